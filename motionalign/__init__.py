@@ -1,0 +1,15 @@
+"""3D human motion and language in one space.
+
+>>> import motionalign
+>>> model = motionalign.load("runs/quickstart")
+>>> model.encode_text("a person waves with the left hand")  # [D] float32
+"""
+
+__version__ = "0.1.0"
+
+
+def load(checkpoint):
+    """Loads a trained model; see `motionalign.model.load`."""
+    from motionalign import model  # JAX takes seconds to import: only those who need it wait
+
+    return model.load(checkpoint)

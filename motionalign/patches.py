@@ -1,0 +1,75 @@
+"""Joints to motion patches (Motion Patches, §3.2), as one matrix product."""
+
+import functools
+
+import numpy as np
+
+from motionalign.skeleton import Skeleton
+
+
+@functools.cache
+def resampling_matrix(skeleton: Skeleton, patch_size: int) -> np.ndarray:
+    """Weights [5 * patch_size, J] that lay `patch_size` points along each kinematic chain.
+
+    Linear interpolation between the chain's joints with half-pixel centres and edge clamp: what
+    OpenCV's INTER_LINEAR does when it resizes a row of pixels, which the published code calls for
+    every chain of every frame. The weights depend on nothing but the skeleton.
+    """
+    rows = []
+    for chain in skeleton.chains:
+        joints = len(chain)
+        position = (np.arange(patch_size) + 0.5) * joints / patch_size - 0.5
+        position = np.clip(position, 0, joints - 1)
+        left = np.minimum(np.floor(position).astype(int), joints - 2)
+        fraction = position - left
+        weights = np.zeros((patch_size, skeleton.num_joints))
+        np.add.at(weights, (np.arange(patch_size), np.take(chain, left)), 1 - fraction)
+        np.add.at(weights, (np.arange(patch_size), np.take(chain, left + 1)), fraction)
+        rows.append(weights)
+    return np.concatenate(rows)
+
+
+@functools.cache
+def _coordinate_matrix(skeleton: Skeleton, patch_size: int) -> np.ndarray:
+    """The resampling of all three coordinates at once, [J * 3, 5 * patch_size * 3]."""
+    return np.kron(resampling_matrix(skeleton, patch_size), np.eye(3)).T
+
+
+def motion_patches(joints, skeleton: Skeleton, mean, std, patch_size: int = 16):
+    """Z-scores joint positions and lays points along the five body parts.
+
+    NumPy arrays stay NumPy (data preparation); JAX arrays stay on their device and may be traced.
+
+    Args:
+      joints: [..., J, 3] positions, in the units of `mean` and `std`.
+      skeleton: whose chains say which joints form a body part.
+      mean: [J, 3] over the training set, per joint and coordinate.
+      std: [J, 3] likewise, all positive.
+      patch_size: N, points per body part.
+
+    Returns:
+      [..., 5 * N, 3]: for each frame, N points for each body part, in the dtype of `joints`.
+    """
+    if joints.shape[-2:] != (skeleton.num_joints, 3):
+        raise ValueError(
+            f"joints have shape {tuple(joints.shape)}; skeleton {skeleton.name!r} needs "
+            f"[..., {skeleton.num_joints}, 3]"
+        )
+    *lead, num_joints, _ = joints.shape
+    matrix = _coordinate_matrix(skeleton, patch_size)
+    if isinstance(joints, np.ndarray):
+        # In double precision, stored in the caller's: millimetres at ten metres still count.
+        normalised = (joints.astype(np.float64) - mean) / std
+        out = normalised.reshape(*lead, num_joints * 3) @ matrix
+        return out.reshape(*lead, 5 * patch_size, 3).astype(joints.dtype)
+
+    import jax
+    import jax.numpy as jnp
+
+    normalised = (joints - jnp.asarray(mean, joints.dtype)) / jnp.asarray(std, joints.dtype)
+    out = jnp.matmul(
+        normalised.reshape(*lead, num_joints * 3),
+        jnp.asarray(matrix, joints.dtype),
+        precision=jax.lax.Precision.HIGHEST,  # accelerators would otherwise round to 8-11 bits
+    )
+    return out.reshape(*lead, 5 * patch_size, 3)

@@ -1,0 +1,109 @@
+"""Skeletons: joint names, the tree, the five body parts, and what mirrors onto what.
+
+A new skeleton is one more entry of `SKELETONS`; nothing else names joints by number.
+"""
+
+import dataclasses
+
+import numpy as np
+
+PARTS = ("right_leg", "left_leg", "torso", "right_arm", "left_arm")
+
+
+@dataclasses.dataclass(frozen=True)
+class Skeleton:
+    """A joint tree and its division into body parts.
+
+    Attributes:
+      name: key in `SKELETONS`.
+      joint_names: J names, in the order of the joint axis.
+      parents: J indices, -1 for the root; a parent comes before its children.
+      chains: the five kinematic chains of Motion Patches (§3.2), joints ordered outwards from the
+        torso, in the published column order.
+      chain_names: the body part of each chain.
+      mirror: J indices; `joints[:, mirror]` with x negated is the mirrored motion.
+    """
+
+    name: str
+    joint_names: tuple[str, ...]
+    parents: tuple[int, ...]
+    chains: tuple[tuple[int, ...], ...]
+    chain_names: tuple[str, ...]
+    mirror: tuple[int, ...]
+
+    @property
+    def num_joints(self) -> int:
+        return len(self.joint_names)
+
+    @property
+    def bones(self) -> tuple[tuple[int, int], ...]:
+        """(parent, child) of every bone."""
+        return tuple((p, j) for j, p in enumerate(self.parents) if p >= 0)
+
+    def mirrored(self, joints: np.ndarray) -> np.ndarray:
+        """Joints [..., J, 3] reflected in the plane x = 0, left and right joints exchanged."""
+        return joints[..., list(self.mirror), :] * np.asarray([-1, 1, 1], joints.dtype)
+
+
+def _mirror_by_name(names: tuple[str, ...], left: str, right: str) -> tuple[int, ...]:
+    """The joint each joint becomes in a mirror, found by its `left`/`right` prefix."""
+    twin = {}
+    for name in names:
+        for a, b in ((left, right), (right, left)):
+            if name.startswith(a) and b + name[len(a) :] in names:
+                twin[name] = b + name[len(a) :]
+    return tuple(names.index(twin.get(name, name)) for name in names)
+
+
+_SMPL22_NAMES = (
+    "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 "
+    "left_foot right_foot neck left_collar right_collar head left_shoulder right_shoulder "
+    "left_elbow right_elbow left_wrist right_wrist"
+).split()
+
+# The MMM master motor map joints that KIT-ML keeps. HumanML3D's comments call the two sides the
+# other way round; the names below are KIT's own (L = left, R = right).
+_KIT21_NAMES = (
+    "root BP BT BLN BUN LS LE LW RS RE RW LH LK LA LMrot LF RH RK RA RMrot RF"
+).split()
+
+SKELETONS = {
+    skeleton.name: skeleton
+    for skeleton in (
+        Skeleton(
+            name="smpl22",
+            joint_names=tuple(_SMPL22_NAMES),
+            parents=(-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19),
+            chains=(
+                (0, 2, 5, 8, 11),
+                (0, 1, 4, 7, 10),
+                (0, 3, 6, 9, 12, 15),
+                (9, 14, 17, 19, 21),
+                (9, 13, 16, 18, 20),
+            ),
+            chain_names=("right_leg", "left_leg", "torso", "right_arm", "left_arm"),
+            mirror=_mirror_by_name(tuple(_SMPL22_NAMES), "left_", "right_"),
+        ),
+        Skeleton(
+            name="kit21",
+            joint_names=tuple(_KIT21_NAMES),
+            parents=(-1, 0, 1, 2, 3, 3, 5, 6, 3, 8, 9, 0, 11, 12, 13, 14, 0, 16, 17, 18, 19),
+            chains=(
+                (0, 11, 12, 13, 14, 15),
+                (0, 16, 17, 18, 19, 20),
+                (0, 1, 2, 3, 4),
+                (3, 5, 6, 7),
+                (3, 8, 9, 10),
+            ),
+            chain_names=("left_leg", "right_leg", "torso", "left_arm", "right_arm"),
+            mirror=_mirror_by_name(tuple(_KIT21_NAMES), "L", "R"),
+        ),
+    )
+}
+
+
+def get_skeleton(name: str) -> Skeleton:
+    """The skeleton called `name`; a ValueError that lists the known ones otherwise."""
+    if name not in SKELETONS:
+        raise ValueError(f"unknown skeleton {name!r}; known: {', '.join(sorted(SKELETONS))}")
+    return SKELETONS[name]
