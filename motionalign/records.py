@@ -1,0 +1,281 @@
+"""Prepared datasets on disk: random access to TFRecord, and what lies beside the records.
+
+A prepared dataset is the folder `<data_dir>/<name>/<version>` that `python -m data_prep` writes:
+TFRecord shards and `features.json` from TensorFlow Datasets, one `index-<split>.npz` a split,
+`metadata.json`, `report.json`, and `caption_vectors.safetensors` after `data_prep embed`.
+Nothing here imports TensorFlow.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+import struct
+from collections.abc import Iterator
+
+import google_crc32c
+import numpy as np
+
+from motionalign.skeleton import Skeleton, get_skeleton
+
+VERSION = "1.0.0"
+
+_HEADER = struct.Struct("<QI")  # length of the payload, masked crc of those eight bytes
+_FOOTER = struct.Struct("<I")  # masked crc of the payload
+
+
+def _masked_crc(data: bytes) -> int:
+    """CRC32C as TFRecord stores it: rotated and offset, so that a crc of a crc stays useful."""
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _read_payload(data: bytes, path: pathlib.Path, offset: int) -> bytes:
+    """The payload of the framed record that starts at `data[0]`, its two checksums verified."""
+    if len(data) >= _HEADER.size:
+        length, length_crc = _HEADER.unpack_from(data)
+        end = _HEADER.size + length
+        if _masked_crc(data[:8]) == length_crc and len(data) == end + _FOOTER.size:
+            payload = data[_HEADER.size : end]
+            if _masked_crc(payload) == _FOOTER.unpack_from(data, end)[0]:
+                return payload
+    raise ValueError(
+        f"{path}: the record at byte {offset} is damaged (checksum mismatch or cut off). "
+        "Prepare the dataset again with --overwrite, or copy the file again"
+    )
+
+
+def scan_tfrecord(path: pathlib.Path) -> Iterator[tuple[int, int]]:
+    """Yields (offset, size) in bytes of every framed record of a TFRecord file, in file order."""
+    end = path.stat().st_size
+    with path.open("rb") as file:
+        offset = 0
+        while offset < end:
+            header = file.read(_HEADER.size)
+            if len(header) < _HEADER.size or _masked_crc(header[:8]) != _HEADER.unpack(header)[1]:
+                raise ValueError(f"{path}: no TFRecord header at byte {offset}")
+            size = _HEADER.size + _HEADER.unpack(header)[0] + _FOOTER.size
+            if offset + size > end:
+                raise ValueError(f"{path}: cut off in the record at byte {offset}")
+            yield offset, size
+            offset += size
+            file.seek(offset)
+
+
+def _decoder(version_dir: pathlib.Path):
+    from tensorflow_datasets import features
+
+    return features.FeaturesDict.from_config(str(version_dir)).deserialize_example_np
+
+
+def _join(lines: list[str]) -> np.ndarray:
+    return np.frombuffer("\n".join(lines).encode(), np.uint8)
+
+
+def _lines(array: np.ndarray) -> list[str]:
+    return array.tobytes().decode().split("\n") if array.size else []
+
+
+def write_index(version_dir: pathlib.Path, split: str) -> None:
+    """Writes `index-<split>.npz`: where each record lies, and what is needed without reading it.
+
+    Rows are sorted by id, so that the order says nothing about how the shards were written. The
+    lengths and captions of a whole dataset then load in milliseconds, which lets every process
+    lay out every batch by itself.
+    """
+    version_dir = pathlib.Path(version_dir)
+    decode = _decoder(version_dir)
+    rows, shards = [], []
+    for path in sorted(version_dir.glob(f"*-{split}.tfrecord-*")):
+        for offset, size in scan_tfrecord(path):
+            with path.open("rb") as file:
+                file.seek(offset)
+                example = decode(_read_payload(file.read(size), path, offset))
+            captions = [caption.decode() for caption in example["captions"]]
+            assert not any("\n" in caption for caption in captions), captions
+            rows.append(
+                (
+                    example["id"].decode(),
+                    example["source"].decode(),
+                    example["mirrored_of"].decode(),
+                    captions,
+                    (len(shards), offset, size, len(example["patches"]), example["first_line"]),
+                )
+            )
+        shards.append(path.name)
+    rows.sort(key=lambda row: row[0])
+    numbers = np.array([row[4] for row in rows], np.int64).reshape(len(rows), 5)
+    path = version_dir / f"index-{split}.npz"
+    partial = path.with_suffix(".partial.npz")
+    np.savez(
+        partial,
+        shards=_join(shards),
+        ids=_join([row[0] for row in rows]),
+        sources=_join([row[1] for row in rows]),
+        mirrored_of=_join([row[2] for row in rows]),
+        num_records=len(rows),
+        captions=_join([caption for row in rows for caption in row[3]]),
+        num_captions=np.array([len(row[3]) for row in rows], np.int64),
+        **dict(zip(("shard", "offset", "size", "num_frames", "first_line"), numbers.T)),
+    )
+    partial.replace(path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """What holds for every record of a prepared dataset (`metadata.json`)."""
+
+    name: str
+    skeleton: Skeleton
+    patch_size: int
+    fps: float
+    unit_in_metres: float | None
+    mean: np.ndarray  # [J, 3] float64, in the units of the joints
+    std: np.ndarray  # [J, 3]
+    source_fps: float
+
+    @classmethod
+    def from_json(cls, values: dict) -> "Metadata":
+        return cls(
+            name=values["name"],
+            skeleton=get_skeleton(values["skeleton"]),
+            patch_size=values["patch_size"],
+            fps=values["fps"],
+            unit_in_metres=values["unit_in_metres"],
+            mean=np.array(values["mean"]),
+            std=np.array(values["std"]),
+            source_fps=values["source_fps"],
+        )
+
+    def to_json(self) -> dict:
+        return {
+            "name": self.name,
+            "skeleton": self.skeleton.name,
+            "patch_size": self.patch_size,
+            "fps": self.fps,
+            "unit_in_metres": self.unit_in_metres,
+            "mean": self.mean.tolist(),
+            "std": self.std.tolist(),
+            "source_fps": self.source_fps,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionVectors:
+    """Sentence vectors of a frozen encoder, one row a distinct caption, not normalised."""
+
+    encoder: str
+    rows: dict[str, int]
+    vectors: np.ndarray  # [K, D] float32
+
+    def __getitem__(self, captions: list[str]) -> np.ndarray:
+        """[len(captions), D]."""
+        return self.vectors[[self.rows[caption] for caption in captions]]
+
+
+class Dataset:
+    """A prepared dataset: its metadata, its splits and, once embedded, its caption vectors."""
+
+    def __init__(self, data_dir: str | pathlib.Path, name: str):
+        self.name = name
+        self.version_dir = pathlib.Path(data_dir) / name / VERSION
+        path = self.version_dir / "metadata.json"
+        if not path.is_file():
+            raise ValueError(
+                f"dataset {name!r} is not prepared: {path} does not exist. Prepare it with\n"
+                f"  python -m data_prep {name} --data_dir={data_dir}"
+                + ("" if name == "synthetic" else " --raw_dir=FOLDER_WITH_THE_RAW_FILES")
+                + f"\n(`python -m data_prep {name} --help` says where to get the raw files; a "
+                "dataset prepared with --name=... goes by that name)"
+            )
+        self.metadata = Metadata.from_json(json.loads(path.read_text()))
+
+    def split(self, split: str) -> "Split":
+        return Split(self.version_dir, split)
+
+    @functools.cached_property
+    def caption_vectors(self) -> CaptionVectors | None:
+        path = self.version_dir / "caption_vectors.safetensors"
+        if not path.is_file():
+            return None
+        import safetensors
+
+        with safetensors.safe_open(path, framework="np") as file:
+            captions = _lines(file.get_tensor("captions"))
+            vectors = file.get_tensor("vectors")
+            encoder = file.metadata()["encoder"]
+        if len(captions) != len(vectors):
+            raise ValueError(f"{path}: {len(captions)} captions, but {len(vectors)} vectors")
+        rows = {caption: row for row, caption in enumerate(captions)}
+        return CaptionVectors(encoder, rows, vectors)
+
+    def require_caption_vectors(self) -> CaptionVectors:
+        if self.caption_vectors is None:
+            raise ValueError(
+                f"dataset {self.name!r} has no caption vectors. Make them with\n  python -m "
+                f"data_prep embed --data_dir={self.version_dir.parents[1]} --name={self.name}"
+            )
+        return self.caption_vectors
+
+
+class Split:
+    """Random access to the records of one split, in the order of their ids.
+
+    `split[i]` decodes record i: a dict of NumPy arrays and strings (DESIGN, "One record a clip").
+    """
+
+    def __init__(self, version_dir: str | pathlib.Path, split: str):
+        self.version_dir = pathlib.Path(version_dir)
+        self.name = split
+        path = self.version_dir / f"index-{split}.npz"
+        if not path.is_file():
+            known = sorted(p.stem.removeprefix("index-") for p in self.version_dir.glob("index-*"))
+            raise ValueError(
+                f"{self.version_dir} has no split {split!r}; it has {', '.join(known) or 'none'}"
+            )
+        with np.load(path, allow_pickle=False) as index:
+            self._shards = _lines(index["shards"])
+            count = int(index["num_records"])
+            # "" has no lines but one empty one: a column of empty strings needs the count.
+            self.ids = _lines(index["ids"])
+            self.sources = _lines(index["sources"])
+            self.mirrored_of = _lines(index["mirrored_of"]) or [""] * count
+            self._shard = index["shard"]
+            self._offset = index["offset"]
+            self._size = index["size"]
+            self.num_frames = index["num_frames"]
+            self.first_line = index["first_line"]
+            captions = _lines(index["captions"])
+            ends = np.cumsum(index["num_captions"])
+        self.captions = [captions[end - n : end] for end, n in zip(ends, np.diff(ends, prepend=0))]
+        if not len(self.ids) == len(self.mirrored_of) == len(self.captions) == count:
+            raise ValueError(f"{path}: the columns differ in length; prepare the dataset again")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @functools.cached_property
+    def _decode(self):
+        return _decoder(self.version_dir)
+
+    @property
+    def num_bytes(self) -> int:
+        return int(self._size.sum())
+
+    def payload(self, i: int) -> bytes:
+        """The serialised example i, checksums verified."""
+        shard, offset, size = int(self._shard[i]), int(self._offset[i]), int(self._size[i])
+        path = self.version_dir / self._shards[shard]
+        # Opened anew each time: costs microseconds, and threads then share no file position.
+        with path.open("rb") as file:
+            file.seek(offset)
+            return _read_payload(file.read(size), path, offset)
+
+    def __getitem__(self, i: int) -> dict:
+        example = self._decode(self.payload(i))
+        example["captions"] = [caption.decode() for caption in example["captions"]]
+        return {k: v.decode() if isinstance(v, bytes) else v for k, v in example.items()}
+
+    def evaluation_rows(self) -> np.ndarray:
+        """Rows of the evaluation set: for each source the record of its first caption line."""
+        return np.flatnonzero(self.first_line == 0)
