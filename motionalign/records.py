@@ -69,7 +69,7 @@ def _decoder(version_dir: pathlib.Path):
 
 
 def _join(lines: list[str]) -> np.ndarray:
-    return np.frombuffer("\n".join(lines).encode(), np.uint8)
+    return np.array(bytearray("\n".join(lines).encode()), np.uint8)
 
 
 def _lines(array: np.ndarray) -> list[str]:

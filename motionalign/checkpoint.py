@@ -1,0 +1,131 @@
+"""Checkpoints: self-contained folders written by Orbax.
+
+A run's workdir holds
+  checkpoints/<step>   the latest states: parameters, optimizer, input pipeline; to resume from
+  best/<step>          the parameters with the best validation score; to use and to share
+
+Each step folder carries, in its `run` item, everything that encoding a new clip takes: the resolved
+architecture, the tokenizer, and skeleton and statistics of every training dataset. It can be copied
+elsewhere as it is. Parameters are a flat dict {path: array}.
+"""
+
+import json
+import pathlib
+
+import jax
+import orbax.checkpoint as ocp
+
+LATEST, BEST = "checkpoints", "best"
+
+
+class Checkpoints:
+    """The two checkpoint series of a workdir; saves run in the background."""
+
+    def __init__(self, workdir: str | pathlib.Path):
+        workdir = pathlib.Path(workdir).absolute()
+        options = {"max_to_keep": 1, "cleanup_tmp_directories": True}
+        self._latest = ocp.CheckpointManager(
+            workdir / LATEST, options=ocp.CheckpointManagerOptions(**options)
+        )
+        self._best = ocp.CheckpointManager(
+            workdir / BEST, options=ocp.CheckpointManagerOptions(**options)
+        )
+
+    def save_latest(self, step: int, state: dict, pipeline: dict, run: dict) -> None:
+        """Saves what resuming needs; a no-op when this step is already there."""
+        if step == self._latest.latest_step():
+            return
+        self._latest.save(
+            step,
+            args=ocp.args.Composite(
+                params=ocp.args.StandardSave(state["params"]),
+                optimizer=ocp.args.StandardSave(state["optimizer"]),
+                pipeline=ocp.args.JsonSave(pipeline),
+                run=ocp.args.JsonSave(run),
+            ),
+        )
+
+    def save_best(self, step: int, params: dict, run: dict) -> None:
+        if step == self._best.latest_step():
+            return
+        args = ocp.args.Composite(
+            params=ocp.args.StandardSave(params), run=ocp.args.JsonSave(run)
+        )
+        self._best.save(step, args=args)
+
+    def best_score(self, before_step: int) -> float:
+        """The score of the best checkpoint saved up to `before_step`, or minus infinity."""
+        step = self._best.latest_step()
+        if step is None or step > before_step:
+            return float("-inf")
+        run = self._best.restore(step, args=ocp.args.Composite(run=ocp.args.JsonRestore()))["run"]
+        return run["score"]
+
+    def restore_latest(self, state: dict) -> tuple[int, dict, dict] | None:
+        """Restores the latest state into the shapes and shardings of the abstract `state`.
+
+        Returns:
+          (step, state, pipeline), or None when there is nothing to resume from.
+        """
+        step = self._latest.latest_step()
+        if step is None:
+            return None
+        restored = self._latest.restore(
+            step,
+            args=ocp.args.Composite(
+                params=ocp.args.StandardRestore(state["params"]),
+                optimizer=ocp.args.StandardRestore(state["optimizer"]),
+                pipeline=ocp.args.JsonRestore(),
+            ),
+        )
+        restored_state = {"params": restored["params"], "optimizer": restored["optimizer"]}
+        return step, restored_state, restored["pipeline"]
+
+    def wait(self) -> None:
+        """Returns when all saves are on disk."""
+        self._latest.wait_until_finished()
+        self._best.wait_until_finished()
+
+    def close(self) -> None:
+        self.wait()
+        self._latest.close()
+        self._best.close()
+
+
+def find(path: str | pathlib.Path, series: str = BEST) -> pathlib.Path:
+    """The step folder that `path` means: itself, or the newest one inside it.
+
+    `path` is a step folder, a folder of step folders, or a workdir (then `series` decides).
+    """
+    path = pathlib.Path(path).absolute()
+    for folder in (path, path / series, path / LATEST):
+        if (folder / "_CHECKPOINT_METADATA").is_file() and (folder / "params").is_dir():
+            return folder
+        steps = [
+            step
+            for step in (folder.iterdir() if folder.is_dir() else ())
+            if step.name.isdecimal() and (step / "params").is_dir() and (step / "run").is_dir()
+        ]
+        if steps:
+            return max(steps, key=lambda step: int(step.name))
+    raise ValueError(
+        f"no checkpoint at {path}: expected a training workdir, its {BEST}/ or {LATEST}/, or one "
+        "step folder of these"
+    )
+
+
+def load_run(step_dir: pathlib.Path) -> dict:
+    """The `run` item of a step folder: architecture, tokenizer, datasets, config."""
+    path = step_dir / "run" / "metadata"
+    if not path.is_file():
+        raise ValueError(f"{step_dir}: no {path.relative_to(step_dir)}; was it copied in part?")
+    return json.loads(path.read_text())
+
+
+def load_params(step_dir: pathlib.Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict:
+    """Parameters {path: array} of a step folder, in the given shapes and shardings."""
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+        restored = checkpointer.restore(
+            step_dir, args=ocp.args.Composite(params=ocp.args.StandardRestore(abstract))
+        )
+    return restored["params"]

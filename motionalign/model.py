@@ -1,0 +1,272 @@
+"""A trained model in use: clips and sentences in, embeddings out."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from tqdm import tqdm
+
+from motionalign import checkpoint, data, sharding
+from motionalign.models.dual_encoder import DualEncoder, DualEncoderConfig
+from motionalign.patches import motion_patches
+from motionalign.records import Metadata
+from motionalign.text import Tokenizer
+
+Params = dict[str, jax.Array]
+
+
+def flatten(state: nnx.State) -> dict:
+    """An NNX state as a flat dict {path: array}, the form that everything here works on."""
+    return {"/".join(map(str, path)): leaf[...] for path, leaf in nnx.to_flat_state(state)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """The architecture as a pure function of parameters.
+
+    Attributes:
+      config: sizes.
+      dtype: compute dtype; parameters are float32.
+    """
+
+    config: DualEncoderConfig
+    dtype: jnp.dtype = jnp.float32
+
+    def init(self, seed: int) -> dict:
+        """Fresh parameters {path: array}; traceable."""
+        return flatten(nnx.state(self._build(seed), nnx.Param))
+
+    @functools.cached_property
+    def abstract_params(self) -> dict[str, jax.ShapeDtypeStruct]:
+        return jax.eval_shape(lambda: self.init(0))
+
+    def _build(self, seed: int) -> DualEncoder:
+        return DualEncoder(self.config, dtype=self.dtype, rngs=nnx.Rngs(seed))
+
+    @functools.cached_property
+    def _graph(self):
+        graphdef, state = nnx.split(nnx.eval_shape(lambda: self._build(0)))
+        return graphdef, state
+
+    def bind(self, params: Params) -> DualEncoder:
+        """The module with these parameters in it."""
+        graphdef, state = self._graph
+        flat = [
+            (path, leaf.replace(params["/".join(map(str, path))]))
+            for path, leaf in nnx.to_flat_state(state)
+        ]
+        return nnx.merge(graphdef, nnx.from_flat_state(flat))
+
+    def __hash__(self):
+        return hash((repr(self.config), str(self.dtype)))
+
+
+class Encoder:
+    """Encodes many clips or captions: sorted by length, padded to buckets, in sharded batches.
+
+    The jitted functions outlive a change of parameters, so that validation during training
+    compiles once.
+    """
+
+    def __init__(self, network: Network, tokenizer: Tokenizer, mesh: Mesh, data_config):
+        self.network = network
+        self.tokenizer = tokenizer
+        self._data_config = data_config
+        self._batch_size = data_config.eval_batch_size
+        sharding.data_parallel_size(mesh, self._batch_size)
+        self._batch_sharding = sharding.batch_sharding(mesh)
+        motion = network.config.motion
+        self._frame_buckets = data.frame_buckets(
+            data_config, motion.padding, motion.max_frames, motion.patch_size
+        )
+        replicated = NamedSharding(mesh, P())
+        self._encode_motion = jax.jit(
+            lambda params, patches, num_frames: network.bind(params).encode_motion(
+                patches, num_frames
+            ),
+            out_shardings=replicated,
+        )
+        self._encode_text = jax.jit(
+            lambda params, ids, mask: network.bind(params).encode_text(ids, mask),
+            out_shardings=replicated,
+        )
+
+    def _batches(self, lengths: Sequence[int], progress: str | None):
+        """Rows of each batch, all of one size: the last is filled up by repeating its first."""
+        order = np.argsort(lengths, kind="stable")[::-1]  # longest first: memory trouble shows now
+        starts = range(0, len(order), self._batch_size)
+        for start in tqdm(starts, desc=progress, disable=progress is None, leave=False):
+            rows = order[start : start + self._batch_size]
+            fill = np.repeat(rows[:1], self._batch_size - len(rows))
+            yield rows, np.concatenate([rows, fill])
+
+    def _put(self, array: np.ndarray) -> jax.Array:
+        return sharding.put_global(array, self._batch_sharding)
+
+    def _collect(self, lengths, progress, encode: Callable) -> np.ndarray:
+        out = np.zeros((len(lengths), self.network.config.embed_dim), np.float32)
+        for rows, filled in self._batches(lengths, progress):
+            out[rows] = np.asarray(encode(filled))[: len(rows)]
+        return out
+
+    def motions(
+        self,
+        params: Params,
+        get: Callable[[int], np.ndarray],
+        num_frames: Sequence[int],
+        progress: str | None = None,
+    ) -> np.ndarray:
+        """Embeddings [N, E] float32 of clips; `get(i)` gives the patches [T, 5N, 3] of clip i.
+
+        Of a clip longer than the model's maximum, the first frames count, as published.
+        """
+        longest = self._frame_buckets[-1]
+        frames = np.minimum(num_frames, self.network.config.motion.max_frames).astype(np.int32)
+
+        def encode(rows):
+            bucket = data.round_up(int(frames[rows].max()), self._frame_buckets)
+            patches = data.stack_patches([get(i)[: frames[i]] for i in rows], min(bucket, longest))
+            return self._encode_motion(params, self._put(patches), self._put(frames[rows]))
+
+        return self._collect(frames, progress, encode)
+
+    def texts(
+        self, params: Params, captions: Sequence[str], progress: str | None = None
+    ) -> np.ndarray:
+        """Embeddings [N, E] float32; each distinct caption is encoded once."""
+        distinct, inverse = np.unique(np.asarray(captions, dtype=object), return_inverse=True)
+        ids, mask = self.tokenizer.encode(list(distinct))
+        lengths = mask.sum(1)
+
+        def encode(rows):
+            bucket = data.text_bucket(
+                int(lengths[rows].max()), self._data_config.text_bucket, self.tokenizer
+            )
+            width = min(bucket, ids.shape[1])
+            batch = data.pad_tokens(ids[rows, :width], mask[rows, :width], bucket)
+            return self._encode_text(params, *map(self._put, batch))
+
+        return self._collect(lengths, progress, encode)[inverse]
+
+
+class Model:
+    """A trained model, as `motionalign.load` returns it."""
+
+    def __init__(self, encoder: Encoder, params: Params, datasets: dict[str, Metadata], run: dict):
+        self._encoder = encoder
+        self.params = params
+        self.datasets = datasets
+        self.run = run  # what the checkpoint says of its training: config, step, score, versions
+
+    @property
+    def encoder(self) -> Encoder:
+        return self._encoder
+
+    def _metadata(self, dataset: str | None) -> Metadata:
+        if dataset is None:
+            return next(iter(self.datasets.values()))
+        if dataset not in self.datasets:
+            raise ValueError(
+                f"the checkpoint holds no statistics of dataset {dataset!r}; it has "
+                f"{', '.join(self.datasets)}"
+            )
+        return self.datasets[dataset]
+
+    def patches(self, joints: np.ndarray, fps: float, dataset: str | None = None) -> np.ndarray:
+        """Joints [T, J, 3] at `fps` → patches [T', 5N, 3] float16 at the training frame rate."""
+        metadata = self._metadata(dataset)
+        joints = np.asarray(joints)
+        expected = (metadata.skeleton.num_joints, 3)
+        if joints.ndim != 3 or joints.shape[1:] != expected or len(joints) < 2:
+            raise ValueError(
+                f"a clip has shape {joints.shape}; expected [frames >= 2, {expected[0]}, 3] "
+                f"for skeleton {metadata.skeleton.name!r}"
+            )
+        if not np.isfinite(joints).all():
+            raise ValueError("a clip holds values that are not finite")
+        if not fps > 0:
+            raise ValueError(f"fps={fps}; expected a positive number of frames per second")
+        joints = resample(joints, fps, metadata.fps)
+        out = motion_patches(
+            joints, metadata.skeleton, metadata.mean, metadata.std, metadata.patch_size
+        )
+        return out.astype(np.float16)
+
+    def encode_motion(self, joints, fps: float, normalize: bool = True, dataset=None) -> np.ndarray:
+        """Embeds clips.
+
+        Args:
+          joints: [T, J, 3] or a list of such, in the units of the training data.
+          fps: frames per second of the clips; other rates than the training's are interpolated.
+          normalize: unit length, so that a dot product is the cosine.
+          dataset: whose skeleton and statistics to use, where the model was trained on several.
+
+        Returns:
+          [E] float32 for one clip, [N, E] for a list.
+        """
+        single = not isinstance(joints, list | tuple)
+        clips = [self.patches(clip, fps, dataset) for clip in ([joints] if single else joints)]
+        vectors = self._encoder.motions(self.params, clips.__getitem__, list(map(len, clips)))
+        vectors = unit(vectors) if normalize else vectors
+        return vectors[0] if single else vectors
+
+    def encode_text(self, captions: str | list[str], normalize: bool = True) -> np.ndarray:
+        """Embeds captions: [E] float32 for one string, [N, E] for a list."""
+        single = isinstance(captions, str)
+        vectors = self._encoder.texts(self.params, [captions] if single else list(captions))
+        vectors = unit(vectors) if normalize else vectors
+        return vectors[0] if single else vectors
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Rows [N, E] scaled to unit length."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+def resample(joints: np.ndarray, fps: float, target_fps: float) -> np.ndarray:
+    """Joints [T, J, C] from one frame rate to another, interpolated linearly in time."""
+    if fps == target_fps:
+        return joints
+    count = max(2, int(np.floor((len(joints) - 1) * target_fps / fps + 1e-6)) + 1)
+    position = np.minimum(np.arange(count) * fps / target_fps, len(joints) - 1)
+    left = np.minimum(position.astype(int), len(joints) - 2)
+    fraction = (position - left)[:, None, None].astype(joints.dtype)
+    return joints[left] * (1 - fraction) + joints[left + 1] * fraction
+
+
+def load(path: str | pathlib.Path, series: str = checkpoint.BEST, mesh: Mesh | None = None) -> Model:
+    """Loads a checkpoint for use, on one device unless a mesh is given.
+
+    Args:
+      path: a training workdir, one of its checkpoint folders, or a copy of these anywhere.
+      series: which checkpoint of a workdir, "best" (by validation) or "checkpoints" (the latest).
+      mesh: to encode on many devices.
+
+    Raises:
+      ValueError: there is no checkpoint, or it is incomplete.
+    """
+    step_dir = checkpoint.find(path, series)
+    run = checkpoint.load_run(step_dir)
+    config = DualEncoderConfig.from_dict(run["architecture"])
+    network = Network(config, jnp.dtype(run["config"]["dtype"]))
+    mesh = mesh or jax.make_mesh((1, 1), ("data", "model"), devices=jax.local_devices()[:1])
+    shardings = sharding.tree_shardings(network.abstract_params, mesh)
+    abstract = jax.tree.map(
+        lambda leaf, s: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=s),
+        network.abstract_params,
+        shardings,
+    )
+    params = checkpoint.load_params(step_dir, abstract)
+    tokenizer = Tokenizer(run["tokenizer"], config.text.max_tokens)
+    datasets = {name: Metadata.from_json(values) for name, values in run["datasets"].items()}
+    from ml_collections import ConfigDict
+
+    encoder = Encoder(network, tokenizer, mesh, ConfigDict(run["config"]["data"]))
+    return Model(encoder, params, datasets, run)

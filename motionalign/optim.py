@@ -1,0 +1,91 @@
+"""Optimizer from a config: learning-rate groups by regex, cosine schedule, clipping."""
+
+import re
+from collections.abc import Mapping
+
+import jax
+import optax
+
+
+def group_of(path: str, groups: Mapping[str, Mapping]) -> str:
+    """The name of the one group whose regex matches the whole parameter path."""
+    found = [name for name in groups if re.fullmatch(groups[name]["match"], path)]
+    if len(found) != 1:
+        raise ValueError(
+            f"parameter {path!r} is matched by "
+            + (f"the groups {', '.join(found)}" if found else "no group")
+            + " of config.optim.groups; exactly one must match: "
+            + ", ".join(f"{name}={groups[name]['match']!r}" for name in groups)
+        )
+    return found[0]
+
+
+def learning_rate(peak: float, config, num_steps: int) -> optax.Schedule:
+    """Linear warm-up to `peak`, then a cosine that reaches zero after `cosine_runs` runs."""
+    if config.schedule == "constant":
+        after = optax.constant_schedule(peak)
+    elif config.schedule == "cosine":
+        decay = max(1, round(num_steps * config.cosine_runs) - config.warmup_steps)
+        after = optax.cosine_decay_schedule(peak, decay)
+    else:
+        raise ValueError(f"config.optim.schedule={config.schedule!r}; valid: cosine, constant")
+    if not config.warmup_steps:
+        return after
+    warmup = optax.linear_schedule(0.0, peak, config.warmup_steps)
+    return optax.join_schedules([warmup, after], [config.warmup_steps])
+
+
+def _decays(path: str, leaf) -> bool:
+    """Weight decay is for kernels and embeddings, not for biases, norms and the temperature."""
+    return leaf.ndim > 1 and not path.endswith("bias")
+
+
+def make_optimizer(
+    config, params: Mapping[str, jax.ShapeDtypeStruct], num_steps: int
+) -> tuple[optax.GradientTransformation, dict[str, optax.Schedule]]:
+    """Builds the optimizer of a run.
+
+    Args:
+      config: the `optim` section: groups {name: {match, lr}}, schedule, warmup_steps, cosine_runs,
+        b1, b2, eps, weight_decay, clip_norm (0 = off).
+      params: {path: shape and dtype}.
+      num_steps: of the run, for the schedule.
+
+    Returns:
+      The transformation and each trained group's schedule. A group with lr 0 is frozen: it keeps
+      no optimizer state and its gradients do not count towards the clipping norm.
+    """
+    groups = {name: config.groups[name] for name in config.groups}
+    labels = {path: group_of(path, groups) for path in params}
+    schedules = {
+        name: learning_rate(group["lr"], config, num_steps)
+        for name, group in groups.items()
+        if group["lr"] > 0 and name in labels.values()
+    }
+    if not schedules:
+        raise ValueError("every group of config.optim.groups has lr 0: nothing to train")
+
+    def adam(schedule):
+        return optax.chain(
+            optax.scale_by_adam(config.b1, config.b2, config.eps),
+            optax.add_decayed_weights(
+                config.weight_decay,
+                mask=lambda tree: {
+                    path: leaf if isinstance(leaf, optax.MaskedNode) else _decays(path, leaf)
+                    for path, leaf in tree.items()
+                },
+            )
+            if config.weight_decay
+            else optax.identity(),
+            optax.scale_by_learning_rate(schedule),
+        )
+
+    transforms = {
+        name: adam(schedules[name]) if name in schedules else optax.set_to_zero() for name in groups
+    }
+    optimizer = optax.partition(transforms, labels)
+    if config.clip_norm:
+        trained = {path: label in schedules for path, label in labels.items()}
+        clip = optax.masked(optax.clip_by_global_norm(config.clip_norm), trained)
+        optimizer = optax.chain(clip, optimizer)
+    return optimizer, schedules

@@ -1,0 +1,91 @@
+"""The device mesh, and which parameter is split along which axis.
+
+Parameters are a flat dict {path: array}; rules are regexes over the paths. An optimizer keeps its
+moments under the path of their parameter, so that the same rules lay out its state.
+"""
+
+import math
+import re
+
+import jax
+import numpy as np
+from absl import logging
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+# Attention heads and the width of the MLPs are split along `model`; everything else is replicated.
+RULES = (
+    (r"/(query|key|value)/kernel$", P(None, "model", None)),  # [D, H, D/H]
+    (r"/(query|key|value)/bias$", P("model", None)),
+    (r"/out/kernel$", P("model", None, None)),  # [H, D/H, D]
+    (r"/up/kernel$", P(None, "model")),  # [D, F]
+    (r"/up/bias$", P("model")),
+    (r"/down/kernel$", P("model", None)),  # [F, D]
+)
+
+
+def make_mesh(data: int = -1, model: int = 1) -> Mesh:
+    """A (data, model) mesh over all devices of all processes; -1 takes what is left."""
+    devices = jax.device_count()
+    if data == -1 and model > 0:
+        data = devices // model
+    if data < 1 or model < 1 or data * model != devices:
+        raise ValueError(
+            f"config.mesh.data={data} × config.mesh.model={model} must equal the "
+            f"{devices} devices present (data=-1 takes what is left)"
+        )
+    return jax.make_mesh((data, model), ("data", "model"), devices=jax.devices())
+
+
+def spec_for(path: str, shape: tuple[int, ...], mesh: Mesh) -> P:
+    """The PartitionSpec of the array at `path`: the first rule that matches, else replicated.
+
+    A dimension that the mesh does not divide (three heads over two devices) stays whole.
+    """
+    for pattern, spec in RULES:
+        if re.search(pattern, path) and len(spec) == len(shape):
+            uneven = any(
+                axis is not None and size % mesh.shape[axis] for axis, size in zip(spec, shape)
+            )
+            if uneven:
+                logging.info("%s %s does not divide over %s: replicated", path, shape, mesh.shape)
+                return P()
+            return spec
+    return P()
+
+
+def _path(keys) -> str:
+    return "/".join(str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in keys)
+
+
+def tree_shardings(tree, mesh: Mesh):
+    """A NamedSharding for every leaf of `tree` (arrays or shapes), by its path."""
+    return jax.tree_util.tree_map_with_path(
+        lambda keys, leaf: NamedSharding(mesh, spec_for(_path(keys), leaf.shape, mesh)), tree
+    )
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, P("data"))
+
+
+def put_local(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
+    """Global arrays from each process's own rows of a batch."""
+    sharding = batch_sharding(mesh)
+    return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in batch.items()}
+
+
+def put_global(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
+    """A global array from one that every process holds whole."""
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+
+def data_parallel_size(mesh: Mesh, batch_size: int) -> int:
+    """Size of the data axis; a ValueError where it does not divide the batch."""
+    size = math.prod(mesh.shape[axis] for axis in ("data",))
+    if batch_size % size:
+        raise ValueError(
+            f"config.data.batch_size={batch_size} does not divide over the data axis of {size} "
+            "devices; choose a multiple or set config.mesh"
+        )
+    return size
