@@ -1,0 +1,200 @@
+"""Scores of retrieval and recognition: pure NumPy on a matrix of scores, no loop over queries.
+
+Equal scores are never broken by position: a tie counts as the mean over its orders (half of the
+tied rivals in a rank, the mean gain in NDCG), so a model that gives everything one score does not
+look better than chance.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+RECALLS = (1, 2, 3, 5, 10)
+
+
+def retrieval_ranks(similarity: np.ndarray, relevant: np.ndarray) -> np.ndarray:
+    """Rank of the best right item of every query.
+
+    1 + the wrong items scored above the best right item + half of the wrong items tied with it;
+    right items never count against each other.
+
+    Args:
+      similarity: [Q, G], finite, higher is nearer.
+      relevant: [Q, G] bool (or 0/1), True where gallery item g is a right answer to query q.
+
+    Returns:
+      [Q] float64, from 1.
+
+    Raises:
+      ValueError: wrong shapes, non-finite scores, or a query without a right item.
+    """
+    similarity = _scores(similarity, "similarity")
+    relevant = _binary(relevant, "relevant")
+    if relevant.shape != similarity.shape:
+        raise ValueError(
+            f"relevant has shape {relevant.shape}, similarity {similarity.shape}; "
+            "both must be [queries, gallery]"
+        )
+    orphans = np.flatnonzero(~relevant.any(axis=1))
+    if orphans.size:
+        raise ValueError(
+            f"{orphans.size} of {len(relevant)} queries have no right item in the gallery "
+            f"(first: row {orphans[0]}); leave such queries out"
+        )
+    best = np.max(similarity, axis=1, keepdims=True, where=relevant, initial=-np.inf)
+    wrong = ~relevant
+    above = np.count_nonzero((similarity > best) & wrong, axis=1)
+    tied = np.count_nonzero((similarity == best) & wrong, axis=1)
+    return 1 + above + tied / 2
+
+
+def retrieval_metrics(similarity: np.ndarray, relevant: np.ndarray) -> dict[str, float]:
+    """Recall at 1, 2, 3, 5, 10 in percent and the median rank (from 1).
+
+    The correct-composition score of Motion Patches (§4.1), with the rank rule, the arguments and
+    the errors of `retrieval_ranks`.
+    """
+    ranks = retrieval_ranks(similarity, relevant)
+    recalls = {f"R@{k}": 100 * float(np.mean(ranks <= k)) for k in RECALLS}
+    return recalls | {"MedR": float(np.median(ranks))}
+
+
+def ndcg_at_k(scores: np.ndarray, gains: np.ndarray, ks: Sequence[int]) -> np.ndarray:
+    """Normalised discounted cumulative gain at each k, averaged over queries.
+
+    The item at position i (from 1) adds gain / log2(1 + i); the sum of the first k is divided by
+    that of the best possible order of the gallery. Items of equal score share their mean gain,
+    which is the expectation over their orders (McSherry & Najork, ECIR 2008), so constant scores
+    give the exact expectation of a random order. A k beyond the gallery takes the whole gallery.
+
+    Args:
+      scores: [Q, G], finite, higher is nearer.
+      gains: [Q, G], finite, not negative; every query needs one above 0.
+      ks: cut-offs, each at least 1.
+
+    Returns:
+      [len(ks)] float64 in 0..1.
+
+    Raises:
+      ValueError: wrong shapes, non-finite values, negative gains, a query with nothing to gain.
+    """
+    scores = _scores(scores, "scores")
+    gains = _scores(gains, "gains")
+    if gains.shape != scores.shape:
+        raise ValueError(f"gains has shape {gains.shape}, scores {scores.shape}; both are [Q, G]")
+    if (gains < 0).any():
+        raise ValueError(f"gains must not be negative; found {gains.min()}")
+    barren = np.flatnonzero(~gains.any(axis=1))
+    if barren.size:
+        raise ValueError(
+            f"{barren.size} of {len(gains)} queries gain nothing from any item "
+            f"(first: row {barren[0]}), so their NDCG is undefined; leave such queries out"
+        )
+    ks = _cutoffs(ks)
+
+    order = np.argsort(-scores, axis=1, kind="stable")
+    ranked_scores = np.take_along_axis(scores, order, axis=1)
+    ranked = np.take_along_axis(gains, order, axis=1)
+    # A new group begins in every row, and where the score falls.
+    new = np.ones(scores.shape, bool)
+    new[:, 1:] = ranked_scores[:, 1:] != ranked_scores[:, :-1]
+    group = np.cumsum(new.ravel()) - 1
+    mean_gain = np.bincount(group, ranked.ravel()) / np.bincount(group)
+    ranked = mean_gain[group].reshape(scores.shape)
+
+    discount = 1 / np.log2(np.arange(2, scores.shape[1] + 2))
+    best = -np.sort(-gains, axis=1)
+    last = np.minimum(ks, scores.shape[1]) - 1
+    dcg = np.cumsum(ranked * discount, axis=1)[:, last]  # [Q, K]
+    ideal = np.cumsum(best * discount, axis=1)[:, last]
+    return np.mean(dcg / ideal, axis=0)
+
+
+def topk_accuracy(scores: np.ndarray, labels: np.ndarray, ks: Sequence[int] = (1, 5)) -> np.ndarray:
+    """Share of queries whose class is among the k best scored, in percent.
+
+    Args:
+      scores: [Q, C], finite, higher is nearer; ties as in `retrieval_ranks`.
+      labels: [Q] integers in 0..C-1.
+      ks: cut-offs, each at least 1.
+
+    Returns:
+      [len(ks)] float64, 0..100.
+
+    Raises:
+      ValueError: wrong shapes, non-finite scores, labels that are no class.
+    """
+    scores = _scores(scores, "scores")
+    labels = np.asarray(labels)
+    if labels.shape != scores.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"labels must be [{len(scores)}] integers, one a row of scores; "
+            f"found {labels.dtype} {labels.shape}"
+        )
+    num_classes = scores.shape[1]
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(
+            f"labels must be in 0..{num_classes - 1}; found {labels.min()}..{labels.max()}"
+        )
+    ranks = retrieval_ranks(scores, labels[:, None] == np.arange(num_classes))
+    return 100 * np.mean(ranks[:, None] <= _cutoffs(ks), axis=0)
+
+
+def multilabel_f1(
+    prob: np.ndarray, target: np.ndarray, threshold: float = 0.5
+) -> dict[str, np.ndarray]:
+    """Precision, recall and F1 of every attribute.
+
+    Args:
+      prob: [N, A] finite; predicted positive at `threshold` or above.
+      target: [N, A] bool (or 0/1).
+      threshold: see `prob`.
+
+    Returns:
+      {"precision", "recall", "f1"}, each [A] float64 in 0..1; 0 where the denominator is 0.
+
+    Raises:
+      ValueError: wrong shapes, non-finite probabilities, targets that are not 0 or 1.
+    """
+    predicted = _scores(prob, "prob") >= threshold
+    target = _binary(target, "target")
+    if target.shape != predicted.shape:
+        raise ValueError(
+            f"target has shape {target.shape}, prob {predicted.shape}; both are [N, A]"
+        )
+    hits = np.count_nonzero(predicted & target, axis=0)
+    said = np.count_nonzero(predicted, axis=0)
+    true = np.count_nonzero(target, axis=0)
+    return {
+        "precision": hits / np.maximum(said, 1),
+        "recall": hits / np.maximum(true, 1),
+        "f1": 2 * hits / np.maximum(said + true, 1),
+    }
+
+
+def _scores(values: np.ndarray, name: str) -> np.ndarray:
+    """`values` as a non-empty, finite 2-D array of floats (integers become float64)."""
+    values = np.asarray(values)
+    if not np.issubdtype(values.dtype, np.floating):
+        values = values.astype(np.float64)
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"{name} must be a non-empty matrix; found shape {values.shape}")
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise ValueError(f"{name} must be finite; found {values[row, column]} at [{row}, {column}]")
+    return values
+
+
+def _binary(values: np.ndarray, name: str) -> np.ndarray:
+    """`values` as bool; numbers other than 0 and 1 are an error, not True."""
+    values = np.asarray(values)
+    if values.dtype != bool and not np.isin(values, (0, 1)).all():
+        raise ValueError(f"{name} must be bool, or numbers 0 and 1")
+    return values.astype(bool)
+
+
+def _cutoffs(ks: Sequence[int]) -> np.ndarray:
+    cutoffs = np.asarray(ks)
+    if cutoffs.ndim != 1 or not np.issubdtype(cutoffs.dtype, np.integer) or (cutoffs < 1).any():
+        raise ValueError(f"ks must be a sequence of integers from 1; found {ks}")
+    return cutoffs
