@@ -1,0 +1,153 @@
+"""BERT text encoder (Devlin et al., 2019), as Hugging Face's `BertModel` without its pooler."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+
+from motionalign.models import layers, pretrained
+
+
+@dataclasses.dataclass(frozen=True)
+class BertConfig(layers.Config):
+    """Sizes and readout of a BERT.
+
+    dropout: after the embedding and in each residual branch; attention_dropout: on the weights.
+    readout: "first": the first token's output ([CLS]); "mean": mean over the real tokens.
+    """
+
+    vocab_size: int
+    width: int
+    depth: int
+    heads: int
+    mlp_width: int
+    max_positions: int = 512
+    type_vocab_size: int = 2
+    activation: str = "gelu"
+    norm_eps: float = 1e-12
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    readout: str = "first"
+
+    def __post_init__(self):
+        layers.check_transformer(self)
+        layers.check_choice(self.readout, ("first", "mean"), "BertConfig.readout")
+
+
+class Block(nnx.Module):
+    """Post-norm transformer block."""
+
+    def __init__(self, config: BertConfig, dtype, rngs: nnx.Rngs):
+        c = config
+        self.attention = layers.Attention(c.width, c.heads, c.attention_dropout, dtype, rngs)
+        self.attention_norm = layers.layer_norm(c.width, c.norm_eps, dtype, rngs)
+        self.mlp = layers.MLP(c.width, c.mlp_width, c.activation, dtype, rngs)
+        self.mlp_norm = layers.layer_norm(c.width, c.norm_eps, dtype, rngs)
+        self.dropout = c.dropout
+
+    def __call__(self, x, bias=None, rngs=None, first: int | None = None):
+        """[B, L, D] to [B, L, D], or only to its `first` tokens [B, first, D]."""
+        attended = self.attention(x[:, :first], x, bias, rngs)
+        x = self.attention_norm(x[:, :first] + layers.dropout(attended, self.dropout, rngs))
+        return self.mlp_norm(x + layers.dropout(self.mlp(x), self.dropout, rngs))
+
+
+class Bert(nnx.Module):
+    """Token ids to one feature vector."""
+
+    def __init__(self, config: BertConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+        c = self.config = config
+        self.dtype = dtype
+
+        def table(rows):
+            return nnx.Param(layers.published(rngs.params(), (rows, c.width)))
+
+        self.tokens = table(c.vocab_size)
+        self.positions = table(c.max_positions)
+        self.types = table(c.type_vocab_size)
+        self.embedding_norm = layers.layer_norm(c.width, c.norm_eps, dtype, rngs)
+        self.blocks = nnx.List([Block(c, dtype, rngs) for _ in range(c.depth)])
+
+    def embed(self, input_ids, rngs: nnx.Rngs | None = None):
+        """Ids [B, L] to embeddings [B, L, D]; all tokens are of type 0."""
+        length = input_ids.shape[1]
+        if length > self.config.max_positions:
+            raise ValueError(
+                f"a text of {length} tokens; this model has {self.config.max_positions} positions"
+            )
+        x = self.tokens[...].at[input_ids].get(mode="fill")  # NaN for an id out of range
+        x = x + (self.positions[:length] + self.types[0])
+        x = self.embedding_norm(x.astype(self.dtype))
+        return layers.dropout(x, self.config.dropout, rngs)
+
+    def __call__(self, input_ids, mask, rngs: nnx.Rngs | None = None):
+        """One feature vector a text.
+
+        Args:
+          input_ids: [B, L] int32.
+          mask: [B, L] bool, True at real tokens.
+          rngs: stream `dropout`; None in evaluation.
+
+        Returns:
+          [B, D] in the compute dtype.
+        """
+        x = self.embed(input_ids, rngs)
+        bias = layers.attention_bias(mask)
+        for block in self.blocks[:-1]:
+            x = block(x, bias, rngs)
+        # Of the last block's output only what is read out is computed.
+        if self.config.readout == "first":
+            return self.blocks[-1](x, bias, rngs, first=1)[:, 0]
+        return layers.masked_mean(self.blocks[-1](x, bias, rngs), mask).astype(self.dtype)
+
+
+def config_from_hf(source: Mapping[str, Any], **ours) -> BertConfig:
+    """The config of a Hugging Face BERT's config.json; `ours` are fields that it does not know."""
+    pretrained.check_model_type(source, "bert")
+    kind = source.get("position_embedding_type", "absolute")
+    if kind != "absolute":
+        raise ValueError(f"BERT with position_embedding_type={kind!r}; only 'absolute' is known")
+    given = {
+        "vocab_size": source["vocab_size"],
+        "width": source["hidden_size"],
+        "depth": source["num_hidden_layers"],
+        "heads": source["num_attention_heads"],
+        "mlp_width": source["intermediate_size"],
+        "max_positions": source["max_position_embeddings"],
+        "type_vocab_size": source["type_vocab_size"],
+        "activation": source.get("hidden_act", "gelu"),
+        "norm_eps": source.get("layer_norm_eps", 1e-12),
+        "dropout": source.get("hidden_dropout_prob", 0.1),
+        "attention_dropout": source.get("attention_probs_dropout_prob", 0.1),
+    }
+    return BertConfig(**given | ours)
+
+
+def key_map(config: BertConfig, source: Mapping[str, Any]) -> pretrained.KeyMap:
+    """How the tensors of Hugging Face's `BertModel` become ours."""
+    block, ours = r"encoder\.layer\.(\d+)\.", r"blocks/\1/"
+    table = r"embeddings\.{}_embeddings\.weight".format
+    return pretrained.KeyMap(
+        prefix="bert.",
+        rules=(
+            (table("word"), "tokens", pretrained.SAME),
+            (table("position"), "positions", pretrained.SAME),
+            (table("token_type"), "types", pretrained.SAME),
+            *pretrained.norm(r"embeddings\.LayerNorm", "embedding_norm"),
+            *pretrained.heads_in(
+                block + r"attention\.self\.(query|key|value)", ours + r"attention/\2"
+            ),
+            *pretrained.heads_out(block + r"attention\.output\.dense", ours + "attention/out"),
+            *pretrained.norm(block + r"attention\.output\.LayerNorm", ours + "attention_norm"),
+            *pretrained.linear(block + r"intermediate\.dense", ours + "mlp/up"),
+            *pretrained.linear(block + r"output\.dense", ours + "mlp/down"),
+            *pretrained.norm(block + r"output\.LayerNorm", ours + "mlp_norm"),
+        ),
+        excused=(
+            r"embeddings\.position_ids",  # a buffer, 0, 1, 2, ...
+            r"pooler\..*",
+            r"cls\..*",  # masked-language and next-sentence heads
+        ),
+    )

@@ -1,0 +1,175 @@
+"""What the towers are made of."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+ACTIVATIONS = {  # by the names of Hugging Face configs
+    "gelu": functools.partial(jax.nn.gelu, approximate=False),  # erf
+    "gelu_new": functools.partial(jax.nn.gelu, approximate=True),  # tanh
+    "gelu_pytorch_tanh": functools.partial(jax.nn.gelu, approximate=True),
+    "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
+    "relu": jax.nn.relu,
+}
+
+published = nnx.initializers.normal(0.02)
+"""Weights of timm's ViT, BERT and DistilBERT.
+
+The first two truncate at an absolute +-2, a hundred standard deviations away: a normal. (JAX's
+`truncated_normal` cuts at two standard deviations, which is another distribution.)
+"""
+
+
+def torch_linear(fan_in: int) -> nnx.Initializer:
+    """PyTorch's default for the weights and biases of Linear and Conv2d: U(+-1/sqrt(fan_in))."""
+    bound = fan_in**-0.5
+
+    def init(key, shape, dtype=jnp.float32, out_sharding=None):
+        return jax.random.uniform(
+            key, shape, dtype, -bound, bound, **_only_given(out_sharding=out_sharding)
+        )
+
+    return init
+
+
+def _only_given(**kwargs):
+    return {name: value for name, value in kwargs.items() if value is not None}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A frozen dataclass that goes to plain JSON types and back, strictly."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The config of these values; unknown or missing names are a ValueError."""
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        check_keys(values, fields, cls.__name__)
+        missing = [
+            name
+            for name, field in fields.items()
+            if name not in values and field.default is dataclasses.MISSING
+        ]
+        if missing:
+            raise ValueError(f"{cls.__name__} lacks {', '.join(missing)}")
+        return cls(**values)
+
+
+def check_keys(given, valid, what: str) -> None:
+    """Raises a ValueError that names what of `given` is not in `valid`, and lists `valid`."""
+    unknown = sorted(set(given) - set(valid))
+    if unknown:
+        raise ValueError(
+            f"{what} has no field {', '.join(map(repr, unknown))}; valid: {', '.join(valid)}"
+        )
+
+
+def check_choice(value, valid, what: str) -> None:
+    """Raises a ValueError that lists `valid` when `value` is not in it."""
+    if value not in valid:
+        raise ValueError(f"{what} is {value!r}; valid: {', '.join(map(repr, valid))}")
+
+
+def check_transformer(config) -> None:
+    """What every transformer's config must hold: heads that divide the width, known names."""
+    name = type(config).__name__
+    for field in ("width", "depth", "heads", "mlp_width"):
+        if getattr(config, field) < 1:
+            raise ValueError(f"{name}.{field} is {getattr(config, field)}; at least 1 is needed")
+    if config.width % config.heads:
+        raise ValueError(
+            f"{name}: {config.heads} heads do not divide the width {config.width} evenly"
+        )
+    check_choice(config.activation, ACTIVATIONS, f"{name}.activation")
+
+
+def dropout(x: jax.Array, rate: float, rngs: nnx.Rngs | None) -> jax.Array:
+    """Zeroes a share `rate` of `x` and scales up the rest; `rngs=None` (evaluation) is identity."""
+    if rngs is None or rate == 0.0:
+        return x
+    keep = jax.random.bernoulli(rngs.dropout(), 1.0 - rate, x.shape)
+    return jnp.where(keep, x / (1.0 - rate), jnp.zeros_like(x))
+
+
+def layer_norm(width: int, eps: float, dtype, rngs: nnx.Rngs) -> nnx.LayerNorm:
+    """LayerNorm with float32 statistics, the variance computed from centred values."""
+    return nnx.LayerNorm(width, epsilon=eps, use_fast_variance=False, dtype=dtype, rngs=rngs)
+
+
+def attention_bias(mask: jax.Array | None) -> jax.Array | None:
+    """Float32 [B, 1, 1, N] to add to attention logits, from [B, N] where True may be attended to.
+
+    The lowest finite number, not minus infinity: a row without any valid token gives a useless
+    but finite result.
+    """
+    if mask is None:
+        return None
+    return jnp.where(mask, 0.0, jnp.finfo(jnp.float32).min)[:, None, None, :]
+
+
+class Attention(nnx.Module):
+    """Multi-head attention; softmax in float32."""
+
+    def __init__(self, width: int, heads: int, dropout_rate: float, dtype, rngs: nnx.Rngs):
+        head_dim = width // heads
+        dense = functools.partial(nnx.Einsum, kernel_init=published, dtype=dtype, rngs=rngs)
+        into_heads = ("bnd,dhk->bnhk", (width, heads, head_dim), (heads, head_dim))
+        self.query = dense(*into_heads)
+        self.key = dense(*into_heads)
+        self.value = dense(*into_heads)
+        self.out = dense("bnhk,hkd->bnd", (heads, head_dim, width), (width,))
+        self.dropout_rate = dropout_rate
+
+    def __call__(self, x, context, bias=None, rngs: nnx.Rngs | None = None):
+        """Lets each token of `x` look at the tokens of `context`.
+
+        Args:
+          x: [B, Q, D].
+          context: [B, N, D].
+          bias: float32, broadcast over the logits [B, H, Q, N], or None.
+          rngs: stream `dropout` drops attention weights; None in evaluation.
+
+        Returns:
+          [B, Q, D].
+        """
+        query = self.query(x)  # [B, Q, H, K]
+        key = self.key(context)  # [B, N, H, K]
+        value = self.value(context)  # [B, N, H, K]
+        logits = jnp.einsum("bqhk,bnhk->bhqn", query, key, preferred_element_type=jnp.float32)
+        logits = logits * query.shape[-1] ** -0.5
+        if bias is not None:
+            logits = logits + bias
+        weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)  # [B, H, Q, N]
+        weights = dropout(weights, self.dropout_rate, rngs)
+        return self.out(jnp.einsum("bhqn,bnhk->bqhk", weights, value))
+
+
+class MLP(nnx.Module):
+    """Two linear layers with an activation between them."""
+
+    def __init__(self, width: int, mlp_width: int, activation: str, dtype, rngs: nnx.Rngs):
+        dense = functools.partial(nnx.Linear, kernel_init=published, dtype=dtype, rngs=rngs)
+        self.up = dense(width, mlp_width)
+        self.down = dense(mlp_width, width)
+        self.activation = activation
+
+    def __call__(self, x):
+        return self.down(ACTIVATIONS[self.activation](self.up(x)))
+
+
+def masked_mean(x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Mean of [B, N, D] over the tokens where `mask` [B, N] is True (all when None), in float32."""
+    x = x.astype(jnp.float32)
+    if mask is None:
+        return x.mean(axis=1)
+    weights = mask.astype(jnp.float32)
+    total = jnp.einsum("bnd,bn->bd", x, weights, precision=jax.lax.Precision.HIGHEST)
+    return total / jnp.maximum(weights.sum(axis=1, keepdims=True), 1.0)

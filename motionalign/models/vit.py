@@ -1,0 +1,232 @@
+"""Vision Transformer over motion patches (Dosovitskiy et al., 2021; Motion Patches, §3.3).
+
+The "image" has frames as rows and, for each body part, N points as columns. Tokens are N frames
+of one body part, numbered row-major: all parts of the first N frames, then of the next N.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from motionalign.models import layers, pretrained
+
+SIZES = {  # Dosovitskiy et al., table 1; Ti and S: Touvron et al., 2021 (DeiT), table 1
+    "Ti": {"width": 192, "depth": 12, "heads": 3, "mlp_width": 768},
+    "S": {"width": 384, "depth": 12, "heads": 6, "mlp_width": 1536},
+    "B": {"width": 768, "depth": 12, "heads": 12, "mlp_width": 3072},
+    "L": {"width": 1024, "depth": 24, "heads": 16, "mlp_width": 4096},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ViTConfig(layers.Config):
+    """Sizes and readout of a ViT over motion patches.
+
+    patch_size: N, frames per token and points per body part.
+    max_frames: positions exist for ceil(max_frames / patch_size) rows of tokens.
+    parts: tokens per row, 5 body parts a person.
+    pool: "class": the class token after the final norm. "mean": mean of the patch tokens, then
+      `fc_norm`; the class token is attended to but not averaged (timm's global_pool="avg").
+    padding: "attend": frames beyond the clip are tokens like any other, as published.
+      "mask": tokens without a real frame are neither attended to nor pooled.
+    dropout: after the embedding and in each residual branch; 0 as published.
+    norm_eps: 1e-6 in timm, 1e-12 in Hugging Face's.
+    """
+
+    width: int
+    depth: int
+    heads: int
+    mlp_width: int
+    patch_size: int = 16
+    max_frames: int = 224
+    parts: int = 5
+    pool: str = "mean"
+    padding: str = "attend"
+    dropout: float = 0.0
+    activation: str = "gelu"
+    norm_eps: float = 1e-6
+
+    def __post_init__(self):
+        layers.check_transformer(self)
+        layers.check_choice(self.pool, ("mean", "class"), "ViTConfig.pool")
+        layers.check_choice(self.padding, ("attend", "mask"), "ViTConfig.padding")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Tokens of the longest clip: (rows of `patch_size` frames, body parts)."""
+        return -(-self.max_frames // self.patch_size), self.parts
+
+
+class Block(nnx.Module):
+    """Pre-norm transformer block."""
+
+    def __init__(self, config: ViTConfig, dtype, rngs: nnx.Rngs):
+        c = config
+        self.attention_norm = layers.layer_norm(c.width, c.norm_eps, dtype, rngs)
+        self.attention = layers.Attention(c.width, c.heads, 0.0, dtype, rngs)
+        self.mlp_norm = layers.layer_norm(c.width, c.norm_eps, dtype, rngs)
+        self.mlp = layers.MLP(c.width, c.mlp_width, c.activation, dtype, rngs)
+        self.dropout = c.dropout
+
+    def __call__(self, x, bias=None, rngs=None, first: int | None = None):
+        """[B, N, D] to [B, N, D], or only to its `first` tokens [B, first, D]."""
+        normed = self.attention_norm(x)
+        attended = self.attention(normed[:, :first], normed, bias, rngs)
+        x = x[:, :first] + layers.dropout(attended, self.dropout, rngs)
+        return x + layers.dropout(self.mlp(self.mlp_norm(x)), self.dropout, rngs)
+
+
+class ViT(nnx.Module):
+    """Motion patches to one feature vector."""
+
+    def __init__(self, config: ViTConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+        c = self.config = config
+        self.dtype = dtype
+        rows, parts = c.grid
+        points = c.patch_size * c.patch_size * 3
+        self.patch_embed = nnx.Linear(
+            points,
+            c.width,
+            kernel_init=layers.torch_linear(points),  # a Conv2d in the published code
+            bias_init=layers.torch_linear(points),
+            dtype=dtype,
+            rngs=rngs,
+        )
+        self.class_token = nnx.Param(1e-6 * jax.random.normal(rngs.params(), (c.width,)))
+        # The class token's position, then the grid's.
+        self.positions = nnx.Param(layers.published(rngs.params(), (1 + rows * parts, c.width)))
+        self.blocks = nnx.List([Block(c, dtype, rngs) for _ in range(c.depth)])
+        norm = layers.layer_norm(c.width, c.norm_eps, dtype, rngs)
+        if c.pool == "mean":
+            self.fc_norm = norm
+        else:
+            self.final_norm = norm
+
+    def embed(self, patches, rngs: nnx.Rngs | None = None):
+        """Patches [B, F, parts * N, 3] to tokens [B, 1 + F / N * parts, D], class token first."""
+        c = self.config
+        batch, frames, points, _ = patches.shape
+        n, (rows, parts) = c.patch_size, c.grid
+        if points != parts * n or frames % n or frames > rows * n or not frames:
+            raise ValueError(
+                f"motion patches have {frames} frames x {points} points; this model takes "
+                f"{parts * n} points and a multiple of {n} frames up to {rows * n}"
+            )
+        if c.padding == "attend" and frames != rows * n:
+            raise ValueError(
+                f"motion patches have {frames} frames; with padding='attend' every clip is padded "
+                f"to max_frames={rows * n} (padding='mask' takes shorter batches)"
+            )
+        x = patches.astype(self.dtype).reshape(batch, frames // n, n, parts, n * 3)
+        x = x.transpose(0, 1, 3, 2, 4).reshape(batch, frames // n * parts, n * n * 3)
+        x = self.patch_embed(x)
+        class_token = jnp.broadcast_to(
+            self.class_token[...].astype(self.dtype), (batch, 1, c.width)
+        )
+        x = jnp.concatenate([class_token, x], axis=1)
+        x = x + self.positions[: x.shape[1]].astype(self.dtype)
+        return layers.dropout(x, c.dropout, rngs)
+
+    def patch_mask(self, frames: int, num_frames):
+        """[B, F / N * parts] bool, True where a token holds a real frame; None: attend to all."""
+        c = self.config
+        if c.padding == "attend":
+            return None
+        starts = jnp.arange(0, frames, c.patch_size)
+        return jnp.repeat(starts < num_frames[:, None], c.parts, axis=1)
+
+    def __call__(self, patches, num_frames=None, rngs: nnx.Rngs | None = None):
+        """One feature vector a clip.
+
+        Args:
+          patches: [B, F, parts * N, 3]; F is max_frames with padding="attend", any multiple of N
+            up to it with "mask".
+          num_frames: [B] int32, real frames of each clip; used with padding="mask" only.
+          rngs: stream `dropout`; None in evaluation.
+
+        Returns:
+          [B, D] in the compute dtype.
+        """
+        x = self.embed(patches, rngs)
+        patch_mask = self.patch_mask(patches.shape[1], num_frames)
+        bias = None
+        if patch_mask is not None:
+            bias = layers.attention_bias(
+                jnp.pad(patch_mask, ((0, 0), (1, 0)), constant_values=True)
+            )
+        class_pool = self.config.pool == "class"
+        for block in self.blocks[:-1]:
+            x = block(x, bias, rngs)
+        # Of the last block's output only what is pooled is computed.
+        x = self.blocks[-1](x, bias, rngs, first=1 if class_pool else None)
+        if class_pool:
+            return self.final_norm(x[:, 0])
+        return self.fc_norm(layers.masked_mean(x[:, 1:], patch_mask))
+
+
+def config_from_hf(source: Mapping[str, Any], **ours) -> ViTConfig:
+    """The config of a Hugging Face ViT's config.json; `ours` are fields that it does not know."""
+    pretrained.check_model_type(source, "vit")
+    if source.get("num_channels", 3) != 3:
+        raise ValueError(
+            f"a ViT over xyz needs 3 channels; the source has {source['num_channels']}"
+        )
+    return ViTConfig(
+        width=source["hidden_size"],
+        depth=source["num_hidden_layers"],
+        heads=source["num_attention_heads"],
+        mlp_width=source["intermediate_size"],
+        patch_size=source.get("patch_size", 16),
+        activation=source.get("hidden_act", "gelu"),
+        norm_eps=source.get("layer_norm_eps", 1e-12),
+        **ours,
+    )
+
+
+def key_map(config: ViTConfig, source: Mapping[str, Any]) -> pretrained.KeyMap:
+    """How the tensors of Hugging Face's `ViTModel` become ours; `source` is its config.json."""
+    size = source.get("image_size", 224)
+    height, width = (size, size) if isinstance(size, int) else size
+    patch = source.get("patch_size", 16)
+    positions = pretrained.positions((height // patch, width // patch), config.grid)
+    block, ours = r"encoder\.layer\.(\d+)\.", r"blocks/\1/"
+    # With mean pooling the source's final norm, trained on the class token, is left out and
+    # fc_norm starts at 1 and 0, as in the published code.
+    mean = config.pool == "mean"
+    return pretrained.KeyMap(
+        prefix="vit.",
+        rules=(
+            (r"embeddings\.cls_token", "class_token", pretrained.TOKEN),
+            (r"embeddings\.position_embeddings", "positions", positions),
+            (
+                r"embeddings\.patch_embeddings\.projection\.weight",
+                "patch_embed/kernel",
+                pretrained.PATCHES,
+            ),
+            (
+                r"embeddings\.patch_embeddings\.projection\.bias",
+                "patch_embed/bias",
+                pretrained.SAME,
+            ),
+            *pretrained.norm(block + "layernorm_before", ours + "attention_norm"),
+            *pretrained.heads_in(
+                block + r"attention\.attention\.(query|key|value)", ours + r"attention/\2"
+            ),
+            *pretrained.heads_out(block + r"attention\.output\.dense", ours + "attention/out"),
+            *pretrained.norm(block + "layernorm_after", ours + "mlp_norm"),
+            *pretrained.linear(block + r"intermediate\.dense", ours + "mlp/up"),
+            *pretrained.linear(block + r"output\.dense", ours + "mlp/down"),
+            *(() if mean else pretrained.norm("layernorm", "final_norm")),
+        ),
+        excused=(
+            r"embeddings\.mask_token",  # masked image modelling
+            r"pooler\..*",
+            r"classifier\..*",
+            *((r"layernorm\..*",) if mean else ()),
+        ),
+        fresh=(r"fc_norm/.*",) if mean else (),
+    )
