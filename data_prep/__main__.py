@@ -1,0 +1,168 @@
+"""`python -m data_prep`: prepares datasets, embeds their captions, shows what was prepared."""
+
+import argparse
+import os
+import sys
+
+from data_prep.readers import REASONS, PrepError
+
+DESCRIPTION = """\
+Turns motion-capture clips with captions into TFRecord motion patches.
+
+  python -m data_prep synthetic                             a built-in dataset, made in seconds
+  python -m data_prep humanml3d --raw_dir=HumanML3D/HumanML3D
+  python -m data_prep kit_ml    --raw_dir=KIT-ML
+  python -m data_prep embed     --name=humanml3d            sentence vectors of the captions
+  python -m data_prep show      --name=humanml3d            a page of what was prepared
+
+Each writes <data_dir>/<name>/1.0.0: TFRecord shards, metadata.json (skeleton, statistics) and
+report.json, which accounts for every clip. `python -m data_prep COMMAND --help` says more.
+"""
+
+LAYOUT = """\
+{about}
+
+expected folder:
+  RAW_DIR/new_joints/<name>.npy   [frames, {joints}, 3], {rate} frames a second, Y up
+  RAW_DIR/texts/<name>.txt        one caption a line: caption#tokens#start#end
+                                  (seconds; 0.0#0.0 is the whole motion, else a clip is cut out)
+  RAW_DIR/train.txt val.txt test.txt   names, one a line; M<name> is the mirrored twin of <name>
+  RAW_DIR/nsim_test.txt           optional: names of the published dissimilar test subset
+
+examples:
+  python -m data_prep {command} --raw_dir={example}
+  python -m data_prep {command} --raw_dir={example} --patch_size=8 --name={command}_p8
+  python -m data_prep {command} --raw_dir=my_clips --name=mine --mirror
+
+reasons for which report.json drops a clip or a caption line:
+{reasons}
+"""
+
+HUMANML3D = """\
+HumanML3D, and your own clips in its layout. Get it as https://github.com/EricGuo5513/HumanML3D
+says (it needs AMASS, whose licence is personal); --raw_dir is the folder that holds new_joints."""
+
+KIT_ML = """\
+KIT-ML as HumanML3D's authors publish it: the link is in "KIT-ML Dataset" of
+https://github.com/EricGuo5513/HumanML3D . Clips are brought to 20 frames a second by the rule of
+the published code (12 frames become 20)."""
+
+SYNTHETIC = """\
+A procedural 22-joint human that walks, turns, jumps, kicks, waves, ..., with captions that say
+what it does. Needs no files; the same --num_clips and --seed give the same clips.
+
+examples:
+  python -m data_prep synthetic
+  python -m data_prep synthetic --num_clips=300 --seed=1 --name=small
+"""
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = _parser().parse_args(argv)
+    # TensorFlow reports its CPU features and missing GPUs on import; neither matters here.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        args.run(args)
+    except PrepError as error:
+        sys.exit(f"data_prep: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("data_prep", description=DESCRIPTION, formatter_class=raw)
+    parser.usage = "python -m data_prep COMMAND [options]"
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    reasons = "\n".join(f"  {reason:<18} {meaning}" for reason, meaning in REASONS.items())
+
+    def command(name: str, help_line: str, description: str, run) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name, help=help_line, description=description, formatter_class=raw
+        )
+        sub.prog = f"python -m data_prep {name}"
+        sub.set_defaults(run=run)
+        return sub
+
+    def published(name, help_line, about, run, joints, rate, example) -> None:
+        text = LAYOUT.format(
+            about=about, command=name, joints=joints, rate=rate, example=example, reasons=reasons
+        )
+        sub = command(name, help_line, text, run)
+        sub.add_argument("--raw_dir", required=True, help="the folder described above")
+        _add_prepare_options(sub, name)
+
+    published(
+        "humanml3d", "HumanML3D, or clips in its layout", HUMANML3D, _humanml3d,
+        joints=22, rate=20, example="HumanML3D/HumanML3D",
+    )  # fmt: skip
+    published(
+        "kit_ml", "KIT-ML", KIT_ML, _kit_ml, joints=21, rate=12.5, example="KIT-ML"
+    )  # fmt: skip
+    sub = command("synthetic", "the built-in dataset", SYNTHETIC, _synthetic)
+    sub.add_argument("--num_clips", type=int, default=2400, help="default: %(default)s")
+    sub.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    _add_prepare_options(sub, "synthetic")
+
+    import importlib.util
+
+    from data_prep import show
+
+    if importlib.util.find_spec("data_prep.embed") is None:
+        return parser
+    from data_prep import embed
+
+    for module, help_line in ((embed, "sentence vectors of captions"), (show, "a page to look at")):
+        name = module.__name__.rpartition(".")[2]
+        module.add_arguments(command(name, help_line, module.__doc__, module.run))
+    return parser
+
+
+def _add_prepare_options(parser: argparse.ArgumentParser, name: str) -> None:
+    parser.add_argument("--data_dir", default="data", help="parent of all prepared datasets "
+                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--name", default=name, help="of the prepared dataset "
+                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--patch_size", type=int, choices=(8, 16, 32), default=16,
+                        help="points a body part (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--min_frames", type=int, default=2, help="drop shorter clips, counted "
+                        "after cutting (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--mirror", action="store_true", help="also write every clip's mirror "
+                        "image, left and right exchanged in its captions")  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="prepare anew what is there")
+
+
+def _humanml3d(args: argparse.Namespace) -> None:
+    from data_prep.readers.humanml3d import HumanML3D
+
+    _prepare(lambda: HumanML3D(args.raw_dir), args)
+
+
+def _kit_ml(args: argparse.Namespace) -> None:
+    from data_prep.readers.kit_ml import KitML
+
+    _prepare(lambda: KitML(args.raw_dir), args)
+
+
+def _synthetic(args: argparse.Namespace) -> None:
+    from data_prep.readers import Clips, synthetic
+
+    if args.num_clips < 1:
+        raise PrepError(f"--num_clips={args.num_clips}; at least 1 is needed")
+    _prepare(lambda: Clips(synthetic.generate(args.num_clips, args.seed)), args)
+
+
+def _prepare(make_reader, args: argparse.Namespace) -> None:
+    from data_prep.builders import prepare
+
+    prepare(
+        make_reader,
+        args.data_dir,
+        args.name,
+        patch_size=args.patch_size,
+        min_frames=args.min_frames,
+        mirror=args.mirror,
+        overwrite=args.overwrite,
+    )
+
+
+if __name__ == "__main__":
+    main()

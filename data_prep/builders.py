@@ -1,0 +1,246 @@
+"""From a reader to a prepared dataset: statistics, a TFDS builder, the swap into place.
+
+Imports TensorFlow, by way of tensorflow_datasets; nothing outside `data_prep` does.
+"""
+
+import json
+import pathlib
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tqdm import tqdm
+
+from data_prep.readers import FPS, PrepError, Reader
+from data_prep.report import Source, Survey, survey
+from motionalign import records
+from motionalign.patches import motion_patches
+
+
+def prepare(
+    reader: Reader | Callable[[], Reader],
+    data_dir: str | pathlib.Path,
+    name: str,
+    *,
+    patch_size: int = 16,
+    min_frames: int = 2,
+    mirror: bool = False,
+    overwrite: bool = False,
+) -> pathlib.Path:
+    """Prepares `<data_dir>/<name>/<version>` and returns it; one that is there is kept.
+
+    All is written to `<data_dir>/.<name>.incomplete` first and renamed when complete, so that
+    whatever stands in place is whole. What a killed run left behind is removed by the next.
+
+    Args:
+      reader: the source, or a function that makes it.
+      data_dir: parent of all prepared datasets.
+      name: of the prepared dataset; lower case, digits, underscores.
+      patch_size: N, points for each of the five body parts.
+      min_frames: shorter clips are dropped, counted at the source's rate after cutting.
+      mirror: also writes every kept source's mirror image, as `M<name>`.
+      overwrite: replaces a dataset that is there.
+
+    Raises:
+      PrepError: see `survey`; nothing has been written then.
+    """
+    data_dir = pathlib.Path(data_dir)
+    final = data_dir / name / records.VERSION
+    scratch = data_dir / f".{name}.incomplete"
+    if final.exists() and not overwrite:
+        print(f"{final} is prepared already and stays as it is; --overwrite prepares it anew")
+        return final
+    if callable(reader):
+        reader = reader()
+    found = survey(reader, min_frames, mirror)
+
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    mean, std = statistics(
+        lambda: (source.joints(reader) for source in _by_id(found.of_split("train")))
+    )
+    metadata = records.Metadata(
+        name=name,
+        skeleton=reader.skeleton,
+        patch_size=patch_size,
+        fps=FPS,
+        unit_in_metres=reader.unit_in_metres,
+        mean=mean,
+        std=std,
+        source_fps=reader.source_fps,
+    )
+    folder = _write_records(reader, found, metadata, scratch)
+    _write_json(folder / "metadata.json", metadata.to_json())
+    _write_json(folder / "report.json", found.report())
+    if dissimilar := reader.dissimilar_test():
+        (folder / "dissimilar-test.txt").write_text("\n".join(dissimilar) + "\n")
+    for split in found.listed:
+        if found.of_split(split):
+            records.write_index(folder, split)
+
+    final.parent.mkdir(exist_ok=True)
+    if final.exists():
+        final.rename(scratch / "replaced")
+    folder.rename(final)
+    shutil.rmtree(scratch)
+    print(found.table())
+    print(f"prepared {final}")
+    return final
+
+
+def statistics(clips: Callable[[], Iterable[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and population standard deviation of every joint coordinate over all frames.
+
+    Frames are added up one by one, in float64 and in the order of `clips`, which makes the result
+    bit for bit that of `np.concatenate(clips).mean(0)` and `.std(0)` without holding them all. A
+    coordinate that is the same in every frame gets deviation 1: its z-score is then 0, and if it
+    moves in another split it does so in the source's units.
+
+    Args:
+      clips: makes an iterator over [T, M, J, C] arrays; called twice.
+
+    Returns:
+      mean and std, each [J, C] float64.
+    """
+    count, total, low, high = 0, 0.0, np.inf, -np.inf
+    for clip in clips():
+        frames = _frames(clip)
+        count += len(frames)
+        total = _add_up(total, frames)
+        low = np.minimum(low, frames.min(0))
+        high = np.maximum(high, frames.max(0))
+    mean = total / count
+    squares = 0.0
+    for clip in clips():
+        squares = _add_up(squares, np.square(_frames(clip) - mean))
+    std = np.where(low == high, 1.0, np.sqrt(squares / count))
+    shape = clip.shape[-2:]
+    return mean.reshape(shape), std.reshape(shape)
+
+
+def _frames(clip: np.ndarray) -> np.ndarray:
+    """[T, M, J, C] -> [T * M, J * C] float64."""
+    return clip.reshape(-1, clip.shape[-2] * clip.shape[-1]).astype(np.float64)
+
+
+def _add_up(total: np.ndarray | float, rows: np.ndarray) -> np.ndarray:
+    """`total` plus each row in turn (NumPy adds along the first axis strictly in order)."""
+    first = np.broadcast_to(total, rows.shape[1:])[None]
+    return np.add.reduce(np.concatenate([first, rows]), axis=0)
+
+
+class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Writes the surveyed sources of a reader as TFRecord, one example a record.
+
+    `_examples` depends on one source and nothing else, so a dataset too large for one machine
+    becomes `beam.Create(sources) | beam.FlatMap(self._examples)`.
+    """
+
+    VERSION = tfds.core.Version(records.VERSION)
+    # Where TFDS would look for download checksums; we have none, and finding it needs the package
+    # importlib_resources, which tensorflow_datasets 4.9.10 imports without requiring it.
+    code_path = None
+    pkg_dir_path = pathlib.Path(__file__).parent
+
+    def __init__(
+        self, reader: Reader, found: Survey, metadata: records.Metadata, data_dir: pathlib.Path
+    ):
+        self.name = metadata.name
+        self._reader = reader
+        self._found = found
+        self._metadata = metadata
+        super().__init__(data_dir=data_dir)
+
+    def _log_download_bytes(self) -> None:
+        """Says nothing: nothing is downloaded, and the folder named would be the scratch folder."""
+
+    def _log_download_done(self) -> None:
+        """Likewise."""
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features, raw_bytes = tfds.features, tfds.features.Encoding.BYTES
+        joints, points = self._metadata.skeleton.num_joints, 5 * self._metadata.patch_size
+
+        def tensor(shape, dtype):
+            # BYTES: two unknown dimensions need it, and it decodes four times as fast.
+            return features.Tensor(shape=shape, dtype=dtype, encoding=raw_bytes)
+
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="3D human motion with captions, as joints and as motion patches.",
+            features=features.FeaturesDict(
+                {
+                    "id": features.Text(),
+                    "source": features.Text(),
+                    "mirrored_of": features.Text(),
+                    "first_line": np.int32,
+                    "span": features.Tensor(shape=(2,), dtype=np.float32),  # seconds
+                    "captions": features.Sequence(features.Text()),
+                    "patches": tensor((None, None, points, 3), np.float16),  # [T, M, 5N, 3]
+                    "joints": tensor((None, None, joints, 3), np.float32),  # [T, M, J, C]
+                    "fps": np.float32,
+                }
+            ),
+        )
+
+    def _split_generators(self, dl_manager) -> dict[str, Iterator]:
+        # TFDS refuses a split without examples: one that kept nothing is left out.
+        return {
+            split: self._generate_examples(_by_id(sources))
+            for split in self._found.listed
+            if (sources := self._found.of_split(split))
+        }
+
+    def _generate_examples(self, sources: list[Source]) -> Iterator[tuple[str, dict]]:
+        for source in tqdm(
+            sources, desc=f"writing {sources[0].split}", unit=" clips", disable=None
+        ):
+            yield from self._examples(source)
+
+    def _examples(self, source: Source) -> Iterator[tuple[str, dict]]:
+        meta = self._metadata
+        joints = source.joints(self._reader)
+        for record in source.records:
+            cut = joints[record.frames]
+            cut = cut[self._reader.frames_at_20fps(len(cut))]
+            patches = motion_patches(cut, meta.skeleton, meta.mean, meta.std, meta.patch_size)
+            far = np.abs(patches).max()
+            if not far < np.finfo(np.float16).max:
+                raise PrepError(
+                    f"{record.id}: a coordinate lies {far:.0f} standard deviations from the mean "
+                    "of train, too far for float16. Is the clip in other units?"
+                )
+            yield (
+                record.id,
+                {
+                    "id": record.id,
+                    "source": source.id,
+                    "mirrored_of": source.mirrored_of,
+                    "first_line": record.first_line,
+                    "span": np.array(record.span, np.float32),
+                    "captions": list(record.captions),
+                    "patches": patches.astype(np.float16),
+                    "joints": cut,
+                    "fps": np.float32(FPS),
+                },
+            )
+
+
+def _write_records(
+    reader: Reader, found: Survey, metadata: records.Metadata, scratch: pathlib.Path
+) -> pathlib.Path:
+    """Runs the TFDS builder inside `scratch`; the folder it made."""
+    tfds.disable_progress_bar()  # ours know their totals
+    builder = MotionDataset(reader, found, metadata, scratch)
+    config = tfds.download.DownloadConfig(try_download_gcs=False)
+    builder.download_and_prepare(download_config=config, file_format="tfrecord")
+    return pathlib.Path(builder.data_dir)
+
+
+def _by_id(sources: list[Source]) -> list[Source]:
+    return sorted(sources, key=lambda source: source.id)
+
+
+def _write_json(path: pathlib.Path, value: dict) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,32 @@
+"""Captions as a mirror shows them: left and right exchanged, and so the sense of rotation."""
+
+import re
+
+_TWIN = {"left": "right", "right": "left", "clockwise": "counterclockwise"}
+_TWIN |= dict.fromkeys(("counterclockwise", "anticlockwise"), "clockwise")
+
+# Whole words only: "upright" and "leftover" stay. Compounds that name a side count as the word.
+_WORD = re.compile(
+    r"\b(?:(left|right)(?=(?:s|wards?|most|hand|handed|side|footed)?\b)"
+    r"|((?:counter|anti)[- ]?clockwise|clockwise)\b)",
+    re.IGNORECASE,
+)
+
+
+def mirrored_caption(caption: str) -> str:
+    """The caption with left and right exchanged as whole words, and clockwise with its opposite.
+
+    Case is kept (Left, LEFT). "left" for "went away" and "right" for "correct" cannot be told
+    apart from the sides and are exchanged too, as in the published twins.
+    """
+    return _WORD.sub(lambda match: _with_case_of(match[0], _twin(match[0])), caption)
+
+
+def _twin(word: str) -> str:
+    return _TWIN[re.sub("[- ]", "", word.lower())]
+
+
+def _with_case_of(model: str, word: str) -> str:
+    if model.isupper():
+        return word.upper()
+    return word.capitalize() if model[0].isupper() else word
