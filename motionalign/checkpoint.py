@@ -48,9 +48,7 @@ class Checkpoints:
     def save_best(self, step: int, params: dict, run: dict) -> None:
         if step == self._best.latest_step():
             return
-        args = ocp.args.Composite(
-            params=ocp.args.StandardSave(params), run=ocp.args.JsonSave(run)
-        )
+        args = ocp.args.Composite(params=ocp.args.StandardSave(params), run=ocp.args.JsonSave(run))
         self._best.save(step, args=args)
 
     def best_score(self, before_step: int) -> float:

@@ -213,9 +213,16 @@ class Model:
         """
         single = not isinstance(joints, list | tuple)
         clips = [self.patches(clip, fps, dataset) for clip in ([joints] if single else joints)]
-        vectors = self._encoder.motions(self.params, clips.__getitem__, list(map(len, clips)))
-        vectors = unit(vectors) if normalize else vectors
+        vectors = self.encode_patches(clips, normalize)
         return vectors[0] if single else vectors
+
+    def encode_patches(
+        self, clips: Sequence[np.ndarray], normalize: bool = True, progress: str | None = None
+    ) -> np.ndarray:
+        """Embeddings [N, E] of clips that `patches` has prepared."""
+        frames = list(map(len, clips))
+        vectors = self._encoder.motions(self.params, clips.__getitem__, frames, progress)
+        return unit(vectors) if normalize else vectors
 
     def encode_text(self, captions: str | list[str], normalize: bool = True) -> np.ndarray:
         """Embeds captions: [E] float32 for one string, [N, E] for a list."""
@@ -241,7 +248,9 @@ def resample(joints: np.ndarray, fps: float, target_fps: float) -> np.ndarray:
     return joints[left] * (1 - fraction) + joints[left + 1] * fraction
 
 
-def load(path: str | pathlib.Path, series: str = checkpoint.BEST, mesh: Mesh | None = None) -> Model:
+def load(
+    path: str | pathlib.Path, series: str = checkpoint.BEST, mesh: Mesh | None = None
+) -> Model:
     """Loads a checkpoint for use, on one device unless a mesh is given.
 
     Args:
@@ -264,7 +273,7 @@ def load(path: str | pathlib.Path, series: str = checkpoint.BEST, mesh: Mesh | N
         shardings,
     )
     params = checkpoint.load_params(step_dir, abstract)
-    tokenizer = Tokenizer(run["tokenizer"], config.text.max_tokens)
+    tokenizer = Tokenizer(run["tokenizer"], config.max_tokens)
     datasets = {name: Metadata.from_json(values) for name, values in run["datasets"].items()}
     from ml_collections import ConfigDict
 

@@ -63,9 +63,7 @@ _SMPL22_NAMES = (
 
 # The MMM master motor map joints that KIT-ML keeps. HumanML3D's comments call the two sides the
 # other way round; the names below are KIT's own (L = left, R = right).
-_KIT21_NAMES = (
-    "root BP BT BLN BUN LS LE LW RS RE RW LH LK LA LMrot LF RH RK RA RMrot RF"
-).split()
+_KIT21_NAMES = ("root BP BT BLN BUN LS LE LW RS RE RW LH LK LA LMrot LF RH RK RA RMrot RF").split()
 
 SKELETONS = {
     skeleton.name: skeleton

@@ -1,0 +1,17 @@
+"""Motion Patches on KIT-ML: ViT-B/16 from ImageNet-21k, DistilBERT, 256 dimensions.
+
+Takes the same arguments as humanml3d_vit.py.
+"""
+
+from configs import common, humanml3d_vit
+
+
+def get_config(arg=None):
+    chosen = common.parse_arg(arg, size=("B", "Ti", "S", "L"), recipe=("code", "paper"))
+    c = humanml3d_vit.get_config(arg).unlock()
+    c.data.datasets = "kit_ml"
+    if chosen["recipe"] == "code":  # its KIT factors bring every group to one rate
+        for group in ("motion_encoder", "text_encoder", "heads"):
+            c.optim.groups[group].lr = 1e-5
+        c.model.head_dropout = 0.0
+    return c.lock()

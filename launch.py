@@ -1,0 +1,116 @@
+"""Trains, evaluates and applies motion-language models.
+
+  Train, or go on after an interruption (the same command again):
+    python launch.py --config=configs/quickstart.py --workdir=runs/quickstart
+
+  Override any field of the config:
+    python launch.py --config=configs/humanml3d_vit.py:paper --workdir=runs/paper \\
+      --config.model.motion.padding=mask --config.dtype=bfloat16
+
+  Evaluate a checkpoint, here or copied from elsewhere:
+    python launch.py --config=configs/quickstart.py --mode=eval --checkpoint=runs/quickstart
+
+  Encode a folder of clips (.npy, [frames, joints, 3]) for search:
+    python launch.py --mode=encode --checkpoint=runs/quickstart --input=clips --output=clips.npz
+
+  Several processes (one a host or a GPU): start the same command on each, with --distributed where
+  the cluster can be detected (SLURM, TPU pods, MPI), or with --coordinator, --num_processes and
+  --process_id.
+"""
+
+import pathlib
+import sys
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+FLAGS = flags.FLAGS
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config file of the run, like configs/quickstart.py", lock_config=True
+)
+_MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "encode"], "What to do.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, results.")
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "eval, encode: a workdir or checkpoint folder; default: --workdir."
+)
+_SPLIT = flags.DEFINE_string("split", None, "eval: split to score; default: config.data.test_split")
+_INPUT = flags.DEFINE_string("input", None, "encode: folder of .npy clips [frames, joints, 3].")
+_OUTPUT = flags.DEFINE_string("output", None, "encode: the .npz to write (ids, embeddings).")
+_FPS = flags.DEFINE_float("fps", None, "encode: frame rate of the clips; default: the training's.")
+_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    str(pathlib.Path.home() / ".cache" / "motionalign" / "xla"),
+    "Where compiled programs are kept between runs; empty = nowhere.",
+)
+_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Detect the cluster and join it.")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0, to join by hand.")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "With --coordinator: of the run.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "With --coordinator: 0 to num_processes-1.")
+
+
+def _start_jax() -> None:
+    import jax
+
+    if _CACHE.value:
+        jax.config.update("jax_compilation_cache_dir", _CACHE.value)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    if _COORDINATOR.value:
+        jax.distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    elif _DISTRIBUTED.value:
+        jax.distributed.initialize()
+
+
+def _require(**given) -> None:
+    missing = [f"--{name}" for name, value in given.items() if value is None]
+    if missing:
+        raise app.UsageError(f"--mode={_MODE.value} needs {' and '.join(missing)}")
+
+
+def _evaluate(checkpoint: str) -> None:
+    from motionalign import apply
+
+    output = _WORKDIR.value or checkpoint
+    apply.evaluate_checkpoint(_CONFIG.value, checkpoint, output, _SPLIT.value)
+
+
+def main(argv) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+    logging.set_verbosity(logging.INFO if FLAGS["verbosity"].present else logging.WARNING)
+    try:
+        _run()
+    except ValueError as error:
+        # What a user can mend is a ValueError that says how: a traceback would hide it.
+        if logging.level_debug():
+            raise
+        print(f"\n{sys.argv[0]}: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _run() -> None:
+    checkpoint = _CHECKPOINT.value or _WORKDIR.value
+    if _MODE.value == "train":
+        _require(config=_CONFIG.value, workdir=_WORKDIR.value)
+        _start_jax()
+        from motionalign import train
+
+        outcome = train.train(_CONFIG.value, _WORKDIR.value)
+        if outcome == "stopped":
+            print("Stopped by SIGTERM; everything is saved. The same command goes on from here.")
+            return
+        _evaluate(_WORKDIR.value)
+    elif _MODE.value == "eval":
+        _require(config=_CONFIG.value, checkpoint=checkpoint)
+        _start_jax()
+        _evaluate(checkpoint)
+    else:
+        _require(checkpoint=checkpoint, input=_INPUT.value, output=_OUTPUT.value)
+        _start_jax()
+        from motionalign import apply
+
+        apply.encode_folder(checkpoint, _INPUT.value, _OUTPUT.value, _FPS.value)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,164 @@
+"""A checkpoint applied to data: a split embedded and scored, a folder of clips encoded."""
+
+import json
+import pathlib
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from motionalign import checkpoint, data, evaluate, sharding
+from motionalign.model import Encoder, Params, load
+from motionalign.records import Dataset
+
+
+def embed_split(
+    encoder: Encoder, params: Params, dataset: Dataset, split_name: str, progress: bool = False
+) -> tuple[np.ndarray, np.ndarray, evaluate.Gallery]:
+    """Embeds the evaluation set of a split.
+
+    Returns:
+      motion [G, E], text [G, E] of each clip's first caption, and what they are of.
+    """
+    split = dataset.split(split_name)
+    rows = split.evaluation_rows()
+    if not len(rows):
+        raise ValueError(f"{dataset.version_dir}: split {split_name!r} has no evaluation records")
+    gallery = evaluate.Gallery(
+        ids=[split.ids[r] for r in rows],
+        sources=[split.sources[r] for r in rows],
+        captions=[split.captions[r][0] for r in rows],
+        mirrored_of=[split.mirrored_of[r] for r in rows],
+        joints=lambda i: split[rows[i]]["joints"][:, 0],
+        skeleton=dataset.metadata.skeleton,
+        fps=dataset.metadata.fps,
+        encoder=dataset.caption_vectors.encoder if dataset.caption_vectors else None,
+    )
+    name = f"{dataset.name} {split_name}"
+    motion = encoder.motions(
+        params,
+        lambda i: split[rows[i]]["patches"][:, 0],
+        split.num_frames[rows],
+        f"{name} motions" if progress else None,
+    )
+    text = encoder.texts(params, gallery.captions, f"{name} captions" if progress else None)
+    return motion, text, gallery
+
+
+def evaluate_checkpoint(
+    config, path: str | pathlib.Path, output: str | pathlib.Path, split: str | None = None
+) -> dict:
+    """Scores a checkpoint on a split of every dataset that the config names, and prints the tables.
+
+    Args:
+      config: `data` says what to score, `eval` how; the model is the checkpoint's.
+      path: a workdir or checkpoint folder, here or copied from elsewhere.
+      output: gets metrics.json and the page of examples, index.html, under evaluation/<split>/;
+        metrics.json of the first dataset also lies in `output` itself.
+      split: default `config.data.test_split`.
+
+    Returns:
+      {dataset: the content of its metrics.json}.
+    """
+    series = {"best": checkpoint.BEST, "last": checkpoint.LATEST}
+    if config.eval.checkpoint not in series:
+        raise ValueError(
+            f"config.eval.checkpoint={config.eval.checkpoint!r}; valid: {', '.join(series)}"
+        )
+    split = split or config.data.test_split
+    mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
+    model = load(path, series[config.eval.checkpoint], mesh)
+    output = pathlib.Path(output)
+    all_results = {}
+    for name in data.parse_mixture(config.data.datasets):
+        dataset = Dataset(config.data.data_dir, name)
+        motion, text, gallery = embed_split(model.encoder, model.params, dataset, split, True)
+        vectors = dataset.caption_vectors
+        results = evaluate.run_protocols(
+            motion,
+            text,
+            gallery.captions,
+            caption_vectors=vectors[gallery.captions] if vectors else None,
+            dissimilar=_published_subset(dataset, split, gallery),
+            protocols=config.eval.protocols,
+            threshold=config.eval.threshold,
+            encoder=gallery.encoder,
+        )
+        all_results[name] = results
+        if jax.process_index() != 0:
+            continue
+        print(f"\n{name}, split {split}, checkpoint of step {model.run['step']}\n")
+        print(evaluate.format_table(results))
+        folder = output / "evaluation" / f"{name}-{split}"
+        evaluate.write_json(folder / "metrics.json", results)
+        page = evaluate.write_page(
+            folder,
+            results,
+            gallery,
+            evaluate.cosine_similarity(text, motion),
+            num_queries=config.eval.num_queries,
+            title=f"{name}: {split} split",
+        )
+        print(f"\nExample queries with their hits: {page}")
+        if len(all_results) == 1:
+            evaluate.write_json(output / "metrics.json", results)
+    return all_results
+
+
+def _published_subset(dataset: Dataset, split: str, gallery: evaluate.Gallery) -> list[int] | None:
+    """Gallery rows of the dataset's published dissimilar subset, where it came with one."""
+    path = dataset.version_dir / f"dissimilar-{split}.txt"
+    if not path.is_file():
+        return None
+    row = {source: i for i, source in enumerate(gallery.sources)}
+    names = path.read_text().split()
+    missing = [name for name in names if name not in row]
+    if missing:
+        print(
+            f"{path.name}: {len(missing)} of {len(names)} clips of the published subset are not in "
+            f"this dataset and are left out: {', '.join(missing)}"
+        )
+    return [row[name] for name in names if name in row]
+
+
+def encode_folder(
+    path: str | pathlib.Path,
+    folder: str | pathlib.Path,
+    output: str | pathlib.Path,
+    fps: float | None = None,
+) -> None:
+    """Encodes every `.npy` clip [T, J, 3] below a folder.
+
+    Writes `output`, an .npz with `ids` [N] (paths below the folder, without .npy), `embeddings`
+    [N, E] float32 of unit length and `skipped` (a JSON list of clips left out, with reasons).
+    One bad clip does not stop the others.
+    """
+    folder, output = pathlib.Path(folder), pathlib.Path(output)
+    if output.suffix != ".npz":
+        raise ValueError(f"--output={output}: expected a name that ends in .npz")
+    files = sorted(folder.rglob("*.npy"))
+    if not files:
+        raise ValueError(f"--input={folder}: no .npy file in it")
+    model = load(path)
+    metadata = next(iter(model.datasets.values()))
+    fps = fps or metadata.fps
+    ids, clips, skipped = [], [], []
+    for file in tqdm(files, desc="read", unit="clip"):
+        name = file.relative_to(folder).with_suffix("").as_posix()
+        try:
+            patches = model.patches(np.load(file, allow_pickle=False), fps)
+        except (ValueError, OSError, EOFError) as error:
+            skipped.append({"id": name, "reason": str(error)})
+            continue
+        ids.append(name)
+        clips.append(patches)
+    if not clips:
+        raise ValueError(f"--input={folder}: none of {len(files)} clips can be used: {skipped[0]}")
+    embeddings = model.encode_patches(clips, progress="encode")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(output.stem + ".partial.npz")
+    np.savez(partial, ids=np.array(ids), embeddings=embeddings, skipped=json.dumps(skipped))
+    partial.replace(output)
+    print(f"{len(ids)} clips at {fps:g} fps → {output}; {len(skipped)} skipped")
+    for item in skipped[:10]:
+        print(f"  {item['id']}: {item['reason']}")

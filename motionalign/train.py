@@ -1,0 +1,412 @@
+"""Training: one loop for every task, on one device or many processes.
+
+Read `train` first. A step is a pure function of (state, step number, batch); everything random is
+derived from the run's seed and the step number, so a resumed run repeats an uninterrupted one bit
+for bit.
+"""
+
+import functools
+import json
+import math
+import pathlib
+import signal
+import subprocess
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from flax import nnx
+from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from motionalign import data, evaluate, optim, sharding
+from motionalign.apply import embed_split
+from motionalign.checkpoint import Checkpoints
+from motionalign.losses import masked_info_nce
+from motionalign.model import Encoder, Network, Params
+from motionalign.models import dual_encoder
+from motionalign.records import Dataset
+from motionalign.text import Tokenizer, train_wordpiece
+
+# Fields of a config that may change when a run is resumed: none of them moves a parameter.
+_FREE_TO_CHANGE = ("mesh", "checkpoint_steps", "log_steps", "eval", "data.workers", "data.cache_gb")
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss became NaN or infinite; the message names the step and the clips."""
+
+
+class Metrics:
+    """Scalars of a run to JSON lines and TensorBoard; on process 0 only."""
+
+    def __init__(self, workdir: pathlib.Path, resumed_step: int):
+        self._writer = self._file = None
+        if jax.process_index() != 0:
+            return
+        path = workdir / "metrics.jsonl"
+        # Lines written after the checkpoint that we resume from will be written again.
+        lines = path.read_text().splitlines() if path.is_file() else []
+        kept = [line for line in lines if _step_of(line) <= resumed_step]
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(line + "\n" for line in kept))
+        partial.replace(path)
+        self._file = path.open("a", buffering=1)
+        self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=resumed_step + 1)
+
+    def write(self, step: int, scalars: dict[str, float]) -> None:
+        if self._file is None:
+            return
+        self._file.write(json.dumps({"step": step, **scalars}) + "\n")
+        for name, value in scalars.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._writer.close()
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):  # the half line of a killed process
+        return math.inf
+
+
+def make_train_step(network: Network, optimizer, loss_config, shardings: dict, root_seed: int):
+    """The jitted update: (state, step, batch) → (state, {"loss", "grad_norm", "temperature"})."""
+    threshold = loss_config.mask_threshold if loss_config.mask_negatives else None
+
+    def loss_fn(params, batch, key):
+        model = network.bind(params)
+        motion, text = model(batch, rngs=nnx.Rngs(dropout=key))  # [B, E] each
+        scale = model.scale()
+        vectors = batch.get("text_vectors")
+        loss = masked_info_nce(motion, text, scale, text_vectors=vectors, threshold=threshold)
+        return loss, scale
+
+    def train_step(state, step, batch):
+        key = jax.random.fold_in(jax.random.key(root_seed), step)
+        grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
+        (loss, scale), grads = grad_fn(state["params"], batch, key)
+        updates, opt_state = optimizer.update(grads, state["optimizer"], state["params"])
+        params = jax.tree.map(lambda p, u: p + u, state["params"], updates)
+        norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in grads.values()))
+        metrics = {"loss": loss, "grad_norm": norm, "temperature": 1.0 / scale}
+        return {"params": params, "optimizer": opt_state}, metrics
+
+    return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None))
+
+
+def prepare_tokenizer(config, workdir: pathlib.Path, datasets: list[Dataset]) -> Tokenizer:
+    """The tokenizer of a run: the pretrained text encoder's, or one learnt from the captions.
+
+    It is kept in the workdir, where a resumed run and the other processes find the same one.
+    """
+    path = workdir / "tokenizer.json"
+    text = config.model.text
+    if not path.is_file() and jax.process_index() == 0:
+        if text.weights:
+            tokenizer_json = Tokenizer.from_source(text.weights, text.max_tokens).json
+        else:
+            captions = sorted(
+                caption
+                for dataset in datasets
+                for captions in dataset.split(config.data.train_split).captions
+                for caption in captions
+            )
+            tokenizer_json = train_wordpiece(captions, text.vocab_size)
+        partial = path.with_suffix(".partial")
+        partial.write_text(tokenizer_json)
+        partial.replace(path)
+    _barrier("tokenizer")
+    return Tokenizer(path.read_text(), text.max_tokens)
+
+
+def _barrier(name: str) -> None:
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def _record_run(config, workdir: pathlib.Path) -> None:
+    """Stores config, commit and diff; a workdir that another config was started in is refused."""
+    path = workdir / "config.json"
+    current = json.loads(config.to_json())
+    if path.is_file():
+        before, now = _flat(json.loads(path.read_text())), _flat(current)
+        changed = [
+            f"{name}: {before.get(name)!r} before, {now.get(name)!r} now"
+            for name in sorted(before.keys() | now.keys())
+            if before.get(name) != now.get(name)
+            and not any(name == f or name.startswith(f + ".") for f in _FREE_TO_CHANGE)
+        ]
+        if changed:
+            raise ValueError(
+                f"{workdir} holds a run with another config. Choose a new --workdir, or go back "
+                "to its values:\n  " + "\n  ".join(changed)
+            )
+    if jax.process_index() != 0:
+        return
+    root = pathlib.Path(__file__).resolve().parents[1]
+    for name, command in {
+        "git_commit.txt": ("git", "-C", str(root), "rev-parse", "HEAD"),
+        "git_diff.txt": ("git", "-C", str(root), "diff", "HEAD"),
+    }.items():
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            logging.info("no %s: %s", name, error)
+            continue
+        if done.returncode == 0:  # an installed package has no repository, and that is fine
+            (workdir / name).write_text(done.stdout)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(current, indent=2) + "\n")
+    partial.replace(path)
+
+
+def _flat(tree: dict, prefix: str = "") -> dict:
+    out = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            out.update(_flat(value, f"{prefix}{key}."))
+        else:
+            out[prefix + key] = value
+    return out
+
+
+class _StopRequest:
+    """Turns SIGTERM (a pre-emption, a job's end) into a flag that is read between steps."""
+
+    def __init__(self):
+        self._asked = False
+        # With several processes, the runtime's own watcher makes all stop at the same step.
+        if jax.process_count() == 1:
+            self._before = signal.signal(signal.SIGTERM, self._on_signal)
+
+    def _on_signal(self, signum, frame):
+        self._asked = True
+
+    def __call__(self, step: int) -> bool:
+        if jax.process_count() > 1:
+            return multihost_utils.reached_preemption_sync_point(step)
+        return self._asked
+
+    def close(self):
+        if jax.process_count() == 1:
+            signal.signal(signal.SIGTERM, self._before)
+
+
+def init_params(network: Network, config, mesh) -> Params:
+    """Parameters in their shardings: fresh from the seed, then filled from pretrained weights."""
+    shardings = sharding.tree_shardings(network.abstract_params, mesh)
+    init = jax.jit(functools.partial(network.init, config.seed), out_shardings=shardings)
+    params = init()
+    if config.model.motion.weights or config.model.text.weights:
+        host = dual_encoder.load_pretrained(
+            {
+                path: np.asarray(multihost_utils.process_allgather(p, tiled=True))
+                if jax.process_count() > 1
+                else np.asarray(p)
+                for path, p in params.items()
+            },
+            config.model.to_dict(),
+        )
+        params = {
+            path: sharding.put_global(np.asarray(host[path]), shardings[path]) for path in params
+        }
+    return params
+
+
+def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
+    """Trains a model, or goes on training the one in `workdir`.
+
+    Args:
+      config: see configs/common.py.
+      workdir: gets checkpoints/, best/, metrics.jsonl, tensorboard/, config.json.
+
+    Returns:
+      "finished", or "stopped" after SIGTERM; the same call then goes on where it stopped.
+
+    Raises:
+      ValueError: the config does not fit the data, the devices or the workdir.
+      NonFiniteLoss: the loss became NaN or infinite; the last checkpoint is from before.
+    """
+    started = time.monotonic()
+    stop_asked = _StopRequest()
+    workdir = pathlib.Path(workdir)
+    mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
+    sharding.data_parallel_size(mesh, config.data.batch_size)
+    mixture = data.parse_mixture(config.data.datasets)
+    datasets = {Dataset(config.data.data_dir, name): weight for name, weight in mixture.items()}
+    workdir.mkdir(parents=True, exist_ok=True)
+    _record_run(config, workdir)
+
+    tokenizer = prepare_tokenizer(config, workdir, list(datasets))
+    model_config = config.model.to_dict()
+    if not model_config["text"]["weights"]:
+        model_config["text"]["vocab_size"] = tokenizer.vocab_size
+    architecture = dual_encoder.resolve(model_config)
+    network = Network(architecture, jnp.dtype(config.dtype))
+    motion = architecture.motion
+    batches = data.TrainingData(
+        datasets,
+        tokenizer,
+        config.data,
+        patch_size=motion.patch_size,
+        max_frames=motion.max_frames,
+        padding=motion.padding,
+        seed=config.seed,
+        text_vectors=config.loss.mask_negatives,
+        process=jax.process_index(),
+        num_processes=jax.process_count(),
+    )
+    steps_per_epoch = batches.plan.steps_per_epoch
+    num_steps = config.epochs * steps_per_epoch
+
+    optimizer, schedules = optim.make_optimizer(config.optim, network.abstract_params, num_steps)
+    abstract = {
+        "params": network.abstract_params,
+        "optimizer": jax.eval_shape(optimizer.init, network.abstract_params),
+    }
+    shardings = sharding.tree_shardings(abstract, mesh)
+    abstract = jax.tree.map(
+        lambda leaf, s: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=s),
+        abstract,
+        shardings,
+    )
+
+    checkpoints = Checkpoints(workdir)
+    iterator = batches.batches(num_steps)
+    resumed = checkpoints.restore_latest(abstract)
+    if resumed is None:
+        step = 0
+        params = init_params(network, config, mesh)
+        optimizer_state = jax.jit(optimizer.init, out_shardings=shardings["optimizer"])(params)
+        state = {"params": params, "optimizer": optimizer_state}
+        pipeline = iterator.get_state()
+    else:
+        step, state, pipeline = resumed
+        iterator.set_state(pipeline)
+        logging.info("resumed from step %d of %s", step, workdir)
+
+    run = {
+        "architecture": architecture.to_dict(),
+        "config": json.loads(config.to_json()),
+        "tokenizer": tokenizer.json,
+        "datasets": {dataset.name: dataset.metadata.to_json() for dataset in datasets},
+    }
+    best_score = checkpoints.best_score(step)
+    metrics = Metrics(workdir, step)
+    train_step = make_train_step(network, optimizer, config.loss, shardings, config.seed)
+    encoder = Encoder(network, tokenizer, mesh, config.data)
+    feed = data.to_device(iterator, lambda batch: sharding.put_local(batch, mesh))
+    bar = tqdm(
+        total=num_steps,
+        initial=step,
+        desc="train",
+        unit="step",
+        dynamic_ncols=True,
+        disable=jax.process_index() != 0,
+    )
+    check = _LossCheck(batches, bar)
+    window_start, window_step = time.monotonic(), step
+    try:
+        while step < num_steps and not stop_asked(step):
+            batch, pipeline = next(feed)
+            state, scalars = train_step(state, jnp.int32(step), batch)
+            check.previous()  # of the step before: this one runs meanwhile
+            check.submit(step, scalars["loss"])
+            if step == 0:
+                jax.block_until_ready(state)
+                logging.info("first step done %.1f s after start", time.monotonic() - started)
+            step += 1
+            bar.update()
+
+            if step % config.log_steps == 0 or step == num_steps:
+                scalars = {name: float(value) for name, value in scalars.items()}
+                check.previous()
+                now = time.monotonic()
+                pairs = (step - window_step) * config.data.batch_size / (now - window_start)
+                window_start, window_step = now, step
+                rates = {f"lr/{n}": float(schedule(step - 1)) for n, schedule in schedules.items()}
+                metrics.write(step, {**scalars, "pairs_per_second": pairs, **rates})
+                bar.set_postfix(loss=f"{scalars['loss']:.3f}", pairs_s=f"{pairs:.0f}")
+
+            at_epoch_end = step % steps_per_epoch == 0
+            if at_epoch_end:
+                check.previous()
+                score, scalars = validate(config, encoder, state["params"], list(datasets))
+                metrics.write(step, {**scalars, "val/score": score})
+                bar.write(
+                    f"epoch {step // steps_per_epoch}/{config.epochs}: validation "
+                    f"t2m R@1 {scalars['val/t2m/R@1']:.2f} R@10 {scalars['val/t2m/R@10']:.2f}, "
+                    f"score {score:.1f}" + (" (best so far)" if score > best_score else "")
+                )
+                if score > best_score:
+                    best_score = score
+                    checkpoints.save_best(
+                        step, state["params"], {**run, "step": step, "score": score}
+                    )
+                window_start, window_step = time.monotonic(), step
+            every = config.checkpoint_steps
+            if at_epoch_end or (every and step % every == 0):
+                check.previous()
+                checkpoints.save_latest(step, state, pipeline, {**run, "step": step})
+        check.previous()
+        finished = step == num_steps
+        checkpoints.save_latest(step, state, pipeline, {**run, "step": step})
+    finally:
+        bar.close()
+        metrics.close()
+        checkpoints.close()
+        stop_asked.close()
+    return "finished" if finished else "stopped"
+
+
+class _LossCheck:
+    """Stops on a loss that is not finite, one step late so that the device need not wait."""
+
+    def __init__(self, batches: data.TrainingData, bar: tqdm):
+        self._batches = batches
+        self._bar = bar
+        self._pending = None
+
+    def submit(self, step: int, loss: jax.Array) -> None:
+        self._pending = (step, loss)
+
+    def previous(self) -> None:
+        """Waits for the submitted loss and checks it."""
+        if self._pending is None:
+            return
+        (step, loss), self._pending = self._pending, None
+        value = float(loss)
+        if not math.isfinite(value):
+            ids = ", ".join(self._batches.clip_ids(step))
+            raise NonFiniteLoss(
+                f"the loss is {value} at step {step}. Lower the learning rates or set "
+                f"--config.optim.clip_norm=1, and look at the clips of this batch: {ids}"
+            )
+
+
+def validate(
+    config, encoder: Encoder, params: Params, datasets: list[Dataset]
+) -> tuple[float, dict[str, float]]:
+    """Retrieval over the validation split: protocol `all`, averaged over the datasets.
+
+    Returns:
+      The selection score, and the scalars to log.
+    """
+    scores, scalars = [], {}
+    for dataset in datasets:
+        motion, text, gallery = embed_split(encoder, params, dataset, config.data.val_split)
+        results = evaluate.run_protocols(motion, text, gallery.captions, protocols=("all",))["all"]
+        scores.append(evaluate.selection_score(results))
+        prefix = "val" if dataset is datasets[0] else f"val_{dataset.name}"
+        for direction in ("t2m", "m2t"):
+            for name, value in results[direction].items():
+                scalars[f"{prefix}/{direction}/{name}"] = float(value)
+    return float(np.mean(scores)), scalars
