@@ -87,8 +87,9 @@ def run_protocols(
       encoder: name of the sentence encoder; needed with `caption_vectors`, for the table says it.
 
     Returns:
-      The content of metrics.json: {protocol: {"t2m": scores, "m2t": scores, "gallery": size, ...}}
-      with `retrieval_metrics` as scores, and "left_out": {protocol: reason} where one cannot run.
+      The content of metrics.json: {protocol: {"t2m": scores, "m2t": scores, "gallery": size,
+      "note": what counts as right, ...}} with `retrieval_metrics` as scores, and
+      "left_out": {protocol: reason} where one cannot run.
 
     Raises:
       ValueError: unknown protocols, shapes that do not agree, embeddings that are not finite.
@@ -105,46 +106,52 @@ def run_protocols(
 
     similarity = cosine_similarity(text, motion)
     relevant = same_caption(captions)
-    num_captions = len(set(captions))
     results, left_out = {}, {}
-    for protocol in PROTOCOLS:
-        if protocol not in protocols:
-            continue
-        if protocol == "all":
-            scores = _both_directions(similarity, relevant)
-            results["all"] = scores | {"gallery": size, "distinct_captions": num_captions}
-        elif protocol == "all_threshold":
-            if caption_vectors is None:
-                left_out[protocol] = _NO_VECTORS
-                continue
-            alike = cosine_similarity(*2 * [np.asarray(caption_vectors, np.float64)]) > threshold
-            scores = _both_directions(similarity, relevant | alike)
-            results[protocol] = scores | {
+    if "all" in protocols:
+        results["all"] = _both_directions(similarity, relevant) | {
+            "gallery": size,
+            "note": "one query a clip; any item with the same caption is right "
+            f"({len(set(captions))} distinct captions)",
+        }
+    if "all_threshold" in protocols:
+        if caption_vectors is None:
+            left_out["all_threshold"] = _NO_VECTORS
+        else:
+            vectors = np.asarray(caption_vectors, np.float64)
+            alike = cosine_similarity(vectors, vectors) > threshold
+            results["all_threshold"] = _both_directions(similarity, relevant | alike) | {
                 "gallery": size,
-                "threshold": threshold,
                 "encoder": encoder,
+                "threshold": threshold,
+                "note": f"right also where caption vectors have a cosine above {threshold:.2f} "
+                f"(encoder {encoder})",
             }
-        elif protocol == "dissimilar":
-            if dissimilar is None and caption_vectors is None:
-                left_out[protocol] = f"no published subset, and {_NO_VECTORS}"
-                continue
+    if "dissimilar" in protocols:
+        if dissimilar is None and caption_vectors is None:
+            left_out["dissimilar"] = f"no published subset, and {_NO_VECTORS}"
+        else:
             if dissimilar is not None:
-                rows, source = _checked_rows(dissimilar, size), {"subset": "published"}
+                rows = _checked_rows(dissimilar, size)
+                origin = {"note": "the published subset"}
             else:
                 rows = dissimilar_subset(captions, caption_vectors)
-                source = {"subset": "ours", "encoder": encoder}
+                origin = {
+                    "encoder": encoder,
+                    "note": "our own greedy choice of the captions least alike, "
+                    f"not a published subset (encoder {encoder})",
+                }
             subset = np.ix_(rows, rows)
             scores = _both_directions(similarity[subset], relevant[subset])
-            results[protocol] = scores | {"gallery": len(rows)} | source
+            results["dissimilar"] = scores | {"gallery": len(rows)} | origin
+    if "small_batches" in protocols:
+        if size < SMALL_BATCH:
+            left_out["small_batches"] = f"{size} clips do not fill a batch of {SMALL_BATCH}"
         else:
-            if size < SMALL_BATCH:
-                left_out[protocol] = f"{size} clips do not fill a batch of {SMALL_BATCH}"
-                continue
             order = np.random.default_rng(seed).permutation(size)
-            results[protocol] = small_batch_metrics(similarity, relevant, order) | {
+            results["small_batches"] = small_batch_metrics(similarity, relevant, order) | {
                 "gallery": SMALL_BATCH,
-                "batches": size // SMALL_BATCH,
-                "seed": seed,
+                "note": f"mean of {size // SMALL_BATCH} batches, permuted with seed {seed}, "
+                "last incomplete batch dropped",
             }
     return results | ({"left_out": left_out} if left_out else {})
 
@@ -296,39 +303,13 @@ def _table(results: Mapping) -> tuple[list[str], list[list[str]]]:
 
 
 def _notes(results: Mapping) -> Iterable[tuple[str, str]]:
-    """(protocol, what a reader must know of it): what counts as right, encoder, what is left out."""
+    """(protocol, what its reader must know), or why it is left out."""
+    left_out = results.get("left_out", {})
     for protocol in PROTOCOLS:
-        found = results.get(protocol)
-        if protocol in results.get("left_out", {}):
-            yield protocol, f"left out: {results['left_out'][protocol]}"
-        elif found is None:
-            continue
-        elif protocol == "all":
-            yield (
-                protocol,
-                f"one query a clip, any item with the same caption is right "
-                f"({found['distinct_captions']} distinct captions)",
-            )
-        elif protocol == "all_threshold":
-            yield (
-                protocol,
-                f"also right where caption vectors have a cosine above {found['threshold']:.2f} "
-                f"(encoder {found['encoder']})",
-            )
-        elif protocol == "dissimilar":
-            yield (
-                protocol,
-                "the published subset"
-                if found["subset"] == "published"
-                else f"our own greedy choice of the captions least alike "
-                f"(encoder {found['encoder']}), not a published subset",
-            )
-        else:
-            yield (
-                protocol,
-                f"mean of {found['batches']} batches of {found['gallery']}, "
-                f"permuted with seed {found['seed']}, last incomplete batch dropped",
-            )
+        if protocol in results:
+            yield protocol, results[protocol]["note"]
+        elif protocol in left_out:
+            yield protocol, f"left out, {left_out[protocol]}"
 
 
 def _write(path: Path, text: str) -> None:
@@ -382,11 +363,13 @@ def write_page(
 
     sections = []
     for way, count in (("t2m", (num_queries + 1) // 2), ("m2t", num_queries // 2)):
+        if count == 0:
+            continue
         scores, right = (similarity, relevant) if way == "t2m" else (similarity.T, relevant.T)
         ranks = retrieval_ranks(scores, right)
         cards = [
             _card(gallery, way, i, scores[i], right[i], ranks[i], strip)
-            for i in example_queries(ranks, gallery.captions, count, seed)
+            for i in example_queries(ranks, gallery.captions, count, [seed, way == "m2t"])
         ]
         sections.append(f"<h2>{_HEADINGS[way]}</h2>\n{''.join(cards)}")
 
@@ -405,7 +388,9 @@ def write_page(
     return path
 
 
-def example_queries(ranks: np.ndarray, captions: Sequence[str], count: int, seed: int) -> list[int]:
+def example_queries(
+    ranks: np.ndarray, captions: Sequence[str], count: int, seed: int | Sequence[int]
+) -> list[int]:
     """Draws up to `count` queries, no caption twice, in turn from hits, near misses and misses."""
     drawn = np.random.default_rng(seed).permutation(len(ranks))
     kind = np.digitize(ranks[drawn], (1, 5), right=True)  # 0: first, 1: among five, 2: later
@@ -449,22 +434,19 @@ def _card(gallery, way, query, scores, right, rank, strip) -> str:
 
 def _hit(gallery, way, query, hit, place, score, right, strip) -> str:
     twins = gallery.are_twins(query, hit)
-    if right:
-        tag = (
-            "right"
-            if hit == query
-            else "right: its mirrored twin"
-            if twins
-            else "right: same words"
-        )
+    if hit == query:
+        tag = "right"
+    elif right:
+        tag = "right: its mirrored twin" if twins else "right: same words"
     else:
         tag = "mirrored twin, other words" if twins else ""
-    caption = html.escape(gallery.captions[hit])
-    tag = f'<span class="tag">{tag}</span>' if tag else ""
+    tag = tag and f'<span class="tag">{tag}</span>'
+    caption = f"<p>{html.escape(gallery.captions[hit])}</p>"
+    answer = [strip(hit), caption] if way == "t2m" else [caption, strip(hit)]
     return (
         f'<li class="{"right" if right else "wrong"}">'
         f'<div class="facts"><b>{place}</b> <span class="score">{score:.3f}</span>{tag}</div>'
-        f"<div>{strip(hit)}<p>{caption}</p></div></li>\n"
+        f"<div>{''.join(answer)}</div></li>\n"
     )
 
 

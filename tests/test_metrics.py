@@ -144,14 +144,13 @@ def test_retrieval_errors(similarity, relevant, message):
 def test_ndcg_by_hand():
     scores = np.array([[0.9, 0.5, 0.1], [0.1, 0.5, 0.9]])
     gains = np.array([[3, 0, 2], [1, 0, 0]])
-    ideal, log3 = 3 + 2 / np.log2(3), np.log2(3)
+    ideal = 3 + 2 / np.log2(3)
     expected = [
         np.mean([1, 0]),
         np.mean([3 / ideal, 0]),
         np.mean([(3 + 2 / 2) / ideal, 1 / 2]),
         np.mean([(3 + 2 / 2) / ideal, 1 / 2]),  # k beyond the gallery
     ]
-    assert log3 > 1
     np.testing.assert_allclose(metrics.ndcg_at_k(scores, gains, (1, 2, 3, 9)), expected)
 
 
