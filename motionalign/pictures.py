@@ -32,7 +32,7 @@ def skeleton_strip(
     """Draws a clip as poses from left to right in time, and its path from above at the right.
 
     All poses share one camera, fixed to the direction that the body faces at the start, so turns
-    show; each is centred on its root, so travel shows only in the path, where the starting
+    show; each is placed by its root, so travel shows only in the path, where the starting
     direction is up, a ring marks the start and a triangle the end and where the body faces then.
 
     Args:
@@ -70,17 +70,20 @@ def skeleton_strip(
 
     body = joints - joints[:, root : root + 1] * np.array([1, 0, 1], np.float32)  # [T, J, 3]
     body[..., 1] -= body[..., 1].min()
-    slot = (width - _INSET) / num_poses
-    across = body @ right_of_screen
-    # Wide poses may reach into a third of the neighbour's slot before the figure is made smaller.
+    across = body @ right_of_screen  # [T, J]
+    across -= (across.min() + across.max()) / 2
+    # Wide poses may touch, with a fifth of a slot, before the figure is made smaller.
+    slot = (width - _INSET) / (num_poses + 0.2)
     scale = min(
         (height - _FLOOR - _TOP) / max(1.07 * body[..., 1].max(), 1e-6),
-        slot * 4 / 3 / max(2 * np.abs(across).max(), 1e-6),
+        1.2 * slot / max(2 * across.max(), 1e-6),
     )
-    centre = slot * (np.arange(len(frames)) + 0.5)
+    centre = slot * (np.arange(len(frames)) + 0.6)
     points = np.stack(
         [centre[:, None] + scale * across[frames], _FLOOR + scale * body[frames, :, 1]], axis=-1
     )  # [P, J, 2] pixels
+    spine = joints[0, list(skeleton.chains[skeleton.chain_names.index("torso")])]
+    torso = np.linalg.norm(np.diff(spine, axis=0), axis=1).sum()  # a length no posture changes
 
     figure = Figure(figsize=(width / 100, height / 100), dpi=100)
     canvas = FigureCanvasAgg(figure)
@@ -103,10 +106,10 @@ def skeleton_strip(
     )
     neck, head = skeleton.chains[skeleton.chain_names.index("torso")][-2:]
     crown = points[:, head] + 0.35 * (points[:, head] - points[:, neck])
-    size = 0.08 * scale * np.ptp(body[..., 1], axis=1).max()
+    size = 0.19 * scale * torso
     draw(crown, color=PART_COLOURS["torso"], marker="o", markersize=size, linestyle="", zorder=3)
 
-    path, turn = _path_from_above(joints, skeleton, forward, left)
+    path, turn = _path_from_above(joints, skeleton, forward, left, 2.5 * torso)
     path = (width - _INSET / 2, height / 2) + path * (min(_INSET, height) - 36)
     draw([(width - _INSET + 4, 12), (width - _INSET + 4, height - 12)], color="#e2e8f0")
     draw(path, color="#94a3b8", linewidth=1.5)
@@ -176,12 +179,15 @@ def _bone_colours(skeleton: Skeleton) -> list[str]:
     return [PART_COLOURS[part.get(child, "torso")] for _, child in skeleton.bones]
 
 
-def _path_from_above(joints, skeleton, forward, left) -> tuple[np.ndarray, float]:
-    """The root's path [T, 2] in -0.5..0.5 with `forward` up, and the last facing in degrees."""
+def _path_from_above(joints, skeleton, forward, left, least) -> tuple[np.ndarray, float]:
+    """The root's path [T, 2] in -0.5..0.5 with `forward` up, and the last facing in degrees.
+
+    A path shorter than `least` is shown at the scale of `least`: standing still is a dot, not an
+    enlarged trembling.
+    """
     root = joints[:, skeleton.parents.index(-1)]
     path = np.stack([-(root @ left), root @ forward], axis=-1)
-    # A body's height at least, so that standing still is a dot and not enlarged trembling.
-    extent = max(np.ptp(path, axis=0).max(), np.ptp(joints[..., 1], axis=1).max(), 1e-6)
+    extent = max(np.ptp(path, axis=0).max(), least, 1e-6)
     last, _ = _facing(joints[-1], skeleton)
     turn = np.rad2deg(np.arctan2(last @ left, last @ forward))
     return (path - (path.min(axis=0) + path.max(axis=0)) / 2) / extent, float(turn)
