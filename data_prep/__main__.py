@@ -4,7 +4,8 @@ import argparse
 import os
 import sys
 
-from data_prep.readers import REASONS, PrepError
+from data_prep import show
+from data_prep.readers import REASONS
 
 DESCRIPTION = """\
 Turns motion-capture clips with captions into TFRecord motion patches.
@@ -63,14 +64,19 @@ def main(argv: list[str] | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         args.run(args)
-    except PrepError as error:
+    except ValueError as error:
+        # What a user can mend is a ValueError that says how: a traceback would hide it.
+        if args.traceback:
+            raise
         sys.exit(f"data_prep: {error}")
 
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("data_prep", description=DESCRIPTION, formatter_class=raw)
-    parser.usage = "python -m data_prep COMMAND [options]"
+    parser = argparse.ArgumentParser(
+        "python -m data_prep", description=DESCRIPTION, formatter_class=raw
+    )
+    parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     reasons = "\n".join(f"  {reason:<18} {meaning}" for reason, meaning in REASONS.items())
 
@@ -78,7 +84,6 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(
             name, help=help_line, description=description, formatter_class=raw
         )
-        sub.prog = f"python -m data_prep {name}"
         sub.set_defaults(run=run)
         return sub
 
@@ -104,15 +109,13 @@ def _parser() -> argparse.ArgumentParser:
 
     import importlib.util
 
-    from data_prep import show
+    sub = command("show", "a page of what was prepared, to look at", show.__doc__, show.run)
+    show.add_arguments(sub)
+    if importlib.util.find_spec("data_prep.embed") is not None:
+        from data_prep import embed
 
-    if importlib.util.find_spec("data_prep.embed") is None:
-        return parser
-    from data_prep import embed
-
-    for module, help_line in ((embed, "sentence vectors of captions"), (show, "a page to look at")):
-        name = module.__name__.rpartition(".")[2]
-        module.add_arguments(command(name, help_line, module.__doc__, module.run))
+        sub = command("embed", "sentence vectors of the captions", embed.__doc__, embed.run)
+        embed.add_arguments(sub)
     return parser
 
 
@@ -146,7 +149,7 @@ def _synthetic(args: argparse.Namespace) -> None:
     from data_prep.readers import Clips, synthetic
 
     if args.num_clips < 1:
-        raise PrepError(f"--num_clips={args.num_clips}; at least 1 is needed")
+        raise ValueError(f"--num_clips={args.num_clips}; at least 1 is needed")
     _prepare(lambda: Clips(synthetic.generate(args.num_clips, args.seed)), args)
 
 

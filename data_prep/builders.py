@@ -5,6 +5,7 @@ Imports TensorFlow, by way of tensorflow_datasets; nothing outside `data_prep` d
 
 import json
 import pathlib
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 
@@ -12,14 +13,14 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from data_prep.readers import FPS, PrepError, Reader
+from data_prep.readers import FPS, Reader
 from data_prep.report import Source, Survey, survey
 from motionalign import records
 from motionalign.patches import motion_patches
 
 
 def prepare(
-    reader: Reader | Callable[[], Reader],
+    make_reader: Callable[[], Reader],
     data_dir: str | pathlib.Path,
     name: str,
     *,
@@ -34,7 +35,7 @@ def prepare(
     whatever stands in place is whole. What a killed run left behind is removed by the next.
 
     Args:
-      reader: the source, or a function that makes it.
+      make_reader: gives the source; called only if there is something to prepare.
       data_dir: parent of all prepared datasets.
       name: of the prepared dataset; lower case, digits, underscores.
       patch_size: N, points for each of the five body parts.
@@ -43,16 +44,24 @@ def prepare(
       overwrite: replaces a dataset that is there.
 
     Raises:
-      PrepError: see `survey`; nothing has been written then.
+      ValueError: `name` or `min_frames` is unusable; all that `survey` raises. Nothing has been
+        written then.
     """
+    if not re.fullmatch("[a-z][a-z0-9_]*", name):
+        raise ValueError(f"--name={name}: use a-z, 0-9 and _, beginning with a letter")
+    if min_frames < 1:
+        raise ValueError(f"--min_frames={min_frames}: a clip has at least 1 frame")
     data_dir = pathlib.Path(data_dir)
     final = data_dir / name / records.VERSION
     scratch = data_dir / f".{name}.incomplete"
     if final.exists() and not overwrite:
-        print(f"{final} is prepared already and stays as it is; --overwrite prepares it anew")
+        metadata = json.loads((final / "metadata.json").read_text())
+        print(
+            f"{final} is prepared already (patch size {metadata['patch_size']}) and stays as it "
+            "is; --overwrite prepares it anew"
+        )
         return final
-    if callable(reader):
-        reader = reader()
+    reader = make_reader()
     found = survey(reader, min_frames, mirror)
 
     shutil.rmtree(scratch, ignore_errors=True)
@@ -207,7 +216,7 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             patches = motion_patches(cut, meta.skeleton, meta.mean, meta.std, meta.patch_size)
             far = np.abs(patches).max()
             if not far < np.finfo(np.float16).max:
-                raise PrepError(
+                raise ValueError(
                     f"{record.id}: a coordinate lies {far:.0f} standard deviations from the mean "
                     "of train, too far for float16. Is the clip in other units?"
                 )

@@ -16,8 +16,8 @@ _WORD = re.compile(
 def mirrored_caption(caption: str) -> str:
     """The caption with left and right exchanged as whole words, and clockwise with its opposite.
 
-    Case is kept (Left, LEFT). "left" for "went away" and "right" for "correct" cannot be told
-    apart from the sides and are exchanged too, as in the published twins.
+    Case is kept (Left, LEFT). Every "left" and "right" counts as a side: no list of phrases
+    ("right away", "left the room") would tell them all apart.
     """
     return _WORD.sub(lambda match: _with_case_of(match[0], _twin(match[0])), caption)
 

@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep.mirror import mirrored_caption
-from data_prep.readers import REASONS, Caption, PrepError, Reader, Spoiled
+from data_prep.readers import REASONS, Caption, Reader, Spoiled
 
 # Annotators mark seconds by eye, so a span may end a little after the motion does; the published
 # loader cuts such a span at the last frame, and so do we. Further out it is another clip's span.
@@ -120,7 +120,7 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
     `M<name>` in its own split.
 
     Raises:
-      PrepError: more than half of a split has no files; no train source is usable; `mirror` for a
+      ValueError: more than half of a split has no files; no train source is usable; `mirror` for a
         dataset that has twins.
     """
     listed = reader.splits()
@@ -128,7 +128,7 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
     _check_names(known)
     twins = sorted(name for name in known if name[0] == "M" and name[1:] in known)
     if mirror and twins:
-        raise PrepError(
+        raise ValueError(
             f"the dataset has {len(twins)} mirrored twins already, {twins[0]} of {twins[0][1:]} "
             "for one. Run without --mirror"
         )
@@ -239,7 +239,7 @@ def _twin(source: Source) -> Source:
 def _check_names(names: set[str]) -> None:
     bad = sorted(name for name in names if "#" in name or "/" in name)
     if bad:
-        raise PrepError(
+        raise ValueError(
             f"{len(bad)} names in the split files hold '#' or '/', {bad[0]!r} for one: '#' marks "
             "clips cut from a source, and a name is a file's name. Rename the files"
         )
@@ -257,7 +257,7 @@ def _check_present(reader: Reader, result: Survey) -> None:
         if 2 * len(entries) > len(result.listed[split])
     ]
     if problems:
-        raise PrepError(
+        raise ValueError(
             "more than half of a split has no files, so this is not the whole dataset; nothing "
             "was written.\n  " + "\n  ".join(problems) + "\nCheck --raw_dir and that everything "
             "was unpacked"
@@ -265,7 +265,7 @@ def _check_present(reader: Reader, result: Survey) -> None:
     if not any(source.split == "train" for source in result.sources):
         reasons = collections.Counter(e["reason"] for e in result.dropped if e["split"] == "train")
         found = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
-        raise PrepError(
+        raise ValueError(
             f"no usable source in train ({found or 'none listed'}), so there is nothing to take "
             f"mean and deviation from; nothing was written. Expected {reader.skeleton.num_joints} "
             f"joints ({reader.skeleton.name})"

@@ -1,9 +1,212 @@
-"""A page of what was prepared."""
+"""Writes a page (HTML, one file) to look at a prepared dataset.
+
+What was kept and dropped, how long the clips are, and a few clips drawn: poses, motion patches as
+a picture (Motion Patches, Figure 4) and captions.
+
+examples:
+  python -m data_prep show --name=humanml3d
+  python -m data_prep show --name=kit_ml --split=test --num_clips=30 --output=kit.html
+"""
+
+import argparse
+import collections
+import html
+import json
+import os
+import pathlib
+
+import numpy as np
+
+BIN = 20  # frames of one bar of the length histogram: a second
+LIMIT = 224  # frames that the published models see
+PARTS = {"right_leg": "right leg", "left_leg": "left leg", "torso": "torso",
+         "right_arm": "right arm", "left_arm": "left arm"}  # fmt: skip
 
 
-def add_arguments(parser):
-    pass
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data_dir", default="data", help="default: %(default)s")
+    parser.add_argument("--name", default="synthetic", help="default: %(default)s")
+    parser.add_argument(
+        "--split", default="train", help="to draw clips from (default: %(default)s)"
+    )
+    parser.add_argument("--num_clips", type=int, default=12, help="to draw (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of clips")
+    parser.add_argument("--output", help="default: <data_dir>/<name>.html")
 
 
-def run(args):
-    pass
+def run(args: argparse.Namespace) -> None:
+
+    output = pathlib.Path(args.output or pathlib.Path(args.data_dir) / f"{args.name}.html")
+    page = make_page(args.data_dir, args.name, args.split, args.num_clips, args.seed)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(output.name + ".partial")
+    partial.write_text(page, encoding="utf-8")
+    os.replace(partial, output)
+    print(f"wrote {output}")
+
+
+def make_page(
+    data_dir: str | pathlib.Path, name: str, split: str, num_clips: int, seed: int = 0
+) -> str:
+    """The page as HTML with its pictures inside.
+
+    Raises:
+      ValueError: the dataset is not prepared, or has no such split.
+    """
+    from motionalign import records
+
+    dataset = records.Dataset(data_dir, name)
+    report = json.loads((dataset.version_dir / "report.json").read_text(encoding="utf-8"))
+    meta = dataset.metadata
+    splits = {name: dataset.split(name) for name, n in report["splits"].items() if n["records"]}
+    shown = dataset.split(split)
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.choice(len(shown), min(num_clips, len(shown)), replace=False))
+    captions = {caption for s in splits.values() for record in s.captions for caption in record}
+    unit = {None: "unknown unit", 1.0: "metres"}.get(
+        meta.unit_in_metres, f"units of {meta.unit_in_metres} m"
+    )
+    facts = (
+        f"{meta.skeleton.num_joints} joints ({meta.skeleton.name}) in {unit}, {meta.fps:g} frames "
+        f"a second (source: {meta.source_fps:g}), {meta.patch_size} points a body part; "
+        f"{len(captions):,} distinct captions"
+    )
+    return PAGE.format(
+        name=html.escape(name),
+        facts=html.escape(facts),
+        counts=_counts(report),
+        dropped=_dropped(report),
+        lengths=_histogram({name: s.num_frames for name, s in splits.items()}),
+        limit=LIMIT,
+        choice=f"{len(rows)} of {len(shown):,} records of {html.escape(split)}",
+        clips="\n".join(_clip(shown[int(row)], meta) for row in rows),
+    )
+
+
+def _counts(report: dict) -> str:
+    head = ("read", "kept", "dropped", "mirrored", "records", "captions")
+    rows = [
+        f"<tr><th>{html.escape(split)}</th>" + "".join(f"<td>{counts[k]:,}</td>" for k in head)
+        for split, counts in report["splits"].items()
+    ]
+    return _table(("split", *head), rows)
+
+
+def _dropped(report: dict) -> str:
+    """The reasons with their counts and a few examples, for sources and for caption lines."""
+    rows = []
+    for what, key in (("source", "dropped"), ("caption line", "captions_dropped")):
+        by_reason = collections.defaultdict(list)
+        for entry in report[key]:
+            by_reason[entry["reason"]].append(entry)
+        for reason, entries in sorted(by_reason.items(), key=lambda item: -len(item[1])):
+            examples = "; ".join(f"{e['id']}: {e['detail']}" for e in entries[:3])
+            cells = (f"{len(entries):,}", what, reason, html.escape(examples))
+            rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells))
+    if not rows:
+        return "<p>Nothing was dropped.</p>"
+    return _table(("count", "of", "reason", "for example"), rows)
+
+
+def _table(head: tuple[str, ...], rows: list[str]) -> str:
+    cells = "".join(f"<th>{cell}</th>" for cell in head)
+    return "<table><tr>" + cells + "</tr>\n" + "\n".join(rows) + "\n</table>"
+
+
+def _histogram(lengths: dict[str, np.ndarray]) -> str:
+    """Stacked bars of records by length, one colour a split, as SVG."""
+    colours = dict(zip(lengths, ("#3f9ae0", "#f5a524", "#475569")))
+    top = max(int(n.max()) for n in lengths.values()) // BIN + 1
+    counts = {name: np.bincount(frames // BIN, minlength=top) for name, frames in lengths.items()}
+    tallest = max(sum(counts.values()).max(), 1)
+    width, height, slot = 900, 180, 900 / top
+    bars = []
+    base = np.zeros(top)
+    for name, count in counts.items():
+        for i in np.flatnonzero(count):
+            size = height * count[i] / tallest
+            y = height - base[i] - size
+            bars.append(
+                f'<rect x="{i * slot + 0.5:.1f}" y="{y:.1f}" width="{slot - 1:.1f}" '
+                f'height="{size:.1f}" fill="{colours[name]}"><title>{i * BIN} to '
+                f"{(i + 1) * BIN - 1} frames: {count[i]} in {name}</title></rect>"
+            )
+        base += height * count / tallest
+    step = max(1, top // 12)
+    labels = [
+        f'<text x="{i * slot:.1f}" y="{height + 14}">{i * BIN}</text>'
+        for i in range(0, top + 1, step)
+    ]
+    if top * BIN > LIMIT:
+        x = LIMIT / BIN * slot
+        labels.append(f'<path d="M{x:.1f} 0V{height}" stroke="#c2410c" stroke-dasharray="4"/>')
+    key = " ".join(f'<b style="color:{colours[name]}">■</b> {name}' for name in lengths)
+    return (
+        f'<svg viewBox="-10 -5 {width + 30} {height + 24}">{"".join(bars + labels)}</svg>'
+        f"<p>{key}; tallest bar: {tallest:,}</p>"
+    )
+
+
+def _clip(record: dict, meta) -> str:
+    """One record: its facts and captions, and for each person a strip and a patch picture."""
+    from motionalign import pictures
+
+    num_frames = len(record["joints"])
+    facts = [f"{num_frames} frames, {num_frames / meta.fps:.1f} s"]
+    if record["span"].any():
+        facts.append("seconds {:g} to {:g} of {}".format(*record["span"], record["source"]))
+    if record["mirrored_of"]:
+        facts.append(f"mirror image of {record['mirrored_of']}")
+    drawn = []
+    for person in range(record["joints"].shape[1]):
+        strip = pictures.skeleton_strip(record["joints"][:, person], meta.skeleton)
+        # Time runs to the right, as in the strip above it.
+        image = pictures.patch_image(record["patches"][:, person]).transpose(1, 0, 2)
+        names = "".join(f"<span>{PARTS[part]}</span>" for part in meta.skeleton.chain_names)
+        drawn.append(
+            f'<img src="{pictures.data_uri(strip, colours=64)}" alt="poses">'
+            f'<div class="patches"><div class="parts">{names}</div>'
+            f'<img src="{pictures.data_uri(image)}" alt="motion patches" '
+            f'style="width:{3 * num_frames}px"></div>'
+        )
+    captions = "".join(f"<li>{html.escape(caption)}</li>" for caption in record["captions"])
+    return (
+        f"<section><h3>{html.escape(record['id'])} <small>{html.escape('; '.join(facts))}</small>"
+        f"</h3><ul>{captions}</ul>{''.join(drawn)}</section>"
+    )
+
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{name}</title>
+<meta name="viewport" content="width=device-width">
+<style>
+body {{ font: 15px/1.45 system-ui, sans-serif; max-width: 980px; margin: 2em auto; padding: 0 1em;
+  color: #1e293b; background: #fff }}
+h1 {{ margin-bottom: 0 }} small {{ font-weight: normal; color: #64748b }}
+table {{ border-collapse: collapse }}
+th, td {{ padding: .15em .8em .15em 0; text-align: right; vertical-align: top }}
+td:last-child, th:first-child, td:nth-last-child(2) {{ text-align: left }}
+.counts td {{ text-align: right !important }}
+svg {{ width: 100% }} svg text {{ font-size: 11px; fill: #64748b }}
+section {{ border-top: 1px solid #e2e8f0; margin-top: 1.2em }}
+img {{ max-width: 100% }}
+.patches {{ display: flex; overflow-x: auto; gap: .5em }}
+.patches img {{ height: 160px; max-width: none; image-rendering: pixelated }}
+.parts {{ display: flex; flex-direction: column; font-size: 12px; color: #64748b }}
+.parts span {{ height: 32px; line-height: 32px; white-space: nowrap }}
+</style></head><body>
+<h1>{name}</h1>
+<p>{facts}</p>
+<div class="counts">{counts}</div>
+<h2>Dropped</h2>
+{dropped}
+<h2>Lengths <small>records by frames at 20 a second; dashed: the {limit} that the published models
+see</small></h2>
+{lengths}
+<h2>Clips <small>{choice}</small></h2>
+<p>Above: poses in time from left to right, each centred on the body, and the path from above
+(ring: start, triangle: end). Below: the clip's motion patches as a picture, a frame a column and a
+point of a body part a row; red, green and blue are the z-scored x, y and z.</p>
+{clips}
+</body></html>
+"""

@@ -29,10 +29,6 @@ REASONS = {
 }
 
 
-class PrepError(ValueError):
-    """Something the user can put right; the command line shows it without a traceback."""
-
-
 class Spoiled(Exception):
     """A source or caption line that cannot be used, and why."""
 

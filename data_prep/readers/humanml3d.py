@@ -14,7 +14,7 @@ import pathlib
 
 import numpy as np
 
-from data_prep.readers import Caption, PrepError, Spoiled
+from data_prep.readers import Caption, Spoiled
 from motionalign.skeleton import SKELETONS
 
 SPLITS = ("train", "val", "test")
@@ -38,7 +38,7 @@ class HumanML3D:
                 for path in sorted(self.raw_dir.glob("*/new_joints"))
                 if (path.parent / "train.txt").exists()
             ]
-            raise PrepError(
+            raise ValueError(
                 f"{self.raw_dir} is not a folder in {self.title}'s layout: "
                 f"no {', '.join(missing)}. Needed: new_joints/*.npy, texts/*.txt, train.txt, "
                 "val.txt, test.txt" + (f". Did you mean --raw_dir={inner[0]} ?" if inner else "")
@@ -115,5 +115,5 @@ def _lines(path: pathlib.Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise PrepError(f"{path} is not a text file of names, one a line: {error}") from error
+        raise ValueError(f"{path} is not a text file of names, one a line: {error}") from error
     return [line.strip() for line in lines if line.strip()]

@@ -1,0 +1,94 @@
+"""Small datasets in the published folder layout."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+
+
+@dataclasses.dataclass
+class Published:
+    """Writes clips of random joints; a test then spoils what it wants to."""
+
+    folder: pathlib.Path
+    num_joints: int = 22
+
+    def __post_init__(self):
+        for name in ("new_joints", "texts"):
+            (self.folder / name).mkdir(parents=True)
+        for split in ("train", "val", "test"):
+            (self.folder / f"{split}.txt").touch()
+
+    def clip(self, name, split="train", frames=30, lines=("a person walks#a/DET#0.0#0.0",)):
+        """`lines`: of the text file; a plain sentence stands for a whole-clip caption."""
+        seed = sum(ord(c) * 31**i for i, c in enumerate(name)) % 2**32
+        joints = np.random.default_rng(seed).normal(0.5, 2, (frames, self.num_joints, 3))
+        np.save(self.motion(name), joints.astype(np.float32))
+        lines = [line if "#" in line else f"{line}#a/DET#0.0#0.0" for line in lines]
+        self.text(name).write_text("\n".join(lines) + "\n")
+        with (self.folder / f"{split}.txt").open("a") as file:
+            file.write(name + "\n")
+        return self
+
+    def motion(self, name) -> pathlib.Path:
+        return self.folder / "new_joints" / f"{name}.npy"
+
+    def text(self, name) -> pathlib.Path:
+        return self.folder / "texts" / f"{name}.txt"
+
+    def joints(self, name) -> np.ndarray:
+        return np.load(self.motion(name))
+
+
+@pytest.fixture
+def published(tmp_path) -> Published:
+    return Published(tmp_path / "raw")
+
+
+@pytest.fixture
+def published_kit(tmp_path) -> Published:
+    return Published(tmp_path / "raw", num_joints=21)
+
+
+def spoil_ten_ways(folder: pathlib.Path, names: list[str]) -> dict[str, str]:
+    """Spoils ten clips of a dataset in the published layout; name -> the reason to expect.
+
+    The tenth is listed twice in train.txt, so its second mention goes and the first stays.
+    """
+
+    def motion(name, change):
+        path = folder / "new_joints" / f"{name}.npy"
+        np.save(path, change(np.load(path)))
+
+    def nan_at(joints, index):
+        joints[index] = np.nan
+        return joints
+
+    text = {name: folder / "texts" / f"{name}.txt" for name in names}
+    (folder / "new_joints" / f"{names[0]}.npy").unlink()
+    damaged = folder / "new_joints" / f"{names[1]}.npy"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    motion(names[2], lambda joints: joints[:, :21])
+    motion(names[3], lambda joints: nan_at(joints, (-1, 3, 1)))
+    motion(names[4], lambda joints: joints[:1])
+    text[names[5]].unlink()
+    text[names[6]].write_text("a person walks\n")
+    text[names[7]].write_text("#a/DET#0.0#0.0\n")
+    text[names[8]].write_text("a person walks#a/DET#500.0#502.0\n")
+    with (folder / "train.txt").open("a") as file:
+        file.write(f"\n{names[9]}\n")
+    return dict(
+        zip(
+            names,
+            (
+                "motion_missing motion_unreadable wrong_shape not_finite too_short text_missing "
+                "text_malformed caption_empty span_outside duplicate_id"
+            ).split(),
+        )
+    )
+
+
+@pytest.fixture
+def spoil():
+    return spoil_ten_ways

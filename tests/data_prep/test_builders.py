@@ -1,0 +1,260 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from data_prep.builders import prepare, statistics
+from data_prep.readers import Clips
+from data_prep.readers.humanml3d import HumanML3D
+from data_prep.readers.kit_ml import KitML
+from motionalign.patches import motion_patches
+from motionalign.records import Dataset
+
+
+def small(published, frames=30):
+    for i in range(6):
+        published.clip(f"{i:03d}", frames=frames + i, lines=["walks", "sits#x#0.2#1.0"])
+    return published.clip("020", "val").clip("010", "test").clip("M010", "test")
+
+
+def run(published, data_dir, name="small", **options):
+    return prepare(lambda: HumanML3D(published.folder), data_dir, name, **options)
+
+
+def with_tfds(folder, split) -> dict:
+    """The records of a split as TFDS itself reads them, by id."""
+    dataset = tfds.builder_from_directory(folder).as_dataset(split=split)
+    return {example["id"].decode(): example for example in tfds.as_numpy(dataset)}
+
+
+def test_tfds_reads_back_what_the_source_holds(published, tmp_path):
+    small(published)
+    folder = run(published, tmp_path)
+    assert folder == tmp_path / "small" / "1.0.0"
+    metadata = json.loads((folder / "metadata.json").read_text())
+    skeleton = HumanML3D.skeleton
+
+    train = with_tfds(folder, "train")
+    assert set(train) == {f"{i:03d}{k}" for i in range(6) for k in ("", "#1")}
+    for i in range(6):
+        joints = published.joints(f"{i:03d}")
+        whole, cut = train[f"{i:03d}"], train[f"{i:03d}#1"]
+        np.testing.assert_array_equal(whole["joints"][:, 0], joints)
+        np.testing.assert_array_equal(cut["joints"][:, 0], joints[4:20])
+        patches = motion_patches(joints, skeleton, metadata["mean"], metadata["std"])
+        np.testing.assert_array_equal(whole["patches"][:, 0], patches.astype(np.float16))
+        np.testing.assert_array_equal(cut["patches"], whole["patches"][4:20])
+        assert whole["source"] == cut["source"] == f"{i:03d}".encode()
+        assert (list(whole["captions"]), list(cut["captions"])) == ([b"walks"], [b"sits"])
+        assert (whole["first_line"], cut["first_line"]) == (0, 1)
+        np.testing.assert_array_equal(whole["span"], [0, 0])
+        np.testing.assert_array_equal(cut["span"], np.float32([0.2, 1.0]))
+        assert whole["fps"] == 20
+    twins = {key: example["mirrored_of"] for key, example in with_tfds(folder, "test").items()}
+    assert twins == {"010": b"", "M010": b"010"}
+
+    assert metadata | {
+        "name": "small", "skeleton": "smpl22", "patch_size": 16, "fps": 20.0, "source_fps": 20.0,
+        "unit_in_metres": 1.0,
+    } == metadata  # fmt: skip
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["read"], report["kept"], report["records"]) == (9, 9, 15)
+
+
+def test_our_reader_agrees_with_tfds(published, tmp_path):
+    folder = run(small(published), tmp_path)
+    ours = Dataset(tmp_path, "small").split("train")
+    theirs = with_tfds(folder, "train")
+    assert ours.ids == sorted(theirs)
+    for i, name in enumerate(ours.ids):
+        for field in ("joints", "patches", "span", "first_line", "fps"):
+            np.testing.assert_array_equal(ours[i][field], theirs[name][field])
+
+
+def test_kit_records_are_resampled_after_cutting(published_kit, tmp_path):
+    published_kit.clip("a", frames=40, lines=["walks#x#1.0#3.0", "runs"])
+    folder = prepare(lambda: KitML(published_kit.folder), tmp_path, "kit")
+    records = with_tfds(folder, "train")
+    index = KitML(published_kit.folder).frames_at_20fps(25)
+    assert records["a#0"]["patches"].shape == (42, 1, 80, 3)
+    np.testing.assert_array_equal(
+        records["a#0"]["joints"][:, 0], published_kit.joints("a")[12:37][index]
+    )
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert (metadata["unit_in_metres"], metadata["source_fps"], metadata["fps"]) == (None, 12.5, 20)
+    # Each frame counts once in the statistics, not as often as resampling repeats it.
+    np.testing.assert_array_equal(
+        metadata["mean"], published_kit.joints("a").astype(np.float64).mean(0)
+    )
+
+
+@pytest.mark.parametrize("patch_size", [8, 32])
+def test_patch_sizes(published, tmp_path, patch_size):
+    folder = run(published.clip("a"), tmp_path, patch_size=patch_size)
+    assert with_tfds(folder, "train")["a"]["patches"].shape == (30, 1, 5 * patch_size, 3)
+
+
+def test_statistics_are_those_of_all_frames_bit_for_bit():
+    rng = np.random.default_rng(0)
+    clips = [rng.normal(3, 5, (n, 1, 22, 3)).astype(np.float32) for n in (3, 200, 41, 2)]
+    mean, std = statistics(lambda: iter(clips))
+    together = np.concatenate(clips)[:, 0].astype(np.float64)
+    np.testing.assert_array_equal(mean, together.mean(0))
+    np.testing.assert_array_equal(std, together.std(0))
+
+
+def test_a_coordinate_that_never_moves_has_deviation_one():
+    clip = np.random.default_rng(0).normal(size=(50, 1, 22, 3)).astype(np.float32)
+    clip[:, :, 0, 1] = 0.1
+    mean, std = statistics(lambda: [clip, clip[:7]])
+    assert std[0, 1] == 1
+    np.testing.assert_allclose(mean[0, 1], np.float32(0.1), rtol=1e-12)
+    assert (np.delete(std.ravel(), 1) < 2).all()
+
+
+def test_the_same_clips_give_the_same_bytes_in_any_order(published, tmp_path):
+    small(published)
+    first = run(published, tmp_path / "first")
+    names = (published.folder / "train.txt").read_text().split()
+    (published.folder / "train.txt").write_text("\n".join(names[::-1]))
+    second = run(published, tmp_path / "second")
+    assert sorted(p.name for p in first.iterdir()) == sorted(p.name for p in second.iterdir())
+    for path in first.iterdir():
+        assert path.read_bytes() == (second / path.name).read_bytes(), path.name
+
+
+def test_only_train_sources_make_the_statistics(published, tmp_path):
+    folder = run(small(published), tmp_path)
+    together = np.concatenate([published.joints(f"{i:03d}") for i in range(6)]).astype(np.float64)
+    metadata = json.loads((folder / "metadata.json").read_text())
+    np.testing.assert_array_equal(metadata["mean"], together.mean(0))
+    np.testing.assert_array_equal(metadata["std"], together.std(0))
+
+
+def test_mirror_equals_a_dataset_that_came_with_twins(published, tmp_path):
+    made = run(published.clip("a").clip("b", "val"), tmp_path / "made", mirror=True)
+    for name, split in (("a", "train"), ("b", "val")):
+        published.clip("M" + name, split)
+        mirrored = HumanML3D.skeleton.mirrored(published.joints(name))
+        np.save(published.motion("M" + name), mirrored)
+    came = run(published, tmp_path / "came")
+    assert (made / "metadata.json").read_bytes() == (came / "metadata.json").read_bytes()
+    for split in ("train", "val"):
+        shard = f"small-{split}.tfrecord-00000-of-00001"
+        assert (made / shard).read_bytes() == (came / shard).read_bytes()
+
+
+def test_a_finished_dataset_stays_unless_overwritten(published, tmp_path, capsys):
+    folder = run(published.clip("a"), tmp_path)
+    before = (folder / "metadata.json").stat().st_mtime_ns
+    prepare(lambda: pytest.fail("nothing to read"), tmp_path, "small", patch_size=8)
+    assert "is prepared already (patch size 16) and stays" in capsys.readouterr().out
+    assert (folder / "metadata.json").stat().st_mtime_ns == before
+    run(published, tmp_path, patch_size=8, overwrite=True)
+    assert json.loads((folder / "metadata.json").read_text())["patch_size"] == 8
+    assert [path.name for path in tmp_path.iterdir() if path.name != "raw"] == ["small"]
+
+
+def test_a_dataset_that_is_not_whole_writes_nothing(published, tmp_path):
+    published.clip("a").clip("b", "test")
+    published.motion("b").unlink()
+    with pytest.raises(ValueError, match="test: 1 of 1 absent"):
+        run(published, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_bad_options_are_refused(published, tmp_path):
+    with pytest.raises(ValueError, match="--name=My Data"):
+        run(published, tmp_path, name="My Data")
+    with pytest.raises(ValueError, match="--min_frames=0"):
+        run(published, tmp_path, min_frames=0)
+
+
+def test_a_split_that_keeps_nothing_is_left_out(published, tmp_path):
+    folder = run(published.clip("a").clip("b", "val", frames=1), tmp_path)
+    assert json.loads((folder / "report.json").read_text())["splits"]["val"]["kept"] == 0
+    assert not list(folder.glob("*val*"))
+    assert list(with_tfds(folder, "train")) == ["a"]
+
+
+def test_dissimilar_subset_is_kept(published, tmp_path):
+    published.clip("a").clip("b", "test").clip("c", "test")
+    (published.folder / "nsim_test.txt").write_text("c\nb\n")
+    assert (run(published, tmp_path) / "dissimilar-test.txt").read_text() == "c\nb\n"
+
+
+def test_a_clip_in_other_units_is_named(published, tmp_path):
+    published.clip("a").clip("b", "test")
+    np.save(published.motion("b"), published.joints("b") * 1e6)
+    with pytest.raises(ValueError, match=r"b: a coordinate lies .* in other units"):
+        run(published, tmp_path)
+    assert not (tmp_path / "small").exists()
+
+
+def test_clips_in_memory(published, tmp_path):
+    class Clip:
+        def __init__(self, name, split):
+            self.id, self.split, self.captions = name, split, ["walks", "strolls"]
+            self.joints = np.random.default_rng(len(name)).normal(size=(25, 22, 3))
+
+    clips = [Clip("a", "train"), Clip("bb", "train"), Clip("ccc", "test")]
+    folder = prepare(lambda: Clips(clips), tmp_path, "memory")
+    assert set(with_tfds(folder, "train")) == {"a", "bb"}
+    assert list(with_tfds(folder, "test")["ccc"]["captions"]) == [b"walks", b"strolls"]
+
+
+@pytest.mark.parametrize(
+    "module, function", [("data_prep.builders", "_write_json"), ("data_prep.report", "tqdm")]
+)
+def test_killed_run_leaves_nothing_that_looks_finished(published, tmp_path, module, function):
+    small(published)
+    script = f"""
+        import os, signal, {module} as module
+        from data_prep.__main__ import main
+        module.{function} = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGKILL)
+        main(["humanml3d", "--raw_dir={published.folder}", "--data_dir={tmp_path}/data"])
+    """
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], timeout=300)
+    assert killed.returncode == -signal.SIGKILL
+    # A scratch folder may be there; nothing stands where a dataset would.
+    assert not (tmp_path / "data" / "humanml3d").exists()
+    again = run(published, tmp_path / "data", "humanml3d")
+    clean = run(published, tmp_path / "clean", "humanml3d")
+    assert os.listdir(tmp_path / "data") == ["humanml3d"]
+    for path in clean.iterdir():
+        assert path.read_bytes() == (again / path.name).read_bytes()
+
+
+def test_overwriting_loses_nothing_before_the_new_one_is_complete(published, tmp_path, monkeypatch):
+    folder = run(published.clip("a"), tmp_path)
+    before = (folder / "metadata.json").read_bytes()
+    monkeypatch.setattr("motionalign.records.write_index", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(published, tmp_path, patch_size=8, overwrite=True)
+    assert (folder / "metadata.json").read_bytes() == before
+
+
+def test_real_clips(test_data, tmp_path):
+    with tarfile.open(test_data / "data" / "bandai_namco_2.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    raw = next(tmp_path.glob("**/train.txt")).parent
+    start = time.monotonic()
+    folder = prepare(lambda: HumanML3D(raw), tmp_path / "data", "humanml3d")
+    assert time.monotonic() - start < 60
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["read"], report["kept"], report["dropped"]) == (2902, 2902, [])
+    assert report["captions_dropped"] == []
+    train = Dataset(tmp_path / "data", "humanml3d").split("train")
+    assert len(train) == 2324
+    record = train[1000]
+    np.testing.assert_array_equal(
+        record["joints"][:, 0], np.load(raw / "new_joints" / f"{record['id']}.npy")
+    )

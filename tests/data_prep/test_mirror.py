@@ -1,0 +1,26 @@
+import pytest
+
+from data_prep.mirror import mirrored_caption
+
+
+@pytest.mark.parametrize(
+    "caption, mirrored",
+    [
+        ("turns left, then right.", "turns right, then left."),
+        ("Left LEFT left", "Right RIGHT right"),
+        ("stands upright, brightly, leftover", "stands upright, brightly, leftover"),
+        ("left-handed; leftwards; the leftmost", "right-handed; rightwards; the rightmost"),
+        ("runs clockwise", "runs counterclockwise"),
+        ("runs Counter-clockwise", "runs Clockwise"),
+        ("counter clockwise, anticlockwise", "clockwise, clockwise"),
+        ("throws lefts and rights", "throws rights and lefts"),
+        ("waves", "waves"),
+    ],
+)
+def test_sides_are_exchanged_as_whole_words(caption, mirrored):
+    assert mirrored_caption(caption) == mirrored
+
+
+def test_twice_is_the_original():
+    caption = "He turns clockwise on his Left foot; the right one lifts counterclockwise."
+    assert mirrored_caption(mirrored_caption(caption)) == caption
