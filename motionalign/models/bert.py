@@ -68,7 +68,7 @@ class Bert(nnx.Module):
         self.positions = table(c.max_positions)
         self.types = table(c.type_vocab_size)
         self.embedding_norm = layers.layer_norm(c.width, c.norm_eps, dtype, rngs)
-        self.blocks = nnx.List([Block(c, dtype, rngs) for _ in range(c.depth)])
+        self.blocks = layers.repeat(c.depth, lambda rngs: Block(c, dtype, rngs), rngs)
 
     def embed(self, input_ids, rngs: nnx.Rngs | None = None):
         """Ids [B, L] to embeddings [B, L, D]; all tokens are of type 0."""

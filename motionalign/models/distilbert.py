@@ -66,7 +66,7 @@ class DistilBert(nnx.Module):
         self.tokens = table(c.vocab_size)
         self.positions = table(c.max_positions)
         self.embedding_norm = layers.layer_norm(c.width, c.norm_eps, dtype, rngs)
-        self.blocks = nnx.List([Block(c, dtype, rngs) for _ in range(c.depth)])
+        self.blocks = layers.repeat(c.depth, lambda rngs: Block(c, dtype, rngs), rngs)
 
     def embed(self, input_ids, rngs: nnx.Rngs | None = None):
         """Ids [B, L] to embeddings [B, L, D]."""

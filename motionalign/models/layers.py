@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import jax
@@ -29,16 +29,23 @@ def torch_linear(fan_in: int) -> nnx.Initializer:
     """PyTorch's default for the weights and biases of Linear and Conv2d: U(+-1/sqrt(fan_in))."""
     bound = fan_in**-0.5
 
-    def init(key, shape, dtype=jnp.float32, out_sharding=None):
-        return jax.random.uniform(
-            key, shape, dtype, -bound, bound, **_only_given(out_sharding=out_sharding)
-        )
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init
 
 
-def _only_given(**kwargs):
-    return {name: value for name, value in kwargs.items() if value is not None}
+def repeat(depth: int, make: Callable[[nnx.Rngs], nnx.Module], rngs: nnx.Rngs) -> nnx.List:
+    """`depth` modules of one kind, their initial values drawn together.
+
+    Compiling random draws one by one takes longer than the first training step of a small model.
+    """
+    graphdef = nnx.graphdef(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
+    keys = jax.random.split(rngs.params(), depth)
+    drawn = jax.vmap(lambda key: nnx.state(make(nnx.Rngs(params=key))))(keys)
+    return nnx.List(
+        [nnx.merge(graphdef, jax.tree.map(lambda x, i=i: x[i], drawn)) for i in range(depth)]
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -99,7 +99,7 @@ class ViT(nnx.Module):
         self.class_token = nnx.Param(1e-6 * jax.random.normal(rngs.params(), (c.width,)))
         # The class token's position, then the grid's.
         self.positions = nnx.Param(layers.published(rngs.params(), (1 + rows * parts, c.width)))
-        self.blocks = nnx.List([Block(c, dtype, rngs) for _ in range(c.depth)])
+        self.blocks = layers.repeat(c.depth, lambda rngs: Block(c, dtype, rngs), rngs)
         norm = layers.layer_norm(c.width, c.norm_eps, dtype, rngs)
         if c.pool == "mean":
             self.fc_norm = norm
