@@ -60,10 +60,13 @@ def train_wordpiece(captions: Iterable[str], vocab_size: int) -> str:
 
     Args:
       captions: texts.
-      vocab_size: at most so many tokens; the characters of the captions always get theirs.
+      vocab_size: at most so many tokens.
 
     Returns:
       The text of a tokenizer.json, [CLS] and [SEP] put around every text.
+
+    Raises:
+      ValueError: if `vocab_size` does not even hold the captions' characters.
     """
     wordpiece = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
     wordpiece.normalizer = normalizers.BertNormalizer(lowercase=True)
@@ -74,8 +77,13 @@ def train_wordpiece(captions: Iterable[str], vocab_size: int) -> str:
     # Ids of single characters decide ties between merges, and the trainer gives them out in the
     # order of a hash map, which differs from run to run: give them out beforehand.
     first = [*SPECIAL_TOKENS, *characters, *(f"##{c}" for c in characters)]
+    if vocab_size < len(first):
+        raise ValueError(
+            f"vocab_size is {vocab_size}, but the special tokens and the {len(characters)} "
+            f"characters of the captions, alone and inside words, need {len(first)}"
+        )
     trainer = trainers.WordPieceTrainer(
-        vocab_size=max(vocab_size, len(first)), special_tokens=first, show_progress=False
+        vocab_size=vocab_size, special_tokens=first, show_progress=False
     )
     wordpiece.train_from_iterator(captions, trainer)
     vocab = wordpiece.get_vocab(with_added_tokens=True)

@@ -171,7 +171,7 @@ def match(
                 f"for {path} {list(parameters[path])}"
             )
         if path in plan:
-            problems.append(f"duplicate   {key} fills {path}, as does {plan[path][0]}")
+            problems.append(f"duplicate   {plan[path][0]} and {key} both fill {path}")
         plan[path] = (key, transform)
     for path, shape in parameters.items():
         if path not in plan and not any(re.fullmatch(regex, path) for regex in key_map.fresh):
@@ -197,7 +197,7 @@ class Source:
     def __init__(self, name: str):
         self.name = str(name)
         folder = pathlib.Path(self.name).expanduser()
-        self.folder = folder if folder.is_dir() else None
+        self.folder = folder if self.name and folder.is_dir() else None
         if self.folder is None and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", self.name):
             raise ValueError(
                 f"{self.name!r} is neither a folder that exists nor a Hub id "

@@ -1,0 +1,100 @@
+"""Small random Hugging Face models to compare with, and ours made from their saved files."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from motionalign.models import layers, pretrained
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+
+def save_random(folder, model_class: str, config):
+    """A random Hugging Face model in evaluation mode, saved to `folder`.
+
+    Everything but the embeddings is moved away from its initial value: biases and scales then
+    matter, and activations lie where the variants of GELU differ.
+    """
+    torch.manual_seed(0)
+    config._attn_implementation = "eager"
+    model = getattr(transformers, model_class)(config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "embeddings" not in name or "LayerNorm" in name:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    model.save_pretrained(folder)
+    return model
+
+
+def hidden_states(model, **inputs) -> list[np.ndarray]:
+    """What goes into the first block, then what comes out of each."""
+    inputs = {name: torch.from_numpy(np.asarray(value)) for name, value in inputs.items()}
+    with torch.no_grad():
+        output = model.base_model(**inputs, output_hidden_states=True)
+    return [state.numpy() for state in output.hidden_states]
+
+
+def load(folder, family, module, dtype=np.float32, **ours):
+    """One of our towers with the weights of `folder`, through the real loader."""
+    source = pretrained.Source(folder)
+    config = family.config_from_hf(source.config(), **ours)
+    params = nnx.state(nnx.eval_shape(lambda: module(config, dtype, rngs=nnx.Rngs(0))))
+    params = pretrained.load(params, source, family.key_map(config, source.config()))
+    return build(config, module, params, dtype)
+
+
+def build(config, module, params=None, dtype=np.float32):
+    """A module with these parameters, or with random ones (drawn here: that compiles nothing)."""
+    model = nnx.eval_shape(lambda: module(config, dtype, rngs=nnx.Rngs(0)))
+    graphdef, abstract = nnx.split(model)
+    if params is None:
+        rng = np.random.default_rng(0)
+        params = jax.tree.map(lambda x: jnp.asarray(rng.normal(0, 0.2, x.shape), x.dtype), abstract)
+    return nnx.merge(graphdef, params)
+
+
+def run(method, *args):
+    """`method(*args)` of one of our modules, compiled once for all tests of equal shapes."""
+    graphdef, params = nnx.split(method.__self__)
+    return _run(graphdef, method.__name__, params, *args)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _run(graphdef, method, params, *args):
+    return getattr(nnx.merge(graphdef, params), method)(*args)
+
+
+def dropout_sites(monkeypatch, model, *inputs) -> list[tuple[float, tuple[int, ...]]]:
+    """(rate, shape) of everything that the model drops from in training, in order."""
+    sites = []
+
+    def record(x, rate, rngs):
+        if rngs is not None and rate:
+            sites.append((rate, x.shape))
+        return x
+
+    monkeypatch.setattr(layers, "dropout", record)
+    graphdef, params = nnx.split(model)
+    jax.eval_shape(
+        lambda params, *inputs: nnx.merge(graphdef, params)(*inputs, nnx.Rngs(dropout=0)),
+        params,
+        *inputs,
+    )
+    return sites
+
+
+def text_batch(vocab_size: int, lengths=(13, 1, 7)):
+    """Random ids [B, L] int32 and mask [B, L]: an odd length, the shortest one, a padded one."""
+    mask = np.arange(max(lengths)) < np.array(lengths)[:, None]
+    ids = np.random.default_rng(0).integers(1, vocab_size, mask.shape)
+    return np.where(mask, ids, 0).astype(np.int32), mask
+
+
+def masked_mean(x, mask):
+    """Mean of [B, L, D] over the tokens in `mask` [B, L]."""
+    return (x * mask[..., None]).sum(1) / mask.sum(1, keepdims=True)

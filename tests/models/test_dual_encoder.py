@@ -1,0 +1,324 @@
+"""The whole model: the published code's outputs, initial values, configuration."""
+
+import json
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+from flax import nnx
+from reference import run, torch, transformers
+
+from motionalign import losses
+from motionalign.models import bert, distilbert, dual_encoder, pretrained, vit
+from motionalign.models.dual_encoder import DualEncoder, DualEncoderConfig, resolve
+
+CUSTOM = {
+    "motion": {"size": "custom", "width": 24, "depth": 2, "heads": 3, "max_frames": 64},
+    "text": {"family": "bert", "width": 16, "depth": 2, "heads": 2, "vocab_size": 50},
+    "embed_dim": 32,
+}
+
+
+def batch(config, frames=64):
+    ids, mask = reference.text_batch(config.text.vocab_size)
+    rng = np.random.default_rng(0)
+    return {
+        "patches": rng.normal(size=(3, frames, 80, 3)).astype(np.float16),
+        "num_frames": np.array([frames, 33, 1], np.int32),
+        "input_ids": ids,
+        "text_mask": mask,
+    }
+
+
+# ----------------------------------------------------------------- the published Motion Patches
+
+
+def published_tensors(path):
+    """The published state dict under the names that our Hugging Face key maps know."""
+    tensors = {k: v.float().numpy() for k, v in torch.load(path, weights_only=True).items()}
+    out = {}
+    for key, value in tensors.items():
+        if fused := re.fullmatch(r"(motion_encoder\.model\.blocks\.\d+\.attn)\.qkv\.(\w+)", key):
+            for name, part in zip(("query", "key", "value"), np.split(value, 3)):
+                out[f"{fused[1]}.{name}.{fused[2]}"] = part
+        else:
+            out[key] = value
+    return out
+
+
+def published_key_map(config):
+    head = (
+        *pretrained.linear(r"(motion|text)_projection\.projection", r"\1_head/projection"),
+        *pretrained.linear(r"(motion|text)_projection\.fc", r"\1_head/hidden"),
+        *pretrained.norm(r"(motion|text)_projection\.layer_norm", r"\1_head/norm"),
+    )
+    ours, block = r"motion_encoder/blocks/\1/", r"motion_encoder\.model\.blocks\.(\d+)\."
+    motion = (
+        (r"motion_encoder\.model\.cls_token", "motion_encoder/class_token", pretrained.TOKEN),
+        (
+            r"motion_encoder\.model\.pos_embed",
+            "motion_encoder/positions",
+            pretrained.positions(config.motion.grid, config.motion.grid),
+        ),
+        (
+            r"motion_encoder\.model\.patch_embed\.proj\.weight",
+            "motion_encoder/patch_embed/kernel",
+            pretrained.PATCHES,
+        ),
+        (
+            r"motion_encoder\.model\.patch_embed\.proj\.bias",
+            "motion_encoder/patch_embed/bias",
+            pretrained.SAME,
+        ),
+        *pretrained.norm(block + "norm1", ours + "attention_norm"),
+        *pretrained.heads_in(block + r"attn\.(query|key|value)", ours + r"attention/\2"),
+        *pretrained.heads_out(block + r"attn\.proj", ours + "attention/out"),
+        *pretrained.norm(block + "norm2", ours + "mlp_norm"),
+        *pretrained.linear(block + r"mlp\.fc1", ours + "mlp/up"),
+        *pretrained.linear(block + r"mlp\.fc2", ours + "mlp/down"),
+        *pretrained.norm(r"motion_encoder\.model\.fc_norm", "motion_encoder/fc_norm"),
+    )
+    text = distilbert.key_map(config.text, {}).rules
+    text = tuple(
+        (r"text_encoder\.text_model\." + regex, "text_encoder/" + path, transform)
+        for regex, path, transform in text
+    )
+    logit_scale = ("logit_scale", "logit_scale", pretrained.SAME)
+    return pretrained.KeyMap(prefix="", rules=(*head, *motion, *text, logit_scale))
+
+
+def test_published_motion_patches(test_data, tmp_path):
+    from safetensors.numpy import save_file
+
+    golden = test_data / "golden"
+    text_config = json.loads((golden / "motionpatches_clip_text_config.json").read_text())
+    config = DualEncoderConfig(
+        motion=vit.ViTConfig(width=48, depth=3, heads=4, mlp_width=192),
+        text=distilbert.config_from_hf(text_config, readout="first"),
+    )
+    save_file(published_tensors(golden / "motionpatches_clip.pt"), tmp_path / "model.safetensors")
+    params = nnx.state(nnx.eval_shape(lambda: DualEncoder(config, rngs=nnx.Rngs(0))))
+    source = pretrained.Source(tmp_path)
+    params = pretrained.load(params, source, published_key_map(config))
+    model = reference.build(config, DualEncoder, params)
+
+    io = np.load(golden / "motionpatches_clip_io.npz")
+    patches = io["motion"].transpose(0, 2, 3, 1)  # [4, 224, 80, 3]
+    ids, mask = io["input_ids"].astype(np.int32), io["attention_mask"].astype(bool)
+    motion_features = run(model.motion_encoder.__call__, patches)
+    text_features = run(model.text_encoder.__call__, ids, mask)
+    np.testing.assert_allclose(motion_features, io["motion_features"], atol=1e-4)
+    np.testing.assert_allclose(text_features, io["text_features"], atol=1e-4)
+    inputs = {"patches": patches, "num_frames": None, "input_ids": ids, "text_mask": mask}
+    motion, text = run(model.__call__, inputs)
+    np.testing.assert_allclose(motion, io["motion_embeds"], atol=1e-4)
+    np.testing.assert_allclose(text, io["text_embeds"], atol=1e-4)
+    loss = losses.info_nce(motion, text, model.scale())
+    np.testing.assert_allclose(loss, io["loss"], atol=1e-4)
+
+
+# --------------------------------------------------------------------------------- behaviour
+
+
+def test_initial_values_are_the_published_ones():
+    config = resolve({**CUSTOM, "embed_dim": 256})
+    params = nnx.state(jax.jit(lambda: DualEncoder(config, rngs=nnx.Rngs(0)))())
+    leaves = jax.tree_util.tree_flatten_with_path(params)[0]
+    seen = {}
+    for key_path, value in leaves:
+        path = pretrained.parameter_path(key_path)
+        assert value.dtype == jnp.float32, path
+        fan_in = {
+            "motion_encoder/patch_embed": 768,
+            "motion_head/projection": 24,
+            "text_head/projection": 16,
+            "motion_head/hidden": 256,
+            "text_head/hidden": 256,
+        }.get(path.rpartition("/")[0])
+        if fan_in:  # PyTorch's default for Linear and Conv2d, biases too
+            bound = fan_in**-0.5
+            assert 0.8 * bound < np.abs(value).max() <= bound, path
+            assert np.std(value) == pytest.approx(bound / 3**0.5, rel=0.2), path
+        elif path == "logit_scale":
+            assert value == pytest.approx(np.log(1 / 0.07))
+        elif path.endswith("class_token"):
+            assert np.abs(value).max() < 1e-5
+        elif path.endswith("/bias"):
+            np.testing.assert_array_equal(value, 0.0)
+        elif path.endswith("/scale"):
+            np.testing.assert_array_equal(value, 1.0)
+        else:  # linears, embeddings, positions; not cut at two standard deviations
+            seen[path] = value
+            assert np.std(value) == pytest.approx(0.02, rel=0.25), path
+    drawn = np.concatenate([np.ravel(value) for value in seen.values()])
+    assert np.std(drawn) == pytest.approx(0.02, rel=0.01)
+    assert 0.07 < np.abs(drawn).max() < 0.12
+    first, second = (seen[f"motion_encoder/blocks/{i}/attention/query/kernel"] for i in (0, 1))
+    assert np.abs(first - second).max() > 0.01  # each block has its own
+
+
+def test_dropout_only_with_rngs():
+    config = resolve(CUSTOM)
+    model = reference.build(config, DualEncoder)
+    inputs = batch(config)
+    evaluated = run(model.__call__, inputs)
+    rngs = [nnx.Rngs(dropout=seed) for seed in (0, 0, 1)]
+    first, same, other = (run(model.__call__, inputs, rng) for rng in rngs)
+    for a, b, c, d in zip(evaluated, first, same, other):
+        np.testing.assert_array_equal(b, c)
+        assert np.abs(a - b).max() > 0.1
+        assert np.abs(b - d).max() > 0.1
+
+
+def test_dropout_keeps_the_mean():
+    from motionalign.models import layers
+
+    x = jnp.full((200, 300), 2.0)
+    out = layers.dropout(x, 0.1, nnx.Rngs(dropout=0))
+    assert np.mean(out == 0) == pytest.approx(0.1, abs=0.005)
+    np.testing.assert_allclose(out[out != 0], 2.0 / 0.9, rtol=1e-6)
+    assert layers.dropout(x, 0.1, None) is x
+
+
+@pytest.mark.parametrize("padding", ["attend", "mask"])
+def test_bfloat16_compute_with_float32_parameters(padding):
+    motion = {**CUSTOM["motion"], "padding": padding}
+    config = resolve({**CUSTOM, "motion": motion})
+    inputs = batch(config)
+    single = reference.build(config, DualEncoder)
+    half = reference.build(config, DualEncoder, nnx.state(single), dtype=jnp.bfloat16)
+    for a, b in zip(run(single.__call__, inputs), run(half.__call__, inputs)):
+        assert a.dtype == jnp.float32
+        assert b.dtype == jnp.bfloat16
+        np.testing.assert_allclose(b.astype(np.float32), a, atol=0.15)
+        cosine = np.sum(a * b, 1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+        assert np.all(cosine > 0.999)
+
+
+@pytest.mark.parametrize("learn", [True, False])
+def test_scale(learn):
+    config = resolve({**CUSTOM, "temperature": 0.05, "learn_temperature": learn})
+    model = reference.build(config, DualEncoder)
+
+    graphdef, params = nnx.split(model)
+
+    def scale_of(value):
+        changed = jax.tree.map(lambda x: value if x.ndim == 0 else x, params)
+        return nnx.merge(graphdef, changed).scale()
+
+    scale, gradient = jax.value_and_grad(scale_of)(jnp.log(20.0))
+    assert scale == pytest.approx(20.0)
+    assert gradient == pytest.approx(20.0 if learn else 0.0)
+    assert scale_of(jnp.float32(9.0)) == pytest.approx(100.0)  # clamped
+
+
+# -------------------------------------------------------------------------- the model section
+
+
+def test_config_goes_to_json_and_back():
+    for text in (CUSTOM["text"], {**CUSTOM["text"], "family": "distilbert"}):
+        config = resolve({**CUSTOM, "text": text})
+        assert DualEncoderConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_defaults_are_the_published_sizes():
+    sizes = {"width": 768, "depth": 6, "heads": 12, "vocab_size": 30522}
+    config = resolve({"text": sizes})
+    assert config.motion == vit.ViTConfig(width=768, depth=12, heads=12, mlp_width=3072)
+    assert config.motion.grid == (14, 5)
+    assert config.text.mlp_width == 3072
+    assert config.text.max_positions == config.max_tokens
+    assert (config.embed_dim, config.head_dropout, config.temperature) == (256, 0.5, 0.07)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"embeded_dim": 1}, "model has no field 'embeded_dim'; valid: motion, text, embed_dim"),
+        ({"motion": {"sise": "B"}}, "model.motion has no field 'sise'; valid: size"),
+        ({"motion": {"size": "XL"}}, "'XL'; valid: 'Ti', 'S', 'B', 'L', 'custom'"),
+        ({"motion": {"size": "B", "width": 8}}, "size='B' fixes width, .* set size='custom'"),
+        ({"motion": {"size": "custom", "width": 8}}, "'custom' needs depth, heads"),
+        ({"motion": {**CUSTOM["motion"], "heads": 5}}, "5 heads do not divide the width 24"),
+        ({"motion": {"pool": "max"}}, "pool is 'max'; valid: 'mean', 'class'"),
+        ({"motion": {"padding": "no"}}, "padding is 'no'; valid: 'attend', 'mask'"),
+        ({"motion": {"weights": "no/such/folder"}}, "neither a folder that exists nor a Hub id"),
+        ({"text": {"family": "gpt2"}}, "'gpt2'; valid: 'bert', 'distilbert'"),
+        ({"text": {"family": "bert"}}, "without weights needs width, depth, heads, vocab_size"),
+        ({"text": {**CUSTOM["text"], "readout": "last"}}, "'last'; valid: 'first', 'mean'"),
+    ],
+)
+def test_mistakes_in_the_model_section(change, message):
+    with pytest.raises(ValueError, match=message):
+        resolve({**CUSTOM, **change})
+
+
+def test_stored_config_is_strict():
+    values = resolve(CUSTOM).to_dict()
+    with pytest.raises(ValueError, match="DualEncoderConfig has no field 'new'"):
+        DualEncoderConfig.from_dict({**values, "new": 1})
+    with pytest.raises(ValueError, match="ViTConfig lacks width"):
+        motion = {k: v for k, v in values["motion"].items() if k != "width"}
+        DualEncoderConfig.from_dict({**values, "motion": motion})
+
+
+def pretrained_section(folder):
+    vit_config = transformers.ViTConfig(
+        hidden_size=192,
+        num_hidden_layers=12,
+        num_attention_heads=3,
+        intermediate_size=768,
+        image_size=64,
+    )
+    reference.save_random(folder / "vit", "ViTModel", vit_config)
+    bert_config = transformers.BertConfig(
+        hidden_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        vocab_size=30,
+    )
+    reference.save_random(folder / "bert", "BertModel", bert_config)
+    return {
+        "motion": {"size": "Ti", "weights": str(folder / "vit")},
+        "text": {"family": "bert", "weights": str(folder / "bert"), "dropout": None},
+    }
+
+
+def test_pretrained_towers_fill_only_themselves(tmp_path):
+    section = pretrained_section(tmp_path)
+    config = resolve(section)
+    assert config.motion.norm_eps == 1e-12  # the source's
+    assert config.text == bert.BertConfig(
+        vocab_size=30, width=24, depth=1, heads=2, mlp_width=8, dropout=0.1
+    )
+    shapes = nnx.state(nnx.eval_shape(lambda: DualEncoder(config, rngs=nnx.Rngs(0))))
+    flat = {
+        pretrained.parameter_path(path): np.full(leaf.shape, 9.0, np.float32)
+        for path, leaf in jax.tree_util.tree_flatten_with_path(shapes)[0]
+    }
+    loaded = dual_encoder.load_pretrained(flat, section)
+    kept = {path for path in flat if np.all(loaded[path] == 9.0)}
+    outside = {path for path in flat if not re.match("(motion|text)_encoder/", path)}
+    assert kept == outside | {"motion_encoder/fc_norm/scale", "motion_encoder/fc_norm/bias"}
+    assert loaded.keys() == flat.keys()
+
+
+@pytest.mark.parametrize(
+    ("tower", "change", "message"),
+    [
+        ("motion", {"size": "S"}, "vit has width 192, but model.motion asks for 384"),
+        ("motion", {"patch_size": 8}, "vit has patch_size 16, but model.motion asks for 8"),
+        ("text", {"depth": 2}, "bert has depth 1, but model.text.depth is 2"),
+        ("text", {"max_tokens": 513}, "max_tokens is 513; .* has 512 positions"),
+        ("text", {"family": "distilbert"}, "model_type 'bert'; expected 'distilbert'"),
+    ],
+)
+def test_weights_that_contradict_the_section(tmp_path, tower, change, message):
+    section = pretrained_section(tmp_path)
+    section[tower].update(change)
+    with pytest.raises(ValueError, match=message):
+        resolve(section)
