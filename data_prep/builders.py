@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import writer
+from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
 from data_prep.readers import FPS, Reader
@@ -139,6 +141,22 @@ def _add_up(total: np.ndarray | float, rows: np.ndarray) -> np.ndarray:
     return np.add.reduce(np.concatenate([first, rows]), axis=0)
 
 
+class _CanonicalWriter(writer.ExampleWriter):
+    """Writes each example with its fields sorted by name.
+
+    A serialised protobuf map is otherwise in an order that changes from process to process, and
+    the same clips would give other bytes each time.
+    """
+
+    def write(self, path, examples):
+        example = tf_example_pb2.Example
+        canonical = (
+            (key, example.FromString(data).SerializeToString(deterministic=True))
+            for key, data in examples
+        )
+        return super().write(path, canonical)
+
+
 class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Writes the surveyed sources of a reader as TFRecord, one example a record.
 
@@ -160,6 +178,9 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self._found = found
         self._metadata = metadata
         super().__init__(data_dir=data_dir)
+
+    def _example_writer(self) -> writer.ExampleWriter:
+        return _CanonicalWriter(self.info.file_format)
 
     def _log_download_bytes(self) -> None:
         """Says nothing: nothing is downloaded, and the folder named would be the scratch folder."""

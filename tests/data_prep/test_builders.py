@@ -1,5 +1,6 @@
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from data_prep.readers.humanml3d import HumanML3D
 from data_prep.readers.kit_ml import KitML
 from motionalign.patches import motion_patches
 from motionalign.records import Dataset
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def small(published, frames=30):
@@ -120,12 +123,16 @@ def test_a_coordinate_that_never_moves_has_deviation_one():
     assert (np.delete(std.ravel(), 1) < 2).all()
 
 
-def test_the_same_clips_give_the_same_bytes_in_any_order(published, tmp_path):
+def test_the_same_clips_give_the_same_bytes_in_any_order_and_process(published, tmp_path):
     small(published)
     first = run(published, tmp_path / "first")
     names = (published.folder / "train.txt").read_text().split()
     (published.folder / "train.txt").write_text("\n".join(names[::-1]))
-    second = run(published, tmp_path / "second")
+    # In another process, where hashes have other seeds.
+    raw_dir, data_dir = f"--raw_dir={published.folder}", f"--data_dir={tmp_path / 'second'}"
+    command = [sys.executable, "-m", "data_prep", "humanml3d", raw_dir, data_dir, "--name=small"]
+    subprocess.run(command, check=True, timeout=300, cwd=ROOT)
+    second = tmp_path / "second" / "small" / "1.0.0"
     assert sorted(p.name for p in first.iterdir()) == sorted(p.name for p in second.iterdir())
     for path in first.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes(), path.name
@@ -222,7 +229,7 @@ def test_killed_run_leaves_nothing_that_looks_finished(published, tmp_path, modu
         module.{function} = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGKILL)
         main(["humanml3d", "--raw_dir={published.folder}", "--data_dir={tmp_path}/data"])
     """
-    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], timeout=300)
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], timeout=300, cwd=ROOT)
     assert killed.returncode == -signal.SIGKILL
     # A scratch folder may be there; nothing stands where a dataset would.
     assert not (tmp_path / "data" / "humanml3d").exists()

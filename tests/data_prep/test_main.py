@@ -1,9 +1,12 @@
+import pathlib
 import subprocess
 import sys
 
 import pytest
 
 from data_prep.__main__ import main
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def test_help_teaches_and_imports_no_tensorflow():
@@ -12,7 +15,8 @@ def test_help_teaches_and_imports_no_tensorflow():
         "try: main(['humanml3d', '--help'])\n"
         "except SystemExit: print('HEAVY', {'tensorflow', 'jax', 'torch'} & set(sys.modules))"
     )
-    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout
+    command = [sys.executable, "-c", script]
+    out = subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout
     assert "HEAVY set()" in out
     for needed in ("new_joints", "caption#tokens#start#end", "github.com", "span_outside"):
         assert needed in out
