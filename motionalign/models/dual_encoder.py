@@ -242,6 +242,14 @@ def load_pretrained(params, model_config: Mapping[str, Any]):
     return params
 
 
+def text_tower(source: pretrained.Source, **ours):
+    """(family, config) of the text encoder that a source holds; `ours` are config fields."""
+    model_type = source.config().get("model_type")
+    layers.check_choice(model_type, TEXT_FAMILIES, f"model_type of {source.name}")
+    family = TEXT_FAMILIES[model_type]
+    return family, family.config_from_hf(source.config(), **ours)
+
+
 def _with_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any], what: str) -> dict:
     layers.check_keys(given, defaults, what)
     return {**defaults, **given}

@@ -138,7 +138,7 @@ def test_hub_id_without_network(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     for use in (Source.config, Source.weights):
         with pytest.raises(
-            ValueError, match=r"put config.json, .* huggingface.co/a/b into a folder"
+            ValueError, match=r"put config.json, .*huggingface.co/a/b into a folder"
         ):
             use(Source("a/b@v1.0"))
 
