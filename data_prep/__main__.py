@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from data_prep import show
+from data_prep import embed, show
 from data_prep.readers import REASONS
 
 DESCRIPTION = """\
@@ -107,15 +107,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     _add_prepare_options(sub, "synthetic")
 
-    import importlib.util
-
+    sub = command("embed", "sentence vectors of the captions", embed.__doc__, embed.run)
+    embed.add_arguments(sub)
     sub = command("show", "a page of what was prepared, to look at", show.__doc__, show.run)
     show.add_arguments(sub)
-    if importlib.util.find_spec("data_prep.embed") is not None:
-        from data_prep import embed
-
-        sub = command("embed", "sentence vectors of the captions", embed.__doc__, embed.run)
-        embed.add_arguments(sub)
     return parser
 
 

@@ -25,7 +25,7 @@ PARTS = {"right_leg": "right leg", "left_leg": "left leg", "torso": "torso",
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data_dir", default="data", help="default: %(default)s")
-    parser.add_argument("--name", default="synthetic", help="default: %(default)s")
+    parser.add_argument("--name", required=True, help="of the prepared dataset")
     parser.add_argument(
         "--split", default="train", help="to draw clips from (default: %(default)s)"
     )
