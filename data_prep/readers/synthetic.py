@@ -1,6 +1,6 @@
 """The built-in dataset: a procedural human whose captions state what its joints do.
 
-No file is read. `synthetic_meanings` says what can happen and in which words, `synthetic_actions`
+No file is read. `synthetic_catalogue` says what can happen and in which words, `synthetic_actions`
 writes it as keyframes, `synthetic_score` plays the keyframes, `synthetic_body` poses the joints.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from data_prep.readers.synthetic_body import sample_body
-from data_prep.readers.synthetic_meanings import all_meanings
+from data_prep.readers.synthetic_catalogue import all_meanings
 from data_prep.readers.synthetic_score import FPS, Score
 
 __all__ = ["FPS", "SyntheticClip", "generate"]
@@ -84,6 +84,6 @@ def _split(turn: int, place: int, turns: int) -> str:
     turns = max(turns, _CLIPS_FOR_ALL_SPLITS)
     if turn == place % turns:
         return "test"
-    if place % 2 and turn == (place + 2) % turns:
+    if turn == (place + 1) % turns and place // turns % 2:
         return "val"
     return "train"

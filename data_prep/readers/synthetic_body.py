@@ -13,11 +13,17 @@ from motionalign.skeleton import SKELETONS
 SKELETON = SKELETONS["smpl22"]
 JOINT = {name: index for index, name in enumerate(SKELETON.joint_names)}
 SIDES = ("left", "right")
+OTHER = {"left": "right", "right": "left"}
+_PAIR = {
+    name.removeprefix("left_"): [index, JOINT[name.replace("left", "right")]]
+    for name, index in JOINT.items()
+    if name.startswith("left_")
+}
 SIGN = {"left": 1.0, "right": -1.0}  # of the x axis, and of turning about the vertical
 
 # Offset of each joint from its parent in an adult of SMPL-like proportions standing with the arms
-# hanging down. The right side is the mirror image of the left.
-_REST = {
+# hanging down; the right side is the mirror image of the left.
+_OFFSETS = {
     "pelvis": (0, 0, 0),
     "left_hip": (0.060, -0.086, -0.015),
     "left_knee": (0, -0.386, 0),
@@ -33,6 +39,14 @@ _REST = {
     "left_elbow": (0, -0.258, 0),
     "left_wrist": (0, -0.268, 0),
 }
+_LIMBS = ("trunk", "hip knee ankle foot", "collar shoulder", "elbow wrist")  # vary on their own
+_REST = np.zeros((SKELETON.num_joints, 3))
+_LIMB = np.zeros(SKELETON.num_joints, int)  # 0, the trunk, unless listed
+for _name, _offset in _OFFSETS.items():
+    _both = _PAIR.get(_name.removeprefix("left_"), [JOINT[_name]])
+    _REST[_both] = np.outer((1, 1), _offset)[: len(_both)]
+    _REST[_both[1:], 0] *= -1
+    _LIMB[_both] = max(i for i, limb in enumerate(_LIMBS) if i == 0 or _name[5:] in limb.split())
 
 _ABDUCTION = 6.0  # the shoulders hold the arms a little away from the trunk
 _MAX_KNEE = 155.0
@@ -48,6 +62,15 @@ class Body:
     """
 
     offsets: np.ndarray
+
+    def pair(self, name: str) -> np.ndarray:
+        """[2, 3] the offsets of the left and the right joint of a name."""
+        return self.offsets[_PAIR[name]]
+
+    @staticmethod
+    def put(joints: np.ndarray, name: str, positions: np.ndarray) -> None:
+        """Writes [2, T, 3] positions of a pair of joints into joints [T, 22, 3]."""
+        joints[:, _PAIR[name]] = positions.swapaxes(0, 1)
 
     @property
     def leg(self) -> float:
@@ -68,41 +91,30 @@ class Body:
 
 
 def sample_body(rng: np.random.Generator) -> Body:
-    """A person up to 8 % larger or smaller than average, limb by limb a little different too."""
-    offsets = np.zeros((SKELETON.num_joints, 3))
-    trunk, shoulders, legs, arms = rng.uniform(0.96, 1.04, 4)
-    for name, offset in _REST.items():
-        bone = name.removeprefix("left_")
-        length = {"collar": shoulders, "shoulder": shoulders, "elbow": arms, "wrist": arms}.get(
-            bone, legs if bone in ("knee", "ankle", "foot") else trunk
-        )
-        offsets[JOINT[name]] = length * np.asarray(offset)
-        if name != bone:
-            offsets[JOINT[f"right_{bone}"]] = offsets[JOINT[name]] * (-1, 1, 1)
-    return Body(offsets * rng.uniform(0.94, 1.06))
+    """A person up to 6 % larger or smaller than average, each kind of limb up to 4 % more."""
+    return Body(_REST * rng.uniform(0.96, 1.04, 4)[_LIMB, None] * rng.uniform(0.94, 1.06))
 
 
 def rotation(axis: str, degrees: np.ndarray) -> np.ndarray:
-    """[T] angles to [T, 3, 3] right-handed rotations about a coordinate axis.
+    """Angles [...] to [..., 3, 3] right-handed rotations about a coordinate axis.
 
     About x: leans forward. About y: turns left. About z: tilts to the right (head towards -X).
     """
     angle = np.deg2rad(degrees)
-    first, second = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
+    cos, sin = np.cos(angle), np.sin(angle)
+    fixed = "xyz".index(axis)
+    first, second = (fixed + 1) % 3, (fixed + 2) % 3
     matrix = np.zeros((*angle.shape, 3, 3))
-    matrix[..., range(3), range(3)] = 1.0
-    matrix[..., first, first] = matrix[..., second, second] = np.cos(angle)
-    matrix[..., second, first] = np.sin(angle)
-    matrix[..., first, second] = -matrix[..., second, first]
+    matrix[..., fixed, fixed] = 1.0
+    matrix[..., first, first] = cos
+    matrix[..., second, second] = cos
+    matrix[..., second, first] = sin
+    matrix[..., first, second] = -sin
     return matrix
 
 
 def joint_positions(
-    body: Body,
-    ground: np.ndarray,
-    torso: np.ndarray,
-    arms: dict[str, np.ndarray],
-    feet: dict[str, np.ndarray],
+    body: Body, ground: np.ndarray, torso: np.ndarray, arms: np.ndarray, feet: np.ndarray
 ) -> np.ndarray:
     """Poses the body.
 
@@ -114,63 +126,52 @@ def joint_positions(
       ground: [T, 3] pelvis x and z, heading (turning left is positive).
       torso: [T, 6] pelvis height above standing; forward pitch of the pelvis; bend of the spine
         forward, to the left side, and its twist to the left; nod of the head.
-      arms: for each side [T, 4] raise of the upper arm (0 down, 90 level, 180 up) and the azimuth
-        it is raised to (0 forward, 90 outward), its twist outward, bend of the elbow.
-      feet: for each side [T, 5] x, y, z of the ball of the foot, its heading, lift of the heel.
+      arms: [2, T, 4] of left and right: raise of the upper arm (0 down, 90 level, 180 up) and the
+        azimuth it is raised to (0 forward, 90 outward), its twist outward, bend of the elbow.
+      feet: [2, T, 5] of left and right: x, y, z of the ball, heading, lift of the heel.
 
     Returns:
       [T, 22, 3] joints.
     """
-    out = np.zeros((len(ground), SKELETON.num_joints, 3))
+    joints = np.zeros((len(ground), SKELETON.num_joints, 3))
     height, pitch, lean, side, twist, nod = torso.T
     pelvis = rotation("y", ground[:, 2]) @ rotation("x", pitch)
+
+    root = np.stack([ground[:, 0], np.zeros(len(ground)), ground[:, 1]], axis=1)
+    hips = pelvis @ body.pair("hip")[:, None, :, None]  # [2, T, 3, 1], from the pelvis
+    hips = root + hips[..., 0]
+    ankles = feet[..., :3] - _in_foot(feet, body.pair("foot"))
+    highest = _reachable_height(body.leg, hips, ankles, feet)
+    root[:, 1] = _soft_min(
+        body.stand + height, highest[0] - hips[0, :, 1], highest[1] - hips[1, :, 1]
+    )
+    hips[..., 1] += root[:, 1]
+    joints[:, 0] = root
+    _pose_legs(body, joints, hips, ankles, ground[:, 2], feet)
+
+    chest = pelvis
     vertebra = rotation("z", -side / 3) @ rotation("y", twist / 3) @ rotation("x", lean / 3)
-    ankle = {s: _ankle(body, s, feet[s]) for s in SIDES}
-    hip = {s: pelvis @ body.offsets[JOINT[f"{s}_hip"]] for s in SIDES}
-    out[:, 0, 0], out[:, 0, 2] = ground[:, 0], ground[:, 1]
-    highest = [_reachable_height(body, out[:, 0] + hip[s], ankle[s], feet[s]) for s in SIDES]
-    out[:, 0, 1] = _soft_min(body.stand + height, *(h - hip[s][:, 1] for h, s in zip(highest, SIDES)))
-
-    def attach(joint: str, parent: str, frame: np.ndarray) -> None:
-        out[:, JOINT[joint]] = out[:, JOINT[parent]] + frame @ body.offsets[JOINT[joint]]
-
-    frame = pelvis
     for joint, parent in (("spine1", "pelvis"), ("spine2", "spine1"), ("spine3", "spine2")):
-        attach(joint, parent, frame)
-        frame = frame @ vertebra
-    attach("neck", "spine3", frame)
-    attach("head", "neck", frame @ rotation("x", nod))
-    for s in SIDES:
-        raised, azimuth, spin, bend = arms[s].T
-        # The collar bone follows a raised arm; a hanging arm keeps its elbow pointing backwards
-        # whatever its azimuth.
-        shrug = rotation("z", SIGN[s] * 0.2 * np.clip(raised - 70.0, 0.0, 110.0))
-        spin = spin - azimuth * np.maximum(np.cos(np.deg2rad(raised)), 0.0)
-        attach(f"{s}_collar", "spine3", frame)
-        attach(f"{s}_shoulder", f"{s}_collar", frame @ shrug)
-        upper = frame @ rotation("z", np.full(len(out), SIGN[s] * _ABDUCTION))
-        upper = upper @ rotation("y", SIGN[s] * azimuth) @ rotation("x", -raised)
-        upper = upper @ rotation("y", SIGN[s] * spin)
-        attach(f"{s}_elbow", f"{s}_shoulder", upper)
-        attach(f"{s}_wrist", f"{s}_elbow", upper @ rotation("x", -np.clip(bend, 0.0, 150.0)))
-        _leg(body, s, out, out[:, 0] + hip[s], ankle[s], ground[:, 2], feet[s])
-    return out
+        joints[:, JOINT[joint]] = joints[:, JOINT[parent]] + chest @ body.offsets[JOINT[joint]]
+        chest = chest @ vertebra
+    joints[:, JOINT["neck"]] = joints[:, JOINT["spine3"]] + chest @ body.offsets[JOINT["neck"]]
+    head = chest @ rotation("x", nod) @ body.offsets[JOINT["head"]]
+    joints[:, JOINT["head"]] = joints[:, JOINT["neck"]] + head
+    _pose_arms(body, joints, chest, arms)
+    return joints
 
 
-def _foot_frame(foot: np.ndarray) -> np.ndarray:
-    return rotation("y", foot[:, 3]) @ rotation("x", foot[:, 4])
+def _in_foot(feet: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """[2, T, 3] offsets [2, 3] of each foot's frame, in the world."""
+    frame = rotation("y", feet[..., 3]) @ rotation("x", feet[..., 4])
+    return (frame @ offsets[:, None, :, None])[..., 0]
 
 
-def _ankle(body: Body, side: str, foot: np.ndarray) -> np.ndarray:
-    """[T, 3] the ankle over a foot."""
-    return foot[:, :3] - _foot_frame(foot) @ body.offsets[JOINT[f"{side}_foot"]]
-
-
-def _reachable_height(body: Body, hip: np.ndarray, ankle: np.ndarray, foot: np.ndarray):
-    """[T] greatest height of the hip at which the leg reaches the ankle; no bound for raised feet."""
-    apart = np.linalg.norm((hip - ankle)[:, [0, 2]], axis=1)
-    reach = (_STRAIGHTEST * body.leg) ** 2 - np.minimum(apart, 0.95 * body.leg) ** 2
-    return ankle[:, 1] + np.sqrt(reach) + 4.0 * np.maximum(foot[:, 1] - 0.02, 0.0)
+def _reachable_height(leg: float, hips: np.ndarray, ankles: np.ndarray, feet: np.ndarray):
+    """[2, T] greatest height of a hip at which its leg reaches the ankle; raised feet bind less."""
+    apart = np.hypot(*np.moveaxis((hips - ankles)[..., [0, 2]], -1, 0))
+    reach = (_STRAIGHTEST * leg) ** 2 - np.minimum(apart, 0.95 * leg) ** 2
+    return ankles[..., 1] + np.sqrt(reach) + 4.0 * np.maximum(feet[..., 1] - 0.02, 0.0)
 
 
 def _soft_min(*values: np.ndarray) -> np.ndarray:
@@ -180,32 +181,46 @@ def _soft_min(*values: np.ndarray) -> np.ndarray:
     return least - np.log(np.exp(-sharpness * (stacked - least)).sum(axis=0)) / sharpness
 
 
-def _leg(
-    body: Body,
-    side: str,
-    out: np.ndarray,
-    hip: np.ndarray,
-    ankle: np.ndarray,
-    heading: np.ndarray,
-    foot: np.ndarray,
-) -> None:
-    """Two-bone inverse kinematics; the knee bends in the plane of the leg and to the front only."""
-    thigh = -body.offsets[JOINT["left_knee"], 1]
-    shin = -body.offsets[JOINT["left_ankle"], 1]
-    line = ankle - hip
-    distance = np.linalg.norm(line, axis=1)
-    line /= distance[:, None]
+def _pose_legs(body, joints, hips, ankles, heading, feet) -> None:
+    """Two-bone inverse kinematics; a knee bends in the plane of its leg and to the front only."""
+    thigh, shin = -body.pair("knee")[0, 1], -body.pair("ankle")[0, 1]
+    line = ankles - hips
+    distance = np.linalg.norm(line, axis=-1, keepdims=True)
+    line /= distance
     folded = np.sqrt(thigh**2 + shin**2 + 2 * thigh * shin * np.cos(np.deg2rad(_MAX_KNEE)))
     distance = np.clip(distance, folded, _STRAIGHTEST * body.leg)
-    hinge = rotation("y", (heading + foot[:, 3]) / 2)[:, :, 0]  # the left of the leg
-    front = np.cross(line, hinge)
-    front /= np.linalg.norm(front, axis=1, keepdims=True)
+    # The knee's hinge points to the left of a leg that is turned half as far as its foot.
+    yaw = np.deg2rad((heading + feet[..., 3]) / 2)
+    x, z = np.cos(yaw), -np.sin(yaw)
+    front = np.stack(
+        [line[..., 1] * z, line[..., 2] * x - line[..., 0] * z, -line[..., 1] * x], axis=-1
+    )  # line × hinge
+    front /= np.linalg.norm(front, axis=-1, keepdims=True)
     along = (thigh**2 - shin**2 + distance**2) / (2 * distance)
     across = np.sqrt(np.maximum(thigh**2 - along**2, 0.0))
-    knee = hip + along[:, None] * line + across[:, None] * front
-    out[:, JOINT[f"{side}_hip"]] = hip
-    out[:, JOINT[f"{side}_knee"]] = knee
-    # From the ankle that the leg really reached: an unreachable one shortens no bone.
-    reached = hip + distance[:, None] * line
-    out[:, JOINT[f"{side}_ankle"]] = reached
-    out[:, JOINT[f"{side}_foot"]] = reached + _foot_frame(foot) @ body.offsets[JOINT[f"{side}_foot"]]
+    # The foot hangs on the ankle that the leg really reached: no bone stretches or shrinks.
+    reached = hips + distance * line
+    body.put(joints, "hip", hips)
+    body.put(joints, "knee", hips + along * line + across * front)
+    body.put(joints, "ankle", reached)
+    body.put(joints, "foot", reached + _in_foot(feet, body.pair("foot")))
+
+
+def _pose_arms(body, joints, chest, arms) -> None:
+    """The arms from their angles in the frame of the chest [T, 3, 3]."""
+    raised, azimuth, spin, bend = np.moveaxis(arms, -1, 0)
+    sign = np.asarray([[1.0], [-1.0]])
+    # A hanging arm keeps its elbow pointing backwards whatever its azimuth.
+    spin = spin - azimuth * np.maximum(np.cos(np.deg2rad(raised)), 0.0)
+    shrug = rotation("z", sign * 0.2 * np.clip(raised - 70.0, 0.0, 110.0))
+    upper = chest @ rotation("z", sign * _ABDUCTION) @ rotation("y", sign * azimuth)
+    upper = upper @ rotation("x", -raised) @ rotation("y", sign * spin)
+    place = joints[:, JOINT["spine3"]]
+    for name, frame in (
+        ("collar", chest[None]),
+        ("shoulder", chest @ shrug),  # a raised arm lifts its collar bone
+        ("elbow", upper),
+        ("wrist", upper @ rotation("x", -np.clip(bend, 0.0, 150.0))),
+    ):
+        place = place + (frame @ body.pair(name)[:, None, :, None])[..., 0]
+        body.put(joints, name, place)

@@ -6,6 +6,7 @@ what it leaves out is neutral. Before its first key in an action a channel keeps
 """
 
 import contextlib
+import math
 
 import numpy as np
 
@@ -18,7 +19,22 @@ from data_prep.readers.synthetic_body import (
 )
 
 FPS = 20
-DOWN = (4.0, 25.0, 0.0, 14.0)  # a hanging arm: raise, azimuth, twist, bend
+# Poses of an arm: raise, azimuth, twist, bend.
+ARMS = {
+    "down": (4.0, 25.0, 0.0, 14.0),
+    "overhead": (172.0, 15.0, 0.0, 6.0),
+    "front": (90.0, -2.0, 0.0, 6.0),
+    "out": (90.0, 88.0, 0.0, 6.0),
+    "back": (-38.0, 0.0, 0.0, 10.0),
+    "hips": (35.0, 125.0, -75.0, 100.0),
+    "head": (125.0, 75.0, 0.0, 138.0),
+    "folded": (42.0, -5.0, -75.0, 95.0),
+    "face": (80.0, 10.0, -25.0, 132.0),
+    "salute": (92.0, 75.0, -15.0, 132.0),
+    "flexed": (90.0, 88.0, 0.0, 105.0),
+    "guard": (25.0, 15.0, -8.0, 128.0),
+    "knees": (85.0, -12.0, -20.0, 45.0),
+}
 
 
 def interpolate(times: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -41,35 +57,32 @@ def interpolate(times: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.nda
         mean = 2.0 * before * after / (before + after)
     tangent = np.zeros_like(values)
     tangent[1:-1] = np.where(before * after > 0, mean, 0.0)
+    start, end = tangent[:-1], tangent[1:]
+    cubic = (start + end - 2 * slope) / step**2
+    square = (3 * slope - 2 * start - end) / step
     k = np.clip(np.searchsorted(times, at, side="right") - 1, 0, len(step) - 1)
-    h = step[k]
-    u = np.clip((at - times[k])[:, None] / h, 0.0, 1.0)
-    v = 1.0 - u
-    return (
-        v * v * (1 + 2 * u) * values[k]
-        + u * u * (1 + 2 * v) * values[k + 1]
-        + u * v * h * (v * tangent[k] - u * tangent[k + 1])
-    )
+    x = (np.clip(at, times[0], times[-1]) - times[k])[:, None]
+    return values[k] + x * (start[k] + x * (square[k] + x * cubic[k]))
 
 
 class Score:
     """The keyframes of one clip.
 
     Attributes:
-      place: [x, z] in leg lengths and `heading` in degrees: where the person stands at the start of
+      place: (x, z) in leg lengths and `heading` in degrees: where the person stands at the start of
         the current action.
       rate: factor on all durations of the current action; above 1 is slower.
     """
 
     def __init__(self, body: Body):
         self.body = body
-        self.place, self.heading, self.rate = np.zeros(2), 0.0, 1.0
-        self.hip, self.toe = body.foot / body.leg
+        self.place, self.heading, self.rate = (0.0, 0.0), 0.0, 1.0
+        self.hip, self.toe = (float(length) for length in body.foot / body.leg)
         self._now = 0.0
         self._tracks = {
             "ground": [(0.0, (0.0, 0.0, 0.0))],
             "torso": [(0.0, (0.0,) * 6)],
-            **{f"{side}_arm": [(0.0, DOWN)] for side in SIDES},
+            **{f"{side}_arm": [(0.0, ARMS["down"])] for side in SIDES},
             **{f"{side}_foot": [(0.0, self._foot_at(side))] for side in SIDES},
         }
 
@@ -81,11 +94,11 @@ class Score:
         """The pelvis over the ground, relative to where the person stands."""
         self._key("ground", time, (*self.spot(ahead, left), self.heading + turn))
 
-    def arm(self, side, time, pose=DOWN):
+    def arm(self, side, time, pose=ARMS["down"]):
         """One arm: (raise, azimuth, twist, bend)."""
         self._key(f"{side}_arm", time, pose)
 
-    def arms(self, time, pose=DOWN):
+    def arms(self, time, pose=ARMS["down"]):
         """Both arms alike."""
         for side in SIDES:
             self.arm(side, time, pose)
@@ -99,13 +112,12 @@ class Score:
         for side in SIDES:
             self.foot(side, time, **pose)
 
-    def spot(self, ahead=0.0, left=0.0, turn=0.0) -> np.ndarray:
-        """[x, z] of a point given relative to the person (turned by `turn`), in leg lengths."""
-        angle = np.deg2rad(self.heading + turn)
-        return self.place + (
-            ahead * np.sin(angle) + left * np.cos(angle),
-            ahead * np.cos(angle) - left * np.sin(angle),
-        )
+    def spot(self, ahead=0.0, left=0.0, turn=0.0) -> tuple[float, float]:
+        """(x, z) of a point given relative to the person (turned by `turn`), in leg lengths."""
+        angle = math.radians(self.heading + turn)
+        sin, cos = math.sin(angle), math.cos(angle)
+        x, z = self.place
+        return x + ahead * sin + left * cos, z + ahead * cos - left * sin
 
     def advance(self, time, ahead=0.0, left=0.0, turn=0.0):
         """Ends the action, or one repetition of it, having moved and turned this far."""
@@ -156,12 +168,10 @@ class Score:
         torso[:, 0] *= leg
         torso[:, 1:] *= rng.uniform(0.93, 1.07)
         torso[:, 1:] += _drift(rng, frames, 5) + rng.uniform(-1.5, 1.5, 5)
-        arms, feet = {}, {}
-        for side in SIDES:
-            arms[side] = channels[f"{side}_arm"]
-            arms[side] += 1.5 * _drift(rng, frames, 4) + rng.uniform(-4, 4, 4)
-            feet[side] = channels[f"{side}_foot"]
-            feet[side][:, :3] *= leg
+        arms = np.stack([channels[f"{side}_arm"] for side in SIDES])
+        arms += 1.5 * _drift(rng, frames, 4) + rng.uniform(-4, 4, (2, 1, 4))
+        feet = np.stack([channels[f"{side}_foot"] for side in SIDES])
+        feet[..., :3] *= leg
         faced = rotation("y", np.asarray(rng.uniform(-8, 8)))
         joints = joint_positions(self.body, ground, torso, arms, feet)
         return (joints @ faced.T).astype(np.float32)
