@@ -368,11 +368,10 @@ def clap(s: Score, where: str, count: int) -> None:
 def punch(s: Score, sides: Sequence[str], how: str) -> None:
     """Punches in turn with the sides named: straight ahead, as an uppercut, or down."""
     s.arms(0.35, ARMS["guard"])
-    s.feet(0.35)
     s.torso(0.35, height=-0.05, pitch=6)
     s.advance(0.4)
     hit = {
-        "straight": (88.0, -14.0, 0.0, 4.0),
+        "straight": (98.0, -14.0, 0.0, 4.0),
         "up": (150.0, -8.0, 0.0, 35.0),
         "down": (48.0, -20.0, 0.0, 6.0),
     }[how]
@@ -549,9 +548,9 @@ def swing_both(s: Score, side: str, how: str) -> None:
     away = SIGN[side]
     near, far = {
         "bat": ((75.0, -35.0, 0.0, 75.0), (88.0, -30.0, 0.0, 15.0)),
-        "golf": ((70.0, -30.0, 0.0, 30.0), (40.0, -18.0, 0.0, 8.0)),
+        "golf": ((70.0, -30.0, 0.0, 30.0), (45.0, -18.0, 0.0, 6.0)),
     }[how]
-    lean = {"bat": {"pitch": 6}, "golf": {"pitch": 24, "lean": 12}}[how]
+    lean = {"bat": {"pitch": 6}, "golf": {"pitch": 34, "lean": 20}}[how]
     reached = {"bat": (88.0, 35.0, 0.0, 15.0), "golf": (70.0, 30.0, 0.0, 30.0)}[how]
     s.arm(side, 0.7, reached)
     s.arm(OTHER[side], 0.7, near)

@@ -141,8 +141,9 @@ def _getting_about() -> Iterator[Act]:
     ahead, back = ("forward",), ("backward",)
     walk = functools.partial(_family, "walk", play=go.walk, **_WALK)
     paced, styled = ("steps", "speed"), ("steps", "manner")
-    yield from walk(trail=paced, direction=ahead, steps=(2, 4, 6, 8), speed=tuple(_RATES))
-    yield from walk(trail=paced, direction=back, steps=(2, 4, 6), speed=tuple(_RATES))
+    yield from walk(trail=("steps",), direction=ahead + back, steps=(2,))
+    yield from walk(trail=paced, direction=ahead, steps=(4, 6, 8), speed=tuple(_RATES))
+    yield from walk(trail=paced, direction=back, steps=(4, 6), speed=tuple(_RATES))
     yield from walk(trail=styled, direction=ahead, steps=(6,), manner=tuple(go.MANNERS))
     some = "arms-overhead arms-out arms-front left-arm-up right-arm-up hunched crouched high-knees"
     yield from walk(trail=styled, direction=back, steps=(4,), manner=tuple(some.split()))
@@ -381,6 +382,12 @@ def _legs() -> Iterator[Act]:
             tuple(f"{verb} on the {{side}} leg with the {words}" for verb in ("balance", "stand")),
             do.balance,
             ("arms",),
+            words={
+                "arms": {
+                    "out": ("with arms outstretched", "with the arms spread"),
+                    "overhead": ("with both arms overhead", "with both arms raised high"),
+                }
+            },
             side=SIDES,
             leg=(leg,),
             arms=arms,
