@@ -186,7 +186,7 @@ def _carry(s: Score, gait: Gait, sides: Sequence[str], wait: float, backward: bo
         s.torso(over, **{**trunk, "height": trunk["height"] + gait.bounce})
         if i == len(sides) - 1:
             break
-        dip, tilt = (0.06, 9.0 * SIGN[side]) if gait.limp == side else (0.0, 0.0)
+        dip, tilt = (0.1, 14.0 * SIGN[side]) if gait.limp == side else (0.0, 0.0)
         low = trunk["height"] - gait.bounce - dip
         twist = 0.25 * gait.arm_swing * SIGN[side]
         s.torso(landing, **{**trunk, "height": low, "side": trunk["side"] + tilt, "twist": twist})

@@ -555,9 +555,9 @@ def _reach(seen, facts):
     out = seen.left(wrist, "pelvis") * SIGN[side]
     assert {
         "up": lambda: (seen.up(wrist) - seen.up("head")).max() > 0.3,
-        "front": lambda: seen.ahead(wrist, "pelvis").max() > 0.75,
+        "front": lambda: seen.ahead(wrist, "pelvis").max() > 0.6,
         "floor": lambda: seen.up(wrist).min() < 0.35,
-        "side": lambda: out.max() > 0.75,
+        "side": lambda: out.max() > 0.65,
         "across": lambda: out.min() < -0.3,
     }[facts["where"]]()
 
@@ -606,7 +606,7 @@ def _swing(seen, facts):
     hands = hands * SIGN[facts["side"]]
     assert hands.argmax() < hands.argmin() and hands.max() > 0.4 > -0.4 > hands.min()
     low = np.minimum(seen.up("left_wrist"), seen.up("right_wrist"))[hands.argmax() : hands.argmin()]
-    assert (low.min() < 0.85) == (facts["how"] == "golf")
+    assert (low.min() < 0.95) == (facts["how"] == "golf")
 
 
 def _push(seen, facts):
@@ -620,7 +620,7 @@ def _swim(seen, facts):
 
 def _bend_sideways(seen, facts):
     tilt = seen.left("head", "pelvis") * SIGN[facts["side"]]
-    assert tilt.max() > 0.25 and -tilt.min() < 0.1
+    assert tilt.max() > 0.2 and -tilt.min() < 0.1
     assert _bouts(_halfway(tilt)) == facts["count"]
     assert (seen.up(f"{_other(facts['side'])}_wrist") - seen.up("head")).max() > 0.05
 
