@@ -53,10 +53,9 @@ def interpolate(times: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.nda
     step = np.diff(times)[:, None]
     slope = np.diff(values, axis=0) / step
     before, after = slope[:-1], slope[1:]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = 2.0 * before * after / (before + after)
     tangent = np.zeros_like(values)
-    tangent[1:-1] = np.where(before * after > 0, mean, 0.0)
+    product = before * after
+    np.divide(2.0 * product, before + after, out=tangent[1:-1], where=product > 0)
     start, end = tangent[:-1], tangent[1:]
     cubic = (start + end - 2 * slope) / step**2
     square = (3 * slope - 2 * start - end) / step
