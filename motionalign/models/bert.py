@@ -42,9 +42,9 @@ class Block(nnx.Module):
     def __init__(self, config: BertConfig, dtype, rngs: nnx.Rngs):
         c = config
         self.attention = layers.Attention(c.width, c.heads, c.attention_dropout, dtype, rngs)
-        self.attention_norm = layers.layer_norm(c.width, c.norm_eps, dtype, rngs)
+        self.attention_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
         self.mlp = layers.MLP(c.width, c.mlp_width, c.activation, dtype, rngs)
-        self.mlp_norm = layers.layer_norm(c.width, c.norm_eps, dtype, rngs)
+        self.mlp_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
         self.dropout = c.dropout
 
     def __call__(self, x, bias=None, rngs=None, first: int | None = None):
@@ -67,7 +67,7 @@ class Bert(nnx.Module):
         self.tokens = table(c.vocab_size)
         self.positions = table(c.max_positions)
         self.types = table(c.type_vocab_size)
-        self.embedding_norm = layers.layer_norm(c.width, c.norm_eps, dtype, rngs)
+        self.embedding_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
         self.blocks = layers.repeat(c.depth, lambda rngs: Block(c, dtype, rngs), rngs)
 
     def embed(self, input_ids, rngs: nnx.Rngs | None = None):
@@ -79,7 +79,7 @@ class Bert(nnx.Module):
             )
         x = self.tokens[...].at[input_ids].get(mode="fill")  # NaN for an id out of range
         x = x + (self.positions[:length] + self.types[0])
-        x = self.embedding_norm(x.astype(self.dtype))
+        x = self.embedding_norm(x)
         return layers.dropout(x, self.config.dropout, rngs)
 
     def __call__(self, input_ids, mask, rngs: nnx.Rngs | None = None):

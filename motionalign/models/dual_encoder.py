@@ -82,19 +82,17 @@ class ProjectionHead(nnx.Module):
     def __init__(self, width: int, embed_dim: int, dropout: float, dtype, *, rngs: nnx.Rngs):
         def dense(fan_in):
             init = layers.torch_linear(fan_in)
-            return nnx.Linear(
-                fan_in, embed_dim, kernel_init=init, bias_init=init, dtype=dtype, rngs=rngs
-            )
+            return layers.Dense((fan_in,), (embed_dim,), dtype, rngs, init, init)
 
         self.projection = dense(width)
         self.hidden = dense(embed_dim)
-        self.norm = layers.layer_norm(embed_dim, 1e-5, dtype, rngs)
+        self.norm = layers.LayerNorm(embed_dim, 1e-5, dtype)
         self.dropout = dropout
 
     def __call__(self, x, rngs: nnx.Rngs | None = None):
         """[B, D] to [B, E]."""
         projected = self.projection(x)
-        x = self.hidden(jax.nn.gelu(projected, approximate=False))
+        x = self.hidden(layers.gelu(projected))
         return self.norm(layers.dropout(x, self.dropout, rngs) + projected)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -9,8 +10,17 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+Shape = tuple[int, ...]
+
+
+def gelu(x: jax.Array) -> jax.Array:
+    """GELU by erf, in float32 whatever the dtype (`jax.nn.gelu`'s erfc is 3 times slower)."""
+    y = x.astype(jnp.float32)
+    return (0.5 * y * (1.0 + jax.lax.erf(y * 0.5**0.5))).astype(x.dtype)
+
+
 ACTIVATIONS = {  # by the names of Hugging Face configs
-    "gelu": functools.partial(jax.nn.gelu, approximate=False),  # erf
+    "gelu": gelu,
     "gelu_new": functools.partial(jax.nn.gelu, approximate=True),  # tanh
     "gelu_pytorch_tanh": functools.partial(jax.nn.gelu, approximate=True),
     "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
@@ -106,9 +116,54 @@ def dropout(x: jax.Array, rate: float, rngs: nnx.Rngs | None) -> jax.Array:
     return jnp.where(keep, x / (1.0 - rate), jnp.zeros_like(x))
 
 
-def layer_norm(width: int, eps: float, dtype, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    """LayerNorm with float32 statistics, the variance computed from centred values."""
-    return nnx.LayerNorm(width, epsilon=eps, use_fast_variance=False, dtype=dtype, rngs=rngs)
+class LayerNorm(nnx.Module):
+    """LayerNorm in float32, the variance from centred values as PyTorch has it.
+
+    What `nnx.LayerNorm(use_fast_variance=False)` computes, in an order that XLA fuses on a CPU.
+    """
+
+    def __init__(self, width: int, eps: float, dtype):
+        self.scale = nnx.Param(jnp.ones((width,)))
+        self.bias = nnx.Param(jnp.zeros((width,)))
+        self.eps = eps
+        self.dtype = dtype
+
+    def __call__(self, x):
+        """[..., D] to [..., D] in the compute dtype."""
+        x = x.astype(jnp.float32)
+        x = x - x.mean(axis=-1, keepdims=True)
+        x = x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + self.eps)
+        return (x * self.scale[...] + self.bias[...]).astype(self.dtype)
+
+
+class Dense(nnx.Module):
+    """Affine map of the last axis, or axes: attention kernels keep heads and their width apart.
+
+    Computed as one product of matrices; of three-dimensional arrays it is slower on a CPU.
+    """
+
+    def __init__(
+        self,
+        inputs: Shape,
+        outputs: Shape,
+        dtype,
+        rngs: nnx.Rngs,
+        kernel_init: nnx.Initializer = published,
+        bias_init: nnx.Initializer = nnx.initializers.zeros,
+    ):
+        self.kernel = nnx.Param(kernel_init(rngs.params(), (*inputs, *outputs)))
+        self.bias = nnx.Param(bias_init(rngs.params(), outputs))
+        self.inputs, self.outputs = inputs, outputs
+        self.dtype = dtype
+
+    def __call__(self, x):
+        """[..., *inputs] to [..., *outputs] in the compute dtype."""
+        lead = x.shape[: x.ndim - len(self.inputs)]
+        kernel = self.kernel[...].astype(self.dtype)
+        kernel = kernel.reshape(math.prod(self.inputs), math.prod(self.outputs))
+        y = x.astype(self.dtype).reshape(-1, kernel.shape[0]) @ kernel
+        y = y + self.bias[...].astype(self.dtype).reshape(-1)
+        return y.reshape(*lead, *self.outputs)
 
 
 def attention_bias(mask: jax.Array | None) -> jax.Array | None:
@@ -126,13 +181,11 @@ class Attention(nnx.Module):
     """Multi-head attention; softmax in float32."""
 
     def __init__(self, width: int, heads: int, dropout_rate: float, dtype, rngs: nnx.Rngs):
-        head_dim = width // heads
-        dense = functools.partial(nnx.Einsum, kernel_init=published, dtype=dtype, rngs=rngs)
-        into_heads = ("bnd,dhk->bnhk", (width, heads, head_dim), (heads, head_dim))
-        self.query = dense(*into_heads)
-        self.key = dense(*into_heads)
-        self.value = dense(*into_heads)
-        self.out = dense("bnhk,hkd->bnd", (heads, head_dim, width), (width,))
+        split = (heads, width // heads)
+        self.query = Dense((width,), split, dtype, rngs)
+        self.key = Dense((width,), split, dtype, rngs)
+        self.value = Dense((width,), split, dtype, rngs)
+        self.out = Dense(split, (width,), dtype, rngs)
         self.dropout_rate = dropout_rate
 
     def __call__(self, x, context, bias=None, rngs: nnx.Rngs | None = None):
@@ -147,25 +200,26 @@ class Attention(nnx.Module):
         Returns:
           [B, Q, D].
         """
-        query = self.query(x)  # [B, Q, H, K]
-        key = self.key(context)  # [B, N, H, K]
-        value = self.value(context)  # [B, N, H, K]
-        logits = jnp.einsum("bqhk,bnhk->bhqn", query, key, preferred_element_type=jnp.float32)
+        # Heads before tokens: batched products of contiguous matrices, on a CPU 1.6 times as fast.
+        query = self.query(x).swapaxes(1, 2)  # [B, H, Q, K]
+        key = self.key(context).swapaxes(1, 2)  # [B, H, N, K]
+        value = self.value(context).swapaxes(1, 2)  # [B, H, N, K]
+        logits = jnp.einsum("bhqk,bhnk->bhqn", query, key, preferred_element_type=jnp.float32)
         logits = logits * query.shape[-1] ** -0.5
         if bias is not None:
             logits = logits + bias
         weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)  # [B, H, Q, N]
         weights = dropout(weights, self.dropout_rate, rngs)
-        return self.out(jnp.einsum("bhqn,bnhk->bqhk", weights, value))
+        out = jnp.einsum("bhqn,bhnk->bhqk", weights, value)
+        return self.out(out.swapaxes(1, 2))
 
 
 class MLP(nnx.Module):
     """Two linear layers with an activation between them."""
 
     def __init__(self, width: int, mlp_width: int, activation: str, dtype, rngs: nnx.Rngs):
-        dense = functools.partial(nnx.Linear, kernel_init=published, dtype=dtype, rngs=rngs)
-        self.up = dense(width, mlp_width)
-        self.down = dense(mlp_width, width)
+        self.up = Dense((width,), (mlp_width,), dtype, rngs)
+        self.down = Dense((mlp_width,), (width,), dtype, rngs)
         self.activation = activation
 
     def __call__(self, x):

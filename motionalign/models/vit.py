@@ -66,9 +66,9 @@ class Block(nnx.Module):
 
     def __init__(self, config: ViTConfig, dtype, rngs: nnx.Rngs):
         c = config
-        self.attention_norm = layers.layer_norm(c.width, c.norm_eps, dtype, rngs)
+        self.attention_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
         self.attention = layers.Attention(c.width, c.heads, 0.0, dtype, rngs)
-        self.mlp_norm = layers.layer_norm(c.width, c.norm_eps, dtype, rngs)
+        self.mlp_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
         self.mlp = layers.MLP(c.width, c.mlp_width, c.activation, dtype, rngs)
         self.dropout = c.dropout
 
@@ -88,19 +88,13 @@ class ViT(nnx.Module):
         self.dtype = dtype
         rows, parts = c.grid
         points = c.patch_size * c.patch_size * 3
-        self.patch_embed = nnx.Linear(
-            points,
-            c.width,
-            kernel_init=layers.torch_linear(points),  # a Conv2d in the published code
-            bias_init=layers.torch_linear(points),
-            dtype=dtype,
-            rngs=rngs,
-        )
+        init = layers.torch_linear(points)  # a Conv2d in the published code
+        self.patch_embed = layers.Dense((points,), (c.width,), dtype, rngs, init, init)
         self.class_token = nnx.Param(1e-6 * jax.random.normal(rngs.params(), (c.width,)))
         # The class token's position, then the grid's.
         self.positions = nnx.Param(layers.published(rngs.params(), (1 + rows * parts, c.width)))
         self.blocks = layers.repeat(c.depth, lambda rngs: Block(c, dtype, rngs), rngs)
-        norm = layers.layer_norm(c.width, c.norm_eps, dtype, rngs)
+        norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
         if c.pool == "mean":
             self.fc_norm = norm
         else:
