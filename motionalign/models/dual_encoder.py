@@ -5,7 +5,7 @@ and is what a checkpoint stores; `DualEncoder` is the model; `load_pretrained` f
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -20,8 +20,8 @@ class Family(NamedTuple):
 
     config: type
     module: type
-    config_from_hf: Any
-    key_map: Any
+    config_from_hf: Callable
+    key_map: Callable
 
 
 TEXT_FAMILIES = {
@@ -190,6 +190,7 @@ DEFAULTS = {
 motion.size: Ti, S, B, L, or "custom" with width, depth, heads and, if not 4 x width, mlp_width.
 motion.weights, text.weights: a folder or Hub id in Hugging Face's layout, or None for random ones.
 text.width, depth, heads, mlp_width, vocab_size: needed without text.weights, else config.json's.
+text.dropout: on hidden states and attention weights; None takes config.json's two rates.
 """
 
 
@@ -217,8 +218,9 @@ def load_pretrained(params, model_config: Mapping[str, Any]):
     """Fills the towers for which a config's `model` section names weights.
 
     Args:
-      params: all parameters of the `DualEncoder` of `resolve(model_config)`: an NNX state or its
-        nested dict, of arrays or `jax.ShapeDtypeStruct`.
+      params: all parameters of the `DualEncoder` of `resolve(model_config)`: an NNX state, its
+        nested dict or a flat {path: array}, of arrays or `jax.ShapeDtypeStruct`. The new values
+        get the dtype and sharding of the old ones.
       model_config: the `model` section.
 
     Returns:

@@ -28,10 +28,10 @@ ACTIVATIONS = {  # by the names of Hugging Face configs
 }
 
 published = nnx.initializers.normal(0.02)
-"""Weights of timm's ViT, BERT and DistilBERT.
+"""Weights and embeddings of ViT, BERT and DistilBERT.
 
-The first two truncate at an absolute +-2, a hundred standard deviations away: a normal. (JAX's
-`truncated_normal` cuts at two standard deviations, which is another distribution.)
+ViT's truncated normal is cut at an absolute +-2, a hundred standard deviations away: a normal.
+(JAX's `truncated_normal` cuts at two standard deviations, which is another distribution.)
 """
 
 

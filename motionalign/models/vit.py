@@ -130,6 +130,8 @@ class ViT(nnx.Module):
         c = self.config
         if c.padding == "attend":
             return None
+        if num_frames is None:
+            raise ValueError("padding='mask' needs num_frames, the number of real frames per clip")
         starts = jnp.arange(0, frames, c.patch_size)
         return jnp.repeat(starts < num_frames[:, None], c.parts, axis=1)
 

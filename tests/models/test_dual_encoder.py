@@ -17,7 +17,7 @@ from motionalign.models.dual_encoder import DualEncoder, DualEncoderConfig, reso
 
 CUSTOM = {
     "motion": {"size": "custom", "width": 24, "depth": 2, "heads": 3, "max_frames": 64},
-    "text": {"family": "bert", "width": 16, "depth": 2, "heads": 2, "vocab_size": 50},
+    "text": {"family": "bert", "width": 16, "depth": 1, "heads": 2, "vocab_size": 50},
     "embed_dim": 32,
 }
 
@@ -183,10 +183,8 @@ def test_dropout_keeps_the_mean():
     assert layers.dropout(x, 0.1, None) is x
 
 
-@pytest.mark.parametrize("padding", ["attend", "mask"])
-def test_bfloat16_compute_with_float32_parameters(padding):
-    motion = {**CUSTOM["motion"], "padding": padding}
-    config = resolve({**CUSTOM, "motion": motion})
+def test_bfloat16_compute_with_float32_parameters():
+    config = resolve({**CUSTOM, "motion": {**CUSTOM["motion"], "padding": "mask"}})
     inputs = batch(config)
     single = reference.build(config, DualEncoder)
     half = reference.build(config, DualEncoder, nnx.state(single), dtype=jnp.bfloat16)

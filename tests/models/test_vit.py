@@ -26,8 +26,7 @@ def save(folder, activation="gelu", eps=1e-12, model_class="ViTModel", image_siz
         hidden_act=activation,
         layer_norm_eps=eps,
     )
-    model = reference.save_random(folder, model_class, config)
-    return model
+    return reference.save_random(folder, model_class, config)
 
 
 def load(folder, **ours):
@@ -46,7 +45,7 @@ def motion(batch=2, frames=64, points=40):
     return np.random.default_rng(0).normal(size=(batch, frames, points, 3)).astype(np.float32)
 
 
-def hidden_states(model, patches, **kwargs):
+def hidden_states(model, patches):
     # Frames are the image's rows and points its columns.
     return reference.hidden_states(model, pixel_values=patches.transpose(0, 3, 1, 2))
 
@@ -118,11 +117,10 @@ def test_resized_positions_equal_timm(test_data, columns):
 def test_a_masked_batch_equals_single_clips(pool):
     config = dataclasses.replace(CONFIG, pool=pool, padding="mask")
     model = reference.build(config, vit.ViT)
-    patches, num_frames = motion(4), np.array([60, 17, 8, 1], np.int32)
+    patches, num_frames = motion(3), np.array([60, 17, 1], np.int32)
     patches[np.arange(64) >= num_frames[:, None]] = 0.0
     together = run(model.__call__, patches, num_frames)
-    for row, frames in enumerate(num_frames):
-        padded = -(-frames // 8) * 8
+    for row, padded in ((1, 24), (2, 8)):
         alone = run(model.__call__, patches[row : row + 1, :padded], num_frames[row : row + 1])
         np.testing.assert_allclose(together[row], alone[0], atol=1e-5)
     # What lies in tokens without a real frame is not looked at.
@@ -152,6 +150,14 @@ def test_wrong_input_shapes(frames, points, padding, message):
     model = nnx.eval_shape(lambda: vit.ViT(config, rngs=nnx.Rngs(0)))
     with pytest.raises(ValueError, match=message):
         model.embed(motion(1, frames, points))
+
+
+def test_masking_needs_the_number_of_frames():
+    model = nnx.eval_shape(
+        lambda: vit.ViT(dataclasses.replace(CONFIG, padding="mask"), rngs=nnx.Rngs(0))
+    )
+    with pytest.raises(ValueError, match="padding='mask' needs num_frames"):
+        model.patch_mask(64, None)
 
 
 def test_no_dropout_by_default(monkeypatch):
