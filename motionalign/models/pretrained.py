@@ -248,11 +248,20 @@ class Source:
 
     def weights(self) -> list[pathlib.Path]:
         """The safetensors files: `model.safetensors`, or the shards that its index names."""
-        if (path := self.file("model.safetensors")) is not None:
-            return [path]
-        if (index := self.file("model.safetensors.index.json")) is not None:
-            shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-            return [self.require(shard) for shard in shards]
+        unreachable = None
+        for name in ("model.safetensors", "model.safetensors.index.json"):
+            try:
+                path = self.file(name)
+            except ValueError as error:  # offline, a sharded model's cache has the second only
+                unreachable = unreachable or error
+                continue
+            if path is not None and name.endswith(".json"):
+                shards = sorted(set(json.loads(path.read_text())["weight_map"].values()))
+                return [self.require(shard) for shard in shards]
+            if path is not None:
+                return [path]
+        if unreachable is not None:
+            raise unreachable
         raise ValueError(
             f"{self.name} has neither model.safetensors nor model.safetensors.index.json; "
             "weights are read in Hugging Face's safetensors layout only"

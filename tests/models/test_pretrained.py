@@ -93,15 +93,19 @@ def test_values_take_the_dtype_and_sharding_of_the_parameters(tmp_path):
     np.testing.assert_array_equal(loaded["blocks/0/kernel"], TENSORS["base.layer.0.weight"].T)
 
 
-def test_sharded_safetensors(tmp_path):
+def save_sharded(folder):
     shards = [dict(list(TENSORS.items())[:2]), dict(list(TENSORS.items())[2:])]
     weight_map = {}
     for i, tensors in enumerate(shards):
         name = f"model-{i + 1:05}-of-00002.safetensors"
-        save_file(tensors, tmp_path / name)
+        save_file(tensors, folder / name)
         weight_map |= dict.fromkeys(tensors, name)
-    index = tmp_path / "model.safetensors.index.json"
+    index = folder / "model.safetensors.index.json"
     index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+
+
+def test_sharded_safetensors(tmp_path):
+    save_sharded(tmp_path)
     loaded = pretrained.load(parameters(), Source(tmp_path), KEY_MAP)
     np.testing.assert_array_equal(loaded["scale"], [5])
 
@@ -131,33 +135,34 @@ def test_neither_a_folder_nor_a_hub_id(name):
         Source(name)
 
 
-def test_hub_id_without_network(tmp_path, monkeypatch):
+@pytest.fixture
+def offline_hub(tmp_path, monkeypatch):
+    """The Hub's cache without network; returns the folder of a/b at revision v1."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    for use in (Source.config, Source.weights):
-        with pytest.raises(
-            ValueError, match=r"put config.json, .*huggingface.co/a/b into a folder"
-        ):
-            use(Source("a/b@v1.0"))
-
-
-def test_hub_id_from_the_cache(tmp_path, monkeypatch):
-    """The Hub's own cache layout: what was downloaded once is found without network."""
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.file_download.constants.HF_HUB_CACHE", str(tmp_path))
     repo = tmp_path / "models--a--b"
     (repo / "refs").mkdir(parents=True)
     (repo / "refs/v1").write_text("c" * 40)
-    save(repo, {})
     snapshot = repo / "snapshots" / ("c" * 40)
     snapshot.mkdir(parents=True)
-    save_file(TENSORS, snapshot / "model.safetensors")
-    (snapshot / "config.json").write_text('{"model_type": "x"}')
+    return snapshot
+
+
+@pytest.mark.parametrize("use", [Source.config, Source.weights])
+def test_hub_id_without_network(offline_hub, use):
+    with pytest.raises(ValueError, match=r"put config.json, .*huggingface.co/a/b into a folder"):
+        use(Source("a/b@v1"))
+
+
+@pytest.mark.parametrize("sharded", [True, False])
+def test_hub_id_from_the_cache(offline_hub, sharded):
+    (offline_hub / "config.json").write_text('{"model_type": "x"}')
+    if sharded:
+        save_sharded(offline_hub)
+    else:
+        save(offline_hub, TENSORS)
     source = Source("a/b@v1")
     assert source.config() == {"model_type": "x"}
     loaded = pretrained.load(parameters(), source, KEY_MAP)
