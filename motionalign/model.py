@@ -265,7 +265,7 @@ def load(
     run = checkpoint.load_run(step_dir)
     config = DualEncoderConfig.from_dict(run["architecture"])
     network = Network(config, jnp.dtype(run["config"]["dtype"]))
-    mesh = mesh or jax.make_mesh((1, 1), ("data", "model"), devices=jax.local_devices()[:1])
+    mesh = mesh or sharding.mesh_of(jax.local_devices()[:1], 1, 1)
     shardings = sharding.tree_shardings(network.abstract_params, mesh)
     abstract = jax.tree.map(
         lambda leaf, s: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=s),

@@ -4,13 +4,13 @@ Parameters are a flat dict {path: array}; rules are regexes over the paths. An o
 moments under the path of their parameter, so that the same rules lay out its state.
 """
 
-import math
 import re
+from collections.abc import Sequence
 
 import jax
 import numpy as np
 from absl import logging
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 # Attention heads and the width of the MLPs are split along `model`; everything else is replicated.
@@ -34,7 +34,13 @@ def make_mesh(data: int = -1, model: int = 1) -> Mesh:
             f"config.mesh.data={data} × config.mesh.model={model} must equal the "
             f"{devices} devices present (data=-1 takes what is left)"
         )
-    return jax.make_mesh((data, model), ("data", "model"), devices=jax.devices())
+    return mesh_of(jax.devices(), data, model)
+
+
+def mesh_of(devices: Sequence[jax.Device], data: int, model: int) -> Mesh:
+    """A (data, model) mesh over these devices, shardings inside programs left to the compiler."""
+    types = (AxisType.Auto, AxisType.Auto)
+    return jax.make_mesh((data, model), ("data", "model"), types, devices=devices)
 
 
 def spec_for(path: str, shape: tuple[int, ...], mesh: Mesh) -> P:
@@ -82,7 +88,7 @@ def put_global(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
 
 def data_parallel_size(mesh: Mesh, batch_size: int) -> int:
     """Size of the data axis; a ValueError where it does not divide the batch."""
-    size = math.prod(mesh.shape[axis] for axis in ("data",))
+    size = mesh.shape["data"]
     if batch_size % size:
         raise ValueError(
             f"config.data.batch_size={batch_size} does not divide over the data axis of {size} "

@@ -1,0 +1,34 @@
+"""A mocap library of a few thousand clips: ViT-Ti from scratch and all-MiniLM-L6-v2.
+
+  --config=configs/mocap_small.py         our recipe
+  --config=configs/mocap_small.py:code    the recipe of Motion Patches' released code
+
+Prepare the library with `python -m data_prep humanml3d --name=mocap --raw_dir=...`.
+"""
+
+from configs import common
+
+
+def get_config(arg=None):
+    recipe = common.parse_arg(arg, recipe=("ours", "code"))["recipe"]
+    c = common.base()
+    c.data.datasets = "mocap"
+    c.epochs = 20
+    c.model.motion.size = "Ti"
+    c.model.text.family = "bert"
+    c.model.text.weights = "sentence-transformers/all-MiniLM-L6-v2"
+    c.model.text.readout = "first"
+    common.use_recipe(c, "code")
+    if recipe == "ours":
+        c.model.motion.padding = "mask"
+        c.model.head_dropout = 0.1
+        c.model.learn_temperature = True
+        c.optim.groups.motion_encoder.lr = 1e-3
+        c.optim.groups.text_encoder.lr = 1e-4
+        c.optim.groups.heads.lr = 1e-3
+        c.optim.groups.temperature.lr = 1e-3
+        c.optim.cosine_runs = 1.0
+        c.optim.warmup_steps = 30
+        c.optim.weight_decay = 0.05
+        c.optim.clip_norm = 1.0
+    return c.lock()
