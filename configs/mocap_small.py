@@ -18,6 +18,7 @@ def get_config(arg=None):
     c.model.text.family = "bert"
     c.model.text.weights = "sentence-transformers/all-MiniLM-L6-v2"
     c.model.text.readout = "first"
+    c.data.text_bucket = 8  # captions of one length, about 30 tokens
     common.use_recipe(c, "code")
     if recipe == "ours":
         c.model.motion.padding = "mask"
