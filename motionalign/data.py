@@ -115,7 +115,7 @@ class BatchPlan:
     def steps_per_epoch(self) -> int:
         return sum(map(len, self.num_frames)) // self.batch_size
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019: a plan lives as long as its run
+    @functools.lru_cache(maxsize=2)  # noqa: B019 (a plan lives as long as its run)
     def epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """(dataset [S, B], row [S, B]) of the S batches of an epoch."""
         rng = np.random.default_rng((self.seed, epoch))

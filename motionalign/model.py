@@ -11,12 +11,14 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from motionalign import checkpoint, data, sharding
 from motionalign.models.dual_encoder import DualEncoder, DualEncoderConfig
 from motionalign.patches import motion_patches
 from motionalign.records import Metadata
+from motionalign.resample import resample
 from motionalign.text import Tokenizer
 
 Params = dict[str, jax.Array]
@@ -237,17 +239,6 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
-def resample(joints: np.ndarray, fps: float, target_fps: float) -> np.ndarray:
-    """Joints [T, J, C] from one frame rate to another, interpolated linearly in time."""
-    if fps == target_fps:
-        return joints
-    count = max(2, int(np.floor((len(joints) - 1) * target_fps / fps + 1e-6)) + 1)
-    position = np.minimum(np.arange(count) * fps / target_fps, len(joints) - 1)
-    left = np.minimum(position.astype(int), len(joints) - 2)
-    fraction = (position - left)[:, None, None].astype(joints.dtype)
-    return joints[left] * (1 - fraction) + joints[left + 1] * fraction
-
-
 def load(
     path: str | pathlib.Path, series: str = checkpoint.BEST, mesh: Mesh | None = None
 ) -> Model:
@@ -275,7 +266,5 @@ def load(
     params = checkpoint.load_params(step_dir, abstract)
     tokenizer = Tokenizer(run["tokenizer"], config.max_tokens)
     datasets = {name: Metadata.from_json(values) for name, values in run["datasets"].items()}
-    from ml_collections import ConfigDict
-
     encoder = Encoder(network, tokenizer, mesh, ConfigDict(run["config"]["data"]))
     return Model(encoder, params, datasets, run)

@@ -204,21 +204,7 @@ def init_params(network: Network, config, mesh) -> Params:
     """Parameters in their shardings: fresh from the seed, then filled from pretrained weights."""
     shardings = sharding.tree_shardings(network.abstract_params, mesh)
     init = jax.jit(functools.partial(network.init, config.seed), out_shardings=shardings)
-    params = init()
-    if config.model.motion.weights or config.model.text.weights:
-        host = dual_encoder.load_pretrained(
-            {
-                path: np.asarray(multihost_utils.process_allgather(p, tiled=True))
-                if jax.process_count() > 1
-                else np.asarray(p)
-                for path, p in params.items()
-            },
-            config.model.to_dict(),
-        )
-        params = {
-            path: sharding.put_global(np.asarray(host[path]), shardings[path]) for path in params
-        }
-    return params
+    return dual_encoder.load_pretrained(init(), config.model.to_dict())
 
 
 def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
