@@ -48,13 +48,16 @@ def motion_patches(joints, skeleton: Skeleton, mean, std, patch_size: int = 16):
       patch_size: N, points per body part.
 
     Returns:
-      [..., 5 * N, 3]: for each frame, N points for each body part, in the dtype of `joints`.
+      [..., 5 * N, 3]: for each frame, N points for each body part, in the dtype of `joints`
+      (float32 where they are whole numbers).
     """
     if joints.shape[-2:] != (skeleton.num_joints, 3):
         raise ValueError(
             f"joints have shape {tuple(joints.shape)}; skeleton {skeleton.name!r} needs "
             f"[..., {skeleton.num_joints}, 3]"
         )
+    if joints.dtype.kind in "iu":  # whole millimetres, say: their z-scores are no whole numbers
+        joints = joints.astype(np.float32)
     *lead, num_joints, _ = joints.shape
     matrix = _coordinate_matrix(skeleton, patch_size)
     if isinstance(joints, np.ndarray):

@@ -11,6 +11,8 @@ def resample(joints: np.ndarray, fps: float, target_fps: float) -> np.ndarray:
     12.5 to 20 follows the rule of the published KIT-ML loader, because models are trained on what
     it gives; all else is interpolated linearly in time, the first frame kept.
     """
+    if joints.dtype.kind in "iu":  # positions between two whole numbers are none
+        joints = joints.astype(np.float32)
     if fps == target_fps:
         return joints
     if (fps, target_fps) == (KIT_ML_FPS, HUMANML3D_FPS):

@@ -1,0 +1,119 @@
+"""Skeletons: the published numbers as literals, trees, body parts and mirrors."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from motionalign.skeleton import PARTS, SKELETONS, get_skeleton
+
+skeletons = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
+
+
+def test_published_chains():
+    """The indices and the order of HumanML3D's paramUtil.py, which fix the columns of a patch."""
+    assert SKELETONS["smpl22"].chains == (
+        (0, 2, 5, 8, 11),
+        (0, 1, 4, 7, 10),
+        (0, 3, 6, 9, 12, 15),
+        (9, 14, 17, 19, 21),
+        (9, 13, 16, 18, 20),
+    )
+    assert SKELETONS["kit21"].chains == (
+        (0, 11, 12, 13, 14, 15),
+        (0, 16, 17, 18, 19, 20),
+        (0, 1, 2, 3, 4),
+        (3, 5, 6, 7),
+        (3, 8, 9, 10),
+    )
+
+
+def test_joint_names_and_mirrors_by_hand():
+    smpl, kit = SKELETONS["smpl22"], SKELETONS["kit21"]
+    assert (smpl.num_joints, kit.num_joints) == (22, 21)
+    assert [smpl.joint_names[i] for i in (0, 1, 2, 15, 20, 21)] == [
+        "pelvis", "left_hip", "right_hip", "head", "left_wrist", "right_wrist",
+    ]  # fmt: skip
+    assert [kit.joint_names[i] for i in (0, 4, 7, 10, 15, 20)] == [
+        "root", "BUN", "LW", "RW", "LF", "RF",
+    ]  # fmt: skip
+    assert smpl.mirror == (
+        0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20,
+    )  # fmt: skip
+    assert kit.mirror == (
+        0, 1, 2, 3, 4, 8, 9, 10, 5, 6, 7, 16, 17, 18, 19, 20, 11, 12, 13, 14, 15,
+    )  # fmt: skip
+
+
+@skeletons
+def test_parents_form_a_tree(skeleton):
+    assert len(skeleton.parents) == skeleton.num_joints == len(set(skeleton.joint_names))
+    assert skeleton.parents[0] == -1
+    # Every parent before its child, so that there is one root and no cycle.
+    assert all(0 <= parent < child for parent, child in skeleton.bones)
+    assert len(skeleton.bones) == skeleton.num_joints - 1
+
+
+@skeletons
+def test_chains_run_along_bones_and_cover_the_body(skeleton):
+    assert len(skeleton.chains) == len(skeleton.chain_names) == 5
+    assert sorted(skeleton.chain_names) == sorted(PARTS)
+    for chain in skeleton.chains:
+        assert all(pair in skeleton.bones for pair in itertools.pairwise(chain))
+    assert set(itertools.chain(*skeleton.chains)) == set(range(skeleton.num_joints))
+
+
+@skeletons
+def test_chains_lie_on_the_side_that_they_are_named_after(skeleton):
+    for chain, name in zip(skeleton.chains, skeleton.chain_names):
+        side = name[0] if name != "torso" else None
+        for joint in chain[1:]:  # the first is of the torso
+            twin = skeleton.joint_names[skeleton.mirror[joint]]
+            own = skeleton.joint_names[joint].lower()
+            assert (own[0] if own != twin.lower() else None) == side, (name, own)
+
+
+@skeletons
+def test_mirror_is_an_involution_that_keeps_tree_and_body_parts(skeleton):
+    mirror = np.array(skeleton.mirror)
+    np.testing.assert_array_equal(mirror[mirror], np.arange(skeleton.num_joints))
+    assert {(mirror[p], mirror[j]) for p, j in skeleton.bones} == set(skeleton.bones)
+    swap = {"left": "right", "right": "left"}
+    chains = dict(zip(skeleton.chain_names, skeleton.chains))
+    for name, chain in chains.items():
+        side, _, part = name.partition("_")
+        twin = f"{swap[side]}_{part}" if part else name
+        assert chains[twin] == tuple(mirror[list(chain)])
+
+    joints = np.random.default_rng(0).normal(size=(2, 5, skeleton.num_joints, 3))
+    np.testing.assert_array_equal(skeleton.mirrored(skeleton.mirrored(joints)), joints)
+
+
+def test_mirrored_by_hand():
+    skeleton = SKELETONS["smpl22"]
+    joints = np.zeros((1, 22, 3), np.float32)
+    joints[0, 20] = 1, 2, 3  # left wrist
+    joints[0, 15] = 4, 5, 6  # head
+    mirrored = skeleton.mirrored(joints)
+    expected = np.zeros((1, 22, 3), np.float32)
+    expected[0, 21] = -1, 2, 3
+    expected[0, 15] = -4, 5, 6
+    np.testing.assert_array_equal(mirrored, expected)
+    assert mirrored.dtype == np.float32
+    assert joints[0, 20, 0] == 1  # the caller's array is as it was
+
+
+def test_left_is_left_on_a_published_clip(test_data):
+    """HumanML3D turns every clip to face +Z at first: with Y up, the left side has larger x."""
+    skeleton = SKELETONS["smpl22"]
+    joints = np.load(test_data / "humanml3d_sample" / "new_joints_012314.npy")
+    for clip in (joints, skeleton.mirrored(joints)):
+        for part in ("hip", "shoulder"):
+            left, right = (skeleton.joint_names.index(f"{s}_{part}") for s in ("left", "right"))
+            assert clip[0, left, 0] > clip[0, right, 0] + 0.05
+
+
+def test_unknown_skeleton():
+    assert get_skeleton("smpl22") is SKELETONS["smpl22"]
+    with pytest.raises(ValueError, match=r"unknown skeleton 'smpl24'; known: kit21, smpl22"):
+        get_skeleton("smpl24")
