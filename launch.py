@@ -18,13 +18,13 @@
   --process_id.
 """
 
-import ctypes
 import pathlib
-import platform
 import sys
 
 from absl import app, flags, logging
 from ml_collections import config_flags
+
+from motionalign import host
 
 FLAGS = flags.FLAGS
 _CONFIG = config_flags.DEFINE_config_file(
@@ -50,23 +50,8 @@ _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "With --coordinator
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "With --coordinator: 0 to num_processes-1.")
 
 
-def keep_freed_memory() -> None:
-    """Has glibc keep freed memory instead of giving it back to the system.
-
-    On CPUs, JAX allocates every intermediate array anew, and most of them are large enough that
-    glibc would map and unmap fresh pages each time: a quarter of a training step on two cores
-    (benchmarks/train_step.py). Must run before JAX's first allocation.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    m_arena_max, m_mmap_max, m_trim_threshold = -8, -4, -1  # from malloc.h
-    libc = ctypes.CDLL(None)
-    for option, value in ((m_arena_max, 1), (m_mmap_max, 0), (m_trim_threshold, -1)):
-        libc.mallopt(option, value)
-
-
 def _start_jax() -> None:
-    keep_freed_memory()
+    host.keep_freed_memory()
     import jax
 
     if _CACHE.value:
@@ -130,5 +115,36 @@ def _run() -> None:
         apply.encode_folder(checkpoint, _INPUT.value, _OUTPUT.value, _FPS.value)
 
 
+def parse_flags(argv: list[str]) -> list[str]:
+    """absl's parser, which answers an unknown config field with the fields that there are."""
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (AttributeError, KeyError):
+        # ml_collections stops at the first unknown field, before its config can be asked for.
+        own = [arg for arg in argv if not arg.startswith("--config.")]
+        sys.argv = own
+        app.parse_flags_with_usage(own)
+        message = unknown_field(_CONFIG.value, argv)
+        if message is None:
+            raise
+        sys.exit(f"{argv[0]}: {message}")
+
+
+def unknown_field(config, argv: list[str]) -> str | None:
+    """What to say of the first `--config.FIELD=...` in `argv` that the config does not have."""
+    for arg in argv:
+        if not arg.startswith("--config."):
+            continue
+        section, path = config, []
+        for name in arg.removeprefix("--config.").partition("=")[0].split("."):
+            if not hasattr(section, "keys") or name not in section:
+                where = ".".join(["config", *path])
+                valid = ", ".join(section.keys()) if hasattr(section, "keys") else "no fields"
+                return f"unknown field {'.'.join([where, name])}; {where} has {valid}"
+            section = section[name]
+            path.append(name)
+    return None
+
+
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -103,7 +103,7 @@ def parse_arg(arg: str | None, **options: tuple[str, ...]) -> dict[str, str]:
         name = next((name for name, words in options.items() if word in words), None)
         if name is None:
             valid = "; ".join(f"{name}: {', '.join(words)}" for name, words in options.items())
-            raise ValueError(f"unknown config argument {word!r}; valid: {valid}")
+            raise ValueError(f"unknown config argument {word!r}; valid: {valid or 'none'}")
         chosen[name] = word
     return chosen
 

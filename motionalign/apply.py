@@ -11,6 +11,9 @@ from motionalign import checkpoint, data, evaluate, sharding
 from motionalign.model import Encoder, Params, load
 from motionalign.records import Dataset
 
+# Values of config.eval.checkpoint, and the series of a workdir that they mean.
+SERIES = {"best": checkpoint.BEST, "last": checkpoint.LATEST}
+
 
 def embed_split(
     encoder: Encoder, params: Params, dataset: Dataset, split_name: str, progress: bool = False
@@ -60,14 +63,13 @@ def evaluate_checkpoint(
     Returns:
       {dataset: the content of its metrics.json}.
     """
-    series = {"best": checkpoint.BEST, "last": checkpoint.LATEST}
-    if config.eval.checkpoint not in series:
+    if config.eval.checkpoint not in SERIES:
         raise ValueError(
-            f"config.eval.checkpoint={config.eval.checkpoint!r}; valid: {', '.join(series)}"
+            f"config.eval.checkpoint is {config.eval.checkpoint!r}; valid: {', '.join(SERIES)}"
         )
     split = split or config.data.test_split
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
-    model = load(path, series[config.eval.checkpoint], mesh)
+    model = load(path, SERIES[config.eval.checkpoint], mesh)
     output = pathlib.Path(output)
     all_results = {}
     for name in data.parse_mixture(config.data.datasets):

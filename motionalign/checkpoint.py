@@ -51,10 +51,18 @@ class Checkpoints:
         args = ocp.args.Composite(params=ocp.args.StandardSave(params), run=ocp.args.JsonSave(run))
         self._best.save(step, args=args)
 
-    def best_score(self, before_step: int) -> float:
-        """The score of the best checkpoint saved up to `before_step`, or minus infinity."""
+    def latest_step(self) -> int | None:
+        """The step of the newest complete checkpoint to resume from."""
+        return self._latest.latest_step()
+
+    def best_score(self) -> float:
+        """The score of the best checkpoint on disk, or minus infinity.
+
+        It may be of a later step than the state that a killed run resumes from; the resumed run
+        will come to the same parameters at that step again, and needs nothing better before.
+        """
         step = self._best.latest_step()
-        if step is None or step > before_step:
+        if step is None:
             return float("-inf")
         run = self._best.restore(step, args=ocp.args.Composite(run=ocp.args.JsonRestore()))["run"]
         return run["score"]

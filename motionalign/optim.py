@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import jax
 import optax
 
+SCHEDULES = ("cosine", "constant")
+
 
 def group_of(path: str, groups: Mapping[str, Mapping]) -> str:
     """The name of the one group whose regex matches the whole parameter path."""
@@ -28,7 +30,9 @@ def learning_rate(peak: float, config, num_steps: int) -> optax.Schedule:
         decay = max(1, round(num_steps * config.cosine_runs) - config.warmup_steps)
         after = optax.cosine_decay_schedule(peak, decay)
     else:
-        raise ValueError(f"config.optim.schedule={config.schedule!r}; valid: cosine, constant")
+        raise ValueError(
+            f"config.optim.schedule is {config.schedule!r}; valid: {', '.join(SCHEDULES)}"
+        )
     if not config.warmup_steps:
         return after
     warmup = optax.linear_schedule(0.0, peak, config.warmup_steps)

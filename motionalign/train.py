@@ -23,8 +23,7 @@ from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from motionalign import data, evaluate, optim, sharding
-from motionalign.apply import embed_split
+from motionalign import apply, data, evaluate, optim, sharding
 from motionalign.checkpoint import Checkpoints
 from motionalign.losses import masked_info_nce
 from motionalign.model import Encoder, Network, Params
@@ -77,6 +76,24 @@ def _step_of(line: str) -> float:
         return math.inf
 
 
+def check_config(config) -> None:
+    """Finds, before hours of training, the values that would only fail after them."""
+    choices = (
+        ("dtype", config.dtype, ("float32", "bfloat16")),
+        ("optim.schedule", config.optim.schedule, optim.SCHEDULES),
+        ("eval.checkpoint", config.eval.checkpoint, tuple(apply.SERIES)),
+        *(("eval.protocols", name, evaluate.PROTOCOLS) for name in config.eval.protocols),
+    )
+    for field, value, valid in choices:
+        if value not in valid:
+            raise ValueError(f"config.{field} is {value!r}; valid: {', '.join(valid)}")
+    positive = ("epochs", "log_steps", "data.batch_size", "data.eval_batch_size", "data.workers")
+    for field in (*positive, "data.frame_bucket", "data.text_bucket", "model.embed_dim"):
+        value = functools.reduce(getattr, field.split("."), config)
+        if value < 1:
+            raise ValueError(f"config.{field} is {value}; it must be at least 1")
+
+
 def make_train_step(network: Network, optimizer, loss_config, shardings: dict, root_seed: int):
     """The jitted update: (state, step, batch) → (state, {"loss", "grad_norm", "temperature"})."""
     threshold = loss_config.mask_threshold if loss_config.mask_negatives else None
@@ -102,14 +119,16 @@ def make_train_step(network: Network, optimizer, loss_config, shardings: dict, r
     return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None))
 
 
-def prepare_tokenizer(config, workdir: pathlib.Path, datasets: list[Dataset]) -> Tokenizer:
+def prepare_tokenizer(
+    config, workdir: pathlib.Path, datasets: list[Dataset], has_checkpoint: bool
+) -> Tokenizer:
     """The tokenizer of a run: the pretrained text encoder's, or one learnt from the captions.
 
     It is kept in the workdir, where a resumed run and the other processes find the same one.
     """
     path = workdir / "tokenizer.json"
     text = config.model.text
-    if not path.is_file() and jax.process_index() == 0:
+    if not (has_checkpoint and path.is_file()) and jax.process_index() == 0:
         if text.weights:
             tokenizer_json = Tokenizer.from_source(text.weights, text.max_tokens).json
         else:
@@ -132,11 +151,11 @@ def _barrier(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def _record_run(config, workdir: pathlib.Path) -> None:
-    """Stores config, commit and diff; a workdir that another config was started in is refused."""
+def _record_run(config, workdir: pathlib.Path, has_checkpoint: bool) -> None:
+    """Stores config, commit and diff; a run with checkpoints does not go on with another config."""
     path = workdir / "config.json"
     current = json.loads(config.to_json())
-    if path.is_file():
+    if has_checkpoint and path.is_file():
         before, now = _flat(json.loads(path.read_text())), _flat(current)
         changed = [
             f"{name}: {before.get(name)!r} before, {now.get(name)!r} now"
@@ -222,6 +241,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
       NonFiniteLoss: the loss became NaN or infinite; the last checkpoint is from before.
     """
     started = time.monotonic()
+    check_config(config)
     stop_asked = _StopRequest()
     workdir = pathlib.Path(workdir)
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
@@ -229,9 +249,11 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
     mixture = data.parse_mixture(config.data.datasets)
     datasets = {Dataset(config.data.data_dir, name): weight for name, weight in mixture.items()}
     workdir.mkdir(parents=True, exist_ok=True)
-    _record_run(config, workdir)
+    checkpoints = Checkpoints(workdir)
+    has_checkpoint = checkpoints.latest_step() is not None
+    _record_run(config, workdir, has_checkpoint)
 
-    tokenizer = prepare_tokenizer(config, workdir, list(datasets))
+    tokenizer = prepare_tokenizer(config, workdir, list(datasets), has_checkpoint)
     model_config = config.model.to_dict()
     if not model_config["text"]["weights"]:
         model_config["text"]["vocab_size"] = tokenizer.vocab_size
@@ -265,7 +287,6 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
         shardings,
     )
 
-    checkpoints = Checkpoints(workdir)
     iterator = batches.batches(num_steps)
     resumed = checkpoints.restore_latest(abstract)
     if resumed is None:
@@ -285,7 +306,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
         "tokenizer": tokenizer.json,
         "datasets": {dataset.name: dataset.metadata.to_json() for dataset in datasets},
     }
-    best_score = checkpoints.best_score(step)
+    best_score = checkpoints.best_score()
     metrics = Metrics(workdir, step)
     train_step = make_train_step(network, optimizer, config.loss, shardings, config.seed)
     encoder = Encoder(network, tokenizer, mesh, config.data)
@@ -388,7 +409,7 @@ def validate(
     """
     scores, scalars = [], {}
     for dataset in datasets:
-        motion, text, gallery = embed_split(encoder, params, dataset, config.data.val_split)
+        motion, text, gallery = apply.embed_split(encoder, params, dataset, config.data.val_split)
         results = evaluate.run_protocols(motion, text, gallery.captions, protocols=("all",))["all"]
         scores.append(evaluate.selection_score(results))
         prefix = "val" if dataset is datasets[0] else f"val_{dataset.name}"
