@@ -83,8 +83,8 @@ def main(argv) -> None:
     logging.set_verbosity(logging.INFO if FLAGS["verbosity"].present else logging.WARNING)
     try:
         _run()
-    except ValueError as error:
-        # What a user can mend is a ValueError that says how: a traceback would hide it.
+    except (ValueError, FloatingPointError) as error:
+        # What a user can mend says how to: a traceback would hide it.
         if logging.level_debug():
             raise
         print(f"\n{sys.argv[0]}: {error}", file=sys.stderr)

@@ -1,0 +1,407 @@
+"""Training pairs per second of ours against the same two towers in PyTorch, on this machine's CPU.
+
+  python -m benchmarks.train_step --data_dir=data --dataset=mocap --setting=padded
+
+Both sides train ViT-Ti from scratch and a pretrained BERT (all-MiniLM-L6-v2) with two projection
+heads, symmetric InfoNCE, dropout and Adam: the recipe of configs/mocap_small.py:code. Ours is the
+real train step; the other side is transformers' ViTModel and BertModel, eager, as the published
+code runs them. Both read the same prepared dataset through the same input pipeline.
+
+  padded  both pad motions to the model's 224 frames and captions to the same number of tokens.
+  masked  ours masks and buckets by length; PyTorch pads motions to 224 frames and captions to the
+          longest of the batch, as published.
+
+Each contender lives in its own process with all cores, and they run in turn, a round each
+(A B A B), so that neither disturbs the other and a slow spell of the machine hits both. The rounds
+divide one epoch's batches, ordered by length, like dealt cards: each round sees all lengths alike,
+and all rounds together see the whole epoch once (--steps shortens the rounds). Every shape has been
+run before: compilation and first calls are not in the figures.
+
+Contenders are NAME[:OPTION,...]; the first is compared with each other one.
+  ours         options: devices=N (virtual CPU devices, the batch split over them)
+               malloc (glibc's default behaviour instead of keeping freed memory)
+  torch        options: keep (keeps freed memory), eager (attention without fused kernels),
+               fused (fused Adam), compile (torch.compile)
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import pathlib
+import platform
+import statistics
+import sys
+import time
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data_dir", default="data")
+    parser.add_argument("--dataset", default="mocap", help="a prepared dataset in --data_dir")
+    parser.add_argument(
+        "--text_weights",
+        default="sentence-transformers/all-MiniLM-L6-v2",
+        help="folder or Hub id of the BERT both sides start from",
+    )
+    parser.add_argument("--setting", choices=("padded", "masked"), default="padded")
+    parser.add_argument("--contenders", nargs="+", default=["ours", "torch"], metavar="NAME")
+    parser.add_argument("--batch_size", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--steps", type=int, default=0, help="of a round at most; 0 = one epoch over all rounds"
+    )
+    parser.add_argument("--output", type=pathlib.Path, help="a JSON file for the results")
+    args = parser.parse_args()
+    for contender in args.contenders:
+        name, options = parse_contender(contender)
+        unknown = options.keys() - WORKERS[name].options
+        if unknown:
+            parser.error(f"{contender}: unknown option {', '.join(sorted(unknown))}")
+    return args
+
+
+def parse_contender(contender: str) -> tuple[str, dict[str, str]]:
+    """`"ours:devices=2"` → ("ours", {"devices": "2"})."""
+    name, _, rest = contender.partition(":")
+    if name not in WORKERS:
+        raise SystemExit(f"unknown contender {name!r}; valid: {', '.join(WORKERS)}")
+    return name, dict(part.partition("=")[::2] for part in rest.split(",") if part)
+
+
+def make_config(args, padding: str, text_bucket: int | None = None):
+    """configs/mocap_small.py:code on the data of the command line."""
+    from configs import mocap_small
+
+    config = mocap_small.get_config("code")
+    config.data.data_dir, config.data.datasets = args.data_dir, args.dataset
+    config.data.batch_size = args.batch_size
+    config.model.text.weights = args.text_weights
+    config.model.motion.padding = padding
+    if text_bucket is not None:
+        config.data.text_bucket = text_bucket
+    return config
+
+
+class Batches:
+    """The batches of the first epoch, from the training's own input pipeline."""
+
+    def __init__(self, config, rounds: int, steps: int):
+        from motionalign import data
+        from motionalign.records import Dataset
+        from motionalign.text import Tokenizer
+
+        motion, text = config.model.motion, config.model.text
+        dataset = Dataset(config.data.data_dir, config.data.datasets)
+        self._data = data.TrainingData(
+            {dataset: 1.0},
+            Tokenizer.from_source(text.weights, text.max_tokens),
+            config.data,
+            patch_size=motion.patch_size,
+            max_frames=motion.max_frames,
+            padding=motion.padding,
+            seed=config.seed,
+            text_vectors=False,
+        )
+        self._workers = config.data.workers
+        # One pass also fills the cache of decoded clips: reading files is not what is compared.
+        shapes = {}
+        for step in range(self._data.plan.steps_per_epoch):
+            batch = self._data[step]
+            shapes[step] = (batch["patches"].shape[1], batch["input_ids"].shape[1])
+        self.shapes = {shape: step for step, shape in shapes.items()}  # one step of each shape
+        by_length = sorted(shapes, key=shapes.get)
+        if len(by_length) < rounds:
+            raise SystemExit(
+                f"{len(by_length)} batches an epoch do not divide into {rounds} rounds"
+            )
+        self.rounds = [by_length[i::rounds][: steps or None] for i in range(rounds)]
+
+    def __call__(self, steps: list[int]):
+        """A Grain iterator over these steps, read ahead in threads as in training."""
+        import grain
+
+        options = grain.ReadOptions(self._workers, 2 * self._workers)
+        source = grain.MapDataset.source(steps).map(self._data.__getitem__)
+        return iter(source.to_iter_dataset(options))
+
+
+class Ours:
+    """The real train step."""
+
+    options = frozenset({"devices", "malloc"})
+
+    def __init__(self, args, options):
+        from motionalign import host
+
+        if "malloc" not in options:
+            host.keep_freed_memory()
+        os.environ["JAX_PLATFORMS"] = "cpu"
+        import jax
+
+        jax.config.update("jax_num_cpu_devices", int(options.get("devices", 1)))
+        import jax.numpy as jnp
+
+        from motionalign import data, optim, sharding, train
+        from motionalign.model import Network
+        from motionalign.models import dual_encoder
+
+        config = make_config(args, "mask" if args.setting == "masked" else "attend")
+        self.batches = Batches(config, args.rounds, args.steps)
+        mesh = sharding.make_mesh()
+        network = Network(dual_encoder.resolve(config.model.to_dict()))
+        optimizer, _ = optim.make_optimizer(config.optim, network.abstract_params, 1000)
+        params = train.init_params(network, config, mesh)
+        shardings = {
+            "params": sharding.tree_shardings(params, mesh),
+            "optimizer": sharding.tree_shardings(jax.eval_shape(optimizer.init, params), mesh),
+        }
+        init = jax.jit(optimizer.init, out_shardings=shardings["optimizer"])
+        self._state = {"params": params, "optimizer": init(params)}
+        self._step = train.make_train_step(network, optimizer, config.loss, shardings, config.seed)
+        self._number = jnp.int32
+        self._to_device = lambda batches: data.to_device(
+            batches, lambda batch: sharding.put_local(batch, mesh)
+        )
+
+    def train(self, steps: list[int]) -> float:
+        """Trains on these batches; returns the last loss."""
+        for step, (batch, _) in zip(steps, self._to_device(self.batches(steps)), strict=True):
+            self._state, metrics = self._step(self._state, self._number(step), batch)
+            loss = float(metrics["loss"])
+        return loss
+
+
+class Torch:
+    """The same model and step in PyTorch."""
+
+    options = frozenset({"keep", "eager", "fused", "compile"})
+
+    def __init__(self, args, options):
+        from motionalign import host
+
+        if "keep" in options:
+            host.keep_freed_memory()
+        import torch
+        import transformers
+        from torch import nn
+
+        from motionalign.models import pretrained
+
+        torch.manual_seed(0)
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        self._torch = torch
+        config = make_config(args, "attend", text_bucket=1 if args.setting == "masked" else None)
+        self.batches = Batches(config, args.rounds, args.steps)
+        attention = "eager" if "eager" in options else "sdpa"
+        rate = config.model.head_dropout
+
+        class Head(nn.Module):
+            def __init__(self, width, embed_dim):
+                super().__init__()
+                self.projection = nn.Linear(width, embed_dim)
+                self.hidden = nn.Linear(embed_dim, embed_dim)
+                self.dropout = nn.Dropout(rate)
+                self.norm = nn.LayerNorm(embed_dim)
+
+            def forward(self, x):
+                projected = self.projection(x)
+                x = self.hidden(nn.functional.gelu(projected))
+                return self.norm(self.dropout(x) + projected)
+
+        class DualEncoder(nn.Module):
+            def __init__(self):
+                super().__init__()
+                vit = transformers.ViTConfig(
+                    hidden_size=192,
+                    num_hidden_layers=12,
+                    num_attention_heads=3,
+                    intermediate_size=768,
+                    layer_norm_eps=1e-6,
+                    image_size=(config.model.motion.max_frames, 5 * 16),
+                    patch_size=16,
+                    hidden_dropout_prob=0.0,
+                    attention_probs_dropout_prob=0.0,
+                    attn_implementation=attention,
+                )
+                self.motion = transformers.ViTModel(vit, add_pooling_layer=False)
+                self.motion.layernorm = nn.Identity()  # after pooling instead, as timm does
+                self.motion_norm = nn.LayerNorm(192, eps=1e-6)
+                source = pretrained.Source(config.model.text.weights).require("config.json")
+                self.text = transformers.BertModel.from_pretrained(
+                    source.parent,
+                    add_pooling_layer=False,
+                    attn_implementation=attention,
+                    hidden_dropout_prob=config.model.text.dropout,
+                    attention_probs_dropout_prob=config.model.text.dropout,
+                )
+                self.motion_head = Head(192, config.model.embed_dim)
+                self.text_head = Head(self.text.config.hidden_size, config.model.embed_dim)
+
+            def forward(self, patches, input_ids, mask):
+                motion = self.motion(patches).last_hidden_state[:, 1:].mean(1)
+                text = self.text(input_ids, mask).last_hidden_state[:, 0]
+                return self.motion_head(self.motion_norm(motion)), self.text_head(text)
+
+        self._model = DualEncoder().train()
+        groups = config.optim.groups
+        heads = [*self._model.motion_head.parameters(), *self._model.text_head.parameters()]
+        motion = [*self._model.motion.parameters(), *self._model.motion_norm.parameters()]
+        self._optimizer = torch.optim.Adam(
+            [
+                {"params": motion, "lr": groups.motion_encoder.lr},
+                {"params": self._model.text.parameters(), "lr": groups.text_encoder.lr},
+                {"params": heads, "lr": groups.heads.lr},
+            ],
+            fused="fused" in options or None,
+        )
+        self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimizer, 1000)
+        self._scale = 1 / config.model.temperature
+        self._forward = torch.compile(self._model) if "compile" in options else self._model
+
+    def train(self, steps: list[int]) -> float:
+        """Trains on these batches; returns the last loss."""
+        torch = self._torch
+        functional = torch.nn.functional
+        for batch in self.batches(steps):
+            patches = torch.from_numpy(batch["patches"]).permute(0, 3, 1, 2).float().contiguous()
+            ids = torch.from_numpy(batch["input_ids"]).long()
+            mask = torch.from_numpy(batch["text_mask"]).long()
+            motion, text = self._forward(patches, ids, mask)
+            motion, text = functional.normalize(motion), functional.normalize(text)
+            logits = self._scale * motion @ text.T
+            target = torch.arange(len(logits))
+            loss = functional.cross_entropy(logits, target)
+            loss = (loss + functional.cross_entropy(logits.T, target)) / 2
+            self._optimizer.zero_grad()
+            loss.backward()
+            self._optimizer.step()
+            self._schedule.step()
+            last = loss.item()
+        return last
+
+
+WORKERS = {"ours": Ours, "torch": Torch}
+
+
+def serve(connection, contender: str, args) -> None:
+    """The process of one contender: sets up, then runs a round whenever it is told to."""
+    name, options = parse_contender(contender)
+    start = time.perf_counter()
+    worker = WORKERS[name](args, options)
+    worker.train(list(worker.batches.shapes.values()))
+    connection.send(
+        {"shapes": sorted(worker.batches.shapes), "set_up": time.perf_counter() - start}
+    )
+    while (index := connection.recv()) is not None:
+        steps = worker.batches.rounds[index]
+        start = time.perf_counter()
+        loss = worker.train(steps)
+        connection.send({"steps": len(steps), "seconds": time.perf_counter() - start, "loss": loss})
+
+
+def cpu_seconds_of_others() -> float:
+    """CPU time that the whole machine has spent on anything but this process."""
+    jiffies = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    user, nice, system, _idle, _iowait, *interrupts_and_stolen = map(int, jiffies[:8])
+    busy = user + nice + system + sum(interrupts_and_stolen)
+    return busy / os.sysconf("SC_CLK_TCK") - time.process_time()
+
+
+def run(args) -> dict:
+    context = multiprocessing.get_context("spawn")
+    contenders, processes, ready = {}, [], {}
+    for contender in args.contenders:
+        contenders[contender], theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, contender, args), daemon=True)
+        process.start()
+        theirs.close()  # so that a worker's end is an end of file here
+        processes.append(process)
+        ready[contender] = contenders[contender].recv()  # one sets up after the other
+        print(f"{contender} is set up", file=sys.stderr, flush=True)
+    rounds = {contender: [] for contender in contenders}
+    for index in range(args.rounds):
+        for contender, connection in contenders.items():
+            connection.send(index)
+            rounds[contender].append(connection.recv())
+        rates = [pairs_per_second(rounds[c][-1:], args.batch_size) for c in contenders]
+        print(f"round {index}:", *(f"{rate:8.1f}" for rate in rates), file=sys.stderr, flush=True)
+    for connection, process in zip(contenders.values(), processes):
+        connection.send(None)
+        process.join()
+    everything = [r for rs in rounds.values() for r in rs]
+    others = sum(r["others"] for r in everything) / sum(r["seconds"] for r in everything)
+    return {"ready": ready, "rounds": rounds, "cores_used_by_others": others}
+
+
+def pairs_per_second(rounds: list[dict], batch_size: int) -> float:
+    return sum(r["steps"] for r in rounds) * batch_size / sum(r["seconds"] for r in rounds)
+
+
+def summarise(results: dict, batch_size: int) -> dict:
+    """Pairs/s of each contender over all rounds, and the per-round ratios of the first to it."""
+    rates = {
+        contender: [pairs_per_second([r], batch_size) for r in rounds]
+        for contender, rounds in results["rounds"].items()
+    }
+    first = next(iter(rates.values()))
+    summary = {}
+    for contender, values in rates.items():
+        ratios = [a / b for a, b in zip(first, values)]
+        summary[contender] = {
+            "pairs_per_second": pairs_per_second(results["rounds"][contender], batch_size),
+            "ratio": {
+                "median": statistics.median(ratios),
+                "min": min(ratios),
+                "max": max(ratios),
+            },
+        }
+    return summary
+
+
+def machine() -> dict:
+    from importlib import metadata
+
+    packages = ("jax", "jaxlib", "flax", "torch", "transformers", "numpy")
+    cpu = next(
+        (
+            line.partition(":")[2].strip()
+            for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    return {
+        "cpu": cpu,
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        **{package: metadata.version(package) for package in packages},
+    }
+
+
+def main() -> None:
+    args = parse_args()
+    results = run(args)
+    summary = summarise(results, args.batch_size)
+    first = args.contenders[0]
+    print(f"{args.setting}, batch {args.batch_size}, {args.rounds} rounds in turn")
+    print(f"{'':24} pairs/s   {first} / it: median (min to max)   set-up s   shapes")
+    for contender, values in summary.items():
+        ratio, ready = values["ratio"], results["ready"][contender]
+        spread = f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
+        print(
+            f"{contender:24} {values['pairs_per_second']:7.1f}   {spread:>33}"
+            f"   {ready['set_up']:8.1f}   {len(ready['shapes']):6}"
+        )
+    others = results["cores_used_by_others"]
+    print(f"other processes used {others:.2f} cores meanwhile" + " (!)" * (others > 0.1))
+    if args.output:
+        arguments = {k: v for k, v in vars(args).items() if k != "output"}
+        report = {"machine": machine(), "arguments": arguments, "summary": summary, **results}
+        args.output.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
