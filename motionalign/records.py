@@ -11,6 +11,7 @@ import functools
 import json
 import pathlib
 import struct
+import zipfile
 from collections.abc import Iterator
 
 import google_crc32c
@@ -119,6 +120,17 @@ def write_index(version_dir: pathlib.Path, split: str) -> None:
         **dict(zip(("shard", "offset", "size", "num_frames", "first_line"), numbers.T)),
     )
     partial.replace(path)
+
+
+def _read_index(path: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as index:
+            return dict(index)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} is damaged or cut off ({error}). Prepare the dataset again with --overwrite, "
+            "or copy the file again"
+        ) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,20 +245,20 @@ class Split:
             raise ValueError(
                 f"{self.version_dir} has no split {split!r}; it has {', '.join(known) or 'none'}"
             )
-        with np.load(path, allow_pickle=False) as index:
-            self._shards = _lines(index["shards"])
-            count = int(index["num_records"])
-            # "" has no lines but one empty one: a column of empty strings needs the count.
-            self.ids = _lines(index["ids"])
-            self.sources = _lines(index["sources"])
-            self.mirrored_of = _lines(index["mirrored_of"]) or [""] * count
-            self._shard = index["shard"]
-            self._offset = index["offset"]
-            self._size = index["size"]
-            self.num_frames = index["num_frames"]
-            self.first_line = index["first_line"]
-            captions = _lines(index["captions"])
-            ends = np.cumsum(index["num_captions"])
+        index = _read_index(path)
+        self._shards = _lines(index["shards"])
+        count = int(index["num_records"])
+        # "" has no lines but one empty one: a column of empty strings needs the count.
+        self.ids = _lines(index["ids"])
+        self.sources = _lines(index["sources"])
+        self.mirrored_of = _lines(index["mirrored_of"]) or [""] * count
+        self._shard = index["shard"]
+        self._offset = index["offset"]
+        self._size = index["size"]
+        self.num_frames = index["num_frames"]
+        self.first_line = index["first_line"]
+        captions = _lines(index["captions"])
+        ends = np.cumsum(index["num_captions"])
         self.captions = [captions[end - n : end] for end, n in zip(ends, np.diff(ends, prepend=0))]
         if not len(self.ids) == len(self.mirrored_of) == len(self.captions) == count:
             raise ValueError(f"{path}: the columns differ in length; prepare the dataset again")
