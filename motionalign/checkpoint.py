@@ -46,8 +46,12 @@ class Checkpoints:
         )
 
     def save_best(self, step: int, params: dict, run: dict) -> None:
-        if step == self._best.latest_step():
-            return
+        """Saves parameters that score better than those in best/, which they replace."""
+        # Orbax saves nothing before the newest step that it has. A run resumed from an earlier
+        # step, or begun anew, may come upon its best there.
+        for later in self._best.all_steps():
+            if later >= step:
+                self._best.delete(later)
         args = ocp.args.Composite(params=ocp.args.StandardSave(params), run=ocp.args.JsonSave(run))
         self._best.save(step, args=args)
 
@@ -130,8 +134,12 @@ def load_run(step_dir: pathlib.Path) -> dict:
 
 def load_params(step_dir: pathlib.Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict:
     """Parameters {path: array} of a step folder, in the given shapes and shardings."""
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-        restored = checkpointer.restore(
-            step_dir, args=ocp.args.Composite(params=ocp.args.StandardRestore(abstract))
-        )
-    return restored["params"]
+    args = ocp.args.Composite(params=ocp.args.StandardRestore(abstract))
+    try:
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+            return checkpointer.restore(step_dir, args=args)["params"]
+    except Exception as error:  # of any type: Orbax does not say what is wrong with a folder
+        raise ValueError(
+            f"{step_dir}: the parameters cannot be read; was it copied in part? "
+            f"({type(error).__name__}: {str(error)[:300]})"
+        ) from error
