@@ -13,6 +13,7 @@ import argparse
 import json
 import pathlib
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -26,6 +27,7 @@ _ROOT = pathlib.Path(__file__).resolve().parents[1]
 def start_once(arguments: list[str], cache: str) -> dict[str, float]:
     """{phase: seconds from the start of the process to the end of the phase}, in order."""
     phases = {}
+    cpu_before = _cpu_seconds_of_children()
     with tempfile.TemporaryDirectory() as workdir:
         command = [
             *(sys.executable, "launch.py", f"--workdir={workdir}/run", "--verbosity=0"),
@@ -48,9 +50,14 @@ def start_once(arguments: list[str], cache: str) -> dict[str, float]:
             process.wait()
     if "first step" not in phases:
         raise SystemExit(
-            f"{' '.join(command)}\ndid not reach its first step:\n{''.join(log[-20:])}"
+            f"{' '.join(command)}\ndid not reach its first step:\n{''.join(log[-40:])}"
         )
-    return phases
+    return phases | {"(CPU seconds)": _cpu_seconds_of_children() - cpu_before}
+
+
+def _cpu_seconds_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def main() -> None:

@@ -332,8 +332,9 @@ def run(args) -> dict:
         connection.send(None)
         process.join()
     everything = [r for rs in rounds.values() for r in rs]
-    others = sum(r["others"] for r in everything) / sum(r["seconds"] for r in everything)
-    return {"ready": ready, "rounds": rounds, "cores_used_by_others": others}
+    seconds = sum(r["seconds"] for r in everything)
+    others = sum(r["cpu_seconds_of_others"] for r in everything)
+    return {"ready": ready, "rounds": rounds, "cores_used_by_others": others / seconds}
 
 
 def pairs_per_second(rounds: list[dict], batch_size: int) -> float:
