@@ -87,6 +87,13 @@ def test_whole_ratios_pick_frames():
     np.testing.assert_array_equal(resample(joints, 120, 20), joints[::6])
 
 
+def test_rounding_does_not_cost_the_last_frame():
+    """161 * 20 / 16.1 is 199.99999999999997 in float64; the last frame falls on the 200th."""
+    assert 161 * 20 / 16.1 < 200
+    ours = resample(straight(162, 16.1), 16.1, 20)
+    np.testing.assert_allclose(ours, straight(201, 20), atol=1e-6)
+
+
 def test_twice_the_rate_puts_midpoints_between():
     joints = np.array([0.0, 2, 10]).reshape(3, 1, 1).astype(np.float32)
     ours = resample(joints, 10, 20)
