@@ -14,6 +14,7 @@ import collections
 import dataclasses
 import functools
 import itertools
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -37,11 +38,12 @@ class PatchCache:
     `budget` is a one-element list of bytes, shared by all caches of a run.
     """
 
+    _lock = threading.Lock()  # of the budget, and so of all caches
+
     def __init__(self, split: Split, budget: list[int]):
         self.split = split
         self._budget = budget
         self._kept: dict[int, np.ndarray] = {}
-        self._lock = threading.Lock()
 
     def __getitem__(self, row: int) -> np.ndarray:
         """[T, 5N, 3] float16."""
@@ -55,7 +57,7 @@ class PatchCache:
                 )
             patches = patches[:, 0]
             with self._lock:
-                if patches.nbytes <= self._budget[0]:
+                if row not in self._kept and patches.nbytes <= self._budget[0]:
                     self._budget[0] -= patches.nbytes
                     self._kept[row] = patches
         return patches
@@ -67,14 +69,15 @@ def parse_mixture(datasets: str) -> dict[str, float]:
     for part in datasets.split(","):
         name, _, weight = part.strip().partition(":")
         try:
-            mixture[name] = float(weight or 1)
+            share = float(weight or 1)
         except ValueError:
-            mixture[name] = 0.0
-        if not name or not mixture[name] > 0:
+            share = 0.0
+        if not name or name in mixture or not 0 < share < math.inf:
             raise ValueError(
                 f"config.data.datasets={datasets!r}: expected NAME or NAME:WEIGHT, separated by "
-                "commas, with positive weights, like 'humanml3d:2,kit_ml:1'"
+                "commas, each name once, with positive weights, like 'humanml3d:2,kit_ml:1'"
             )
+        mixture[name] = share
     return mixture
 
 
@@ -124,7 +127,7 @@ class BatchPlan:
         counts = np.diff(np.round(np.cumsum(shares) * total).astype(int), prepend=0)
         rows = []
         for frames, count in zip(self.num_frames, counts):
-            passes = -(-count // len(frames))
+            passes = max(1, -(-count // len(frames)))
             order = np.concatenate([rng.permutation(len(frames)) for _ in range(passes)])
             rows.append(order[:count])
         dataset = np.repeat(np.arange(len(counts)), counts)
