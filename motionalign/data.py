@@ -25,10 +25,6 @@ import numpy as np
 from motionalign.records import Dataset, Split
 from motionalign.text import Tokenizer
 
-# Batches of a window are sorted by length together: large enough that a batch holds clips of
-# nearly one length, small enough that which clips meet still changes from epoch to epoch.
-_WINDOW_BATCHES = 16
-
 Batch = dict[str, np.ndarray]
 
 
@@ -98,14 +94,15 @@ class BatchPlan:
       num_frames: for each dataset, [n] clip lengths in frames.
       weights: for each dataset, its share of a batch; of any scale.
       batch_size: of the global batch.
-      by_length: batches of similar lengths, for `padding="mask"`.
+      length_window: so many batches' worth of clips are sorted by length together before they are
+        cut into batches. 1 leaves the order as it was drawn.
     """
 
     num_frames: tuple[np.ndarray, ...]
     weights: tuple[float, ...]
     batch_size: int
     seed: int
-    by_length: bool
+    length_window: int
 
     def __post_init__(self):
         if self.steps_per_epoch == 0:
@@ -135,11 +132,11 @@ class BatchPlan:
         if len(counts) > 1:
             mixed = rng.permutation(total)
             dataset, row = dataset[mixed], row[mixed]
-        if self.by_length:
+        if self.length_window > 1:
             lengths = np.concatenate(self.num_frames)
             starts = np.cumsum([0, *map(len, self.num_frames[:-1])])
             length = lengths[starts[dataset] + row]
-            window = np.arange(total) // (_WINDOW_BATCHES * self.batch_size)
+            window = np.arange(total) // (self.length_window * self.batch_size)
             order = np.lexsort((length, window)).reshape(-1, self.batch_size)
             order = order[rng.permutation(len(order))].reshape(-1)
             dataset, row = dataset[order], row[order]
@@ -222,7 +219,7 @@ class TrainingData:
             tuple(datasets.values()),
             config.batch_size,
             seed,
-            by_length=padding == "mask",
+            length_window=config.length_window if padding == "mask" else 1,
         )
         self._tokenizer = tokenizer
         self._config = config

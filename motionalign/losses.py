@@ -51,6 +51,8 @@ def masked_info_nce(motion, text, scale, keep=None, text_vectors=None, threshold
     """
     if (text_vectors is None) != (threshold is None):
         raise ValueError("text_vectors and threshold go together: give both or neither")
+    if motion.shape != text.shape:
+        raise ValueError(f"motion {motion.shape} and text {text.shape} must have one shape [B, D]")
     motion = _unit(motion.astype(jnp.float32))
     text = _unit(text.astype(jnp.float32))
     if text_vectors is not None:

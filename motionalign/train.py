@@ -16,6 +16,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from absl import logging
 from flax import nnx
 from jax.experimental import multihost_utils
@@ -35,7 +36,7 @@ from motionalign.text import Tokenizer, train_wordpiece
 _FREE_TO_CHANGE = ("mesh", "checkpoint_steps", "log_steps", "eval", "data.workers", "data.cache_gb")
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLoss(FloatingPointError):
     """The loss became NaN or infinite; the message names the step and the clips."""
 
 
@@ -94,8 +95,8 @@ def check_config(config) -> None:
             raise ValueError(f"config.{field} is {value}; it must be at least 1")
 
 
-def make_train_step(network: Network, optimizer, loss_config, shardings: dict, root_seed: int):
-    """The jitted update: (state, step, batch) → (state, {"loss", "grad_norm", "temperature"})."""
+def make_loss(network: Network, loss_config):
+    """The function (params, batch, dropout key) → (loss, logit scale) that training descends."""
     threshold = loss_config.mask_threshold if loss_config.mask_negatives else None
 
     def loss_fn(params, batch, key):
@@ -106,14 +107,23 @@ def make_train_step(network: Network, optimizer, loss_config, shardings: dict, r
         loss = masked_info_nce(motion, text, scale, text_vectors=vectors, threshold=threshold)
         return loss, scale
 
+    return loss_fn
+
+
+def make_train_step(network: Network, optimizer, loss_config, shardings: dict, root_seed: int):
+    """The jitted update: (state, step, batch) → (state, {"loss", "grad_norm", "temperature"})."""
+    grad_fn = jax.value_and_grad(make_loss(network, loss_config), has_aux=True)
+
     def train_step(state, step, batch):
         key = jax.random.fold_in(jax.random.key(root_seed), step)
-        grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
         (loss, scale), grads = grad_fn(state["params"], batch, key)
         updates, opt_state = optimizer.update(grads, state["optimizer"], state["params"])
-        params = jax.tree.map(lambda p, u: p + u, state["params"], updates)
-        norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in grads.values()))
-        metrics = {"loss": loss, "grad_norm": norm, "temperature": 1.0 / scale}
+        params = optax.apply_updates(state["params"], updates)
+        metrics = {
+            "loss": loss,
+            "grad_norm": optax.global_norm(grads),
+            "temperature": 1.0 / scale,
+        }
         return {"params": params, "optimizer": opt_state}, metrics
 
     return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None))

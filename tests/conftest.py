@@ -1,19 +1,28 @@
-"""Shared fixtures. CPU only, with 8 virtual devices, set before JAX is first imported."""
+"""Shared fixtures. CPU only, with 8 virtual devices, set before JAX is first imported.
+
+Most of the suite's time is compilation, so programs are compiled with less optimisation (a third of
+the time), and kept for tests that need the same one again.
+"""
 
 import dataclasses
 import importlib.util
 import os
 import pathlib
-
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = (
-        os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
-    )
+import tempfile
 
 import hypothesis
 import numpy as np
 import pytest
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = (
+        os.environ.get("XLA_FLAGS", "")
+        + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+    )
+_CACHE = tempfile.TemporaryDirectory(prefix="motionalign-tests-xla-")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 hypothesis.settings.register_profile("shared_machine", deadline=None)
 hypothesis.settings.load_profile("shared_machine")

@@ -1,0 +1,276 @@
+"""The train loop: what it logs and saves, and that no interruption or layout changes a result."""
+
+import json
+import random
+import signal
+import socket
+import time
+
+import jax
+import numpy as np
+import pytest
+from runs import assert_same_bits, finish, launch, losses, params, scalars, tiny_config
+
+from motionalign import checkpoint, data, optim, sharding, train
+from motionalign.model import Network
+from motionalign.models import dual_encoder
+from motionalign.records import Dataset
+
+NUM_STEPS = 24
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(small_dataset, tmp_path_factory):
+    """The workdir of a run on one device that nothing disturbed."""
+    workdir = tmp_path_factory.mktemp("runs") / "uninterrupted"
+    output = finish(launch(workdir, small_dataset))
+    assert "text → motion" in output
+    return workdir
+
+
+def wait_for_step(process, workdir, step: int) -> None:
+    """Returns when the run has logged `step`, or has ended."""
+    deadline = time.monotonic() + 240
+    path = workdir / "metrics.jsonl"
+    while process.poll() is None and time.monotonic() < deadline:
+        if path.is_file() and path.read_text().count('"loss"') >= step:
+            return
+        time.sleep(0.002)
+    assert process.poll() is not None, f"no step {step} after 240 s"
+
+
+def test_learns_and_logs(uninterrupted):
+    lines = scalars(uninterrupted)
+    steps = [line["step"] for line in lines if "loss" in line]
+    assert steps == list(range(1, NUM_STEPS + 1))
+    assert [line["step"] for line in lines if "val/score" in line] == [4, 8, 12, 16, 20, 24]
+    assert losses(uninterrupted)[-4:].mean() < losses(uninterrupted)[:4].mean() - 0.1
+    assert {"loss", "grad_norm", "temperature", "lr/heads"} <= lines[0].keys()
+    for name in ("config.json", "tokenizer.json", "metrics.json", "tensorboard"):
+        assert (uninterrupted / name).exists(), name
+
+
+def test_best_checkpoint_has_the_best_validation_score(uninterrupted):
+    best = checkpoint.load_run(checkpoint.find(uninterrupted))
+    scores = {
+        line["step"]: line["val/score"] for line in scalars(uninterrupted) if "val/score" in line
+    }
+    assert best["score"] == max(scores.values())
+    assert scores[best["step"]] == best["score"]
+
+
+def test_kill_at_random_moments(uninterrupted, small_dataset, tmp_path):
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"random.Random({seed})")  # to repeat a failure
+    rng = random.Random(seed)
+    workdir = tmp_path / "killed"
+    # Moments in the first, middle and last third of the run; one may fall into a save.
+    for first in (0, 8, 16):
+        process = launch(workdir, small_dataset)
+        wait_for_step(process, workdir, first + rng.randrange(8))
+        time.sleep(rng.random() * 0.1)
+        process.kill()
+        process.communicate()
+    finish(launch(workdir, small_dataset))
+
+    assert_same_bits(params(workdir), params(uninterrupted))
+    assert_same_bits(params(workdir, checkpoint.BEST), params(uninterrupted, checkpoint.BEST))
+    assert scalars(workdir) == scalars(uninterrupted)
+    assert not list(workdir.rglob("*.partial"))
+
+
+def test_sigterm_saves_and_exits(uninterrupted, small_dataset, tmp_path):
+    workdir = tmp_path / "stopped"
+    process = launch(workdir, small_dataset)
+    wait_for_step(process, workdir, 2)
+    process.send_signal(signal.SIGTERM)
+    assert "Stopped by SIGTERM" in finish(process)
+    stopped_at = checkpoint.load_run(checkpoint.find(workdir, checkpoint.LATEST))["step"]
+    assert 2 <= stopped_at < NUM_STEPS
+    assert scalars(workdir)[-1]["step"] == stopped_at  # nothing done was lost
+    finish(launch(workdir, small_dataset))
+    assert_same_bits(params(workdir), params(uninterrupted))
+
+
+def test_two_processes_train_to_the_same_losses(uninterrupted, small_dataset, tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        coordinator = f"--coordinator=localhost:{free.getsockname()[1]}"
+    processes = [
+        launch(
+            tmp_path / "two", small_dataset, coordinator, "--num_processes=2", f"--process_id={i}"
+        )
+        for i in range(2)
+    ]
+    outputs = [finish(process) for process in processes]
+    assert "text → motion" in outputs[0]
+    assert "text → motion" not in outputs[1]
+    np.testing.assert_allclose(losses(tmp_path / "two"), losses(uninterrupted), atol=2e-4)
+
+
+def test_eight_devices_train_to_the_same_losses(uninterrupted, small_dataset, tmp_path):
+    config = tiny_config(small_dataset, mesh__data=4, mesh__model=2)
+    assert train.train(config, tmp_path) == "finished"
+    np.testing.assert_allclose(losses(tmp_path), losses(uninterrupted), atol=2e-4)
+
+
+@pytest.mark.parametrize("padding", ["attend", "mask"])
+def test_gradients_on_eight_devices_equal_one(small_dataset, padding):
+    config = tiny_config(small_dataset, model__motion__padding=padding, data__text_bucket=16)
+    dataset = Dataset(small_dataset, "small")
+    tokenizer = train.prepare_tokenizer(config, small_dataset, [dataset], False)
+    model_config = config.model.to_dict()
+    model_config["text"]["vocab_size"] = tokenizer.vocab_size
+    network = Network(dual_encoder.resolve(model_config))
+    batches = data.TrainingData(
+        {dataset: 1.0}, tokenizer, config.data, patch_size=16, max_frames=224, padding=padding,
+        seed=0, text_vectors=False,
+    )  # fmt: skip
+    values = {}
+    for name, mesh in {
+        "one": sharding.mesh_of(jax.devices()[:1], 1, 1),
+        "eight": sharding.make_mesh(4, 2),
+    }.items():
+        weights = train.init_params(network, config, mesh)
+        batch = sharding.put_local(batches[0], mesh)
+        loss_fn = jax.value_and_grad(train.make_loss(network, config.loss), has_aux=True)
+        (loss, _), grads = jax.jit(loss_fn)(weights, batch, jax.random.key(3))
+        values[name] = jax.tree.map(np.asarray, {"loss": loss, "weights": weights, "grads": grads})
+        if name == "eight":
+            kernel = weights["motion_encoder/blocks/0/attention/query/kernel"]
+            assert kernel.addressable_shards[0].data.size == kernel.size // 2
+    assert_same_bits(values["one"]["weights"], values["eight"]["weights"])
+    np.testing.assert_allclose(values["one"]["loss"], values["eight"]["loss"], rtol=1e-5)
+    for path, grad in values["one"]["grads"].items():
+        np.testing.assert_allclose(
+            values["eight"]["grads"][path], grad, atol=2e-6, rtol=1e-4, err_msg=path
+        )
+
+
+def test_non_finite_loss_names_step_and_clips(small_dataset, tmp_path):
+    config = tiny_config(
+        small_dataset, optim__groups__motion_encoder__lr=1e39, optim__warmup_steps=0,
+        optim__clip_norm=0.0, checkpoint_steps=0,
+    )  # fmt: skip
+    with pytest.raises(train.NonFiniteLoss, match=r"at step \d+.*synthetic-\d+, synthetic-\d+"):
+        train.train(config, tmp_path)
+
+
+def test_mixture_of_two_skeletons(two_datasets, tmp_path):
+    config = tiny_config(two_datasets, data__datasets="small:3,other:1", epochs=1)
+    assert train.train(config, tmp_path) == "finished"
+    last = scalars(tmp_path)[-1]
+    assert {"val/t2m/R@1", "val_other/t2m/R@1"} <= last.keys()
+    run = checkpoint.load_run(checkpoint.find(tmp_path))
+    assert {d["skeleton"] for d in run["datasets"].values()} == {"smpl22", "kit21"}
+
+
+def test_masked_negatives(small_dataset, tmp_path):
+    """Vectors that make all captions alike leave no negatives, and so no loss."""
+    import shutil
+
+    from safetensors.numpy import save_file
+
+    shutil.copytree(small_dataset / "small", tmp_path / "data" / "small")
+    config = tiny_config(tmp_path / "data", loss__mask_negatives=True, epochs=1)
+    with pytest.raises(ValueError, match="data_prep embed"):
+        train.train(config, tmp_path / "run")
+
+    version_dir = Dataset(tmp_path / "data", "small").version_dir
+    captions = sorted(
+        {
+            caption
+            for split in ("train", "val", "test")
+            for captions in Dataset(tmp_path / "data", "small").split(split).captions
+            for caption in captions
+        }
+    )
+    save_file(
+        {
+            "vectors": np.ones((len(captions), 4), np.float32),
+            "captions": np.frombuffer("\n".join(captions).encode(), np.uint8),
+        },
+        version_dir / "caption_vectors.safetensors",
+        {"encoder": "all alike", "sha256": "0", "readout": "mean"},
+    )
+    assert train.train(config, tmp_path / "run") == "finished"
+    np.testing.assert_allclose(losses(tmp_path / "run"), 0.0, atol=1e-6)
+
+
+def test_another_config_is_refused_once_there_is_a_checkpoint(small_dataset, tmp_path):
+    bad = tiny_config(small_dataset, model__motion__pool="max")
+    with pytest.raises(ValueError, match="valid: 'mean', 'class'"):
+        train.train(bad, tmp_path)
+    assert train.train(tiny_config(small_dataset, epochs=1), tmp_path) == "finished"
+    with pytest.raises(ValueError, match=r"seed: 0 before, 1 now"):
+        train.train(tiny_config(small_dataset, epochs=1, seed=1), tmp_path)
+    again = tiny_config(small_dataset, epochs=1, log_steps=2)  # moves no parameter
+    assert train.train(again, tmp_path) == "finished"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("dtype", "float8", "config.dtype is 'float8'; valid: float32, bfloat16"),
+        ("eval.protocols", ("some",), "config.eval.protocols is 'some'; valid: all, "),
+        ("eval.checkpoint", "first", "valid: best, last"),
+        ("optim.schedule", "linear", "valid: cosine, constant"),
+        ("epochs", 0, "config.epochs is 0; it must be at least 1"),
+        ("data.batch_size", 10, "does not divide over the data axis of 8 devices"),
+        ("data.batch_size", 64, "larger than the training set of 38 records"),
+        ("mesh.model", 3, "must equal the 8 devices present"),
+        ("data.datasets", "nothing", "python -m data_prep nothing"),
+        ("data.val_split", "dev", "dev"),
+        ("optim.groups.heads.match", "motion_head/.*", "'text_head/.*' is matched by no group"),
+    ],
+)
+def test_wrong_values(small_dataset, tmp_path, field, value, message):
+    config = tiny_config(small_dataset, **{field.replace(".", "__"): value})
+    with pytest.raises(ValueError, match=message):
+        train.train(config, tmp_path)
+    assert not (tmp_path / "checkpoints").is_dir() or not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_bfloat16_keeps_float32_parameters(small_dataset, tmp_path):
+    config = tiny_config(small_dataset, dtype="bfloat16", epochs=1)
+    assert train.train(config, tmp_path) == "finished"
+    assert {p.dtype for p in params(tmp_path).values()} == {np.dtype(np.float32)}
+    assert np.isfinite(losses(tmp_path)).all()
+
+
+def test_frozen_group_stays(small_dataset, tmp_path):
+    config = tiny_config(small_dataset, optim__groups__text_encoder__lr=0.0, epochs=1)
+    assert train.train(config, tmp_path) == "finished"
+    trained = params(tmp_path)
+    architecture = checkpoint.load_run(checkpoint.find(tmp_path))["architecture"]
+    network = Network(dual_encoder.DualEncoderConfig.from_dict(architecture))
+    fresh = train.init_params(network, config, sharding.make_mesh())
+    for path, value in fresh.items():
+        same = np.array_equal(value, trained[path])
+        assert same == path.startswith("text_encoder/"), path
+
+
+def test_metrics_drop_what_a_resumed_run_repeats(tmp_path):
+    lines = [json.dumps({"step": step, "loss": 1.0}) for step in (1, 2, 3)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + '\n{"step": 4, "lo')
+    metrics = train.Metrics(tmp_path, resumed_step=2)
+    metrics.write(3, {"loss": 0.5})
+    metrics.close()
+    assert scalars(tmp_path) == [
+        {"step": 1, "loss": 1.0},
+        {"step": 2, "loss": 1.0},
+        {"step": 3, "loss": 0.5},
+    ]
+
+
+def test_optimizer_state_is_laid_out_like_its_parameters(small_dataset):
+    config = tiny_config(small_dataset)
+    model_config = config.model.to_dict()
+    network = Network(dual_encoder.resolve(model_config))
+    optimizer, _ = optim.make_optimizer(config.optim, network.abstract_params, 10)
+    state = jax.eval_shape(optimizer.init, network.abstract_params)
+    mesh = sharding.make_mesh(4, 2)
+    shardings = jax.tree_util.tree_leaves_with_path(sharding.tree_shardings(state, mesh))
+    split = [s for keys, s in shardings if "query/kernel" in jax.tree_util.keystr(keys)]
+    assert len(split) == 4  # two moments in each tower
+    assert all("model" in s.spec for s in split)
