@@ -14,10 +14,11 @@ code runs them. Both read the same prepared dataset through the same input pipel
 Each contender lives in its own process with all cores, and they run in turn, a round each
 (A B A B), so that neither disturbs the other and a slow spell of the machine hits both. The rounds
 divide one epoch's batches, ordered by length, like dealt cards: each round sees all lengths alike,
-and all rounds together see the whole epoch once (--steps shortens the rounds). Every shape has been
-run before: compilation and first calls are not in the figures.
+and all rounds together see the whole epoch once (with --steps, batches spread evenly over it).
+Every shape has been run before: compilation and first calls are not in the figures.
 
-Contenders are NAME[:OPTION,...]; the first is compared with each other one.
+Contenders are NAME[:OPTION,...]; the first is compared with each other one, and the
+ratio to quote is the one to the faster of PyTorch's.
   ours         options: devices=N (virtual CPU devices, the batch split over them)
                malloc (glibc's default behaviour instead of keeping freed memory)
   torch        options: keep (keeps freed memory), eager (attention without fused kernels),
@@ -47,7 +48,9 @@ def parse_args():
         help="folder or Hub id of the BERT both sides start from",
     )
     parser.add_argument("--setting", choices=("padded", "masked"), default="padded")
-    parser.add_argument("--contenders", nargs="+", default=["ours", "torch"], metavar="NAME")
+    parser.add_argument(
+        "--contenders", nargs="+", default=["ours", "torch", "torch:keep"], metavar="NAME"
+    )
     parser.add_argument("--batch_size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
@@ -111,13 +114,14 @@ class Batches:
         for step in range(self._data.plan.steps_per_epoch):
             batch = self._data[step]
             shapes[step] = (batch["patches"].shape[1], batch["input_ids"].shape[1])
-        self.shapes = {shape: step for step, shape in shapes.items()}  # one step of each shape
         by_length = sorted(shapes, key=shapes.get)
-        if len(by_length) < rounds:
-            raise SystemExit(
-                f"{len(by_length)} batches an epoch do not divide into {rounds} rounds"
-            )
-        self.rounds = [by_length[i::rounds][: steps or None] for i in range(rounds)]
+        count = min(rounds * steps or len(by_length), len(by_length))
+        if count < rounds:
+            raise SystemExit(f"{count} batches an epoch do not divide into {rounds} rounds")
+        chosen = [by_length[i * len(by_length) // count] for i in range(count)]
+        self.rounds = [chosen[i::rounds] for i in range(rounds)]
+        # One step of each shape that the rounds contain, to compile.
+        self.shapes = {shapes[step]: step for round_ in self.rounds for step in round_}
 
     def __call__(self, steps: list[int]):
         """A Grain iterator over these steps, read ahead in threads as in training."""
@@ -297,9 +301,17 @@ def serve(connection, contender: str, args) -> None:
     )
     while (index := connection.recv()) is not None:
         steps = worker.batches.rounds[index]
-        start = time.perf_counter()
+        start, cpu, others = time.perf_counter(), time.process_time(), cpu_seconds_of_others()
         loss = worker.train(steps)
-        connection.send({"steps": len(steps), "seconds": time.perf_counter() - start, "loss": loss})
+        connection.send(
+            {
+                "steps": len(steps),
+                "seconds": time.perf_counter() - start,
+                "cpu_seconds": time.process_time() - cpu,
+                "cpu_seconds_of_others": cpu_seconds_of_others() - others,
+                "loss": loss,
+            }
+        )
 
 
 def cpu_seconds_of_others() -> float:
