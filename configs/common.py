@@ -22,7 +22,7 @@ def base() -> ConfigDict:
     c.data.batch_size = 128  # global: over all devices of all processes
     c.data.eval_batch_size = 64
     c.data.frame_bucket = 32  # padding="mask": batches are padded to a multiple of this
-    # padding="mask": clips of so many batches are sorted by length before they are cut into batches.
+    # padding="mask": the clips of so many batches are sorted by length, then cut into batches.
     # More is faster; 1 leaves batches random, and padded to their longest clip.
     c.data.length_window = 4
     c.data.text_bucket = 16

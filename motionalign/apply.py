@@ -9,10 +9,19 @@ from tqdm import tqdm
 
 from motionalign import checkpoint, data, evaluate, sharding
 from motionalign.model import Encoder, Params, load
-from motionalign.records import Dataset
+from motionalign.records import Dataset, Split
 
 # Values of config.eval.checkpoint, and the series of a workdir that they mean.
 SERIES = {"best": checkpoint.BEST, "last": checkpoint.LATEST}
+
+
+def evaluation_set(dataset: Dataset, split_name: str) -> tuple[Split, np.ndarray]:
+    """A split, and the rows of the clips that it is scored on: one a source."""
+    split = dataset.split(split_name)
+    rows = split.evaluation_rows()
+    if not len(rows):
+        raise ValueError(f"{dataset.version_dir}: split {split_name!r} has no evaluation records")
+    return split, rows
 
 
 def embed_split(
@@ -23,10 +32,7 @@ def embed_split(
     Returns:
       motion [G, E], text [G, E] of each clip's first caption, and what they are of.
     """
-    split = dataset.split(split_name)
-    rows = split.evaluation_rows()
-    if not len(rows):
-        raise ValueError(f"{dataset.version_dir}: split {split_name!r} has no evaluation records")
+    split, rows = evaluation_set(dataset, split_name)
     gallery = evaluate.Gallery(
         ids=[split.ids[r] for r in rows],
         sources=[split.sources[r] for r in rows],

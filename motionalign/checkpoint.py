@@ -23,12 +23,19 @@ class Checkpoints:
 
     def __init__(self, workdir: str | pathlib.Path):
         workdir = pathlib.Path(workdir).absolute()
-        options = {"max_to_keep": 1, "cleanup_tmp_directories": True}
-        self._latest = ocp.CheckpointManager(
-            workdir / LATEST, options=ocp.CheckpointManagerOptions(**options)
-        )
-        self._best = ocp.CheckpointManager(
-            workdir / BEST, options=ocp.CheckpointManagerOptions(**options)
+        self._latest, self._best = (
+            ocp.CheckpointManager(
+                workdir / series,
+                options=ocp.CheckpointManagerOptions(
+                    max_to_keep=1,
+                    cleanup_tmp_directories=True,
+                    # Both may be writing at once, and processes wait for each other by name.
+                    multiprocessing_options=ocp.options.MultiprocessingOptions(
+                        barrier_sync_key_prefix=series
+                    ),
+                ),
+            )
+            for series in (LATEST, BEST)
         )
 
     def save_latest(self, step: int, state: dict, pipeline: dict, run: dict) -> None:

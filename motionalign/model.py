@@ -26,7 +26,7 @@ Params = dict[str, jax.Array]
 
 def flatten(state: nnx.State) -> dict:
     """An NNX state as a flat dict {path: array}, the form that everything here works on."""
-    return {"/".join(map(str, path)): leaf[...] for path, leaf in nnx.to_flat_state(state)}
+    return {"/".join(map(str, path)): leaf.get_value() for path, leaf in nnx.to_flat_state(state)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,15 +47,15 @@ class Network:
 
     @functools.cached_property
     def abstract_params(self) -> dict[str, jax.ShapeDtypeStruct]:
-        return jax.eval_shape(lambda: self.init(0))
+        """{path: shape and dtype}."""
+        return flatten(self._graph[1])
 
     def _build(self, seed: int) -> DualEncoder:
         return DualEncoder(self.config, dtype=self.dtype, rngs=nnx.Rngs(seed))
 
     @functools.cached_property
-    def _graph(self):
-        graphdef, state = nnx.split(nnx.eval_shape(lambda: self._build(0)))
-        return graphdef, state
+    def _graph(self) -> tuple[nnx.GraphDef, nnx.State]:
+        return nnx.split(nnx.eval_shape(lambda: self._build(0)))
 
     def bind(self, params: Params) -> DualEncoder:
         """The module with these parameters in it."""
@@ -104,7 +104,8 @@ class Encoder:
         """Rows of each batch, all of one size: the last is filled up by repeating its first."""
         order = np.argsort(lengths, kind="stable")[::-1]  # longest first: memory trouble shows now
         starts = range(0, len(order), self._batch_size)
-        for start in tqdm(starts, desc=progress, disable=progress is None, leave=False):
+        quiet = progress is None or jax.process_index() != 0
+        for start in tqdm(starts, desc=progress, disable=quiet, leave=False):
             rows = order[start : start + self._batch_size]
             fill = np.repeat(rows[:1], self._batch_size - len(rows))
             yield rows, np.concatenate([rows, fill])

@@ -258,6 +258,9 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
     sharding.data_parallel_size(mesh, config.data.batch_size)
     mixture = data.parse_mixture(config.data.datasets)
     datasets = {Dataset(config.data.data_dir, name): weight for name, weight in mixture.items()}
+    for dataset in datasets:  # what is wrong there must not come out hours later
+        for split in (config.data.val_split, config.data.test_split):
+            apply.evaluation_set(dataset, split)
     workdir.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(workdir)
     has_checkpoint = checkpoints.latest_step() is not None
@@ -358,11 +361,12 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
                 check.previous()
                 score, scalars = validate(config, encoder, state["params"], list(datasets))
                 metrics.write(step, {**scalars, "val/score": score})
-                bar.write(
-                    f"epoch {step // steps_per_epoch}/{config.epochs}: validation "
-                    f"t2m R@1 {scalars['val/t2m/R@1']:.2f} R@10 {scalars['val/t2m/R@10']:.2f}, "
-                    f"score {score:.1f}" + (" (best so far)" if score > best_score else "")
-                )
+                if not bar.disable:
+                    bar.write(
+                        f"epoch {step // steps_per_epoch}/{config.epochs}: validation "
+                        f"t2m R@1 {scalars['val/t2m/R@1']:.2f} R@10 {scalars['val/t2m/R@10']:.2f}, "
+                        f"score {score:.1f}" + (" (best so far)" if score > best_score else "")
+                    )
                 if score > best_score:
                     best_score = score
                     checkpoints.save_best(

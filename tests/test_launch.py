@@ -1,0 +1,216 @@
+"""launch.py and motionalign.load: what a user does with a trained checkpoint."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from runs import ROOT, finish, launch, tiny_config
+
+import motionalign
+from configs import common, humanml3d_vit, kit_ml_vit, mocap_small, quickstart
+from motionalign import apply, train
+from motionalign.records import Dataset
+
+
+@pytest.fixture(scope="module")
+def workdir(small_dataset, tmp_path_factory):
+    """A run of a few steps."""
+    folder = tmp_path_factory.mktemp("runs") / "short"
+    assert train.train(tiny_config(small_dataset, epochs=2), folder) == "finished"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(workdir):
+    return motionalign.load(workdir)
+
+
+def joints(dataset: Dataset, row: int) -> np.ndarray:
+    return dataset.split("test")[row]["joints"][:, 0]
+
+
+def test_copied_checkpoint_scores_the_same(workdir, small_dataset, tmp_path):
+    """A step folder copied elsewhere, evaluated by the command."""
+    config = tiny_config(small_dataset, epochs=2)
+    expected = apply.evaluate_checkpoint(config, workdir, tmp_path / "here")["small"]
+    (step_dir,) = (workdir / "best").glob("[0-9]*")
+    copy = shutil.copytree(step_dir, tmp_path / "elsewhere")
+    process = launch(
+        tmp_path / "results", small_dataset, "--mode=eval", f"--checkpoint={copy}", devices=8
+    )
+    output = finish(process)
+    assert "text → motion" in output
+    written = json.loads((tmp_path / "results" / "metrics.json").read_text())
+    assert written == json.loads((tmp_path / "here" / "metrics.json").read_text())
+    assert written["all"]["t2m"] == pytest.approx(expected["all"]["t2m"])
+    page = tmp_path / "results" / "evaluation" / "small-test" / "index.html"
+    assert page.is_file()
+
+
+def test_encode_a_folder(workdir, model, small_dataset, tmp_path):
+    dataset = Dataset(small_dataset, "small")
+    clips = tmp_path / "clips"
+    (clips / "deep").mkdir(parents=True)
+    np.save(clips / "a.npy", joints(dataset, 0))
+    np.save(clips / "deep" / "b.npy", joints(dataset, 1))
+    np.save(clips / "flat.npy", np.zeros((30, 66)))
+    np.save(clips / "nan.npy", np.full((30, 22, 3), np.nan))
+    (clips / "broken.npy").write_bytes(b"not an array")
+    output = tmp_path / "out" / "x.npz"
+    apply.encode_folder(workdir, clips, output)
+    with np.load(output, allow_pickle=False) as written:
+        assert list(written["ids"]) == ["a", "deep/b"]
+        np.testing.assert_allclose(np.linalg.norm(written["embeddings"], axis=1), 1, atol=1e-5)
+        np.testing.assert_allclose(
+            written["embeddings"][1], model.encode_motion(joints(dataset, 1), fps=20), atol=1e-5
+        )
+        skipped = {item["id"]: item["reason"] for item in json.loads(str(written["skipped"]))}
+    assert skipped.keys() == {"flat", "nan", "broken"}
+    assert "(30, 66)" in skipped["flat"]
+    assert "not finite" in skipped["nan"]
+    assert not list(tmp_path.rglob("*partial*"))
+    with pytest.raises(ValueError, match=r"\.npz"):
+        apply.encode_folder(workdir, clips, tmp_path / "x.npy")
+    with pytest.raises(ValueError, match=r"no \.npy file"):
+        apply.encode_folder(workdir, tmp_path / "out", output)
+
+
+def test_motions_are_those_of_the_evaluation(model, small_dataset):
+    """Joints encoded by hand equal the prepared patches encoded by the evaluation."""
+    dataset = Dataset(small_dataset, "small")
+    embeddings, texts, gallery = apply.embed_split(model.encoder, model.params, dataset, "test")
+    clips = [gallery.joints(i) for i in range(len(gallery.ids))]
+    by_hand = model.encode_motion(clips, fps=20, normalize=False)
+    # Prepared patches are float16, and so are those of encode_motion.
+    np.testing.assert_allclose(by_hand, embeddings, atol=1e-4)
+    np.testing.assert_allclose(
+        model.encode_text(gallery.captions, normalize=False), texts, atol=1e-5
+    )
+
+
+def test_single_and_list(model, small_dataset):
+    clip = joints(Dataset(small_dataset, "small"), 0)
+    one, many = model.encode_motion(clip, fps=20), model.encode_motion([clip, clip[:25]], fps=20)
+    assert one.shape == (8,)
+    assert many.shape == (2, 8)
+    assert one.dtype == many.dtype == np.float32
+    np.testing.assert_allclose(many[0], one, atol=1e-5)
+    text = model.encode_text("a person walks")
+    assert text.shape == (8,)
+    np.testing.assert_allclose(model.encode_text(["a person walks"])[0], text, atol=1e-6)
+    assert np.linalg.norm(text) == pytest.approx(1, abs=1e-5)
+
+
+def test_other_frame_rates(model):
+    """A motion sampled at 60 fps has nearly the embedding of the same motion at 20."""
+    time = np.arange(0, 3, 1 / 60)[:, None, None]
+    rng = np.random.default_rng(0)
+    clip = rng.normal(size=(22, 3)) + 0.3 * np.sin(2 * time + rng.normal(size=(22, 3)))
+    at_60 = model.encode_motion(clip, fps=60)
+    at_20 = model.encode_motion(clip[::3], fps=20)
+    assert at_60 @ at_20 > 0.999
+    assert at_60 @ model.encode_motion(clip, fps=20) < at_60 @ at_20
+
+
+@pytest.mark.parametrize(
+    ("shape", "fps", "message"),
+    [
+        ((30, 21, 3), 20, r"shape \(30, 21, 3\); expected \[frames >= 2, 22, 3\].*smpl22"),
+        ((1, 22, 3), 20, "frames >= 2"),
+        ((30, 22, 3), 0, "positive number of frames per second"),
+    ],
+)
+def test_bad_clips(model, shape, fps, message):
+    with pytest.raises(ValueError, match=message):
+        model.encode_motion(np.zeros(shape), fps=fps)
+
+
+def test_load_says_what_is_missing(workdir, tmp_path):
+    with pytest.raises(ValueError, match="no checkpoint at"):
+        motionalign.load(tmp_path)
+    (step_dir,) = (workdir / "best").glob("[0-9]*")
+    shutil.copytree(step_dir, tmp_path / "part")
+    (tmp_path / "part" / "run" / "metadata").unlink()
+    with pytest.raises(ValueError, match="copied in part"):
+        motionalign.load(tmp_path / "part")
+
+
+def command(*flags) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "launch.py", *flags], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--config.model.motion.widht=3"], "config.model.motion has depth, dropout, heads"),
+        (["--config.modl.x=3"], "unknown field config.modl; config has checkpoint_steps, data"),
+        (["--config.epochs.x=3"], "config.epochs has no fields"),
+        (["--config.epochs=many"], "many"),
+        (["--config.data.datasets=nothing", "--workdir=w"], "python -m data_prep nothing"),
+        (["--mode=encode"], "--mode=encode needs --checkpoint and --input and --output"),
+        (["--mode=eval"], "--mode=eval needs --checkpoint"),
+        (["--mode=sing"], "<train|eval|encode>"),
+        ([], "--mode=train needs --workdir"),
+    ],
+)
+def test_usage_errors(flags, message):
+    result = command("--config=configs/quickstart.py", *flags)
+    assert result.returncode != 0
+    assert message in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_help_teaches():
+    result = command("--help")
+    assert (
+        "python launch.py --config=configs/quickstart.py --workdir=runs/quickstart" in result.stdout
+    )
+
+
+def test_nothing_heavy_is_imported_at_run_time():
+    """No TensorFlow, torch or transformers behind the public modules."""
+    code = (
+        "import sys; sys.modules['torch'] = None; import motionalign, motionalign.train, launch;"
+        "print([m for m in ('tensorflow', 'transformers') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_recipes_state_the_published_values():
+    code, paper = humanml3d_vit.get_config(), humanml3d_vit.get_config("paper,S")
+    assert (code.data.batch_size, paper.data.batch_size) == (128, 256)
+    assert (code.model.motion.pool, paper.model.motion.pool) == ("mean", "class")
+    assert (code.model.learn_temperature, paper.model.learn_temperature) == (False, True)
+    assert (code.optim.cosine_runs, paper.optim.cosine_runs) == (2.0, 1.0)
+    assert (code.model.motion.size, paper.model.motion.size) == ("B", "S")
+    rates = {name: kit_ml_vit.get_config().optim.groups[name].lr for name in code.optim.groups}
+    assert rates == {
+        "motion_encoder": 1e-5, "text_encoder": 1e-5, "heads": 1e-5, "temperature": 0.0,
+    }  # fmt: skip
+    assert kit_ml_vit.get_config().model.head_dropout == 0.0
+    assert mocap_small.get_config("code").model.motion.padding == "attend"
+
+
+@pytest.mark.parametrize("module", [humanml3d_vit, kit_ml_vit, mocap_small, quickstart])
+def test_configs_name_only_fields_of_common(module):
+    """A field that nothing reads is a spelling mistake."""
+    known = set(train._flat(common.base().to_dict()))
+    assert set(train._flat(module.get_config().to_dict())) == known
+    with pytest.raises(ValueError, match="unknown config argument 'huge'; valid:"):
+        module.get_config("huge")
+
+
+def test_readme_starts_with_the_two_commands():
+    blocks = pathlib.Path(ROOT / "README.md").read_text().split("```bash\n")[1:]
+    setup, tests = (block.split("```")[0] for block in blocks[:2])
+    assert "configs/quickstart.py" in setup
+    assert "pytest" in tests
