@@ -4,6 +4,7 @@ Most of the suite's time is compilation, so programs are compiled with less opti
 the time), and kept for tests that need the same one again.
 """
 
+import contextlib
 import dataclasses
 import importlib.util
 import os
@@ -23,6 +24,10 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
 _CACHE = tempfile.TemporaryDirectory(prefix="motionalign-tests-xla-")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+
+# PyTorch's CUDA builds bring Triton, whose LLVM aborts the process when TensorFlow's came first.
+with contextlib.suppress(ImportError):
+    import triton._C.libtriton  # noqa: F401
 
 hypothesis.settings.register_profile("shared_machine", deadline=None)
 hypothesis.settings.load_profile("shared_machine")
