@@ -251,6 +251,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
       NonFiniteLoss: the loss became NaN or infinite; the last checkpoint is from before.
     """
     started = time.monotonic()
+    logging.info("start-up: imports and config")  # read by benchmarks/startup.py
     check_config(config)
     stop_asked = _StopRequest()
     workdir = pathlib.Path(workdir)
@@ -285,6 +286,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
         process=jax.process_index(),
         num_processes=jax.process_count(),
     )
+    logging.info("start-up: data and tokenizer")
     steps_per_epoch = batches.plan.steps_per_epoch
     num_steps = config.epochs * steps_per_epoch
 
@@ -313,6 +315,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
         iterator.set_state(pipeline)
         logging.info("resumed from step %d of %s", step, workdir)
 
+    logging.info("start-up: parameters and optimizer state")
     run = {
         "architecture": architecture.to_dict(),
         "config": json.loads(config.to_json()),

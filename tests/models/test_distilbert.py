@@ -53,10 +53,12 @@ def test_layers_and_whole_equal_hugging_face(tmp_path, activation, model_class):
     model = load(tmp_path)
     assert model.config == dataclasses.replace(CONFIG, activation=activation)
 
-    np.testing.assert_allclose(run(model.embed, ids), expected[0], atol=1e-5)
+    np.testing.assert_allclose(run(model.embed, ids), expected[0], rtol=1e-5, atol=1e-5)
     bias = layers.attention_bias(jnp.asarray(mask))
     for block, before, after in zip(model.blocks, expected, expected[1:]):
-        np.testing.assert_allclose(run(block.__call__, before, bias)[mask], after[mask], atol=1e-5)
+        np.testing.assert_allclose(
+            run(block.__call__, before, bias)[mask], after[mask], rtol=1e-5, atol=1e-5
+        )
     out = run(model.__call__, ids, mask)
     np.testing.assert_allclose(out, expected[-1][:, 0], atol=1e-4)
     out = run(load(tmp_path, readout="mean").__call__, ids, mask)

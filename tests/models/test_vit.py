@@ -61,9 +61,9 @@ def test_layers_and_whole_equal_hugging_face(tmp_path, activation, model_class):
     model = load(tmp_path, pool="class")
     assert model.config == dataclasses.replace(CONFIG, pool="class", activation=activation)
 
-    np.testing.assert_allclose(run(model.embed, patches), expected[0], atol=1e-5)
+    np.testing.assert_allclose(run(model.embed, patches), expected[0], rtol=1e-5, atol=1e-5)
     for block, before, after in zip(model.blocks, expected, expected[1:]):
-        np.testing.assert_allclose(run(block.__call__, before), after, atol=1e-5)
+        np.testing.assert_allclose(run(block.__call__, before), after, rtol=1e-5, atol=1e-5)
     with torch.no_grad():
         norm = reference_model.base_model.layernorm
         final = norm(torch.from_numpy(expected[-1])).numpy()
@@ -91,7 +91,7 @@ def test_epsilon_comes_from_the_source(tmp_path):
     expected = hidden_states(reference_model, motion())
     model = load(tmp_path, pool="class")
     for block, before, after in zip(model.blocks, expected, expected[1:]):
-        np.testing.assert_allclose(run(block.__call__, before), after, atol=1e-5)
+        np.testing.assert_allclose(run(block.__call__, before), after, rtol=1e-5, atol=1e-5)
 
 
 def test_positions_of_a_square_source_are_resized_to_the_grid(tmp_path):
