@@ -7,8 +7,9 @@ _TWIN |= dict.fromkeys(("counterclockwise", "anticlockwise"), "clockwise")
 
 # Whole words only: "upright" and "leftover" stay. Compounds that name a side count as the word.
 _WORD = re.compile(
-    r"\b(?:(left|right)(?=(?:s|wards?|most|hand|handed|side|footed)?\b)"
-    r"|((?:counter|anti)[- ]?clockwise|clockwise)\b)",
+    r"\b(?!right[- ](?:away(?! from)|now|angle[sd]?)\b|rights? \w+sel(?:f|ves)\b)"  # no sides
+    r"(?:(left|right)(?=(?:s|wards?|most|hand|handed|side|footed)?\b)"
+    r"|((?:counter|anti)[- ]?)?clock[- ]?wise\b)",
     re.IGNORECASE,
 )
 
@@ -16,8 +17,9 @@ _WORD = re.compile(
 def mirrored_caption(caption: str) -> str:
     """The caption with left and right exchanged as whole words, and clockwise with its opposite.
 
-    Case is kept (Left, LEFT). Every "left" and "right" counts as a side: no list of phrases
-    ("right away", "left the room") would tell them all apart.
+    Case is kept (Left, LEFT). "right away", "right now", "right angle" and "rights himself" name no
+    side and stay. Any other "left" and "right" counts as a side, "left the room" too: no list of
+    phrases would tell them all apart.
     """
     return _WORD.sub(lambda match: _with_case_of(match[0], _twin(match[0])), caption)
 
