@@ -1,7 +1,8 @@
 """Caption vectors: every distinct caption of a prepared dataset through a frozen sentence encoder.
 
-Training leaves out negatives whose captions say nearly the same, and the all_threshold and
-dissimilar protocols count near-duplicates as right; both go by the cosine of these vectors.
+By the cosine of these vectors training leaves out negatives whose captions say nearly the same, the
+all_threshold protocol counts near-duplicates as right, and the dissimilar protocol chooses its
+gallery where none was published.
 Writes <data_dir>/<name>/1.0.0/caption_vectors.safetensors: `vectors` [K, D] float32 as the encoder
 gives them, not normalised, `captions` (K lines of UTF-8, sorted), and which encoder it was.
 
@@ -13,10 +14,12 @@ examples:
 import argparse
 import hashlib
 import os
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
+FILE = "caption_vectors.safetensors"
 BATCH_SIZE = 64
 BUCKET = 16  # token lengths are rounded up to a multiple, so that few shapes are compiled
 
@@ -57,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
         }
     )
     vectors, sha256 = encode(captions, args.encoder, args.readout, progress=True)
-    path = version_dir / "caption_vectors.safetensors"
+    path = version_dir / FILE
     partial = path.with_suffix(".partial")
     _save(partial, captions, vectors, encoder=args.encoder, sha256=sha256, readout=args.readout)
     os.replace(partial, path)
@@ -130,9 +133,18 @@ def _sha256(paths) -> str:
     return digest.hexdigest()
 
 
-def _save(path, captions: list[str], vectors: np.ndarray, **metadata: str) -> None:
-    from safetensors.numpy import save_file
+def _save(path: pathlib.Path, captions: list[str], vectors: np.ndarray, **metadata: str) -> None:
+    from safetensors.numpy import save
 
     assert not any("\n" in caption for caption in captions)
     lines = np.frombuffer("\n".join(captions).encode(), np.uint8)
-    save_file({"vectors": vectors, "captions": lines}, path, metadata=metadata)
+    # save_file would make a file that nobody but its owner may read.
+    path.write_bytes(save({"vectors": vectors, "captions": lines}, metadata))
+
+
+def embedded_captions(path: pathlib.Path) -> set[str]:
+    """The captions that a file of caption vectors covers."""
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        return set(bytes(file.get_tensor("captions")).decode().split("\n"))

@@ -1,6 +1,7 @@
 """Caption vectors of a prepared dataset."""
 
 import argparse
+import os
 
 import numpy as np
 import pytest
@@ -59,6 +60,11 @@ def test_equals_transformers(dataset, minilm, readout, monkeypatch):
     assert metadata["readout"] == readout
     assert len(metadata["sha256"]) == 64
     assert not list(dataset.glob("*.partial"))
+    umask = os.umask(0o022)
+    os.umask(umask)
+    mode = (dataset / "caption_vectors.safetensors").stat().st_mode & 0o777
+    assert mode == 0o666 & ~umask  # as any file, not for the owner alone
+    assert embed.embedded_captions(dataset / embed.FILE) == set(captions)
 
     model = transformers.AutoModel.from_pretrained(minilm).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(minilm)
