@@ -20,12 +20,12 @@ REASONS = {
     "motion_missing": "no motion file",
     "motion_unreadable": "NumPy cannot read the motion file",
     "wrong_shape": "the motion is not [frames, joints, 3] numbers",
-    "not_finite": "the motion holds NaN or infinity",
+    "not_finite": "the motion holds NaN or infinity, or would as float16, z-scored",
     "too_short": "fewer frames than --min_frames, after cutting",
     "text_missing": "no text file",
     "text_malformed": "not caption#tokens#start#end",
     "caption_empty": "the caption has no words",
-    "span_outside": "the span is not within the motion",
+    "span_outside": "the span is not within the motion; an end up to 1 s past it is cut",
 }
 
 
@@ -82,9 +82,13 @@ class Clips:
     unit_in_metres = 1.0
 
     def __init__(self, clips: Iterable, skeleton: str = "smpl22"):
-        """`clips`: objects with id, split, joints [T, J, 3] and captions (list of str)."""
+        """`clips`: objects with a unique id, split, joints [T, J, 3] and captions (list of str)."""
         self.skeleton = SKELETONS[skeleton]
-        self._clips = {clip.id: clip for clip in clips}
+        self._clips = {}
+        for clip in clips:
+            if clip.id in self._clips:
+                raise ValueError(f"two clips have the id {clip.id!r}; ids must be unique")
+            self._clips[clip.id] = clip
 
     def splits(self) -> dict[str, list[str]]:
         names = {"train": [], "val": [], "test": []}

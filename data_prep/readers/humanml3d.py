@@ -79,6 +79,8 @@ class HumanML3D:
             raise Spoiled("text_missing", f"no file texts/{path.name}") from None
         except UnicodeDecodeError as error:
             raise Spoiled("text_malformed", f"texts/{path.name} is not UTF-8: {error}") from error
+        except OSError as error:  # a folder, no permission
+            raise Spoiled("text_malformed", f"texts/{path.name}: {error.strerror}") from error
         if not text:
             raise Spoiled("caption_empty", f"texts/{path.name} holds no caption")
         return [parse_caption(line) for line in text.split("\n")]
@@ -116,4 +118,6 @@ def _lines(path: pathlib.Path) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not a text file of names, one a line: {error}") from error
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     return [line.strip() for line in lines if line.strip()]

@@ -72,6 +72,20 @@ def test_numbers_of_any_kind_but_nothing_pickled(published):
             reader.joints(name)
 
 
+def test_folders_in_the_place_of_files(published):
+    published.clip("a").clip("b")
+    for path in (published.text("a"), published.motion("b"), published.folder / "val.txt"):
+        path.unlink()
+        path.mkdir()
+    reader = HumanML3D(published.folder)
+    with pytest.raises(Spoiled, match=r"text_malformed: texts/a\.txt: Is a directory"):
+        reader.captions("a")
+    with pytest.raises(Spoiled, match="motion_unreadable"):
+        reader.joints("b")
+    with pytest.raises(ValueError, match=r"val\.txt cannot be read: Is a directory"):
+        reader.splits()
+
+
 def test_a_folder_of_another_layout_says_what_is_missing_and_where_to_look(published):
     with pytest.raises(ValueError, match=r"no new_joints, texts.*Did you mean --raw_dir=.*raw"):
         HumanML3D(published.folder.parent)
