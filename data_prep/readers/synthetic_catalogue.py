@@ -192,7 +192,7 @@ def _getting_about() -> Iterator[Act]:
         ("angle", "speed"),
         words={
             "angle": {
-                90: ("by ninety degrees", "by a quarter turn", "by a right angle"),
+                90: ("by ninety degrees", "by a quarter turn", "a quarter of the way around"),
                 180: ("by one hundred eighty degrees", "by a half turn", "to face the other way"),
                 360: ("by three hundred sixty degrees", "by a full turn", "all the way around"),
             }

@@ -1,6 +1,7 @@
 """What a meaning of the synthetic dataset is, and how it is put into words."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -8,6 +9,8 @@ import numpy as np
 from data_prep.readers.synthetic_score import Score
 
 _SUBJECTS = ("a person", "someone", "the person", "a human", "the figure", "a human figure")
+# One syllable, one vowel, one consonant at the end, which -ing doubles: step, squat.
+_SHORT = re.compile("(?:[^aeiou]|qu)+[aeiou][^aeiouwxy]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +107,8 @@ def _inflect_verb(verb: str, form: str) -> str:
         if verb.endswith("y") and verb[-2] not in "aeiou":
             return verb[:-1] + "ies"
         return verb + "s"
-    if verb in ("run", "jog", "hop", "sit", "squat", "step", "clap", "put", "get", "swim", "bend"):
-        return verb + ("" if verb == "bend" else verb[-1]) + "ing"
+    if _SHORT.fullmatch(verb.split("-")[-1]):
+        return verb + verb[-1] + "ing"
     if verb.endswith("e") and not verb.endswith("ee"):
         return verb[:-1] + "ing"
     return verb + "ing"

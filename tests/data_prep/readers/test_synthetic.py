@@ -12,6 +12,7 @@ import pytest
 from data_prep.readers import synthetic
 from data_prep.readers.synthetic_body import SIDES, SIGN, joint_positions, sample_body
 from data_prep.readers.synthetic_catalogue import all_meanings
+from data_prep.readers.synthetic_meanings import _inflect
 from data_prep.readers.synthetic_score import Score, interpolate
 from motionalign.skeleton import SKELETONS
 
@@ -73,6 +74,27 @@ def test_same_words_only_for_the_same_meaning(clips):
             assert len(caption.split()) <= 25 and caption == caption.strip()
             assert not set("{}*#") & set(caption) and "  " not in caption
         assert meaning_of.setdefault(clip.captions[0], clip.meaning) == clip.meaning
+
+
+def test_every_verb_is_inflected_as_in_english():
+    verbs = {
+        word.lstrip("*")
+        for meaning in all_meanings()
+        for act in meaning.acts
+        for phrase in act.verbs
+        for i, word in enumerate(phrase.split())
+        if i == 0 or word.startswith("*")
+    }
+    doubled = set("clap get hop jog put run side-step sit squat step".split())
+    without_e = set(
+        "balance circle come give hide lunge make move raise rise rotate salute take wave".split()
+    )
+    with_es = set("arch crouch dash do flex go march punch push reach stretch touch".split())
+    assert doubled | without_e | with_es <= verbs
+    for verb in verbs:
+        stem = verb + verb[-1] if verb in doubled else verb[:-1] if verb in without_e else verb
+        assert _inflect(verb, "ing") == stem + "ing"
+        assert _inflect(verb, "s") == verb + ("es" if verb in with_es else "s")
 
 
 def test_users_are_told_what_is_wrong():
@@ -810,7 +832,7 @@ def test_captions_name_no_side_that_is_not_in_the_meaning(clips):
             continue
         for caption in clip.captions:
             for side in SIDES:
-                named = side in caption.replace("right angle", "").split()
+                named = side in caption.split()
                 assert not named or side in clip.meaning, (caption, clip.meaning)
 
 
