@@ -22,6 +22,7 @@ class Record:
     first_line: int
     span: tuple[float, float]  # seconds, (0, 0) for the whole source
     frames: slice  # the same in frames of the source
+    num_frames: int  # at 20 fps
     captions: tuple[str, ...]
 
 
@@ -35,6 +36,11 @@ class Source:
     records: tuple[Record, ...]
     raw: str  # the reader's name for it
     reflect: bool = False
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether evaluation takes it: by the clip of its first caption line, as published."""
+        return any(record.first_line == 0 for record in self.records)
 
     def joints(self, reader: Reader) -> np.ndarray:
         """[T, M, J, C] float32 at the source's rate."""
@@ -50,16 +56,28 @@ class Survey:
     listed: dict[str, list[str]]  # names by split, as listed
     dropped: list[dict]
     captions_dropped: list[dict]
-    frames: dict[str, list[int]]  # lengths of the records at 20 fps, by split
 
     def of_split(self, split: str) -> list[Source]:
         return [source for source in self.sources if source.split == split]
+
+    def lengths(self, split: str) -> list[int]:
+        """Frames of each record at 20 fps."""
+        return [record.num_frames for s in self.of_split(split) for record in s.records]
+
+    def drop(self, raw: str, split: str, error: Spoiled) -> None:
+        """Drops a source that was kept until now, and with it the twin that we made."""
+        self.sources = [source for source in self.sources if source.raw != raw]
+        self.captions_dropped = [entry for entry in self.captions_dropped if entry["id"] != raw]
+        self.dropped.append(_entry(raw, split, error))
 
     def report(self) -> dict:
         """The content of report.json. All counts but records and captions count sources."""
         splits = {split: self._counts(split) for split in self.listed}
         return {
-            **{key: sum(c[key] for c in splits.values()) for key in ("read", "kept", "records")},
+            **{
+                key: sum(c[key] for c in splits.values())
+                for key in ("read", "kept", "records", "scored")
+            },
             "dropped": self.dropped,
             "captions_dropped": self.captions_dropped,
             "splits": splits,
@@ -78,18 +96,19 @@ class Survey:
             "mirrored": made,
             "records": len(records),
             "captions": sum(len(record.captions) for record in records),
+            "scored": sum(source.is_scored for source in sources),
         }
 
     def table(self) -> str:
         """The report for a reader: a row a split, then the reasons with their counts."""
         report = self.report()
-        head = ["split", "read", "kept", "dropped", "records", "captions", "frames min/median/max"]
-        rows = [head]
+        keys = ("read", "kept", "dropped", "records", "captions", "scored")
+        rows = [["split", *keys, "frames min/median/max"]]
         for split, counts in report["splits"].items():
-            lengths = self.frames[split]
-            rows.append([split, *(str(counts[key]) for key in head[1:6]), _quantiles(lengths)])
-        total = [str(sum(c[key] for c in report["splits"].values())) for key in head[1:6]]
-        everything = [n for lengths in self.frames.values() for n in lengths]
+            numbers = (str(counts[key]) for key in keys)
+            rows.append([split, *numbers, _quantiles(self.lengths(split))])
+        total = [str(sum(c[key] for c in report["splits"].values())) for key in keys]
+        everything = [n for split in self.listed for n in self.lengths(split)]
         rows.append(["all", *total, _quantiles(everything)])
         widths = [max(map(len, column)) for column in zip(*rows)]
         lines = [
@@ -103,7 +122,42 @@ class Survey:
             counts = collections.Counter(entry["reason"] for entry in entries)
             lines += [f"{title}: {len(entries)}"]
             lines += [f"  {n:6d} {reason}: {REASONS[reason]}" for reason, n in counts.most_common()]
-        return "\n".join(lines)
+        return "\n".join(lines + self._warnings())
+
+    def _warnings(self) -> list[str]:
+        """What is no error but changes what a score of this dataset means."""
+        lines = []
+        for split, names in self.listed.items():
+            sources = self.of_split(split)
+            if not names:
+                lines.append(f"warning: {split} lists no clips")
+            elif not sources:
+                lines.append(f"warning: {split} keeps none of its {len(names)} clips")
+            if left_out := [source.id for source in sources if not source.is_scored]:
+                lines.append(
+                    f"warning: {split}: {len(left_out)} kept but not scored, as their first "
+                    f"caption line is unusable: {_some(left_out)}"
+                )
+        split_of = {source.id: source.split for source in self.sources}
+        leaks = [
+            f"{twin.id} in {twin.split}, {twin.mirrored_of} in {split_of[twin.mirrored_of]}"
+            for twin in self.sources
+            if split_of.get(twin.mirrored_of, twin.split) != twin.split
+        ]
+        if leaks:
+            lines.append(
+                f"warning: {len(leaks)} mirrored twins are in another split than their originals, "
+                f"so one split gives away the other: {_some(leaks, '; ')}"
+            )
+        return lines
+
+
+def _some(names: list[str], separator: str = ", ") -> str:
+    return separator.join(names[:3]) + (separator + "..." if len(names) > 3 else "")
+
+
+def _entry(name: str, split: str, error: Spoiled) -> dict:
+    return {"id": name, "split": split, "reason": error.reason, "detail": error.detail}
 
 
 def _quantiles(lengths: list[int]) -> str:
@@ -120,8 +174,8 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
     `M<name>` in its own split.
 
     Raises:
-      ValueError: more than half of a split has no files; no train source is usable; `mirror` for a
-        dataset that has twins.
+      ValueError: more than half of a split has no usable files; no train source is usable;
+        `mirror` for a dataset that has twins.
     """
     listed = reader.splits()
     known = {name for names in listed.values() for name in names}
@@ -132,7 +186,7 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
             f"the dataset has {len(twins)} mirrored twins already, {twins[0]} of {twins[0][1:]} "
             "for one. Run without --mirror"
         )
-    result = Survey([], listed, [], [], {split: [] for split in listed})
+    result = Survey([], listed, [], [])
     home = {}  # name -> the split it is kept in
     for split in sorted(listed, key=("test", "val", "train").index):
         for name in listed[split]:
@@ -151,23 +205,16 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
                 seen.add(name)
                 records, bad_lines = _read_source(reader, name, min_frames)
             except Spoiled as error:
-                entry = {"id": name, "split": split}
-                result.dropped.append(entry | {"reason": error.reason, "detail": error.detail})
+                result.dropped.append(_entry(name, split, error))
                 continue
             original = name[1:] if name in twins else ""
             result.sources.append(Source(name, split, original, records, raw=name))
             for line, error in bad_lines:
-                entry = {"id": name, "split": split, "line": line}
-                entry |= {"reason": error.reason, "detail": error.detail}
-                result.captions_dropped.append(entry)
+                result.captions_dropped.append(_entry(name, split, error) | {"line": line})
     bar.close()
     _check_present(reader, result)
     if mirror:
         result.sources += [_twin(source) for source in result.sources]
-    for source in result.sources:
-        for record in source.records:
-            num_frames = record.frames.stop - record.frames.start
-            result.frames[source.split].append(len(reader.frames_at_20fps(num_frames)))
     return result
 
 
@@ -177,6 +224,12 @@ def _read_source(
     """The records of one source and its bad caption lines; raises Spoiled if there is no record."""
     joints = reader.joints(name)
     num_frames = len(joints)
+
+    def record(line: int, span: tuple[float, float], frames: slice, *captions: str) -> Record:
+        at_20fps = len(reader.frames_at_20fps(frames.stop - frames.start))
+        key = name if span == (0, 0) else f"{name}#{line}"
+        return Record(key, line, span, frames, at_20fps, captions)
+
     bad = num_frames - int(np.isfinite(joints).all(axis=(1, 2, 3)).sum())
     if bad:
         raise Spoiled("not_finite", f"NaN or infinity in {bad} of {num_frames} frames")
@@ -195,11 +248,10 @@ def _read_source(
         if caption.is_whole:
             whole[line] = caption.text
         else:
-            span = (caption.start, caption.end)
-            cut.append(Record(f"{name}#{line}", line, span, frames, (caption.text,)))
+            cut.append(record(line, (caption.start, caption.end), frames, caption.text))
     if whole:
         frames = slice(0, num_frames)
-        cut.insert(0, Record(name, min(whole), (0.0, 0.0), frames, tuple(whole.values())))
+        cut.insert(0, record(min(whole), (0.0, 0.0), frames, *whole.values()))
     if not cut:
         line, error = bad_lines[0]
         count = f" (the first of {len(bad_lines)} unusable lines)" if len(bad_lines) > 1 else ""
@@ -246,21 +298,24 @@ def _check_names(names: set[str]) -> None:
 
 
 def _check_present(reader: Reader, result: Survey) -> None:
-    absent = collections.defaultdict(list)
+    unusable = collections.defaultdict(list)
+    no_files = ("motion_missing", "motion_unreadable", "wrong_shape", "text_missing")
     for entry in result.dropped:
-        if entry["reason"] in ("motion_missing", "text_missing"):
-            absent[entry["split"]].append(entry)
+        if entry["reason"] in no_files:
+            unusable[entry["split"]].append(entry)
     problems = [
-        f"{split}: {len(entries)} of {len(result.listed[split])} absent, "
-        + ", ".join(f"{e['id']} ({e['reason']})" for e in entries[:3])
-        for split, entries in absent.items()
+        f"{split}: {len(entries)} of {len(result.listed[split])}: "
+        + _some([f"{e['id']} ({e['reason']}: {e['detail']})" for e in entries])
+        for split, entries in unusable.items()
         if 2 * len(entries) > len(result.listed[split])
     ]
     if problems:
+        hint = "Check --raw_dir and that everything was unpacked"
+        if any(e["id"].endswith((".npy", ".txt")) for es in unusable.values() for e in es):
+            hint = "Names in the split files go without an extension: 000001, not 000001.npy"
         raise ValueError(
-            "more than half of a split has no files, so this is not the whole dataset; nothing "
-            "was written.\n  " + "\n  ".join(problems) + "\nCheck --raw_dir and that everything "
-            "was unpacked"
+            "more than half of a split has no usable files, so this is not the whole dataset; "
+            "nothing was written.\n  " + "\n  ".join(problems) + f"\n{hint}"
         )
     if not any(source.split == "train" for source in result.sources):
         reasons = collections.Counter(e["reason"] for e in result.dropped if e["split"] == "train")

@@ -25,6 +25,7 @@ def test_ten_clips_spoiled_in_ten_ways(published, spoil):
     report = look(published).report()
     assert reasons(report) == expected
     assert (report["read"], report["kept"], report["records"]) == (31, 21, 21)
+    assert report["scored"] == 21
     assert report["splits"]["train"]["dropped"] == 10
     assert all(entry["detail"] and entry["split"] == "train" for entry in report["dropped"])
 
@@ -92,7 +93,7 @@ def test_kit_spans_are_cut_at_its_own_rate(published_kit):
     published_kit.clip("a", frames=40, lines=["walks#x#1.0#3.0"])
     found = survey(KitML(published_kit.folder))
     assert found.sources[0].records[0].frames == slice(12, 37)
-    assert found.frames["train"] == [42]
+    assert found.lengths("train") == [42]
 
 
 def test_min_frames(published):
@@ -147,8 +148,57 @@ def test_more_than_half_of_a_split_absent_is_an_error(published):
         published.motion(f"b{i}").unlink()
     assert len(look(published).sources) == 9  # half is not more than half
     published.text("b3").unlink()
-    with pytest.raises(ValueError, match=r"test: 4 of 6 absent, b0 \(motion_missing\), b1"):
+    with pytest.raises(ValueError, match=r"test: 4 of 6: b0 \(motion_missing: no file .*, b1 "):
         look(published)
+
+
+def test_a_split_of_unusable_files_is_an_error(published_kit):
+    published_kit.clip("a").clip("b", "test")
+    with pytest.raises(ValueError, match=r"a \(wrong_shape: found .* expected numbers .* 22, 3"):
+        survey(HumanML3D(published_kit.folder))
+    published_kit.motion("b").write_bytes(b"\x93NUMPY")
+    with pytest.raises(ValueError, match=r"test: 1 of 1: b \(motion_unreadable"):
+        survey(KitML(published_kit.folder))
+
+
+def test_names_with_an_extension_are_explained(published):
+    published.clip("a")
+    (published.folder / "train.txt").write_text("a.npy\n")
+    with pytest.raises(ValueError, match=r"go without an extension: 000001, not 000001\.npy"):
+        look(published)
+
+
+def test_what_is_kept_but_not_scored_is_said(published):
+    published.clip("a").clip("b", "test")
+    for i in range(4):
+        published.clip(f"c{i}", "test", lines=["#x#0#0", "walks", "turns#x#0.5#1.0"])
+    published.clip("d", "test", lines=["sits#x#0.5#1.0", "walks"])
+    found = look(published)
+    assert found.report()["splits"]["test"]["scored"] == 2  # b, and d by its cut clip
+    assert found.report()["scored"] == 3
+    assert [line for line in found.table().split("\n") if "scored," in line] == [
+        "warning: test: 4 kept but not scored, as their first caption line is unusable: "
+        "c0, c1, c2, ..."
+    ]
+
+
+def test_empty_splits_are_said(published):
+    published.clip("a").clip("b", "val", frames=1).clip("c", "val", frames=1)
+    table = look(published).table()
+    assert "warning: val keeps none of its 2 clips\nwarning: test lists no clips" in table
+    published.clip("d", "val").clip("e", "test")
+    assert "warning" not in look(published).table()
+
+
+def test_twins_across_splits_are_said(published):
+    published.clip("a").clip("Ma", "test").clip("b").clip("Mb").clip("c", "val").clip("Mc")
+    published.clip("d").clip("Md", "test")
+    published.text("d").unlink()  # its twin alone gives nothing away
+    lines = [line for line in look(published).table().split("\n") if "twins" in line]
+    assert lines == [
+        "warning: 2 mirrored twins are in another split than their originals, so one split gives "
+        "away the other: Mc in train, c in val; Ma in test, a in train"
+    ]
 
 
 def test_no_usable_train_source_is_an_error(published):
@@ -169,12 +219,14 @@ def test_table(published, spoil):
     spoil(published.folder, [f"{i:06d}" for i in range(10)])
     lines = [" ".join(line.split()) for line in look(published).table().split("\n")]
     assert lines[:4] == [
-        "split read kept dropped records captions frames min/median/max",
-        "train 31 21 10 21 21 30/30/30",
-        "val 0 0 0 0 0 -",
-        "test 0 0 0 0 0 -",
+        "split read kept dropped records captions scored frames min/median/max",
+        "train 31 21 10 21 21 21 30/30/30",
+        "val 0 0 0 0 0 0 -",
+        "test 0 0 0 0 0 0 -",
     ]
-    assert "1 span_outside: the span is not within the motion" in lines
+    assert any(
+        line.startswith("1 span_outside: the span is not within the motion") for line in lines
+    )
 
 
 def test_real_clips_spoiled_in_ten_ways(test_data, tmp_path, spoil):
