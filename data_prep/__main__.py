@@ -64,8 +64,9 @@ def main(argv: list[str] | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         args.run(args)
-    except ValueError as error:
-        # What a user can mend is a ValueError that says how: a traceback would hide it.
+    except (ValueError, OSError) as error:
+        # What a user can mend is a ValueError that says how, or a file or folder that the system
+        # refuses: a traceback would hide it.
         if args.traceback:
             raise
         sys.exit(f"data_prep: {error}")
@@ -76,7 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m data_prep", description=DESCRIPTION, formatter_class=raw
     )
-    parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
+    traceback = {"action": "store_true", "help": "show where an error comes from"}
+    parser.add_argument("--traceback", **traceback)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     reasons = "\n".join(f"  {reason:<18} {meaning}" for reason, meaning in REASONS.items())
 
@@ -84,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(
             name, help=help_line, description=description, formatter_class=raw
         )
-        sub.set_defaults(run=run)
+        sub.set_defaults(run=run, command=name)
+        # Before the command and after it; without the default it would take back the former.
+        sub.add_argument("--traceback", **traceback, default=argparse.SUPPRESS)
         return sub
 
     def published(name, help_line, about, run, joints, rate, example) -> None:
@@ -131,24 +135,28 @@ def _add_prepare_options(parser: argparse.ArgumentParser, name: str) -> None:
 def _humanml3d(args: argparse.Namespace) -> None:
     from data_prep.readers.humanml3d import HumanML3D
 
-    _prepare(lambda: HumanML3D(args.raw_dir), args)
+    _prepare(lambda: HumanML3D(args.raw_dir), args, raw_dir=os.path.abspath(args.raw_dir))
 
 
 def _kit_ml(args: argparse.Namespace) -> None:
     from data_prep.readers.kit_ml import KitML
 
-    _prepare(lambda: KitML(args.raw_dir), args)
+    _prepare(lambda: KitML(args.raw_dir), args, raw_dir=os.path.abspath(args.raw_dir))
 
 
 def _synthetic(args: argparse.Namespace) -> None:
     from data_prep.readers import Clips, synthetic
 
-    if args.num_clips < 1:
-        raise ValueError(f"--num_clips={args.num_clips}; at least 1 is needed")
-    _prepare(lambda: Clips(synthetic.generate(args.num_clips, args.seed)), args)
+    if args.num_clips < 2:
+        raise ValueError(
+            f"--num_clips={args.num_clips}; at least 2 are needed, one for train and one for test, "
+            "and 8 for a clip in val"
+        )
+    clips = {"num_clips": args.num_clips, "seed": args.seed}
+    _prepare(lambda: Clips(synthetic.generate(**clips)), args, **clips)
 
 
-def _prepare(make_reader, args: argparse.Namespace) -> None:
+def _prepare(make_reader, args: argparse.Namespace, **source) -> None:
     from data_prep.builders import prepare
 
     prepare(
@@ -159,6 +167,7 @@ def _prepare(make_reader, args: argparse.Namespace) -> None:
         min_frames=args.min_frames,
         mirror=args.mirror,
         overwrite=args.overwrite,
+        source={"command": args.command, **source},
     )
 
 

@@ -15,7 +15,8 @@ from tensorflow_datasets.core import writer
 from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
-from data_prep.readers import FPS, Reader
+from data_prep import embed
+from data_prep.readers import FPS, Reader, Spoiled
 from data_prep.report import Source, Survey, survey
 from motionalign import records
 from motionalign.patches import motion_patches
@@ -30,11 +31,13 @@ def prepare(
     min_frames: int = 2,
     mirror: bool = False,
     overwrite: bool = False,
+    source: dict | None = None,
 ) -> pathlib.Path:
     """Prepares `<data_dir>/<name>/<version>` and returns it; one that is there is kept.
 
     All is written to `<data_dir>/.<name>.incomplete` first and renamed when complete, so that
-    whatever stands in place is whole. What a killed run left behind is removed by the next.
+    whatever stands in place is whole. That folder is removed when anything goes wrong; what a
+    killed run left of it, the next run removes, having put back the dataset it was replacing.
 
     Args:
       make_reader: gives the source; called only if there is something to prepare.
@@ -43,34 +46,103 @@ def prepare(
       patch_size: N, points for each of the five body parts.
       min_frames: shorter clips are dropped, counted at the source's rate after cutting.
       mirror: also writes every kept source's mirror image, as `M<name>`.
-      overwrite: replaces a dataset that is there.
+      overwrite: replaces a dataset that is there. Its caption vectors are kept if they cover all
+        captions of the new one.
+      source: what else decides the content, such as a seed; kept in report.json. Its "raw_dir" is
+        only for people to read, since a folder may move.
 
     Raises:
-      ValueError: `name` or `min_frames` is unusable; all that `survey` raises. Nothing has been
-        written then.
+      ValueError: `data_dir`, `name` or `min_frames` is unusable; the dataset that is there was
+        prepared with other options; all that `survey` raises. Nothing has been written then.
     """
     if not re.fullmatch("[a-z][a-z0-9_]*", name):
         raise ValueError(f"--name={name}: use a-z, 0-9 and _, beginning with a letter")
     if min_frames < 1:
         raise ValueError(f"--min_frames={min_frames}: a clip has at least 1 frame")
     data_dir = pathlib.Path(data_dir)
+    if data_dir.exists() and not data_dir.is_dir():
+        raise ValueError(f"--data_dir={data_dir} is a file; name a folder, which may be a new one")
     final = data_dir / name / records.VERSION
     scratch = data_dir / f".{name}.incomplete"
+    options = {"patch_size": patch_size, "min_frames": min_frames, "mirror": mirror}
+    options |= source or {}
+    _put_back(final, scratch)
     if final.exists() and not overwrite:
-        metadata = json.loads((final / "metadata.json").read_text())
-        print(
-            f"{final} is prepared already (patch size {metadata['patch_size']}) and stays as it "
-            "is; --overwrite prepares it anew"
-        )
+        _check_same_options(final, options)
         return final
     reader = make_reader()
     found = survey(reader, min_frames, mirror)
 
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
+    try:
+        folder = _write(reader, found, name, patch_size, options, scratch)
+        if final.exists():
+            note = _carry_over_caption_vectors(found, final, folder)
+            final.rename(scratch / _REPLACED)
+        else:
+            note = ""
+            final.parent.mkdir(exist_ok=True)
+        folder.rename(final)
+    except BaseException:  # an interrupt too
+        _put_back(final, scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    shutil.rmtree(scratch)
+    print(found.table())
+    print(f"{note}prepared {final}")
+    return final
+
+
+_REPLACED = "replaced"  # where the dataset that is being replaced waits, in the scratch folder
+
+
+def _put_back(final: pathlib.Path, scratch: pathlib.Path) -> None:
+    """Undoes the first half of a swap that has no second: the old dataset stands in place again."""
+    if (scratch / _REPLACED).exists() and not final.exists():
+        (scratch / _REPLACED).rename(final)
+
+
+def _check_same_options(final: pathlib.Path, options: dict) -> None:
+    """Says that a dataset is there; raises ValueError if it was prepared with other options."""
+    was = json.loads((final / "report.json").read_text(encoding="utf-8")).get("options", {})
+    differ = [
+        f"{key}={was[key]}, not {options[key]}"
+        for key in options
+        if key in was and key != "raw_dir" and was[key] != options[key]
+    ]
+    if differ:
+        raise ValueError(
+            f"{final} was prepared with {'; '.join(differ)}. Give it another --name, or --overwrite"
+        )
+    origin = f" from {was['raw_dir']}" if "raw_dir" in was else ""
+    print(f"{final} is prepared already{origin} and stays as it is; --overwrite prepares it anew")
+
+
+def _carry_over_caption_vectors(found: Survey, old: pathlib.Path, new: pathlib.Path) -> str:
+    """Copies the caption vectors, which depend on captions only; what to tell the user."""
+    if not (old / embed.FILE).exists():
+        return ""
+    captions = {c for source in found.sources for r in source.records for c in r.captions}
+    if captions <= embed.embedded_captions(old / embed.FILE):
+        shutil.copyfile(old / embed.FILE, new / embed.FILE)
+        return "the caption vectors are kept: they cover every caption\n"
+    return "the captions changed, so their vectors are gone: run `data_prep embed` again\n"
+
+
+def _write(
+    reader: Reader,
+    found: Survey,
+    name: str,
+    patch_size: int,
+    options: dict,
+    scratch: pathlib.Path,
+) -> pathlib.Path:
+    """Writes the whole dataset into a folder of `scratch`, and returns that."""
     mean, std = statistics(
         lambda: (source.joints(reader) for source in _by_id(found.of_split("train")))
     )
+    _drop_far(reader, found, mean, std)
     metadata = records.Metadata(
         name=name,
         skeleton=reader.skeleton,
@@ -83,21 +155,33 @@ def prepare(
     )
     folder = _write_records(reader, found, metadata, scratch)
     _write_json(folder / "metadata.json", metadata.to_json())
-    _write_json(folder / "report.json", found.report())
+    _write_json(folder / "report.json", {**found.report(), "options": options})
     if dissimilar := reader.dissimilar_test():
         (folder / "dissimilar-test.txt").write_text("\n".join(dissimilar) + "\n")
     for split in found.listed:
         if found.of_split(split):
             records.write_index(folder, split)
+    return folder
 
-    final.parent.mkdir(exist_ok=True)
-    if final.exists():
-        final.rename(scratch / "replaced")
-    folder.rename(final)
-    shutil.rmtree(scratch)
-    print(found.table())
-    print(f"prepared {final}")
-    return final
+
+def _drop_far(reader: Reader, found: Survey, mean: np.ndarray, std: np.ndarray) -> None:
+    """Drops the sources whose z-scores float16 cannot hold.
+
+    None of them is in train, so mean and deviation stay: among n values none lies more than
+    sqrt(n - 1) deviations from their mean, and n would have to be four thousand million.
+    """
+    far = {}
+    for source in found.sources:
+        if source.split != "train":
+            furthest = np.abs((source.joints(reader) - mean) / std).max()
+            if furthest >= np.finfo(np.float16).max:
+                far.setdefault((source.raw, source.split), furthest)  # a twin comes second
+    for (raw, split), furthest in far.items():
+        detail = (
+            f"a coordinate lies {furthest:.3g} standard deviations from the mean of train, which "
+            "overflows float16. Is the clip in other units?"
+        )
+        found.drop(raw, split, Spoiled("not_finite", detail))
 
 
 def statistics(clips: Callable[[], Iterable[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
@@ -235,12 +319,7 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             cut = joints[record.frames]
             cut = cut[self._reader.frames_at_20fps(len(cut))]
             patches = motion_patches(cut, meta.skeleton, meta.mean, meta.std, meta.patch_size)
-            far = np.abs(patches).max()
-            if not far < np.finfo(np.float16).max:
-                raise ValueError(
-                    f"{record.id}: a coordinate lies {far:.0f} standard deviations from the mean "
-                    "of train, too far for float16. Is the clip in other units?"
-                )
+            assert np.abs(patches).max() < np.finfo(np.float16).max, record.id  # see _drop_far
             yield (
                 record.id,
                 {

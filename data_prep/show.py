@@ -35,8 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-
+    """Writes the page that the flags ask for."""
     output = pathlib.Path(args.output or pathlib.Path(args.data_dir) / f"{args.name}.html")
+    if output.is_dir():
+        raise ValueError(f"--output={output} is a folder; name a file, such as {output}/page.html")
+    if args.num_clips < 0:
+        raise ValueError(f"--num_clips={args.num_clips}: it cannot be negative")
     page = make_page(args.data_dir, args.name, args.split, args.num_clips, args.seed)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(output.name + ".partial")
@@ -53,7 +57,7 @@ def make_page(
     Raises:
       ValueError: the dataset is not prepared, or has no such split.
     """
-    from motionalign import records
+    from motionalign import pictures, records
 
     dataset = records.Dataset(data_dir, name)
     report = json.loads((dataset.version_dir / "report.json").read_text(encoding="utf-8"))
@@ -78,13 +82,15 @@ def make_page(
         dropped=_dropped(report),
         lengths=_histogram({name: s.num_frames for name, s in splits.items()}),
         limit=LIMIT,
+        right=pictures.PART_COLOURS["right_arm"],
+        left=pictures.PART_COLOURS["left_arm"],
         choice=f"{len(rows)} of {len(shown):,} records of {html.escape(split)}",
         clips="\n".join(_clip(shown[int(row)], meta) for row in rows),
     )
 
 
 def _counts(report: dict) -> str:
-    head = ("read", "kept", "dropped", "mirrored", "records", "captions")
+    head = ("read", "kept", "dropped", "mirrored", "records", "captions", "scored")
     rows = [
         f"<tr><th>{html.escape(split)}</th>" + "".join(f"<td>{counts[k]:,}</td>" for k in head)
         for split, counts in report["splits"].items()
@@ -105,7 +111,7 @@ def _dropped(report: dict) -> str:
             rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells))
     if not rows:
         return "<p>Nothing was dropped.</p>"
-    return _table(("count", "of", "reason", "for example"), rows)
+    return f'<div class="dropped">{_table(("count", "of", "reason", "for example"), rows)}</div>'
 
 
 def _table(head: tuple[str, ...], rows: list[str]) -> str:
@@ -185,8 +191,8 @@ body {{ font: 15px/1.45 system-ui, sans-serif; max-width: 980px; margin: 2em aut
 h1 {{ margin-bottom: 0 }} small {{ font-weight: normal; color: #64748b }}
 table {{ border-collapse: collapse }}
 th, td {{ padding: .15em .8em .15em 0; text-align: right; vertical-align: top }}
-td:last-child, th:first-child, td:nth-last-child(2) {{ text-align: left }}
-.counts td {{ text-align: right !important }}
+th:first-child, .dropped :is(th, td) {{ text-align: left }}
+.dropped :is(th, td):first-child {{ text-align: right }}
 svg {{ width: 100% }} svg text {{ font-size: 11px; fill: #64748b }}
 section {{ border-top: 1px solid #e2e8f0; margin-top: 1.2em }}
 img {{ max-width: 100% }}
@@ -197,7 +203,9 @@ img {{ max-width: 100% }}
 </style></head><body>
 <h1>{name}</h1>
 <p>{facts}</p>
-<div class="counts">{counts}</div>
+{counts}
+<p>Read, kept, dropped, mirrored: clips as listed in the splits. Scored: kept clips that evaluation
+takes, by the record of their first caption line.</p>
 <h2>Dropped</h2>
 {dropped}
 <h2>Lengths <small>records by frames at 20 a second; dashed: the {limit} that the published models
@@ -207,6 +215,8 @@ see</small></h2>
 <p>Above: poses in time from left to right, each centred on the body, and the path from above
 (ring: start, triangle: end). Below: the clip's motion patches as a picture, a frame a column and a
 point of a body part a row; red, green and blue are the z-scored x, y and z.</p>
+<p>Poses: <b style="color:{right}">■</b> blue is the right side, <b style="color:{left}">■</b>
+orange the left; a leg is darker than the arm of its side.</p>
 {clips}
 </body></html>
 """
