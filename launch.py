@@ -31,13 +31,18 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config file of the run, like configs/quickstart.py", lock_config=True
 )
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "encode"], "What to do.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, results.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run: checkpoints, logs, results. eval: where results go."
+)
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "eval, encode: a workdir or checkpoint folder; default: --workdir."
 )
 _SPLIT = flags.DEFINE_string("split", None, "eval: split to score; default: config.data.test_split")
 _INPUT = flags.DEFINE_string("input", None, "encode: folder of .npy clips [frames, joints, 3].")
 _OUTPUT = flags.DEFINE_string("output", None, "encode: the .npz to write (ids, embeddings).")
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "encode: whose skeleton and statistics to use, of a model trained on several."
+)
 _FPS = flags.DEFINE_float("fps", None, "encode: frame rate of the clips; default: the training's.")
 _CACHE = flags.DEFINE_string(
     "compilation_cache",
@@ -58,6 +63,16 @@ def _start_jax() -> None:
         jax.config.update("jax_compilation_cache_dir", _CACHE.value)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    by_hand = {
+        "--coordinator": _COORDINATOR.value,
+        "--num_processes": _NUM_PROCESSES.value,
+        "--process_id": _PROCESS_ID.value,
+    }
+    missing = [name for name, value in by_hand.items() if value is None]
+    if 0 < len(missing) < 3:
+        raise app.UsageError(f"{', '.join(by_hand)} go together; missing: {', '.join(missing)}")
+    if _DISTRIBUTED.value and not missing:
+        raise app.UsageError("--distributed detects the cluster; leave out --coordinator, or it")
     if _COORDINATOR.value:
         jax.distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     elif _DISTRIBUTED.value:
@@ -73,21 +88,22 @@ def _require(**given) -> None:
 def _evaluate(checkpoint: str) -> None:
     from motionalign import apply
 
-    output = _WORKDIR.value or checkpoint
+    output = _WORKDIR.value or apply.run_folder(checkpoint)
     apply.evaluate_checkpoint(_CONFIG.value, checkpoint, output, _SPLIT.value)
 
 
 def main(argv) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
-    logging.set_verbosity(logging.INFO if FLAGS["verbosity"].present else logging.WARNING)
+    if not FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)
     try:
         _run()
     except (ValueError, FloatingPointError) as error:
         # What a user can mend says how to: a traceback would hide it.
         if logging.level_debug():
             raise
-        print(f"\n{sys.argv[0]}: {error}", file=sys.stderr)
+        print(f"\n{sys.argv[0]}: {error}\n(--verbosity=1 shows where)", file=sys.stderr)
         sys.exit(1)
 
 
@@ -112,7 +128,7 @@ def _run() -> None:
         _start_jax()
         from motionalign import apply
 
-        apply.encode_folder(checkpoint, _INPUT.value, _OUTPUT.value, _FPS.value)
+        apply.encode_folder(checkpoint, _INPUT.value, _OUTPUT.value, _FPS.value, _DATASET.value)
 
 
 def parse_flags(argv: list[str]) -> list[str]:

@@ -164,10 +164,10 @@ class Ours:
         }
         init = jax.jit(optimizer.init, out_shardings=shardings["optimizer"])
         self._state = {"params": params, "optimizer": init(params)}
-        self._step = train.make_train_step(network, optimizer, config.loss, shardings, config.seed)
+        self._step = train.make_train_step(network, optimizer, config, shardings)
         self._number = jnp.int32
         self._to_device = lambda batches: data.to_device(
-            batches, lambda batch: sharding.put_local(batch, mesh)
+            batches, lambda batch: sharding.put_local(batch, args.batch_size, mesh)
         )
 
     def train(self, steps: list[int]) -> float:

@@ -41,10 +41,10 @@ def base() -> ConfigDict:
     c.model.motion.pool = "mean"  # or "class"
     c.model.motion.padding = "attend"  # as published; "mask" sees real frames only and is faster
     c.model.motion.dropout = 0.0
-    c.model.motion.weights = placeholder(str)  # a folder or Hub id; unset = from scratch
+    c.model.motion.weights = placeholder(str)  # a folder or Hub id; unset or "" = from scratch
     c.model.text = ConfigDict()
     c.model.text.family = "distilbert"  # or "bert"
-    c.model.text.weights = placeholder(str)
+    c.model.text.weights = placeholder(str)  # "" on the command line takes them away again
     c.model.text.readout = "first"  # or "mean"
     c.model.text.dropout = 0.1
     c.model.text.max_tokens = 128

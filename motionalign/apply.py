@@ -43,10 +43,11 @@ def embed_split(
         fps=dataset.metadata.fps,
         encoder=dataset.caption_vectors.encoder if dataset.caption_vectors else None,
     )
+    patches = data.PatchCache(split, budget=[0])  # decoded anew each time
     name = f"{dataset.name} {split_name}"
     motion = encoder.motions(
         params,
-        lambda i: split[rows[i]]["patches"][:, 0],
+        lambda i: patches[rows[i]],
         split.num_frames[rows],
         f"{name} motions" if progress else None,
     )
@@ -62,12 +63,14 @@ def evaluate_checkpoint(
     Args:
       config: `data` says what to score, `eval` how; the model is the checkpoint's.
       path: a workdir or checkpoint folder, here or copied from elsewhere.
-      output: gets metrics.json and the page of examples, index.html, under evaluation/<split>/;
-        metrics.json of the first dataset also lies in `output` itself.
+      output: gets metrics.json and the page of examples, index.html, under
+        evaluation/<dataset>-<split>/; of the first dataset's test split, metrics.json also lies in
+        `output` itself.
       split: default `config.data.test_split`.
 
     Returns:
-      {dataset: the content of its metrics.json}.
+      {dataset: the content of its metrics.json}: what `evaluate.run_protocols` returns, after
+      "dataset", "split" and "step" of the checkpoint.
     """
     if config.eval.checkpoint not in SERIES:
         raise ValueError(
@@ -75,19 +78,22 @@ def evaluate_checkpoint(
         )
     split = split or config.data.test_split
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
-    model = load(path, SERIES[config.eval.checkpoint], mesh)
+    model = load(path, SERIES[config.eval.checkpoint], mesh, config.data)
     output = pathlib.Path(output)
     all_results = {}
     for name in data.parse_mixture(config.data.datasets):
         dataset = Dataset(config.data.data_dir, name)
         motion, text, gallery = embed_split(model.encoder, model.params, dataset, split, True)
         vectors = dataset.caption_vectors
-        results = evaluate.run_protocols(
+        dissimilar, note = _published_subset(dataset, split, gallery)
+        origin = {"dataset": name, "split": split, "step": model.run["step"]}
+        results = origin | evaluate.run_protocols(
             motion,
             text,
             gallery.captions,
             caption_vectors=vectors[gallery.captions] if vectors else None,
-            dissimilar=_published_subset(dataset, split, gallery),
+            dissimilar=dissimilar,
+            dissimilar_note=note,
             protocols=config.eval.protocols,
             threshold=config.eval.threshold,
             encoder=gallery.encoder,
@@ -108,25 +114,42 @@ def evaluate_checkpoint(
             title=f"{name}: {split} split",
         )
         print(f"\nExample queries with their hits: {page}")
-        if len(all_results) == 1:
+        if len(all_results) == 1 and split == config.data.test_split:
             evaluate.write_json(output / "metrics.json", results)
     return all_results
 
 
-def _published_subset(dataset: Dataset, split: str, gallery: evaluate.Gallery) -> list[int] | None:
-    """Gallery rows of the dataset's published dissimilar subset, where it came with one."""
+def run_folder(path: str | pathlib.Path) -> pathlib.Path:
+    """The workdir of the run that a checkpoint lies in, to write results beside it."""
+    path = pathlib.Path(path).absolute()
+    for folder in (path, path.parent, path.parent.parent):
+        if (folder / "config.json").is_file() and any(
+            (folder / s).is_dir() for s in SERIES.values()
+        ):
+            return folder
+    raise ValueError(
+        f"{path} does not lie in a run's folder (no config.json and checkpoints): name a folder "
+        "for the results with --workdir"
+    )
+
+
+def _published_subset(
+    dataset: Dataset, split: str, gallery: evaluate.Gallery
+) -> tuple[list[int] | None, str]:
+    """Gallery rows of the published dissimilar subset, if there is one, and what to say of it."""
     path = dataset.version_dir / f"dissimilar-{split}.txt"
     if not path.is_file():
-        return None
+        return None, ""
     row = {source: i for i, source in enumerate(gallery.sources)}
-    names = path.read_text().split()
+    names = path.read_text().splitlines()
     missing = [name for name in names if name not in row]
+    note = "the published subset"
     if missing:
-        print(
-            f"{path.name}: {len(missing)} of {len(names)} clips of the published subset are not in "
-            f"this dataset and are left out: {', '.join(missing)}"
+        note = (
+            f"{len(names) - len(missing)} of the {len(names)} clips of the published subset; "
+            f"not scored in this dataset: {', '.join(missing)}"
         )
-    return [row[name] for name in names if name in row]
+    return [row[name] for name in names if name in row], note
 
 
 def encode_folder(
@@ -134,12 +157,14 @@ def encode_folder(
     folder: str | pathlib.Path,
     output: str | pathlib.Path,
     fps: float | None = None,
+    dataset: str | None = None,
 ) -> None:
     """Encodes every `.npy` clip [T, J, 3] below a folder.
 
     Writes `output`, an .npz with `ids` [N] (paths below the folder, without .npy), `embeddings`
     [N, E] float32 of unit length and `skipped` (a JSON list of clips left out, with reasons).
-    One bad clip does not stop the others.
+    One bad clip does not stop the others. `fps` is theirs (default: the training's); `dataset` says
+    whose skeleton and statistics to use, where the model was trained on several.
     """
     folder, output = pathlib.Path(folder), pathlib.Path(output)
     if output.suffix != ".npz":
@@ -148,13 +173,12 @@ def encode_folder(
     if not files:
         raise ValueError(f"--input={folder}: no .npy file in it")
     model = load(path)
-    metadata = next(iter(model.datasets.values()))
-    fps = fps or metadata.fps
+    fps = fps or model.metadata(dataset).fps
     ids, clips, skipped = [], [], []
     for file in tqdm(files, desc="read", unit="clip"):
         name = file.relative_to(folder).with_suffix("").as_posix()
         try:
-            patches = model.patches(np.load(file, allow_pickle=False), fps)
+            patches = model.patches(np.load(file, allow_pickle=False), fps, dataset)
         except (ValueError, OSError, EOFError) as error:
             skipped.append({"id": name, "reason": str(error)})
             continue

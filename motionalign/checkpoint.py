@@ -66,6 +66,10 @@ class Checkpoints:
         """The step of the newest complete checkpoint to resume from."""
         return self._latest.latest_step()
 
+    def exist(self) -> bool:
+        """Whether there is a checkpoint of either series, and so a run that has begun."""
+        return bool(self._latest.all_steps() or self._best.all_steps())
+
     def best_score(self) -> float:
         """The score of the best checkpoint on disk, or minus infinity.
 

@@ -16,13 +16,13 @@ import functools
 import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import grain
 import jax
 import numpy as np
 
-from motionalign.records import Dataset, Split
+from motionalign.records import CaptionVectors, Dataset, Split
 from motionalign.text import Tokenizer
 
 Batch = dict[str, np.ndarray]
@@ -180,7 +180,7 @@ class TrainingData:
       patch_size, max_frames, padding: of the model.
       seed: of the run.
       text_vectors: whether batches carry the caption vectors.
-      process, num_processes: whose rows of the global batch to read.
+      rows: which rows of the global batch to read; all by default.
     """
 
     def __init__(
@@ -194,14 +194,8 @@ class TrainingData:
         padding: str,
         seed: int,
         text_vectors: bool,
-        process: int = 0,
-        num_processes: int = 1,
+        rows: np.ndarray | None = None,
     ):
-        if config.batch_size % num_processes:
-            raise ValueError(
-                f"config.data.batch_size={config.batch_size} does not divide among "
-                f"{num_processes} processes"
-            )
         for dataset in datasets:
             if dataset.metadata.patch_size != patch_size:
                 raise ValueError(
@@ -211,9 +205,7 @@ class TrainingData:
         self.splits = [dataset.split(config.train_split) for dataset in datasets]
         budget = [int(config.cache_gb * 2**30)]
         self._patches = [PatchCache(split, budget) for split in self.splits]
-        self._vectors = (
-            [dataset.require_caption_vectors() for dataset in datasets] if text_vectors else None
-        )
+        self._vectors = _caption_vectors(datasets) if text_vectors else None
         self.plan = BatchPlan(
             tuple(np.minimum(split.num_frames, max_frames) for split in self.splits),
             tuple(datasets.values()),
@@ -225,11 +217,10 @@ class TrainingData:
         self._config = config
         self._max_frames = max_frames
         self._frame_buckets = frame_buckets(config, padding, max_frames, patch_size)
-        local = config.batch_size // num_processes
-        self._mine = slice(process * local, (process + 1) * local)
+        self._rows = np.arange(config.batch_size) if rows is None else rows
 
     def __getitem__(self, step: int) -> Batch:
-        """This process's rows of the batch of `step`, random captions and crops chosen."""
+        """The rows to read of the batch of `step`, random captions and crops chosen."""
         dataset, row = self.plan[step]
         rng = np.random.default_rng((self.plan.seed, step, 1))
         pick_caption, pick_crop = rng.random((2, len(row)))
@@ -246,21 +237,18 @@ class TrainingData:
         text_length = text_bucket(ids.shape[1], self._config.text_bucket, self._tokenizer)
         ids, mask = pad_tokens(ids, mask, text_length)
         clips = [
-            self._patches[d][r][start : start + length]
-            for d, r, start, length in list(zip(dataset, row, starts, lengths))[self._mine]
+            self._patches[dataset[i]][row[i]][starts[i] : starts[i] + lengths[i]]
+            for i in self._rows
         ]
         batch = {
             "patches": stack_patches(clips, round_up(max(lengths), self._frame_buckets)),
-            "num_frames": np.array(lengths[self._mine], np.int32),
-            "input_ids": ids[self._mine],
-            "text_mask": mask[self._mine],
+            "num_frames": np.array(lengths, np.int32)[self._rows],
+            "input_ids": ids[self._rows],
+            "text_mask": mask[self._rows],
         }
         if self._vectors is not None:
             batch["text_vectors"] = np.concatenate(
-                [
-                    self._vectors[d][[caption]]
-                    for d, caption in zip(dataset[self._mine], captions[self._mine])
-                ]
+                [self._vectors[dataset[i]][[captions[i]]] for i in self._rows]
             )
         return batch
 
@@ -275,6 +263,18 @@ class TrainingData:
             num_threads=self._config.workers, prefetch_buffer_size=2 * self._config.workers
         )
         return iter(steps.to_iter_dataset(options))
+
+
+def _caption_vectors(datasets: Iterable[Dataset]) -> list[CaptionVectors]:
+    vectors = {dataset.name: dataset.require_caption_vectors() for dataset in datasets}
+    encoders = {name: each.encoder for name, each in vectors.items()}
+    if len(set(encoders.values())) > 1:
+        found = ", ".join(f"{name} by {encoder}" for name, encoder in encoders.items())
+        raise ValueError(
+            f"caption vectors of different encoders cannot be compared: {found}. Run "
+            "`python -m data_prep embed` on all datasets with one --encoder"
+        )
+    return list(vectors.values())
 
 
 def frame_buckets(config, padding: str, max_frames: int, patch_size: int) -> tuple[int, ...]:

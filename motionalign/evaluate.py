@@ -68,6 +68,7 @@ def run_protocols(
     threshold: float = 0.90,
     seed: int = 0,
     encoder: str | None = None,
+    dissimilar_note: str = "the published subset",
 ) -> dict:
     """Scores a split by the protocols of TMR (§4.1) that Motion Patches follows (§4.1).
 
@@ -85,6 +86,7 @@ def run_protocols(
       threshold: cosine for `all_threshold`.
       seed: of the permutation for `small_batches`.
       encoder: name of the sentence encoder; needed with `caption_vectors`, for the table says it.
+      dissimilar_note: what the table says of `dissimilar`: how much of the subset there is.
 
     Returns:
       The content of metrics.json: {protocol: {"t2m": scores, "m2t": scores, "gallery": size,
@@ -127,12 +129,14 @@ def run_protocols(
                 f"(encoder {encoder})",
             }
     if "dissimilar" in protocols:
-        if dissimilar is None and caption_vectors is None:
+        if dissimilar is not None and not len(dissimilar):
+            left_out["dissimilar"] = dissimilar_note
+        elif dissimilar is None and caption_vectors is None:
             left_out["dissimilar"] = f"no published subset, and {_NO_VECTORS}"
         else:
             if dissimilar is not None:
                 rows = _checked_rows(dissimilar, size)
-                origin = {"note": "the published subset"}
+                origin = {"note": dissimilar_note}
             else:
                 rows = dissimilar_subset(captions, caption_vectors)
                 origin = {

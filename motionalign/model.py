@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from motionalign import checkpoint, data, sharding
-from motionalign.models.dual_encoder import DualEncoder, DualEncoderConfig
+from motionalign.models.dual_encoder import MAX_SCALE, DualEncoder, DualEncoderConfig
 from motionalign.patches import motion_patches
 from motionalign.records import Metadata
 from motionalign.resample import resample
@@ -66,6 +66,16 @@ class Network:
         ]
         return nnx.merge(graphdef, nnx.from_flat_state(flat))
 
+    def clamped(self, params: Params) -> Params:
+        """Parameters after an update, a learnt temperature kept at 0.01 or above, as CLIP does.
+
+        It is the parameter that is clamped, not its use: a gradient can then take it back.
+        """
+        if not self.config.learn_temperature:
+            return params
+        highest = jnp.log(MAX_SCALE).astype(params["logit_scale"].dtype)
+        return params | {"logit_scale": jnp.minimum(params["logit_scale"], highest)}
+
     def __hash__(self):
         return hash((repr(self.config), str(self.dtype)))
 
@@ -82,7 +92,7 @@ class Encoder:
         self.tokenizer = tokenizer
         self._data_config = data_config
         self._batch_size = data_config.eval_batch_size
-        sharding.data_parallel_size(mesh, self._batch_size)
+        sharding.check_batch_size("data.eval_batch_size", self._batch_size, mesh)
         self._batch_sharding = sharding.batch_sharding(mesh)
         motion = network.config.motion
         self._frame_buckets = data.frame_buckets(
@@ -172,7 +182,8 @@ class Model:
     def encoder(self) -> Encoder:
         return self._encoder
 
-    def _metadata(self, dataset: str | None) -> Metadata:
+    def metadata(self, dataset: str | None = None) -> Metadata:
+        """Skeleton, rates and statistics of a training dataset; of the first one by default."""
         if dataset is None:
             return next(iter(self.datasets.values()))
         if dataset not in self.datasets:
@@ -184,8 +195,10 @@ class Model:
 
     def patches(self, joints: np.ndarray, fps: float, dataset: str | None = None) -> np.ndarray:
         """Joints [T, J, 3] at `fps` → patches [T', 5N, 3] float16 at the training frame rate."""
-        metadata = self._metadata(dataset)
+        metadata = self.metadata(dataset)
         joints = np.asarray(joints)
+        if joints.dtype.kind not in "fiu":
+            raise ValueError(f"a clip is of dtype {joints.dtype}; expected numbers")
         expected = (metadata.skeleton.num_joints, 3)
         if joints.ndim != 3 or joints.shape[1:] != expected or len(joints) < 2:
             raise ValueError(
@@ -200,7 +213,14 @@ class Model:
         out = motion_patches(
             joints, metadata.skeleton, metadata.mean, metadata.std, metadata.patch_size
         )
-        return out.astype(np.float16)
+        with np.errstate(over="ignore"):
+            out = out.astype(np.float16)
+        if not np.isfinite(out).all():
+            raise ValueError(
+                f"a clip reaches {np.abs(joints).max():.3g}, far beyond the training data; is it "
+                "in another unit?"
+            )
+        return out
 
     def encode_motion(self, joints, fps: float, normalize: bool = True, dataset=None) -> np.ndarray:
         """Embeds clips.
@@ -241,7 +261,10 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def load(
-    path: str | pathlib.Path, series: str = checkpoint.BEST, mesh: Mesh | None = None
+    path: str | pathlib.Path,
+    series: str = checkpoint.BEST,
+    mesh: Mesh | None = None,
+    data_config: ConfigDict | None = None,
 ) -> Model:
     """Loads a checkpoint for use, on one device unless a mesh is given.
 
@@ -249,6 +272,8 @@ def load(
       path: a training workdir, one of its checkpoint folders, or a copy of these anywhere.
       series: which checkpoint of a workdir, "best" (by validation) or "checkpoints" (the latest).
       mesh: to encode on many devices.
+      data_config: whose eval_batch_size, frame_bucket and text_bucket to encode by; default: the
+        training run's.
 
     Raises:
       ValueError: there is no checkpoint, or it is incomplete.
@@ -267,5 +292,6 @@ def load(
     params = checkpoint.load_params(step_dir, abstract)
     tokenizer = Tokenizer(run["tokenizer"], config.max_tokens)
     datasets = {name: Metadata.from_json(values) for name, values in run["datasets"].items()}
-    encoder = Encoder(network, tokenizer, mesh, ConfigDict(run["config"]["data"]))
+    data_config = data_config or ConfigDict(run["config"]["data"])
+    encoder = Encoder(network, tokenizer, mesh, data_config)
     return Model(encoder, params, datasets, run)

@@ -44,6 +44,11 @@ def _decays(path: str, leaf) -> bool:
     return leaf.ndim > 1 and not path.endswith("bias")
 
 
+def trained_paths(config, params: Mapping[str, jax.ShapeDtypeStruct]) -> frozenset[str]:
+    """Paths of the parameters whose group has a learning rate; the others are frozen."""
+    return frozenset(p for p in params if config.groups[group_of(p, config.groups)]["lr"] > 0)
+
+
 def make_optimizer(
     config, params: Mapping[str, jax.ShapeDtypeStruct], num_steps: int
 ) -> tuple[optax.GradientTransformation, dict[str, optax.Schedule]]:
@@ -61,6 +66,9 @@ def make_optimizer(
     """
     groups = {name: config.groups[name] for name in config.groups}
     labels = {path: group_of(path, groups) for path in params}
+    negative = [f"{name}={group['lr']}" for name, group in groups.items() if group["lr"] < 0]
+    if negative:
+        raise ValueError(f"learning rates of config.optim.groups below 0: {', '.join(negative)}")
     schedules = {
         name: learning_rate(group["lr"], config, num_steps)
         for name, group in groups.items()
@@ -89,7 +97,8 @@ def make_optimizer(
     }
     optimizer = optax.partition(transforms, labels)
     if config.clip_norm:
-        trained = {path: label in schedules for path, label in labels.items()}
-        clip = optax.masked(optax.clip_by_global_norm(config.clip_norm), trained)
+        trained = trained_paths(config, params)
+        mask = {path: path in trained for path in params}
+        clip = optax.masked(optax.clip_by_global_norm(config.clip_norm), mask)
         optimizer = optax.chain(clip, optimizer)
     return optimizer, schedules

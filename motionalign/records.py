@@ -270,10 +270,6 @@ class Split:
     def _decode(self):
         return _decoder(self.version_dir)
 
-    @property
-    def num_bytes(self) -> int:
-        return int(self._size.sum())
-
     def payload(self, i: int) -> bytes:
         """The serialised example i, checksums verified."""
         shard, offset, size = int(self._shard[i]), int(self._offset[i]), int(self._size[i])
@@ -289,5 +285,8 @@ class Split:
         return {k: v.decode() if isinstance(v, bytes) else v for k, v in example.items()}
 
     def evaluation_rows(self) -> np.ndarray:
-        """Rows of the evaluation set: for each source the record of its first caption line."""
+        """Rows of the evaluation set: for each source the record of its first caption line.
+
+        A source whose first line was unusable has none (`report.json` counts them).
+        """
         return np.flatnonzero(self.first_line == 0)

@@ -75,10 +75,30 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P("data"))
 
 
-def put_local(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
-    """Global arrays from each process's own rows of a batch."""
+def local_rows(mesh: Mesh, batch_size: int) -> np.ndarray:
+    """Rows of a global batch that this process's devices hold, ascending.
+
+    They follow from the devices' places on the data axis, not from the process's number: where the
+    model axis spans processes, several hold the same rows.
+    """
+    held = batch_sharding(mesh).addressable_devices_indices_map((batch_size,))
+    return np.unique(np.concatenate([np.arange(batch_size)[index] for index in held.values()]))
+
+
+def put_local(batch: dict[str, np.ndarray], batch_size: int, mesh: Mesh) -> dict[str, jax.Array]:
+    """Global arrays [batch_size, ...] from each process's `local_rows` of a batch."""
     sharding = batch_sharding(mesh)
-    return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in batch.items()}
+    rows = local_rows(mesh, batch_size)
+
+    def put(own: np.ndarray) -> jax.Array:
+        def of_device(index):
+            first, last, _ = index[0].indices(batch_size)
+            start = np.searchsorted(rows, first)
+            return own[start : start + last - first]
+
+        return jax.make_array_from_callback((batch_size, *own.shape[1:]), sharding, of_device)
+
+    return {name: put(own) for name, own in batch.items()}
 
 
 def put_global(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
@@ -86,12 +106,11 @@ def put_global(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
-def data_parallel_size(mesh: Mesh, batch_size: int) -> int:
-    """Size of the data axis; a ValueError where it does not divide the batch."""
+def check_batch_size(field: str, batch_size: int, mesh: Mesh) -> None:
+    """A ValueError where the data axis does not divide the batch size of this config field."""
     size = mesh.shape["data"]
     if batch_size % size:
         raise ValueError(
-            f"config.data.batch_size={batch_size} does not divide over the data axis of {size} "
-            "devices; choose a multiple or set config.mesh"
+            f"config.{field}={batch_size} does not divide over the data axis of {size} devices; "
+            "choose a multiple or set config.mesh"
         )
-    return size

@@ -5,6 +5,7 @@ derived from the run's seed and the step number, so a resumed run repeats an uni
 for bit.
 """
 
+import dataclasses
 import functools
 import json
 import math
@@ -33,11 +34,14 @@ from motionalign.records import Dataset
 from motionalign.text import Tokenizer, train_wordpiece
 
 # Fields of a config that may change when a run is resumed: none of them moves a parameter.
-_FREE_TO_CHANGE = ("mesh", "checkpoint_steps", "log_steps", "eval", "data.workers", "data.cache_gb")
+_FREE_TO_CHANGE = (
+    *("mesh", "checkpoint_steps", "log_steps", "eval", "data.data_dir", "data.test_split"),
+    *("data.eval_batch_size", "data.workers", "data.cache_gb"),
+)
 
 
 class NonFiniteLoss(FloatingPointError):
-    """The loss became NaN or infinite; the message names the step and the clips."""
+    """Loss, gradient or embeddings became NaN or infinite; the message names step and clips."""
 
 
 class Metrics:
@@ -93,6 +97,16 @@ def check_config(config) -> None:
         value = functools.reduce(getattr, field.split("."), config)
         if value < 1:
             raise ValueError(f"config.{field} is {value}; it must be at least 1")
+    if not 0 < config.model.temperature < math.inf:
+        raise ValueError(
+            f"config.model.temperature is {config.model.temperature}; expected above 0"
+        )
+    group = optim.group_of("logit_scale", config.optim.groups)
+    if config.model.learn_temperature and not config.optim.groups[group].lr > 0:
+        raise ValueError(
+            "config.model.learn_temperature needs a learning rate: set "
+            f"config.optim.groups.{group}.lr, to 1e-3 for example"
+        )
 
 
 def make_loss(network: Network, loss_config):
@@ -110,18 +124,23 @@ def make_loss(network: Network, loss_config):
     return loss_fn
 
 
-def make_train_step(network: Network, optimizer, loss_config, shardings: dict, root_seed: int):
-    """The jitted update: (state, step, batch) → (state, {"loss", "grad_norm", "temperature"})."""
-    grad_fn = jax.value_and_grad(make_loss(network, loss_config), has_aux=True)
+def make_train_step(network: Network, optimizer, config, shardings: dict):
+    """The jitted update: (state, step, batch) → (state, {"loss", "grad_norm", "temperature"}).
+
+    `grad_norm` is what `optim.clip_norm` goes by: of the trained parameters. (A frozen tower's
+    gradients are then used by nobody, and the compiler leaves out its backward pass.)
+    """
+    grad_fn = jax.value_and_grad(make_loss(network, config.loss), has_aux=True)
+    trained = optim.trained_paths(config.optim, network.abstract_params)
 
     def train_step(state, step, batch):
-        key = jax.random.fold_in(jax.random.key(root_seed), step)
+        key = jax.random.fold_in(jax.random.key(config.seed), step)
         (loss, scale), grads = grad_fn(state["params"], batch, key)
         updates, opt_state = optimizer.update(grads, state["optimizer"], state["params"])
-        params = optax.apply_updates(state["params"], updates)
+        params = network.clamped(optax.apply_updates(state["params"], updates))
         metrics = {
             "loss": loss,
-            "grad_norm": optax.global_norm(grads),
+            "grad_norm": optax.global_norm({path: grads[path] for path in trained}),
             "temperature": 1.0 / scale,
         }
         return {"params": params, "optimizer": opt_state}, metrics
@@ -248,7 +267,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
 
     Raises:
       ValueError: the config does not fit the data, the devices or the workdir.
-      NonFiniteLoss: the loss became NaN or infinite; the last checkpoint is from before.
+      NonFiniteLoss: loss, gradient or embeddings became NaN or infinite; nothing was saved since.
     """
     started = time.monotonic()
     logging.info("start-up: imports and config")  # read by benchmarks/startup.py
@@ -256,7 +275,8 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
     stop_asked = _StopRequest()
     workdir = pathlib.Path(workdir)
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
-    sharding.data_parallel_size(mesh, config.data.batch_size)
+    batch_size = config.data.batch_size
+    sharding.check_batch_size("data.batch_size", batch_size, mesh)
     mixture = data.parse_mixture(config.data.datasets)
     datasets = {Dataset(config.data.data_dir, name): weight for name, weight in mixture.items()}
     for dataset in datasets:  # what is wrong there must not come out hours later
@@ -264,14 +284,14 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
             apply.evaluation_set(dataset, split)
     workdir.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(workdir)
-    has_checkpoint = checkpoints.latest_step() is not None
+    has_checkpoint = checkpoints.exist()
     _record_run(config, workdir, has_checkpoint)
 
+    architecture = dual_encoder.resolve(config.model.to_dict())
     tokenizer = prepare_tokenizer(config, workdir, list(datasets), has_checkpoint)
-    model_config = config.model.to_dict()
-    if not model_config["text"]["weights"]:
-        model_config["text"]["vocab_size"] = tokenizer.vocab_size
-    architecture = dual_encoder.resolve(model_config)
+    if not config.model.text.weights:  # captions may not fill the vocabulary that was asked for
+        text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)
+        architecture = dataclasses.replace(architecture, text=text)
     network = Network(architecture, jnp.dtype(config.dtype))
     motion = architecture.motion
     batches = data.TrainingData(
@@ -283,8 +303,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
         padding=motion.padding,
         seed=config.seed,
         text_vectors=config.loss.mask_negatives,
-        process=jax.process_index(),
-        num_processes=jax.process_count(),
+        rows=sharding.local_rows(mesh, batch_size),
     )
     logging.info("start-up: data and tokenizer")
     steps_per_epoch = batches.plan.steps_per_epoch
@@ -324,9 +343,9 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
     }
     best_score = checkpoints.best_score()
     metrics = Metrics(workdir, step)
-    train_step = make_train_step(network, optimizer, config.loss, shardings, config.seed)
+    train_step = make_train_step(network, optimizer, config, shardings)
     encoder = Encoder(network, tokenizer, mesh, config.data)
-    feed = data.to_device(iterator, lambda batch: sharding.put_local(batch, mesh))
+    feed = data.to_device(iterator, lambda batch: sharding.put_local(batch, batch_size, mesh))
     bar = tqdm(
         total=num_steps,
         initial=step,
@@ -335,14 +354,14 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
         dynamic_ncols=True,
         disable=jax.process_index() != 0,
     )
-    check = _LossCheck(batches, bar)
+    check = _FiniteCheck(batches)
     window_start, window_step = time.monotonic(), step
     try:
         while step < num_steps and not stop_asked(step):
             batch, pipeline = next(feed)
             state, scalars = train_step(state, jnp.int32(step), batch)
             check.previous()  # of the step before: this one runs meanwhile
-            check.submit(step, scalars["loss"])
+            check.submit(step, scalars)
             if step == 0:
                 jax.block_until_ready(state)
                 logging.info("first step done %.1f s after start", time.monotonic() - started)
@@ -353,7 +372,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
                 scalars = {name: float(value) for name, value in scalars.items()}
                 check.previous()
                 now = time.monotonic()
-                pairs = (step - window_step) * config.data.batch_size / (now - window_start)
+                pairs = (step - window_step) * batch_size / (now - window_start)
                 window_start, window_step = now, step
                 rates = {f"lr/{n}": float(schedule(step - 1)) for n, schedule in schedules.items()}
                 metrics.write(step, {**scalars, "pairs_per_second": pairs, **rates})
@@ -363,6 +382,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
             if at_epoch_end:
                 check.previous()
                 score, scalars = validate(config, encoder, state["params"], list(datasets))
+                check.validation(step - 1, score)
                 metrics.write(step, {**scalars, "val/score": score})
                 if not bar.disable:
                     bar.write(
@@ -391,29 +411,40 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
     return "finished" if finished else "stopped"
 
 
-class _LossCheck:
-    """Stops on a loss that is not finite, one step late so that the device need not wait."""
+class _FiniteCheck:
+    """Stops on numbers that are not finite, one step late so that the device need not wait."""
 
-    def __init__(self, batches: data.TrainingData, bar: tqdm):
+    def __init__(self, batches: data.TrainingData):
         self._batches = batches
-        self._bar = bar
         self._pending = None
 
-    def submit(self, step: int, loss: jax.Array) -> None:
-        self._pending = (step, loss)
+    def submit(self, step: int, scalars: dict[str, jax.Array]) -> None:
+        self._pending = (step, scalars)
 
     def previous(self) -> None:
-        """Waits for the submitted loss and checks it."""
+        """Waits for the submitted step and checks its loss, and the gradient that it was taken by.
+
+        A gradient can be infinite where the loss is still finite; the update then ruins everything.
+        """
         if self._pending is None:
             return
-        (step, loss), self._pending = self._pending, None
-        value = float(loss)
-        if not math.isfinite(value):
-            ids = ", ".join(self._batches.clip_ids(step))
-            raise NonFiniteLoss(
-                f"the loss is {value} at step {step}. Lower the learning rates or set "
-                f"--config.optim.clip_norm=1, and look at the clips of this batch: {ids}"
-            )
+        (step, scalars), self._pending = self._pending, None
+        for name in ("loss", "grad_norm"):
+            value = float(scalars[name])
+            if not math.isfinite(value):
+                self._stop(step, f"the {name} is {value}")
+
+    def validation(self, step: int, score: float) -> None:
+        """Checks the score of the parameters after `step`: NaN where embeddings are not finite."""
+        if math.isnan(score):
+            self._stop(step, "the parameters give embeddings that are not finite")
+
+    def _stop(self, step: int, what: str) -> None:
+        ids = ", ".join(self._batches.clip_ids(step))
+        raise NonFiniteLoss(
+            f"{what} at step {step}. Lower the learning rates or set --config.optim.clip_norm=1, "
+            f"in a new --workdir, and look at the clips of this batch: {ids}"
+        )
 
 
 def validate(
@@ -422,11 +453,13 @@ def validate(
     """Retrieval over the validation split: protocol `all`, averaged over the datasets.
 
     Returns:
-      The selection score, and the scalars to log.
+      The selection score, and the scalars to log; NaN and nothing where embeddings are not finite.
     """
     scores, scalars = [], {}
     for dataset in datasets:
         motion, text, gallery = apply.embed_split(encoder, params, dataset, config.data.val_split)
+        if not (np.isfinite(motion).all() and np.isfinite(text).all()):
+            return math.nan, {}
         results = evaluate.run_protocols(motion, text, gallery.captions, protocols=("all",))["all"]
         scores.append(evaluate.selection_score(results))
         prefix = "val" if dataset is datasets[0] else f"val_{dataset.name}"

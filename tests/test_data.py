@@ -241,8 +241,7 @@ def training_data(
     padding="mask",
     seed=0,
     text_vectors=False,
-    process=0,
-    num_processes=1,
+    rows=None,
     patch_size=16,
     max_frames=MAX_FRAMES,
     **fields,
@@ -260,8 +259,7 @@ def training_data(
         padding=padding,
         seed=seed,
         text_vectors=text_vectors,
-        process=process,
-        num_processes=num_processes,
+        rows=rows,
     )
 
 
@@ -385,10 +383,8 @@ def test_processes_make_up_the_global_batch(two_datasets, tokenizer, num_process
         Dataset(two_datasets, name): weight for name, weight in (("small", 2), ("other", 1))
     }
     whole = training_data(datasets, tokenizer)
-    parts = [
-        training_data(datasets, tokenizer, process=process, num_processes=num_processes)
-        for process in range(num_processes)
-    ]
+    shares = np.split(np.arange(8), num_processes)
+    parts = [training_data(datasets, tokenizer, rows=rows) for rows in shares]
     for step in range(8):
         batch = whole[step]
         local = [part[step] for part in parts]
@@ -400,7 +396,7 @@ def test_processes_make_up_the_global_batch(two_datasets, tokenizer, num_process
 
 
 def test_a_process_reads_only_its_own_rows(small, tokenizer, monkeypatch):
-    part = training_data(small, tokenizer, process=1, num_processes=4)
+    part = training_data(small, tokenizer, rows=np.array([2, 3]))
     (split,) = part.splits
     read = []
     decode = type(split).__getitem__
@@ -485,8 +481,8 @@ def test_text_vectors_are_those_of_the_chosen_captions(small_dataset, tokenizer)
     dataset.caption_vectors = CaptionVectors("random", rows, vectors)
     whole = training_data(dataset, tokenizer, text_vectors=True)
     halves = [
-        training_data(dataset, tokenizer, text_vectors=True, process=k, num_processes=2)
-        for k in range(2)
+        training_data(dataset, tokenizer, text_vectors=True, rows=rows)
+        for rows in (np.arange(4), np.arange(4, 8))
     ]
     encoded = {
         tuple(ids[mask]): row for row, (ids, mask) in enumerate(zip(*tokenizer.encode(captions)))
@@ -502,9 +498,15 @@ def test_text_vectors_are_those_of_the_chosen_captions(small_dataset, tokenizer)
         np.testing.assert_array_equal(np.concatenate(both), batch["text_vectors"])
 
 
+def test_vectors_of_two_encoders_do_not_mix(two_datasets, tokenizer):
+    datasets = {Dataset(two_datasets, name): 1.0 for name in ("small", "other")}
+    for i, dataset in enumerate(datasets):
+        dataset.caption_vectors = CaptionVectors(f"encoder {i}", {}, np.zeros((0, 4), np.float32))
+    with pytest.raises(ValueError, match="small by encoder 0, other by encoder 1"):
+        training_data(datasets, tokenizer, text_vectors=True)
+
+
 def test_wrong_settings(small, tokenizer):
-    with pytest.raises(ValueError, match=r"batch_size=8 does not divide among 3 processes"):
-        training_data(small, tokenizer, num_processes=3)
     message = r"'small' was prepared with --patch_size=16; the model has patch_size 32"
     with pytest.raises(ValueError, match=message):
         training_data(small, tokenizer, patch_size=32)

@@ -59,6 +59,8 @@ def test_encode_a_folder(workdir, model, small_dataset, tmp_path):
     np.save(clips / "deep" / "b.npy", joints(dataset, 1))
     np.save(clips / "flat.npy", np.zeros((30, 66)))
     np.save(clips / "nan.npy", np.full((30, 22, 3), np.nan))
+    np.save(clips / "words.npy", np.full((30, 22, 3), "x"))
+    np.save(clips / "huge.npy", 1e7 * joints(dataset, 1))
     (clips / "broken.npy").write_bytes(b"not an array")
     output = tmp_path / "out" / "x.npz"
     apply.encode_folder(workdir, clips, output)
@@ -69,7 +71,9 @@ def test_encode_a_folder(workdir, model, small_dataset, tmp_path):
             written["embeddings"][1], model.encode_motion(joints(dataset, 1), fps=20), atol=1e-5
         )
         skipped = {item["id"]: item["reason"] for item in json.loads(str(written["skipped"]))}
-    assert skipped.keys() == {"flat", "nan", "broken"}
+    assert skipped.keys() == {"flat", "nan", "broken", "words", "huge"}
+    assert "expected numbers" in skipped["words"]
+    assert "another unit" in skipped["huge"]
     assert "(30, 66)" in skipped["flat"]
     assert "not finite" in skipped["nan"]
     assert not list(tmp_path.rglob("*partial*"))
@@ -77,6 +81,38 @@ def test_encode_a_folder(workdir, model, small_dataset, tmp_path):
         apply.encode_folder(workdir, clips, tmp_path / "x.npy")
     with pytest.raises(ValueError, match=r"no \.npy file"):
         apply.encode_folder(workdir, tmp_path / "out", output)
+
+
+def test_results_lie_beside_the_checkpoint(workdir, small_dataset, tmp_path):
+    (step_dir,) = (workdir / "best").glob("[0-9]*")
+    for path in (workdir, workdir / "best", step_dir):
+        assert apply.run_folder(path) == workdir
+    with pytest.raises(ValueError, match="with --workdir"):
+        apply.run_folder(shutil.copytree(step_dir, tmp_path / "copy"))
+
+    config = tiny_config(small_dataset, epochs=2, data__eval_batch_size=16)
+    scores = apply.evaluate_checkpoint(config, workdir, tmp_path, split="val")["small"]
+    assert (scores["dataset"], scores["split"], scores["all"]["gallery"]) == ("small", "val", 7)
+    assert (tmp_path / "evaluation" / "small-val" / "metrics.json").is_file()
+    assert not (tmp_path / "metrics.json").exists()  # which is of the test split
+
+
+def test_part_of_a_published_subset(workdir, small_dataset, tmp_path):
+    """What is missing of it is said in the results; a subset that is missing whole is left out."""
+    shutil.copytree(small_dataset / "small", tmp_path / "data" / "small")
+    dataset = Dataset(tmp_path / "data", "small")
+    split, rows = apply.evaluation_set(dataset, "test")
+    path = dataset.version_dir / "dissimilar-test.txt"
+    config = tiny_config(tmp_path / "data", epochs=2, eval__num_queries=1)
+
+    path.write_text("\n".join([split.sources[rows[0]], "gone", split.sources[rows[2]]]) + "\n")
+    results = apply.evaluate_checkpoint(config, workdir, tmp_path)["small"]
+    assert results["dissimilar"]["gallery"] == 2
+    assert "2 of the 3 clips of the published subset" in results["dissimilar"]["note"]
+    assert "gone" in results["dissimilar"]["note"]
+    path.write_text("gone\n")
+    results = apply.evaluate_checkpoint(config, workdir, tmp_path)["small"]
+    assert "0 of the 1 clips" in results["left_out"]["dissimilar"]
 
 
 def test_motions_are_those_of_the_evaluation(model, small_dataset):

@@ -98,7 +98,7 @@ def test_batches_are_split_along_the_data_axis(mesh):
         "patches": np.random.default_rng(0).normal(size=(8, 4, 5, 3)).astype(np.float16),
         "num_frames": np.arange(8, dtype=np.int32),
     }
-    put = sharding.put_local(batch, mesh)
+    put = sharding.put_local(batch, 8, mesh)
     for name, value in batch.items():
         np.testing.assert_array_equal(put[name], value)
         assert put[name].dtype == value.dtype
@@ -116,7 +116,7 @@ def test_the_global_batch_gives_the_negatives(mesh):
 
     step = jax.jit(jax.value_and_grad(loss))
     for spread in (mesh, sharding.make_mesh()):
-        value, gradient = step(sharding.put_local(batch, spread))
+        value, gradient = step(sharding.put_local(batch, 16, spread))
         expected, expected_gradient = step(batch)
         np.testing.assert_allclose(value, expected, rtol=1e-6)
         for name in batch:
@@ -146,11 +146,42 @@ def test_meshes_that_do_not_fit(data, model):
 def test_a_mesh_of_some_devices():
     mesh = sharding.mesh_of(jax.devices()[2:6], 2, 2)
     assert set(mesh.devices.flat) == set(jax.devices()[2:6])
-    array = sharding.put_local({"x": np.arange(4.0)}, mesh)["x"]
+    array = sharding.put_local({"x": np.arange(4.0)}, 4, mesh)["x"]
     np.testing.assert_array_equal(jnp.sum(array), 6)
 
 
 def test_the_batch_must_divide(mesh):
-    assert sharding.data_parallel_size(mesh, 12) == 4
-    with pytest.raises(ValueError, match=r"batch_size=10 does not divide over the data axis of 4"):
-        sharding.data_parallel_size(mesh, 10)
+    sharding.check_batch_size("data.batch_size", 12, mesh)
+    message = r"config\.data\.eval_batch_size=10 does not divide over the data axis of 4"
+    with pytest.raises(ValueError, match=message):
+        sharding.check_batch_size("data.eval_batch_size", 10, mesh)
+
+
+class _OneProcessOf:
+    """A sharding of which this process has only some devices, as on a machine of several."""
+
+    def __init__(self, whole, devices):
+        self._whole = whole
+        self._devices = devices
+
+    def addressable_devices_indices_map(self, shape):
+        held = self._whole.addressable_devices_indices_map(shape)
+        return {device: held[device] for device in self._devices}
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "rows"),
+    [
+        (8, 1, ([0, 1, 2, 3], [4, 5, 6, 7])),
+        (2, 4, ([0, 1, 2, 3], [4, 5, 6, 7])),
+        (1, 8, (range(8), range(8))),  # the model axis spans both: each has all rows
+    ],
+)
+def test_rows_of_a_process(monkeypatch, data, model, rows):
+    """Two processes of four devices each."""
+    mesh = sharding.make_mesh(data, model)
+    whole = sharding.batch_sharding(mesh)
+    for devices, expected in zip((jax.devices()[:4], jax.devices()[4:]), rows):
+        one = _OneProcessOf(whole, devices)
+        monkeypatch.setattr(sharding, "batch_sharding", lambda mesh, one=one: one)
+        np.testing.assert_array_equal(sharding.local_rows(mesh, 8), expected)

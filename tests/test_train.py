@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import signal
 import socket
 import time
@@ -92,13 +93,20 @@ def test_sigterm_saves_and_exits(uninterrupted, small_dataset, tmp_path):
     assert_same_bits(params(workdir), params(uninterrupted))
 
 
-def test_two_processes_train_to_the_same_losses(uninterrupted, small_dataset, tmp_path):
+@pytest.mark.parametrize("model_axis", [1, 2])
+def test_two_processes_train_to_the_same_losses(uninterrupted, small_dataset, tmp_path, model_axis):
+    """Rows split between the processes, or heads and MLPs with all rows in both."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         coordinator = f"--coordinator=localhost:{free.getsockname()[1]}"
     processes = [
         launch(
-            tmp_path / "two", small_dataset, coordinator, "--num_processes=2", f"--process_id={i}"
+            tmp_path / "two",
+            small_dataset,
+            coordinator,
+            "--num_processes=2",
+            f"--process_id={i}",
+            mesh__model=model_axis,
         )
         for i in range(2)
     ]
@@ -132,7 +140,7 @@ def test_gradients_on_eight_devices_equal_one(small_dataset, padding):
         "eight": sharding.make_mesh(4, 2),
     }.items():
         weights = train.init_params(network, config, mesh)
-        batch = sharding.put_local(batches[0], mesh)
+        batch = sharding.put_local(batches[0], config.data.batch_size, mesh)
         loss_fn = jax.value_and_grad(train.make_loss(network, config.loss), has_aux=True)
         (loss, _), grads = jax.jit(loss_fn)(weights, batch, jax.random.key(3))
         values[name] = jax.tree.map(np.asarray, {"loss": loss, "weights": weights, "grads": grads})
@@ -156,6 +164,33 @@ def test_non_finite_loss_names_step_and_clips(small_dataset, tmp_path):
         train.train(config, tmp_path)
 
 
+def test_overflow_that_the_loss_does_not_show(small_dataset, tmp_path):
+    """The update of an epoch's last step ruins the parameters: validation sees it first."""
+    config = tiny_config(
+        small_dataset, data__batch_size=32, optim__groups__heads__lr=1e38, optim__warmup_steps=0,
+        optim__clip_norm=0.0, checkpoint_steps=0,
+    )  # fmt: skip
+    with pytest.raises(train.NonFiniteLoss, match=r"embeddings.* at step 0.*synthetic-\d+"):
+        train.train(config, tmp_path)
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_learnt_temperature_stops_at_a_hundredth(small_dataset, tmp_path):
+    config = tiny_config(
+        small_dataset, epochs=1, model__temperature=0.0101, optim__groups__temperature__lr=1.0,
+        optim__warmup_steps=0, model__learn_temperature=True,
+    )  # fmt: skip
+    assert train.train(config, tmp_path) == "finished"
+    assert params(tmp_path)["logit_scale"] <= np.log(100) + 1e-6
+    values = [line["temperature"] for line in scalars(tmp_path) if "temperature" in line]
+    assert min(values) >= 0.01 - 1e-6
+    fixed = tiny_config(
+        small_dataset, epochs=1, model__temperature=0.005, model__learn_temperature=False
+    )
+    assert train.train(fixed, tmp_path / "fixed") == "finished"
+    np.testing.assert_allclose(params(tmp_path / "fixed")["logit_scale"], np.log(200), rtol=1e-6)
+
+
 def test_mixture_of_two_skeletons(two_datasets, tmp_path):
     config = tiny_config(two_datasets, data__datasets="small:3,other:1", epochs=1)
     assert train.train(config, tmp_path) == "finished"
@@ -167,8 +202,6 @@ def test_mixture_of_two_skeletons(two_datasets, tmp_path):
 
 def test_masked_negatives(small_dataset, tmp_path):
     """Vectors that make all captions alike leave no negatives, and so no loss."""
-    import shutil
-
     from safetensors.numpy import save_file
 
     shutil.copytree(small_dataset / "small", tmp_path / "data" / "small")
@@ -202,8 +235,10 @@ def test_another_config_is_refused_once_there_is_a_checkpoint(small_dataset, tmp
     with pytest.raises(ValueError, match="valid: 'mean', 'class'"):
         train.train(bad, tmp_path)
     assert train.train(tiny_config(small_dataset, epochs=1), tmp_path) == "finished"
-    with pytest.raises(ValueError, match=r"seed: 0 before, 1 now"):
-        train.train(tiny_config(small_dataset, epochs=1, seed=1), tmp_path)
+    for series in ("neither", "checkpoints"):  # with best/ left alone there is still a run
+        shutil.rmtree(tmp_path / series, ignore_errors=True)
+        with pytest.raises(ValueError, match=r"seed: 0 before, 1 now"):
+            train.train(tiny_config(small_dataset, epochs=1, seed=1), tmp_path)
     again = tiny_config(small_dataset, epochs=1, log_steps=2)  # moves no parameter
     assert train.train(again, tmp_path) == "finished"
 
@@ -221,6 +256,11 @@ def test_another_config_is_refused_once_there_is_a_checkpoint(small_dataset, tmp
         ("mesh.model", 3, "must equal the 8 devices present"),
         ("data.datasets", "nothing", "python -m data_prep nothing"),
         ("data.val_split", "dev", "dev"),
+        ("model.temperature", 0.0, "config.model.temperature is 0.0; expected above 0"),
+        ("model.text.vocab_size", None, "model.text without weights needs vocab_size"),
+        ("model.text.weights", "no/such/folder", "neither a folder that exists nor a Hub id"),
+        ("optim.groups.temperature.lr", 0.0, "learn_temperature needs a learning rate"),
+        ("optim.groups.heads.lr", -1.0, "below 0: heads=-1.0"),
         ("optim.groups.heads.match", "motion_head/.*", "'text_head/.*' is matched by no group"),
     ],
 )

@@ -34,7 +34,7 @@ TEXT_FAMILIES = {
     ),
 }
 
-MAX_SCALE = 100.0  # of the logits, as in CLIP
+MAX_SCALE = 100.0  # a learnt temperature goes no lower than its inverse, as in CLIP
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class DualEncoderConfig(layers.Config):
     head_dropout: float = 0.5
     temperature: float = 0.07
     learn_temperature: bool = False
-    max_tokens: int = 77
+    max_tokens: int = 128
 
     @property
     def text_family(self) -> str:
@@ -145,11 +145,11 @@ class DualEncoder(nnx.Module):
         return motion, self.encode_text(batch["input_ids"], batch["text_mask"], rngs)
 
     def scale(self):
-        """What similarities are multiplied by: 1 / temperature, at most 100."""
+        """What similarities are multiplied by: 1 / temperature."""
         logit_scale = self.logit_scale[...]
         if not self.config.learn_temperature:
             logit_scale = jax.lax.stop_gradient(logit_scale)
-        return jnp.exp(jnp.minimum(logit_scale, jnp.log(MAX_SCALE)))
+        return jnp.exp(logit_scale)
 
 
 # ---------------------------------------------------------------- from a config's model section
@@ -173,7 +173,7 @@ DEFAULTS = {
         "weights": None,
         "readout": "first",
         "dropout": 0.1,
-        "max_tokens": 77,
+        "max_tokens": 128,
         "width": None,
         "depth": None,
         "heads": None,
@@ -188,7 +188,7 @@ DEFAULTS = {
 """The `model` section of a config: its fields and their defaults.
 
 motion.size: Ti, S, B, L, or "custom" with width, depth, heads and, if not 4 x width, mlp_width.
-motion.weights, text.weights: a folder or Hub id in Hugging Face's layout, or None for random ones.
+motion.weights, text.weights: a folder or Hub id in Hugging Face's layout; None or "": random ones.
 text.width, depth, heads, mlp_width, vocab_size: needed without text.weights, else config.json's.
 text.dropout: on hidden states and attention weights; None takes config.json's two rates.
 """
@@ -280,7 +280,7 @@ def _resolve_motion(section: dict) -> vit.ViTConfig:
         )
     else:
         sizes = vit.SIZES[size]
-    if weights is None:
+    if not weights:
         return vit.ViTConfig(**sizes, **section)
     patch_size = section.pop("patch_size")
     config = vit.config_from_hf(pretrained.Source(weights).config(), **section)
@@ -301,7 +301,7 @@ def _resolve_text(section: dict, max_tokens: int):
     readout = section.pop("readout")
     given = _sizes(section, ("width", "depth", "heads", "mlp_width", "vocab_size"))
     assert not section, section
-    if weights is None:
+    if not weights:
         _require(given, ("width", "depth", "heads", "vocab_size"), "model.text without weights")
         sizes = {"mlp_width": 4 * given["width"], "max_positions": max_tokens, **given}
         return family.config(**sizes, **rates, readout=readout)
