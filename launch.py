@@ -85,11 +85,20 @@ def _require(**given) -> None:
         raise app.UsageError(f"--mode={_MODE.value} needs {' and '.join(missing)}")
 
 
+def _config():
+    """The config; a ValueError where its file is not there, which it says only when it is used."""
+    try:
+        getattr(_CONFIG.value, "seed", None)
+    except OSError as error:
+        raise ValueError(str(error)) from error
+    return _CONFIG.value
+
+
 def _evaluate(checkpoint: str) -> None:
     from motionalign import apply
 
     output = _WORKDIR.value or apply.run_folder(checkpoint)
-    apply.evaluate_checkpoint(_CONFIG.value, checkpoint, output, _SPLIT.value)
+    apply.evaluate_checkpoint(_config(), checkpoint, output, _SPLIT.value)
 
 
 def main(argv) -> None:
@@ -110,17 +119,17 @@ def main(argv) -> None:
 def _run() -> None:
     checkpoint = _CHECKPOINT.value or _WORKDIR.value
     if _MODE.value == "train":
-        _require(config=_CONFIG.value, workdir=_WORKDIR.value)
+        _require(config=_config(), workdir=_WORKDIR.value)
         _start_jax()
         from motionalign import train
 
-        outcome = train.train(_CONFIG.value, _WORKDIR.value)
+        outcome = train.train(_config(), _WORKDIR.value)
         if outcome == "stopped":
             print("Stopped by SIGTERM; everything is saved. The same command goes on from here.")
             return
         _evaluate(_WORKDIR.value)
     elif _MODE.value == "eval":
-        _require(config=_CONFIG.value, checkpoint=checkpoint)
+        _require(config=_config(), checkpoint=checkpoint)
         _start_jax()
         _evaluate(checkpoint)
     else:
