@@ -137,12 +137,12 @@ def travel(
         if half % 2:
             left += gait.sway * SIGN[OTHER[sides[half // 2]]]
         s.hips((wait + half / 2) * gait.time, ahead, left, turn)
-    planted = dict.fromkeys(SIDES, (path(0.0), 0.0))
+    planted = dict.fromkeys(SIDES, (0.0, 0.0))
     for i, side in enumerate(sides):
         begin = wait + i + 0.5 - gait.swing / 2
         wide = gait.wide if i < swings - 2 else 0.0
-        goal = (path(landings[i]), wide)
-        _swing(s, gait, side, begin, planted[side], goal, lifts[i])
+        goal = (landings[i], wide)
+        _swing(s, gait, path, side, begin, planted[side], goal, lifts[i])
         planted[side] = goal
     _carry(s, gait, sides, wait, backward)
 
@@ -163,17 +163,21 @@ def _progress(step: float, swings: int) -> float:
     return done / (swings - 1)
 
 
-def _swing(s: Score, gait: Gait, side: str, begin: float, start, goal, lift: float) -> None:
-    """One foot from where it stands to where it lands; `begin` in steps."""
+def _swing(
+    s: Score, gait: Gait, path: Path, side: str, begin: float, start, goal, lift: float
+) -> None:
+    """One foot along the path, so that it goes round the other; `begin` in steps.
+
+    `start` and `goal` are (progress, distance from the path's usual side line).
+    """
     (here, wide_here), (there, wide_there) = start, goal
-    middle = [(a + b) / 2 for a, b in zip(here, there)]
-    with s.at(*here):
+    with s.at(*path(here)):
         s.foot(side, max(begin - 0.2, 0.0) * gait.time, out=wide_here)
         s.foot(side, begin * gait.time, out=wide_here, heel=gait.heel)
-    with s.at(*middle):
+    with s.at(*path((here + there) / 2)):
         time = (begin + 0.45 * gait.swing) * gait.time
         s.foot(side, time, out=(wide_here + wide_there) / 2, up=lift, heel=gait.heel / 2)
-    with s.at(*there):
+    with s.at(*path(there)):
         s.foot(side, (begin + gait.swing) * gait.time, out=wide_there)
 
 
@@ -222,12 +226,16 @@ def march(s: Score, steps: int, gait: Gait = MARCH) -> None:
 
 
 def diagonal(s: Score, direction: str, side: str, steps: int) -> None:
-    """Obliquely to the front or back without turning."""
-    length = (steps - 1) * WALK.step * 0.6
-    ahead, left = length * (1 if direction == "forward" else -1), length * SIGN[side]
-    gait = dataclasses.replace(WALK, wide=0.04)
+    """Obliquely to the front or back without turning.
+
+    Less to the side with each step, so that no leg has to pass through the other one.
+    """
     backward = direction == "backward"
-    travel(s, gait, lambda p: (ahead * p, left * p, 0.0), steps, first=side, backward=backward)
+    ahead = (steps - 1) * WALK.step * (-0.6 if backward else 0.6)
+    left = (steps - 1) * WALK.step * 0.45 * SIGN[side]
+    gait = dataclasses.replace(WALK, wide=0.1)
+    path = lambda p: (ahead * p, left * p * (1.5 - 0.5 * p), 0.0)  # noqa: E731
+    travel(s, gait, path, steps, first=side, backward=backward)
 
 
 def curve(s: Score, side: str, angle: float, gait: Gait) -> None:
@@ -281,12 +289,16 @@ def step_over(s: Score, side: str) -> None:
 
 # ------------------------------------------------------------------------ feet off the ground
 
-# What the arms do at the top of a jump, how far the feet are drawn up and apart.
+# At the top of a jump: where the arms are, where the feet are from under the body, how it bends.
 _JUMPS = {
     None: {"arms": (60.0, 30.0, 0.0, 45.0)},
     "arms-up": {"arms": ARMS["overhead"]},
-    "star": {"arms": (120.0, 88.0, 0.0, 6.0), "spread": 0.45},
-    "tuck": {"arms": (60.0, 30.0, 0.0, 45.0), "tuck": 0.45},
+    "star": {"arms": (120.0, 88.0, 0.0, 6.0), "feet": {"out": 0.45}},
+    "tuck": {
+        "arms": ARMS["knees"],
+        "feet": {"up": 0.68, "ahead": 0.2},
+        "trunk": {"pitch": 20.0, "lean": 30.0},
+    },
 }
 
 
@@ -300,8 +312,8 @@ def jump(
     how: str | None = None,
 ) -> None:
     """Jumps with both feet, so high and so far each time, along a ballistic parabola."""
-    style = _JUMPS[how]
-    tuck, spread = style.get("tuck", 0.0), style.get("spread", 0.0)
+    style = {"feet": {}, "trunk": {}, **_JUMPS[how]}
+    drawn = {"heel": 30, **style["feet"], "up": height + style["feet"].get("up", 0.0)}
     off = 0.55
     air = 2 * np.sqrt(2 * height * s.body.leg / 9.81) / s.rate
     top, land = off + air / 2, off + air
@@ -311,14 +323,15 @@ def jump(
         s.hips(off - 0.02)
         s.torso(off, height=0.03, pitch=3)
         for share in (0.12, 0.3, 0.5, 0.7, 0.88):
-            up = 4 * height * share * (1 - share)
-            s.torso(off + air * share, height=0.03 + up, pitch=3 + 60 * tuck)
+            rise = 4 * share * (1 - share)
+            bent = {name: angle * rise for name, angle in style["trunk"].items()}
+            s.torso(off + air * share, **{"pitch": 3, "height": 0.03 + height * rise, **bent})
         s.arms(top, style["arms"])
         s.feet(off - 0.18)
         s.feet(off, heel=42)
         with s.at(ahead / 2, left / 2, turn / 2):
             s.hips(top)
-            s.feet(top, up=height + tuck, heel=30, out=spread)
+            s.feet(top, **drawn)
         with s.at(ahead, left, turn):
             s.hips(land)
             s.feet(land, heel=12)
