@@ -305,7 +305,8 @@ def _check_present(reader: Reader, result: Survey) -> None:
             unusable[entry["split"]].append(entry)
     problems = [
         f"{split}: {len(entries)} of {len(result.listed[split])}: "
-        + _some([f"{e['id']} ({e['reason']}: {e['detail']})" for e in entries])
+        + _some([f"{e['id']} ({e['reason']})" for e in entries])
+        + f"; {entries[0]['detail']}"
         for split, entries in unusable.items()
         if 2 * len(entries) > len(result.listed[split])
     ]
