@@ -109,29 +109,3 @@ def parse_arg(arg: str | None, **options: tuple[str, ...]) -> dict[str, str]:
             raise ValueError(f"unknown config argument {word!r}; valid: {valid or 'none'}")
         chosen[name] = word
     return chosen
-
-
-def use_recipe(c: ConfigDict, recipe: str) -> None:
-    """Sets what differs between the paper's text and its released code."""
-    groups = c.optim.groups
-    if recipe == "paper":  # Motion Patches, §3.3 and §4.3
-        c.model.motion.pool = "class"
-        c.data.batch_size = 256
-        groups.motion_encoder.lr = 1e-4
-        groups.text_encoder.lr = 1e-5
-        groups.heads.lr = 1e-3
-        c.model.temperature = 0.07
-        c.model.learn_temperature = True
-        groups.temperature.lr = 1e-3
-        c.model.head_dropout = 0.5  # not in the paper: the code's
-    else:  # "code": what the released checkpoints were trained with
-        c.model.motion.pool = "mean"
-        c.data.batch_size = 128
-        groups.motion_encoder.lr = 1e-4
-        groups.text_encoder.lr = 1e-5
-        groups.heads.lr = 1e-4
-        c.model.temperature = 0.07
-        c.model.learn_temperature = False
-        groups.temperature.lr = 0.0
-        c.model.head_dropout = 0.5
-        c.optim.cosine_runs = 2.0

@@ -5,6 +5,8 @@
 --config=configs/humanml3d_vit.py:Ti       another ViT: Ti, S, B or L
 """
 
+from ml_collections import ConfigDict
+
 from configs import common
 
 
@@ -22,5 +24,31 @@ def get_config(arg=None):
         "L": "google/vit-large-patch16-224-in21k",
     }[chosen["size"]]
     c.model.text.weights = "distilbert/distilbert-base-uncased"
-    common.use_recipe(c, chosen["recipe"])
+    use_recipe(c, chosen["recipe"])
     return c.lock()
+
+
+def use_recipe(c: ConfigDict, recipe: str) -> None:
+    """Sets what differs between the paper's text and its released code."""
+    groups = c.optim.groups
+    if recipe == "paper":  # Motion Patches, §3.3 and §4.3
+        c.model.motion.pool = "class"
+        c.data.batch_size = 256
+        groups.motion_encoder.lr = 1e-4
+        groups.text_encoder.lr = 1e-5
+        groups.heads.lr = 1e-3
+        c.model.temperature = 0.07
+        c.model.learn_temperature = True
+        groups.temperature.lr = 1e-3
+        c.model.head_dropout = 0.5  # not in the paper: the code's
+    else:  # "code": what the released checkpoints were trained with
+        c.model.motion.pool = "mean"
+        c.data.batch_size = 128
+        groups.motion_encoder.lr = 1e-4
+        groups.text_encoder.lr = 1e-5
+        groups.heads.lr = 1e-4
+        c.model.temperature = 0.07
+        c.model.learn_temperature = False
+        groups.temperature.lr = 0.0
+        c.model.head_dropout = 0.5
+        c.optim.cosine_runs = 2.0

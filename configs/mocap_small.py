@@ -6,7 +6,7 @@
 Prepare the library with `python -m data_prep humanml3d --name=mocap --raw_dir=...`.
 """
 
-from configs import common
+from configs import common, humanml3d_vit
 
 
 def get_config(arg=None):
@@ -19,7 +19,7 @@ def get_config(arg=None):
     c.model.text.weights = "sentence-transformers/all-MiniLM-L6-v2"
     c.model.text.readout = "first"
     c.data.text_bucket = 8  # captions of one length, about 30 tokens
-    common.use_recipe(c, "code")
+    humanml3d_vit.use_recipe(c, "code")
     if recipe == "ours":
         c.model.motion.padding = "mask"
         c.model.head_dropout = 0.1
