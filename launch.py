@@ -5,7 +5,7 @@
 
   Override any field of the config:
     python launch.py --config=configs/humanml3d_vit.py:paper --workdir=runs/paper \\
-      --config.model.motion.padding=mask --config.dtype=bfloat16
+      --config.seed=1 --config.dtype=bfloat16
 
   Evaluate a checkpoint, here or copied from elsewhere:
     python launch.py --config=configs/quickstart.py --mode=eval --checkpoint=runs/quickstart

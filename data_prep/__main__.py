@@ -40,7 +40,8 @@ reasons for which report.json drops a clip or a caption line:
 """
 
 HUMANML3D = """\
-HumanML3D, and your own clips in its layout. Get it as https://github.com/EricGuo5513/HumanML3D
+HumanML3D, and your own clips in its layout: SMPL's first 22 joints in its order
+(motionalign/skeleton.py), in metres; a caption without times is "a person waves##0#0". Get it as https://github.com/EricGuo5513/HumanML3D
 says (it needs AMASS, whose licence is personal); --raw_dir is the folder that holds new_joints."""
 
 KIT_ML = """\
@@ -91,18 +92,21 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--traceback", **traceback, default=argparse.SUPPRESS)
         return sub
 
-    def published(name, help_line, about, run, joints, rate, example) -> None:
+    def published(name, help_line, about, run, joints, rate, example):
         text = LAYOUT.format(
             about=about, command=name, joints=joints, rate=rate, example=example, reasons=reasons
         )
         sub = command(name, help_line, text, run)
         sub.add_argument("--raw_dir", required=True, help="the folder described above")
         _add_prepare_options(sub, name)
+        return sub
 
-    published(
+    sub = published(
         "humanml3d", "HumanML3D, or clips in its layout", HUMANML3D, _humanml3d,
         joints=22, rate=20, example="HumanML3D/HumanML3D",
     )  # fmt: skip
+    sub.add_argument("--fps", type=float, default=20.0, help="of the clips, where they are not at "
+                     "20; they are brought to 20 (default: %(default)g)")  # fmt: skip
     published(
         "kit_ml", "KIT-ML", KIT_ML, _kit_ml, joints=21, rate=12.5, example="KIT-ML"
     )  # fmt: skip
@@ -135,7 +139,8 @@ def _add_prepare_options(parser: argparse.ArgumentParser, name: str) -> None:
 def _humanml3d(args: argparse.Namespace) -> None:
     from data_prep.readers.humanml3d import HumanML3D
 
-    _prepare(lambda: HumanML3D(args.raw_dir), args, raw_dir=os.path.abspath(args.raw_dir))
+    raw_dir = os.path.abspath(args.raw_dir)
+    _prepare(lambda: HumanML3D(args.raw_dir, args.fps), args, raw_dir=raw_dir, fps=args.fps)
 
 
 def _kit_ml(args: argparse.Namespace) -> None:

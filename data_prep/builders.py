@@ -20,6 +20,7 @@ from data_prep.readers import FPS, Reader, Spoiled
 from data_prep.report import Source, Survey, survey
 from motionalign import records
 from motionalign.patches import motion_patches
+from motionalign.resample import resample
 
 
 def prepare(
@@ -316,8 +317,7 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         meta = self._metadata
         joints = source.joints(self._reader)
         for record in source.records:
-            cut = joints[record.frames]
-            cut = cut[self._reader.frames_at_20fps(len(cut))]
+            cut = resample(joints[record.frames], meta.source_fps, FPS)
             patches = motion_patches(cut, meta.skeleton, meta.mean, meta.std, meta.patch_size)
             assert np.abs(patches).max() < np.finfo(np.float16).max, record.id  # see _drop_far
             yield (

@@ -7,7 +7,8 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep.mirror import mirrored_caption
-from data_prep.readers import REASONS, Caption, Reader, Spoiled
+from data_prep.readers import FPS, REASONS, Caption, Reader, Spoiled
+from motionalign.resample import resampled_length
 
 # Annotators mark seconds by eye, so a span may end a little after the motion does; the published
 # loader cuts such a span at the last frame, and so do we. Further out it is another clip's span.
@@ -226,7 +227,7 @@ def _read_source(
     num_frames = len(joints)
 
     def record(line: int, span: tuple[float, float], frames: slice, *captions: str) -> Record:
-        at_20fps = len(reader.frames_at_20fps(frames.stop - frames.start))
+        at_20fps = resampled_length(frames.stop - frames.start, reader.source_fps, FPS)
         key = name if span == (0, 0) else f"{name}#{line}"
         return Record(key, line, span, frames, at_20fps, captions)
 

@@ -6,7 +6,7 @@ KIT_ML_FPS, HUMANML3D_FPS = 12.5, 20.0
 
 
 def resample(joints: np.ndarray, fps: float, target_fps: float) -> np.ndarray:
-    """Joints [T, J, C] at `fps` → [T', J, C] at `target_fps`.
+    """Joints [T, ...] at `fps` → [T', ...] at `target_fps`.
 
     12.5 to 20 follows the rule of the published KIT-ML loader, because models are trained on what
     it gives; all else is interpolated linearly in time, the first frame kept.
@@ -17,11 +17,20 @@ def resample(joints: np.ndarray, fps: float, target_fps: float) -> np.ndarray:
         return joints
     if (fps, target_fps) == (KIT_ML_FPS, HUMANML3D_FPS):
         return joints[kit_ml_frames(len(joints))]
-    count = max(2, int(np.floor((len(joints) - 1) * target_fps / fps + 1e-6)) + 1)
+    count = resampled_length(len(joints), fps, target_fps)
     position = np.minimum(np.arange(count) * fps / target_fps, len(joints) - 1)
     left = np.minimum(position.astype(int), len(joints) - 2)
-    fraction = (position - left)[:, None, None].astype(joints.dtype)
+    fraction = (position - left).astype(joints.dtype).reshape(-1, *[1] * (joints.ndim - 1))
     return joints[left] * (1 - fraction) + joints[left + 1] * fraction
+
+
+def resampled_length(num_frames: int, fps: float, target_fps: float) -> int:
+    """How many frames `resample` makes of `num_frames`, of which there are at least 2."""
+    if fps == target_fps:
+        return num_frames
+    if (fps, target_fps) == (KIT_ML_FPS, HUMANML3D_FPS):
+        return len(kit_ml_frames(num_frames))
+    return max(2, int(np.floor((num_frames - 1) * target_fps / fps + 1e-6)) + 1)
 
 
 def kit_ml_frames(num_frames: int) -> np.ndarray:

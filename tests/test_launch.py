@@ -189,7 +189,10 @@ def command(*flags) -> subprocess.CompletedProcess:
         (["--config.epochs.x=3"], "config.epochs has no fields"),
         (["--config.epochs=many"], "many"),
         (["--config.data.datasets=nothing", "--workdir=w"], "python -m data_prep nothing"),
-        (["--config=configs/none.py", "--workdir=w"], "No such file or directory: 'configs/none.py'"),
+        (
+            ["--config=configs/none.py", "--workdir=w"],
+            "No such file or directory: 'configs/none.py'",
+        ),
         (["--num_processes=2", "--workdir=w"], "missing: --coordinator, --process_id"),
         (["--mode=encode"], "--mode=encode needs --checkpoint and --input and --output"),
         (["--mode=eval"], "--mode=eval needs --checkpoint"),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from motionalign.resample import kit_ml_frames, resample
+from motionalign.resample import kit_ml_frames, resample, resampled_length
 
 
 def straight(num_frames, fps, dtype=np.float64):
@@ -57,6 +57,7 @@ def test_the_same_rate_is_the_same_motion():
 @pytest.mark.parametrize("target_fps", [20, 30.0])
 def test_straight_motion_stays_exact(fps, target_fps):
     ours = resample(straight(97, fps), fps, target_fps)
+    assert len(ours) == resampled_length(97, fps, target_fps)
     # All frames that fall inside the clip, from its first.
     assert abs(len(ours) - (96 / fps * target_fps + 1)) < 1
     np.testing.assert_allclose(ours, straight(len(ours), target_fps), atol=1e-9)

@@ -68,9 +68,6 @@ class Reader(Protocol):
     def captions(self, source: str) -> list[Caption | Spoiled]:
         """One entry a caption line, in file order; raises Spoiled if there is no text at all."""
 
-    def frames_at_20fps(self, num_frames: int) -> np.ndarray:
-        """Which of `num_frames` source frames make up the clip at 20 fps, in order."""
-
     def dissimilar_test(self) -> list[str]:
         """Names of the published dissimilar test subset; empty where there is none."""
 
@@ -101,9 +98,6 @@ class Clips:
 
     def captions(self, source: str) -> list[Caption | Spoiled]:
         return [Caption(text) for text in self._clips[source].captions]
-
-    def frames_at_20fps(self, num_frames: int) -> np.ndarray:
-        return np.arange(num_frames)
 
     def dissimilar_test(self) -> list[str]:
         return []

@@ -1,6 +1,6 @@
 """HumanML3D, and any dataset in its published folder layout.
 
-    <raw_dir>/new_joints/<name>.npy      [T, 22, 3] metres, Y up, 20 fps
+    <raw_dir>/new_joints/<name>.npy      [T, 22, 3] metres, Y up, 20 fps (or `fps`)
     <raw_dir>/texts/<name>.txt           one caption a line: caption#tokens#start#end
     <raw_dir>/train.txt val.txt test.txt one name a line
     <raw_dir>/nsim_test.txt              optional: the dissimilar subset of the test split
@@ -21,14 +21,16 @@ SPLITS = ("train", "val", "test")
 
 
 class HumanML3D:
-    """Reads the published layout; a dataset with other joints or rate overrides the constants."""
+    """Reads the published layout; a dataset with other joints overrides the constants."""
 
     title = "HumanML3D"
     skeleton = SKELETONS["smpl22"]
-    source_fps = 20.0
     unit_in_metres: float | None = 1.0
 
-    def __init__(self, raw_dir: str | pathlib.Path):
+    def __init__(self, raw_dir: str | pathlib.Path, fps: float = 20.0):
+        if not 0 < fps < math.inf:
+            raise ValueError(f"--fps={fps}; expected frames a second, above 0")
+        self.source_fps = fps
         self.raw_dir = pathlib.Path(raw_dir)
         needed = ["new_joints", "texts", *(f"{split}.txt" for split in SPLITS)]
         missing = [name for name in needed if not (self.raw_dir / name).exists()]
@@ -84,9 +86,6 @@ class HumanML3D:
         if not text:
             raise Spoiled("caption_empty", f"texts/{path.name} holds no caption")
         return [parse_caption(line) for line in text.split("\n")]
-
-    def frames_at_20fps(self, num_frames: int) -> np.ndarray:
-        return np.arange(num_frames)
 
     def dissimilar_test(self) -> list[str]:
         path = self.raw_dir / "nsim_test.txt"

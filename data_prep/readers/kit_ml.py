@@ -4,18 +4,17 @@ The joints are not in metres and their scale is not stated, so `unit_in_metres` 
 https://github.com/EricGuo5513/HumanML3D (section "KIT-ML Dataset")
 """
 
-import numpy as np
+import pathlib
 
 from data_prep.readers.humanml3d import HumanML3D
-from motionalign.resample import KIT_ML_FPS, kit_ml_frames
+from motionalign.resample import KIT_ML_FPS
 from motionalign.skeleton import SKELETONS
 
 
 class KitML(HumanML3D):
     title = "KIT-ML"
     skeleton = SKELETONS["kit21"]
-    source_fps = KIT_ML_FPS
     unit_in_metres = None
 
-    def frames_at_20fps(self, num_frames: int) -> np.ndarray:
-        return kit_ml_frames(num_frames)
+    def __init__(self, raw_dir: str | pathlib.Path):
+        super().__init__(raw_dir, fps=KIT_ML_FPS)

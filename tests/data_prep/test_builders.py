@@ -18,6 +18,7 @@ from data_prep.readers.humanml3d import HumanML3D
 from data_prep.readers.kit_ml import KitML
 from motionalign.patches import motion_patches
 from motionalign.records import Dataset
+from motionalign.resample import kit_ml_frames
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -86,7 +87,7 @@ def test_kit_records_are_resampled_after_cutting(published_kit, tmp_path):
     published_kit.clip("a", frames=40, lines=["walks#x#1.0#3.0", "runs"])
     folder = prepare(lambda: KitML(published_kit.folder), tmp_path, "kit")
     records = with_tfds(folder, "train")
-    index = KitML(published_kit.folder).frames_at_20fps(25)
+    index = kit_ml_frames(25)
     assert records["a#0"]["patches"].shape == (42, 1, 80, 3)
     np.testing.assert_array_equal(
         records["a#0"]["joints"][:, 0], published_kit.joints("a")[12:37][index]
@@ -97,6 +98,21 @@ def test_kit_records_are_resampled_after_cutting(published_kit, tmp_path):
     np.testing.assert_array_equal(
         metadata["mean"], published_kit.joints("a").astype(np.float64).mean(0)
     )
+
+
+def test_own_clips_at_60_fps(published, tmp_path):
+    """Seconds in captions count at the clips' own rate; records are at 20 fps."""
+    published.clip("a", frames=181, lines=["walks#x#1.0#2.0", "runs"])
+    folder = prepare(lambda: HumanML3D(published.folder, fps=60), tmp_path, "mine")
+    records = with_tfds(folder, "train")
+    raw = published.joints("a")
+    np.testing.assert_allclose(records["a"]["joints"][:, 0], raw[::3], rtol=1e-6)
+    np.testing.assert_allclose(records["a#0"]["joints"][:, 0], raw[60:120:3], rtol=1e-6)
+    assert json.loads((folder / "metadata.json").read_text())["source_fps"] == 60
+    lengths = {i: len(record["patches"]) for i, record in records.items()}
+    assert lengths == {"a": 61, "a#0": 20}
+    with pytest.raises(ValueError, match="--fps=0"):
+        HumanML3D(published.folder, fps=0)
 
 
 @pytest.mark.parametrize("patch_size", [8, 32])
@@ -125,7 +141,7 @@ def test_a_coordinate_that_never_moves_has_deviation_one():
 
 def test_the_same_clips_give_the_same_bytes_in_any_order_and_process(published, tmp_path):
     small(published)
-    source = {"command": "humanml3d", "raw_dir": str(published.folder)}
+    source = {"command": "humanml3d", "raw_dir": str(published.folder), "fps": 20.0}
     first = run(published, tmp_path / "first", source=source)
     names = (published.folder / "train.txt").read_text().split()
     (published.folder / "train.txt").write_text("\n".join(names[::-1]))

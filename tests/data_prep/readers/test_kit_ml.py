@@ -3,7 +3,9 @@ import math
 import numpy as np
 import pytest
 
+from data_prep.readers import FPS
 from data_prep.readers.kit_ml import KitML
+from motionalign.resample import resample
 
 
 def plain_resampling(num_frames: int) -> list[int]:
@@ -16,12 +18,9 @@ def plain_resampling(num_frames: int) -> list[int]:
 
 @pytest.mark.parametrize("num_frames", [1, 2, 11, 12, 13, 24, 25, 37, 400])
 def test_20fps(published_kit, num_frames):
-    index = KitML(published_kit.folder).frames_at_20fps(num_frames)
+    reader = KitML(published_kit.folder)
+    index = resample(np.arange(num_frames), reader.source_fps, FPS)
     np.testing.assert_array_equal(index, plain_resampling(num_frames))
-
-
-def test_25_frames_give_42(published_kit):
-    assert len(KitML(published_kit.folder).frames_at_20fps(25)) == 42
 
 
 def test_constants(published_kit):
