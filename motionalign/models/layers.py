@@ -50,9 +50,14 @@ def repeat(depth: int, make: Callable[[nnx.Rngs], nnx.Module], rngs: nnx.Rngs) -
 
     Compiling random draws one by one takes longer than the first training step of a small model.
     """
-    graphdef = nnx.graphdef(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
-    keys = jax.random.split(rngs.params(), depth)
-    drawn = jax.vmap(lambda key: nnx.state(make(nnx.Rngs(params=key))))(keys)
+    graphdef = None  # of every one of them
+
+    def draw(key):
+        nonlocal graphdef
+        graphdef, state = nnx.split(make(nnx.Rngs(params=key)))
+        return state
+
+    drawn = jax.vmap(draw)(jax.random.split(rngs.params(), depth))
     return nnx.List(
         [nnx.merge(graphdef, jax.tree.map(lambda x, i=i: x[i], drawn)) for i in range(depth)]
     )
