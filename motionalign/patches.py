@@ -30,10 +30,9 @@ def resampling_matrix(skeleton: Skeleton, patch_size: int) -> np.ndarray:
 
 
 @functools.cache
-def _coordinate_matrix(skeleton: Skeleton, patch_size: int, dtype: np.dtype) -> np.ndarray:
+def _coordinate_matrix(skeleton: Skeleton, patch_size: int) -> np.ndarray:
     """The resampling of all three coordinates at once, [J * 3, 5 * patch_size * 3]."""
-    matrix = np.kron(resampling_matrix(skeleton, patch_size), np.eye(3)).T
-    return np.ascontiguousarray(matrix, dtype)
+    return np.kron(resampling_matrix(skeleton, patch_size), np.eye(3)).T
 
 
 def motion_patches(joints, skeleton: Skeleton, mean, std, patch_size: int = 16):
@@ -60,13 +59,12 @@ def motion_patches(joints, skeleton: Skeleton, mean, std, patch_size: int = 16):
     if joints.dtype.kind in "iu":  # whole millimetres, say: their z-scores are no whole numbers
         joints = joints.astype(np.float32)
     *lead, num_joints, _ = joints.shape
+    matrix = _coordinate_matrix(skeleton, patch_size)
     if isinstance(joints, np.ndarray):
-        dtype = np.promote_types(joints.dtype, np.float32)
-        # Z-scores in double precision: millimetres at ten metres count. Then they are small.
-        normalised = ((joints.astype(np.float64) - mean) / std).astype(dtype)
-        matrix = _coordinate_matrix(skeleton, patch_size, dtype)
+        # In double precision, stored in the caller's: millimetres at ten metres still count.
+        normalised = (joints.astype(np.float64) - mean) / std
         out = normalised.reshape(*lead, num_joints * 3) @ matrix
-        return out.reshape(*lead, 5 * patch_size, 3).astype(joints.dtype, copy=False)
+        return out.reshape(*lead, 5 * patch_size, 3).astype(joints.dtype)
 
     import jax
     import jax.numpy as jnp
@@ -74,7 +72,7 @@ def motion_patches(joints, skeleton: Skeleton, mean, std, patch_size: int = 16):
     normalised = (joints - jnp.asarray(mean, joints.dtype)) / jnp.asarray(std, joints.dtype)
     out = jnp.matmul(
         normalised.reshape(*lead, num_joints * 3),
-        jnp.asarray(_coordinate_matrix(skeleton, patch_size, np.dtype(joints.dtype))),
+        jnp.asarray(matrix, joints.dtype),
         precision=jax.lax.Precision.HIGHEST,  # accelerators would otherwise round to 8-11 bits
     )
     return out.reshape(*lead, 5 * patch_size, 3)
