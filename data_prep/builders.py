@@ -15,7 +15,6 @@ from tensorflow_datasets.core import writer
 from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
-from data_prep import embed
 from data_prep.readers import FPS, Reader, Spoiled
 from data_prep.report import Source, Survey, survey
 from motionalign import records
@@ -122,11 +121,12 @@ def _check_same_options(final: pathlib.Path, options: dict) -> None:
 
 def _carry_over_caption_vectors(found: Survey, old: pathlib.Path, new: pathlib.Path) -> str:
     """Copies the caption vectors, which depend on captions only; what to tell the user."""
-    if not (old / embed.FILE).exists():
+    path = old / records.CAPTION_VECTORS
+    if not path.exists():
         return ""
     captions = {c for source in found.sources for r in source.records for c in r.captions}
-    if captions <= embed.embedded_captions(old / embed.FILE):
-        shutil.copyfile(old / embed.FILE, new / embed.FILE)
+    if captions <= records.CaptionVectors.read(path).rows.keys():
+        shutil.copyfile(path, new / path.name)
         return "the caption vectors are kept: they cover every caption\n"
     return "the captions changed, so their vectors are gone: run `data_prep embed` again\n"
 

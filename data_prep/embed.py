@@ -19,7 +19,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-FILE = "caption_vectors.safetensors"
 BATCH_SIZE = 64
 BUCKET = 16  # token lengths are rounded up to a multiple, so that few shapes are compiled
 
@@ -60,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
         }
     )
     vectors, sha256 = encode(captions, args.encoder, args.readout, progress=True)
-    path = version_dir / FILE
+    path = version_dir / records.CAPTION_VECTORS
     partial = path.with_suffix(".partial")
     _save(partial, captions, vectors, encoder=args.encoder, sha256=sha256, readout=args.readout)
     os.replace(partial, path)
@@ -140,11 +139,3 @@ def _save(path: pathlib.Path, captions: list[str], vectors: np.ndarray, **metada
     lines = np.frombuffer("\n".join(captions).encode(), np.uint8)
     # save_file would make a file that nobody but its owner may read.
     path.write_bytes(save({"vectors": vectors, "captions": lines}, metadata))
-
-
-def embedded_captions(path: pathlib.Path) -> set[str]:
-    """The captions that a file of caption vectors covers."""
-    from safetensors import safe_open
-
-    with safe_open(path, "numpy") as file:
-        return set(bytes(file.get_tensor("captions")).decode().split("\n"))

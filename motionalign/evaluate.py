@@ -89,7 +89,7 @@ def run_protocols(
       dissimilar_note: what the table says of `dissimilar`: how much of the subset there is.
 
     Returns:
-      The content of metrics.json: {protocol: {"t2m": scores, "m2t": scores, "gallery": size,
+      What metrics.json says of a split: {protocol: {"t2m": scores, "m2t": scores, "gallery": size,
       "note": what counts as right, ...}} with `retrieval_metrics` as scores, and
       "left_out": {protocol: reason} where one cannot run.
 

@@ -20,6 +20,7 @@ import numpy as np
 from motionalign.skeleton import Skeleton, get_skeleton
 
 VERSION = "1.0.0"
+CAPTION_VECTORS = "caption_vectors.safetensors"  # the file that `data_prep embed` writes
 
 _HEADER = struct.Struct("<QI")  # length of the payload, masked crc of those eight bytes
 _FOOTER = struct.Struct("<I")  # masked crc of the payload
@@ -180,6 +181,19 @@ class CaptionVectors:
     rows: dict[str, int]
     vectors: np.ndarray  # [K, D] float32
 
+    @classmethod
+    def read(cls, path: pathlib.Path) -> "CaptionVectors":
+        """Reads what `data_prep embed` wrote."""
+        import safetensors
+
+        with safetensors.safe_open(path, framework="np") as file:
+            captions = _lines(file.get_tensor("captions"))
+            vectors = file.get_tensor("vectors")
+            encoder = file.metadata()["encoder"]
+        if len(captions) != len(vectors):
+            raise ValueError(f"{path}: {len(captions)} captions, but {len(vectors)} vectors")
+        return cls(encoder, {caption: row for row, caption in enumerate(captions)}, vectors)
+
     def __getitem__(self, captions: list[str]) -> np.ndarray:
         """[len(captions), D]."""
         return self.vectors[[self.rows[caption] for caption in captions]]
@@ -207,19 +221,8 @@ class Dataset:
 
     @functools.cached_property
     def caption_vectors(self) -> CaptionVectors | None:
-        path = self.version_dir / "caption_vectors.safetensors"
-        if not path.is_file():
-            return None
-        import safetensors
-
-        with safetensors.safe_open(path, framework="np") as file:
-            captions = _lines(file.get_tensor("captions"))
-            vectors = file.get_tensor("vectors")
-            encoder = file.metadata()["encoder"]
-        if len(captions) != len(vectors):
-            raise ValueError(f"{path}: {len(captions)} captions, but {len(vectors)} vectors")
-        rows = {caption: row for row, caption in enumerate(captions)}
-        return CaptionVectors(encoder, rows, vectors)
+        path = self.version_dir / CAPTION_VECTORS
+        return CaptionVectors.read(path) if path.is_file() else None
 
     def require_caption_vectors(self) -> CaptionVectors:
         if self.caption_vectors is None:

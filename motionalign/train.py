@@ -41,7 +41,7 @@ _FREE_TO_CHANGE = (
 
 
 class NonFiniteLoss(FloatingPointError):
-    """Loss, gradient or embeddings became NaN or infinite; the message names step and clips."""
+    """Loss, gradient, update or embeddings are not finite; the message names step and clips."""
 
 
 class Metrics:
@@ -125,10 +125,11 @@ def make_loss(network: Network, loss_config):
 
 
 def make_train_step(network: Network, optimizer, config, shardings: dict):
-    """The jitted update: (state, step, batch) → (state, {"loss", "grad_norm", "temperature"}).
+    """The jitted update: (state, step, batch) → (state, scalars).
 
-    `grad_norm` is what `optim.clip_norm` goes by: of the trained parameters. (A frozen tower's
-    gradients are then used by nobody, and the compiler leaves out its backward pass.)
+    The scalars are loss, grad_norm, update_norm and temperature. `grad_norm` is of the trained
+    parameters, as `optim.clip_norm` has it. (A frozen tower's gradients are then used by nobody,
+    and the compiler leaves out its backward pass.)
     """
     grad_fn = jax.value_and_grad(make_loss(network, config.loss), has_aux=True)
     trained = optim.trained_paths(config.optim, network.abstract_params)
@@ -141,6 +142,7 @@ def make_train_step(network: Network, optimizer, config, shardings: dict):
         metrics = {
             "loss": loss,
             "grad_norm": optax.global_norm({path: grads[path] for path in trained}),
+            "update_norm": optax.global_norm(updates),
             "temperature": 1.0 / scale,
         }
         return {"params": params, "optimizer": opt_state}, metrics
@@ -267,7 +269,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
 
     Raises:
       ValueError: the config does not fit the data, the devices or the workdir.
-      NonFiniteLoss: loss, gradient or embeddings became NaN or infinite; nothing was saved since.
+      NonFiniteLoss: loss, gradient, update or embeddings are not finite; no such step was saved.
     """
     started = time.monotonic()
     logging.info("start-up: imports and config")  # read by benchmarks/startup.py
@@ -422,14 +424,14 @@ class _FiniteCheck:
         self._pending = (step, scalars)
 
     def previous(self) -> None:
-        """Waits for the submitted step and checks its loss, and the gradient that it was taken by.
+        """Waits for the submitted step and checks its loss, gradient and update.
 
-        A gradient can be infinite where the loss is still finite; the update then ruins everything.
+        The others can be infinite where the loss is still finite, and would spoil what is saved.
         """
         if self._pending is None:
             return
         (step, scalars), self._pending = self._pending, None
-        for name in ("loss", "grad_norm"):
+        for name in ("loss", "grad_norm", "update_norm"):
             value = float(scalars[name])
             if not math.isfinite(value):
                 self._stop(step, f"the {name} is {value}")

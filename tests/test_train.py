@@ -164,13 +164,17 @@ def test_non_finite_loss_names_step_and_clips(small_dataset, tmp_path):
         train.train(config, tmp_path)
 
 
-def test_overflow_that_the_loss_does_not_show(small_dataset, tmp_path):
-    """The update of an epoch's last step ruins the parameters: validation sees it first."""
+@pytest.mark.parametrize(
+    ("lr", "message"),
+    [(1e38, "the update_norm is inf"), (1e16, "embeddings that are not finite")],
+)
+def test_overflow_that_the_loss_does_not_show(small_dataset, tmp_path, lr, message):
+    """The only step of an epoch takes too large an update, or ruins what validation then sees."""
     config = tiny_config(
-        small_dataset, data__batch_size=32, optim__groups__heads__lr=1e38, optim__warmup_steps=0,
-        optim__clip_norm=0.0, checkpoint_steps=0,
+        small_dataset, data__batch_size=32, optim__groups__motion_encoder__lr=lr,
+        optim__warmup_steps=0, optim__clip_norm=0.0, checkpoint_steps=1,
     )  # fmt: skip
-    with pytest.raises(train.NonFiniteLoss, match=r"embeddings.* at step 0.*synthetic-\d+"):
+    with pytest.raises(train.NonFiniteLoss, match=message + r".* at step 0.*synthetic-\d+"):
         train.train(config, tmp_path)
     assert not list((tmp_path / "checkpoints").iterdir())
 

@@ -17,7 +17,7 @@ from data_prep.readers import Clips
 from data_prep.readers.humanml3d import HumanML3D
 from data_prep.readers.kit_ml import KitML
 from motionalign.patches import motion_patches
-from motionalign.records import Dataset
+from motionalign.records import CAPTION_VECTORS, Dataset
 from motionalign.resample import kit_ml_frames
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -347,13 +347,13 @@ def test_a_kill_in_the_middle_of_a_swap_loses_nothing(published, tmp_path, capsy
 def test_overwriting_keeps_caption_vectors_that_cover_all_captions(published, tmp_path, capsys):
     folder = run(published.clip("a", lines=["walks", "turns left"]), tmp_path)
     vectors = np.ones((3, 4), np.float32)
-    embed._save(folder / embed.FILE, ["turns left", "walks", "waves"], vectors, encoder="e")
-    before = (folder / embed.FILE).read_bytes()
+    embed._save(folder / CAPTION_VECTORS, ["turns left", "walks", "waves"], vectors, encoder="e")
+    before = (folder / CAPTION_VECTORS).read_bytes()
     run(published, tmp_path, patch_size=8, overwrite=True)
-    assert (folder / embed.FILE).read_bytes() == before
+    assert (folder / CAPTION_VECTORS).read_bytes() == before
     assert "the caption vectors are kept" in capsys.readouterr().out
     run(published, tmp_path, mirror=True, overwrite=True)  # "turns right" is new
-    assert not (folder / embed.FILE).exists()
+    assert not (folder / CAPTION_VECTORS).exists()
     assert "run `data_prep embed` again" in capsys.readouterr().out
 
 
