@@ -32,7 +32,8 @@ def resampling_matrix(skeleton: Skeleton, patch_size: int) -> np.ndarray:
 @functools.cache
 def _coordinate_matrix(skeleton: Skeleton, patch_size: int) -> np.ndarray:
     """The resampling of all three coordinates at once, [J * 3, 5 * patch_size * 3]."""
-    return np.kron(resampling_matrix(skeleton, patch_size), np.eye(3)).T
+    # Row-major: the product takes a third longer with the transposed view.
+    return np.ascontiguousarray(np.kron(resampling_matrix(skeleton, patch_size), np.eye(3)).T)
 
 
 def motion_patches(joints, skeleton: Skeleton, mean, std, patch_size: int = 16):
@@ -62,7 +63,8 @@ def motion_patches(joints, skeleton: Skeleton, mean, std, patch_size: int = 16):
     matrix = _coordinate_matrix(skeleton, patch_size)
     if isinstance(joints, np.ndarray):
         # In double precision, stored in the caller's: millimetres at ten metres still count.
-        normalised = (joints.astype(np.float64) - mean) / std
+        normalised = np.subtract(joints, mean, dtype=np.float64)
+        normalised /= std
         out = normalised.reshape(*lead, num_joints * 3) @ matrix
         return out.reshape(*lead, 5 * patch_size, 3).astype(joints.dtype)
 
