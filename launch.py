@@ -43,7 +43,9 @@ _OUTPUT = flags.DEFINE_string("output", None, "encode: the .npz to write (ids, e
 _DATASET = flags.DEFINE_string(
     "dataset", None, "encode: whose skeleton and statistics to use, of a model trained on several."
 )
-_FPS = flags.DEFINE_float("fps", None, "encode: frame rate of the clips; default: the training's.")
+_FPS = flags.DEFINE_float(
+    "fps", None, "encode: frame rate of the clips; default: of the raw files trained on."
+)
 _CACHE = flags.DEFINE_string(
     "compilation_cache",
     str(pathlib.Path.home() / ".cache" / "motionalign" / "xla"),

@@ -28,7 +28,7 @@ expected folder:
   RAW_DIR/texts/<name>.txt        one caption a line: caption#tokens#start#end
                                   (seconds; 0.0#0.0 is the whole motion, else a clip is cut out)
   RAW_DIR/train.txt val.txt test.txt   names, one a line; M<name> is the mirrored twin of <name>
-  RAW_DIR/nsim_test.txt           optional: names of the published dissimilar test subset
+  RAW_DIR/nsim_test.txt           optional: the published dissimilar subset, by name (from TMR)
 
 examples:
   python -m data_prep {command} --raw_dir={example}

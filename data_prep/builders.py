@@ -3,7 +3,10 @@
 Imports TensorFlow, by way of tensorflow_datasets; nothing outside `data_prep` does.
 """
 
+import contextlib
+import fcntl
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -66,35 +69,51 @@ def prepare(
     scratch = data_dir / f".{name}.incomplete"
     options = {"patch_size": patch_size, "min_frames": min_frames, "mirror": mirror}
     options |= source or {}
-    _put_back(final, scratch)
+    if scratch.exists():  # left by a killed run, or in use by one at work
+        with _alone(scratch):
+            _put_back(final, scratch)
     if final.exists() and not overwrite:
         _check_same_options(final, options)
         return final
     reader = make_reader()
     found = survey(reader, min_frames, mirror)
 
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    try:
-        folder = _write(reader, found, name, patch_size, options, scratch)
-        if final.exists():
-            note = _carry_over_caption_vectors(found, final, folder)
-            final.rename(scratch / _REPLACED)
-        else:
-            note = ""
-            final.parent.mkdir(exist_ok=True)
-        folder.rename(final)
-    except BaseException:  # an interrupt too
-        _put_back(final, scratch)
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
-    shutil.rmtree(scratch)
+    with _alone(scratch):
+        try:
+            folder = _write(reader, found, name, patch_size, options, scratch)
+            if final.exists():
+                note = _carry_over_caption_vectors(found, final, folder)
+                final.rename(scratch / _REPLACED)
+            else:
+                note = ""
+                final.parent.mkdir(exist_ok=True)
+            folder.rename(final)
+        except BaseException:  # an interrupt too
+            _put_back(final, scratch)
+            raise
     print(found.table())
     print(f"{note}prepared {final}")
     return final
 
 
 _REPLACED = "replaced"  # where the dataset that is being replaced waits, in the scratch folder
+
+
+@contextlib.contextmanager
+def _alone(scratch: pathlib.Path) -> Iterator[None]:
+    """A scratch folder for one run at a time; removed at the end, whatever comes."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    handle = os.open(scratch, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lifts it from a killed run
+    except BlockingIOError:
+        os.close(handle)
+        raise ValueError(f"{scratch} is in use: another run prepares this dataset") from None
+    try:
+        yield
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.close(handle)
 
 
 def _put_back(final: pathlib.Path, scratch: pathlib.Path) -> None:

@@ -162,9 +162,11 @@ def encode_folder(
     """Encodes every `.npy` clip [T, J, 3] below a folder.
 
     Writes `output`, an .npz with `ids` [N] (paths below the folder, without .npy), `embeddings`
-    [N, E] float32 of unit length and `skipped` (a JSON list of clips left out, with reasons).
-    One bad clip does not stop the others. `fps` is theirs (default: the training's); `dataset` says
-    whose skeleton and statistics to use, where the model was trained on several.
+    [N, E] float32 of unit length, `cut` (the ids of clips longer than the model's maximum, whose
+    first frames alone count) and `skipped` (a JSON list of clips left out, with reasons).
+    One bad clip does not stop the others. `fps` is theirs (default: of the raw files that the model
+    was trained on); `dataset` says whose skeleton and statistics to use, where the model was
+    trained on several.
     """
     folder, output = pathlib.Path(folder), pathlib.Path(output)
     if output.suffix != ".npz":
@@ -173,8 +175,9 @@ def encode_folder(
     if not files:
         raise ValueError(f"--input={folder}: no .npy file in it")
     model = load(path)
-    fps = fps or model.metadata(dataset).fps
-    ids, clips, skipped = [], [], []
+    metadata, max_frames = model.metadata(dataset), model.encoder.network.config.motion.max_frames
+    fps = metadata.source_fps if fps is None else fps
+    ids, clips, cut, skipped = [], [], [], []
     for file in tqdm(files, desc="read", unit="clip"):
         name = file.relative_to(folder).with_suffix("").as_posix()
         try:
@@ -183,14 +186,24 @@ def encode_folder(
             skipped.append({"id": name, "reason": str(error)})
             continue
         ids.append(name)
-        clips.append(patches)
+        clips.append(patches[:max_frames])
+        if len(patches) > max_frames:
+            cut.append(name)
     if not clips:
         raise ValueError(f"--input={folder}: none of {len(files)} clips can be used: {skipped[0]}")
     embeddings = model.encode_patches(clips, progress="encode")
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(output.stem + ".partial.npz")
-    np.savez(partial, ids=np.array(ids), embeddings=embeddings, skipped=json.dumps(skipped))
+    np.savez(
+        partial,
+        ids=np.array(ids),
+        embeddings=embeddings,
+        cut=np.array(cut, dtype=str),
+        skipped=json.dumps(skipped),
+    )
     partial.replace(output)
     print(f"{len(ids)} clips at {fps:g} fps → {output}; {len(skipped)} skipped")
+    if cut:
+        print(f"{len(cut)} are longer than {max_frames / metadata.fps:.1f} s: their start counts")
     for item in skipped[:10]:
         print(f"  {item['id']}: {item['reason']}")

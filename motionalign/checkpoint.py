@@ -42,6 +42,8 @@ class Checkpoints:
         """Saves what resuming needs; a no-op when this step is already there."""
         if step == self._latest.latest_step():
             return
+        # A run that resumes from here will not validate this step again: its best must be safe.
+        self._best.wait_until_finished()
         self._latest.save(
             step,
             args=ocp.args.Composite(

@@ -267,12 +267,11 @@ class TrainingData:
 
 def _caption_vectors(datasets: Iterable[Dataset]) -> list[CaptionVectors]:
     vectors = {dataset.name: dataset.require_caption_vectors() for dataset in datasets}
-    encoders = {name: each.encoder for name, each in vectors.items()}
-    if len(set(encoders.values())) > 1:
-        found = ", ".join(f"{name} by {encoder}" for name, encoder in encoders.items())
+    if len({each.fingerprint for each in vectors.values()}) > 1:
+        found = "; ".join(f"{name} by {each.encoder}" for name, each in vectors.items())
         raise ValueError(
             f"caption vectors of different encoders cannot be compared: {found}. Run "
-            "`python -m data_prep embed` on all datasets with one --encoder"
+            "`python -m data_prep embed` on all datasets with one --encoder and --readout"
         )
     return list(vectors.values())
 

@@ -141,8 +141,8 @@ def run_protocols(
                 rows = dissimilar_subset(captions, caption_vectors)
                 origin = {
                     "encoder": encoder,
-                    "note": "our own greedy choice of the captions least alike, "
-                    f"not a published subset (encoder {encoder})",
+                    "note": "our own greedy choice of the captions least alike, not a published "
+                    f"subset, which nsim_test.txt would name (encoder {encoder})",
                 }
             subset = np.ix_(rows, rows)
             scores = _both_directions(similarity[subset], relevant[subset])

@@ -93,6 +93,7 @@ class Encoder:
         self._data_config = data_config
         self._batch_size = data_config.eval_batch_size
         sharding.check_batch_size("data.eval_batch_size", self._batch_size, mesh)
+        self._devices = mesh.shape["data"]  # that a batch is split over
         self._batch_sharding = sharding.batch_sharding(mesh)
         motion = network.config.motion
         self._frame_buckets = data.frame_buckets(
@@ -113,11 +114,13 @@ class Encoder:
     def _batches(self, lengths: Sequence[int], progress: str | None):
         """Rows of each batch, all of one size: the last is filled up by repeating its first."""
         order = np.argsort(lengths, kind="stable")[::-1]  # longest first: memory trouble shows now
-        starts = range(0, len(order), self._batch_size)
+        # One query must not cost a whole batch, nor every number of them a compilation.
+        per_device = max(1, -(-len(order) // self._devices))
+        size = min(self._batch_size, self._devices * 2 ** (per_device - 1).bit_length())
         quiet = progress is None or jax.process_index() != 0
-        for start in tqdm(starts, desc=progress, disable=quiet, leave=False):
-            rows = order[start : start + self._batch_size]
-            fill = np.repeat(rows[:1], self._batch_size - len(rows))
+        for start in tqdm(range(0, len(order), size), desc=progress, disable=quiet, leave=False):
+            rows = order[start : start + size]
+            fill = np.repeat(rows[:1], size - len(rows))
             yield rows, np.concatenate([rows, fill])
 
     def _put(self, array: np.ndarray) -> jax.Array:
@@ -226,7 +229,8 @@ class Model:
         """Embeds clips.
 
         Args:
-          joints: [T, J, 3] or a list of such, in the units of the training data.
+          joints: [T, J, 3] or a list of such, in the units of the training data. Of a clip longer
+            than the model's `max_frames` at the training's rate, the first frames count.
           fps: frames per second of the clips; other rates than the training's are interpolated.
           normalize: unit length, so that a dot product is the cosine.
           dataset: whose skeleton and statistics to use, where the model was trained on several.

@@ -175,9 +175,14 @@ class Metadata:
 
 @dataclasses.dataclass(frozen=True)
 class CaptionVectors:
-    """Sentence vectors of a frozen encoder, one row a distinct caption, not normalised."""
+    """Sentence vectors of a frozen encoder, one row a distinct caption, not normalised.
+
+    encoder: its name and how it is read out, for tables. fingerprint: the SHA-256 of its weights
+    and the readout; vectors may be compared where these are the same.
+    """
 
     encoder: str
+    fingerprint: tuple[str, str]
     rows: dict[str, int]
     vectors: np.ndarray  # [K, D] float32
 
@@ -189,14 +194,37 @@ class CaptionVectors:
         with safetensors.safe_open(path, framework="np") as file:
             captions = _lines(file.get_tensor("captions"))
             vectors = file.get_tensor("vectors")
-            encoder = file.metadata()["encoder"]
+            made_by = file.metadata()
         if len(captions) != len(vectors):
             raise ValueError(f"{path}: {len(captions)} captions, but {len(vectors)} vectors")
-        return cls(encoder, {caption: row for row, caption in enumerate(captions)}, vectors)
+        return cls(
+            encoder=f"{made_by['encoder']}, readout {made_by['readout']}",
+            fingerprint=(made_by["sha256"], made_by["readout"]),
+            rows={caption: row for row, caption in enumerate(captions)},
+            vectors=vectors,
+        )
 
     def __getitem__(self, captions: list[str]) -> np.ndarray:
         """[len(captions), D]."""
         return self.vectors[[self.rows[caption] for caption in captions]]
+
+
+def _how_to_prepare(name: str, data_dir: str | pathlib.Path) -> str:
+    """How a user comes by a dataset."""
+    if name == "synthetic":
+        return f"Make it with\n  python -m data_prep synthetic --data_dir={data_dir}"
+    if name in _PUBLISHED:
+        get, command = f"Get {name} from {_PUBLISHED[name]}, then run", name
+    else:
+        get = "Bring its clips into HumanML3D's layout, then run"
+        command = f"humanml3d --name={name}"
+    return (
+        f"{get}\n  python -m data_prep {command} --data_dir={data_dir} --raw_dir=FOLDER\n"
+        f"(`python -m data_prep {command.split()[0]} --help` shows the files that FOLDER holds)"
+    )
+
+
+_PUBLISHED = dict.fromkeys(("humanml3d", "kit_ml"), "https://github.com/EricGuo5513/HumanML3D")
 
 
 class Dataset:
@@ -208,11 +236,8 @@ class Dataset:
         path = self.version_dir / "metadata.json"
         if not path.is_file():
             raise ValueError(
-                f"dataset {name!r} is not prepared: {path} does not exist. Prepare it with\n"
-                f"  python -m data_prep {name} --data_dir={data_dir}"
-                + ("" if name == "synthetic" else " --raw_dir=FOLDER_WITH_THE_RAW_FILES")
-                + f"\n(`python -m data_prep {name} --help` says where to get the raw files; a "
-                "dataset prepared with --name=... goes by that name)"
+                f"dataset {name!r} is not prepared: {path} does not exist. "
+                + _how_to_prepare(name, data_dir)
             )
         self.metadata = Metadata.from_json(json.loads(path.read_text()))
 

@@ -97,10 +97,23 @@ def check_config(config) -> None:
         value = functools.reduce(getattr, field.split("."), config)
         if value < 1:
             raise ValueError(f"config.{field} is {value}; it must be at least 1")
-    if not 0 < config.model.temperature < math.inf:
-        raise ValueError(
-            f"config.model.temperature is {config.model.temperature}; expected above 0"
-        )
+    shares = ("model.head_dropout", "model.motion.dropout", "model.text.dropout")
+    ranges = (  # field, smallest, and what it stays below
+        *((field, 0.0, 1.0) for field in (*shares, "optim.b1", "optim.b2")),
+        *((f"optim.{name}", 0.0, math.inf) for name in ("weight_decay", "clip_norm")),
+        ("loss.mask_threshold", -1.0, math.inf),
+        ("optim.warmup_steps", 0, math.inf),
+        ("checkpoint_steps", 0, math.inf),
+    )
+    for field, smallest, limit in ranges:
+        value = functools.reduce(getattr, field.split("."), config)
+        if value is not None and not smallest <= value < limit:
+            below = "" if limit == math.inf else f" and below {limit:g}"
+            raise ValueError(f"config.{field} is {value}; expected at least {smallest:g}{below}")
+    for field in ("model.temperature", "optim.cosine_runs", "optim.eps"):
+        value = functools.reduce(getattr, field.split("."), config)
+        if not 0 < value < math.inf:
+            raise ValueError(f"config.{field} is {value}; expected above 0")
     group = optim.group_of("logit_scale", config.optim.groups)
     if config.model.learn_temperature and not config.optim.groups[group].lr > 0:
         raise ValueError(
@@ -174,6 +187,11 @@ def prepare_tokenizer(
         partial.write_text(tokenizer_json)
         partial.replace(path)
     _barrier("tokenizer")
+    if not path.is_file():
+        raise ValueError(
+            f"process {jax.process_index()} does not see {path}, which process 0 wrote: --workdir "
+            "must be on storage that all hosts share"
+        )
     return Tokenizer(path.read_text(), text.max_tokens)
 
 
@@ -274,7 +292,6 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
     started = time.monotonic()
     logging.info("start-up: imports and config")  # read by benchmarks/startup.py
     check_config(config)
-    stop_asked = _StopRequest()
     workdir = pathlib.Path(workdir)
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
     batch_size = config.data.batch_size
@@ -358,6 +375,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
     )
     check = _FiniteCheck(batches)
     window_start, window_step = time.monotonic(), step
+    stop_asked = _StopRequest()
     try:
         while step < num_steps and not stop_asked(step):
             batch, pipeline = next(feed)

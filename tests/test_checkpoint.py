@@ -155,6 +155,20 @@ def test_a_better_one_at_an_earlier_step_replaces_the_best(opened, workdir, mesh
     assert_is(restored, params, mesh)
 
 
+def test_the_best_is_on_disk_before_the_step_is_one_to_resume_from(opened, mesh, monkeypatch):
+    """A run that resumes from a step does not validate it again."""
+    order = []
+    for manager, name in ((opened._best, "wait_until_finished"), (opened._latest, "save")):
+        method = getattr(manager, name)
+        monkeypatch.setattr(
+            manager, name, lambda *a, m=method, n=name, **k: (order.append(n), m(*a, **k))[1]
+        )
+    opened.save_best(10, put(make_state(), mesh)["params"], RUN)
+    order.clear()
+    opened.save_latest(10, put(make_state(), mesh), {"next": 10}, RUN)
+    assert order[:2] == ["wait_until_finished", "save"]
+
+
 def test_what_a_path_may_mean(workdir, tmp_path, monkeypatch):
     latest, best = workdir / "checkpoints" / "9", workdir / "best" / "5"
     assert checkpoint.find(workdir) == best

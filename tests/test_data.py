@@ -1,6 +1,7 @@
 """Batches: what stands in them, that they repeat exactly, and what every process reads."""
 
 import collections
+import dataclasses
 import itertools
 import threading
 
@@ -478,7 +479,7 @@ def test_text_vectors_are_those_of_the_chosen_captions(small_dataset, tokenizer)
     captions = sorted(set(itertools.chain(*dataset.split("train").captions)))
     vectors = np.random.default_rng(0).normal(size=(len(captions), 4)).astype(np.float32)
     rows = {caption: row for row, caption in enumerate(captions)}
-    dataset.caption_vectors = CaptionVectors("random", rows, vectors)
+    dataset.caption_vectors = CaptionVectors("random", ("0", "mean"), rows, vectors)
     whole = training_data(dataset, tokenizer, text_vectors=True)
     halves = [
         training_data(dataset, tokenizer, text_vectors=True, rows=rows)
@@ -501,9 +502,15 @@ def test_text_vectors_are_those_of_the_chosen_captions(small_dataset, tokenizer)
 def test_vectors_of_two_encoders_do_not_mix(two_datasets, tokenizer):
     datasets = {Dataset(two_datasets, name): 1.0 for name in ("small", "other")}
     for i, dataset in enumerate(datasets):
-        dataset.caption_vectors = CaptionVectors(f"encoder {i}", {}, np.zeros((0, 4), np.float32))
-    with pytest.raises(ValueError, match="small by encoder 0, other by encoder 1"):
+        dataset.caption_vectors = CaptionVectors(
+            f"encoder {i}", ("0", "mean" if i else "first"), {}, np.zeros((0, 4), np.float32)
+        )
+    with pytest.raises(ValueError, match="small by encoder 0; other by encoder 1"):
         training_data(datasets, tokenizer, text_vectors=True)
+    for dataset in datasets:  # one encoder, by its Hub id and from a folder
+        vectors = dataclasses.replace(dataset.caption_vectors, fingerprint=("0", "mean"))
+        dataset.caption_vectors = vectors
+    training_data(datasets, tokenizer, text_vectors=True)
 
 
 def test_wrong_settings(small, tokenizer):

@@ -12,7 +12,7 @@ from runs import ROOT, finish, launch, tiny_config
 
 import motionalign
 from configs import common, humanml3d_vit, kit_ml_vit, mocap_small, quickstart
-from motionalign import apply, train
+from motionalign import apply, checkpoint, train
 from motionalign.records import Dataset
 
 
@@ -57,6 +57,7 @@ def test_encode_a_folder(workdir, model, small_dataset, tmp_path):
     (clips / "deep").mkdir(parents=True)
     np.save(clips / "a.npy", joints(dataset, 0))
     np.save(clips / "deep" / "b.npy", joints(dataset, 1))
+    np.save(clips / "long.npy", np.resize(joints(dataset, 1), (225, 22, 3)))
     np.save(clips / "flat.npy", np.zeros((30, 66)))
     np.save(clips / "nan.npy", np.full((30, 22, 3), np.nan))
     np.save(clips / "words.npy", np.full((30, 22, 3), "x"))
@@ -65,7 +66,8 @@ def test_encode_a_folder(workdir, model, small_dataset, tmp_path):
     output = tmp_path / "out" / "x.npz"
     apply.encode_folder(workdir, clips, output)
     with np.load(output, allow_pickle=False) as written:
-        assert list(written["ids"]) == ["a", "deep/b"]
+        assert list(written["ids"]) == ["a", "deep/b", "long"]
+        assert list(written["cut"]) == ["long"]
         np.testing.assert_allclose(np.linalg.norm(written["embeddings"], axis=1), 1, atol=1e-5)
         np.testing.assert_allclose(
             written["embeddings"][1], model.encode_motion(joints(dataset, 1), fps=20), atol=1e-5
@@ -81,6 +83,35 @@ def test_encode_a_folder(workdir, model, small_dataset, tmp_path):
         apply.encode_folder(workdir, clips, tmp_path / "x.npy")
     with pytest.raises(ValueError, match=r"no \.npy file"):
         apply.encode_folder(workdir, tmp_path / "out", output)
+
+
+def test_clips_are_taken_to_have_the_rate_of_the_raw_files(
+    workdir, model, small_dataset, tmp_path, capsys
+):
+    clip = joints(Dataset(small_dataset, "small"), 0)
+    (tmp_path / "clips").mkdir()
+    np.save(tmp_path / "clips" / "a.npy", clip)
+    copy = shutil.copytree(checkpoint.find(workdir), tmp_path / "copy")
+    run = checkpoint.load_run(copy)
+    run["datasets"]["small"]["source_fps"] = 60.0  # prepared with --fps=60
+    (copy / "run" / "metadata").write_text(json.dumps(run))
+    apply.encode_folder(copy, tmp_path / "clips", tmp_path / "x.npz")
+    assert "1 clips at 60 fps" in capsys.readouterr().out
+    with np.load(tmp_path / "x.npz") as written:
+        expected = model.encode_motion(clip, fps=60)
+        np.testing.assert_allclose(written["embeddings"][0], expected, atol=1e-6)
+
+
+def test_a_query_does_not_cost_a_whole_batch(model, monkeypatch):
+    """Batches of at most 8 here: 1 caption is one row, 3 are four, 11 are two batches of 8."""
+    shapes = []
+    put = model.encoder._put
+    monkeypatch.setattr(model.encoder, "_put", lambda x: (shapes.append(x.shape[0]), put(x))[1])
+    for count, rows in ((1, [1]), (3, [4]), (8, [8]), (11, [8, 8])):
+        shapes.clear()
+        captions = [f"a person takes {i} steps" for i in range(count)]
+        assert model.encode_text(captions).shape == (count, 8)
+        assert shapes[::2] == rows  # ids and mask of each batch
 
 
 def test_results_lie_beside_the_checkpoint(workdir, small_dataset, tmp_path):
@@ -188,7 +219,7 @@ def command(*flags) -> subprocess.CompletedProcess:
         (["--config.modl.x=3"], "unknown field config.modl; config has checkpoint_steps, data"),
         (["--config.epochs.x=3"], "config.epochs has no fields"),
         (["--config.epochs=many"], "many"),
-        (["--config.data.datasets=nothing", "--workdir=w"], "python -m data_prep nothing"),
+        (["--config.data.datasets=nothing", "--workdir=w"], "data_prep humanml3d --name=nothing"),
         (
             ["--config=configs/none.py", "--workdir=w"],
             "No such file or directory: 'configs/none.py'",

@@ -238,6 +238,7 @@ def test_a_dataset_that_is_not_prepared(tmp_path):
     for part in (
         "dataset 'humanml3d' is not prepared",
         str(tmp_path / "humanml3d" / "1.0.0" / "metadata.json"),
+        "https://github.com/EricGuo5513/HumanML3D",
         f"python -m data_prep humanml3d --data_dir={tmp_path} --raw_dir=",
     ):
         assert part in str(error.value)
@@ -245,6 +246,9 @@ def test_a_dataset_that_is_not_prepared(tmp_path):
         Dataset(tmp_path, "synthetic")
     assert "python -m data_prep synthetic" in str(error.value)
     assert "--raw_dir" not in str(error.value)
+    with pytest.raises(ValueError) as error:  # a name that somebody gave their own clips
+        Dataset(tmp_path, "mine")
+    assert "python -m data_prep humanml3d --name=mine --data_dir=" in str(error.value)
 
 
 def test_a_preparation_that_was_killed_is_not_a_dataset(copy, tmp_path):
@@ -293,7 +297,8 @@ def test_caption_vectors(copy, tmp_path):
     vectors = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
     write_vectors(copy, captions, vectors)
     found = Dataset(tmp_path, "tiny").require_caption_vectors()
-    assert found.encoder == "an encoder"
+    assert found.encoder == "an encoder, readout mean"
+    assert found.fingerprint == ("0", "mean")
     np.testing.assert_array_equal(found[[captions[2], captions[0]]], vectors[[2, 0]])
 
     write_vectors(copy, captions, vectors[:2])

@@ -93,23 +93,33 @@ def test_sigterm_saves_and_exits(uninterrupted, small_dataset, tmp_path):
     assert_same_bits(params(workdir), params(uninterrupted))
 
 
-@pytest.mark.parametrize("model_axis", [1, 2])
-def test_two_processes_train_to_the_same_losses(uninterrupted, small_dataset, tmp_path, model_axis):
-    """Rows split between the processes, or heads and MLPs with all rows in both."""
+def launch_two(workdir, data_dir, **fields) -> list:
+    """Both processes of a run."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         coordinator = f"--coordinator=localhost:{free.getsockname()[1]}"
-    processes = [
-        launch(
-            tmp_path / "two",
-            small_dataset,
-            coordinator,
-            "--num_processes=2",
-            f"--process_id={i}",
-            mesh__model=model_axis,
-        )
-        for i in range(2)
-    ]
+    flags = (coordinator, "--num_processes=2")
+    return [launch(workdir, data_dir, *flags, f"--process_id={i}", **fields) for i in range(2)]
+
+
+def test_a_workdir_that_the_hosts_do_not_share(small_dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    with pytest.raises(ValueError, match=r"process 1 does not see .*storage that all hosts share"):
+        train.prepare_tokenizer(tiny_config(small_dataset), tmp_path, [], False)
+
+
+@pytest.mark.parametrize("model_axis", [1, 2])
+def test_two_processes_train_to_the_same_losses(uninterrupted, small_dataset, tmp_path, model_axis):
+    """Rows split between the processes, or heads and MLPs with all rows in both."""
+    processes = launch_two(tmp_path / "two", small_dataset, mesh__model=model_axis)
+    if model_axis == 1:  # a pre-emption of one of them stops both, at the same step
+        wait_for_step(processes[0], tmp_path / "two", 2)
+        processes[1].send_signal(signal.SIGTERM)
+        for process in processes:
+            assert "Stopped by SIGTERM" in finish(process)
+        latest = checkpoint.find(tmp_path / "two", checkpoint.LATEST)
+        assert 2 <= checkpoint.load_run(latest)["step"] < NUM_STEPS
+        processes = launch_two(tmp_path / "two", small_dataset)
     outputs = [finish(process) for process in processes]
     assert "text → motion" in outputs[0]
     assert "text → motion" not in outputs[1]
@@ -258,9 +268,12 @@ def test_another_config_is_refused_once_there_is_a_checkpoint(small_dataset, tmp
         ("data.batch_size", 10, "does not divide over the data axis of 8 devices"),
         ("data.batch_size", 64, "larger than the training set of 38 records"),
         ("mesh.model", 3, "must equal the 8 devices present"),
-        ("data.datasets", "nothing", "python -m data_prep nothing"),
+        ("data.datasets", "nothing", "data_prep humanml3d --name=nothing"),
         ("data.val_split", "dev", "dev"),
         ("model.temperature", 0.0, "config.model.temperature is 0.0; expected above 0"),
+        ("optim.cosine_runs", 0.0, "config.optim.cosine_runs is 0.0; expected above 0"),
+        ("model.head_dropout", 50.0, "is 50.0; expected at least 0 and below 1"),
+        ("optim.clip_norm", -1.0, "config.optim.clip_norm is -1.0; expected at least 0$"),
         ("model.text.vocab_size", None, "model.text without weights needs vocab_size"),
         ("model.text.weights", "no/such/folder", "neither a folder that exists nor a Hub id"),
         ("optim.groups.temperature.lr", 0.0, "learn_temperature needs a learning rate"),
@@ -270,8 +283,10 @@ def test_another_config_is_refused_once_there_is_a_checkpoint(small_dataset, tmp
 )
 def test_wrong_values(small_dataset, tmp_path, field, value, message):
     config = tiny_config(small_dataset, **{field.replace(".", "__"): value})
+    before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(ValueError, match=message):
         train.train(config, tmp_path)
+    assert signal.getsignal(signal.SIGTERM) == before
     assert not (tmp_path / "checkpoints").is_dir() or not list((tmp_path / "checkpoints").iterdir())
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from data_prep import embed
+from data_prep import builders, embed
 from data_prep.builders import prepare, statistics
 from data_prep.readers import Clips
 from data_prep.readers.humanml3d import HumanML3D
@@ -344,10 +344,28 @@ def test_a_kill_in_the_middle_of_a_swap_loses_nothing(published, tmp_path, capsy
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_leftovers_go_with_the_next_run(published, tmp_path):
+    folder = run(published.clip("a"), tmp_path)
+    scratch = tmp_path / ".small.incomplete"
+    (scratch / "small").mkdir(parents=True)  # of an --overwrite that was killed
+    run(published, tmp_path)
+    assert not scratch.exists()
+    assert folder.exists()
+
+
+def test_two_runs_of_one_name_do_not_meet(published, tmp_path):
+    with builders._alone(tmp_path / ".small.incomplete"):
+        with pytest.raises(ValueError, match="another run prepares this dataset"):
+            run(published.clip("a"), tmp_path)
+        assert (tmp_path / ".small.incomplete").exists()
+    assert run(published, tmp_path).exists()
+
+
 def test_overwriting_keeps_caption_vectors_that_cover_all_captions(published, tmp_path, capsys):
     folder = run(published.clip("a", lines=["walks", "turns left"]), tmp_path)
     vectors = np.ones((3, 4), np.float32)
-    embed._save(folder / CAPTION_VECTORS, ["turns left", "walks", "waves"], vectors, encoder="e")
+    made_by = {"encoder": "e", "sha256": "0", "readout": "mean"}
+    embed._save(folder / CAPTION_VECTORS, ["turns left", "walks", "waves"], vectors, **made_by)
     before = (folder / CAPTION_VECTORS).read_bytes()
     run(published, tmp_path, patch_size=8, overwrite=True)
     assert (folder / CAPTION_VECTORS).read_bytes() == before

@@ -128,3 +128,18 @@ def test_real_minilm_equals_transformers(minilm, readout, dtype):
     assert out.dtype == dtype
     atol = 1e-4 if dtype == "float32" else 0.05
     np.testing.assert_allclose(out.astype(np.float32), expected, atol=atol)
+
+
+def test_real_minilm_layer_by_layer(minilm):
+    ids, mask = text.Tokenizer.from_source(minilm, 64).encode(["a man sits down", "she waves"])
+    model = transformers.AutoModel.from_pretrained(minilm, attn_implementation="eager").eval()
+    expected = hidden_states(model, ids, mask)
+    model = reference.load(minilm, bert, bert.Bert, readout="first")
+    x = run(model.embed, ids)
+    bias = layers.attention_bias(mask)
+    assert len(model.blocks) == len(expected) - 1 == 6
+    for block, before, after in zip(model.blocks, expected, expected[1:]):
+        np.testing.assert_allclose(x, before, atol=1e-4)
+        x = run(block.__call__, x, bias)
+        np.testing.assert_allclose(x, after, atol=1e-4)
+    np.testing.assert_allclose(run(model.__call__, ids, mask), expected[-1][:, 0], atol=1e-4)
