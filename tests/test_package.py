@@ -8,7 +8,13 @@ from runs import ROOT
 
 
 def test_metadata_builds(tmp_path):
-    for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.txt"):
+    for name in (
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "requirements.txt",
+        "requirements-dev.txt",
+    ):
         shutil.copy(ROOT / name, tmp_path)
     for folder in ("motionalign/models", "out"):
         (tmp_path / folder).mkdir(parents=True)
