@@ -91,7 +91,7 @@ def encode(
     source = pretrained.Source(encoder)
     family, config = text_tower(source, readout=readout)
     graphdef, params = nnx.split(nnx.eval_shape(lambda: family.module(config, rngs=nnx.Rngs(0))))
-    params = pretrained.load(params, source, family.key_map(config, source.config()))
+    params = pretrained.load(params, source, family.key_map())
     tokenizer = Tokenizer.from_source(encoder, config.max_positions)
     ids, mask = tokenizer.encode(captions)
 

@@ -36,24 +36,6 @@ class BertConfig(layers.Config):
         layers.check_choice(self.readout, ("first", "mean"), "BertConfig.readout")
 
 
-class Block(nnx.Module):
-    """Post-norm transformer block."""
-
-    def __init__(self, config: BertConfig, dtype, rngs: nnx.Rngs):
-        c = config
-        self.attention = layers.Attention(c.width, c.heads, c.attention_dropout, dtype, rngs)
-        self.attention_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
-        self.mlp = layers.MLP(c.width, c.mlp_width, c.activation, dtype, rngs)
-        self.mlp_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
-        self.dropout = c.dropout
-
-    def __call__(self, x, bias=None, rngs=None, first: int | None = None):
-        """[B, L, D] to [B, L, D], or only to its `first` tokens [B, first, D]."""
-        attended = self.attention(x[:, :first], x, bias, rngs)
-        x = self.attention_norm(x[:, :first] + layers.dropout(attended, self.dropout, rngs))
-        return self.mlp_norm(x + layers.dropout(self.mlp(x), self.dropout, rngs))
-
-
 class Bert(nnx.Module):
     """Token ids to one feature vector."""
 
@@ -68,7 +50,9 @@ class Bert(nnx.Module):
         self.positions = table(c.max_positions)
         self.types = table(c.type_vocab_size)
         self.embedding_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
-        self.blocks = layers.repeat(c.depth, lambda rngs: Block(c, dtype, rngs), rngs)
+        self.blocks = layers.repeat(
+            c.depth, lambda rngs: layers.PostNormBlock(c, dtype, rngs), rngs
+        )
 
     def embed(self, input_ids, rngs: nnx.Rngs | None = None):
         """Ids [B, L] to embeddings [B, L, D]; all tokens are of type 0."""
@@ -125,12 +109,12 @@ def config_from_hf(source: Mapping[str, Any], **ours) -> BertConfig:
     return BertConfig(**given | ours)
 
 
-def key_map(config: BertConfig, source: Mapping[str, Any]) -> pretrained.KeyMap:
+def key_map() -> pretrained.KeyMap:
     """How the tensors of Hugging Face's `BertModel` become ours."""
     block, ours = r"encoder\.layer\.(\d+)\.", r"blocks/\1/"
     table = r"embeddings\.{}_embeddings\.weight".format
     return pretrained.KeyMap(
-        prefix="bert.",
+        prefix=r"bert\.",
         rules=(
             (table("word"), "tokens", pretrained.SAME),
             (table("position"), "positions", pretrained.SAME),

@@ -119,12 +119,12 @@ def config_from_hf(source: Mapping[str, Any], **ours) -> DistilBertConfig:
     return DistilBertConfig(**given | ours)
 
 
-def key_map(config: DistilBertConfig, source: Mapping[str, Any]) -> pretrained.KeyMap:
+def key_map() -> pretrained.KeyMap:
     """How the tensors of Hugging Face's `DistilBertModel` become ours."""
     block, ours = r"transformer\.layer\.(\d+)\.", r"blocks/\1/"
     table = r"embeddings\.{}_embeddings\.weight".format
     return pretrained.KeyMap(
-        prefix="distilbert.",
+        prefix=r"distilbert\.",
         rules=(
             (table("word"), "tokens", pretrained.SAME),
             (table("position"), "positions", pretrained.SAME),

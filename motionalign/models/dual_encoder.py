@@ -12,25 +12,69 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from motionalign.models import bert, distilbert, layers, pretrained, vit
+from motionalign.models import (
+    bert,
+    clip,
+    distilbert,
+    layers,
+    motion_transformer,
+    mpnet,
+    pretrained,
+    vit,
+)
 
 
-class Family(NamedTuple):
-    """What a family of text encoders brings."""
+class MotionFamily(NamedTuple):
+    """What a family of motion encoders brings.
+
+    inputs: "patches" or "joints": what its module takes.
+    """
+
+    config: type
+    module: type
+    inputs: str
+
+
+MOTION_FAMILIES = {
+    "vit": MotionFamily(vit.ViTConfig, vit.ViT, "patches"),
+    "clip": MotionFamily(clip.CLIPVisionConfig, clip.CLIPVision, "patches"),
+    "motion_transformer": MotionFamily(
+        motion_transformer.MotionTransformerConfig, motion_transformer.MotionTransformer, "joints"
+    ),
+}
+
+
+class TextFamily(NamedTuple):
+    """What a family of text encoders brings.
+
+    model_types: what its config.json says in Hugging Face's layout.
+    """
 
     config: type
     module: type
     config_from_hf: Callable
     key_map: Callable
+    model_types: tuple[str, ...]
 
 
 TEXT_FAMILIES = {
-    "bert": Family(bert.BertConfig, bert.Bert, bert.config_from_hf, bert.key_map),
-    "distilbert": Family(
+    "bert": TextFamily(bert.BertConfig, bert.Bert, bert.config_from_hf, bert.key_map, ("bert",)),
+    "distilbert": TextFamily(
         distilbert.DistilBertConfig,
         distilbert.DistilBert,
         distilbert.config_from_hf,
         distilbert.key_map,
+        ("distilbert",),
+    ),
+    "mpnet": TextFamily(
+        mpnet.MPNetConfig, mpnet.MPNet, mpnet.config_from_hf, mpnet.key_map, ("mpnet",)
+    ),
+    "clip": TextFamily(
+        clip.CLIPTextConfig,
+        clip.CLIPText,
+        clip.config_from_hf,
+        clip.key_map,
+        ("clip", "clip_text_model"),
     ),
 }
 
@@ -41,39 +85,74 @@ MAX_SCALE = 100.0  # a learnt temperature goes no lower than its inverse, as in 
 class DualEncoderConfig(layers.Config):
     """Everything that decides what a dual encoder computes.
 
-    embed_dim: E of the common space. head_dropout: in both projection heads.
+    motion: of any family of `MOTION_FAMILIES`; text: of `TEXT_FAMILIES`, or None: no text encoder.
+    embed_dim: E of the common space. head_dropout: in the projection heads.
+    text_head: False: the text encoder's feature is the embedding, as with the frozen sentence
+      encoder of Walk and Text.
+    gait_head: GaitFormer's outputs in place of the motion's projection head.
     temperature: of the softmax over similarities; where training starts if learn_temperature.
     max_tokens: texts are cut after so many tokens, special ones included.
     """
 
-    motion: vit.ViTConfig
-    text: bert.BertConfig | distilbert.DistilBertConfig
+    motion: Any
+    text: Any
     embed_dim: int = 256
     head_dropout: float = 0.5
+    text_head: bool = True
+    gait_head: motion_transformer.GaitHeadConfig | None = None
     temperature: float = 0.07
     learn_temperature: bool = False
     max_tokens: int = 128
 
+    def __post_init__(self):
+        if self.text is not None and not self.text_head and self.text.width != self.embed_dim:
+            raise ValueError(
+                f"without a text head, embed_dim={self.embed_dim} must be the width of the text "
+                f"encoder, {self.text.width}"
+            )
+
+    @property
+    def motion_family(self) -> str:
+        """Key of `MOTION_FAMILIES`."""
+        return _family_of(self.motion, MOTION_FAMILIES)
+
     @property
     def text_family(self) -> str:
         """Key of `TEXT_FAMILIES`."""
-        return next(k for k, f in TEXT_FAMILIES.items() if isinstance(self.text, f.config))
+        return _family_of(self.text, TEXT_FAMILIES)
+
+    @property
+    def motion_inputs(self) -> str:
+        """ "patches" or "joints"."""
+        return MOTION_FAMILIES[self.motion_family].inputs
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; the text section says its family."""
-        text = {"family": self.text_family, **self.text.to_dict()}
-        return dataclasses.asdict(self) | {"text": text}
+        """Plain JSON types; the sections of the encoders say their family."""
+        sections = {"motion": {"family": self.motion_family, **self.motion.to_dict()}}
+        if self.text is not None:
+            sections["text"] = {"family": self.text_family, **self.text.to_dict()}
+        return dataclasses.asdict(self) | sections
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DualEncoderConfig":
         """Inverse of `to_dict`; unknown or missing names are a ValueError."""
         values = dict(values)
-        if "motion" in values:
-            values["motion"] = vit.ViTConfig.from_dict(values["motion"])
-        if "text" in values:
-            text = dict(values["text"])
-            values["text"] = _text_family(text.pop("family", None)).config.from_dict(text)
+        for section, families, what in (
+            ("motion", MOTION_FAMILIES, "motion"),
+            ("text", TEXT_FAMILIES, "text"),
+        ):
+            if values.get(section) is not None:
+                given = dict(values[section])
+                family = given.pop("family", None)
+                layers.check_choice(family, families, f"the {what} encoder's family")
+                values[section] = families[family].config.from_dict(given)
+        if values.get("gait_head") is not None:
+            values["gait_head"] = motion_transformer.GaitHeadConfig.from_dict(values["gait_head"])
         return super().from_dict(values)
+
+
+def _family_of(config, families: Mapping[str, Any]) -> str:
+    return next(name for name, family in families.items() if isinstance(config, family.config))
 
 
 class ProjectionHead(nnx.Module):
@@ -105,26 +184,33 @@ class DualEncoder(nnx.Module):
 
     def __init__(self, config: DualEncoderConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
         c = self.config = config
-        text = TEXT_FAMILIES[c.text_family].module
-        self.motion_encoder = vit.ViT(c.motion, dtype, rngs=rngs)
-        self.text_encoder = text(c.text, dtype, rngs=rngs)
+        self.motion_encoder = MOTION_FAMILIES[c.motion_family].module(c.motion, dtype, rngs=rngs)
+        if c.text is not None:
+            self.text_encoder = TEXT_FAMILIES[c.text_family].module(c.text, dtype, rngs=rngs)
         head = (c.embed_dim, c.head_dropout, dtype)
-        self.motion_head = ProjectionHead(c.motion.width, *head, rngs=rngs)
-        self.text_head = ProjectionHead(c.text.width, *head, rngs=rngs)
+        if c.gait_head is None:
+            self.motion_head = ProjectionHead(c.motion.width, *head, rngs=rngs)
+        else:
+            self.motion_head = motion_transformer.GaitHead(
+                c.motion.width, c.embed_dim, c.gait_head, dtype, rngs=rngs
+            )
+        if c.text is not None and c.text_head:
+            self.text_head = ProjectionHead(c.text.width, *head, rngs=rngs)
         self.logit_scale = nnx.Param(-jnp.log(jnp.asarray(c.temperature, jnp.float32)))
 
-    def encode_motion(self, patches, num_frames=None, rngs: nnx.Rngs | None = None):
+    def encode_motion(self, clips, num_frames=None, rngs: nnx.Rngs | None = None):
         """Embeddings of motions, not normalised.
 
         Args:
-          patches: [B, F, 5 * N, 3] motion patches of any float dtype, zero beyond a clip's end.
+          clips: [B, F, 5 * N, 3] motion patches of any float dtype, zero beyond a clip's end; for
+            encoders of joints [B, F, J, C].
           num_frames: [B] int32, real frames; needed with padding="mask" only.
           rngs: stream `dropout` in training; None in evaluation.
 
         Returns:
           [B, E] in the compute dtype.
         """
-        return self.motion_head(self.motion_encoder(patches, num_frames, rngs), rngs)
+        return self.motion_head(self.motion_encoder(clips, num_frames, rngs), rngs)
 
     def encode_text(self, input_ids, text_mask, rngs: nnx.Rngs | None = None):
         """Embeddings of texts, not normalised.
@@ -137,7 +223,8 @@ class DualEncoder(nnx.Module):
         Returns:
           [B, E] in the compute dtype.
         """
-        return self.text_head(self.text_encoder(input_ids, text_mask, rngs), rngs)
+        features = self.text_encoder(input_ids, text_mask, rngs)
+        return self.text_head(features, rngs) if self.config.text_head else features
 
     def __call__(self, batch: Mapping[str, jax.Array], rngs: nnx.Rngs | None = None):
         """Both embeddings [B, E] of a batch of patches, num_frames, input_ids and text_mask."""
@@ -156,6 +243,7 @@ class DualEncoder(nnx.Module):
 
 DEFAULTS = {
     "motion": {
+        "family": "vit",
         "size": "B",
         "width": None,
         "depth": None,
@@ -167,6 +255,7 @@ DEFAULTS = {
         "padding": "attend",
         "dropout": 0.0,
         "weights": None,
+        "final_norm": "fresh",
     },
     "text": {
         "family": "distilbert",
@@ -187,11 +276,19 @@ DEFAULTS = {
 }
 """The `model` section of a config: its fields and their defaults.
 
-motion.size: Ti, S, B, L, or "custom" with width, depth, heads and, if not 4 x width, mlp_width.
-motion.weights, text.weights: a folder or Hub id in Hugging Face's layout; None or "": random ones.
+motion.family: "vit", or "clip" for the vision tower of CLIP.
+motion.size: Ti, S, B, L (of clip B, L), or "custom" with width, depth, heads and, if not 4 x width,
+  mlp_width.
+motion.weights: a folder, file or Hub id: a ViT in Hugging Face's layout, timm's or Google's .npz, or
+  a CLIP in Hugging Face's. text.weights: a folder or Hub id in Hugging Face's layout. None or "":
+  random ones.
+motion.final_norm: with mean pooling and weights, "fresh" (as published) or "load": see
+  `vit.key_map`.
 text.width, depth, heads, mlp_width, vocab_size: needed without text.weights, else config.json's.
 text.dropout: on hidden states and attention weights; None takes config.json's two rates.
 """
+
+_MOTION_SIZES = {"vit": vit.SIZES, "clip": clip.VISION_SIZES}
 
 
 def resolve(model_config: Mapping[str, Any]) -> DualEncoderConfig:
@@ -224,40 +321,44 @@ def load_pretrained(params, model_config: Mapping[str, Any]):
       model_config: the `model` section.
 
     Returns:
-      `params` with new leaves; all of it as given where no weights are named.
+      `params` with new leaves where weights fill them; the others as given.
 
     Raises:
       ValueError: if weights do not fit, listing everything that does not.
     """
     config = resolve(model_config)
-    towers = (
-        ("motion", config.motion, vit.key_map),
-        ("text", config.text, TEXT_FAMILIES[config.text_family].key_map),
-    )
-    for tower, tower_config, key_map in towers:
-        if weights := model_config.get(tower, {}).get("weights"):
-            source = pretrained.Source(weights)
-            rules = key_map(tower_config, source.config())
-            params = pretrained.load(params, source, rules, under=f"{tower}_encoder")
+    motion, text = (model_config.get(tower, {}) for tower in ("motion", "text"))
+    if weights := motion.get("weights"):
+        source = pretrained.Source(weights)
+        final_norm = motion.get("final_norm", DEFAULTS["motion"]["final_norm"])
+        if config.motion_family == "clip":
+            rules = clip.vision_key_map(config.motion, source.config(), final_norm)
+        else:
+            rules = vit.key_map(config.motion, source, final_norm)
+        params = pretrained.load(params, source, rules, under="motion_encoder")
+    if weights := text.get("weights"):
+        rules = TEXT_FAMILIES[config.text_family].key_map()
+        params = pretrained.load(params, pretrained.Source(weights), rules, under="text_encoder")
     return params
 
 
 def text_tower(source: pretrained.Source, **ours):
     """(family, config) of the text encoder that a source holds; `ours` are config fields."""
-    model_type = source.config().get("model_type")
-    layers.check_choice(model_type, TEXT_FAMILIES, f"model_type of {source.name}")
-    family = TEXT_FAMILIES[model_type]
+    family = text_family(source.config(), source.name)
     return family, family.config_from_hf(source.config(), **ours)
+
+
+def text_family(source_config: Mapping[str, Any], name: str) -> TextFamily:
+    """The family of a text encoder from its config.json; `name` is for the error."""
+    families = {kind: family for family in TEXT_FAMILIES.values() for kind in family.model_types}
+    model_type = source_config.get("model_type")
+    layers.check_choice(model_type, families, f"model_type of {name}")
+    return families[model_type]
 
 
 def _with_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any], what: str) -> dict:
     layers.check_keys(given, defaults, what)
     return {**defaults, **given}
-
-
-def _text_family(name: str | None) -> Family:
-    layers.check_choice(name, TEXT_FAMILIES, "the text encoder's family")
-    return TEXT_FAMILIES[name]
 
 
 def _sizes(section: dict, names: tuple[str, ...]) -> dict[str, Any]:
@@ -266,24 +367,32 @@ def _sizes(section: dict, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: size for name, size in sizes.items() if size is not None}
 
 
-def _resolve_motion(section: dict) -> vit.ViTConfig:
-    size, weights = section.pop("size"), section.pop("weights")
+def _resolve_motion(section: dict) -> vit.ViTConfig | clip.CLIPVisionConfig:
+    family, size = section.pop("family"), section.pop("size")
+    weights, final_norm = section.pop("weights"), section.pop("final_norm")
+    layers.check_choice(family, _MOTION_SIZES, "model.motion.family")
+    layers.check_choice(final_norm, vit.FINAL_NORM, "model.motion.final_norm")
+    known_sizes = _MOTION_SIZES[family]
     given = _sizes(section, ("width", "depth", "heads", "mlp_width"))
-    layers.check_choice(size, (*vit.SIZES, "custom"), "model.motion.size")
+    layers.check_choice(size, (*known_sizes, "custom"), "model.motion.size")
     if size == "custom":
         _require(given, ("width", "depth", "heads"), "model.motion.size='custom'")
         sizes = {"mlp_width": 4 * given["width"], **given}
     elif given:
         raise ValueError(
-            f"model.motion.size={size!r} fixes {', '.join(vit.SIZES[size])}, but "
+            f"model.motion.size={size!r} fixes {', '.join(known_sizes[size])}, but "
             f"{', '.join(given)} is given as well; set size='custom' to choose them"
         )
     else:
-        sizes = vit.SIZES[size]
+        sizes = known_sizes[size]
     if not weights:
-        return vit.ViTConfig(**sizes, **section)
+        return MOTION_FAMILIES[family].config(**sizes, **section)
     patch_size = section.pop("patch_size")
-    config = vit.config_from_hf(pretrained.Source(weights).config(), **section)
+    source = pretrained.Source(weights)
+    if family == "clip":
+        config = clip.vision_config_from_hf(source.config(), **section)
+    else:
+        config = vit.config_from(source, sizes["heads"], **section)
     for name, value in {**sizes, "patch_size": patch_size}.items():
         if getattr(config, name) != value:
             raise ValueError(
@@ -294,10 +403,15 @@ def _resolve_motion(section: dict) -> vit.ViTConfig:
 
 
 def _resolve_text(section: dict, max_tokens: int):
-    family = _text_family(section.pop("family"))
+    name = section.pop("family")
+    layers.check_choice(name, TEXT_FAMILIES, "the text encoder's family")
+    family = TEXT_FAMILIES[name]
     weights = section.pop("weights")
     dropout = section.pop("dropout")
-    rates = {} if dropout is None else {"dropout": dropout, "attention_dropout": dropout}
+    # CLIP's text tower has one rate.
+    known = [field.name for field in dataclasses.fields(family.config)]
+    rates = {rate: dropout for rate in ("dropout", "attention_dropout") if rate in known}
+    rates = {} if dropout is None else rates
     readout = section.pop("readout")
     given = _sizes(section, ("width", "depth", "heads", "mlp_width", "vocab_size"))
     assert not section, section

@@ -171,6 +171,38 @@ class Dense(nnx.Module):
         return y.reshape(*lead, *self.outputs)
 
 
+def patch_tokens(patches, config, dtype) -> jax.Array:
+    """Motion patches [B, F, parts * N, 3] to rows of numbers [B, F / N * parts, N * N * 3].
+
+    Numbered row-major: all parts of the first N frames, then of the next N. `config` has
+    patch_size, parts, grid and padding (`vit.ViTConfig`). Other shapes are a ValueError.
+    """
+    batch, frames, points, _ = patches.shape
+    n, (rows, parts) = config.patch_size, config.grid
+    if points != parts * n or frames % n or frames > rows * n or not frames:
+        raise ValueError(
+            f"motion patches have {frames} frames x {points} points; this model takes "
+            f"{parts * n} points and a multiple of {n} frames up to {rows * n}"
+        )
+    if config.padding == "attend" and frames != rows * n:
+        raise ValueError(
+            f"motion patches have {frames} frames; with padding='attend' every clip is padded "
+            f"to max_frames={rows * n} (padding='mask' takes shorter batches)"
+        )
+    x = patches.astype(dtype).reshape(batch, frames // n, n, parts, n * 3)
+    return x.transpose(0, 1, 3, 2, 4).reshape(batch, frames // n * parts, n * n * 3)
+
+
+def patch_mask(config, frames: int, num_frames) -> jax.Array | None:
+    """[B, F / N * parts] bool, True where a token holds a real frame; None: attend to all."""
+    if config.padding == "attend":
+        return None
+    if num_frames is None:
+        raise ValueError("padding='mask' needs num_frames, the number of real frames per clip")
+    starts = jnp.arange(0, frames, config.patch_size)
+    return jnp.repeat(starts < num_frames[:, None], config.parts, axis=1)
+
+
 def attention_bias(mask: jax.Array | None) -> jax.Array | None:
     """Float32 [B, 1, 1, N] to add to attention logits, from [B, N] where True may be attended to.
 
@@ -229,6 +261,47 @@ class MLP(nnx.Module):
 
     def __call__(self, x):
         return self.down(ACTIVATIONS[self.activation](self.up(x)))
+
+
+class PreNormBlock(nnx.Module):
+    """Transformer block with its norms before attention and MLP, as in ViT and CLIP."""
+
+    def __init__(self, config, dtype, rngs: nnx.Rngs):
+        c = config
+        self.attention_norm = LayerNorm(c.width, c.norm_eps, dtype)
+        self.attention = Attention(c.width, c.heads, 0.0, dtype, rngs)
+        self.mlp_norm = LayerNorm(c.width, c.norm_eps, dtype)
+        self.mlp = MLP(c.width, c.mlp_width, c.activation, dtype, rngs)
+        self.dropout = c.dropout
+
+    def __call__(self, x, bias=None, rngs=None, first: int | None = None):
+        """[B, N, D] to [B, N, D], or only to its `first` tokens [B, first, D]."""
+        normed = self.attention_norm(x)
+        if first is not None and bias is not None and bias.shape[2] > 1:
+            bias = bias[:, :, :first]
+        attended = self.attention(normed[:, :first], normed, bias, rngs)
+        x = x[:, :first] + dropout(attended, self.dropout, rngs)
+        return x + dropout(self.mlp(self.mlp_norm(x)), self.dropout, rngs)
+
+
+class PostNormBlock(nnx.Module):
+    """Transformer block with its norms after attention and MLP, as in BERT and MPNet."""
+
+    def __init__(self, config, dtype, rngs: nnx.Rngs):
+        c = config
+        self.attention = Attention(c.width, c.heads, c.attention_dropout, dtype, rngs)
+        self.attention_norm = LayerNorm(c.width, c.norm_eps, dtype)
+        self.mlp = MLP(c.width, c.mlp_width, c.activation, dtype, rngs)
+        self.mlp_norm = LayerNorm(c.width, c.norm_eps, dtype)
+        self.dropout = c.dropout
+
+    def __call__(self, x, bias=None, rngs=None, first: int | None = None):
+        """[B, L, D] to [B, L, D], or only to its `first` tokens [B, first, D]."""
+        if first is not None and bias is not None and bias.shape[2] > 1:
+            bias = bias[:, :, :first]
+        attended = self.attention(x[:, :first], x, bias, rngs)
+        x = self.attention_norm(x[:, :first] + dropout(attended, self.dropout, rngs))
+        return self.mlp_norm(x + dropout(self.mlp(x), self.dropout, rngs))
 
 
 def masked_mean(x: jax.Array, mask: jax.Array | None) -> jax.Array:

@@ -1,21 +1,24 @@
 """Pretrained weights in, strictly: key maps as data, one loader, sources local or on the Hub.
 
-Each family's file states how a source's tensors become ours as a `KeyMap`; `load` applies it.
-Every tensor of the source is used or excused by name, every parameter is filled or named as
-deliberately fresh, and every shape is checked, before anything is read; all that does not fit is
-reported in one error.
+Each family's file states how a source's tensors become ours as a `KeyMap`; `load` applies it, and
+`export` goes the other way. Every tensor of the source is used or excused by name, every parameter
+is filled or named as deliberately fresh, and every shape is checked, before anything is read; all
+that does not fit is reported in one error.
 """
 
 import dataclasses
+import functools
 import json
 import math
 import pathlib
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 
 Shape = tuple[int, ...]
@@ -25,42 +28,77 @@ Shape = tuple[int, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Transform:
-    """How one tensor becomes one parameter.
+    """How a tensor, or a part of one, becomes a parameter, and back.
 
-    source_shape: the shape that the source must have, from the parameter's.
+    source_shape: the shape that the tensor (or part) must have, from the parameter's.
     apply: the tensor and the parameter's shape to the parameter's value.
+    invert: the parameter's value and the tensor's shape to the tensor.
+    part: (i, n): the tensor's first axis is n equal parts, this one the i-th of them.
     """
 
     source_shape: Callable[[Shape], Shape]
     apply: Callable[[np.ndarray, Shape], np.ndarray]
+    invert: Callable[[np.ndarray, Shape], np.ndarray]
+    part: tuple[int, int] = (0, 1)
+
+    def whole_shape(self, shape: Shape) -> Shape:
+        """The shape of the whole source tensor, from the parameter's."""
+        first, *rest = self.source_shape(shape) or (None,)
+        return () if first is None else (first * self.part[1], *rest)
+
+    def of(self, tensor: np.ndarray, shape: Shape) -> np.ndarray:
+        """The parameter of this shape that a whole source tensor gives."""
+        index, count = self.part
+        return self.apply(tensor if count == 1 else np.split(tensor, count)[index], shape)
 
 
-SAME = Transform(lambda shape: shape, lambda x, shape: x)
-TOKEN = Transform(lambda shape: (1, 1, *shape), lambda x, shape: x[0, 0])
-LINEAR = Transform(lambda shape: shape[::-1], lambda x, shape: x.T)
+def _reshaping(source_shape, apply) -> Transform:
+    """Same elements in the same order."""
+    return Transform(source_shape, apply, lambda x, shape: x.reshape(shape))
+
+
+SAME = _reshaping(lambda shape: shape, lambda x, shape: x)
+TOKEN = _reshaping(lambda shape: (1, 1, *shape), lambda x, shape: x[0, 0])
+BATCHED = _reshaping(lambda shape: (1, *shape), lambda x, shape: x[0])
+LINEAR = Transform(lambda shape: shape[::-1], lambda x, shape: x.T, lambda x, shape: x.T)
 """[out, in] of PyTorch's Linear to [in, out]."""
 HEADS_IN = Transform(
-    lambda shape: (shape[1] * shape[2], shape[0]), lambda x, shape: x.T.reshape(shape)
+    lambda shape: (shape[1] * shape[2], shape[0]),
+    lambda x, shape: x.T.reshape(shape),
+    lambda x, shape: x.reshape(shape[::-1]).T,
 )
 """[H * hd, D] to [D, H, hd]."""
-HEADS_BIAS = Transform(lambda shape: (math.prod(shape),), lambda x, shape: x.reshape(shape))
+HEADS_BIAS = _reshaping(lambda shape: (math.prod(shape),), lambda x, shape: x.reshape(shape))
 """[H * hd] to [H, hd]."""
 HEADS_OUT = Transform(
-    lambda shape: (shape[2], shape[0] * shape[1]), lambda x, shape: x.T.reshape(shape)
+    lambda shape: (shape[2], shape[0] * shape[1]),
+    lambda x, shape: x.T.reshape(shape),
+    lambda x, shape: x.reshape(shape[::-1]).T,
 )
 """[D, H * hd] to [H, hd, D]."""
 PATCHES = Transform(
     lambda shape: (shape[1], 3, math.isqrt(shape[0] // 3), math.isqrt(shape[0] // 3)),
     lambda x, shape: x.transpose(2, 3, 1, 0).reshape(shape),
+    lambda x, shape: x.reshape(*shape[2:], 3, shape[0]).transpose(3, 2, 0, 1),
 )
 """[D, 3, N, N] of a Conv2d to [N * N * 3, D], ordered frame, point, coordinate."""
+PATCHES_JAX = _reshaping(
+    lambda shape: (math.isqrt(shape[0] // 3), math.isqrt(shape[0] // 3), 3, shape[1]),
+    lambda x, shape: x.reshape(shape),
+)
+"""[N, N, 3, D] of a JAX convolution to [N * N * 3, D]."""
 
 
-def positions(source_grid: tuple[int, int], grid: tuple[int, int]) -> Transform:
-    """[1, 1 + rows * columns, D] to [1 + rows * columns of ours, D], the class token's first."""
-    return Transform(
-        lambda shape: (1, 1 + math.prod(source_grid), shape[1]),
-        lambda x, shape: resize_positions(x[0], source_grid, grid),
+def positions(
+    source_grid: tuple[int, int], grid: tuple[int, int], lead: tuple[int, ...] = (1,)
+) -> Transform:
+    """[*lead, 1 + rows * columns, D] to [1 + rows * columns of ours, D], the class token's first.
+
+    The way back is for grids that are equal.
+    """
+    return _reshaping(
+        lambda shape: (*lead, 1 + math.prod(source_grid), shape[1]),
+        lambda x, shape: resize_positions(x.reshape(-1, shape[1]), source_grid, grid),
     )
 
 
@@ -94,9 +132,9 @@ Rule = tuple[str, str, Transform]
 class KeyMap:
     """How a source's tensors become the parameters of a tower.
 
-    prefix: models saved with a task head carry their base model's name in front of the base
-      model's keys: where any key starts with it, it is taken off those that do.
-    rules: the first rule whose regex matches a whole key decides.
+    prefix: regex. Models saved with a task head carry their base model's name in front of the base
+      model's keys: it is taken off the keys that start with it.
+    rules: every rule whose regex matches a whole key applies; a fused tensor needs several.
     excused: regexes of source keys that no parameter needs.
     fresh: regexes of parameters that keep their initial value.
     """
@@ -105,6 +143,26 @@ class KeyMap:
     rules: tuple[Rule, ...]
     excused: tuple[str, ...] = ()
     fresh: tuple[str, ...] = ()
+
+    def within(self, source: str, path: str) -> "KeyMap":
+        """The same map one level up: keys after the regex `source`, parameters below `path`."""
+        assert "(" not in source.replace("(?:", ""), source  # groups are counted from the left
+        return KeyMap(
+            prefix="",
+            rules=tuple((source + regex, path + target, t) for regex, target, t in self.rules),
+            excused=tuple(source + regex for regex in self.excused),
+            fresh=tuple(path + regex for regex in self.fresh),
+        )
+
+    def __or__(self, other: "KeyMap") -> "KeyMap":
+        """Both maps' rules, for one source that holds several towers."""
+        assert not self.prefix and not other.prefix
+        return KeyMap(
+            prefix="",
+            rules=self.rules + other.rules,
+            excused=self.excused + other.excused,
+            fresh=self.fresh + other.fresh,
+        )
 
 
 def linear(key: str, path: str) -> tuple[Rule, ...]:
@@ -115,11 +173,11 @@ def linear(key: str, path: str) -> tuple[Rule, ...]:
     )
 
 
-def norm(key: str, path: str) -> tuple[Rule, ...]:
-    """A LayerNorm to ours; files converted from TensorFlow say gamma and beta."""
+def norm(key: str, path: str, separator: str = r"\.") -> tuple[Rule, ...]:
+    """A LayerNorm to ours; PyTorch says weight, JAX scale, what came from TensorFlow gamma."""
     return (
-        (key + r"\.(?:weight|gamma)", path + "/scale", SAME),
-        (key + r"\.(?:bias|beta)", path + "/bias", SAME),
+        (key + separator + "(?:weight|gamma|scale)", path + "/scale", SAME),
+        (key + separator + "(?:bias|beta)", path + "/bias", SAME),
     )
 
 
@@ -128,6 +186,18 @@ def heads_in(key: str, path: str) -> tuple[Rule, ...]:
     return (
         (key + r"\.weight", path + "/kernel", HEADS_IN),
         (key + r"\.bias", path + "/bias", HEADS_BIAS),
+    )
+
+
+def heads_fused(key: str, weight: str, bias: str, path: str) -> tuple[Rule, ...]:
+    """One Linear that makes query, key and value, in that order."""
+    return tuple(
+        rule
+        for i, name in enumerate(("query", "key", "value"))
+        for rule in (
+            (key + weight, f"{path}/{name}/kernel", dataclasses.replace(HEADS_IN, part=(i, 3))),
+            (key + bias, f"{path}/{name}/bias", dataclasses.replace(HEADS_BIAS, part=(i, 3))),
+        )
     )
 
 
@@ -158,21 +228,20 @@ def match(
     plan: dict[str, tuple[str, Transform]] = {}
     problems = []
     for key, shape in source.items():
-        name = key.removeprefix(key_map.prefix)
-        path, transform = _target(name, key_map.rules)
-        if path is None or path not in parameters:
-            if not any(re.fullmatch(regex, name) for regex in key_map.excused):
-                problems.append(f"unexpected  {key} {list(shape)}")
-            continue
-        expected = transform.source_shape(parameters[path])
-        if shape != expected:
-            problems.append(
-                f"wrong shape {key} {list(shape)}, expected {list(expected)} "
-                f"for {path} {list(parameters[path])}"
-            )
-        if path in plan:
-            problems.append(f"duplicate   {plan[path][0]} and {key} both fill {path}")
-        plan[path] = (key, transform)
+        name = re.sub(f"^(?:{key_map.prefix})", "", key)
+        targets = [(p, t) for p, t in _targets(name, key_map.rules) if p in parameters]
+        if not targets and not any(re.fullmatch(regex, name) for regex in key_map.excused):
+            problems.append(f"unexpected  {key} {list(shape)}")
+        for path, transform in targets:
+            expected = transform.whole_shape(parameters[path])
+            if shape != expected:
+                problems.append(
+                    f"wrong shape {key} {list(shape)}, expected {list(expected)} "
+                    f"for {path} {list(parameters[path])}"
+                )
+            if path in plan:
+                problems.append(f"duplicate   {plan[path][0]} and {key} both fill {path}")
+            plan[path] = (key, transform)
     for path, shape in parameters.items():
         if path not in plan and not any(re.fullmatch(regex, path) for regex in key_map.fresh):
             problems.append(f"missing     nothing fills {path} {list(shape)}")
@@ -181,26 +250,155 @@ def match(
     return plan
 
 
-def _target(name: str, rules: tuple[Rule, ...]) -> tuple[str | None, Transform]:
-    for regex, template, transform in rules:
-        if found := re.fullmatch(regex, name):
-            return found.expand(template), transform
-    return None, SAME
+def _targets(name: str, rules: tuple[Rule, ...]) -> list[tuple[str, Transform]]:
+    """(our path, transform) of every rule that a source's key fits."""
+    found = ((re.fullmatch(regex, name), path, t) for regex, path, t in rules)
+    return [(match.expand(path), transform) for match, path, transform in found if match]
+
+
+def source_key(path: str, rule: Rule) -> str | None:
+    """The key that `rule` would fill `path` from, or None: the rule read backwards."""
+    regex, template, _ = rule
+    groups = re.findall(r"\((?!\?)([^()]*)\)", regex)
+    pattern = re.sub(r"\\(\d)", lambda m: f"(?P<g{m[1]}>{groups[int(m[1]) - 1]})", template)
+    found = re.fullmatch(pattern, path)
+    if found is None:
+        return None
+    values = (found[f"g{i + 1}"] for i in range(len(groups)))
+    key = re.sub(r"\((?!\?)[^()]*\)", lambda _: next(values), regex)
+    key = re.sub(r"\(\?:([^()|]*)[^()]*\)", r"\1", key)  # of alternatives the first
+    return key.replace("\\.", ".")
+
+
+def export(
+    params: Mapping[str, np.ndarray], key_map: KeyMap, keys: Iterable[str] | None = None
+) -> dict[str, np.ndarray]:
+    """The tensors that `load` would make these parameters from.
+
+    Args:
+      params: values by path; all must find a place, those of `key_map.fresh` excepted.
+      key_map: as for `load`; its prefix is left out.
+      keys: those of the source to write, in that order; by default what the rules say.
+
+    Returns:
+      {key: tensor} in the parameters' dtype.
+
+    Raises:
+      ValueError: parameters that the source's format has no name for.
+    """
+    parts: dict[str, dict[str, Transform]] = {}  # key -> {path: transform}
+    if keys is None:
+        keys = dict.fromkeys(
+            key
+            for path in params
+            for rule in key_map.rules
+            if (key := source_key(path, rule)) is not None
+        )
+    for key in keys:
+        parts[key] = {p: t for p, t in _targets(key, key_map.rules) if p in params}
+    placed = {path for targets in parts.values() for path in targets}
+    lost = [
+        path
+        for path in params
+        if path not in placed and not any(re.fullmatch(regex, path) for regex in key_map.fresh)
+    ]
+    if lost:
+        raise ValueError(f"this format has no name for {', '.join(lost)}")
+    tensors = {}
+    for key, targets in parts.items():
+        pieces = [
+            transform.invert(np.asarray(params[path]), transform.source_shape(params[path].shape))
+            for path, transform in sorted(targets.items(), key=lambda item: item[1].part)
+        ]
+        if pieces:
+            tensors[key] = np.ascontiguousarray(
+                pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+            )
+    return tensors
+
+
+# ----------------------------------------------------------------------------------- tensors
+
+
+class Tensor(NamedTuple):
+    """One tensor of a file, read when it is asked for."""
+
+    shape: Shape
+    read: Callable[[], np.ndarray]
+
+
+def open_tensors(path: pathlib.Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors or .npz file by key; nothing is read yet but the header.
+
+    Raises:
+      ValueError: the file is of another kind, or damaged.
+    """
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            file = safe_open(path, "numpy")
+        except SafetensorError as error:
+            raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
+        return {
+            key: Tensor(
+                tuple(file.get_slice(key).get_shape()), functools.partial(file.get_tensor, key)
+            )
+            for key in file.keys()  # noqa: SIM118 (not a mapping)
+        }
+    if path.suffix == ".npz":
+        return _open_npz(path)
+    raise ValueError(f"{path}: weights are read from .safetensors and .npz files")
+
+
+def _open_npz(path: pathlib.Path) -> dict[str, Tensor]:
+    try:
+        archive = zipfile.ZipFile(path)
+        tensors = {}
+        for member in archive.namelist():
+            with archive.open(member) as file:
+                version = np.lib.format.read_magic(file)
+                header = {
+                    (1, 0): np.lib.format.read_array_header_1_0,
+                    (2, 0): np.lib.format.read_array_header_2_0,
+                }[version]
+                shape, _, dtype = header(file)
+            if dtype.hasobject:
+                raise ValueError(f"{member} holds Python objects, which are never unpickled")
+            read = functools.partial(_read_npz, path, member.removesuffix(".npy"))
+            tensors[member.removesuffix(".npy")] = Tensor(shape, read)
+    except (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError) as error:
+        raise ValueError(f"{path} is not a whole .npz file of arrays: {error}") from error
+    return tensors
+
+
+def _read_npz(path: pathlib.Path, key: str) -> np.ndarray:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            value = file[key]
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{path}: {key} cannot be read: {error}") from error
+    # NumPy saves bfloat16 as two bytes of nothing known.
+    return value.view(ml_dtypes.bfloat16) if value.dtype == np.dtype("V2") else value
 
 
 # ----------------------------------------------------------------------------------- sources
 
 
 class Source:
-    """A pretrained model's files: a local folder, or a Hub id `owner/name[@revision]`."""
+    """A pretrained model's files: a local folder or file, or a Hub id `owner/name[@revision]`.
 
-    def __init__(self, name: str):
+    A file is .safetensors or .npz; a config.json beside it is read with it.
+    """
+
+    def __init__(self, name: str | pathlib.Path):
         self.name = str(name)
-        folder = pathlib.Path(self.name).expanduser()
-        self.folder = folder if self.name and folder.is_dir() else None
+        path = pathlib.Path(self.name).expanduser()
+        self.path = path if self.name and path.is_file() else None
+        self.folder = path.parent if self.path else path if self.name and path.is_dir() else None
         if self.folder is None and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", self.name):
             raise ValueError(
-                f"{self.name!r} is neither a folder that exists nor a Hub id "
+                f"{self.name!r} is neither a folder or file that exists nor a Hub id "
                 "(owner/name or owner/name@revision)"
             )
 
@@ -244,10 +442,20 @@ class Source:
 
     def config(self) -> dict[str, Any]:
         """What config.json says."""
-        return json.loads(self.require("config.json").read_text())
+        path = self.require("config.json")
+        try:
+            return json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(f"{path} is not JSON: {error}") from error
+
+    def has_config(self) -> bool:
+        """Whether there is a config.json; a file of weights may come without."""
+        return self.path is None or self.file("config.json") is not None
 
     def weights(self) -> list[pathlib.Path]:
-        """The safetensors files: `model.safetensors`, or the shards that its index names."""
+        """The files of weights: itself, `model.safetensors`, or the shards that its index names."""
+        if self.path is not None:
+            return [self.path]
         unreachable = None
         for name in ("model.safetensors", "model.safetensors.index.json"):
             try:
@@ -266,6 +474,21 @@ class Source:
             f"{self.name} has neither model.safetensors nor model.safetensors.index.json; "
             "weights are read in Hugging Face's safetensors layout only"
         )
+
+    @functools.cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by key."""
+        tensors: dict[str, Tensor] = {}
+        for path in self.weights():
+            found = open_tensors(path)
+            if twice := found.keys() & tensors.keys():
+                raise ValueError(f"{path} holds {min(twice)}, which another shard holds too")
+            tensors |= found
+        return tensors
+
+    def shapes(self) -> dict[str, Shape]:
+        """Shapes of all tensors by key."""
+        return {key: tensor.shape for key, tensor in self.tensors.items()}
 
 
 def check_model_type(source: Mapping[str, Any], expected: str) -> None:
@@ -292,6 +515,9 @@ def parameter_path(key_path) -> str:
 def load(params, source: Source, key_map: KeyMap, under: str = ""):
     """Fills the parameters below a path with a source's tensors.
 
+    One tensor is in memory at a time besides what was read before, and each device gets its slice
+    only.
+
     Args:
       params: a pytree of parameters (an NNX state or a nested dict) of arrays, or of
         `jax.ShapeDtypeStruct`, whose dtype and sharding the new values get.
@@ -305,8 +531,6 @@ def load(params, source: Source, key_map: KeyMap, under: str = ""):
     Raises:
       ValueError: with everything that does not fit, or if a file is damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
     leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
     under = f"{under}/" if under else ""
     ours = {  # path in the tower -> index of the leaf
@@ -315,27 +539,24 @@ def load(params, source: Source, key_map: KeyMap, under: str = ""):
         if (path := parameter_path(key_path)).startswith(under)
     }
     values = [leaf for _, leaf in leaves]
-    files = {}  # key -> open file
-    for path in source.weights():
-        try:
-            file = safe_open(path, "numpy")
-        except SafetensorError as error:
-            raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
-        files |= dict.fromkeys(file.keys(), file)
-    shapes = {key: tuple(file.get_slice(key).get_shape()) for key, file in files.items()}
+    tensors = source.tensors
+    shapes = {path: values[i].shape for path, i in ours.items()}
     try:
-        plan = match(shapes, {path: values[i].shape for path, i in ours.items()}, key_map)
+        plan = match(source.shapes(), shapes, key_map)
     except ValueError as error:
         raise ValueError(f"weights of {source.name} do not fit the model: {error}") from None
+    read_key = tensor = None
     for path, (key, transform) in plan.items():
+        if key != read_key:  # parts of a fused tensor follow each other
+            read_key, tensor = key, tensors[key].read()
         leaf = values[ours[path]]
-        values[ours[path]] = _place(transform.apply(files[key].get_tensor(key), leaf.shape), leaf)
+        values[ours[path]] = _place(transform.of(tensor, leaf.shape), leaf)
     return jax.tree_util.tree_unflatten(treedef, values)
 
 
 def _place(value: np.ndarray, like) -> jax.Array:
     assert value.shape == like.shape, (value.shape, like.shape)
-    value = value.astype(like.dtype)
+    value = np.asarray(value).astype(like.dtype, copy=False)
     sharding = getattr(like, "sharding", None)
     if sharding is None:
         return jnp.asarray(value)

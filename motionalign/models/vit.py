@@ -5,14 +5,17 @@ of one body part, numbered row-major: all parts of the first N frames, then of t
 """
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from motionalign.models import layers, pretrained
+from motionalign.models.layers import Shape
 
 SIZES = {  # Dosovitskiy et al., table 1; Ti and S: Touvron et al., 2021 (DeiT), table 1
     "Ti": {"width": 192, "depth": 12, "heads": 3, "mlp_width": 768},
@@ -61,25 +64,6 @@ class ViTConfig(layers.Config):
         return -(-self.max_frames // self.patch_size), self.parts
 
 
-class Block(nnx.Module):
-    """Pre-norm transformer block."""
-
-    def __init__(self, config: ViTConfig, dtype, rngs: nnx.Rngs):
-        c = config
-        self.attention_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
-        self.attention = layers.Attention(c.width, c.heads, 0.0, dtype, rngs)
-        self.mlp_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
-        self.mlp = layers.MLP(c.width, c.mlp_width, c.activation, dtype, rngs)
-        self.dropout = c.dropout
-
-    def __call__(self, x, bias=None, rngs=None, first: int | None = None):
-        """[B, N, D] to [B, N, D], or only to its `first` tokens [B, first, D]."""
-        normed = self.attention_norm(x)
-        attended = self.attention(normed[:, :first], normed, bias, rngs)
-        x = x[:, :first] + layers.dropout(attended, self.dropout, rngs)
-        return x + layers.dropout(self.mlp(self.mlp_norm(x)), self.dropout, rngs)
-
-
 class ViT(nnx.Module):
     """Motion patches to one feature vector."""
 
@@ -93,7 +77,7 @@ class ViT(nnx.Module):
         self.class_token = nnx.Param(1e-6 * jax.random.normal(rngs.params(), (c.width,)))
         # The class token's position, then the grid's.
         self.positions = nnx.Param(layers.published(rngs.params(), (1 + rows * parts, c.width)))
-        self.blocks = layers.repeat(c.depth, lambda rngs: Block(c, dtype, rngs), rngs)
+        self.blocks = layers.repeat(c.depth, lambda rngs: layers.PreNormBlock(c, dtype, rngs), rngs)
         norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
         if c.pool == "mean":
             self.fc_norm = norm
@@ -103,37 +87,13 @@ class ViT(nnx.Module):
     def embed(self, patches, rngs: nnx.Rngs | None = None):
         """Patches [B, F, parts * N, 3] to tokens [B, 1 + F / N * parts, D], class token first."""
         c = self.config
-        batch, frames, points, _ = patches.shape
-        n, (rows, parts) = c.patch_size, c.grid
-        if points != parts * n or frames % n or frames > rows * n or not frames:
-            raise ValueError(
-                f"motion patches have {frames} frames x {points} points; this model takes "
-                f"{parts * n} points and a multiple of {n} frames up to {rows * n}"
-            )
-        if c.padding == "attend" and frames != rows * n:
-            raise ValueError(
-                f"motion patches have {frames} frames; with padding='attend' every clip is padded "
-                f"to max_frames={rows * n} (padding='mask' takes shorter batches)"
-            )
-        x = patches.astype(self.dtype).reshape(batch, frames // n, n, parts, n * 3)
-        x = x.transpose(0, 1, 3, 2, 4).reshape(batch, frames // n * parts, n * n * 3)
-        x = self.patch_embed(x)
+        x = self.patch_embed(layers.patch_tokens(patches, c, self.dtype))
         class_token = jnp.broadcast_to(
-            self.class_token[...].astype(self.dtype), (batch, 1, c.width)
+            self.class_token[...].astype(self.dtype), (len(patches), 1, c.width)
         )
         x = jnp.concatenate([class_token, x], axis=1)
         x = x + self.positions[: x.shape[1]].astype(self.dtype)
         return layers.dropout(x, c.dropout, rngs)
-
-    def patch_mask(self, frames: int, num_frames):
-        """[B, F / N * parts] bool, True where a token holds a real frame; None: attend to all."""
-        c = self.config
-        if c.padding == "attend":
-            return None
-        if num_frames is None:
-            raise ValueError("padding='mask' needs num_frames, the number of real frames per clip")
-        starts = jnp.arange(0, frames, c.patch_size)
-        return jnp.repeat(starts < num_frames[:, None], c.parts, axis=1)
 
     def __call__(self, patches, num_frames=None, rngs: nnx.Rngs | None = None):
         """One feature vector a clip.
@@ -148,7 +108,7 @@ class ViT(nnx.Module):
           [B, D] in the compute dtype.
         """
         x = self.embed(patches, rngs)
-        patch_mask = self.patch_mask(patches.shape[1], num_frames)
+        patch_mask = layers.patch_mask(self.config, patches.shape[1], num_frames)
         bias = None
         if patch_mask is not None:
             bias = layers.attention_bias(
@@ -164,50 +124,136 @@ class ViT(nnx.Module):
         return self.fc_norm(layers.masked_mean(x[:, 1:], patch_mask))
 
 
-def config_from_hf(source: Mapping[str, Any], **ours) -> ViTConfig:
-    """The config of a Hugging Face ViT's config.json; `ours` are fields that it does not know."""
-    pretrained.check_model_type(source, "vit")
-    if source.get("num_channels", 3) != 3:
-        raise ValueError(
-            f"a ViT over xyz needs 3 channels; the source has {source['num_channels']}"
+# --------------------------------------------------------------------------- pretrained weights
+
+
+class Layout(NamedTuple):
+    """How a kind of file holds a ViT.
+
+    config: (source, heads or None, **fields that the source does not know) to ViTConfig.
+    key_map: (config, source) to KeyMap, without the final norm.
+    final_norm: the source's name of that norm, a regex.
+    """
+
+    config: Callable[..., ViTConfig]
+    key_map: Callable[[ViTConfig, pretrained.Source], pretrained.KeyMap]
+    final_norm: str
+
+
+def layout(source: pretrained.Source) -> Layout:
+    """Which layout a source's files are in."""
+    if source.path is not None and source.path.suffix == ".npz":
+        return GOOGLE
+    if source.has_config():
+        config = source.config()
+        if "model_type" in config:
+            pretrained.check_model_type(config, "vit")
+            return HUGGING_FACE
+        if "architecture" in config:  # timm's own config.json
+            return TIMM
+    elif "patch_embed.proj.weight" in source.shapes():
+        return TIMM
+    raise ValueError(
+        f"{source.name} is no ViT that can be read: expected Hugging Face's layout (config.json "
+        "with model_type 'vit'), timm's (config.json with its architecture, or a safetensors file "
+        "with patch_embed.proj.weight) or Google's .npz"
+    )
+
+
+def config_from(source: pretrained.Source, heads: int | None = None, **ours) -> ViTConfig:
+    """The config of a source's ViT.
+
+    Args:
+      source: in one of the three layouts.
+      heads: where the files do not say; by default all are 64 wide, as in every published ViT.
+      ours: the fields that no source knows.
+    """
+    return layout(source).config(source, heads, **ours)
+
+
+def key_map(
+    config: ViTConfig, source: pretrained.Source, final_norm: str = "fresh"
+) -> pretrained.KeyMap:
+    """How a source's tensors become ours.
+
+    Args:
+      config: of our ViT.
+      source: in one of the three layouts.
+      final_norm: "fresh": with mean pooling the source's final norm, which was trained on the class
+        token, is left out, and `fc_norm` starts at 1 and 0, as in the published code. "load": it
+        fills `fc_norm`. With class pooling it is always loaded.
+    """
+    layers.check_choice(final_norm, FINAL_NORM, "final_norm")
+    found = layout(source)
+    tower = found.key_map(config, source)
+    if config.pool == "mean" and final_norm == "fresh":
+        rest = pretrained.KeyMap(
+            "", (), excused=(found.final_norm + "[./].*",), fresh=(r"fc_norm/.*",)
         )
+    else:
+        ours = "fc_norm" if config.pool == "mean" else "final_norm"
+        separator = "/" if found is GOOGLE else r"\."
+        rest = pretrained.KeyMap("", pretrained.norm(found.final_norm, ours, separator))
+    return dataclasses.replace(
+        tower,
+        rules=tower.rules + rest.rules,
+        excused=tower.excused + rest.excused,
+        fresh=tower.fresh + rest.fresh,
+    )
+
+
+FINAL_NORM = ("fresh", "load")
+
+
+def source_grid(tokens: int, config: ViTConfig, size: tuple[int, int] | None) -> tuple[int, int]:
+    """(rows, columns) of a source's positions, of which there are `tokens` with the class token's.
+
+    By the image size where it is known, else a square, else rows of one token a body part.
+    """
+    count = tokens - 1
+    if size is not None:
+        grid = (size[0] // config.patch_size, size[1] // config.patch_size)
+        if math.prod(grid) == count:
+            return grid
+    side = math.isqrt(count)
+    if side * side == count:
+        return side, side
+    if count % config.parts == 0:
+        return count // config.parts, config.parts
+    raise ValueError(f"{count} position embeddings are neither a square nor rows of {config.parts}")
+
+
+def _hugging_face_config(source: pretrained.Source, heads: int | None, **ours) -> ViTConfig:
+    given = source.config()
+    if given.get("num_channels", 3) != 3:
+        raise ValueError(f"a ViT over xyz needs 3 channels; the source has {given['num_channels']}")
     return ViTConfig(
-        width=source["hidden_size"],
-        depth=source["num_hidden_layers"],
-        heads=source["num_attention_heads"],
-        mlp_width=source["intermediate_size"],
-        patch_size=source.get("patch_size", 16),
-        activation=source.get("hidden_act", "gelu"),
-        norm_eps=source.get("layer_norm_eps", 1e-12),
+        width=given["hidden_size"],
+        depth=given["num_hidden_layers"],
+        heads=given["num_attention_heads"],
+        mlp_width=given["intermediate_size"],
+        patch_size=given.get("patch_size", 16),
+        activation=given.get("hidden_act", "gelu"),
+        norm_eps=given.get("layer_norm_eps", 1e-12),
         **ours,
     )
 
 
-def key_map(config: ViTConfig, source: Mapping[str, Any]) -> pretrained.KeyMap:
-    """How the tensors of Hugging Face's `ViTModel` become ours; `source` is its config.json."""
-    size = source.get("image_size", 224)
-    height, width = (size, size) if isinstance(size, int) else size
-    patch = source.get("patch_size", 16)
-    positions = pretrained.positions((height // patch, width // patch), config.grid)
+def _hugging_face_key_map(config: ViTConfig, source: pretrained.Source) -> pretrained.KeyMap:
+    """`ViTModel`, or a model with it as its base."""
+    size = source.config().get("image_size", 224)
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    grid = (size[0] // config.patch_size, size[1] // config.patch_size)
+    positions = pretrained.positions(grid, config.grid)
     block, ours = r"encoder\.layer\.(\d+)\.", r"blocks/\1/"
-    # With mean pooling the source's final norm, trained on the class token, is left out and
-    # fc_norm starts at 1 and 0, as in the published code.
-    mean = config.pool == "mean"
+    patches = r"embeddings\.patch_embeddings\.projection\."
     return pretrained.KeyMap(
-        prefix="vit.",
+        prefix=r"vit\.",
         rules=(
             (r"embeddings\.cls_token", "class_token", pretrained.TOKEN),
             (r"embeddings\.position_embeddings", "positions", positions),
-            (
-                r"embeddings\.patch_embeddings\.projection\.weight",
-                "patch_embed/kernel",
-                pretrained.PATCHES,
-            ),
-            (
-                r"embeddings\.patch_embeddings\.projection\.bias",
-                "patch_embed/bias",
-                pretrained.SAME,
-            ),
+            (patches + "weight", "patch_embed/kernel", pretrained.PATCHES),
+            (patches + "bias", "patch_embed/bias", pretrained.SAME),
             *pretrained.norm(block + "layernorm_before", ours + "attention_norm"),
             *pretrained.heads_in(
                 block + r"attention\.attention\.(query|key|value)", ours + r"attention/\2"
@@ -216,13 +262,165 @@ def key_map(config: ViTConfig, source: Mapping[str, Any]) -> pretrained.KeyMap:
             *pretrained.norm(block + "layernorm_after", ours + "mlp_norm"),
             *pretrained.linear(block + r"intermediate\.dense", ours + "mlp/up"),
             *pretrained.linear(block + r"output\.dense", ours + "mlp/down"),
-            *(() if mean else pretrained.norm("layernorm", "final_norm")),
         ),
         excused=(
             r"embeddings\.mask_token",  # masked image modelling
             r"pooler\..*",
             r"classifier\..*",
-            *((r"layernorm\..*",) if mean else ()),
         ),
-        fresh=(r"fc_norm/.*",) if mean else (),
     )
+
+
+def _timm_config(source: pretrained.Source, heads: int | None, **ours) -> ViTConfig:
+    return timm_config(
+        source.shapes(),
+        heads=heads or _timm_arguments(source).get("num_heads"),
+        **ours,
+    )
+
+
+def timm_config(
+    shapes: Mapping[str, Shape], heads: int | None = None, norm_eps: float = 1e-6, **ours
+) -> ViTConfig:
+    """The config of timm's `VisionTransformer` with tensors of these shapes.
+
+    Args:
+      shapes: by key.
+      heads: by default as many as are 64 wide.
+      norm_eps: timm's own by default.
+      ours: further fields.
+    """
+    required = ("patch_embed.proj.weight", "blocks.0.mlp.fc1.weight", "pos_embed")
+    if missing := [key for key in required if key not in shapes]:
+        raise ValueError(f"not the tensors of a timm ViT: no {', '.join(missing)}")
+    width, channels, patch_size, columns = shapes["patch_embed.proj.weight"]
+    if channels != 3 or patch_size != columns:
+        raise ValueError(
+            f"patch_embed.proj.weight is {list(shapes['patch_embed.proj.weight'])}; a ViT over xyz "
+            "takes square patches of 3 channels"
+        )
+    return ViTConfig(
+        width=width,
+        depth=_depth(shapes, r"blocks\.(\d+)\..*"),
+        heads=_heads(width, heads),
+        mlp_width=shapes["blocks.0.mlp.fc1.weight"][0],
+        patch_size=patch_size,
+        norm_eps=norm_eps,
+        **ours,
+    )
+
+
+def _depth(shapes: Mapping[str, Shape], block: str) -> int:
+    return len({found[1] for key in shapes if (found := re.fullmatch(block, key))})
+
+
+def _heads(width: int, heads: int | None) -> int:
+    if heads is None and width % 64:
+        raise ValueError(
+            f"the weights do not say how many heads there are, and {width} is not a multiple of "
+            "the usual width of 64: name the number of heads"
+        )
+    return heads or width // 64
+
+
+def _timm_arguments(source: pretrained.Source) -> Mapping[str, Any]:
+    return source.config().get("model_args", {}) if source.has_config() else {}
+
+
+def _timm_key_map(config: ViTConfig, source: pretrained.Source) -> pretrained.KeyMap:
+    shapes = source.shapes()
+    size = None
+    if source.has_config():
+        size = source.config().get("pretrained_cfg", {}).get("input_size", [3, None, None])[1:]
+        size = tuple(_timm_arguments(source).get("img_size", size))
+    tokens = shapes["pos_embed"][1]
+    return timm_key_map(config, source_grid(tokens, config, size if size and all(size) else None))
+
+
+def timm_key_map(config: ViTConfig, grid: tuple[int, int]) -> pretrained.KeyMap:
+    """timm's `VisionTransformer` with positions for (rows, columns), without its final norm."""
+    block, ours = r"blocks\.(\d+)\.", r"blocks/\1/"
+    fused = pretrained.heads_fused(block + r"attn\.qkv", r"\.weight", r"\.bias", ours + "attention")
+    fc_norm = pretrained.norm(r"fc_norm", "fc_norm") if config.pool == "mean" else ()
+    return pretrained.KeyMap(
+        prefix="",
+        rules=(
+            (r"cls_token", "class_token", pretrained.TOKEN),
+            (r"pos_embed", "positions", pretrained.positions(grid, config.grid)),
+            (r"patch_embed\.proj\.weight", "patch_embed/kernel", pretrained.PATCHES),
+            (r"patch_embed\.proj\.bias", "patch_embed/bias", pretrained.SAME),
+            *pretrained.norm(block + "norm1", ours + "attention_norm"),
+            *fused,
+            *pretrained.heads_out(block + r"attn\.proj", ours + "attention/out"),
+            *pretrained.norm(block + "norm2", ours + "mlp_norm"),
+            *pretrained.linear(block + r"mlp\.fc1", ours + "mlp/up"),
+            *pretrained.linear(block + r"mlp\.fc2", ours + "mlp/down"),
+            *fc_norm,  # of a source that was trained with mean pooling
+        ),
+        excused=(r"head(_dist)?\..*", r"pre_logits\..*"),
+    )
+
+
+_GOOGLE_PREFIX = r"opt/target/|params/(?:img/)?"
+
+
+def _google_shapes(source: pretrained.Source) -> dict[str, Shape]:
+    return {re.sub(f"^(?:{_GOOGLE_PREFIX})", "", k): shape for k, shape in source.shapes().items()}
+
+
+def _google_config(source: pretrained.Source, heads: int | None, **ours) -> ViTConfig:
+    shapes = _google_shapes(source)
+    query = next((k for k in shapes if re.fullmatch(r".*encoderblock_0/.*/query/kernel", k)), None)
+    mlp = next((k for k in shapes if re.fullmatch(r".*encoderblock_0/.*/Dense_0/kernel", k)), None)
+    if query is None or mlp is None or "embedding/kernel" not in shapes:
+        raise ValueError(
+            f"{source.name} is not one of Google's ViT checkpoints: no embedding/kernel or no "
+            "Transformer/encoderblock_0/..., expected as in "
+            "https://github.com/google-research/vision_transformer"
+        )
+    rows, columns, channels, width = shapes["embedding/kernel"]
+    if channels != 3 or rows != columns:
+        raise ValueError(
+            f"embedding/kernel is {list(shapes['embedding/kernel'])}; a ViT over xyz takes square "
+            "patches of 3 channels"
+        )
+    return ViTConfig(
+        width=width,
+        depth=_depth(shapes, r"Transformer/encoderblock_(\d+)/.*"),
+        heads=shapes[query][1],
+        mlp_width=shapes[mlp][1],
+        patch_size=rows,
+        norm_eps=1e-6,  # Flax's LayerNorm
+        **ours,
+    )
+
+
+def _google_key_map(config: ViTConfig, source: pretrained.Source) -> pretrained.KeyMap:
+    """https://github.com/google-research/vision_transformer, and its successor's numbering."""
+    shapes = _google_shapes(source)
+    key = next((k for k in shapes if k.endswith("pos_embedding")), None)
+    tokens = shapes[key][1] if key else 0
+    positions = pretrained.positions(source_grid(tokens, config, None), config.grid)
+    block, ours = r"Transformer/encoderblock_(\d+)/", r"blocks/\1/"
+    attention = block + r"MultiHeadDotProductAttention_[01]/"
+    same = pretrained.SAME
+    return pretrained.KeyMap(
+        prefix=_GOOGLE_PREFIX,
+        rules=(
+            (r"cls", "class_token", pretrained.TOKEN),
+            (r"(?:Transformer/posembed_input/)?pos_embedding", "positions", positions),
+            (r"embedding/kernel", "patch_embed/kernel", pretrained.PATCHES_JAX),
+            (r"embedding/bias", "patch_embed/bias", same),
+            (block + r"LayerNorm_0/(scale|bias)", ours + r"attention_norm/\2", same),
+            (attention + r"(query|key|value|out)/(kernel|bias)", ours + r"attention/\2/\3", same),
+            (block + r"LayerNorm_[12]/(scale|bias)", ours + r"mlp_norm/\2", same),
+            (block + r"MlpBlock_[03]/Dense_0/(kernel|bias)", ours + r"mlp/up/\2", same),
+            (block + r"MlpBlock_[03]/Dense_1/(kernel|bias)", ours + r"mlp/down/\2", same),
+        ),
+        excused=(r"head/.*", r"pre_logits/.*"),
+    )
+
+
+HUGGING_FACE = Layout(_hugging_face_config, _hugging_face_key_map, "layernorm")
+TIMM = Layout(_timm_config, _timm_key_map, "norm")
+GOOGLE = Layout(_google_config, _google_key_map, "Transformer/encoder_norm")

@@ -44,7 +44,7 @@ def load(folder, family, module, dtype=np.float32, **ours):
     source = pretrained.Source(folder)
     config = family.config_from_hf(source.config(), **ours)
     params = nnx.state(nnx.eval_shape(lambda: module(config, dtype, rngs=nnx.Rngs(0))))
-    params = pretrained.load(params, source, family.key_map(config, source.config()))
+    params = pretrained.load(params, source, family.key_map())
     return build(config, module, params, dtype)
 
 

@@ -81,7 +81,7 @@ def published_key_map(config):
         *pretrained.linear(block + r"mlp\.fc2", ours + "mlp/down"),
         *pretrained.norm(r"motion_encoder\.model\.fc_norm", "motion_encoder/fc_norm"),
     )
-    text = distilbert.key_map(config.text, {}).rules
+    text = distilbert.key_map().rules
     text = tuple(
         (r"text_encoder\.text_model\." + regex, "text_encoder/" + path, transform)
         for regex, path, transform in text
@@ -236,14 +236,14 @@ def test_defaults_are_the_published_sizes():
     ("change", "message"),
     [
         ({"embeded_dim": 1}, "model has no field 'embeded_dim'; valid: motion, text, embed_dim"),
-        ({"motion": {"sise": "B"}}, "model.motion has no field 'sise'; valid: size"),
+        ({"motion": {"sise": "B"}}, "model.motion has no field 'sise'; valid: family, size"),
         ({"motion": {"size": "XL"}}, "'XL'; valid: 'Ti', 'S', 'B', 'L', 'custom'"),
         ({"motion": {"size": "B", "width": 8}}, "size='B' fixes width, .* set size='custom'"),
         ({"motion": {"size": "custom", "width": 8}}, "'custom' needs depth, heads"),
         ({"motion": {**CUSTOM["motion"], "heads": 5}}, "5 heads do not divide the width 24"),
         ({"motion": {"pool": "max"}}, "pool is 'max'; valid: 'mean', 'class'"),
         ({"motion": {"padding": "no"}}, "padding is 'no'; valid: 'attend', 'mask'"),
-        ({"motion": {"weights": "no/such/folder"}}, "neither a folder that exists nor a Hub id"),
+        ({"motion": {"weights": "no/such/folder"}}, "neither a folder or file that exists nor"),
         ({"text": {"family": "gpt2"}}, "'gpt2'; valid: 'bert', 'distilbert'"),
         ({"text": {"family": "bert"}}, "without weights needs width, depth, heads, vocab_size"),
         ({"text": {**CUSTOM["text"], "readout": "last"}}, "'last'; valid: 'first', 'mean'"),

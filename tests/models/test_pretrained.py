@@ -14,7 +14,7 @@ from motionalign.models import pretrained
 from motionalign.models.pretrained import LINEAR, SAME, KeyMap, Source
 
 KEY_MAP = KeyMap(
-    prefix="base.",
+    prefix=r"base\.",
     rules=(
         *pretrained.linear(r"layer\.(\d+)", r"blocks/\1"),
         (r"scale", "scale", SAME),
@@ -131,7 +131,7 @@ def test_a_folder_without_weights_or_config(tmp_path):
 
 @pytest.mark.parametrize("name", ["./models/vit", "/no/such/folder", "a/b/c", ""])
 def test_neither_a_folder_nor_a_hub_id(name):
-    with pytest.raises(ValueError, match="neither a folder that exists nor a Hub id"):
+    with pytest.raises(ValueError, match="neither a folder or file that exists nor"):
         Source(name)
 
 

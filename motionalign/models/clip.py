@@ -1,0 +1,319 @@
+"""CLIP's two towers (Radford et al., 2021), as Hugging Face's `CLIPVisionModel` and `CLIPTextModel`.
+
+The vision tower reads motion patches like `vit`: it differs by a norm before the blocks, by
+quick GELU and by a patch embedding without bias. Both end before CLIP's own projections, where our
+heads begin (Motion Patches, supplement, table 9).
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from motionalign.models import layers, pretrained
+
+VISION_SIZES = {  # Radford et al., table 20
+    "B": {"width": 768, "depth": 12, "heads": 12, "mlp_width": 3072},
+    "L": {"width": 1024, "depth": 24, "heads": 16, "mlp_width": 4096},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class CLIPVisionConfig(layers.Config):
+    """Sizes and readout of CLIP's ViT over motion patches; fields as in `vit.ViTConfig`.
+
+    pool: "class": the class token after the final norm. "mean": mean of the patch tokens, then
+      `fc_norm`.
+    """
+
+    width: int
+    depth: int
+    heads: int
+    mlp_width: int
+    patch_size: int = 16
+    max_frames: int = 224
+    parts: int = 5
+    pool: str = "class"
+    padding: str = "attend"
+    dropout: float = 0.0
+    activation: str = "quick_gelu"
+    norm_eps: float = 1e-5
+
+    def __post_init__(self):
+        layers.check_transformer(self)
+        layers.check_choice(self.pool, ("mean", "class"), "CLIPVisionConfig.pool")
+        layers.check_choice(self.padding, ("attend", "mask"), "CLIPVisionConfig.padding")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Tokens of the longest clip: (rows of `patch_size` frames, body parts)."""
+        return -(-self.max_frames // self.patch_size), self.parts
+
+
+class CLIPVision(nnx.Module):
+    """Motion patches to one feature vector."""
+
+    def __init__(self, config: CLIPVisionConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+        c = self.config = config
+        self.dtype = dtype
+        rows, parts = c.grid
+        points = c.patch_size * c.patch_size * 3
+        self.patch_embed = nnx.Param(layers.published(rngs.params(), (points, c.width)))
+        self.class_token = nnx.Param(c.width**-0.5 * jax.random.normal(rngs.params(), (c.width,)))
+        self.positions = nnx.Param(layers.published(rngs.params(), (1 + rows * parts, c.width)))
+        self.embedding_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
+        self.blocks = layers.repeat(c.depth, lambda rngs: layers.PreNormBlock(c, dtype, rngs), rngs)
+        norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
+        if c.pool == "mean":
+            self.fc_norm = norm
+        else:
+            self.final_norm = norm
+
+    def embed(self, patches, rngs: nnx.Rngs | None = None):
+        """Patches [B, F, parts * N, 3] to tokens [B, 1 + F / N * parts, D], class token first."""
+        c = self.config
+        x = layers.patch_tokens(patches, c, self.dtype) @ self.patch_embed[...].astype(self.dtype)
+        class_token = jnp.broadcast_to(
+            self.class_token[...].astype(self.dtype), (len(patches), 1, c.width)
+        )
+        x = jnp.concatenate([class_token, x], axis=1)
+        x = self.embedding_norm(x + self.positions[: x.shape[1]].astype(self.dtype))
+        return layers.dropout(x, c.dropout, rngs)
+
+    def __call__(self, patches, num_frames=None, rngs: nnx.Rngs | None = None):
+        """One feature vector [B, D] a clip; arguments as of `vit.ViT`."""
+        x = self.embed(patches, rngs)
+        mask = layers.patch_mask(self.config, patches.shape[1], num_frames)
+        bias = None
+        if mask is not None:
+            bias = layers.attention_bias(jnp.pad(mask, ((0, 0), (1, 0)), constant_values=True))
+        class_pool = self.config.pool == "class"
+        for block in self.blocks[:-1]:
+            x = block(x, bias, rngs)
+        # Of the last block's output only what is pooled is computed.
+        x = self.blocks[-1](x, bias, rngs, first=1 if class_pool else None)
+        if class_pool:
+            return self.final_norm(x[:, 0])
+        return self.fc_norm(layers.masked_mean(x[:, 1:], mask))
+
+
+@dataclasses.dataclass(frozen=True)
+class CLIPTextConfig(layers.Config):
+    """Sizes and readout of CLIP's text tower. Each token sees itself and those before it.
+
+    eos_id: of the token that ends a text; None: the highest id that the text has.
+    readout: "end": the output at that token, which alone has seen the whole text; "mean": over the
+      real tokens.
+    """
+
+    vocab_size: int
+    width: int
+    depth: int
+    heads: int
+    mlp_width: int
+    max_positions: int = 77
+    activation: str = "quick_gelu"
+    norm_eps: float = 1e-5
+    dropout: float = 0.0
+    eos_id: int | None = None
+    readout: str = "end"
+
+    def __post_init__(self):
+        layers.check_transformer(self)
+        layers.check_choice(self.readout, ("end", "mean"), "CLIPTextConfig.readout")
+
+
+class CLIPText(nnx.Module):
+    """Token ids to one feature vector."""
+
+    def __init__(self, config: CLIPTextConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+        c = self.config = config
+        self.dtype = dtype
+        self.tokens = nnx.Param(layers.published(rngs.params(), (c.vocab_size, c.width)))
+        self.positions = nnx.Param(layers.published(rngs.params(), (c.max_positions, c.width)))
+        self.blocks = layers.repeat(c.depth, lambda rngs: layers.PreNormBlock(c, dtype, rngs), rngs)
+        self.final_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
+
+    def embed(self, input_ids, rngs: nnx.Rngs | None = None):
+        """Ids [B, L] to embeddings [B, L, D]."""
+        length = input_ids.shape[1]
+        if length > self.config.max_positions:
+            raise ValueError(
+                f"a text of {length} tokens; this model has {self.config.max_positions} positions"
+            )
+        x = self.tokens[...].at[input_ids].get(mode="fill")  # NaN for an id out of range
+        x = (x + self.positions[:length]).astype(self.dtype)
+        return layers.dropout(x, self.config.dropout, rngs)
+
+    def bias(self, mask) -> jax.Array:
+        """[B, 1, L, L] float32 to add to attention logits: real tokens, none that comes later."""
+        causal = jnp.tril(jnp.ones((mask.shape[1], mask.shape[1]), bool))
+        seen = causal & mask[:, None, :]
+        return jnp.where(seen, 0.0, jnp.finfo(jnp.float32).min)[:, None]
+
+    def __call__(self, input_ids, mask, rngs: nnx.Rngs | None = None):
+        """One feature vector a text.
+
+        Args:
+          input_ids: [B, L] int32.
+          mask: [B, L] bool, True at real tokens.
+          rngs: stream `dropout`; None in evaluation.
+
+        Returns:
+          [B, D] in the compute dtype.
+        """
+        c = self.config
+        x = self.embed(input_ids, rngs)
+        bias = self.bias(mask)
+        for block in self.blocks:
+            x = block(x, bias, rngs)
+        if c.readout == "mean":
+            return layers.masked_mean(self.final_norm(x), mask).astype(self.dtype)
+        real = jnp.where(mask, input_ids, -1)
+        end = (real if c.eos_id is None else real == c.eos_id).argmax(axis=1)
+        return self.final_norm(x[jnp.arange(len(x)), end])
+
+
+# --------------------------------------------------------------------------- pretrained weights
+
+# What Hugging Face's configs leave out where it is the default.
+_DEFAULTS = {
+    "vision_config": {
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+        "image_size": 224,
+        "patch_size": 32,
+        "num_channels": 3,
+        "hidden_act": "quick_gelu",
+        "layer_norm_eps": 1e-5,
+    },
+    "text_config": {
+        "vocab_size": 49408,
+        "hidden_size": 512,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 8,
+        "intermediate_size": 2048,
+        "max_position_embeddings": 77,
+        "hidden_act": "quick_gelu",
+        "layer_norm_eps": 1e-5,
+        "eos_token_id": 49407,
+    },
+}
+
+
+def _tower(source: Mapping[str, Any], section: str) -> dict[str, Any]:
+    """One tower's part of a config.json: of the whole model, or of that tower alone."""
+    alone = {"vision_config": "clip_vision_model", "text_config": "clip_text_model"}[section]
+    found = source.get("model_type")
+    if found not in ("clip", alone):
+        raise ValueError(f"config.json has model_type {found!r}; expected 'clip' or {alone!r}")
+    given = source if found == alone else source.get(section) or {}
+    return _DEFAULTS[section] | dict(given)
+
+
+def vision_config_from_hf(source: Mapping[str, Any], **ours) -> CLIPVisionConfig:
+    """The vision tower of a Hugging Face CLIP's config.json; `ours` are fields it does not know."""
+    given = _tower(source, "vision_config")
+    if given["num_channels"] != 3:
+        raise ValueError(f"a ViT over xyz needs 3 channels; the source has {given['num_channels']}")
+    return CLIPVisionConfig(
+        width=given["hidden_size"],
+        depth=given["num_hidden_layers"],
+        heads=given["num_attention_heads"],
+        mlp_width=given["intermediate_size"],
+        patch_size=given["patch_size"],
+        activation=given["hidden_act"],
+        norm_eps=given["layer_norm_eps"],
+        **ours,
+    )
+
+
+def config_from_hf(source: Mapping[str, Any], **ours) -> CLIPTextConfig:
+    """The text tower of a Hugging Face CLIP's config.json; `ours` are fields it does not know."""
+    given = _tower(source, "text_config")
+    # Before 2023 every CLIP's config said 2, which is no end of text: its highest id is.
+    eos_id = None if given["eos_token_id"] == 2 else given["eos_token_id"]
+    config = {
+        "vocab_size": given["vocab_size"],
+        "width": given["hidden_size"],
+        "depth": given["num_hidden_layers"],
+        "heads": given["num_attention_heads"],
+        "mlp_width": given["intermediate_size"],
+        "max_positions": given["max_position_embeddings"],
+        "activation": given["hidden_act"],
+        "norm_eps": given["layer_norm_eps"],
+        "eos_id": eos_id,
+    }
+    return CLIPTextConfig(**config | ours)
+
+
+def _blocks() -> tuple[pretrained.Rule, ...]:
+    block, ours = r"encoder\.layers\.(\d+)\.", r"blocks/\1/"
+    return (
+        *pretrained.norm(block + "layer_norm1", ours + "attention_norm"),
+        *pretrained.heads_in(block + r"self_attn\.q_proj", ours + "attention/query"),
+        *pretrained.heads_in(block + r"self_attn\.k_proj", ours + "attention/key"),
+        *pretrained.heads_in(block + r"self_attn\.v_proj", ours + "attention/value"),
+        *pretrained.heads_out(block + r"self_attn\.out_proj", ours + "attention/out"),
+        *pretrained.norm(block + "layer_norm2", ours + "mlp_norm"),
+        *pretrained.linear(block + r"mlp\.fc1", ours + "mlp/up"),
+        *pretrained.linear(block + r"mlp\.fc2", ours + "mlp/down"),
+    )
+
+
+def vision_key_map(
+    config: CLIPVisionConfig, source: Mapping[str, Any], final_norm: str = "fresh"
+) -> pretrained.KeyMap:
+    """How a Hugging Face CLIP's vision tower becomes ours; `source` is its config.json.
+
+    final_norm: as in `vit.key_map`.
+    """
+    layers.check_choice(final_norm, ("fresh", "load"), "final_norm")
+    given = _tower(source, "vision_config")
+    side = given["image_size"] // given["patch_size"]
+    positions = pretrained.positions((side, side), config.grid, lead=())
+    fresh = config.pool == "mean" and final_norm == "fresh"
+    norm = "fc_norm" if config.pool == "mean" else "final_norm"
+    return pretrained.KeyMap(
+        prefix=r"vision_model\.",
+        rules=(
+            (r"embeddings\.class_embedding", "class_token", pretrained.SAME),
+            (r"embeddings\.position_embedding\.weight", "positions", positions),
+            (r"embeddings\.patch_embedding\.weight", "patch_embed", pretrained.PATCHES),
+            *pretrained.norm("pre_layrnorm", "embedding_norm"),  # spelt so
+            *_blocks(),
+            *(() if fresh else pretrained.norm("post_layernorm", norm)),
+        ),
+        excused=(
+            r"embeddings\.position_ids",
+            r"text_model\..*",
+            r"(visual|text)_projection\.weight",
+            "logit_scale",
+            *((r"post_layernorm\..*",) if fresh else ()),
+        ),
+        fresh=(r"fc_norm/.*",) if fresh else (),
+    )
+
+
+def key_map() -> pretrained.KeyMap:
+    """How a Hugging Face CLIP's text tower becomes ours."""
+    return pretrained.KeyMap(
+        prefix=r"text_model\.",
+        rules=(
+            (r"embeddings\.token_embedding\.weight", "tokens", pretrained.SAME),
+            (r"embeddings\.position_embedding\.weight", "positions", pretrained.SAME),
+            *_blocks(),
+            *pretrained.norm("final_layer_norm", "final_norm"),
+        ),
+        excused=(
+            r"embeddings\.position_ids",
+            r"vision_model\..*",
+            r"(visual|text)_projection\.weight",
+            "logit_scale",
+        ),
+    )

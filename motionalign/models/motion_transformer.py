@@ -1,0 +1,248 @@
+"""Transformers over frames of joints: GaitFormer and the ACTOR-style encoder of Walk and Text.
+
+A token is a frame, its joints flattened. GaitFormer (Cosma and Radoi, 2022) has norms before
+attention and MLP and learnt positions; the encoder of Walk and Text (§III), from ACTOR (Petrovich
+et al., 2021), has norms after them and sinusoidal positions. Both read out the first frame's token.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from motionalign.models import layers, pretrained
+
+
+@dataclasses.dataclass(frozen=True)
+class MotionTransformerConfig(layers.Config):
+    """Sizes and readout of a transformer over frames.
+
+    joints, channels: of the input; 3D joints have 3 channels, 6D rotations 6.
+    frames: of a clip, F; shorter ones repeat their last frame.
+    norm: "pre" or "post": where the norms stand. positions: "learned" or "sinusoidal".
+    readout: "first": the first frame's token; "mean": mean over the tokens.
+    root: the joint whose place in the first frame is the origin; None: as the clip has it.
+    dropout: on attention weights, after both layers of the MLP and after attention; with sinusoidal
+      positions on the embedding too.
+    """
+
+    joints: int
+    channels: int
+    width: int
+    depth: int
+    heads: int
+    mlp_width: int
+    norm: str
+    positions: str
+    frames: int = 60
+    readout: str = "first"
+    root: int | None = 0
+    dropout: float = 0.1
+    activation: str = "gelu"
+    norm_eps: float = 1e-5
+
+    def __post_init__(self):
+        layers.check_transformer(self)
+        layers.check_choice(self.norm, ("pre", "post"), "MotionTransformerConfig.norm")
+        kinds = ("learned", "sinusoidal")
+        layers.check_choice(self.positions, kinds, "MotionTransformerConfig.positions")
+        layers.check_choice(self.readout, ("first", "mean"), "MotionTransformerConfig.readout")
+
+    @property
+    def max_frames(self) -> int:
+        return self.frames
+
+
+def sinusoids(frames: int, width: int) -> np.ndarray:
+    """[F, D] float32: sines in even columns, cosines in odd ones (Vaswani et al., 2017, §3.5)."""
+    place = np.arange(frames, dtype=np.float32)[:, None]
+    rate = np.exp(np.arange(0, width, 2, dtype=np.float32) * np.float32(-np.log(10000.0) / width))
+    angles = place * rate
+    return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(frames, -1)[:, :width]
+
+
+class Block(nnx.Module):
+    """PyTorch's `TransformerEncoderLayer`."""
+
+    def __init__(self, config: MotionTransformerConfig, dtype, rngs: nnx.Rngs):
+        c = self.config = config
+        self.attention = layers.Attention(c.width, c.heads, c.dropout, dtype, rngs)
+        self.attention_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
+        self.mlp = layers.MLP(c.width, c.mlp_width, c.activation, dtype, rngs)
+        self.mlp_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
+
+    def _attend(self, x, rngs, first):
+        return layers.dropout(
+            self.attention(x[:, :first], x, None, rngs), self.config.dropout, rngs
+        )
+
+    def _feed_forward(self, x, rngs):
+        rate = self.config.dropout
+        x = layers.ACTIVATIONS[self.config.activation](self.mlp.up(x))
+        return layers.dropout(self.mlp.down(layers.dropout(x, rate, rngs)), rate, rngs)
+
+    def __call__(self, x, rngs: nnx.Rngs | None = None, first: int | None = None):
+        """[B, F, D] to [B, F, D], or only to its `first` tokens [B, first, D]."""
+        if self.config.norm == "pre":
+            x = x[:, :first] + self._attend(self.attention_norm(x), rngs, first)
+            return x + self._feed_forward(self.mlp_norm(x), rngs)
+        x = self.attention_norm(x[:, :first] + self._attend(x, rngs, first))
+        return self.mlp_norm(x + self._feed_forward(x, rngs))
+
+
+class MotionTransformer(nnx.Module):
+    """Frames of joints to one feature vector."""
+
+    def __init__(self, config: MotionTransformerConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+        c = self.config = config
+        self.dtype = dtype
+        inputs = c.joints * c.channels
+        init = layers.torch_linear(inputs)
+        self.frame_embed = layers.Dense((inputs,), (c.width,), dtype, rngs, init, init)
+        if c.positions == "learned":
+            self.positions = nnx.Param(jax.random.normal(rngs.params(), (c.frames, c.width)))
+        self.blocks = layers.repeat(c.depth, lambda rngs: Block(c, dtype, rngs), rngs)
+
+    def embed(self, joints, rngs: nnx.Rngs | None = None):
+        """Joints [B, F, J, C] to tokens [B, F, D]."""
+        c = self.config
+        if joints.shape[1:] != (c.frames, c.joints, c.channels):
+            raise ValueError(
+                f"a batch of clips has shape {joints.shape}; this model takes "
+                f"[clips, {c.frames}, {c.joints}, {c.channels}]"
+            )
+        x = self.frame_embed(joints.reshape(*joints.shape[:2], -1))
+        if c.positions == "learned":
+            return x + self.positions[...].astype(self.dtype)
+        x = x + sinusoids(c.frames, c.width).astype(self.dtype)
+        return layers.dropout(x, c.dropout, rngs)
+
+    def __call__(self, joints, num_frames=None, rngs: nnx.Rngs | None = None):
+        """One feature vector a clip.
+
+        Args:
+          joints: [B, F, J, C].
+          num_frames: not looked at: as published, a clip is filled up with its last frame.
+          rngs: stream `dropout`; None in evaluation.
+
+        Returns:
+          [B, D] in the compute dtype.
+        """
+        x = self.embed(joints, rngs)
+        for block in self.blocks[:-1]:
+            x = block(x, rngs)
+        # Of the last block's output only what is read out is computed.
+        if self.config.readout == "first":
+            return self.blocks[-1](x, rngs, first=1)[:, 0]
+        return layers.masked_mean(self.blocks[-1](x, rngs), None).astype(self.dtype)
+
+
+def clip(joints: np.ndarray, config: MotionTransformerConfig) -> np.ndarray:
+    """Joints [T, J, C] as the model takes them: [F, J, C] float32.
+
+    The first F frames, the last one repeated where there are fewer; the first frame's root at the
+    origin.
+    """
+    joints = np.asarray(joints, np.float32)
+    if config.root is not None:
+        joints = joints - joints[:1, config.root : config.root + 1]
+    return joints[np.minimum(np.arange(config.frames), len(joints) - 1)]
+
+
+@dataclasses.dataclass(frozen=True)
+class GaitHeadConfig(layers.Config):
+    """What GaitFormer makes of a feature.
+
+    projection_dim: of the vector that its contrastive loss compares.
+    attributes: names of the appearance attributes.
+    """
+
+    projection_dim: int
+    attributes: tuple[str, ...]
+
+    def __post_init__(self):
+        object.__setattr__(self, "attributes", tuple(self.attributes))  # JSON has lists
+
+
+class GaitHead(nnx.Module):
+    """GaitFormer's outputs: an embedding, its projection, and appearance attributes."""
+
+    def __init__(self, width: int, embed_dim: int, config: GaitHeadConfig, dtype, *, rngs):
+        init = layers.torch_linear(width)
+        self.embedding = nnx.Param(init(rngs.params(), (width, embed_dim)))
+        attributes = (len(config.attributes),)
+        self.attributes = layers.Dense((width,), attributes, dtype, rngs, init, init)
+        init = layers.torch_linear(embed_dim)
+        self.projection = layers.Dense(
+            (embed_dim,), (config.projection_dim,), dtype, rngs, init, init
+        )
+        self.dtype = dtype
+
+    def __call__(self, x, rngs: nnx.Rngs | None = None):
+        """Feature [B, D] to embedding [B, E]."""
+        return x.astype(self.dtype) @ self.embedding[...].astype(self.dtype)
+
+    def project(self, embedding):
+        """Embedding [B, E] to projection [B, P]; neither is normalised."""
+        return self.projection(layers.gelu(embedding))
+
+    def attribute_logits(self, x):
+        """Feature [B, D] to the logits of the attributes [B, A]."""
+        return self.attributes(x)
+
+
+# --------------------------------------------------------------------------- published weights
+
+
+def _encoder_rules(encoder: str) -> tuple[pretrained.Rule, ...]:
+    """PyTorch's `TransformerEncoder` under the regex `encoder`."""
+    block, ours = encoder + r"layers\.(\d+)\.", r"blocks/\1/"
+    return (
+        *pretrained.heads_fused(
+            block + r"self_attn\.in_proj", "_weight", "_bias", ours + "attention"
+        ),
+        *pretrained.heads_out(block + r"self_attn\.out_proj", ours + "attention/out"),
+        *pretrained.norm(block + "norm1", ours + "attention_norm"),
+        *pretrained.linear(block + "linear1", ours + "mlp/up"),
+        *pretrained.linear(block + "linear2", ours + "mlp/down"),
+        *pretrained.norm(block + "norm2", ours + "mlp_norm"),
+    )
+
+
+def walktext_key_map() -> pretrained.KeyMap:
+    """Walk and Text's `Encoder_TRANSFORMER`."""
+    return pretrained.KeyMap(
+        prefix="",
+        rules=(
+            *pretrained.linear("skelEmbedding", "frame_embed"),
+            *_encoder_rules(r"seqTransEncoder\."),
+        ),
+        # Two queries that its forward pass does not use, and the buffer of the sinusoids.
+        excused=("muQuery", "sigmaQuery", r"sequence_pos_encoder\.pe"),
+    )
+
+
+def gaitformer_key_map() -> pretrained.KeyMap:
+    """The encoder of GaitFormer's `GaitFormer`."""
+    return pretrained.KeyMap(
+        prefix="",
+        rules=(
+            *pretrained.linear("skeleton_encoding", "frame_embed"),
+            ("positional_embedding", "positions", pretrained.BATCHED),
+            *_encoder_rules(r"encoder\."),
+        ),
+    )
+
+
+def gait_head_key_map() -> pretrained.KeyMap:
+    """The heads of GaitFormer's `GaitFormer`."""
+    return pretrained.KeyMap(
+        prefix="",
+        rules=(
+            (r"out_embedding\.weight", "embedding", pretrained.LINEAR),
+            *pretrained.linear("projection", "projection"),
+            *pretrained.linear("out_appearance", "attributes"),
+        ),
+    )

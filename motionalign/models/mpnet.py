@@ -1,0 +1,167 @@
+"""MPNet text encoder (Song et al., 2020), as Hugging Face's `MPNetModel` without its pooler.
+
+BERT with a relative position bias, shared by all layers, beside its absolute positions.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from motionalign.models import layers, pretrained
+
+BUCKETS = 32  # of relative positions; the reference code reads no other number
+MAX_DISTANCE = 128  # from which on all share a bucket
+PADDING_ROW = 1  # of the position table; the first token's position is the next row
+
+
+@dataclasses.dataclass(frozen=True)
+class MPNetConfig(layers.Config):
+    """Sizes and readout of an MPNet.
+
+    max_positions: tokens of the longest text; the table holds two rows more, which no token uses.
+    dropout: after the embedding and in each residual branch; attention_dropout: on the weights.
+    readout: "first": the first token's output; "mean": mean over the real tokens.
+    """
+
+    vocab_size: int
+    width: int
+    depth: int
+    heads: int
+    mlp_width: int
+    max_positions: int = 512
+    activation: str = "gelu"
+    norm_eps: float = 1e-12
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    readout: str = "first"
+
+    def __post_init__(self):
+        layers.check_transformer(self)
+        layers.check_choice(self.readout, ("first", "mean"), "MPNetConfig.readout")
+
+
+def relative_buckets(length: int) -> np.ndarray:
+    """[L, L] int32: the bucket of each key's position relative to each query's.
+
+    Half of the buckets are for keys that come later. Of each half, one half is for one distance
+    each, the rest for distances that grow logarithmically.
+    """
+    distance = np.arange(length)[:, None] - np.arange(length)  # query - key
+    half = BUCKETS // 2
+    exact = half // 2
+    away = np.abs(distance).astype(np.float32)
+    ratio = np.log(np.maximum(away, 1) / np.float32(exact)) / np.float32(
+        math.log(MAX_DISTANCE / exact)
+    )
+    far = np.minimum(exact + (ratio * (half - exact)).astype(np.int32), half - 1)
+    return (np.where(away < exact, away, far) + half * (distance < 0)).astype(np.int32)
+
+
+class MPNet(nnx.Module):
+    """Token ids to one feature vector."""
+
+    def __init__(self, config: MPNetConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+        c = self.config = config
+        self.dtype = dtype
+
+        def table(rows, width=c.width):
+            return nnx.Param(layers.published(rngs.params(), (rows, width)))
+
+        self.tokens = table(c.vocab_size)
+        self.positions = table(c.max_positions + PADDING_ROW + 1)
+        self.relative_positions = table(BUCKETS, c.heads)
+        self.embedding_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
+        self.blocks = layers.repeat(
+            c.depth, lambda rngs: layers.PostNormBlock(c, dtype, rngs), rngs
+        )
+
+    def embed(self, input_ids, rngs: nnx.Rngs | None = None):
+        """Ids [B, L] to embeddings [B, L, D]; padding, if any, follows the text."""
+        length = input_ids.shape[1]
+        if length > self.config.max_positions:
+            raise ValueError(
+                f"a text of {length} tokens; this model has {self.config.max_positions} positions"
+            )
+        x = self.tokens[...].at[input_ids].get(mode="fill")  # NaN for an id out of range
+        first = PADDING_ROW + 1
+        x = self.embedding_norm(x + self.positions[first : first + length])
+        return layers.dropout(x, self.config.dropout, rngs)
+
+    def bias(self, mask) -> jax.Array:
+        """[B, H, L, L] float32 to add to attention logits, from the mask [B, L]."""
+        table = self.relative_positions[...].astype(jnp.float32)
+        relative = table[relative_buckets(mask.shape[1])].transpose(2, 0, 1)  # [H, L, L]
+        return relative + layers.attention_bias(mask)
+
+    def __call__(self, input_ids, mask, rngs: nnx.Rngs | None = None):
+        """One feature vector a text.
+
+        Args:
+          input_ids: [B, L] int32.
+          mask: [B, L] bool, True at real tokens, which come first.
+          rngs: stream `dropout`; None in evaluation.
+
+        Returns:
+          [B, D] in the compute dtype.
+        """
+        x = self.embed(input_ids, rngs)
+        bias = self.bias(mask)
+        for block in self.blocks[:-1]:
+            x = block(x, bias, rngs)
+        # Of the last block's output only what is read out is computed.
+        if self.config.readout == "first":
+            return self.blocks[-1](x, bias, rngs, first=1)[:, 0]
+        return layers.masked_mean(self.blocks[-1](x, bias, rngs), mask).astype(self.dtype)
+
+
+def config_from_hf(source: Mapping[str, Any], **ours) -> MPNetConfig:
+    """The config of a Hugging Face MPNet's config.json; `ours` are fields that it does not know."""
+    pretrained.check_model_type(source, "mpnet")
+    given = {
+        "vocab_size": source["vocab_size"],
+        "width": source["hidden_size"],
+        "depth": source["num_hidden_layers"],
+        "heads": source["num_attention_heads"],
+        "mlp_width": source["intermediate_size"],
+        "max_positions": source["max_position_embeddings"] - PADDING_ROW - 1,
+        "activation": source.get("hidden_act", "gelu"),
+        "norm_eps": source.get("layer_norm_eps", 1e-12),
+        "dropout": source.get("hidden_dropout_prob", 0.1),
+        "attention_dropout": source.get("attention_probs_dropout_prob", 0.1),
+    }
+    return MPNetConfig(**given | ours)
+
+
+def key_map() -> pretrained.KeyMap:
+    """How the tensors of Hugging Face's `MPNetModel` become ours."""
+    block, ours = r"encoder\.layer\.(\d+)\.", r"blocks/\1/"
+    attention = block + r"attention\.attn\."
+    return pretrained.KeyMap(
+        prefix=r"mpnet\.",
+        rules=(
+            (r"embeddings\.word_embeddings\.weight", "tokens", pretrained.SAME),
+            (r"embeddings\.position_embeddings\.weight", "positions", pretrained.SAME),
+            (r"encoder\.relative_attention_bias\.weight", "relative_positions", pretrained.SAME),
+            *pretrained.norm(r"embeddings\.LayerNorm", "embedding_norm"),
+            *pretrained.heads_in(attention + "q", ours + "attention/query"),
+            *pretrained.heads_in(attention + "k", ours + "attention/key"),
+            *pretrained.heads_in(attention + "v", ours + "attention/value"),
+            *pretrained.heads_out(attention + "o", ours + "attention/out"),
+            *pretrained.norm(block + r"attention\.LayerNorm", ours + "attention_norm"),
+            *pretrained.linear(block + r"intermediate\.dense", ours + "mlp/up"),
+            *pretrained.linear(block + r"output\.dense", ours + "mlp/down"),
+            *pretrained.norm(block + r"output\.LayerNorm", ours + "mlp_norm"),
+        ),
+        excused=(
+            r"embeddings\.position_ids",  # a buffer, 0, 1, 2, ...
+            r"pooler\..*",
+            r"lm_head\..*",
+            r"classifier\..*",
+        ),
+    )

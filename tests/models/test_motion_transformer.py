@@ -1,0 +1,125 @@
+"""GaitFormer and the encoder of Walk and Text, against the published code and PyTorch's layers."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import reference
+from flax import nnx
+from reference import run, torch
+
+from motionalign.models import motion_transformer, pretrained
+from motionalign.models.motion_transformer import MotionTransformer, MotionTransformerConfig
+
+CONFIG = MotionTransformerConfig(
+    joints=5,
+    channels=3,
+    width=24,
+    depth=2,
+    heads=4,
+    mlp_width=40,
+    norm="pre",
+    positions="learned",
+    frames=11,
+)
+
+
+def torch_encoder(norm):
+    """PyTorch's own encoder, norms and biases away from 1 and 0."""
+    torch.manual_seed(0)
+    layer = torch.nn.TransformerEncoderLayer(
+        24, 4, 40, activation="gelu", batch_first=True, norm_first=norm == "pre"
+    )
+    encoder = torch.nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return encoder
+
+
+def load(encoder, norm):
+    """Ours with the weights of PyTorch's encoder and a random embedding."""
+    config = dataclasses.replace(CONFIG, norm=norm)
+    model = reference.build(config, MotionTransformer)
+    params = {
+        pretrained.parameter_path(path): leaf
+        for path, leaf in pretrained.jax.tree_util.tree_flatten_with_path(nnx.state(model))[0]
+    }
+    key_map = motion_transformer.gaitformer_key_map()
+    tensors = {f"encoder.{key}": value.numpy() for key, value in encoder.state_dict().items()}
+    shapes = {key: value.shape for key, value in tensors.items()}
+    blocks = {path: value.shape for path, value in params.items() if path.startswith("blocks")}
+    for path, (key, transform) in pretrained.match(shapes, blocks, key_map).items():
+        params[path] = transform.of(tensors[key], blocks[path])
+    flat = [
+        (path, leaf.replace(params["/".join(map(str, path))]))
+        for path, leaf in nnx.to_flat_state(nnx.state(model))
+    ]
+    return nnx.merge(nnx.graphdef(model), nnx.from_flat_state(flat))
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_layers_equal_pytorchs(norm):
+    encoder = torch_encoder(norm)
+    model = load(encoder, norm)
+    x = np.random.default_rng(0).normal(size=(3, 11, 24)).astype(np.float32)
+    for block, layer in zip(model.blocks, encoder.layers):
+        with torch.no_grad():
+            expected = layer(torch.from_numpy(x)).numpy()
+        np.testing.assert_allclose(run(block.__call__, x), expected, atol=1e-5)
+        np.testing.assert_allclose(run(block.__call__, x, None, 1), expected[:, :1], atol=1e-5)
+        x = expected
+
+
+@pytest.mark.parametrize("wrong", [{"activation": "gelu_new"}, {"norm_eps": 1e-2}])
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_the_comparison_notices_a_wrong_gelu_or_epsilon(norm, wrong):
+    encoder = torch_encoder(norm)
+    model = load(encoder, norm)
+    config = dataclasses.replace(model.config, **wrong)
+    wrong_model = reference.build(config, MotionTransformer, nnx.state(model))
+    x = np.random.default_rng(0).normal(size=(3, 11, 24)).astype(np.float32)
+    with torch.no_grad():
+        expected = encoder.layers[0](torch.from_numpy(x)).numpy()
+    assert np.abs(run(wrong_model.blocks[0].__call__, x) - expected).max() > 2e-4
+
+
+@pytest.mark.parametrize("readout", ["first", "mean"])
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal"])
+def test_readout(readout, positions):
+    config = dataclasses.replace(CONFIG, readout=readout, positions=positions)
+    model = reference.build(config, MotionTransformer)
+    joints = np.random.default_rng(0).normal(size=(2, 11, 5, 3)).astype(np.float32)
+    x = run(model.embed, joints)
+    for block in model.blocks:
+        x = run(block.__call__, x)
+    expected = x[:, 0] if readout == "first" else x.mean(1)
+    np.testing.assert_allclose(run(model.__call__, joints), expected, atol=1e-5)
+
+
+def test_wrong_input_shape():
+    model = reference.build(CONFIG, MotionTransformer)
+    with pytest.raises(ValueError, match=r"\(2, 12, 5, 3\); this model takes \[clips, 11, 5, 3\]"):
+        run(model.__call__, np.zeros((2, 12, 5, 3), np.float32))
+
+
+def test_dropout_sites_are_pytorchs(monkeypatch):
+    weights, hidden, inner = (0.1, (2, 4, 11, 11)), (0.1, (2, 11, 24)), (0.1, (2, 11, 40))
+    block = [weights, hidden, inner, hidden]
+    joints = np.zeros((2, 11, 5, 3), np.float32)
+    for positions, expected in (("learned", []), ("sinusoidal", [hidden])):
+        config = dataclasses.replace(CONFIG, positions=positions, readout="mean")
+        model = reference.build(config, MotionTransformer)
+        sites = reference.dropout_sites(monkeypatch, model, joints, np.array([11, 11]))
+        assert sites == expected + 2 * block
+
+
+def test_a_clip_is_cut_filled_up_and_moved_to_the_origin():
+    joints = np.arange(4 * 5 * 3, dtype=np.float32).reshape(4, 5, 3)
+    filled = motion_transformer.clip(joints, CONFIG)
+    assert filled.shape == (11, 5, 3)
+    np.testing.assert_array_equal(filled[0, 0], 0)
+    np.testing.assert_array_equal(filled[:4], joints - joints[0, 0])
+    np.testing.assert_array_equal(filled[4:], np.broadcast_to(filled[3], (7, 5, 3)))
+    config = dataclasses.replace(CONFIG, frames=2, root=None)
+    np.testing.assert_array_equal(motion_transformer.clip(joints, config), joints[:2])
