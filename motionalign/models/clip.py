@@ -1,4 +1,4 @@
-"""CLIP's two towers (Radford et al., 2021), as Hugging Face's `CLIPVisionModel` and `CLIPTextModel`.
+"""CLIP's two towers (Radford et al., 2021), as Hugging Face's `CLIPVisionModel`, `CLIPTextModel`.
 
 The vision tower reads motion patches like `vit`: it differs by a norm before the blocks, by
 quick GELU and by a patch embedding without bias. Both end before CLIP's own projections, where our

@@ -279,9 +279,9 @@ DEFAULTS = {
 motion.family: "vit", or "clip" for the vision tower of CLIP.
 motion.size: Ti, S, B, L (of clip B, L), or "custom" with width, depth, heads and, if not 4 x width,
   mlp_width.
-motion.weights: a folder, file or Hub id: a ViT in Hugging Face's layout, timm's or Google's .npz, or
-  a CLIP in Hugging Face's. text.weights: a folder or Hub id in Hugging Face's layout. None or "":
-  random ones.
+motion.weights: a folder, file or Hub id: a ViT in Hugging Face's layout, timm's or Google's .npz,
+  or a CLIP in Hugging Face's. text.weights: a folder or Hub id in Hugging Face's layout. None or
+  "": random ones.
 motion.final_norm: with mean pooling and weights, "fresh" (as published) or "load": see
   `vit.key_map`.
 text.width, depth, heads, mlp_width, vocab_size: needed without text.weights, else config.json's.

@@ -37,31 +37,26 @@ def torch_encoder(norm):
     return encoder
 
 
-def load(encoder, norm):
-    """Ours with the weights of PyTorch's encoder and a random embedding."""
+def load(folder, encoder, norm):
+    """Ours with the weights of PyTorch's encoder, between random others."""
+    from safetensors.torch import save_file
+
+    tensors = {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
+    tensors["skeleton_encoding.weight"] = torch.randn(24, 15)
+    tensors["skeleton_encoding.bias"] = torch.randn(24)
+    tensors["positional_embedding"] = torch.randn(1, 11, 24)
+    save_file(tensors, folder / "model.safetensors")
     config = dataclasses.replace(CONFIG, norm=norm)
-    model = reference.build(config, MotionTransformer)
-    params = {
-        pretrained.parameter_path(path): leaf
-        for path, leaf in pretrained.jax.tree_util.tree_flatten_with_path(nnx.state(model))[0]
-    }
-    key_map = motion_transformer.gaitformer_key_map()
-    tensors = {f"encoder.{key}": value.numpy() for key, value in encoder.state_dict().items()}
-    shapes = {key: value.shape for key, value in tensors.items()}
-    blocks = {path: value.shape for path, value in params.items() if path.startswith("blocks")}
-    for path, (key, transform) in pretrained.match(shapes, blocks, key_map).items():
-        params[path] = transform.of(tensors[key], blocks[path])
-    flat = [
-        (path, leaf.replace(params["/".join(map(str, path))]))
-        for path, leaf in nnx.to_flat_state(nnx.state(model))
-    ]
-    return nnx.merge(nnx.graphdef(model), nnx.from_flat_state(flat))
+    params = nnx.state(nnx.eval_shape(lambda: MotionTransformer(config, rngs=nnx.Rngs(0))))
+    source = pretrained.Source(folder)
+    params = pretrained.load(params, source, motion_transformer.gaitformer_key_map())
+    return reference.build(config, MotionTransformer, params)
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_layers_equal_pytorchs(norm):
+def test_layers_equal_pytorchs(tmp_path, norm):
     encoder = torch_encoder(norm)
-    model = load(encoder, norm)
+    model = load(tmp_path, encoder, norm)
     x = np.random.default_rng(0).normal(size=(3, 11, 24)).astype(np.float32)
     for block, layer in zip(model.blocks, encoder.layers):
         with torch.no_grad():
@@ -73,9 +68,9 @@ def test_layers_equal_pytorchs(norm):
 
 @pytest.mark.parametrize("wrong", [{"activation": "gelu_new"}, {"norm_eps": 1e-2}])
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_the_comparison_notices_a_wrong_gelu_or_epsilon(norm, wrong):
+def test_the_comparison_notices_a_wrong_gelu_or_epsilon(tmp_path, norm, wrong):
     encoder = torch_encoder(norm)
-    model = load(encoder, norm)
+    model = load(tmp_path, encoder, norm)
     config = dataclasses.replace(model.config, **wrong)
     wrong_model = reference.build(config, MotionTransformer, nnx.state(model))
     x = np.random.default_rng(0).normal(size=(3, 11, 24)).astype(np.float32)
