@@ -44,10 +44,15 @@ def embed_split(
         encoder=dataset.caption_vectors.encoder if dataset.caption_vectors else None,
     )
     patches = data.PatchCache(split, budget=[0])  # decoded anew each time
+
+    def get(i):
+        joints = encoder.network.config.motion_inputs == "joints"
+        return gallery.joints(i) if joints else patches[rows[i]]
+
     name = f"{dataset.name} {split_name}"
     motion = encoder.motions(
         params,
-        lambda i: patches[rows[i]],
+        get,
         split.num_frames[rows],
         f"{name} motions" if progress else None,
     )
@@ -181,17 +186,17 @@ def encode_folder(
     for file in tqdm(files, desc="read", unit="clip"):
         name = file.relative_to(folder).with_suffix("").as_posix()
         try:
-            patches = model.patches(np.load(file, allow_pickle=False), fps, dataset)
+            clip = model.prepare(np.load(file, allow_pickle=False), fps, dataset)
         except (ValueError, OSError, EOFError) as error:
             skipped.append({"id": name, "reason": str(error)})
             continue
         ids.append(name)
-        clips.append(patches[:max_frames])
-        if len(patches) > max_frames:
+        clips.append(clip[:max_frames])
+        if len(clip) > max_frames:
             cut.append(name)
     if not clips:
         raise ValueError(f"--input={folder}: none of {len(files)} clips can be used: {skipped[0]}")
-    embeddings = model.encode_patches(clips, progress="encode")
+    embeddings = model.encode_prepared(clips, progress="encode")
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(output.stem + ".partial.npz")
     np.savez(

@@ -3,6 +3,7 @@
 A run's workdir holds
   checkpoints/<step>   the latest states: parameters, optimizer, input pipeline; to resume from
   best/<step>          the parameters with the best validation score; to use and to share
+Converted checkpoints are best/0, with an item `unused` for the tensors that no computation needs.
 
 Each step folder carries, in its `run` item, everything that encoding a new clip takes: the resolved
 architecture, the tokenizer, and skeleton and statistics of every training dataset. It can be copied
@@ -13,7 +14,9 @@ import json
 import pathlib
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+import safetensors.numpy
 
 LATEST, BEST = "checkpoints", "best"
 
@@ -54,15 +57,22 @@ class Checkpoints:
             ),
         )
 
-    def save_best(self, step: int, params: dict, run: dict) -> None:
-        """Saves parameters that score better than those in best/, which they replace."""
+    def save_best(self, step: int, params: dict, run: dict, unused: dict | None = None) -> None:
+        """Saves parameters that score better than those in best/, which they replace.
+
+        `unused`: tensors {key: array} of any dtype that travel with the parameters.
+        """
         # Orbax saves nothing before the newest step that it has. A run resumed from an earlier
         # step, or begun anew, may come upon its best there.
         for later in self._best.all_steps():
             if later >= step:
                 self._best.delete(later)
-        args = ocp.args.Composite(params=ocp.args.StandardSave(params), run=ocp.args.JsonSave(run))
-        self._best.save(step, args=args)
+        items = {"params": ocp.args.StandardSave(params), "run": ocp.args.JsonSave(run)}
+        if unused:
+            # As the bytes of a safetensors file: float64 and its like stay what they are.
+            data = np.frombuffer(safetensors.numpy.save(unused), np.uint8)
+            items["unused"] = ocp.args.StandardSave({"safetensors": data})
+        self._best.save(step, args=ocp.args.Composite(**items))
 
     def latest_step(self) -> int | None:
         """The step of the newest complete checkpoint to resume from."""
@@ -147,12 +157,23 @@ def load_run(step_dir: pathlib.Path) -> dict:
 
 def load_params(step_dir: pathlib.Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict:
     """Parameters {path: array} of a step folder, in the given shapes and shardings."""
-    args = ocp.args.Composite(params=ocp.args.StandardRestore(abstract))
+    return _restore(step_dir, "params", abstract)
+
+
+def load_unused(step_dir: pathlib.Path) -> dict[str, np.ndarray]:
+    """The tensors {key: array} of a step folder that no computation needs."""
+    if not (step_dir / "unused").is_dir():
+        return {}
+    return safetensors.numpy.load(np.asarray(_restore(step_dir, "unused")["safetensors"]).tobytes())
+
+
+def _restore(step_dir: pathlib.Path, item: str, abstract: dict | None = None) -> dict:
+    args = ocp.args.Composite(**{item: ocp.args.StandardRestore(abstract)})
     try:
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-            return checkpointer.restore(step_dir, args=args)["params"]
+            return checkpointer.restore(step_dir, args=args)[item]
     except Exception as error:  # of any type: Orbax does not say what is wrong with a folder
         raise ValueError(
-            f"{step_dir}: the parameters cannot be read; was it copied in part? "
+            f"{step_dir}: {item} cannot be read; was it copied in part? "
             f"({type(error).__name__}: {str(error)[:300]})"
         ) from error

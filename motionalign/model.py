@@ -15,10 +15,12 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from motionalign import checkpoint, data, sharding
+from motionalign.models import motion_transformer
 from motionalign.models.dual_encoder import MAX_SCALE, DualEncoder, DualEncoderConfig
 from motionalign.patches import motion_patches
 from motionalign.records import Metadata
 from motionalign.resample import resample
+from motionalign.saved import open_saved
 from motionalign.text import Tokenizer
 
 Params = dict[str, jax.Array]
@@ -87,7 +89,7 @@ class Encoder:
     compiles once.
     """
 
-    def __init__(self, network: Network, tokenizer: Tokenizer, mesh: Mesh, data_config):
+    def __init__(self, network: Network, tokenizer: Tokenizer | None, mesh: Mesh, data_config):
         self.network = network
         self.tokenizer = tokenizer
         self._data_config = data_config
@@ -96,9 +98,12 @@ class Encoder:
         self._devices = mesh.shape["data"]  # that a batch is split over
         self._batch_sharding = sharding.batch_sharding(mesh)
         motion = network.config.motion
-        self._frame_buckets = data.frame_buckets(
-            data_config, motion.padding, motion.max_frames, motion.patch_size
-        )
+        if network.config.motion_inputs == "joints":
+            self._frame_buckets = (motion.max_frames,)
+        else:
+            self._frame_buckets = data.frame_buckets(
+                data_config, motion.padding, motion.max_frames, motion.patch_size
+            )
         replicated = NamedSharding(mesh, P())
         self._encode_motion = jax.jit(
             lambda params, patches, num_frames: network.bind(params).encode_motion(
@@ -139,17 +144,22 @@ class Encoder:
         num_frames: Sequence[int],
         progress: str | None = None,
     ) -> np.ndarray:
-        """Embeddings [N, E] float32 of clips; `get(i)` gives the patches [T, 5N, 3] of clip i.
+        """Embeddings [N, E] float32 of clips.
 
-        Of a clip longer than the model's maximum, the first frames count, as published.
+        `get(i)` gives the patches [T, 5N, 3] of clip i, or its joints [T, J, C] for an encoder of
+        joints. Of a clip longer than the model's maximum, the first frames count, as published.
         """
+        motion = self.network.config.motion
         longest = self._frame_buckets[-1]
-        frames = np.minimum(num_frames, self.network.config.motion.max_frames).astype(np.int32)
+        frames = np.minimum(num_frames, motion.max_frames).astype(np.int32)
 
         def encode(rows):
-            bucket = data.round_up(int(frames[rows].max()), self._frame_buckets)
-            patches = data.stack_patches([get(i)[: frames[i]] for i in rows], min(bucket, longest))
-            return self._encode_motion(params, self._put(patches), self._put(frames[rows]))
+            if self.network.config.motion_inputs == "joints":
+                clips = np.stack([motion_transformer.clip(get(i), motion) for i in rows])
+            else:
+                bucket = min(data.round_up(int(frames[rows].max()), self._frame_buckets), longest)
+                clips = data.stack_patches([get(i)[: frames[i]] for i in rows], bucket)
+            return self._encode_motion(params, self._put(clips), self._put(frames[rows]))
 
         return self._collect(frames, progress, encode)
 
@@ -157,6 +167,8 @@ class Encoder:
         self, params: Params, captions: Sequence[str], progress: str | None = None
     ) -> np.ndarray:
         """Embeddings [N, E] float32; each distinct caption is encoded once."""
+        if self.tokenizer is None:
+            raise ValueError("this model has no text encoder: it encodes motions only")
         distinct, inverse = np.unique(np.asarray(captions, dtype=object), return_inverse=True)
         ids, mask = self.tokenizer.encode(list(distinct))
         lengths = mask.sum(1)
@@ -196,23 +208,32 @@ class Model:
             )
         return self.datasets[dataset]
 
-    def patches(self, joints: np.ndarray, fps: float, dataset: str | None = None) -> np.ndarray:
-        """Joints [T, J, 3] at `fps` → patches [T', 5N, 3] float16 at the training frame rate."""
+    def prepare(self, joints: np.ndarray, fps: float, dataset: str | None = None) -> np.ndarray:
+        """A clip at `fps` as the model's encoder reads it, at the training frame rate.
+
+        Joints [T, J, 3] become patches [T', 5N, 3] float16; for an encoder of joints, [T, J, C]
+        becomes [T', J, C] float32.
+        """
         metadata = self.metadata(dataset)
+        config = self._encoder.network.config
         joints = np.asarray(joints)
         if joints.dtype.kind not in "fiu":
             raise ValueError(f"a clip is of dtype {joints.dtype}; expected numbers")
         expected = (metadata.skeleton.num_joints, 3)
+        if config.motion_inputs == "joints":
+            expected = (config.motion.joints, config.motion.channels)
         if joints.ndim != 3 or joints.shape[1:] != expected or len(joints) < 2:
             raise ValueError(
-                f"a clip has shape {joints.shape}; expected [frames >= 2, {expected[0]}, 3] "
-                f"for skeleton {metadata.skeleton.name!r}"
+                f"a clip has shape {joints.shape}; expected [frames >= 2, {expected[0]}, "
+                f"{expected[1]}] for skeleton {metadata.skeleton.name!r}"
             )
         if not np.isfinite(joints).all():
             raise ValueError("a clip holds values that are not finite")
         if not fps > 0:
             raise ValueError(f"fps={fps}; expected a positive number of frames per second")
         joints = resample(joints, fps, metadata.fps)
+        if config.motion_inputs == "joints":
+            return joints.astype(np.float32)
         out = motion_patches(
             joints, metadata.skeleton, metadata.mean, metadata.std, metadata.patch_size
         )
@@ -229,7 +250,8 @@ class Model:
         """Embeds clips.
 
         Args:
-          joints: [T, J, 3] or a list of such, in the units of the training data. Of a clip longer
+          joints: [T, J, 3] or a list of such, in the units of the training data; for encoders of
+            joints [T, J, C], as they were trained. Of a clip longer
             than the model's `max_frames` at the training's rate, the first frames count.
           fps: frames per second of the clips; other rates than the training's are interpolated.
           normalize: unit length, so that a dot product is the cosine.
@@ -239,14 +261,14 @@ class Model:
           [E] float32 for one clip, [N, E] for a list.
         """
         single = not isinstance(joints, list | tuple)
-        clips = [self.patches(clip, fps, dataset) for clip in ([joints] if single else joints)]
-        vectors = self.encode_patches(clips, normalize)
+        clips = [self.prepare(clip, fps, dataset) for clip in ([joints] if single else joints)]
+        vectors = self.encode_prepared(clips, normalize)
         return vectors[0] if single else vectors
 
-    def encode_patches(
+    def encode_prepared(
         self, clips: Sequence[np.ndarray], normalize: bool = True, progress: str | None = None
     ) -> np.ndarray:
-        """Embeddings [N, E] of clips that `patches` has prepared."""
+        """Embeddings [N, E] of clips that `prepare` has made."""
         frames = list(map(len, clips))
         vectors = self._encoder.motions(self.params, clips.__getitem__, frames, progress)
         return unit(vectors) if normalize else vectors
@@ -264,16 +286,23 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
+def network_of(run: dict) -> Network:
+    """The network of a saved model, from what is stored beside its parameters."""
+    config = DualEncoderConfig.from_dict(run["architecture"])
+    return Network(config, jnp.dtype(run["config"]["dtype"]))
+
+
 def load(
     path: str | pathlib.Path,
     series: str = checkpoint.BEST,
     mesh: Mesh | None = None,
     data_config: ConfigDict | None = None,
 ) -> Model:
-    """Loads a checkpoint for use, on one device unless a mesh is given.
+    """Loads a trained model for use, on one device unless a mesh is given.
 
     Args:
-      path: a training workdir, one of its checkpoint folders, or a copy of these anywhere.
+      path: a training workdir, one of its checkpoint folders, a folder that `save_pretrained`
+        wrote, a copy of these anywhere, or the Hub id of a shared one.
       series: which checkpoint of a workdir, "best" (by validation) or "checkpoints" (the latest).
       mesh: to encode on many devices.
       data_config: whose eval_batch_size, frame_bucket and text_bucket to encode by; default: the
@@ -282,10 +311,9 @@ def load(
     Raises:
       ValueError: there is no checkpoint, or it is incomplete.
     """
-    step_dir = checkpoint.find(path, series)
-    run = checkpoint.load_run(step_dir)
-    config = DualEncoderConfig.from_dict(run["architecture"])
-    network = Network(config, jnp.dtype(run["config"]["dtype"]))
+    saved = open_saved(path, series)
+    run = saved.run
+    network = network_of(run)
     mesh = mesh or sharding.mesh_of(jax.local_devices()[:1], 1, 1)
     shardings = sharding.tree_shardings(network.abstract_params, mesh)
     abstract = jax.tree.map(
@@ -293,8 +321,10 @@ def load(
         network.abstract_params,
         shardings,
     )
-    params = checkpoint.load_params(step_dir, abstract)
-    tokenizer = Tokenizer(run["tokenizer"], config.max_tokens)
+    params = saved.load_params(abstract)
+    tokenizer = None
+    if network.config.text is not None:
+        tokenizer = Tokenizer(run["tokenizer"], network.config.max_tokens)
     datasets = {name: Metadata.from_json(values) for name, values in run["datasets"].items()}
     data_config = data_config or ConfigDict(run["config"]["data"])
     encoder = Encoder(network, tokenizer, mesh, data_config)

@@ -65,6 +65,13 @@ _SMPL22_NAMES = (
 # other way round; the names below are KIT's own (L = left, R = right).
 _KIT21_NAMES = ("root BP BT BLN BUN LS LE LW RS RE RW LH LK LA LMrot LF RH RK RA RMrot RF").split()
 
+# OpenPose's order, which DenseGait has: 2D, seen by a camera. Eyes and ears are of no body part.
+_COCO18_NAMES = (
+    "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
+    "right_hip right_knee right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear "
+    "left_ear"
+).split()
+
 SKELETONS = {
     skeleton.name: skeleton
     for skeleton in (
@@ -95,6 +102,14 @@ SKELETONS = {
             ),
             chain_names=("left_leg", "right_leg", "torso", "left_arm", "right_arm"),
             mirror=_mirror_by_name(tuple(_KIT21_NAMES), "L", "R"),
+        ),
+        Skeleton(
+            name="coco18",
+            joint_names=tuple(_COCO18_NAMES),
+            parents=(-1, 0, 1, 2, 3, 1, 5, 6, 1, 8, 9, 1, 11, 12, 0, 0, 14, 15),
+            chains=((1, 8, 9, 10), (1, 11, 12, 13), (0, 1), (1, 2, 3, 4), (1, 5, 6, 7)),
+            chain_names=("right_leg", "left_leg", "torso", "right_arm", "left_arm"),
+            mirror=_mirror_by_name(tuple(_COCO18_NAMES), "left_", "right_"),
         ),
     )
 }

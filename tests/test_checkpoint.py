@@ -242,7 +242,7 @@ def test_a_copy_that_lacks_some_of_its_files(tmp_path, lost):
         shutil.rmtree(path)
     else:
         path.unlink()
-    with pytest.raises(ValueError, match=f"{step}: the parameters cannot be read; was it copied"):
+    with pytest.raises(ValueError, match=f"{step}: params cannot be read; was it copied"):
         checkpoint.load_params(step, wanted)
 
 

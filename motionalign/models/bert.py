@@ -109,6 +109,24 @@ def config_from_hf(source: Mapping[str, Any], **ours) -> BertConfig:
     return BertConfig(**given | ours)
 
 
+def config_to_hf(config: BertConfig) -> dict[str, Any]:
+    """A Hugging Face config.json of this BERT."""
+    return {
+        "model_type": "bert",
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.width,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.mlp_width,
+        "max_position_embeddings": config.max_positions,
+        "type_vocab_size": config.type_vocab_size,
+        "hidden_act": config.activation,
+        "layer_norm_eps": config.norm_eps,
+        "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": config.attention_dropout,
+    }
+
+
 def key_map() -> pretrained.KeyMap:
     """How the tensors of Hugging Face's `BertModel` become ours."""
     block, ours = r"encoder\.layer\.(\d+)\.", r"blocks/\1/"

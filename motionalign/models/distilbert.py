@@ -119,6 +119,22 @@ def config_from_hf(source: Mapping[str, Any], **ours) -> DistilBertConfig:
     return DistilBertConfig(**given | ours)
 
 
+def config_to_hf(config: DistilBertConfig) -> dict[str, Any]:
+    """A Hugging Face config.json of this DistilBERT."""
+    return {
+        "model_type": "distilbert",
+        "vocab_size": config.vocab_size,
+        "dim": config.width,
+        "n_layers": config.depth,
+        "n_heads": config.heads,
+        "hidden_dim": config.mlp_width,
+        "max_position_embeddings": config.max_positions,
+        "activation": config.activation,
+        "dropout": config.dropout,
+        "attention_dropout": config.attention_dropout,
+    }
+
+
 def key_map() -> pretrained.KeyMap:
     """How the tensors of Hugging Face's `DistilBertModel` become ours."""
     block, ours = r"transformer\.layer\.(\d+)\.", r"blocks/\1/"

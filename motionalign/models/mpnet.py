@@ -138,6 +138,24 @@ def config_from_hf(source: Mapping[str, Any], **ours) -> MPNetConfig:
     return MPNetConfig(**given | ours)
 
 
+def config_to_hf(config: MPNetConfig) -> dict[str, Any]:
+    """A Hugging Face config.json of this MPNet."""
+    return {
+        "model_type": "mpnet",
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.width,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.mlp_width,
+        "max_position_embeddings": config.max_positions + PADDING_ROW + 1,
+        "relative_attention_num_buckets": BUCKETS,
+        "hidden_act": config.activation,
+        "layer_norm_eps": config.norm_eps,
+        "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": config.attention_dropout,
+    }
+
+
 def key_map() -> pretrained.KeyMap:
     """How the tensors of Hugging Face's `MPNetModel` become ours."""
     block, ours = r"encoder\.layer\.(\d+)\.", r"blocks/\1/"

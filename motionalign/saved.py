@@ -1,0 +1,268 @@
+"""A trained model on disk: a checkpoint of a run, or a folder to share.
+
+A folder to share holds what encoding a new clip takes, in formats that need none of our code:
+  model.safetensors   parameters by path
+  config.json         architecture, precision, batch sizes, what the model was trained on
+  datasets.json       skeleton, frame rate, unit and statistics of each training dataset
+  tokenizer.json      of the text encoder
+  unused.safetensors  of a converted model: tensors of the published file that nothing needs
+  README.md           the model card, with the evaluation table
+It can be pushed to the Hugging Face Hub as it is, and is read from there.
+"""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from motionalign import __version__, checkpoint
+from motionalign.models import pretrained
+from motionalign.skeleton import get_skeleton
+
+MODEL_TYPE = "motionalign"
+_BY_PATH = pretrained.KeyMap(prefix="", rules=((r"(.+)", r"\1", pretrained.SAME),))
+_FILES = {"config.json", "datasets.json", "tokenizer.json"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Saved:
+    """A trained model whose parameters are not read yet.
+
+    run: architecture, config (dtype and data), tokenizer, datasets, step, score; of a converted
+      model also `source`.
+    load_params: shapes {path: ShapeDtypeStruct} to parameters in those dtypes and shardings.
+    load_unused: () to the tensors that travel along.
+    name: where it is.
+    """
+
+    name: str
+    run: dict[str, Any]
+    load_params: Callable[[Mapping], dict]
+    load_unused: Callable[[], dict[str, np.ndarray]]
+
+
+def open_saved(path: str | pathlib.Path, series: str = checkpoint.BEST) -> Saved:
+    """Finds a trained model.
+
+    Args:
+      path: a training workdir, one of its checkpoint folders, a folder to share, a copy of these
+        anywhere, or the Hub id (owner/name or owner/name@revision) of a shared one.
+      series: which checkpoint of a workdir, "best" (by validation) or "checkpoints" (the latest).
+
+    Raises:
+      ValueError: there is no model, or it is incomplete.
+    """
+    folder = pathlib.Path(path).expanduser()
+    if not folder.is_dir() and str(path).count("/") == 1 and str(path)[0] not in "./~":
+        return _open_shared(pretrained.Source(str(path)))
+    if _is_shared(folder):
+        return _open_shared(pretrained.Source(str(folder)))
+    step_dir = checkpoint.find(folder, series)
+    return Saved(
+        name=str(step_dir),
+        run=checkpoint.load_run(step_dir),
+        load_params=lambda abstract: checkpoint.load_params(step_dir, dict(abstract)),
+        load_unused=lambda: checkpoint.load_unused(step_dir),
+    )
+
+
+def _is_shared(folder: pathlib.Path) -> bool:
+    path = folder / "config.json"
+    if not (path.is_file() and (folder / "model.safetensors").is_file()):
+        return False
+    return pretrained.Source(str(folder)).config().get("model_type") == MODEL_TYPE
+
+
+def _open_shared(source: pretrained.Source) -> Saved:
+    config = source.config()
+    if config.get("model_type") != MODEL_TYPE:
+        raise ValueError(
+            f"{source.name} is no model of ours: its config.json has model_type "
+            f"{config.get('model_type')!r}, expected {MODEL_TYPE!r}"
+        )
+    run = {key: value for key, value in config.items() if key not in ("model_type", "version")}
+    datasets = json.loads(source.require("datasets.json").read_text())
+    for name, values in datasets.items():
+        skeleton = values.pop("skeleton_description")
+        if skeleton != _describe(values["skeleton"]):
+            raise ValueError(
+                f"{source.name}: datasets.json describes a skeleton {values['skeleton']!r} for "
+                f"{name!r} that is not ours of that name; the model was saved by another version"
+            )
+    run["datasets"] = datasets
+    run["tokenizer"] = None
+    if config["architecture"]["text"] is not None:
+        run["tokenizer"] = source.require("tokenizer.json").read_text("utf-8")
+
+    def load_unused():
+        path = source.file("unused.safetensors")
+        return safetensors.numpy.load_file(path) if path else {}
+
+    return Saved(
+        name=source.name,
+        run=run,
+        load_params=lambda abstract: pretrained.load(dict(abstract), source, _BY_PATH),
+        load_unused=load_unused,
+    )
+
+
+def _describe(skeleton: str) -> dict[str, Any]:
+    """A skeleton in full, in JSON's types."""
+    return json.loads(json.dumps(dataclasses.asdict(get_skeleton(skeleton))))
+
+
+def save_pretrained(
+    path: str | pathlib.Path,
+    folder: str | pathlib.Path,
+    results: Mapping[str, Any] | None = None,
+    series: str = checkpoint.BEST,
+) -> pathlib.Path:
+    """Writes a trained model as a folder to share.
+
+    Args:
+      path: as for `open_saved`.
+      folder: to write; it must not be there yet.
+      results: content of a metrics.json for the model card; by default of the run that `path`
+        belongs to, where it has been evaluated.
+      series: which checkpoint of a workdir.
+
+    Returns:
+      The folder. It appears when it is complete, and not before.
+
+    Raises:
+      ValueError: there is no model, or the folder is already there.
+    """
+    from motionalign.model import network_of
+
+    saved = open_saved(path, series)
+    folder = pathlib.Path(folder)
+    if folder.exists():
+        raise ValueError(f"{folder} is already there; choose another folder, or remove it")
+    if results is None:
+        results = _results_beside(pathlib.Path(path))
+    params = saved.load_params(network_of(saved.run).abstract_params)
+    run = saved.run
+    config = {"model_type": MODEL_TYPE, "version": __version__}
+    config |= {key: value for key, value in run.items() if key not in ("tokenizer", "datasets")}
+    # Of a run's config only what encoding needs: paths and the like say nothing elsewhere.
+    data = ("eval_batch_size", "frame_bucket", "text_bucket")
+    config["config"] = {
+        "dtype": run["config"]["dtype"],
+        "data": {name: run["config"]["data"][name] for name in data},
+    }
+    datasets = {
+        name: {**values, "skeleton_description": _describe(values["skeleton"])}
+        for name, values in run["datasets"].items()
+    }
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    arrays = {name: np.asarray(value) for name, value in params.items()}
+    _write_safetensors(partial / "model.safetensors", arrays)
+    if unused := saved.load_unused():
+        _write_safetensors(partial / "unused.safetensors", unused)
+    (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (partial / "datasets.json").write_text(json.dumps(datasets) + "\n")
+    if run["tokenizer"] is not None:
+        (partial / "tokenizer.json").write_text(run["tokenizer"], "utf-8")
+    (partial / "README.md").write_text(model_card(folder.name, run, results), "utf-8")
+    partial.rename(folder)
+    return folder
+
+
+def _write_safetensors(path: pathlib.Path, tensors: dict[str, np.ndarray]) -> None:
+    # save_file would make a file that nobody but its owner may read.
+    path.write_bytes(safetensors.numpy.save(tensors, {"format": "np"}))
+
+
+def _results_beside(path: pathlib.Path) -> dict | None:
+    """The metrics.json of the run that a checkpoint lies in."""
+    for folder in (path, path.parent, path.parent.parent):
+        if (folder / "metrics.json").is_file():
+            return json.loads((folder / "metrics.json").read_text())
+    return None
+
+
+def push_to_hub(folder: str | pathlib.Path, repo: str, private: bool = True) -> str:
+    """Uploads a folder to share to the Hub; `huggingface-cli login` or HF_TOKEN says who you are.
+
+    Args:
+      folder: what `save_pretrained` wrote.
+      repo: owner/name; made if it is not there.
+      private: whether a new one is seen by its owner only.
+
+    Returns:
+      Where it can be seen.
+    """
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    _open_shared(pretrained.Source(str(folder)))
+    api = huggingface_hub.HfApi()
+    try:
+        api.create_repo(repo, private=private, exist_ok=True)
+        return str(api.upload_folder(repo_id=repo, folder_path=str(folder)))
+    except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
+        raise ValueError(
+            f"{folder} could not be pushed to {repo}: {str(error).strip()}. Is the network there, "
+            "and are you logged in (`hf auth login`, or HF_TOKEN)?"
+        ) from error
+
+
+def model_card(name: str, run: Mapping[str, Any], results: Mapping[str, Any] | None) -> str:
+    """README.md of a shared model: what it is, how to use it, how it scores."""
+    from motionalign import evaluate
+
+    architecture = run["architecture"]
+    motion, text = architecture["motion"], architecture["text"]
+    sizes = "{family}, {depth} layers of width {width}"
+    lines = [
+        "---",
+        "library_name: motionalign",
+        "tags: [motion-retrieval, human-motion, jax]",
+        "---",
+        "",
+        f"# {name}",
+        "",
+        "Puts 3D human motion and language in one space, to search and recognise motion by words.",
+        "",
+        "```python",
+        "import motionalign",
+        "",
+        f'model = motionalign.load("{name}")  # this folder, or its Hub id',
+        "motion = model.encode_motion(joints, fps=30)  # [frames, joints, 3]",
+    ]
+    if text is not None:
+        lines.append('text = model.encode_text("a person waves with the left hand")')
+    lines += [
+        "```",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| motion encoder | {sizes.format(**motion)} |",
+        "| text encoder | " + (sizes.format(**text) if text else "none") + " |",
+        f"| embedding | {architecture['embed_dim']} numbers |",
+    ]
+    if source := run.get("source"):
+        lines.append(f"| converted from | {source['file']} ({source['format']}) |")
+    else:
+        lines.append(f"| checkpoint | step {run['step']}, validation score {run['score']:.2f} |")
+    for dataset, values in run["datasets"].items():
+        unit = values["unit_in_metres"]
+        unit = "of unknown unit" if unit is None else f"of {unit:g} m"
+        lines.append(
+            f"| trained on | {dataset}: skeleton {values['skeleton']}, {values['fps']:g} frames a "
+            f"second, coordinates {unit} |"
+        )
+    lines += ["", "## Retrieval", ""]
+    if results is None:
+        lines.append("Not evaluated yet.")
+    else:
+        lines.append(f"{results.get('dataset')}, split {results.get('split')}:")
+        lines += ["", evaluate.format_table(results)]
+    return "\n".join(lines) + "\n"
