@@ -31,7 +31,8 @@ def base() -> ConfigDict:
 
     c.model = ConfigDict()
     c.model.motion = ConfigDict()
-    c.model.motion.size = "B"  # Ti, S, B, L, or "custom" with the next four
+    c.model.motion.family = "vit"  # or "clip", the vision tower of CLIP
+    c.model.motion.size = "B"  # Ti, S, B, L (clip: B, L), or "custom" with the next four
     c.model.motion.width = placeholder(int)
     c.model.motion.depth = placeholder(int)
     c.model.motion.heads = placeholder(int)
@@ -41,11 +42,14 @@ def base() -> ConfigDict:
     c.model.motion.pool = "mean"  # or "class"
     c.model.motion.padding = "attend"  # as published; "mask" sees real frames only and is faster
     c.model.motion.dropout = 0.0
-    c.model.motion.weights = placeholder(str)  # a folder or Hub id; unset or "" = from scratch
+    # A folder, file or Hub id: Hugging Face's layout, timm's, or Google's .npz. Unset, "": scratch.
+    c.model.motion.weights = placeholder(str)
+    # With pool="mean": "fresh", as published, or "load" the weights' norm, of the class token.
+    c.model.motion.final_norm = "fresh"
     c.model.text = ConfigDict()
-    c.model.text.family = "distilbert"  # or "bert"
+    c.model.text.family = "distilbert"  # or "bert", "mpnet", "clip"
     c.model.text.weights = placeholder(str)  # "" on the command line takes them away again
-    c.model.text.readout = "first"  # or "mean"
+    c.model.text.readout = "first"  # or "mean"; clip: "end" or "mean"
     c.model.text.dropout = 0.1
     c.model.text.max_tokens = 128
     # Sizes of a text encoder from scratch; pretrained weights bring their own.
@@ -58,13 +62,16 @@ def base() -> ConfigDict:
     c.model.head_dropout = 0.5
     c.model.temperature = 0.07
     c.model.learn_temperature = False
+    # A trained model to go on from: a run's folder, a shared one, a Hub id; see finetune.py.
+    c.model.weights = placeholder(str)
 
     c.loss = ConfigDict()
     c.loss.mask_negatives = False  # leave out negatives whose captions say nearly the same
     c.loss.mask_threshold = 0.60  # cosine of the caption vectors above which they do
 
     c.optim = ConfigDict()
-    # Each parameter belongs to exactly one group; lr 0 freezes a group.
+    # Each parameter belongs to exactly one group; lr 0 freezes a group. layer_decay: what a tower's
+    # rate is multiplied by from each layer to the one before; 1 = the same everywhere.
     c.optim.groups = ConfigDict()
     c.optim.groups.motion_encoder = _group("motion_encoder/.*", 1e-4)
     c.optim.groups.text_encoder = _group("text_encoder/.*", 1e-5)
@@ -92,7 +99,7 @@ def base() -> ConfigDict:
 
 
 def _group(match: str, lr: float) -> ConfigDict:
-    return ConfigDict({"match": match, "lr": lr})
+    return ConfigDict({"match": match, "lr": lr, "layer_decay": 1.0})
 
 
 def parse_arg(arg: str | None, **options: tuple[str, ...]) -> dict[str, str]:

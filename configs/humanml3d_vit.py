@@ -16,13 +16,9 @@ def get_config(arg=None):
     c.data.datasets = "humanml3d"
     c.epochs = 50
     c.model.motion.size = chosen["size"]
-    # ImageNet-21k weights in Hugging Face's layout.
-    c.model.motion.weights = {
-        "Ti": "WinKawaks/vit-tiny-patch16-224",
-        "S": "WinKawaks/vit-small-patch16-224",
-        "B": "google/vit-base-patch16-224-in21k",
-        "L": "google/vit-large-patch16-224-in21k",
-    }[chosen["size"]]
+    # ImageNet-21k weights from timm: of ViT-B those that the published code used.
+    name = {"Ti": "tiny", "S": "small", "B": "base", "L": "large"}[chosen["size"]]
+    c.model.motion.weights = f"timm/vit_{name}_patch16_224.augreg_in21k"
     c.model.text.weights = "distilbert/distilbert-base-uncased"
     use_recipe(c, chosen["recipe"])
     return c.lock()

@@ -8,7 +8,8 @@ gives them, not normalised, `captions` (K lines of UTF-8, sorted), and which enc
 
 examples:
   python -m data_prep embed --name=humanml3d
-  python -m data_prep embed --name=humanml3d --encoder=models/UAE-Large-V1 --readout=first
+  python -m data_prep embed --name=humanml3d --encoder=WhereIsAI/UAE-Large-V1 --readout=first
+  python -m data_prep embed --name=humanml3d --encoder=sentence-transformers/all-mpnet-base-v2
 """
 
 import argparse
@@ -32,15 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder",
         default="sentence-transformers/all-MiniLM-L6-v2",
-        help="BERT or DistilBERT in Hugging Face's layout: a folder or a Hub id, optionally "
-        "@revision (default: %(default)s)",
+        help="BERT, DistilBERT, MPNet or CLIP in Hugging Face's layout: a folder or a Hub id, "
+        "optionally @revision (default: %(default)s)",
     )
     parser.add_argument(
         "--readout",
-        choices=("first", "mean"),
+        choices=("first", "mean", "end"),
         default="mean",
-        help="first: the first token's output; mean: over all tokens (default: %(default)s); the "
-        "encoder's authors say which it was trained for",
+        help="first: the first token's output; mean: over all tokens (default: %(default)s); end: "
+        "of CLIP, at the end of the text; the encoder's authors say which it was trained for",
     )
 
 

@@ -1,4 +1,4 @@
-"""Optimizer from a config: learning-rate groups by regex, cosine schedule, clipping."""
+"""Optimizer from a config: learning-rate groups by regex, layer by layer, cosine, clipping."""
 
 import re
 from collections.abc import Mapping
@@ -20,6 +20,33 @@ def group_of(path: str, groups: Mapping[str, Mapping]) -> str:
             + ", ".join(f"{name}={groups[name]['match']!r}" for name in groups)
         )
     return found[0]
+
+
+def layer_scales(
+    groups: Mapping[str, Mapping], params: Mapping[str, jax.ShapeDtypeStruct]
+) -> dict[str, float]:
+    """What each parameter's learning rate is multiplied by: layer_decay ** layers above it.
+
+    The embedding of a tower is its first layer, each block is one, and what follows the blocks is
+    the last (Bao et al., 2022 (BEiT), appendix; timm's `param_groups_layer_decay`). Parameters
+    outside of a tower are in its last layer.
+    """
+    depth: dict[str, int] = {}  # of each tower
+    for path in params:
+        if found := re.match(r"(.*?)/blocks/(\d+)/", path):
+            depth[found[1]] = max(depth.get(found[1], 0), int(found[2]) + 1)
+    scales = {}
+    for path in params:
+        decay = groups[group_of(path, groups)]["layer_decay"]
+        tower = path.partition("/")[0]
+        if found := re.match(r".*?/blocks/(\d+)/", path):
+            layer = int(found[1]) + 1
+        elif tower not in depth or re.search(r"/(final_norm|fc_norm)/", path):
+            layer = depth.get(tower, 0) + 1
+        else:
+            layer = 0
+        scales[path] = decay ** (depth.get(tower, 0) + 1 - layer)
+    return scales
 
 
 def learning_rate(peak: float, config, num_steps: int) -> optax.Schedule:
@@ -55,8 +82,8 @@ def make_optimizer(
     """Builds the optimizer of a run.
 
     Args:
-      config: the `optim` section: groups {name: {match, lr}}, schedule, warmup_steps, cosine_runs,
-        b1, b2, eps, weight_decay, clip_norm (0 = off).
+      config: the `optim` section: groups {name: {match, lr, layer_decay}}, schedule, warmup_steps,
+        cosine_runs, b1, b2, eps, weight_decay, clip_norm (0 = off).
       params: {path: shape and dtype}.
       num_steps: of the run, for the schedule.
 
@@ -69,6 +96,12 @@ def make_optimizer(
     negative = [f"{name}={group['lr']}" for name, group in groups.items() if group["lr"] < 0]
     if negative:
         raise ValueError(f"learning rates of config.optim.groups below 0: {', '.join(negative)}")
+    wrong = [f"{n}={g['layer_decay']}" for n, g in groups.items() if not 0 < g["layer_decay"] <= 1]
+    if wrong:
+        raise ValueError(
+            f"layer_decay of config.optim.groups must be above 0 and at most 1: {', '.join(wrong)}"
+        )
+    scales = layer_scales(groups, params)
     schedules = {
         name: learning_rate(group["lr"], config, num_steps)
         for name, group in groups.items()
@@ -77,7 +110,7 @@ def make_optimizer(
     if not schedules:
         raise ValueError("every group of config.optim.groups has lr 0: nothing to train")
 
-    def adam(schedule):
+    def adam(schedule, group):
         return optax.chain(
             optax.scale_by_adam(config.b1, config.b2, config.eps),
             optax.add_decayed_weights(
@@ -90,10 +123,19 @@ def make_optimizer(
             if config.weight_decay
             else optax.identity(),
             optax.scale_by_learning_rate(schedule),
+            optax.stateless(
+                lambda updates, params: {
+                    path: update if isinstance(update, optax.MaskedNode) else update * scales[path]
+                    for path, update in updates.items()
+                }
+            )
+            if group["layer_decay"] != 1
+            else optax.identity(),
         )
 
     transforms = {
-        name: adam(schedules[name]) if name in schedules else optax.set_to_zero() for name in groups
+        name: adam(schedules[name], group) if name in schedules else optax.set_to_zero()
+        for name, group in groups.items()
     }
     optimizer = optax.partition(transforms, labels)
     if config.clip_norm:

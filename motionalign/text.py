@@ -9,6 +9,7 @@ import numpy as np
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+PAD_TOKENS = ("[PAD]", "<pad>", "<|endoftext|>")  # of BERT, of MPNet, of CLIP
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -25,10 +26,12 @@ class Tokenizer:
         self._tokenizer.no_padding()  # some files pad every text to 128 tokens
         self._tokenizer.enable_truncation(max_tokens)
         self.vocab_size = self._tokenizer.get_vocab_size()
-        ids = map(self._tokenizer.token_to_id, ("[PAD]", "<pad>"))
+        ids = map(self._tokenizer.token_to_id, PAD_TOKENS)
         self.pad_id = next((i for i in ids if i is not None), None)
         if self.pad_id is None:
-            raise ValueError("this tokenizer has no padding token, neither [PAD] nor <pad>")
+            raise ValueError(
+                f"this tokenizer has no padding token, none of {', '.join(PAD_TOKENS)}"
+            )
 
     @classmethod
     def from_source(cls, source: str, max_tokens: int) -> "Tokenizer":

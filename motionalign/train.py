@@ -30,7 +30,9 @@ from motionalign.checkpoint import Checkpoints
 from motionalign.losses import masked_info_nce
 from motionalign.model import Encoder, Network, Params
 from motionalign.models import dual_encoder
+from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.records import Dataset
+from motionalign.saved import open_saved
 from motionalign.text import Tokenizer, train_wordpiece
 
 # Fields of a config that may change when a run is resumed: none of them moves a parameter.
@@ -166,14 +168,16 @@ def make_train_step(network: Network, optimizer, config, shardings: dict):
 def prepare_tokenizer(
     config, workdir: pathlib.Path, datasets: list[Dataset], has_checkpoint: bool
 ) -> Tokenizer:
-    """The tokenizer of a run: the pretrained text encoder's, or one learnt from the captions.
+    """The tokenizer of a run: its pretrained weights', or one learnt from the captions.
 
     It is kept in the workdir, where a resumed run and the other processes find the same one.
     """
     path = workdir / "tokenizer.json"
     text = config.model.text
     if not (has_checkpoint and path.is_file()) and jax.process_index() == 0:
-        if text.weights:
+        if config.model.weights:
+            tokenizer_json = open_saved(config.model.weights).run["tokenizer"]
+        elif text.weights:
             tokenizer_json = Tokenizer.from_source(text.weights, text.max_tokens).json
         else:
             captions = sorted(
@@ -269,10 +273,38 @@ class _StopRequest:
 
 
 def init_params(network: Network, config, mesh) -> Params:
-    """Parameters in their shardings: fresh from the seed, then filled from pretrained weights."""
+    """Parameters in their shardings: from pretrained weights, all others fresh from the seed.
+
+    Only what no weights fill is drawn: a large tower is in memory once.
+    """
     shardings = sharding.tree_shardings(network.abstract_params, mesh)
-    init = jax.jit(functools.partial(network.init, config.seed), out_shardings=shardings)
-    return dual_encoder.load_pretrained(init(), config.model.to_dict())
+    params = {
+        path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=shardings[path])
+        for path, leaf in network.abstract_params.items()
+    }
+    if config.model.weights:
+        return open_saved(config.model.weights).load_params(params)
+    params = dual_encoder.load_pretrained(params, config.model.to_dict())
+    fresh = {
+        path: shardings[path]
+        for path, value in params.items()
+        if isinstance(value, jax.ShapeDtypeStruct)
+    }
+
+    def draw():
+        drawn = network.init(config.seed)
+        return {path: drawn[path] for path in fresh}
+
+    return params | jax.jit(draw, out_shardings=fresh)()
+
+
+def resolve_architecture(config) -> DualEncoderConfig:
+    """The architecture that a config's `model` section means."""
+    trained = None
+    if config.model.weights:
+        stored = open_saved(config.model.weights).run["architecture"]
+        trained = DualEncoderConfig.from_dict(stored)
+    return dual_encoder.resolve(config.model.to_dict(), trained)
 
 
 def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
@@ -306,7 +338,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
     has_checkpoint = checkpoints.exist()
     _record_run(config, workdir, has_checkpoint)
 
-    architecture = dual_encoder.resolve(config.model.to_dict())
+    architecture = resolve_architecture(config)
     tokenizer = prepare_tokenizer(config, workdir, list(datasets), has_checkpoint)
     if not config.model.text.weights:  # captions may not fill the vocabulary that was asked for
         text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from configs import common
-from motionalign.optim import group_of, learning_rate, make_optimizer
+from motionalign.optim import group_of, layer_scales, learning_rate, make_optimizer
 
 SHAPES = {
     "motion_encoder/embed/kernel": (4, 3),
@@ -32,7 +32,7 @@ def config(**changes):
 
 def one_group(lr=0.1, **changes):
     c = config(**changes)
-    c.groups = {"all": {"match": ".*", "lr": lr}}
+    c.groups = {"all": {"match": ".*", "lr": lr, "layer_decay": 1.0}}
     return c
 
 
@@ -266,3 +266,65 @@ def test_a_group_must_match_the_whole_path():
 def test_nothing_to_train():
     with pytest.raises(ValueError, match=r"every group .* has lr 0: nothing to train"):
         make_optimizer(one_group(lr=0.0), params_and_grads(0)[0], 10)
+
+
+TOWERS = {
+    **{f"motion_encoder/blocks/{i}/mlp/up/kernel": (2, 2) for i in range(3)},
+    "motion_encoder/patch_embed/kernel": (2, 2),
+    "motion_encoder/positions": (2, 2),
+    "motion_encoder/fc_norm/scale": (2,),
+    "text_encoder/tokens": (2, 2),
+    "text_encoder/embedding_norm/scale": (2,),
+    "text_encoder/blocks/0/mlp/up/kernel": (2, 2),
+    "motion_head/hidden/kernel": (2, 2),
+    "logit_scale": (),
+}
+
+
+def layered(decay):
+    c = config()
+    c.groups.motion_encoder.update(lr=0.1, layer_decay=decay)
+    c.groups.text_encoder.update(lr=0.1, layer_decay=0.9)
+    c.groups.heads.lr = 0.1
+    c.groups.temperature.lr = 0.1
+    return c
+
+
+def test_layer_scales_by_hand():
+    shapes = {path: jax.ShapeDtypeStruct(shape, jnp.float32) for path, shape in TOWERS.items()}
+    assert layer_scales(layered(0.5).groups, shapes) == {
+        "motion_encoder/patch_embed/kernel": 0.5**4,
+        "motion_encoder/positions": 0.5**4,
+        "motion_encoder/blocks/0/mlp/up/kernel": 0.5**3,
+        "motion_encoder/blocks/1/mlp/up/kernel": 0.5**2,
+        "motion_encoder/blocks/2/mlp/up/kernel": 0.5,
+        "motion_encoder/fc_norm/scale": 1.0,
+        "text_encoder/tokens": 0.9**2,
+        "text_encoder/embedding_norm/scale": 0.9**2,
+        "text_encoder/blocks/0/mlp/up/kernel": 0.9,
+        "motion_head/hidden/kernel": 1.0,
+        "logit_scale": 1.0,
+    }
+
+
+def test_layer_decay_scales_the_steps_and_nothing_else():
+    params = {path: np.ones(shape, np.float32) for path, shape in TOWERS.items()}
+    rng = np.random.default_rng(0)
+    grads = [{p: rng.normal(size=x.shape).astype(np.float32) for p, x in params.items()}] * 3
+    c = layered(0.5)
+    scales = layer_scales(c.groups, params)
+    with_decay = run(c, params, grads)[0][-1]
+    for group in c.groups.values():
+        group.layer_decay = 1.0
+    without = run(c, params, grads)[0][-1]
+    for path in params:
+        step, full = with_decay[path] - params[path], without[path] - params[path]
+        np.testing.assert_allclose(step, scales[path] * full, rtol=1e-4, atol=1e-6)
+    assert {round(scale, 6) for scale in scales.values()} > {1.0, 0.5, 0.81}
+
+
+@pytest.mark.parametrize("decay", [0.0, -0.5, 1.01])
+def test_layer_decay_out_of_range(decay):
+    shapes = {path: jax.ShapeDtypeStruct(shape, jnp.float32) for path, shape in TOWERS.items()}
+    with pytest.raises(ValueError, match=f"above 0 and at most 1: motion_encoder={decay}"):
+        make_optimizer(layered(decay), shapes, 10)

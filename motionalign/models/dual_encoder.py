@@ -273,6 +273,7 @@ DEFAULTS = {
     "head_dropout": 0.5,
     "temperature": 0.07,
     "learn_temperature": False,
+    "weights": None,
 }
 """The `model` section of a config: its fields and their defaults.
 
@@ -286,15 +287,28 @@ motion.final_norm: with mean pooling and weights, "fresh" (as published) or "loa
   `vit.key_map`.
 text.width, depth, heads, mlp_width, vocab_size: needed without text.weights, else config.json's.
 text.dropout: on hidden states and attention weights; None takes config.json's two rates.
+weights: a trained model to go on from, whole; `resolve` is then given its architecture.
 """
+
+# What may differ from a trained model that training goes on from: it changes no parameter's shape.
+_FREE_TO_CHANGE = (
+    *("motion.padding", "motion.dropout", "motion.final_norm", "text.dropout", "text.max_tokens"),
+    *("head_dropout", "learn_temperature", "weights"),
+)
 
 _MOTION_SIZES = {"vit": vit.SIZES, "clip": clip.VISION_SIZES}
 
 
-def resolve(model_config: Mapping[str, Any]) -> DualEncoderConfig:
+def resolve(
+    model_config: Mapping[str, Any], trained: DualEncoderConfig | None = None
+) -> DualEncoderConfig:
     """The full configuration of a config's `model` section (`DEFAULTS` lists its fields).
 
     Reads config.json of the weights that are named, which may download it.
+
+    Args:
+      model_config: the section.
+      trained: architecture of the model that its `weights` name.
 
     Raises:
       ValueError: for unknown fields, missing sizes, or weights that contradict the sizes.
@@ -302,6 +316,10 @@ def resolve(model_config: Mapping[str, Any]) -> DualEncoderConfig:
     c = _with_defaults(model_config, DEFAULTS, "model")
     motion = _with_defaults(c.pop("motion"), DEFAULTS["motion"], "model.motion")
     text = _with_defaults(c.pop("text"), DEFAULTS["text"], "model.text")
+    weights = c.pop("weights")
+    if weights:
+        assert trained is not None
+        return _resolve_trained({**c, "motion": motion, "text": text}, trained, weights)
     max_tokens = text.pop("max_tokens")
     return DualEncoderConfig(
         motion=_resolve_motion(motion),
@@ -309,6 +327,93 @@ def resolve(model_config: Mapping[str, Any]) -> DualEncoderConfig:
         max_tokens=max_tokens,
         **c,
     )
+
+
+def section_of(config: DualEncoderConfig) -> dict[str, Any]:
+    """The `model` section that says what an architecture is, to go on training it."""
+    if config.motion_family not in _MOTION_SIZES or config.text is None or not config.text_head:
+        raise ValueError(
+            "training goes on only from models with a ViT and a text encoder, each with its head"
+        )
+    motion, text = config.motion.to_dict(), config.text.to_dict()
+    sizes = ("width", "depth", "heads", "mlp_width")
+    fields = (*sizes, "patch_size", "max_frames", "pool", "padding", "dropout")
+    # Two rates that differ cannot be said: None leaves both as they are.
+    dropout = text["dropout"]
+    if text.get("attention_dropout", dropout) != dropout:
+        dropout = None
+    return {
+        "motion": {
+            "family": config.motion_family,
+            "size": "custom",
+            **{name: motion[name] for name in fields},
+        },
+        "text": {
+            "family": config.text_family,
+            **{name: text[name] for name in (*sizes, "vocab_size", "readout")},
+            "dropout": dropout,
+            "max_tokens": config.max_tokens,
+        },
+        "embed_dim": config.embed_dim,
+        "head_dropout": config.head_dropout,
+        "temperature": config.temperature,
+        "learn_temperature": config.learn_temperature,
+    }
+
+
+def _resolve_trained(
+    section: dict[str, Any], trained: DualEncoderConfig, weights: str
+) -> DualEncoderConfig:
+    """The architecture of a trained model, with what a section may change about it."""
+    motion, text = section["motion"], section["text"]
+    for tower, given in (("motion", motion), ("text", text)):
+        if given["weights"]:
+            raise ValueError(
+                f"model.weights={weights} brings both towers; take model.{tower}.weights away"
+            )
+    if motion["size"] in _MOTION_SIZES.get(motion["family"], {}):
+        motion = motion | _MOTION_SIZES[motion["family"]][motion["size"]] | {"size": "custom"}
+    expected, given = _flat(section_of(trained)), _flat({**section, "motion": motion})
+    different = [
+        f"model.{name} is {given[name]!r}, the weights have {value!r}"
+        for name, value in expected.items()
+        # Sizes that are not given are the weights' own.
+        if name not in _FREE_TO_CHANGE and given[name] not in (value, None)
+    ]
+    if different:
+        raise ValueError(
+            f"{weights} is of another architecture than the config says; "
+            f"configs/finetune.py:{weights} takes its own. " + "; ".join(different)
+        )
+    if text["max_tokens"] > trained.text.max_positions:
+        raise ValueError(
+            f"model.text.max_tokens is {text['max_tokens']}; {weights} has "
+            f"{trained.text.max_positions} positions"
+        )
+    changes = {} if text["dropout"] is None else {"dropout": text["dropout"]}
+    if changes and hasattr(trained.text, "attention_dropout"):
+        changes["attention_dropout"] = text["dropout"]
+    return dataclasses.replace(
+        trained,
+        motion=dataclasses.replace(
+            trained.motion, padding=motion["padding"], dropout=motion["dropout"]
+        ),
+        text=dataclasses.replace(trained.text, **changes),
+        head_dropout=section["head_dropout"],
+        learn_temperature=section["learn_temperature"],
+        max_tokens=text["max_tokens"],
+    )
+
+
+def _flat(section: Mapping[str, Any]) -> dict[str, Any]:
+    """{"a": {"b": 1}} as {"a.b": 1}."""
+    flat = {}
+    for name, value in section.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{inner}": v for inner, v in value.items()}
+        else:
+            flat[name] = value
+    return flat
 
 
 def load_pretrained(params, model_config: Mapping[str, Any]):

@@ -1,0 +1,32 @@
+"""Goes on training a model: a run of ours, a converted checkpoint, a shared folder, a Hub id.
+
+--config=configs/finetune.py:runs/humanml3d --config.data.datasets=mine
+
+Frozen towers, whose optimizer state is then not kept: --config.optim.groups.text_encoder.lr=0
+"""
+
+from configs import common
+
+
+def get_config(arg=None):
+    if not arg:
+        raise ValueError("name the model to go on from: --config=configs/finetune.py:FOLDER")
+    from motionalign.models.dual_encoder import DualEncoderConfig, section_of
+    from motionalign.saved import open_saved
+
+    run = open_saved(arg).run
+    c = common.base()
+    c.data.datasets = ",".join(run["datasets"])
+    c.model.update(section_of(DualEncoderConfig.from_dict(run["architecture"])))
+    c.model.weights = arg
+    c.epochs = 10
+    c.data.batch_size = 64
+    # Ten times below training from scratch, and less towards the input of each tower.
+    for name, lr in (("motion_encoder", 3e-5), ("text_encoder", 1e-5), ("heads", 1e-4)):
+        c.optim.groups[name].lr = lr
+    c.optim.groups.motion_encoder.layer_decay = 0.8
+    c.optim.groups.text_encoder.layer_decay = 0.8
+    c.optim.groups.temperature.lr = 1e-4 if c.model.learn_temperature else 0.0
+    c.optim.warmup_steps = 20
+    c.optim.clip_norm = 1.0
+    return c.lock()
