@@ -4,7 +4,9 @@ import dataclasses
 import json
 import shutil
 
+import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from runs import assert_same_bits, params, tiny_config
 
@@ -58,9 +60,8 @@ def test_what_a_shared_folder_holds(shared, trained):
     results = json.loads((trained / "metrics.json").read_text())
     assert f"{results['all']['t2m']['R@10']:.2f}" in card
     assert "small, split test" in card
-    assert (
-        str(trained.parent) not in (shared / "config.json").read_text()
-    )  # no path of this machine
+    # No path of this machine.
+    assert str(trained.parent) not in (shared / "config.json").read_text()
     assert (shared / "model.safetensors").stat().st_mode & 0o044 == 0o044
 
 
@@ -112,15 +113,11 @@ def test_pushing(shared, monkeypatch):
 
 
 def test_pushing_without_network(shared, monkeypatch):
-    from huggingface_hub import errors
-
     def fail(*args, **options):
-        raise errors.HfHubHTTPError("no route to the host", response=None)
+        raise OSError("no route to the host")
 
     monkeypatch.setattr("huggingface_hub.HfApi.create_repo", fail)
-    with pytest.raises(
-        ValueError, match="could not be pushed to me/x: no route .* are you logged in"
-    ):
+    with pytest.raises(ValueError, match="not be pushed to me/x: no route .* are you logged in"):
         saved.push_to_hub(shared, "me/x")
 
 
@@ -199,14 +196,11 @@ def test_frozen_towers_keep_no_optimizer_state(trained, small_dataset, tmp_path)
         changed = not np.array_equal(before[path], after[path])
         assert changed == (not path.startswith(("motion_encoder/", "text_encoder/"))), path
     step_dir = checkpoint.find(tmp_path / "on", checkpoint.LATEST)
-    import orbax.checkpoint as ocp
-
     with ocp.PyTreeCheckpointer() as checkpointer:
         tree = checkpointer.metadata(step_dir / "optimizer").item_metadata.tree
-    kept = str(tree)
-    assert "motion_head/hidden/kernel" in kept
-    assert "motion_encoder/blocks" not in kept
-    assert "text_encoder/tokens" not in kept
+    kept = [jax.tree_util.keystr(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(tree)]
+    assert any("motion_head/hidden/kernel" in path for path in kept)
+    assert not any("motion_encoder/" in path or "text_encoder/" in path for path in kept)
 
 
 def test_towers_of_weights_are_in_memory_once(shared, small_dataset):
