@@ -13,3 +13,8 @@ def load(checkpoint):
     from motionalign import model  # JAX takes seconds to import: only those who need it wait
 
     return model.load(checkpoint)
+
+
+def from_pretrained(name):
+    """Loads a shared model, a folder or a Hub id: `load`, as the Hub's users know it."""
+    return load(name)

@@ -446,9 +446,10 @@ def _run_export(args) -> None:
 
 
 def _run_share(args) -> None:
-    from motionalign.saved import push_to_hub, save_pretrained
+    from motionalign.model import load
+    from motionalign.saved import push_to_hub, results_beside
 
-    folder = save_pretrained(args.checkpoint, args.out)
+    folder = load(args.checkpoint).save_pretrained(args.out, results_beside(args.checkpoint))
     print(f"{folder}: load it with motionalign.load({str(folder)!r})")
     if args.push:
         print(push_to_hub(folder, args.push, private=not args.public))

@@ -20,7 +20,7 @@ from motionalign.models.dual_encoder import MAX_SCALE, DualEncoder, DualEncoderC
 from motionalign.patches import motion_patches
 from motionalign.records import Metadata
 from motionalign.resample import resample
-from motionalign.saved import open_saved
+from motionalign.saved import Saved, open_saved, write_shared
 from motionalign.text import Tokenizer
 
 Params = dict[str, jax.Array]
@@ -187,11 +187,14 @@ class Encoder:
 class Model:
     """A trained model, as `motionalign.load` returns it."""
 
-    def __init__(self, encoder: Encoder, params: Params, datasets: dict[str, Metadata], run: dict):
+    def __init__(
+        self, encoder: Encoder, params: Params, datasets: dict[str, Metadata], saved: Saved
+    ):
         self._encoder = encoder
+        self._saved = saved
         self.params = params
         self.datasets = datasets
-        self.run = run  # what the checkpoint says of its training: config, step, score, versions
+        self.run = saved.run  # what is stored of its training: config, step, score
 
     @property
     def encoder(self) -> Encoder:
@@ -280,6 +283,16 @@ class Model:
         vectors = unit(vectors) if normalize else vectors
         return vectors[0] if single else vectors
 
+    def save_pretrained(
+        self, folder: str | pathlib.Path, results: dict | None = None
+    ) -> pathlib.Path:
+        """Writes the model as a folder to share, which `motionalign.load` takes here and anywhere.
+
+        `results`: content of a metrics.json, for the table of the model card. See `saved` for what
+        the folder holds; a folder that is already there is a ValueError.
+        """
+        return write_shared(folder, self._saved, self.params, results)
+
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Rows [N, E] scaled to unit length."""
@@ -328,4 +341,4 @@ def load(
     datasets = {name: Metadata.from_json(values) for name, values in run["datasets"].items()}
     data_config = data_config or ConfigDict(run["config"]["data"])
     encoder = Encoder(network, tokenizer, mesh, data_config)
-    return Model(encoder, params, datasets, run)
+    return Model(encoder, params, datasets, saved)

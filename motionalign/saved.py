@@ -26,7 +26,6 @@ from motionalign.skeleton import get_skeleton
 
 MODEL_TYPE = "motionalign"
 _BY_PATH = pretrained.KeyMap(prefix="", rules=((r"(.+)", r"\1", pretrained.SAME),))
-_FILES = {"config.json", "datasets.json", "tokenizer.json"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,37 +115,26 @@ def _describe(skeleton: str) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(get_skeleton(skeleton))))
 
 
-def save_pretrained(
-    path: str | pathlib.Path,
-    folder: str | pathlib.Path,
-    results: Mapping[str, Any] | None = None,
-    series: str = checkpoint.BEST,
+def write_shared(
+    folder: str | pathlib.Path, saved: Saved, params: Mapping, results: Mapping[str, Any] | None
 ) -> pathlib.Path:
-    """Writes a trained model as a folder to share.
+    """Writes a folder to share.
 
     Args:
-      path: as for `open_saved`.
       folder: to write; it must not be there yet.
-      results: content of a metrics.json for the model card; by default of the run that `path`
-        belongs to, where it has been evaluated.
-      series: which checkpoint of a workdir.
+      saved: the model, but for its parameters.
+      params: {path: array}.
+      results: content of a metrics.json, for the model card.
 
     Returns:
       The folder. It appears when it is complete, and not before.
 
     Raises:
-      ValueError: there is no model, or the folder is already there.
+      ValueError: the folder is already there.
     """
-    from motionalign.model import network_of
-
-    saved = open_saved(path, series)
-    folder = pathlib.Path(folder)
+    folder, run = pathlib.Path(folder), saved.run
     if folder.exists():
         raise ValueError(f"{folder} is already there; choose another folder, or remove it")
-    if results is None:
-        results = _results_beside(pathlib.Path(path))
-    params = saved.load_params(network_of(saved.run).abstract_params)
-    run = saved.run
     config = {"model_type": MODEL_TYPE, "version": __version__}
     config |= {key: value for key, value in run.items() if key not in ("tokenizer", "datasets")}
     # Of a run's config only what encoding needs: paths and the like say nothing elsewhere.
@@ -180,8 +168,9 @@ def _write_safetensors(path: pathlib.Path, tensors: dict[str, np.ndarray]) -> No
     path.write_bytes(safetensors.numpy.save(tensors, {"format": "np"}))
 
 
-def _results_beside(path: pathlib.Path) -> dict | None:
-    """The metrics.json of the run that a checkpoint lies in."""
+def results_beside(path: str | pathlib.Path) -> dict | None:
+    """The metrics.json of the run that a checkpoint lies in, if it has been evaluated."""
+    path = pathlib.Path(path)
     for folder in (path, path.parent, path.parent.parent):
         if (folder / "metrics.json").is_file():
             return json.loads((folder / "metrics.json").read_text())
@@ -192,7 +181,7 @@ def push_to_hub(folder: str | pathlib.Path, repo: str, private: bool = True) -> 
     """Uploads a folder to share to the Hub; `huggingface-cli login` or HF_TOKEN says who you are.
 
     Args:
-      folder: what `save_pretrained` wrote.
+      folder: what `write_shared` wrote.
       repo: owner/name; made if it is not there.
       private: whether a new one is seen by its owner only.
 

@@ -28,7 +28,8 @@ def trained(small_dataset, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shared(trained, tmp_path_factory):
-    return saved.save_pretrained(trained, tmp_path_factory.mktemp("shared") / "waver")
+    folder = tmp_path_factory.mktemp("shared") / "waver"
+    return motionalign.load(trained).save_pretrained(folder, saved.results_beside(trained))
 
 
 def joints(count=3):
@@ -47,6 +48,7 @@ def test_a_shared_folder_computes_the_same(trained, shared):
     clips = joints()
     np.testing.assert_array_equal(ours.encode_motion(clips, 20), theirs.encode_motion(clips, 20))
     assert ours.metadata().to_json() == theirs.metadata().to_json()
+    assert_same_bits(motionalign.from_pretrained(shared).params, ours.params)
 
 
 def test_what_a_shared_folder_holds(shared, trained):
@@ -117,7 +119,7 @@ def test_pushing_without_network(shared, monkeypatch):
         raise OSError("no route to the host")
 
     monkeypatch.setattr("huggingface_hub.HfApi.create_repo", fail)
-    with pytest.raises(ValueError, match="not be pushed to me/x: no route .* are you logged in"):
+    with pytest.raises(ValueError, match=r"not be pushed to me/x: no route .* are you logged in"):
         saved.push_to_hub(shared, "me/x")
 
 

@@ -79,6 +79,13 @@ def test_no_captions():
     assert ids.shape == mask.shape == (0, 0)
 
 
+@pytest.mark.parametrize("token", ["<pad>", "<|endoftext|>"])
+def test_padding_tokens_of_other_families(token):
+    json = text.train_wordpiece(CAPTIONS, 200).replace("[PAD]", token)
+    ids, mask = text.Tokenizer(json, 77).encode(["a man walks", "a man"])
+    assert set(ids[1, ~mask[1]]) == {0}
+
+
 def test_no_padding_token():
     json = text.train_wordpiece(CAPTIONS, 200).replace("[PAD]", "[nothing]")
     with pytest.raises(ValueError, match="no padding token"):

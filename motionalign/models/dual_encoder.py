@@ -137,14 +137,14 @@ class DualEncoderConfig(layers.Config):
     def from_dict(cls, values: Mapping[str, Any]) -> "DualEncoderConfig":
         """Inverse of `to_dict`; unknown or missing names are a ValueError."""
         values = dict(values)
-        for section, families, what in (
-            ("motion", MOTION_FAMILIES, "motion"),
-            ("text", TEXT_FAMILIES, "text"),
+        for section, families, first in (
+            ("motion", MOTION_FAMILIES, "vit"),  # of runs from before there were others
+            ("text", TEXT_FAMILIES, None),
         ):
             if values.get(section) is not None:
                 given = dict(values[section])
-                family = given.pop("family", None)
-                layers.check_choice(family, families, f"the {what} encoder's family")
+                family = given.pop("family", first)
+                layers.check_choice(family, families, f"the {section} encoder's family")
                 values[section] = families[family].config.from_dict(given)
         if values.get("gait_head") is not None:
             values["gait_head"] = motion_transformer.GaitHeadConfig.from_dict(values["gait_head"])

@@ -1,4 +1,4 @@
-"""The whole model: the published code's outputs, initial values, configuration."""
+"""The whole model: initial values, configuration, weights of its towers."""
 
 import json
 import re
@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import reference
 from flax import nnx
-from reference import run, torch, transformers
+from reference import run, transformers
 
-from motionalign import losses
-from motionalign.models import bert, distilbert, dual_encoder, pretrained, vit
+from motionalign.models import bert, dual_encoder, pretrained, vit
 from motionalign.models.dual_encoder import DualEncoder, DualEncoderConfig, resolve
 
 CUSTOM = {
@@ -31,93 +30,6 @@ def batch(config, frames=64):
         "input_ids": ids,
         "text_mask": mask,
     }
-
-
-# ----------------------------------------------------------------- the published Motion Patches
-
-
-def published_tensors(path):
-    """The published state dict under the names that our Hugging Face key maps know."""
-    tensors = {k: v.float().numpy() for k, v in torch.load(path, weights_only=True).items()}
-    out = {}
-    for key, value in tensors.items():
-        if fused := re.fullmatch(r"(motion_encoder\.model\.blocks\.\d+\.attn)\.qkv\.(\w+)", key):
-            for name, part in zip(("query", "key", "value"), np.split(value, 3)):
-                out[f"{fused[1]}.{name}.{fused[2]}"] = part
-        else:
-            out[key] = value
-    return out
-
-
-def published_key_map(config):
-    head = (
-        *pretrained.linear(r"(motion|text)_projection\.projection", r"\1_head/projection"),
-        *pretrained.linear(r"(motion|text)_projection\.fc", r"\1_head/hidden"),
-        *pretrained.norm(r"(motion|text)_projection\.layer_norm", r"\1_head/norm"),
-    )
-    ours, block = r"motion_encoder/blocks/\1/", r"motion_encoder\.model\.blocks\.(\d+)\."
-    motion = (
-        (r"motion_encoder\.model\.cls_token", "motion_encoder/class_token", pretrained.TOKEN),
-        (
-            r"motion_encoder\.model\.pos_embed",
-            "motion_encoder/positions",
-            pretrained.positions(config.motion.grid, config.motion.grid),
-        ),
-        (
-            r"motion_encoder\.model\.patch_embed\.proj\.weight",
-            "motion_encoder/patch_embed/kernel",
-            pretrained.PATCHES,
-        ),
-        (
-            r"motion_encoder\.model\.patch_embed\.proj\.bias",
-            "motion_encoder/patch_embed/bias",
-            pretrained.SAME,
-        ),
-        *pretrained.norm(block + "norm1", ours + "attention_norm"),
-        *pretrained.heads_in(block + r"attn\.(query|key|value)", ours + r"attention/\2"),
-        *pretrained.heads_out(block + r"attn\.proj", ours + "attention/out"),
-        *pretrained.norm(block + "norm2", ours + "mlp_norm"),
-        *pretrained.linear(block + r"mlp\.fc1", ours + "mlp/up"),
-        *pretrained.linear(block + r"mlp\.fc2", ours + "mlp/down"),
-        *pretrained.norm(r"motion_encoder\.model\.fc_norm", "motion_encoder/fc_norm"),
-    )
-    text = distilbert.key_map().rules
-    text = tuple(
-        (r"text_encoder\.text_model\." + regex, "text_encoder/" + path, transform)
-        for regex, path, transform in text
-    )
-    logit_scale = ("logit_scale", "logit_scale", pretrained.SAME)
-    return pretrained.KeyMap(prefix="", rules=(*head, *motion, *text, logit_scale))
-
-
-def test_published_motion_patches(test_data, tmp_path):
-    from safetensors.numpy import save_file
-
-    golden = test_data / "golden"
-    text_config = json.loads((golden / "motionpatches_clip_text_config.json").read_text())
-    config = DualEncoderConfig(
-        motion=vit.ViTConfig(width=48, depth=3, heads=4, mlp_width=192),
-        text=distilbert.config_from_hf(text_config, readout="first"),
-    )
-    save_file(published_tensors(golden / "motionpatches_clip.pt"), tmp_path / "model.safetensors")
-    params = nnx.state(nnx.eval_shape(lambda: DualEncoder(config, rngs=nnx.Rngs(0))))
-    source = pretrained.Source(tmp_path)
-    params = pretrained.load(params, source, published_key_map(config))
-    model = reference.build(config, DualEncoder, params)
-
-    io = np.load(golden / "motionpatches_clip_io.npz")
-    patches = io["motion"].transpose(0, 2, 3, 1)  # [4, 224, 80, 3]
-    ids, mask = io["input_ids"].astype(np.int32), io["attention_mask"].astype(bool)
-    motion_features = run(model.motion_encoder.__call__, patches)
-    text_features = run(model.text_encoder.__call__, ids, mask)
-    np.testing.assert_allclose(motion_features, io["motion_features"], atol=1e-4)
-    np.testing.assert_allclose(text_features, io["text_features"], atol=1e-4)
-    inputs = {"patches": patches, "num_frames": None, "input_ids": ids, "text_mask": mask}
-    motion, text = run(model.__call__, inputs)
-    np.testing.assert_allclose(motion, io["motion_embeds"], atol=1e-4)
-    np.testing.assert_allclose(text, io["text_embeds"], atol=1e-4)
-    loss = losses.info_nce(motion, text, model.scale())
-    np.testing.assert_allclose(loss, io["loss"], atol=1e-4)
 
 
 # --------------------------------------------------------------------------------- behaviour
@@ -222,6 +134,52 @@ def test_config_goes_to_json_and_back():
         assert DualEncoderConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
+@pytest.mark.parametrize(("motion", "text"), [("clip", "clip"), ("vit", "mpnet")])
+def test_every_family_in_a_whole_model(motion, text):
+    readout = "end" if text == "clip" else "mean"
+    section = {
+        **CUSTOM,
+        "motion": {**CUSTOM["motion"], "family": motion, "padding": "mask"},
+        "text": {**CUSTOM["text"], "family": text, "readout": readout},
+    }
+    config = resolve(section)
+    assert DualEncoderConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    model = reference.build(config, DualEncoder)
+    for embeddings in run(model.__call__, batch(config)):
+        assert embeddings.shape == (3, 32)
+        assert np.isfinite(embeddings).all()
+
+
+def test_both_towers_of_one_clip(tmp_path):
+    """Its other tensors, the projections and the temperature, are excused."""
+    sizes = {"num_hidden_layers": 12, "hidden_size": 24, "intermediate_size": 96}
+    sizes |= {"num_attention_heads": 2}
+    config = transformers.CLIPConfig(
+        text_config={**sizes, "vocab_size": 50, "max_position_embeddings": 130},
+        vision_config={**sizes, "image_size": 64, "patch_size": 16},
+    )
+    reference.save_random(tmp_path, "CLIPModel", config)
+    motion = {"size": "custom", "width": 24, "depth": 12, "heads": 2, "pool": "class"}
+    section = {
+        "motion": {**motion, "family": "clip", "weights": str(tmp_path)},
+        "text": {"family": "clip", "weights": str(tmp_path), "readout": "end"},
+    }
+    config = resolve(section)
+    assert (config.motion.activation, config.text.activation) == ("quick_gelu", "quick_gelu")
+    shapes = nnx.state(nnx.eval_shape(lambda: DualEncoder(config, rngs=nnx.Rngs(0))))
+    loaded = dual_encoder.load_pretrained(shapes, section)
+    unfilled = {
+        pretrained.parameter_path(path)
+        for path, leaf in jax.tree_util.tree_flatten_with_path(loaded)[0]
+        if isinstance(leaf, jax.ShapeDtypeStruct)
+    }
+    assert {path.partition("/")[0] for path in unfilled} == {
+        "motion_head",
+        "text_head",
+        "logit_scale",
+    }
+
+
 def test_defaults_are_the_published_sizes():
     sizes = {"width": 768, "depth": 6, "heads": 12, "vocab_size": 30522}
     config = resolve({"text": sizes})
@@ -244,7 +202,11 @@ def test_defaults_are_the_published_sizes():
         ({"motion": {"pool": "max"}}, "pool is 'max'; valid: 'mean', 'class'"),
         ({"motion": {"padding": "no"}}, "padding is 'no'; valid: 'attend', 'mask'"),
         ({"motion": {"weights": "no/such/folder"}}, "neither a folder or file that exists nor"),
-        ({"text": {"family": "gpt2"}}, "'gpt2'; valid: 'bert', 'distilbert'"),
+        ({"text": {"family": "gpt2"}}, "'gpt2'; valid: 'bert', 'distilbert', 'mpnet', 'clip'"),
+        ({"motion": {"family": "resnet"}}, "family is 'resnet'; valid: 'vit', 'clip'"),
+        ({"motion": {"family": "clip", "size": "Ti"}}, "'Ti'; valid: 'B', 'L', 'custom'"),
+        ({"motion": {"final_norm": "keep"}}, "final_norm is 'keep'; valid: 'fresh', 'load'"),
+        ({"text": {**CUSTOM["text"], "family": "clip"}}, "'first'; valid: 'end', 'mean'"),
         ({"text": {"family": "bert"}}, "without weights needs width, depth, heads, vocab_size"),
         ({"text": {**CUSTOM["text"], "readout": "last"}}, "'last'; valid: 'first', 'mean'"),
     ],
