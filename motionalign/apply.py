@@ -2,13 +2,14 @@
 
 import json
 import pathlib
+from collections.abc import Callable
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
 from motionalign import checkpoint, data, evaluate, sharding
-from motionalign.model import Encoder, Params, load
+from motionalign.model import Encoder, Model, Params, load
 from motionalign.records import Dataset, Split
 
 # Values of config.eval.checkpoint, and the series of a workdir that they mean.
@@ -25,9 +26,17 @@ def evaluation_set(dataset: Dataset, split_name: str) -> tuple[Split, np.ndarray
 
 
 def embed_split(
-    encoder: Encoder, params: Params, dataset: Dataset, split_name: str, progress: bool = False
+    encoder: Encoder,
+    params: Params,
+    dataset: Dataset,
+    split_name: str,
+    progress: bool = False,
+    prepare: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, evaluate.Gallery]:
     """Embeds the evaluation set of a split.
+
+    `prepare` makes what the motion encoder reads from a clip's joints [T, J, C]; by default the
+    prepared patches are read.
 
     Returns:
       motion [G, E], text [G, E] of each clip's first caption, and what they are of.
@@ -46,8 +55,7 @@ def embed_split(
     patches = data.PatchCache(split, budget=[0])  # decoded anew each time
 
     def get(i):
-        joints = encoder.network.config.motion_inputs == "joints"
-        return gallery.joints(i) if joints else patches[rows[i]]
+        return prepare(gallery.joints(i)) if prepare else patches[rows[i]]
 
     name = f"{dataset.name} {split_name}"
     motion = encoder.motions(
@@ -88,7 +96,10 @@ def evaluate_checkpoint(
     all_results = {}
     for name in data.parse_mixture(config.data.datasets):
         dataset = Dataset(config.data.data_dir, name)
-        motion, text, gallery = embed_split(model.encoder, model.params, dataset, split, True)
+        prepare = _own_preparation(model, dataset)
+        motion, text, gallery = embed_split(
+            model.encoder, model.params, dataset, split, True, prepare
+        )
         vectors = dataset.caption_vectors
         dissimilar, note = _published_subset(dataset, split, gallery)
         origin = {"dataset": name, "split": split, "step": model.run["step"]}
@@ -107,6 +118,8 @@ def evaluate_checkpoint(
         if jax.process_index() != 0:
             continue
         print(f"\n{name}, split {split}, checkpoint of step {model.run['step']}\n")
+        if prepare and model.encoder.network.config.motion_inputs == "patches":
+            print("Motions are z-scored by the checkpoint's statistics, not the dataset's.\n")
         print(evaluate.format_table(results))
         folder = output / "evaluation" / f"{name}-{split}"
         evaluate.write_json(folder / "metrics.json", results)
@@ -122,6 +135,23 @@ def evaluate_checkpoint(
         if len(all_results) == 1 and split == config.data.test_split:
             evaluate.write_json(output / "metrics.json", results)
     return all_results
+
+
+def _own_preparation(model: Model, dataset: Dataset) -> Callable | None:
+    """How a model makes its input from a dataset's joints; None: it reads the prepared patches.
+
+    A converted checkpoint was trained with statistics that our preparation of the same dataset,
+    over its training split alone, does not give. Where a model has none of its own for a dataset,
+    the dataset's count.
+    """
+    own, theirs = model.datasets.get(dataset.name), dataset.metadata
+    if model.encoder.network.config.motion_inputs == "patches":
+        if own is None or own.patch_size != theirs.patch_size or own.skeleton != theirs.skeleton:
+            return None
+        if np.array_equal(own.mean, theirs.mean) and np.array_equal(own.std, theirs.std):
+            return None
+    name = dataset.name if own else None
+    return lambda joints: model.prepare(joints, theirs.fps, name)
 
 
 def run_folder(path: str | pathlib.Path) -> pathlib.Path:

@@ -5,7 +5,7 @@
     python -m motionalign.convert motionpatches best_model.pt runs/published \\
       --mean=HumanML3D/Mean_raw.npy --std=HumanML3D/Std_raw.npy
     python -m motionalign.convert walktext checkpoint.pt runs/walktext --skeleton=smpl22
-    python -m motionalign.convert gaitformer gaitformer.pt runs/gaitformer
+    python -m motionalign.convert gaitformer gaitformer.pt runs/gaitformer --fps=24
 
   Write a checkpoint as safetensors and JSON under the published code's names:
     python -m motionalign.convert export runs/humanml3d exported
@@ -193,7 +193,7 @@ def convert(
                 f"the tokenizer {name} has {size} tokens, the text encoder "
                 f"{architecture.text.vocab_size}: name the right one with --tokenizer"
             )
-    _check_metadata(metadata, architecture)
+    metadata = _checked_metadata(metadata, architecture)
     run = {
         "architecture": architecture.to_dict(),
         "config": {
@@ -251,7 +251,8 @@ def _frozen_text(network, source) -> dict[str, np.ndarray]:
     return {path: np.asarray(value) for path, value in loaded.items()}
 
 
-def _check_metadata(metadata, architecture) -> None:
+def _checked_metadata(metadata, architecture):
+    """The metadata with the model's patch size; a ValueError where they do not fit each other."""
     motion = architecture.motion
     if architecture.motion_inputs == "joints":
         if motion.channels == 3 and metadata.skeleton.num_joints != motion.joints:
@@ -259,11 +260,14 @@ def _check_metadata(metadata, architecture) -> None:
                 f"the encoder takes {motion.joints} joints; skeleton {metadata.skeleton.name!r} "
                 f"has {metadata.skeleton.num_joints}: name the right one with --skeleton"
             )
+    elif metadata.patch_size is None:
+        return dataclasses.replace(metadata, patch_size=motion.patch_size)
     elif metadata.patch_size != motion.patch_size:
         raise ValueError(
             f"the ViT has patches of {motion.patch_size}; dataset {metadata.name!r} was prepared "
             f"with --patch_size={metadata.patch_size}"
         )
+    return metadata
 
 
 # ----------------------------------------------------------------------------------- exporting
@@ -374,7 +378,7 @@ def _metadata(args):
     return Metadata(
         name="kit_ml" if kit else "humanml3d",
         skeleton=skeleton,
-        patch_size=args.patch_size,
+        patch_size=None,  # of the tensors
         fps=20.0,
         unit_in_metres=None if kit else 1.0,
         mean=mean,
@@ -488,7 +492,6 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--std", help="Std_raw.npy")
             sub.add_argument("--skeleton", help="default: the one with as many joints")
             sub.add_argument("--fps", type=float, help="of raw clips; default: of the dataset")
-            sub.add_argument("--patch_size", type=int, default=16, help="default: %(default)s")
             sub.add_argument("--text_heads", type=int, help="default: as many as are 64 wide")
             sub.add_argument("--text_norm_eps", type=float, help="default: of the published model")
             sub.add_argument("--text_config", help="config.json of the text encoder, for all this")
@@ -501,7 +504,13 @@ def _parser() -> argparse.ArgumentParser:
             continue
         coco = name == "gaitformer"
         sub.add_argument("--skeleton", default="coco18" if coco else "smpl22", help="%(default)s")
-        sub.add_argument("--fps", type=float, default=24.0 if coco else 30.0, help="%(default)s")
+        sub.add_argument(
+            "--fps",
+            type=float,
+            required=coco,  # the publications do not say at which rate it was trained
+            default=None if coco else 30.0,
+            help="of the training data" + ("" if coco else " (default: %(default)s)"),
+        )
         sub.add_argument("--channels", type=int, help="of a joint (default: 3; 6D rotations: 6)")
         sub.add_argument(
             "--root", type=int, help="joint whose first place is the origin; -1: none (default: 0)"

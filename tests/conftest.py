@@ -21,8 +21,9 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
         os.environ.get("XLA_FLAGS", "")
         + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
     )
-_CACHE = tempfile.TemporaryDirectory(prefix="motionalign-tests-xla-")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share what their parent has made
+    _CACHE = tempfile.TemporaryDirectory(prefix="motionalign-tests-xla-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 # PyTorch's CUDA builds bring Triton, whose LLVM aborts the process when TensorFlow's came first.

@@ -346,7 +346,7 @@ def test_gaitformer(golden, tmp_path):
     names = [f"attribute {i}" for i in range(42)]
     (tmp_path / "names.json").write_text(json.dumps(names))
     out = tmp_path / "gaitformer"
-    arguments = ["--motion_heads=4", f"--attributes={tmp_path / 'names.json'}"]
+    arguments = ["--motion_heads=4", "--fps=24", f"--attributes={tmp_path / 'names.json'}"]
     convert.main(["gaitformer", str(golden / "gaitformer.pt"), str(out), *arguments])
     model = motionalign.load(out)
     assert model.encoder.network.config.gait_head.attributes == tuple(names)
@@ -446,7 +446,6 @@ def test_bad_files(how, message, golden, tokenizer, statistics, tmp_path, capsys
         ({"motion_heads": None}, "width 48 is not a multiple of the usual 64: say --motion_heads"),
         ({"motion_heads": 5}, "5 heads do not divide the width 48"),
         ({"skeleton": "kit21"}, "is of 22 joints; smpl22 has 22"),
-        ({"patch_size": 8}, "patches of 16; dataset 'humanml3d' was prepared with --patch_size=8"),
         ({"dataset": "small"}, "--dataset brings its own --mean, --std: leave them out"),
         ({"activation": "swish"}, "activation is 'swish'; valid: 'gelu'"),
         ({"text_config": "/no/such/file"}, "--text_config=/no/such/file"),
@@ -496,6 +495,45 @@ def test_statistics_of_a_prepared_dataset(golden, tokenizer, statistics, small_d
     convert.main(motionpatches_arguments(golden, tokenizer, statistics, out, **changed))
     metadata = Metadata.from_json(open_saved(out).run["datasets"]["small"])
     assert metadata.skeleton is get_skeleton("smpl22")
+
+
+def test_evaluation_takes_the_checkpoints_own_statistics(
+    golden, tokenizer, small_dataset, tmp_path, capsys
+):
+    """Not those of the prepared dataset of that name, which differ from the published ones."""
+    from runs import tiny_config
+
+    from motionalign import apply
+    from motionalign.records import Dataset
+
+    metadata = Dataset(small_dataset, "small").metadata
+    config = tiny_config(small_dataset)
+    scores, embedded = {}, {}
+    for name, factor in (("same", 1.0), ("other", 2.0)):
+        options = convert_options(golden)
+        own = dataclasses.replace(metadata, std=factor * metadata.std)
+        source = golden / "motionpatches_clip.pt"
+        convert.convert(source, tmp_path / name, "motionpatches", own, options, str(tokenizer))
+        scores[name] = apply.evaluate_checkpoint(config, tmp_path / name, tmp_path / name)
+        model = motionalign.load(tmp_path / name)
+        dataset = Dataset(small_dataset, "small")
+        prepare = apply._own_preparation(model, dataset)
+        assert (prepare is None) == (name == "same")
+        embedded[name], _, gallery = apply.embed_split(
+            model.encoder, model.params, dataset, "test", prepare=prepare
+        )
+        clips = [gallery.joints(i) for i in range(len(gallery.ids))]
+        expected = model.encode_motion(clips, metadata.fps, normalize=False)
+        np.testing.assert_allclose(embedded[name], expected, atol=0.02)  # float16 patches
+    assert np.abs(embedded["same"] - embedded["other"]).max() > 0.1
+    assert capsys.readouterr().out.count("by the checkpoint's statistics") == 1
+
+
+def convert_options(golden):
+    from motionalign.published import Options
+
+    text_config = json.loads((golden / "motionpatches_clip_text_config.json").read_text())
+    return Options(motion_heads=4, text_config=text_config)
 
 
 def test_every_rule_reads_backwards(golden):

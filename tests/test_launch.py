@@ -215,7 +215,7 @@ def command(*flags) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--config.model.motion.widht=3"], "config.model.motion has depth, dropout, heads"),
+        (["--config.model.motion.widht=3"], "config.model.motion has depth, dropout, family"),
         (["--config.modl.x=3"], "unknown field config.modl; config has checkpoint_steps, data"),
         (["--config.epochs.x=3"], "config.epochs has no fields"),
         (["--config.epochs=many"], "many"),

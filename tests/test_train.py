@@ -277,7 +277,11 @@ def test_another_config_is_refused_once_there_is_a_checkpoint(small_dataset, tmp
         ("model.head_dropout", 50.0, "is 50.0; expected at least 0 and below 1"),
         ("optim.clip_norm", -1.0, "config.optim.clip_norm is -1.0; expected at least 0$"),
         ("model.text.vocab_size", None, "model.text without weights needs vocab_size"),
-        ("model.text.weights", "no/such/folder", "neither a folder that exists nor a Hub id"),
+        (
+            "model.text.weights",
+            "no/such/folder",
+            "neither a folder or file that exists nor",
+        ),
         ("optim.groups.temperature.lr", 0.0, "learn_temperature needs a learning rate"),
         ("optim.groups.heads.lr", -1.0, "below 0: heads=-1.0"),
         ("optim.groups.heads.match", "motion_head/.*", "'text_head/.*' is matched by no group"),

@@ -471,8 +471,9 @@ class Source:
         if unreachable is not None:
             raise unreachable
         raise ValueError(
-            f"{self.name} has neither model.safetensors nor model.safetensors.index.json; "
-            "weights are read in Hugging Face's safetensors layout only"
+            f"{self.name} has neither model.safetensors nor model.safetensors.index.json. Weights "
+            "in PyTorch's own files can be saved as safetensors where PyTorch is; a .safetensors "
+            "or .npz file of another name can be named itself"
         )
 
     @functools.cached_property
