@@ -34,6 +34,11 @@ hypothesis.settings.register_profile("shared_machine", deadline=None)
 hypothesis.settings.load_profile("shared_machine")
 
 
+def pytest_collection_modifyitems(items):
+    """Whole runs first: a worker that comes upon one at the very end keeps the others waiting."""
+    items.sort(key=lambda item: item.path.name not in ("test_train.py", "test_launch.py"))
+
+
 @pytest.fixture(scope="session")
 def test_data() -> pathlib.Path:
     """The folder of real clips and reference outputs; see the README on how to get one."""
