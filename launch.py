@@ -143,9 +143,14 @@ def _run() -> None:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """absl's parser, which answers an unknown config field with the fields that there are."""
+    """absl's parser, with answers to what goes wrong in a config: its argument, or a field."""
     try:
-        return app.parse_flags_with_usage(argv)
+        return FLAGS(argv)
+    except flags.Error as error:
+        message = str(error)
+        if "Traceback" in message:  # around what a config file says of its argument
+            message = message.partition("ValueError: ")[2].strip() or message
+        sys.exit(f"{argv[0]}: {message}\n(--help says what there is)")
     except (AttributeError, KeyError):
         # ml_collections stops at the first unknown field, before its config can be asked for.
         own = [arg for arg in argv if not arg.startswith("--config.")]

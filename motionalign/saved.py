@@ -22,6 +22,7 @@ import safetensors.numpy
 
 from motionalign import __version__, checkpoint
 from motionalign.models import pretrained
+from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.skeleton import get_skeleton
 
 MODEL_TYPE = "motionalign"
@@ -56,6 +57,13 @@ def open_saved(path: str | pathlib.Path, series: str = checkpoint.BEST) -> Saved
     Raises:
       ValueError: there is no model, or it is incomplete.
     """
+    saved = _open(path, series)
+    # In full: what older versions left unsaid is said.
+    architecture = DualEncoderConfig.from_dict(saved.run["architecture"]).to_dict()
+    return dataclasses.replace(saved, run=saved.run | {"architecture": architecture})
+
+
+def _open(path: str | pathlib.Path, series: str) -> Saved:
     folder = pathlib.Path(path).expanduser()
     if not folder.is_dir() and str(path).count("/") == 1 and str(path)[0] not in "./~":
         return _open_shared(pretrained.Source(str(path)))
