@@ -96,6 +96,7 @@ def evaluate_checkpoint(
     all_results = {}
     for name in data.parse_mixture(config.data.datasets):
         dataset = Dataset(config.data.data_dir, name)
+        _check_fit(model, dataset)
         prepare = _own_preparation(model, dataset)
         motion, text, gallery = embed_split(
             model.encoder, model.params, dataset, split, True, prepare
@@ -135,6 +136,26 @@ def evaluate_checkpoint(
         if len(all_results) == 1 and split == config.data.test_split:
             evaluate.write_json(output / "metrics.json", results)
     return all_results
+
+
+def _check_fit(model: Model, dataset: Dataset) -> None:
+    """A ValueError where a model cannot encode a dataset, before anything is encoded."""
+    config, metadata = model.encoder.network.config, dataset.metadata
+    if config.text is None:
+        raise ValueError("this model has no text encoder: retrieval by text cannot be scored")
+    if config.motion_inputs == "joints":
+        found, expected = (metadata.skeleton.num_joints, 3), config.motion
+        if found != (expected.joints, expected.channels):
+            raise ValueError(
+                f"dataset {dataset.name!r} has {found[0]} joints of {found[1]} numbers (skeleton "
+                f"{metadata.skeleton.name!r}); the model takes {expected.joints} of "
+                f"{expected.channels}"
+            )
+    elif metadata.patch_size != config.motion.patch_size:
+        raise ValueError(
+            f"dataset {dataset.name!r} was prepared with --patch_size={metadata.patch_size}; the "
+            f"model has patch_size {config.motion.patch_size}"
+        )
 
 
 def _own_preparation(model: Model, dataset: Dataset) -> Callable | None:

@@ -11,7 +11,8 @@
     python -m motionalign.convert export runs/humanml3d exported
 
   Write a folder to share, and push it to the Hub:
-    python -m motionalign.convert share runs/humanml3d shared --push=me/motion-patches
+    python -m motionalign.convert share runs/humanml3d shared
+    python -m motionalign.convert push shared me/motion-patches
 
 Files of PyTorch are read with `weights_only=True`: what they hold besides tensors is refused, and
 no code in them is run. That needs torch (`pip install torch`); .safetensors files do not.
@@ -24,7 +25,6 @@ import json
 import math
 import os
 import pathlib
-import shutil
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -86,6 +86,8 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
 def _flatten(value, key: str, out: dict, path: pathlib.Path, torch) -> None:
     if isinstance(value, torch.Tensor):
+        if key in out:
+            raise ValueError(f"{path}: two tensors are named {key}")
         if value.layout != torch.strided or value.is_quantized:
             raise ValueError(f"{path}: {key} is a sparse or quantised tensor, which is not read")
         value = value.detach().contiguous()
@@ -93,8 +95,11 @@ def _flatten(value, key: str, out: dict, path: pathlib.Path, torch) -> None:
             import ml_dtypes
 
             out[key] = value.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-        else:
+            return
+        try:
             out[key] = value.numpy()
+        except TypeError as error:
+            raise ValueError(f"{path}: {key} is of {value.dtype}, which is not read") from error
         return
     items: Any = None
     if isinstance(value, Mapping):
@@ -140,14 +145,17 @@ def convert(
     from motionalign.checkpoint import Checkpoints
     from motionalign.model import Network
     from motionalign.models import pretrained
+    from motionalign.saved import new_folder
     from motionalign.text import Tokenizer
 
-    workdir = pathlib.Path(workdir)
-    if workdir.exists():
+    if pathlib.Path(workdir).exists():  # before minutes of reading
         raise ValueError(f"{workdir} is already there; choose another folder, or remove it")
     tensors = read_state_dict(path)
     if published == "walktext":  # {encoder, head} in some files, the model's own names in others
-        tensors = {_walktext_name(key): value for key, value in tensors.items()}
+        renamed = {_walktext_name(key): value for key, value in tensors.items()}
+        if len(renamed) < len(tensors):
+            raise ValueError(f"{path} has a head both as head. and as motion_projection.")
+        tensors = renamed
     form = formats.FORMATS[published]
     options = options or formats.Options()
     shapes = {key: value.shape for key, value in tensors.items()}
@@ -156,7 +164,7 @@ def convert(
         frozen = None
         if text_weights:
             frozen = pretrained.Source(text_weights)
-            architecture = _with_frozen_text(architecture, frozen)
+            architecture = _with_frozen_text(architecture, frozen, options)
         network = Network(architecture)
         abstract = network.abstract_params
         key_map = form.key_map(architecture)
@@ -186,8 +194,8 @@ def convert(
     tokenizer_json = None
     if architecture.text is not None:
         name = tokenizer or text_weights or TOKENIZERS[architecture.text_family]
-        tokenizer_json = Tokenizer.from_source(name, options.max_tokens).json
-        size = Tokenizer(tokenizer_json, options.max_tokens).vocab_size
+        used_tokenizer = Tokenizer.from_source(name, architecture.max_tokens)
+        tokenizer_json, size = used_tokenizer.json, used_tokenizer.vocab_size
         if size > architecture.text.vocab_size:
             raise ValueError(
                 f"the tokenizer {name} has {size} tokens, the text encoder "
@@ -211,14 +219,12 @@ def convert(
             "tensors": [[key, str(value.dtype)] for key, value in tensors.items()],
         },
     }
-    partial = workdir.with_name(workdir.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    checkpoints = Checkpoints(partial)
-    checkpoints.save_best(0, params, run, unused)
-    checkpoints.close()
-    (partial / "checkpoints").rmdir()
-    (partial / "config.json").write_text(json.dumps(run["config"] | {"source": run["source"]}))
-    partial.rename(workdir)
+    with new_folder(workdir) as partial:
+        checkpoints = Checkpoints(partial)
+        checkpoints.save_best(0, params, run, unused)
+        checkpoints.close()
+        (partial / "checkpoints").rmdir()
+        (partial / "config.json").write_text(json.dumps(run["config"] | {"source": run["source"]}))
 
 
 def _sha256(path: str | pathlib.Path) -> str:
@@ -234,11 +240,12 @@ def _walktext_name(key: str) -> str:
     return f"motion_projection.{key.removeprefix('head.')}" if key.startswith("head.") else key
 
 
-def _with_frozen_text(architecture, source):
+def _with_frozen_text(architecture, source, options):
     from motionalign.models.dual_encoder import text_tower
+    from motionalign.published import max_tokens
 
     _, text = text_tower(source, readout="first")
-    return dataclasses.replace(architecture, text=text)
+    return dataclasses.replace(architecture, text=text, max_tokens=max_tokens(text, options))
 
 
 def _frozen_text(network, source) -> dict[str, np.ndarray]:
@@ -255,7 +262,8 @@ def _checked_metadata(metadata, architecture):
     """The metadata with the model's patch size; a ValueError where they do not fit each other."""
     motion = architecture.motion
     if architecture.motion_inputs == "joints":
-        if motion.channels == 3 and metadata.skeleton.num_joints != motion.joints:
+        rotations = motion.channels == 6  # of which a skeleton may have any number
+        if not rotations and metadata.skeleton.num_joints != motion.joints:
             raise ValueError(
                 f"the encoder takes {motion.joints} joints; skeleton {metadata.skeleton.name!r} "
                 f"has {metadata.skeleton.num_joints}: name the right one with --skeleton"
@@ -291,11 +299,8 @@ def export(path: str | pathlib.Path, folder: str | pathlib.Path) -> str:
     from motionalign import published as formats
     from motionalign.model import network_of
     from motionalign.models import pretrained
-    from motionalign.saved import open_saved
+    from motionalign.saved import new_folder, open_saved
 
-    folder = pathlib.Path(folder)
-    if folder.exists():
-        raise ValueError(f"{folder} is already there; choose another folder, or remove it")
     saved = open_saved(path)
     network = network_of(saved.run)
     config = network.config
@@ -312,12 +317,10 @@ def export(path: str | pathlib.Path, folder: str | pathlib.Path) -> str:
         made = pretrained.export(params, key_map, dtypes)
         tensors = {key: _original(made.get(key), unused.get(key), dtypes[key]) for key in dtypes}
     description = form.describe(config) | {"format": name}
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    (partial / "model.safetensors").write_bytes(safetensors.numpy.save(tensors, {"format": "pt"}))
-    (partial / "config.json").write_text(json.dumps(description, indent=2) + "\n")
-    partial.rename(folder)
+    with new_folder(folder) as partial:
+        data = safetensors.numpy.save(tensors, {"format": "pt"})
+        (partial / "model.safetensors").write_bytes(data)
+        (partial / "config.json").write_text(json.dumps(description, indent=2) + "\n")
     return name
 
 
@@ -345,18 +348,27 @@ def _metadata(args):
         if given:
             raise ValueError(f"--dataset brings its own {', '.join(given)}: leave them out")
         return Dataset(args.data_dir, args.dataset).metadata
+    if args.fps is not None and not args.fps > 0:
+        raise ValueError(f"--fps={args.fps}; expected a positive number of frames per second")
     if args.command != "motionpatches":
-        skeleton = get_skeleton(args.skeleton)
+        coco = args.command == "gaitformer"
+        if coco and args.fps is None:
+            raise ValueError(
+                "--fps, the frame rate of its training data, is needed: the publications do not "
+                "say it; or --dataset=NAME of a dataset prepared here"
+            )
+        fps = args.fps or 30.0
+        skeleton = get_skeleton(args.skeleton or ("coco18" if coco else "smpl22"))
         zeros = np.zeros((skeleton.num_joints, 3))
         return Metadata(
             name=args.command,
             skeleton=skeleton,
             patch_size=16,
-            fps=args.fps,
+            fps=fps,
             unit_in_metres=None if skeleton.name == "coco18" else 1.0,
             mean=zeros,
             std=zeros + 1,
-            source_fps=args.fps,
+            source_fps=fps,
         )
     if not (args.mean and args.std):
         raise ValueError(
@@ -400,18 +412,18 @@ def _statistic(path: str) -> np.ndarray:
 
 
 def _run_convert(args) -> None:
+    from motionalign.models.pretrained import read_json
     from motionalign.published import Options
 
     names = {field.name for field in dataclasses.fields(Options)}
     given = {k: v for k, v in vars(args).items() if k in names and v is not None}
-    for name in ("text_config", "attributes"):
-        if name in given:
-            try:
-                given[name] = json.loads(pathlib.Path(given[name]).read_text())
-            except (OSError, ValueError) as error:
-                raise ValueError(f"--{name}={given[name]}: {error}") from error
+    if "text_config" in given:
+        given["text_config"] = read_json(pathlib.Path(given["text_config"]))
     if "attributes" in given:
-        given["attributes"] = tuple(given["attributes"])
+        names = json.loads(pathlib.Path(given["attributes"]).read_text())
+        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise ValueError(f"--attributes={given['attributes']}: expected a JSON list of names")
+        given["attributes"] = tuple(names)
     if given.get("root", 0) < 0:
         given["root"] = None
     convert(
@@ -451,12 +463,25 @@ def _run_export(args) -> None:
 
 def _run_share(args) -> None:
     from motionalign.model import load
-    from motionalign.saved import push_to_hub, results_beside
+    from motionalign.saved import results_beside
 
-    folder = load(args.checkpoint).save_pretrained(args.out, results_beside(args.checkpoint))
+    model = load(args.checkpoint)
+    results = results_beside(args.checkpoint, model.run["step"])
+    folder = model.save_pretrained(args.out, results)
     print(f"{folder}: load it with motionalign.load({str(folder)!r})")
-    if args.push:
-        print(push_to_hub(folder, args.push, private=not args.public))
+
+
+def _run_push(args) -> None:
+    from motionalign.saved import push_to_hub
+
+    print(push_to_hub(args.folder, args.repo, private=not args.public))
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -482,7 +507,7 @@ def _parser() -> argparse.ArgumentParser:
         sub = command(name, f"A published checkpoint in: {title}.", _run_convert)
         sub.add_argument("--dataset", help="a dataset prepared here, whose statistics to use")
         sub.add_argument("--data_dir", default="data", help="where it is (default: %(default)s)")
-        sub.add_argument("--motion_heads", type=int, help="default: as many as are 64 wide")
+        sub.add_argument("--motion_heads", type=_positive, help="default: as many as are 64 wide")
         sub.add_argument("--activation", help="of the motion encoder (default: gelu)")
         sub.add_argument(
             "--motion_norm_eps", type=float, help="default: 1e-6 of timm, 1e-5 of PyTorch's layers"
@@ -492,7 +517,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--std", help="Std_raw.npy")
             sub.add_argument("--skeleton", help="default: the one with as many joints")
             sub.add_argument("--fps", type=float, help="of raw clips; default: of the dataset")
-            sub.add_argument("--text_heads", type=int, help="default: as many as are 64 wide")
+            sub.add_argument("--text_heads", type=_positive, help="default: as many as are 64 wide")
             sub.add_argument("--text_norm_eps", type=float, help="default: of the published model")
             sub.add_argument("--text_config", help="config.json of the text encoder, for all this")
             sub.add_argument(
@@ -500,33 +525,33 @@ def _parser() -> argparse.ArgumentParser:
                 help="folder or Hub id with tokenizer.json (default: that of the published text "
                 "encoder of the family, such as distilbert/distilbert-base-uncased)",
             )
-            sub.add_argument("--max_tokens", type=int, help="of a text (default: 128)")
+            sub.add_argument("--max_tokens", type=_positive, help="of a text (default: 128)")
             continue
         coco = name == "gaitformer"
-        sub.add_argument("--skeleton", default="coco18" if coco else "smpl22", help="%(default)s")
+        sub.add_argument("--skeleton", help=f"default: {'coco18' if coco else 'smpl22'}")
+        rate = "needed: the publications do not say it" if coco else "default: 30"
+        sub.add_argument("--fps", type=float, help=f"of the training data ({rate})")
         sub.add_argument(
-            "--fps",
-            type=float,
-            required=coco,  # the publications do not say at which rate it was trained
-            default=None if coco else 30.0,
-            help="of the training data" + ("" if coco else " (default: %(default)s)"),
+            "--channels", type=_positive, help="of a joint (default: 3; 6D rotations: 6)"
         )
-        sub.add_argument("--channels", type=int, help="of a joint (default: 3; 6D rotations: 6)")
         sub.add_argument(
             "--root", type=int, help="joint whose first place is the origin; -1: none (default: 0)"
         )
         if coco:
             sub.add_argument("--attributes", help="JSON list of the attributes' names")
         else:
-            sub.add_argument("--frames", type=int, help="of a clip (default: 60)")
+            sub.add_argument("--frames", type=_positive, help="of a clip (default: 60)")
             sub.add_argument(
                 "--text_weights",
                 help="folder or Hub id of the frozen text encoder, such as WhereIsAI/UAE-Large-V1; "
                 "without it the model encodes motions only",
             )
     command("export", "A checkpoint out, under the published code's names.", _run_export)
-    sub = command("share", "A folder to share: weights, config, model card.", _run_share)
-    sub.add_argument("--push", help="owner/name on the Hugging Face Hub to push it to")
+    command("share", "A folder to share: weights, config, model card.", _run_share)
+    sub = commands.add_parser("push", help="A folder to share, to the Hugging Face Hub.")
+    sub.set_defaults(run=_run_push, command="push")
+    sub.add_argument("folder", help="what `share` wrote")
+    sub.add_argument("repo", help="owner/name on the Hub")
     sub.add_argument("--public", action="store_true", help="make a new repository there public")
     return parser
 

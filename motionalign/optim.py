@@ -22,6 +22,10 @@ def group_of(path: str, groups: Mapping[str, Mapping]) -> str:
     return found[0]
 
 
+def _layer_decay(group: Mapping) -> float:
+    return group.get("layer_decay", 1.0)
+
+
 def layer_scales(
     groups: Mapping[str, Mapping], params: Mapping[str, jax.ShapeDtypeStruct]
 ) -> dict[str, float]:
@@ -37,7 +41,7 @@ def layer_scales(
             depth[found[1]] = max(depth.get(found[1], 0), int(found[2]) + 1)
     scales = {}
     for path in params:
-        decay = groups[group_of(path, groups)]["layer_decay"]
+        decay = _layer_decay(groups[group_of(path, groups)])
         tower = path.partition("/")[0]
         if found := re.match(r".*?/blocks/(\d+)/", path):
             layer = int(found[1]) + 1
@@ -82,8 +86,8 @@ def make_optimizer(
     """Builds the optimizer of a run.
 
     Args:
-      config: the `optim` section: groups {name: {match, lr, layer_decay}}, schedule, warmup_steps,
-        cosine_runs, b1, b2, eps, weight_decay, clip_norm (0 = off).
+      config: the `optim` section: groups {name: {match, lr, layer_decay=1}}, schedule,
+        warmup_steps, cosine_runs, b1, b2, eps, weight_decay, clip_norm (0 = off).
       params: {path: shape and dtype}.
       num_steps: of the run, for the schedule.
 
@@ -96,7 +100,8 @@ def make_optimizer(
     negative = [f"{name}={group['lr']}" for name, group in groups.items() if group["lr"] < 0]
     if negative:
         raise ValueError(f"learning rates of config.optim.groups below 0: {', '.join(negative)}")
-    wrong = [f"{n}={g['layer_decay']}" for n, g in groups.items() if not 0 < g["layer_decay"] <= 1]
+    decays = {name: _layer_decay(group) for name, group in groups.items()}
+    wrong = [f"{name}={decay}" for name, decay in decays.items() if not 0 < decay <= 1]
     if wrong:
         raise ValueError(
             f"layer_decay of config.optim.groups must be above 0 and at most 1: {', '.join(wrong)}"
@@ -129,7 +134,7 @@ def make_optimizer(
                     for path, update in updates.items()
                 }
             )
-            if group["layer_decay"] != 1
+            if _layer_decay(group) != 1
             else optax.identity(),
         )
 

@@ -43,7 +43,8 @@ class Format(NamedTuple):
 class Options:
     """What tensors do not say. The defaults are the published code's.
 
-    motion_heads, text_heads: None: as many as are 64 wide.
+    motion_heads, text_heads: None: as many as are 64 wide. max_tokens: None: 128, or as many as the
+      text encoder has positions.
     text_config: config.json of the text encoder; None: sizes from the tensors, the rest published.
     channels: of a joint, for encoders of joints.
     root: the joint that the first frame is moved to the origin by; None: none.
@@ -56,13 +57,18 @@ class Options:
     motion_norm_eps: float | None = None
     text_norm_eps: float | None = None
     text_config: Mapping[str, Any] | None = None
-    max_tokens: int = 128
+    max_tokens: int | None = None
     temperature: float = 0.07
     channels: int = 3
     frames: int = 60
     root: int | None = 0
     readout: str = "first"
     attributes: tuple[str, ...] | None = None
+
+
+def max_tokens(text, options: Options) -> int:
+    """Where texts are cut."""
+    return options.max_tokens or min(128, text.max_positions)
 
 
 def below(shapes: Shapes, prefix: str) -> dict[str, Shape]:
@@ -121,8 +127,8 @@ def _text_config(shapes: Shapes, options: Options):
         family = "distilbert"
     elif "encoder.relative_attention_bias.weight" in shapes:
         family = "mpnet"
-    elif "embeddings.token_type_embeddings.weight" in shapes:
-        family = "bert"
+    elif shapes.get("embeddings.token_type_embeddings.weight", (0,))[0] >= 2:
+        family = "bert"  # RoBERTa, which counts positions from 2, has the same names and one type
     else:
         raise ValueError(
             "the text encoder is of an unknown family: its tensors are "
@@ -176,12 +182,13 @@ def _motionpatches(shapes: Shapes, options: Options) -> DualEncoderConfig:
             f"motion_encoder.model.pos_embed has {tokens} positions besides the class token's; "
             f"expected a multiple of {parts}, one a body part"
         )
+    text = _text_config(below(shapes, "text_encoder.text_model."), options)
     return DualEncoderConfig(
         motion=dataclasses.replace(config, max_frames=tokens // parts * config.patch_size),
-        text=_text_config(below(shapes, "text_encoder.text_model."), options),
+        text=text,
         embed_dim=shapes["motion_projection.projection.weight"][0],
         temperature=options.temperature,
-        max_tokens=options.max_tokens,
+        max_tokens=max_tokens(text, options),
     )
 
 
@@ -228,7 +235,6 @@ def _motionpatches_description(config: DualEncoderConfig) -> dict[str, Any]:
         "text_readout": config.text.readout,
         "projection_dims": config.embed_dim,
         "dropout": config.head_dropout,
-        "padding": motion.padding,
     }
 
 
@@ -251,7 +257,6 @@ def _walktext(shapes: Shapes, options: Options) -> DualEncoderConfig:
         head_dropout=0.1,
         text_head=False,
         temperature=options.temperature,
-        max_tokens=options.max_tokens,
     )
 
 
@@ -345,7 +350,6 @@ def _gaitformer(shapes: Shapes, options: Options) -> DualEncoderConfig:
         text_head=False,
         gait_head=motion_transformer.GaitHeadConfig(shapes["projection.weight"][0], names),
         temperature=options.temperature,
-        max_tokens=options.max_tokens,
     )
 
 
@@ -391,9 +395,15 @@ def format_of(config: DualEncoderConfig) -> str:
         raise ValueError(
             f"no published model has {kind[0]}-norm, {kind[1]} positions and a projection head"
         )
-    if config.motion_family == "vit" and config.text_family in _CONFIG_TO_HF and config.text_head:
+    text = config.text and config.text_family
+    if config.motion_family == "vit" and text in _CONFIG_TO_HF and config.text_head:
+        if config.motion.padding != "attend":
+            raise ValueError(
+                "the published code attends to the padding of a clip; this model, trained with "
+                "padding='mask', would compute something else there: it cannot be exported"
+            )
         return "motionpatches"
     raise ValueError(
         f"no published code has a motion encoder of family {config.motion_family!r} and a text "
-        f"encoder of family {config.text and config.text_family!r}: it cannot be exported"
+        f"encoder of family {text!r}: it cannot be exported"
     )

@@ -10,11 +10,13 @@ A folder to share holds what encoding a new clip takes, in formats that need non
 It can be pushed to the Hugging Face Hub as it is, and is read from there.
 """
 
+import contextlib
 import dataclasses
 import json
 import pathlib
+import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.skeleton import get_skeleton
 
 MODEL_TYPE = "motionalign"
+_FILES = "config.json, datasets.json, model.safetensors and tokenizer.json"
 _BY_PATH = pretrained.KeyMap(prefix="", rules=((r"(.+)", r"\1", pretrained.SAME),))
 
 
@@ -65,10 +68,12 @@ def open_saved(path: str | pathlib.Path, series: str = checkpoint.BEST) -> Saved
 
 def _open(path: str | pathlib.Path, series: str) -> Saved:
     folder = pathlib.Path(path).expanduser()
-    if not folder.is_dir() and str(path).count("/") == 1 and str(path)[0] not in "./~":
-        return _open_shared(pretrained.Source(str(path)))
+    # What lies below a folder that is here is no Hub id, however it is misspelt.
+    hub_id = re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", str(path))
+    if hub_id and not folder.exists() and not pathlib.Path(folder.parts[0]).is_dir():
+        return _open_shared(pretrained.Source(str(path), _FILES))
     if _is_shared(folder):
-        return _open_shared(pretrained.Source(str(folder)))
+        return _open_shared(pretrained.Source(str(folder), _FILES))
     step_dir = checkpoint.find(folder, series)
     return Saved(
         name=str(step_dir),
@@ -93,7 +98,7 @@ def _open_shared(source: pretrained.Source) -> Saved:
             f"{config.get('model_type')!r}, expected {MODEL_TYPE!r}"
         )
     run = {key: value for key, value in config.items() if key not in ("model_type", "version")}
-    datasets = json.loads(source.require("datasets.json").read_text())
+    datasets = pretrained.read_json(source.require("datasets.json"))
     for name, values in datasets.items():
         skeleton = values.pop("skeleton_description")
         if skeleton != _describe(values["skeleton"]):
@@ -107,7 +112,7 @@ def _open_shared(source: pretrained.Source) -> Saved:
         run["tokenizer"] = source.require("tokenizer.json").read_text("utf-8")
 
     def load_unused():
-        path = source.file("unused.safetensors")
+        path = source.file("unused.safetensors") if "source" in run else None
         return safetensors.numpy.load_file(path) if path else {}
 
     return Saved(
@@ -116,6 +121,27 @@ def _open_shared(source: pretrained.Source) -> Saved:
         load_params=lambda abstract: pretrained.load(dict(abstract), source, _BY_PATH),
         load_unused=load_unused,
     )
+
+
+@contextlib.contextmanager
+def new_folder(folder: str | pathlib.Path) -> Iterator[pathlib.Path]:
+    """A folder to write into that becomes `folder` at the end, or is removed if anything fails.
+
+    Raises:
+      ValueError: `folder` is already there.
+    """
+    folder = pathlib.Path(folder)
+    if folder.exists():
+        raise ValueError(f"{folder} is already there; choose another folder, or remove it")
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def _describe(skeleton: str) -> dict[str, Any]:
@@ -141,8 +167,6 @@ def write_shared(
       ValueError: the folder is already there.
     """
     folder, run = pathlib.Path(folder), saved.run
-    if folder.exists():
-        raise ValueError(f"{folder} is already there; choose another folder, or remove it")
     config = {"model_type": MODEL_TYPE, "version": __version__}
     config |= {key: value for key, value in run.items() if key not in ("tokenizer", "datasets")}
     # Of a run's config only what encoding needs: paths and the like say nothing elsewhere.
@@ -155,19 +179,16 @@ def write_shared(
         name: {**values, "skeleton_description": _describe(values["skeleton"])}
         for name, values in run["datasets"].items()
     }
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    arrays = {name: np.asarray(value) for name, value in params.items()}
-    _write_safetensors(partial / "model.safetensors", arrays)
-    if unused := saved.load_unused():
-        _write_safetensors(partial / "unused.safetensors", unused)
-    (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    (partial / "datasets.json").write_text(json.dumps(datasets) + "\n")
-    if run["tokenizer"] is not None:
-        (partial / "tokenizer.json").write_text(run["tokenizer"], "utf-8")
-    (partial / "README.md").write_text(model_card(folder.name, run, results), "utf-8")
-    partial.rename(folder)
+    with new_folder(folder) as partial:
+        arrays = {name: np.asarray(value) for name, value in params.items()}
+        _write_safetensors(partial / "model.safetensors", arrays)
+        if unused := saved.load_unused():
+            _write_safetensors(partial / "unused.safetensors", unused)
+        (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        (partial / "datasets.json").write_text(json.dumps(datasets) + "\n")
+        if run["tokenizer"] is not None:
+            (partial / "tokenizer.json").write_text(run["tokenizer"], "utf-8")
+        (partial / "README.md").write_text(model_card(folder.name, run, results), "utf-8")
     return folder
 
 
@@ -176,13 +197,17 @@ def _write_safetensors(path: pathlib.Path, tensors: dict[str, np.ndarray]) -> No
     path.write_bytes(safetensors.numpy.save(tensors, {"format": "np"}))
 
 
-def results_beside(path: str | pathlib.Path) -> dict | None:
-    """The metrics.json of the run that a checkpoint lies in, if it has been evaluated."""
-    path = pathlib.Path(path)
-    for folder in (path, path.parent, path.parent.parent):
-        if (folder / "metrics.json").is_file():
-            return json.loads((folder / "metrics.json").read_text())
-    return None
+def results_beside(path: str | pathlib.Path, step: int) -> dict | None:
+    """The metrics.json of the run that a checkpoint lies in, if it is of this checkpoint's step."""
+    path = pathlib.Path(path).absolute()
+    series = (checkpoint.BEST, checkpoint.LATEST)
+    if path.parent.name in series:  # a step folder
+        path = path.parent
+    if path.name in series:
+        path = path.parent
+    metrics = path / "metrics.json"
+    results = json.loads(metrics.read_text()) if metrics.is_file() else {}
+    return results if results.get("step") == step else None
 
 
 def push_to_hub(folder: str | pathlib.Path, repo: str, private: bool = True) -> str:
@@ -247,8 +272,10 @@ def model_card(name: str, run: Mapping[str, Any], results: Mapping[str, Any] | N
     ]
     if source := run.get("source"):
         lines.append(f"| converted from | {source['file']} ({source['format']}) |")
-    else:
+    elif run.get("score") is not None:
         lines.append(f"| checkpoint | step {run['step']}, validation score {run['score']:.2f} |")
+    else:
+        lines.append(f"| checkpoint | step {run['step']} |")
     for dataset, values in run["datasets"].items():
         unit = values["unit_in_metres"]
         unit = "of unknown unit" if unit is None else f"of {unit:g} m"

@@ -22,7 +22,10 @@ class Tokenizer:
     def __init__(self, tokenizer_json: str, max_tokens: int):
         self.json = tokenizer_json
         self.max_tokens = max_tokens
-        self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
+        except Exception as error:  # the library raises nothing narrower
+            raise ValueError(f"tokenizer.json cannot be read: {error}") from error
         self._tokenizer.no_padding()  # some files pad every text to 128 tokens
         self._tokenizer.enable_truncation(max_tokens)
         self.vocab_size = self._tokenizer.get_vocab_size()

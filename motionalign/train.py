@@ -41,6 +41,9 @@ _FREE_TO_CHANGE = (
     *("data.eval_batch_size", "data.workers", "data.cache_gb"),
 )
 
+# What the configs of older runs meant by fields that they do not have, by the ends of their names.
+_IMPLIED = {"motion.family": "vit", "motion.final_norm": "fresh", ".layer_decay": 1.0}
+
 
 class NonFiniteLoss(FloatingPointError):
     """Loss, gradient, update or embeddings are not finite; the message names step and clips."""
@@ -210,6 +213,8 @@ def _record_run(config, workdir: pathlib.Path, has_checkpoint: bool) -> None:
     current = json.loads(config.to_json())
     if has_checkpoint and path.is_file():
         before, now = _flat(json.loads(path.read_text())), _flat(current)
+        for name in now.keys() - before.keys():  # fields that came later
+            before[name] = next((v for end, v in _IMPLIED.items() if name.endswith(end)), None)
         changed = [
             f"{name}: {before.get(name)!r} before, {now.get(name)!r} now"
             for name in sorted(before.keys() | now.keys())
@@ -340,7 +345,8 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
 
     architecture = resolve_architecture(config)
     tokenizer = prepare_tokenizer(config, workdir, list(datasets), has_checkpoint)
-    if not config.model.text.weights:  # captions may not fill the vocabulary that was asked for
+    if not (config.model.text.weights or config.model.weights):
+        # Captions may not fill the vocabulary that was asked for.
         text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)
         architecture = dataclasses.replace(architecture, text=text)
     network = Network(architecture, jnp.dtype(config.dtype))

@@ -14,7 +14,6 @@ from flax import nnx
 
 import motionalign
 from motionalign import convert, losses, text
-from motionalign.models import pretrained
 from motionalign.records import Metadata
 from motionalign.saved import open_saved
 from motionalign.skeleton import get_skeleton
@@ -392,6 +391,14 @@ def spoil(tmp_path, golden, how):
         state = {k.replace("word_embeddings", "wte"): v for k, v in state.items()}
     elif how == "gpt":
         state = {k.replace("attention.q_lin", "attn.c_attn"): v for k, v in state.items()}
+    elif how == "roberta":  # BERT's names, but positions from 2 on and one type
+        state = {k.replace("attention.q_lin", "attention.self.query"): v for k, v in state.items()}
+        types = "text_encoder.text_model.embeddings.token_type_embeddings.weight"
+        state[types] = torch.zeros(1, 48)
+    elif how == "twice":
+        state["motion_projection"] = {"fc.bias": torch.zeros(256)}
+    elif how == "float8":
+        state["motion_projection.fc.bias"] = torch.zeros(256).to(torch.float8_e4m3fn)
     elif how == "epoch":
         state["epoch"] = 3
     elif how == "sparse":
@@ -420,6 +427,9 @@ def spoil(tmp_path, golden, how):
         ("shape", r"wrong shape motion_projection.fc.bias \[7\], expected \[256\]"),
         ("family", "text encoder is of an unknown family: no embeddings.word_embeddings.weight"),
         ("gpt", "text encoder is of an unknown family: its tensors are .* known: distilbert"),
+        ("roberta", "text encoder is of an unknown family: its tensors are .* known: distilbert"),
+        ("twice", "two tensors are named motion_projection.fc.bias"),
+        ("float8", "motion_projection.fc.bias is of torch.float8_e4m3fn, which is not read"),
         ("epoch", r"bad.pt: epoch is a int; only tensors and plain containers"),
         ("sparse", r"logit_scale is a sparse or quantised tensor"),
         ("other", "no checkpoint of Motion Patches: it has no motion_encoder.model.pos_embed"),
@@ -448,8 +458,10 @@ def test_bad_files(how, message, golden, tokenizer, statistics, tmp_path, capsys
         ({"skeleton": "kit21"}, "is of 22 joints; smpl22 has 22"),
         ({"dataset": "small"}, "--dataset brings its own --mean, --std: leave them out"),
         ({"activation": "swish"}, "activation is 'swish'; valid: 'gelu'"),
-        ({"text_config": "/no/such/file"}, "--text_config=/no/such/file"),
+        ({"text_config": "/no/such/file"}, "No such file or directory: '/no/such/file'"),
         ({"source": "/no/such/file"}, "/no/such/file is no file"),
+        ({"fps": 0}, "--fps=0.0; expected a positive number"),
+        ({"max_tokens": 1000}, "max_tokens is 1000; the text encoder has 512 positions"),
     ],
 )
 def test_bad_options(changed, message, golden, tokenizer, statistics, tmp_path):
@@ -458,6 +470,76 @@ def test_bad_options(changed, message, golden, tokenizer, statistics, tmp_path):
             motionpatches_arguments(golden, tokenizer, statistics, tmp_path / "out", **changed)
         )
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--channels=2", "--fps=24"], "takes 27 joints; skeleton 'coco18' has 18"),
+        (["--root=30", "--fps=24"], "root is 30; the encoder has joints 0 to 17"),
+        (["--channels=7", "--fps=24"], "takes 54 numbers a frame, which is no multiple"),
+        ([], "--fps, the frame rate of its training data, is needed"),
+        (["--attributes={number}", "--fps=24"], "expected a JSON list of names"),
+        (["--attributes={one}", "--fps=24"], "1 names of attributes; the checkpoint has 42"),
+        (["--dataset=small", "--data_dir={data}"], "takes 18 joints; skeleton 'smpl22' has 22"),
+    ],
+)
+def test_bad_options_of_gaitformer(flags, message, golden, small_dataset, tmp_path):
+    given = {"number": tmp_path / "number.json", "one": tmp_path / "one.json"}
+    given["number"].write_text("3")
+    given["one"].write_text('["a"]')
+    flags = [flag.format(**given, data=small_dataset) for flag in flags]
+    source, out = str(golden / "gaitformer.pt"), str(tmp_path / "out")
+    with pytest.raises(SystemExit, match=message):
+        convert.main(["gaitformer", source, out, "--motion_heads=4", *flags])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("tokenizer.json", "{", "tokenizer.json cannot be read"),
+        ("text_config", "[3]", "text_config holds no JSON object but a list"),
+        ("text_config", '{"model_type": "distilbert"}', "text_config lacks 'vocab_size'"),
+        ("text_config", "{", "text_config is not JSON"),
+    ],
+)
+def test_bad_files_beside(file, content, message, golden, tokenizer, statistics, tmp_path):
+    (tmp_path / file).write_text(content)
+    name = "tokenizer" if file == "tokenizer.json" else file
+    changed = {"tokenizer": tokenizer, name: tmp_path if name == "tokenizer" else tmp_path / file}
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit, match=message):
+        convert.main(motionpatches_arguments(golden, statistics=statistics, out=out, **changed))
+    assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+def test_models_that_evaluation_cannot_score(golden, small_dataset, tmp_path):
+    from runs import tiny_config
+
+    from motionalign import apply
+
+    flags = ["--motion_heads=4", "--fps=24"]
+    convert.main(["gaitformer", str(golden / "gaitformer.pt"), str(tmp_path / "gait"), *flags])
+    with pytest.raises(ValueError, match="no text encoder: retrieval by text cannot be scored"):
+        apply.evaluate_checkpoint(tiny_config(small_dataset), tmp_path / "gait", tmp_path)
+
+
+def test_export_of_what_the_published_code_cannot_compute():
+    from motionalign import published
+    from motionalign.models.dual_encoder import resolve
+
+    section = {
+        "motion": {"size": "custom", "width": 24, "depth": 2, "heads": 3},
+        "text": {"family": "bert", "width": 16, "depth": 1, "heads": 2, "vocab_size": 50},
+    }
+    assert published.format_of(resolve(section)) == "motionpatches"
+    section["motion"]["padding"] = "mask"
+    with pytest.raises(ValueError, match="attends to the padding"):
+        published.format_of(resolve(section))
+    section["motion"] |= {"padding": "attend", "family": "clip"}
+    with pytest.raises(ValueError, match="no published code has a motion encoder of family 'clip'"):
+        published.format_of(resolve(section))
 
 
 def test_a_tokenizer_of_another_encoder(golden, minilm, statistics, tmp_path):
@@ -534,21 +616,3 @@ def convert_options(golden):
 
     text_config = json.loads((golden / "motionpatches_clip_text_config.json").read_text())
     return Options(motion_heads=4, text_config=text_config)
-
-
-def test_every_rule_reads_backwards(golden):
-    """`source_key` finds each published key again from our path."""
-    from motionalign import published
-
-    state = {key: tuple(x.shape) for key, x in state_dict(golden / "gaitformer.pt").items()}
-    state = {key.rstrip("."): shape for key, shape in state.items()}
-    form = published.FORMATS["gaitformer"]
-    config = form.architecture(state, published.Options(motion_heads=4))
-    key_map = form.key_map(config)
-    from motionalign.model import Network
-
-    shapes = {p: x.shape for p, x in Network(config).abstract_params.items()}
-    plan = pretrained.match(state, shapes, key_map)
-    for path, (key, transform) in plan.items():
-        keys = {pretrained.source_key(path, rule) for rule in key_map.rules if rule[2] is transform}
-        assert key in keys, path

@@ -29,7 +29,9 @@ def trained(small_dataset, tmp_path_factory):
 @pytest.fixture(scope="module")
 def shared(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared") / "waver"
-    return motionalign.load(trained).save_pretrained(folder, saved.results_beside(trained))
+    return motionalign.load(trained).save_pretrained(
+        folder, saved.results_beside(trained, motionalign.load(trained).run["step"])
+    )
 
 
 def joints(count=3):
@@ -123,11 +125,67 @@ def test_pushing_without_network(shared, monkeypatch):
         saved.push_to_hub(shared, "me/x")
 
 
-def test_sharing_by_command(trained, tmp_path, capsys):
+def test_sharing_by_command(trained, tmp_path, capsys, monkeypatch):
     convert.main(["share", str(trained), str(tmp_path / "out")])
     assert "motionalign.load(" in capsys.readouterr().out
+    monkeypatch.setattr(saved, "push_to_hub", lambda folder, repo, private: f"{repo} {private}")
+    convert.main(["push", str(tmp_path / "out"), "me/waver"])
+    assert capsys.readouterr().out == "me/waver True\n"
     with pytest.raises(SystemExit, match="is already there"):
         convert.main(["share", str(trained), str(tmp_path / "out")])
+
+
+def test_the_latest_checkpoint_is_shared_too(trained, tmp_path):
+    """It has no score."""
+    convert.main(["share", str(trained / "checkpoints"), str(tmp_path / "out")])
+    assert "| checkpoint | step 4 |" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_the_card_shows_no_other_checkpoints_scores(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    metrics = tmp_path / "run" / "metrics.json"
+    metrics.write_text(json.dumps({**json.loads(metrics.read_text()), "step": 3}))
+    convert.main(["share", str(tmp_path / "run"), str(tmp_path / "out")])
+    assert "Not evaluated yet" in (tmp_path / "out" / "README.md").read_text()
+    # A checkpoint that somebody put into another run's folder.
+    shutil.copytree(trained / "best", trained / "other")
+    (step_dir,) = (trained / "other").glob("[0-9]*")
+    assert saved.results_beside(step_dir, 4) is None
+    assert saved.results_beside(next((trained / "best").glob("[0-9]*")), 4) is not None
+    shutil.rmtree(trained / "other")
+
+
+def test_a_failure_leaves_nothing_behind(trained, tmp_path, monkeypatch):
+    def fail(*args):
+        raise RuntimeError("the disk is full")
+
+    monkeypatch.setattr(saved, "model_card", fail)
+    with pytest.raises(RuntimeError):
+        motionalign.load(trained).save_pretrained(tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_misspelt_folders_are_no_hub_ids(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(ValueError, match=r"no checkpoint at .*runs/quikstart"):
+        saved.open_saved("runs/quikstart")
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    message = r"put config.json, datasets.json, model.safetensors and tokenizer.json of"
+    with pytest.raises(ValueError, match=message):
+        saved.open_saved("me/model@refs/pr/1")
+
+
+def test_a_model_from_before_families_had_names(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "old")
+    (path,) = (tmp_path / "old" / "best").glob("*/run/metadata")
+    run = json.loads(path.read_text())
+    assert run["architecture"]["motion"].pop("family") == "vit"
+    path.write_text(json.dumps(run))
+    convert.main(["share", str(tmp_path / "old"), str(tmp_path / "out")])
+    assert_same_bits(motionalign.load(tmp_path / "out").params, motionalign.load(trained).params)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +245,25 @@ def test_training_goes_on_from_a_shared_folder(shared, small_dataset, tmp_path):
     assert all(step > 0 for path, step in steps.items() if path.endswith("kernel"))
     tokenizer = (tmp_path / "on" / "tokenizer.json").read_text()
     assert tokenizer == (shared / "tokenizer.json").read_text()
+
+
+def test_training_goes_on_from_a_converted_checkpoint(test_data, small_dataset, tmp_path):
+    """Its tokenizer may have fewer tokens than its table rows."""
+    from motionalign import text
+
+    (tmp_path / "tokenizer.json").write_text(text.train_wordpiece(["a person walks"], 60))
+    golden = test_data / "golden"
+    flags = ["--motion_heads=4", "--dataset=small", f"--data_dir={small_dataset}"]
+    flags += [f"--text_config={golden / 'motionpatches_clip_text_config.json'}"]
+    flags += [f"--tokenizer={tmp_path}"]
+    source, out = str(golden / "motionpatches_clip.pt"), str(tmp_path / "ours")
+    convert.main(["motionpatches", source, out, *flags])
+    config = finetuning(out, small_dataset)
+    assert train.train(config, tmp_path / "on") == "finished"
+    before, after = motionalign.load(out).params, params(tmp_path / "on")
+    assert after["text_encoder/tokens"].shape == (500, 48)
+    steps = {path: np.abs(after[path] - before[path]).max() for path in before}
+    assert 0 < max(steps.values()) < 5e-3
 
 
 def test_frozen_towers_keep_no_optimizer_state(trained, small_dataset, tmp_path):

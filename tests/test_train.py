@@ -246,6 +246,22 @@ def test_masked_negatives(small_dataset, tmp_path):
     np.testing.assert_allclose(losses(tmp_path / "run"), 0.0, atol=1e-6)
 
 
+def test_a_run_from_before_some_fields_were_there_goes_on(small_dataset, tmp_path):
+    config = tiny_config(small_dataset)
+    old = json.loads(config.to_json())
+    del old["model"]["motion"]["family"], old["model"]["motion"]["final_norm"]
+    del old["model"]["weights"]
+    for group in old["optim"]["groups"].values():
+        del group["layer_decay"]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    train._record_run(config, tmp_path, has_checkpoint=True)
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    with config.unlocked():
+        config.optim.groups.heads.layer_decay = 0.5
+    with pytest.raises(ValueError, match=r"heads.layer_decay: 1.0 before, 0.5 now"):
+        train._record_run(config, tmp_path, has_checkpoint=True)
+
+
 def test_another_config_is_refused_once_there_is_a_checkpoint(small_dataset, tmp_path):
     bad = tiny_config(small_dataset, model__motion__pool="max")
     with pytest.raises(ValueError, match="valid: 'mean', 'class'"):

@@ -151,5 +151,7 @@ def key_map() -> pretrained.KeyMap:
             r"embeddings\.position_ids",  # a buffer, 0, 1, 2, ...
             r"pooler\..*",
             r"cls\..*",  # masked-language and next-sentence heads
+            r"classifier\..*",
+            r"qa_outputs\..*",
         ),
     )

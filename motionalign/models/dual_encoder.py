@@ -110,6 +110,11 @@ class DualEncoderConfig(layers.Config):
                 f"without a text head, embed_dim={self.embed_dim} must be the width of the text "
                 f"encoder, {self.text.width}"
             )
+        if self.text is not None and not 1 <= self.max_tokens <= self.text.max_positions:
+            raise ValueError(
+                f"max_tokens is {self.max_tokens}; the text encoder has {self.text.max_positions} "
+                "positions"
+            )
 
     @property
     def motion_family(self) -> str:

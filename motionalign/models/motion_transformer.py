@@ -49,6 +49,11 @@ class MotionTransformerConfig(layers.Config):
         kinds = ("learned", "sinusoidal")
         layers.check_choice(self.positions, kinds, "MotionTransformerConfig.positions")
         layers.check_choice(self.readout, ("first", "mean"), "MotionTransformerConfig.readout")
+        for name in ("joints", "channels", "frames"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.root is not None and not 0 <= self.root < self.joints:
+            raise ValueError(f"root is {self.root}; the encoder has joints 0 to {self.joints - 1}")
 
     @property
     def max_frames(self) -> int:

@@ -181,5 +181,6 @@ def key_map() -> pretrained.KeyMap:
             r"pooler\..*",
             r"lm_head\..*",
             r"classifier\..*",
+            r"qa_outputs\..*",
         ),
     )

@@ -173,11 +173,11 @@ def linear(key: str, path: str) -> tuple[Rule, ...]:
     )
 
 
-def norm(key: str, path: str, separator: str = r"\.") -> tuple[Rule, ...]:
-    """A LayerNorm to ours; PyTorch says weight, JAX scale, what came from TensorFlow gamma."""
+def norm(key: str, path: str) -> tuple[Rule, ...]:
+    """A LayerNorm to ours; files converted from TensorFlow say gamma and beta."""
     return (
-        (key + separator + "(?:weight|gamma|scale)", path + "/scale", SAME),
-        (key + separator + "(?:bias|beta)", path + "/bias", SAME),
+        (key + r"\.(?:weight|gamma)", path + "/scale", SAME),
+        (key + r"\.(?:bias|beta)", path + "/bias", SAME),
     )
 
 
@@ -266,7 +266,8 @@ def source_key(path: str, rule: Rule) -> str | None:
         return None
     values = (found[f"g{i + 1}"] for i in range(len(groups)))
     key = re.sub(r"\((?!\?)[^()]*\)", lambda _: next(values), regex)
-    key = re.sub(r"\(\?:([^()|]*)[^()]*\)", r"\1", key)  # of alternatives the first
+    # Of alternatives the first.
+    key = re.sub(r"\(\?:([^()|]*)[^()]*\)\??|\[(.)[^\]]*\]", lambda m: m[1] or m[2] or "", key)
     return key.replace("\\.", ".")
 
 
@@ -320,6 +321,27 @@ def export(
 # ----------------------------------------------------------------------------------- tensors
 
 
+class _Json(dict):
+    """A JSON object in which a name that is not there is an error that a user can read."""
+
+    def __init__(self, values: Any, path: str):
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} holds no JSON object but a {type(values).__name__}")
+        super().__init__(values)
+        self.path = path
+
+    def __missing__(self, key):
+        raise ValueError(f"{self.path} lacks {key!r}")
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """A JSON object; a ValueError names the file where it is damaged, and what it lacks later."""
+    try:
+        return _Json(json.loads(path.read_text("utf-8")), str(path))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+
+
 class Tensor(NamedTuple):
     """One tensor of a file, read when it is asked for."""
 
@@ -342,13 +364,22 @@ def open_tensors(path: pathlib.Path) -> dict[str, Tensor]:
             raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
         return {
             key: Tensor(
-                tuple(file.get_slice(key).get_shape()), functools.partial(file.get_tensor, key)
+                tuple(file.get_slice(key).get_shape()),
+                functools.partial(_read_safetensors, file, path, key),
             )
             for key in file.keys()  # noqa: SIM118 (not a mapping)
         }
     if path.suffix == ".npz":
         return _open_npz(path)
     raise ValueError(f"{path}: weights are read from .safetensors and .npz files")
+
+
+def _read_safetensors(file, path: pathlib.Path, key: str) -> np.ndarray:
+    try:
+        return file.get_tensor(key)
+    except (AttributeError, TypeError) as error:  # a dtype that NumPy has no name for
+        dtype = file.get_slice(key).get_dtype()
+        raise ValueError(f"{path}: {key} is of dtype {dtype}, which is not read") from error
 
 
 def _open_npz(path: pathlib.Path) -> dict[str, Tensor]:
@@ -388,10 +419,17 @@ def _read_npz(path: pathlib.Path, key: str) -> np.ndarray:
 class Source:
     """A pretrained model's files: a local folder or file, or a Hub id `owner/name[@revision]`.
 
-    A file is .safetensors or .npz; a config.json beside it is read with it.
+    A file is .safetensors or .npz; a config.json beside it is read with it. `files` names what a
+    user without the Hub must put into a folder.
     """
 
-    def __init__(self, name: str | pathlib.Path):
+    def __init__(
+        self,
+        name: str | pathlib.Path,
+        files: str = "config.json, model.safetensors (or model.safetensors.index.json with its "
+        "shards) and, for a text encoder, tokenizer.json",
+    ):
+        self._files = files
         self.name = str(name)
         path = pathlib.Path(self.name).expanduser()
         self.path = path if self.name and path.is_file() else None
@@ -427,10 +465,9 @@ class Source:
         reason = str(error).strip().split("\n")[0]
         return ValueError(
             f"{self.name} is neither a local folder nor to be had from the Hugging Face Hub "
-            f"({reason}). Without the Hub: put config.json, model.safetensors (or "
-            "model.safetensors.index.json with its shards) and, for a text encoder, "
-            f"tokenizer.json of https://huggingface.co/{self.name.partition('@')[0]} into a "
-            "folder and name that folder instead"
+            f"({reason}). Without the Hub: put {self._files} of "
+            f"https://huggingface.co/{self.name.partition('@')[0]} into a folder and name that "
+            "folder instead"
         )
 
     def require(self, name: str) -> pathlib.Path:
@@ -442,11 +479,7 @@ class Source:
 
     def config(self) -> dict[str, Any]:
         """What config.json says."""
-        path = self.require("config.json")
-        try:
-            return json.loads(path.read_text())
-        except ValueError as error:
-            raise ValueError(f"{path} is not JSON: {error}") from error
+        return read_json(self.require("config.json"))
 
     def has_config(self) -> bool:
         """Whether there is a config.json; a file of weights may come without."""
@@ -464,7 +497,7 @@ class Source:
                 unreachable = unreachable or error
                 continue
             if path is not None and name.endswith(".json"):
-                shards = sorted(set(json.loads(path.read_text())["weight_map"].values()))
+                shards = sorted(set(read_json(path)["weight_map"].values()))
                 return [self.require(shard) for shard in shards]
             if path is not None:
                 return [path]

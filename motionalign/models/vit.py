@@ -5,6 +5,7 @@ of one body part, numbered row-major: all parts of the first N frames, then of t
 """
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -132,12 +133,12 @@ class Layout(NamedTuple):
 
     config: (source, heads or None, **fields that the source does not know) to ViTConfig.
     key_map: (config, source) to KeyMap, without the final norm.
-    final_norm: the source's name of that norm, a regex.
+    final_norm: our path of that norm to its rules.
     """
 
     config: Callable[..., ViTConfig]
     key_map: Callable[[ViTConfig, pretrained.Source], pretrained.KeyMap]
-    final_norm: str
+    final_norm: Callable[[str], tuple[pretrained.Rule, ...]]
 
 
 def layout(source: pretrained.Source) -> Layout:
@@ -186,20 +187,14 @@ def key_map(
     layers.check_choice(final_norm, FINAL_NORM, "final_norm")
     found = layout(source)
     tower = found.key_map(config, source)
+    ours = "fc_norm" if config.pool == "mean" else "final_norm"
+    norm = found.final_norm(ours)
     if config.pool == "mean" and final_norm == "fresh":
-        rest = pretrained.KeyMap(
-            "", (), excused=(found.final_norm + "[./].*",), fresh=(r"fc_norm/.*",)
+        excused = tuple(regex for regex, _, _ in norm)
+        return dataclasses.replace(
+            tower, excused=tower.excused + excused, fresh=(*tower.fresh, r"fc_norm/.*")
         )
-    else:
-        ours = "fc_norm" if config.pool == "mean" else "final_norm"
-        separator = "/" if found is GOOGLE else r"\."
-        rest = pretrained.KeyMap("", pretrained.norm(found.final_norm, ours, separator))
-    return dataclasses.replace(
-        tower,
-        rules=tower.rules + rest.rules,
-        excused=tower.excused + rest.excused,
-        fresh=tower.fresh + rest.fresh,
-    )
+    return dataclasses.replace(tower, rules=tower.rules + norm)
 
 
 FINAL_NORM = ("fresh", "load")
@@ -208,13 +203,16 @@ FINAL_NORM = ("fresh", "load")
 def source_grid(tokens: int, config: ViTConfig, size: tuple[int, int] | None) -> tuple[int, int]:
     """(rows, columns) of a source's positions, of which there are `tokens` with the class token's.
 
-    By the image size where it is known, else a square, else rows of one token a body part.
+    By the image size where it is known, else ours if it is as large, else a square, else rows of
+    one token a body part.
     """
     count = tokens - 1
     if size is not None:
         grid = (size[0] // config.patch_size, size[1] // config.patch_size)
         if math.prod(grid) == count:
             return grid
+    if count == math.prod(config.grid):
+        return config.grid
     side = math.isqrt(count)
     if side * side == count:
         return side, side
@@ -232,7 +230,7 @@ def _hugging_face_config(source: pretrained.Source, heads: int | None, **ours) -
         depth=given["num_hidden_layers"],
         heads=given["num_attention_heads"],
         mlp_width=given["intermediate_size"],
-        patch_size=given.get("patch_size", 16),
+        patch_size=_square(given.get("patch_size", 16), "patch_size"),
         activation=given.get("hidden_act", "gelu"),
         norm_eps=given.get("layer_norm_eps", 1e-12),
         **ours,
@@ -241,8 +239,7 @@ def _hugging_face_config(source: pretrained.Source, heads: int | None, **ours) -
 
 def _hugging_face_key_map(config: ViTConfig, source: pretrained.Source) -> pretrained.KeyMap:
     """`ViTModel`, or a model with it as its base."""
-    size = source.config().get("image_size", 224)
-    size = (size, size) if isinstance(size, int) else tuple(size)
+    size = _pair(source.config().get("image_size", 224))
     grid = (size[0] // config.patch_size, size[1] // config.patch_size)
     positions = pretrained.positions(grid, config.grid)
     block, ours = r"encoder\.layer\.(\d+)\.", r"blocks/\1/"
@@ -264,19 +261,45 @@ def _hugging_face_key_map(config: ViTConfig, source: pretrained.Source) -> pretr
             *pretrained.linear(block + r"output\.dense", ours + "mlp/down"),
         ),
         excused=(
-            r"embeddings\.mask_token",  # masked image modelling
+            r"embeddings\.mask_token",  # this and the next: masked image modelling
+            r"decoder\..*",
             r"pooler\..*",
             r"classifier\..*",
         ),
     )
 
 
+def _pair(size) -> tuple[int, int]:
+    """(height, width) of a size that is one number or two."""
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def _square(size, name: str) -> int:
+    """The side of a size that must be square."""
+    height, width = _pair(size)
+    if height != width:
+        raise ValueError(f"config.json has {name} {size}; a ViT over motion takes square patches")
+    return height
+
+
 def _timm_config(source: pretrained.Source, heads: int | None, **ours) -> ViTConfig:
+    arguments = _timm_arguments(source)
+    activation = arguments.get("act_layer") or "gelu"
     return timm_config(
         source.shapes(),
-        heads=heads or _timm_arguments(source).get("num_heads"),
+        heads=heads or arguments.get("num_heads"),
+        activation={"gelu_tanh": "gelu_pytorch_tanh"}.get(activation, activation),
         **ours,
     )
+
+
+# Arguments of timm's models that its tensors say too, or that change nothing in evaluation.
+_TIMM_ARGUMENTS = (
+    *("img_size", "patch_size", "in_chans", "num_classes", "global_pool", "embed_dim", "depth"),
+    *("num_heads", "mlp_ratio", "fc_norm", "act_layer", "weight_init", "fix_init"),
+    *("drop_rate", "pos_drop_rate", "proj_drop_rate", "attn_drop_rate", "drop_path_rate"),
+    *("dynamic_img_size", "dynamic_img_pad", "strict_img_size"),
+)
 
 
 def timm_config(
@@ -324,17 +347,25 @@ def _heads(width: int, heads: int | None) -> int:
 
 
 def _timm_arguments(source: pretrained.Source) -> Mapping[str, Any]:
-    return source.config().get("model_args", {}) if source.has_config() else {}
+    """`model_args` of timm's config.json; what we would not compute is a ValueError."""
+    arguments = (source.config().get("model_args") or {}) if source.has_config() else {}
+    unknown = sorted(set(arguments) - set(_TIMM_ARGUMENTS))
+    if unknown:
+        raise ValueError(
+            f"{source.name}: config.json has model_args {', '.join(unknown)}, which this ViT does "
+            "not have"
+        )
+    return arguments
 
 
 def _timm_key_map(config: ViTConfig, source: pretrained.Source) -> pretrained.KeyMap:
     shapes = source.shapes()
-    size = None
-    if source.has_config():
-        size = source.config().get("pretrained_cfg", {}).get("input_size", [3, None, None])[1:]
-        size = tuple(_timm_arguments(source).get("img_size", size))
+    size = _timm_arguments(source).get("img_size")
+    if size is None and source.has_config():
+        trained = source.config().get("pretrained_cfg") or {}
+        size = (trained.get("input_size") or (None,))[1:] or None
     tokens = shapes["pos_embed"][1]
-    return timm_key_map(config, source_grid(tokens, config, size if size and all(size) else None))
+    return timm_key_map(config, source_grid(tokens, config, _pair(size) if size else None))
 
 
 def timm_key_map(config: ViTConfig, grid: tuple[int, int]) -> pretrained.KeyMap:
@@ -402,7 +433,7 @@ def _google_key_map(config: ViTConfig, source: pretrained.Source) -> pretrained.
     tokens = shapes[key][1] if key else 0
     positions = pretrained.positions(source_grid(tokens, config, None), config.grid)
     block, ours = r"Transformer/encoderblock_(\d+)/", r"blocks/\1/"
-    attention = block + r"MultiHeadDotProductAttention_[01]/"
+    attention = block + r"MultiHeadDotProductAttention_[10]/"
     same = pretrained.SAME
     return pretrained.KeyMap(
         prefix=_GOOGLE_PREFIX,
@@ -413,14 +444,20 @@ def _google_key_map(config: ViTConfig, source: pretrained.Source) -> pretrained.
             (r"embedding/bias", "patch_embed/bias", same),
             (block + r"LayerNorm_0/(scale|bias)", ours + r"attention_norm/\2", same),
             (attention + r"(query|key|value|out)/(kernel|bias)", ours + r"attention/\2/\3", same),
-            (block + r"LayerNorm_[12]/(scale|bias)", ours + r"mlp_norm/\2", same),
-            (block + r"MlpBlock_[03]/Dense_0/(kernel|bias)", ours + r"mlp/up/\2", same),
-            (block + r"MlpBlock_[03]/Dense_1/(kernel|bias)", ours + r"mlp/down/\2", same),
+            (block + r"LayerNorm_[21]/(scale|bias)", ours + r"mlp_norm/\2", same),
+            (block + r"MlpBlock_[30]/Dense_0/(kernel|bias)", ours + r"mlp/up/\2", same),
+            (block + r"MlpBlock_[30]/Dense_1/(kernel|bias)", ours + r"mlp/down/\2", same),
         ),
         excused=(r"head/.*", r"pre_logits/.*"),
     )
 
 
-HUGGING_FACE = Layout(_hugging_face_config, _hugging_face_key_map, "layernorm")
-TIMM = Layout(_timm_config, _timm_key_map, "norm")
-GOOGLE = Layout(_google_config, _google_key_map, "Transformer/encoder_norm")
+def _google_norm(path: str) -> tuple[pretrained.Rule, ...]:
+    return ((r"Transformer/encoder_norm/(scale|bias)", path + r"/\1", pretrained.SAME),)
+
+
+HUGGING_FACE = Layout(
+    _hugging_face_config, _hugging_face_key_map, functools.partial(pretrained.norm, "layernorm")
+)
+TIMM = Layout(_timm_config, _timm_key_map, functools.partial(pretrained.norm, "norm"))
+GOOGLE = Layout(_google_config, _google_key_map, _google_norm)

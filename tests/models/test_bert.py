@@ -42,7 +42,11 @@ def hidden_states(model, ids, mask):
 
 @pytest.mark.parametrize(
     ("activation", "model_class"),
-    [("gelu", "BertForPreTraining"), ("gelu", "BertModel"), ("gelu_new", "BertModel")],
+    [
+        ("gelu", "BertForPreTraining"),
+        ("gelu", "BertForQuestionAnswering"),
+        ("gelu_new", "BertModel"),
+    ],
 )
 def test_layers_and_whole_equal_hugging_face(tmp_path, activation, model_class):
     ids, mask = text_batch(50)

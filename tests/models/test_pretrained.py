@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 from safetensors.numpy import save_file
 
-from motionalign.models import pretrained
+from motionalign.models import pretrained, vit
 from motionalign.models.pretrained import LINEAR, SAME, KeyMap, Source
 
 KEY_MAP = KeyMap(
@@ -112,6 +112,22 @@ def test_sharded_safetensors(tmp_path):
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(ValueError, match=r"has no model-00002-of-00002.safetensors"):
         pretrained.load(parameters(), Source(tmp_path), KEY_MAP)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "index.json is not JSON"), ("{}", "index.json lacks 'weight_map'")],
+)
+def test_a_damaged_index(tmp_path, content, message):
+    (tmp_path / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        Source(tmp_path).weights()
+
+
+def test_a_config_that_lacks_a_size(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(ValueError, match=r"config.json lacks 'hidden_size'"):
+        vit.config_from(Source(tmp_path))
 
 
 @pytest.mark.parametrize("size", [4, 100, -8])

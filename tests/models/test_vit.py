@@ -52,7 +52,7 @@ def hidden_states(model, patches):
 
 @pytest.mark.parametrize(
     ("activation", "model_class"),
-    [("gelu", "ViTModel"), ("gelu_pytorch_tanh", "ViTForImageClassification")],
+    [("gelu", "ViTForMaskedImageModeling"), ("gelu_pytorch_tanh", "ViTForImageClassification")],
 )
 def test_layers_and_whole_equal_hugging_face(tmp_path, activation, model_class):
     reference_model = save(tmp_path, activation, model_class=model_class)

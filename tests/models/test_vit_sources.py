@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import jax
 import ml_dtypes
 import numpy as np
 import pytest
@@ -228,3 +229,67 @@ def test_an_extra_and_a_missing_key_of_timm(tmp_path):
         load(folder, pool="class")
     assert "unexpected  reg_token [1, 4, 24]" in str(error.value)
     assert "missing     nothing fills blocks/1/mlp_norm/scale [24]" in str(error.value)
+
+
+@pytest.mark.parametrize("config", [{"img_size": 64}, {"img_size": [64, 64]}, None])
+def test_image_sizes_of_timm(tmp_path, config):
+    reference_model = random_vit(img_size=(64, 64), global_pool="token")
+    folder = save_timm(tmp_path, reference_model)
+    values = {"architecture": "vit", "model_args": {"num_heads": 3, **(config or {})}}
+    if config is None:
+        values |= {"pretrained_cfg": {"input_size": [3, 64, 64]}}
+    (folder / "config.json").write_text(json.dumps(values))
+    model = load(folder, pool="class", parts=8)
+    assert_equal_layers(model, hidden_states(reference_model, motion(64)), motion(64))
+
+
+def test_timms_arguments_are_heeded_or_refused(tmp_path):
+    reference_model = random_vit(img_size=(64, 40), global_pool="token", act_layer="quick_gelu")
+    folder = save_timm(tmp_path, reference_model)
+    values = {"architecture": "vit", "pretrained_cfg": None}
+    values["model_args"] = {"num_heads": 3, "act_layer": "quick_gelu"}
+    (folder / "config.json").write_text(json.dumps(values))
+    model = load(folder, pool="class")
+    assert model.config.activation == "quick_gelu"
+    assert_equal_layers(model, hidden_states(reference_model, motion()), motion())
+    values["model_args"]["reg_tokens"] = 4
+    (folder / "config.json").write_text(json.dumps(values))
+    with pytest.raises(ValueError, match="model_args reg_tokens, which this ViT does not have"):
+        load(folder, pool="class")
+
+
+def test_a_grid_that_could_be_a_square():
+    config = vit.ViTConfig(width=24, depth=1, heads=3, mlp_width=40, max_frames=320)
+    assert config.grid == (20, 5)
+    assert vit.source_grid(101, config, None) == (20, 5)
+    assert vit.source_grid(101, config, (160, 160)) == (10, 10)
+    assert vit.source_grid(197, config, None) == (14, 14)
+    assert vit.source_grid(71, config, None) == (14, 5)
+    with pytest.raises(ValueError, match="13 position embeddings are neither"):
+        vit.source_grid(14, config, None)
+
+
+@pytest.mark.parametrize("layout", ["timm", "google"])
+def test_key_maps_read_backwards(tmp_path, layout):
+    """`export` gives the source's tensors back, the task head's and what was excused left out."""
+    if layout == "timm":
+        save_timm(tmp_path, random_vit(img_size=(64, 40), global_pool="token"))
+        source = pretrained.Source(tmp_path)
+    else:
+        np.savez(tmp_path / "vit.npz", **google_arrays(tokens=41))
+        source = pretrained.Source(tmp_path / "vit.npz")
+    config = vit.config_from(source, max_frames=64, pool="class")
+    key_map = vit.key_map(config, source)
+    shapes = nnx.state(nnx.eval_shape(lambda: vit.ViT(config, rngs=nnx.Rngs(0))))
+    loaded = pretrained.load(shapes, source, key_map)
+    params = {
+        pretrained.parameter_path(path): np.asarray(value)
+        for path, value in jax.tree_util.tree_flatten_with_path(loaded)[0]
+    }
+    exported = pretrained.export(params, key_map)
+    kept = {key for key in source.tensors if not key.startswith("head/")}
+    assert exported.keys() == kept
+    for key, value in exported.items():
+        np.testing.assert_array_equal(value, source.tensors[key].read(), err_msg=key)
+    with pytest.raises(ValueError, match="this format has no name for other"):
+        pretrained.export({**params, "other": np.zeros(2)}, key_map)
