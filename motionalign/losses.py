@@ -1,4 +1,4 @@
-"""Contrastive losses, pure functions of embeddings."""
+"""Losses between motions and texts, pure functions of their embeddings."""
 
 import jax
 import jax.numpy as jnp
@@ -51,8 +51,7 @@ def masked_info_nce(motion, text, scale, keep=None, text_vectors=None, threshold
     """
     if (text_vectors is None) != (threshold is None):
         raise ValueError("text_vectors and threshold go together: give both or neither")
-    if motion.shape != text.shape:
-        raise ValueError(f"motion {motion.shape} and text {text.shape} must have one shape [B, D]")
+    _check_shapes(motion=motion, text=text)
     motion = _unit(motion.astype(jnp.float32))
     text = _unit(text.astype(jnp.float32))
     if text_vectors is not None:
@@ -62,3 +61,53 @@ def masked_info_nce(motion, text, scale, keep=None, text_vectors=None, threshold
         keep = distinct if keep is None else keep & distinct
     logits = scale * jnp.matmul(motion, text.T, precision=jax.lax.Precision.HIGHEST)
     return _symmetric_cross_entropy(logits, keep)
+
+
+def mse(motion, text):
+    """Mean squared error over all elements, of vectors as they are (Walk and Text, §III).
+
+    Args:
+      motion: [B, D].
+      text: [B, D]; row i describes motion i.
+
+    Returns:
+      A scalar, in float32.
+    """
+    _check_shapes(motion=motion, text=text)
+    return jnp.mean(jnp.square(motion.astype(jnp.float32) - text.astype(jnp.float32)))
+
+
+def triplet(motion, text, negative, margin, keep=None):
+    """Triplet margin loss with Euclidean distances, of vectors as they are (Walk and Text, §III).
+
+    PyTorch's `TripletMarginLoss`: the mean of max(0, |m - t| - |m - n| + margin).
+
+    Args:
+      motion: [B, D].
+      text: [B, D]; row i describes motion i.
+      negative: [B, D]; row i describes another motion.
+      margin: how much nearer the right text must be.
+      keep: [B] bool; False leaves a triplet out of the mean, where its negative says nearly the
+        same. Nothing kept is a loss of 0.
+
+    Returns:
+      A scalar, in float32.
+    """
+    _check_shapes(motion=motion, text=text, negative=negative)
+    motion = motion.astype(jnp.float32)
+    losses = jax.nn.relu(_distance(motion, text) - _distance(motion, negative) + margin)
+    if keep is None:
+        return losses.mean()
+    return jnp.where(keep, losses, 0.0).sum() / jnp.maximum(keep.sum(), 1)
+
+
+def _distance(a, b):
+    """Euclidean, [B]. As in PyTorch 1e-6 is added to each difference: the gradient stays finite."""
+    return jnp.sqrt(jnp.sum(jnp.square(a - b.astype(jnp.float32) + 1e-6), axis=-1))
+
+
+def _check_shapes(**arrays):
+    shapes = {name: array.shape for name, array in arrays.items()}
+    if len(set(shapes.values())) > 1:
+        found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"{found} must have one shape [B, D]")

@@ -267,3 +267,54 @@ def test_vectors_and_threshold_go_together():
     for half in ({"threshold": 0.5}, {"text_vectors": text}):
         with pytest.raises(ValueError, match="text_vectors and threshold go together"):
             losses.masked_info_nce(motion, text, 1.0, **half)
+
+
+# ------------------------------------------------------------------------------- MSE and triplet
+
+
+def test_mse_equals_torch():
+    motion, text = pairs()
+    expected = torch.nn.functional.mse_loss(torch.from_numpy(motion), torch.from_numpy(text))
+    np.testing.assert_allclose(losses.mse(motion, text), expected, rtol=1e-6)
+    assert losses.mse(jnp.float32([[1, 3]]), jnp.float32([[0, 1]])) == 2.5
+
+
+@pytest.mark.parametrize("margin", [0.1, 1.0, 10.0])
+def test_triplet_equals_torch(margin):
+    motion, text = pairs()
+    negative = pairs(seed=1)[0]
+    inputs = [torch.from_numpy(x).requires_grad_() for x in (motion, text, negative)]
+    expected = torch.nn.TripletMarginLoss(margin=margin)(*inputs)
+    expected.backward()
+    loss, gradients = jax.value_and_grad(losses.triplet, argnums=(0, 1, 2))(
+        motion, text, negative, margin
+    )
+    np.testing.assert_allclose(loss, expected.item(), rtol=1e-6)
+    for gradient, tensor in zip(gradients, inputs):
+        np.testing.assert_allclose(gradient, tensor.grad, atol=1e-6)
+
+
+def test_triplet_by_hand():
+    """Distances 3 and 5; 0 and 1; 4 and 1, whose negative is left out."""
+    motion = jnp.zeros((3, 2))
+    text = jnp.float32([[3, 0], [0, 0], [0, 4]])
+    negative = jnp.float32([[3, 4], [1, 0], [0, 1]])
+    np.testing.assert_allclose(
+        losses.triplet(motion, text, negative, 1.5), (0 + 0.5 + 4.5) / 3, atol=1e-5
+    )
+    keep = jnp.array([True, True, False])
+    np.testing.assert_allclose(losses.triplet(motion, text, negative, 1.5, keep), 0.25, atol=1e-5)
+    assert losses.triplet(motion, text, negative, 1.5, ~(keep | True)) == 0
+
+
+def test_triplet_of_equal_vectors_has_a_finite_gradient():
+    same = jnp.ones((2, 3))
+    gradient = jax.grad(losses.triplet)(same, same, same, 1.0)
+    assert np.isfinite(gradient).all()
+
+
+def test_losses_of_unequal_shapes():
+    with pytest.raises(ValueError, match=r"motion \(2, 3\), text \(2, 4\) must have one shape"):
+        losses.mse(jnp.ones((2, 3)), jnp.ones((2, 4)))
+    with pytest.raises(ValueError, match=r"negative \(1, 3\) must have one shape"):
+        losses.triplet(jnp.ones((2, 3)), jnp.ones((2, 3)), jnp.ones((1, 3)), 1.0)
