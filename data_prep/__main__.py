@@ -5,6 +5,7 @@ import os
 import sys
 
 from data_prep import embed, show
+from data_prep.captions import describe
 from data_prep.readers import REASONS
 
 DESCRIPTION = """\
@@ -117,6 +118,8 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("embed", "sentence vectors of the captions", embed.__doc__, embed.run)
     embed.add_arguments(sub)
+    sub = command("describe", "a language model's words for labels", describe.__doc__, describe.run)
+    describe.add_arguments(sub)
     sub = command("show", "a page of what was prepared, to look at", show.__doc__, show.run)
     show.add_arguments(sub)
     return parser

@@ -1,0 +1,1 @@
+"""Words for actions and appearances: a language model's, and those that ship with the project."""

@@ -1,0 +1,245 @@
+"""The description client against a local server that fails in all the ways that servers do."""
+
+import http.server
+import json
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+
+import pytest
+from runs import ROOT
+
+from data_prep.__main__ import main
+from data_prep.captions import describe
+
+pytest.importorskip("openai")
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """An OpenAI-compatible endpoint. `faults`: for each request, the answers that come first.
+
+    delivered: how often each request has got a sound answer. hold_after: after so many of them
+    nothing is answered any more.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, faults=lambda number: (), hold_after=None):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.faults, self.hold_after = faults, hold_after
+        self.delivered, self.seen = Counter(), Counter()
+        self.lock = threading.Lock()
+        self.held = threading.Event()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def handle_error(self, request, client_address):
+        """Clients that were killed, or lost patience, are expected."""
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        server = self.server
+        key = (asked["messages"][0]["content"], asked["seed"])
+        with server.lock:
+            number = server.seen[key]
+            server.seen[key] += 1
+            faults = server.faults(asked["seed"])
+            kind = faults[number] if number < len(faults) else "sound"
+            if (
+                server.hold_after is not None
+                and sum(server.delivered.values()) >= server.hold_after
+            ):
+                server.held.set()
+                kind = "held"
+            if kind == "sound":
+                server.delivered[key] += 1
+        if kind == "held":
+            time.sleep(60)
+        elif kind == "slow":
+            time.sleep(3)
+        elif isinstance(kind, int):
+            self.send_response(kind)
+            self.send_header("retry-after", "0.01")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        text = {"empty": " ", "refused": "I'm sorry, but I can't help with that."}.get(
+            kind, f"words for {key[0]} {key[1]}"
+        )
+        self.reply(text, "length" if kind == "cut" else "stop")
+
+    def reply(self, text, finish_reason):
+        message = {"role": "assistant", "content": text}
+        choice = {"index": 0, "message": message, "finish_reason": finish_reason}
+        usage = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
+        body = json.dumps(
+            {
+                "id": "x",
+                "object": "chat.completion",
+                "created": 0,
+                "model": "m",
+                "choices": [choice],
+                "usage": usage,
+            }
+        ).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def labels(tmp_path):
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps([f"action {i}" for i in range(40)]))
+    return path
+
+
+def flags(server, labels, *more):
+    out = labels.parent / "out.json"
+    given = [f"--labels={labels}", f"--out={out}", "--model=m", f"--base_url={server.url}"]
+    return ["describe", *given, "--timeout=1", *more], out
+
+
+def test_failures_of_every_kind_end_complete(labels, capsys):
+    """200 requests: of each kind of failure some, several in a row for some."""
+
+    def faults(seed):
+        first = {0: (429, 429), 1: (500,), 2: ("slow",), 3: (503, 429), 4: ()}[seed % 1000 % 5]
+        # An answer that is not sound is asked again with another seed.
+        return (*first, *(("cut", "empty", "refused")[seed % 3 :][:1] if seed < 3 else ()))
+
+    server = Server(faults)
+    command, out = flags(server, labels, "--price_in=1", "--price_out=2", "--concurrency=40")
+    main(command)
+    content = json.loads(out.read_text())
+    assert len(content["answers"]) == 40
+    for name, answers in content["answers"].items():
+        assert len(set(answers)) == 5
+        assert all(f"performing the action: {name}" in answer for answer in answers)
+    assert (content["seed"], content["temperature"], content["kind"]) == (0, 0.8, "action")
+    assert set(server.delivered.values()) == {1}
+    # 200 sound answers, and three of each label that were not.
+    assert "320 answers asked for, 0 from the cache; 3200 tokens in, 6400 out" in (
+        printed := capsys.readouterr().out
+    )
+    assert "cost 0.0160" in printed
+    out.unlink()
+    main(command)  # all from the cache
+    assert json.loads(out.read_text()) == content
+    assert set(server.delivered.values()) == {1}
+    assert "0 answers asked for, 320 from the cache" in capsys.readouterr().out
+
+
+def test_killed_half_way_and_started_again(labels):
+    server = Server(hold_after=100)
+    command, out = flags(server, labels, "--timeout=100")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "data_prep", *command], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    assert server.held.wait(60)
+    cache = pathlib.Path(labels.parent / "out.cache")
+    deadline = time.monotonic() + 30
+    while len(list(cache.glob("*.json"))) < 100 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert sum(server.delivered.values()) == 100
+    assert not out.exists()
+    server.hold_after = None
+    main(command)
+    assert sum(len(answers) for answers in json.loads(out.read_text())["answers"].values()) == 200
+    assert len(server.delivered) == 200
+    assert set(server.delivered.values()) == {1}  # nothing was paid for twice
+
+
+def test_answers_that_are_never_sound(labels):
+    server = Server(lambda seed: ["refused"] * 9 if seed % 1000 == 2 else ())
+    command, out = flags(server, labels)
+    with pytest.raises(
+        SystemExit, match=r"40 answers could not be had, and .* 'action 0', answer 2"
+    ):
+        main(command)
+    assert not out.exists()
+
+
+def test_an_endpoint_that_keeps_failing(labels):
+    server = Server(lambda seed: [500] * 9)
+    command, out = flags(server, labels, "--retries=1")
+    with pytest.raises(SystemExit, match=r"the endpoint failed: .*the same command goes on"):
+        main(command)
+    assert not out.exists()
+
+
+def test_no_endpoint_at_all(labels):
+    server = Server()
+    command, _ = flags(server, labels, "--retries=0")
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(SystemExit, match="the endpoint failed: Connection error"):
+        main(command)
+
+
+def test_the_published_prompts():
+    expected = "Describe in detail a person's body movements who is performing the action: walk"
+    assert describe.prompt_of("action", "walk") == expected
+    assert describe.prompt_of("appearance", ["Male", "Backpack"]) == (
+        'Concisely describe a person with the following features: ["Male", "Backpack"]'
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"text": "The person walks."}, None),
+        ({"text": "Sorry-looking and bent, the person walks."}, "a refusal"),  # better asked again
+        ({"text": "I’m unable to do that"}, "a refusal"),
+        ({"text": "As an AI, I walk."}, "a refusal"),
+        ({"text": "x", "refusal": True}, "a refusal"),
+        ({"text": " \n"}, "empty"),
+        ({"text": "The person wa", "finish_reason": "length"}, "cut off"),
+    ],
+)
+def test_faults(answer, expected):
+    assert describe.fault({"refusal": False, "finish_reason": "stop", **answer}) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "message"),
+    [
+        ("{", "action", "is not JSON"),
+        ("[]", "action", r'expected JSON like \["label", ...\]'),
+        ('{"a": ["b"]}', "action", r'expected JSON like \["label", ...\]'),
+        ('{"a": "b"}', "appearance", r'expected JSON like {"name": \["attribute"'),
+    ],
+)
+def test_bad_labels(tmp_path, content, kind, message):
+    (tmp_path / "labels.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        describe.read_labels(tmp_path / "labels.json", kind)
+
+
+def test_changed_settings_ask_anew():
+    settings = describe.Settings("m")
+    one = describe.request(settings, "walk", 0)
+    others = [
+        describe.request(settings, "walk", 1),
+        describe.request(settings, "walk", 0, attempt=1),
+        describe.request(settings, "run", 0),
+        describe.request(describe.Settings("m", temperature=0.1), "walk", 0),
+        describe.request(describe.Settings("n"), "walk", 0),
+    ]
+    assert all(one != other for other in others)
+    assert one == describe.request(describe.Settings("m"), "walk", 0)
