@@ -211,7 +211,7 @@ def results_beside(path: str | pathlib.Path, step: int) -> dict | None:
 
 
 def push_to_hub(folder: str | pathlib.Path, repo: str, private: bool = True) -> str:
-    """Uploads a folder to share to the Hub; `huggingface-cli login` or HF_TOKEN says who you are.
+    """Uploads a folder to share to the Hub; `hf auth login` or HF_TOKEN says who you are.
 
     Args:
       folder: what `write_shared` wrote.
@@ -222,14 +222,13 @@ def push_to_hub(folder: str | pathlib.Path, repo: str, private: bool = True) -> 
       Where it can be seen.
     """
     import huggingface_hub
-    from huggingface_hub import errors
 
     _open_shared(pretrained.Source(str(folder)))
     api = huggingface_hub.HfApi()
     try:
         api.create_repo(repo, private=private, exist_ok=True)
         return str(api.upload_folder(repo_id=repo, folder_path=str(folder)))
-    except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
+    except Exception as error:  # the library lets its transport's own errors through
         raise ValueError(
             f"{folder} could not be pushed to {repo}: {str(error).strip()}. Is the network there, "
             "and are you logged in (`hf auth login`, or HF_TOKEN)?"
