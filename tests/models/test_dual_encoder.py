@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import reference
 from flax import nnx
-from reference import run, transformers
+from reference import run, torch, transformers
 
 from motionalign.models import bert, dual_encoder, pretrained, vit
 from motionalign.models.dual_encoder import DualEncoder, DualEncoderConfig, resolve
