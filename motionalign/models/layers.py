@@ -45,6 +45,16 @@ def torch_linear(fan_in: int) -> nnx.Initializer:
     return init
 
 
+def xavier(fan_in: int, fan_out: int) -> nnx.Initializer:
+    """PyTorch's `xavier_uniform_`: U(+-sqrt(6 / (fan_in + fan_out)))."""
+    bound = math.sqrt(6 / (fan_in + fan_out))
+
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
 def repeat(depth: int, make: Callable[[nnx.Rngs], nnx.Module], rngs: nnx.Rngs) -> nnx.List:
     """`depth` modules of one kind, their initial values drawn together.
 
@@ -217,12 +227,21 @@ def attention_bias(mask: jax.Array | None) -> jax.Array | None:
 class Attention(nnx.Module):
     """Multi-head attention; softmax in float32."""
 
-    def __init__(self, width: int, heads: int, dropout_rate: float, dtype, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        dropout_rate: float,
+        dtype,
+        rngs: nnx.Rngs,
+        in_init: nnx.Initializer = published,
+        out_init: nnx.Initializer = published,
+    ):
         split = (heads, width // heads)
-        self.query = Dense((width,), split, dtype, rngs)
-        self.key = Dense((width,), split, dtype, rngs)
-        self.value = Dense((width,), split, dtype, rngs)
-        self.out = Dense(split, (width,), dtype, rngs)
+        self.query = Dense((width,), split, dtype, rngs, in_init)
+        self.key = Dense((width,), split, dtype, rngs, in_init)
+        self.value = Dense((width,), split, dtype, rngs, in_init)
+        self.out = Dense(split, (width,), dtype, rngs, out_init)
         self.dropout_rate = dropout_rate
 
     def __call__(self, x, context, bias=None, rngs: nnx.Rngs | None = None):
@@ -254,9 +273,20 @@ class Attention(nnx.Module):
 class MLP(nnx.Module):
     """Two linear layers with an activation between them."""
 
-    def __init__(self, width: int, mlp_width: int, activation: str, dtype, rngs: nnx.Rngs):
-        self.up = Dense((width,), (mlp_width,), dtype, rngs)
-        self.down = Dense((mlp_width,), (width,), dtype, rngs)
+    def __init__(
+        self,
+        width: int,
+        mlp_width: int,
+        activation: str,
+        dtype,
+        rngs: nnx.Rngs,
+        inits: Callable[[int, int], tuple[nnx.Initializer, nnx.Initializer]] | None = None,
+    ):
+        """`inits`: (inputs, outputs) of a layer to the initializers of its kernel and bias."""
+        up = inits(width, mlp_width) if inits else ()
+        down = inits(mlp_width, width) if inits else ()
+        self.up = Dense((width,), (mlp_width,), dtype, rngs, *up)
+        self.down = Dense((mlp_width,), (width,), dtype, rngs, *down)
         self.activation = activation
 
     def __call__(self, x):

@@ -6,6 +6,7 @@ et al., 2021), has norms after them and sinusoidal positions. Both read out the 
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -68,14 +69,29 @@ def sinusoids(frames: int, width: int) -> np.ndarray:
     return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(frames, -1)[:, :width]
 
 
+def _linear_inits(config: MotionTransformerConfig, inputs: int, outputs: int):
+    """Initializers of a Linear's weights and biases.
+
+    PyTorch's defaults in GaitFormer; Walk and Text draws every matrix by Xavier's rule instead.
+    """
+    default = layers.torch_linear(inputs)
+    return (default if config.norm == "pre" else layers.xavier(inputs, outputs)), default
+
+
 class Block(nnx.Module):
     """PyTorch's `TransformerEncoderLayer`."""
 
     def __init__(self, config: MotionTransformerConfig, dtype, rngs: nnx.Rngs):
         c = self.config = config
-        self.attention = layers.Attention(c.width, c.heads, c.dropout, dtype, rngs)
+        # In PyTorch query, key and value are one matrix, drawn by Xavier's rule, biases zero.
+        in_init = layers.xavier(c.width, 3 * c.width)
+        out_init, _ = _linear_inits(c, c.width, c.width)
+        self.attention = layers.Attention(
+            c.width, c.heads, c.dropout, dtype, rngs, in_init, out_init
+        )
         self.attention_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
-        self.mlp = layers.MLP(c.width, c.mlp_width, c.activation, dtype, rngs)
+        inits = functools.partial(_linear_inits, c)
+        self.mlp = layers.MLP(c.width, c.mlp_width, c.activation, dtype, rngs, inits)
         self.mlp_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
 
     def _attend(self, x, rngs, first):
@@ -104,8 +120,8 @@ class MotionTransformer(nnx.Module):
         c = self.config = config
         self.dtype = dtype
         inputs = c.joints * c.channels
-        init = layers.torch_linear(inputs)
-        self.frame_embed = layers.Dense((inputs,), (c.width,), dtype, rngs, init, init)
+        inits = _linear_inits(c, inputs, c.width)
+        self.frame_embed = layers.Dense((inputs,), (c.width,), dtype, rngs, *inits)
         if c.positions == "learned":
             self.positions = nnx.Param(jax.random.normal(rngs.params(), (c.frames, c.width)))
         self.blocks = layers.repeat(c.depth, lambda rngs: Block(c, dtype, rngs), rngs)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 import reference
@@ -117,3 +118,39 @@ def test_a_clip_is_cut_filled_up_and_moved_to_the_origin():
     np.testing.assert_array_equal(filled[4:], np.broadcast_to(filled[3], (7, 5, 3)))
     config = dataclasses.replace(CONFIG, frames=2, root=None)
     np.testing.assert_array_equal(motion_transformer.clip(joints, config), joints[:2])
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_initial_values_are_the_published_ones(norm):
+    """Against PyTorch's layers, as GaitFormer leaves them and as Walk and Text redraws them."""
+    sizes = {"width": 128, "heads": 4, "mlp_width": 256, "depth": 1, "joints": 18, "norm": norm}
+    config = dataclasses.replace(CONFIG, **sizes)
+    torch.manual_seed(0)
+    layer = torch.nn.TransformerEncoderLayer(128, 4, 256)
+    embed = torch.nn.Linear(54, 128)
+    if norm == "post":
+        for parameter in (*layer.parameters(), *embed.parameters()):
+            if parameter.dim() > 1:
+                torch.nn.init.xavier_uniform_(parameter)
+    expected = {
+        "frame_embed": embed,
+        "attention/out": layer.self_attn.out_proj,
+        "mlp/up": layer.linear1,
+        "mlp/down": layer.linear2,
+    }
+    model = jax.jit(lambda: MotionTransformer(config, rngs=nnx.Rngs(0)))()
+    params = {
+        pretrained.parameter_path(path).removeprefix("blocks/0/"): np.asarray(value)
+        for path, value in jax.tree_util.tree_flatten_with_path(nnx.state(model))[0]
+    }
+    for path, theirs in expected.items():
+        for leaf, tensor in (("kernel", theirs.weight), ("bias", theirs.bias)):
+            spread = tensor.detach().numpy().std()
+            assert params[f"{path}/{leaf}"].std() == pytest.approx(spread, rel=0.15), path
+            largest = np.abs(tensor.detach().numpy()).max()
+            assert np.abs(params[f"{path}/{leaf}"]).max() == pytest.approx(largest, rel=0.1), path
+    for name in ("query", "key", "value"):
+        spread = layer.self_attn.in_proj_weight.detach().numpy().std()
+        assert params[f"attention/{name}/kernel"].std() == pytest.approx(spread, rel=0.05)
+        np.testing.assert_array_equal(params[f"attention/{name}/bias"], 0)
+    assert params["positions"].std() == pytest.approx(1, rel=0.1)  # GaitFormer's
