@@ -12,6 +12,7 @@ import math
 import pathlib
 import signal
 import subprocess
+import sys
 import time
 
 import jax
@@ -22,7 +23,6 @@ from absl import logging
 from flax import nnx
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from motionalign import apply, data, evaluate, optim, sharding
@@ -49,6 +49,23 @@ class NonFiniteLoss(FloatingPointError):
     """Loss, gradient, update or embeddings are not finite; the message names step and clips."""
 
 
+def summary_writer_class() -> type:
+    """tensorboardX's SummaryWriter.
+
+    Where torch is installed tensorboardX imports it, which takes longer than all our imports, to
+    recognise tensors that we have none of. It does without where there is none: so it seems here.
+    """
+    hidden = "torch" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None
+    try:
+        from tensorboardX import SummaryWriter
+    finally:
+        if hidden:
+            del sys.modules["torch"]
+    return SummaryWriter
+
+
 class Metrics:
     """Scalars of a run to JSON lines and TensorBoard; on process 0 only."""
 
@@ -64,7 +81,8 @@ class Metrics:
         partial.write_text("".join(line + "\n" for line in kept))
         partial.replace(path)
         self._file = path.open("a", buffering=1)
-        self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=resumed_step + 1)
+        writer = summary_writer_class()
+        self._writer = writer(str(workdir / "tensorboard"), purge_step=resumed_step + 1)
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
         if self._file is None:
