@@ -518,6 +518,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--skeleton", help="default: the one with as many joints")
             sub.add_argument("--fps", type=float, help="of raw clips; default: of the dataset")
             sub.add_argument("--text_heads", type=_positive, help="default: as many as are 64 wide")
+            sub.add_argument("--text_activation", help="default: gelu")
             sub.add_argument("--text_norm_eps", type=float, help="default: of the published model")
             sub.add_argument("--text_config", help="config.json of the text encoder, for all this")
             sub.add_argument(

@@ -54,6 +54,7 @@ class Options:
     motion_heads: int | None = None
     text_heads: int | None = None
     activation: str = "gelu"
+    text_activation: str = "gelu"
     motion_norm_eps: float | None = None
     text_norm_eps: float | None = None
     text_config: Mapping[str, Any] | None = None
@@ -148,6 +149,7 @@ def _text_config(shapes: Shapes, options: Options):
         "mlp_width": shapes[block.replace("\\", "") + "0." + mlp][0],
         "max_positions": rows - (mpnet.PADDING_ROW + 1 if family == "mpnet" else 0),
         "norm_eps": options.text_norm_eps or eps,
+        "activation": options.text_activation,
         "readout": "first",
     }
     if family == "bert":

@@ -282,13 +282,20 @@ def test_a_model_trained_here_loads_in_the_published_code(family, pool, tmp_path
 
 
 def test_sizes_from_the_tensors_alone(golden, tokenizer, statistics, tmp_path):
-    """Without config.json: heads from the flag, the rest from shapes; the same parameters."""
-    out = tmp_path / "ours"
-    arguments = {"text_config": None, "text_heads": 4}
-    convert.main(motionpatches_arguments(golden, tokenizer, statistics, out, **arguments))
-    config = motionalign.load(out).encoder.network.config.text
-    assert dataclasses.asdict(config) | {"max_positions": 512} == dataclasses.asdict(config)
+    """Without config.json: the rest from flags, by default as published."""
+    given = {"text_config": None, "text_heads": 4}
+    convert.main(motionpatches_arguments(golden, tokenizer, statistics, tmp_path / "a", **given))
+    config = motionalign.load(tmp_path / "a").encoder.network.config.text
     assert (config.vocab_size, config.width, config.depth, config.mlp_width) == (500, 48, 2, 96)
+    assert (config.heads, config.max_positions) == (4, 512)
+    assert (config.activation, config.norm_eps) == ("gelu", 1e-12)
+
+    given |= {"text_activation": "relu", "text_norm_eps": 1e-5, "motion_norm_eps": 1e-12}
+    given |= {"activation": "quick_gelu"}
+    convert.main(motionpatches_arguments(golden, tokenizer, statistics, tmp_path / "b", **given))
+    config = motionalign.load(tmp_path / "b").encoder.network.config
+    assert (config.text.activation, config.text.norm_eps) == ("relu", 1e-5)
+    assert (config.motion.activation, config.motion.norm_eps) == ("quick_gelu", 1e-12)
 
 
 # ----------------------------------------------------------------- Walk and Text, and GaitFormer
