@@ -31,7 +31,6 @@ from typing import Any
 
 import numpy as np
 
-PUBLISHED = ("motionpatches", "walktext", "gaitformer")
 TOKENIZERS = {  # of the text encoders that the published code names
     "distilbert": "distilbert/distilbert-base-uncased",
     "bert": "google-bert/bert-base-uncased",
@@ -132,7 +131,7 @@ def convert(
     Args:
       path: a state dict, of PyTorch or .safetensors.
       workdir: gets best/0 and config.json, as a run's folder; it must not be there yet.
-      published: one of `PUBLISHED`.
+      published: key of `published.FORMATS`.
       metadata: `records.Metadata` of the dataset that the model was trained on.
       options: `published.Options`: what tensors do not say.
       tokenizer: folder or Hub id with the text encoder's tokenizer.json.

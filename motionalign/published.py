@@ -59,11 +59,9 @@ class Options:
     text_norm_eps: float | None = None
     text_config: Mapping[str, Any] | None = None
     max_tokens: int | None = None
-    temperature: float = 0.07
     channels: int = 3
     frames: int = 60
     root: int | None = 0
-    readout: str = "first"
     attributes: tuple[str, ...] | None = None
 
 
@@ -189,7 +187,6 @@ def _motionpatches(shapes: Shapes, options: Options) -> DualEncoderConfig:
         motion=dataclasses.replace(config, max_frames=tokens // parts * config.patch_size),
         text=text,
         embed_dim=shapes["motion_projection.projection.weight"][0],
-        temperature=options.temperature,
         max_tokens=max_tokens(text, options),
     )
 
@@ -258,7 +255,6 @@ def _walktext(shapes: Shapes, options: Options) -> DualEncoderConfig:
         embed_dim=shapes["motion_projection.projection.weight"][0],
         head_dropout=0.1,
         text_head=False,
-        temperature=options.temperature,
     )
 
 
@@ -284,7 +280,6 @@ def _joint_encoder(
         norm=norm,
         positions=positions,
         frames=options.frames,
-        readout=options.readout,
         root=options.root,
         activation=options.activation,
         norm_eps=options.motion_norm_eps or 1e-5,
@@ -351,7 +346,6 @@ def _gaitformer(shapes: Shapes, options: Options) -> DualEncoderConfig:
         embed_dim=shapes["out_embedding.weight"][0],
         text_head=False,
         gait_head=motion_transformer.GaitHeadConfig(shapes["projection.weight"][0], names),
-        temperature=options.temperature,
     )
 
 

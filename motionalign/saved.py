@@ -40,10 +40,8 @@ class Saved:
       model also `source`.
     load_params: shapes {path: ShapeDtypeStruct} to parameters in those dtypes and shardings.
     load_unused: () to the tensors that travel along.
-    name: where it is.
     """
 
-    name: str
     run: dict[str, Any]
     load_params: Callable[[Mapping], dict]
     load_unused: Callable[[], dict[str, np.ndarray]]
@@ -76,7 +74,6 @@ def _open(path: str | pathlib.Path, series: str) -> Saved:
         return _open_shared(pretrained.Source(str(folder), _FILES))
     step_dir = checkpoint.find(folder, series)
     return Saved(
-        name=str(step_dir),
         run=checkpoint.load_run(step_dir),
         load_params=lambda abstract: checkpoint.load_params(step_dir, dict(abstract)),
         load_unused=lambda: checkpoint.load_unused(step_dir),
@@ -116,7 +113,6 @@ def _open_shared(source: pretrained.Source) -> Saved:
         return safetensors.numpy.load_file(path) if path else {}
 
     return Saved(
-        name=source.name,
         run=run,
         load_params=lambda abstract: pretrained.load(dict(abstract), source, _BY_PATH),
         load_unused=load_unused,

@@ -139,12 +139,8 @@ class CLIPText(nnx.Module):
 
     def embed(self, input_ids, rngs: nnx.Rngs | None = None):
         """Ids [B, L] to embeddings [B, L, D]."""
+        x = layers.look_up(self.tokens, input_ids, self.config.max_positions)
         length = input_ids.shape[1]
-        if length > self.config.max_positions:
-            raise ValueError(
-                f"a text of {length} tokens; this model has {self.config.max_positions} positions"
-            )
-        x = self.tokens[...].at[input_ids].get(mode="fill")  # NaN for an id out of range
         x = (x + self.positions[:length]).astype(self.dtype)
         return layers.dropout(x, self.config.dropout, rngs)
 
@@ -273,7 +269,7 @@ def vision_key_map(
 
     final_norm: as in `vit.key_map`.
     """
-    layers.check_choice(final_norm, ("fresh", "load"), "final_norm")
+    layers.check_choice(final_norm, pretrained.FINAL_NORM, "final_norm")
     given = _tower(source, "vision_config")
     side = given["image_size"] // given["patch_size"]
     positions = pretrained.positions((side, side), config.grid, lead=())

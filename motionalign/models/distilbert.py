@@ -70,12 +70,8 @@ class DistilBert(nnx.Module):
 
     def embed(self, input_ids, rngs: nnx.Rngs | None = None):
         """Ids [B, L] to embeddings [B, L, D]."""
+        x = layers.look_up(self.tokens, input_ids, self.config.max_positions)
         length = input_ids.shape[1]
-        if length > self.config.max_positions:
-            raise ValueError(
-                f"a text of {length} tokens; this model has {self.config.max_positions} positions"
-            )
-        x = self.tokens[...].at[input_ids].get(mode="fill")  # NaN for an id out of range
         x = x + self.positions[:length]
         x = self.embedding_norm(x)
         return layers.dropout(x, self.config.dropout, rngs)
@@ -93,12 +89,7 @@ class DistilBert(nnx.Module):
         """
         x = self.embed(input_ids, rngs)
         bias = layers.attention_bias(mask)
-        for block in self.blocks[:-1]:
-            x = block(x, bias, rngs)
-        # Of the last block's output only what is read out is computed.
-        if self.config.readout == "first":
-            return self.blocks[-1](x, bias, rngs, first=1)[:, 0]
-        return layers.masked_mean(self.blocks[-1](x, bias, rngs), mask).astype(self.dtype)
+        return layers.read_out(self.blocks, x, bias, mask, self.config.readout, rngs)
 
 
 def config_from_hf(source: Mapping[str, Any], **ours) -> DistilBertConfig:

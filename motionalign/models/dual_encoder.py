@@ -481,7 +481,7 @@ def _resolve_motion(section: dict) -> vit.ViTConfig | clip.CLIPVisionConfig:
     family, size = section.pop("family"), section.pop("size")
     weights, final_norm = section.pop("weights"), section.pop("final_norm")
     layers.check_choice(family, _MOTION_SIZES, "model.motion.family")
-    layers.check_choice(final_norm, vit.FINAL_NORM, "model.motion.final_norm")
+    layers.check_choice(final_norm, pretrained.FINAL_NORM, "model.motion.final_norm")
     known_sizes = _MOTION_SIZES[family]
     given = _sizes(section, ("width", "depth", "heads", "mlp_width"))
     layers.check_choice(size, (*known_sizes, "custom"), "model.motion.size")

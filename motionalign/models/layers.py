@@ -334,6 +334,27 @@ class PostNormBlock(nnx.Module):
         return self.mlp_norm(x + dropout(self.mlp(x), self.dropout, rngs))
 
 
+def look_up(table, input_ids, max_positions: int) -> jax.Array:
+    """Rows [B, L, D] of a vocabulary's table; a text that is too long is a ValueError."""
+    length = input_ids.shape[1]
+    if length > max_positions:
+        raise ValueError(f"a text of {length} tokens; this model has {max_positions} positions")
+    return table[...].at[input_ids].get(mode="fill")  # NaN for an id out of range
+
+
+def read_out(blocks, x, bias, mask, readout: str, rngs: nnx.Rngs | None) -> jax.Array:
+    """Tokens [B, L, D] through the blocks of a text encoder to one vector [B, D] each.
+
+    readout: "first": the first token's output; "mean": mean over the tokens in `mask` [B, L].
+    """
+    for block in blocks[:-1]:
+        x = block(x, bias, rngs)
+    # Of the last block's output only what is read out is computed.
+    if readout == "first":
+        return blocks[-1](x, bias, rngs, first=1)[:, 0]
+    return masked_mean(blocks[-1](x, bias, rngs), mask).astype(x.dtype)
+
+
 def masked_mean(x: jax.Array, mask: jax.Array | None) -> jax.Array:
     """Mean of [B, N, D] over the tokens where `mask` [B, N] is True (all when None), in float32."""
     x = x.astype(jnp.float32)

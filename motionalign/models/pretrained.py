@@ -124,6 +124,8 @@ def resize_positions(x: np.ndarray, source: tuple[int, int], grid: tuple[int, in
 
 # ---------------------------------------------------------------------------------- key maps
 
+FINAL_NORM = ("fresh", "load")  # what mean pooling does with a norm trained on the class token
+
 Rule = tuple[str, str, Transform]
 """(regex of the source's key, our path with its groups as \\1 .. \\9, transform)."""
 

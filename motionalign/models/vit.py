@@ -184,7 +184,7 @@ def key_map(
         token, is left out, and `fc_norm` starts at 1 and 0, as in the published code. "load": it
         fills `fc_norm`. With class pooling it is always loaded.
     """
-    layers.check_choice(final_norm, FINAL_NORM, "final_norm")
+    layers.check_choice(final_norm, pretrained.FINAL_NORM, "final_norm")
     found = layout(source)
     tower = found.key_map(config, source)
     ours = "fc_norm" if config.pool == "mean" else "final_norm"
@@ -195,9 +195,6 @@ def key_map(
             tower, excused=tower.excused + excused, fresh=(*tower.fresh, r"fc_norm/.*")
         )
     return dataclasses.replace(tower, rules=tower.rules + norm)
-
-
-FINAL_NORM = ("fresh", "load")
 
 
 def source_grid(tokens: int, config: ViTConfig, size: tuple[int, int] | None) -> tuple[int, int]:
