@@ -15,6 +15,7 @@ import numpy as np
 
 from motionalign import pictures
 from motionalign.metrics import retrieval_metrics, retrieval_ranks
+from motionalign.similarity import cosine_similarity, nearness
 from motionalign.skeleton import Skeleton
 
 PROTOCOLS = ("all", "all_threshold", "dissimilar", "small_batches")
@@ -69,6 +70,7 @@ def run_protocols(
     seed: int = 0,
     encoder: str | None = None,
     dissimilar_note: str = "the published subset",
+    distance: str = "cosine",
 ) -> dict:
     """Scores a split by the protocols of TMR (§4.1) that Motion Patches follows (§4.1).
 
@@ -87,6 +89,7 @@ def run_protocols(
       seed: of the permutation for `small_batches`.
       encoder: name of the sentence encoder; needed with `caption_vectors`, for the table says it.
       dissimilar_note: what the table says of `dissimilar`: how much of the subset there is.
+      distance: that the model was trained with, of `similarity.DISTANCES`.
 
     Returns:
       What metrics.json says of a split: {protocol: {"t2m": scores, "m2t": scores, "gallery": size,
@@ -106,7 +109,7 @@ def run_protocols(
         if rows is not None and len(rows) != size:
             raise ValueError(f"{name} has {len(rows)} rows for {size} captions; expected one each")
 
-    similarity = cosine_similarity(text, motion)
+    similarity = nearness(text, motion, distance)
     relevant = same_caption(captions)
     results, left_out = {}, {}
     if "all" in protocols:
@@ -163,28 +166,6 @@ def run_protocols(
 def selection_score(results_all: Mapping) -> float:
     """Sum of R@1, R@5, R@10 over both directions of one protocol; chooses the best checkpoint."""
     return sum(results_all[way][f"R@{k}"] for way in DIRECTIONS for k in (1, 5, 10))
-
-
-def cosine_similarity(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Cosine of every row vector [Q, E] with every column vector [G, E] → [Q, G]."""
-    units = []
-    for vectors in (rows, columns):
-        vectors = np.asarray(vectors)
-        if vectors.ndim != 2:
-            raise ValueError(f"embeddings must be [rows, width]; found shape {vectors.shape}")
-        length = np.linalg.norm(vectors, axis=1, keepdims=True)
-        bad = np.flatnonzero(~(np.isfinite(length[:, 0]) & (length[:, 0] > 0)))
-        if bad.size:
-            raise ValueError(
-                f"{bad.size} of {len(vectors)} embeddings have no direction "
-                f"(first: row {bad[0]}, length {length[bad[0], 0]}); did training diverge?"
-            )
-        units.append(vectors / length)
-    if units[0].shape[1] != units[1].shape[1]:
-        raise ValueError(
-            f"embeddings of width {units[0].shape[1]} and {units[1].shape[1]} do not compare"
-        )
-    return units[0] @ units[1].T
 
 
 def same_caption(captions: Sequence[str]) -> np.ndarray:
@@ -273,18 +254,24 @@ def _checked_rows(rows: Sequence[int], size: int) -> list[int]:
 def format_table(results: Mapping) -> str:
     """The results as an aligned Markdown table, with a line of notes for every protocol."""
     head, rows = _table(results)
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    rule = ["-" * w if i < 2 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
-
-    def line(cells):
-        padded = [
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ]
-        return f"| {' | '.join(padded)} |"
-
     notes = [f"- {protocol}: {note}" for protocol, note in _notes(results)]
-    return "\n".join([line(head), line(rule), *map(line, rows), "", *notes])
+    return "\n".join([markdown_table(head, rows, left=2), "", *notes])
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Cells of text as an aligned Markdown table, the first `left` columns to the left."""
+    # A | would end the cell.
+    table = [[cell.replace("|", "\\|") for cell in row] for row in (head, *rows)]
+    widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
+    rule = ["-" * w if i < left else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+    padded = [
+        [
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in table
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (padded[0], rule, *padded[1:]))
 
 
 def write_json(path: str | os.PathLike, results: Mapping) -> None:

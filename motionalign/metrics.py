@@ -90,21 +90,28 @@ def ndcg_at_k(scores: np.ndarray, gains: np.ndarray, ks: Sequence[int]) -> np.nd
             f"{barren.size} of {len(gains)} queries gain nothing from any item "
             f"(first: row {barren[0]}), so their NDCG is undefined; leave such queries out"
         )
-    ks = _cutoffs(ks)
+    last = np.minimum(_cutoffs(ks), scores.shape[1]) - 1
+    depth = last.max() + 1
 
-    order = np.argsort(-scores, axis=1, kind="stable")
-    ranked_scores = np.take_along_axis(scores, order, axis=1)
-    ranked = np.take_along_axis(gains, order, axis=1)
+    # Only the first `depth` places count, and to find them is far cheaper than to sort them all.
+    top = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
+    order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1)
+    top = np.take_along_axis(top, order, axis=1)
+    ranked_scores = np.take_along_axis(scores, top, axis=1)
+    ranked = np.take_along_axis(gains, top, axis=1)
     # A new group begins in every row, and where the score falls.
-    new = np.ones(scores.shape, bool)
+    new = np.ones(ranked.shape, bool)
     new[:, 1:] = ranked_scores[:, 1:] != ranked_scores[:, :-1]
     group = np.cumsum(new.ravel()) - 1
     mean_gain = np.bincount(group, ranked.ravel()) / np.bincount(group)
-    ranked = mean_gain[group].reshape(scores.shape)
+    # The last group of a row may go on below the last place.
+    edge = ranked_scores[:, -1:]
+    tied = scores == edge
+    edge_gain = np.sum(gains, axis=1, where=tied, keepdims=True) / np.sum(tied, 1, keepdims=True)
+    ranked = np.where(ranked_scores == edge, edge_gain, mean_gain[group].reshape(ranked.shape))
 
-    discount = 1 / np.log2(np.arange(2, scores.shape[1] + 2))
-    best = -np.sort(-gains, axis=1)
-    last = np.minimum(ks, scores.shape[1]) - 1
+    discount = 1 / np.log2(np.arange(2, depth + 2))
+    best = -np.sort(np.partition(-gains, depth - 1, axis=1)[:, :depth], axis=1)
     dcg = np.cumsum(ranked * discount, axis=1)[:, last]  # [Q, K]
     ideal = np.cumsum(best * discount, axis=1)[:, last]
     return np.mean(dcg / ideal, axis=0)
@@ -125,19 +132,25 @@ def topk_accuracy(scores: np.ndarray, labels: np.ndarray, ks: Sequence[int] = (1
       ValueError: wrong shapes, non-finite scores, labels that are no class.
     """
     scores = _scores(scores, "scores")
+    num_classes = scores.shape[1]
+    labels = checked_labels(labels, len(scores), num_classes)
+    ranks = retrieval_ranks(scores, labels[:, None] == np.arange(num_classes))
+    return 100 * np.mean(ranks[:, None] <= _cutoffs(ks), axis=0)
+
+
+def checked_labels(labels: np.ndarray, num_rows: int, num_classes: int) -> np.ndarray:
+    """`labels` as an array [num_rows], or a ValueError: integers in 0..num_classes-1 are wanted."""
     labels = np.asarray(labels)
-    if labels.shape != scores.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+    if labels.shape != (num_rows,) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
-            f"labels must be [{len(scores)}] integers, one a row of scores; "
+            f"labels must be [{num_rows}] integers, one a row of scores; "
             f"found {labels.dtype} {labels.shape}"
         )
-    num_classes = scores.shape[1]
-    if labels.min() < 0 or labels.max() >= num_classes:
+    if num_rows and (labels.min() < 0 or labels.max() >= num_classes):
         raise ValueError(
             f"labels must be in 0..{num_classes - 1}; found {labels.min()}..{labels.max()}"
         )
-    ranks = retrieval_ranks(scores, labels[:, None] == np.arange(num_classes))
-    return 100 * np.mean(ranks[:, None] <= _cutoffs(ks), axis=0)
+    return labels
 
 
 def multilabel_f1(
@@ -156,12 +169,10 @@ def multilabel_f1(
     Raises:
       ValueError: wrong shapes, non-finite probabilities, targets that are not 0 or 1.
     """
-    predicted = _scores(prob, "prob") >= threshold
-    target = _binary(target, "target")
-    if target.shape != predicted.shape:
-        raise ValueError(
-            f"target has shape {target.shape}, prob {predicted.shape}; both are [N, A]"
-        )
+    prob, target = _scores(prob, "prob"), _binary(target, "target")
+    if target.shape != prob.shape:
+        raise ValueError(f"target has shape {target.shape}, prob {prob.shape}; both are [N, A]")
+    predicted = prob >= threshold
     hits = np.count_nonzero(predicted & target, axis=0)
     said = np.count_nonzero(predicted, axis=0)
     true = np.count_nonzero(target, axis=0)
@@ -170,6 +181,38 @@ def multilabel_f1(
         "recall": hits / np.maximum(true, 1),
         "f1": 2 * hits / np.maximum(said + true, 1),
     }
+
+
+def average_precision(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Area under the precision-recall curve of every attribute, as a step function.
+
+    The mean over positives of the precision among all items scored as high or higher: clips of
+    equal score pass a threshold together, so their order does not matter. As scikit-learn's
+    `average_precision_score` has it.
+
+    Args:
+      scores: [N, A] finite, higher is more likely.
+      target: [N, A] bool (or 0/1).
+
+    Returns:
+      [A] float64 in 0..1; NaN for an attribute without a positive, of which there is no curve.
+
+    Raises:
+      ValueError: wrong shapes, non-finite scores, targets that are not 0 or 1.
+    """
+    scores, target = _scores(scores, "scores"), _binary(target, "target")
+    if target.shape != scores.shape:
+        raise ValueError(f"target has shape {target.shape}, scores {scores.shape}; both are [N, A]")
+    order = np.argsort(-scores, axis=0)
+    ranked = np.take_along_axis(scores, order, axis=0)
+    hits = np.take_along_axis(target, order, axis=0)
+    # The row at which each item's group of equal scores ends, found from below.
+    ends = np.broadcast_to(np.arange(len(scores))[:, None], scores.shape).copy()
+    ends[:-1][ranked[:-1] == ranked[1:]] = len(scores)
+    ends = np.minimum.accumulate(ends[::-1], axis=0)[::-1]
+    precision = np.take_along_axis(np.cumsum(hits, axis=0), ends, axis=0) / (ends + 1)
+    positives = np.count_nonzero(hits, axis=0)
+    return np.sum(precision * hits, axis=0) / np.where(positives, positives, np.nan)
 
 
 def _scores(values: np.ndarray, name: str) -> np.ndarray:

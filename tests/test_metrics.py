@@ -1,4 +1,4 @@
-"""Metrics on tables worked by hand, against loops over all orders, and on bad input."""
+"""Metrics: tables worked by hand, loops over all orders, scikit-learn, and bad input."""
 
 import itertools
 import tracemalloc
@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn import metrics as sklearn_metrics
 
 from motionalign import metrics
 
@@ -176,6 +177,20 @@ def test_ndcg_of_constant_scores_is_the_random_baseline():
     np.testing.assert_allclose(metrics.ndcg_at_k(np.zeros((1, 5)), gains, [2]), [expected])
 
 
+@pytest.mark.parametrize("levels", [3, 10**9], ids=["ties", "no ties"])
+def test_ndcg_equals_scikit_learn(levels):
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, levels, (40, 30)).astype(float)
+    gains = rng.integers(0, 5, (40, 30)).astype(float)
+    ks = [1, 2, 5, 10, 29, 30]
+    expected = [sklearn_metrics.ndcg_score(gains, scores, k=k) for k in ks]
+    np.testing.assert_allclose(metrics.ndcg_at_k(scores, gains, ks), expected, rtol=1e-12)
+    alone = [metrics.ndcg_at_k(scores, gains, [k])[0] for k in ks]
+    np.testing.assert_allclose(alone, expected, rtol=1e-12)
+    without_ties = [sklearn_metrics.ndcg_score(gains, scores, k=k, ignore_ties=True) for k in ks]
+    assert np.allclose(expected, without_ties) == (levels > 3)  # the ties of this case matter
+
+
 @pytest.mark.parametrize(
     ("scores", "gains", "ks", "message"),
     [
@@ -197,6 +212,17 @@ def test_topk_accuracy_by_hand():
     labels = np.array([0, 2, 0, 1])  # ranks 1, 1, 2, 2 (two rivals tied)
     np.testing.assert_array_equal(metrics.topk_accuracy(scores, labels, (1, 2)), [50, 100])
     np.testing.assert_array_equal(metrics.topk_accuracy(scores, labels), [50, 100])
+
+
+def test_topk_accuracy_equals_scikit_learn_where_nothing_is_tied():
+    rng = np.random.default_rng(0)
+    labels, scores = rng.integers(0, 12, 300), rng.standard_normal((300, 12))
+    ks = (1, 3, 5, 11)
+    expected = [
+        100 * sklearn_metrics.top_k_accuracy_score(labels, scores, k=k, labels=range(12))
+        for k in ks
+    ]
+    np.testing.assert_allclose(metrics.topk_accuracy(scores, labels, ks), expected)
 
 
 @pytest.mark.parametrize(
@@ -234,3 +260,59 @@ def test_multilabel_f1_by_hand():
 def test_multilabel_f1_errors(prob, target, message):
     with pytest.raises(ValueError, match=message):
         metrics.multilabel_f1(prob, target)
+
+
+def multilabel_case(levels):
+    """Probabilities [200, 7] of so many values and targets of very different frequency."""
+    rng = np.random.default_rng(0)
+    target = rng.random((200, 7)) < [0, 0.01, 0.1, 0.3, 0.6, 0.9, 1]
+    prob = rng.integers(0, levels + 1, (200, 7)) / levels
+    prob[:, 3] = 0.1  # nothing predicted
+    return prob, target
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5])
+def test_multilabel_f1_equals_scikit_learn(threshold):
+    prob, target = multilabel_case(levels=10)
+    expected = sklearn_metrics.precision_recall_fscore_support(
+        target, prob >= threshold, zero_division=0
+    )
+    scores = metrics.multilabel_f1(prob, target, threshold)
+    for name, values in zip(("precision", "recall", "f1"), expected):
+        np.testing.assert_allclose(scores[name], values, err_msg=name)
+
+
+def test_average_precision_by_hand():
+    scores = np.array([[4, 9, 1], [3, 9, 1], [2, 9, 1], [1, 8, 1]])
+    target = np.array([[1, 1, 0], [0, 0, 0], [1, 0, 0], [0, 1, 0]])
+    expected = [
+        1 / 2 * 1 + 1 / 2 * 2 / 3,  # found at the first place and the third
+        1 / 2 * 1 / 3 + 1 / 2 * 2 / 4,  # the first three pass together
+        np.nan,  # nothing to find
+    ]
+    np.testing.assert_allclose(metrics.average_precision(scores, target), expected)
+
+
+@pytest.mark.parametrize("levels", [4, 10**9], ids=["ties", "no ties"])
+def test_average_precision_equals_scikit_learn(levels):
+    prob, target = multilabel_case(levels)
+    expected = [
+        sklearn_metrics.average_precision_score(target[:, a], prob[:, a]) for a in range(1, 7)
+    ]
+    scores = metrics.average_precision(prob, target)
+    assert np.isnan(scores[0])
+    np.testing.assert_allclose(scores[1:], expected, rtol=1e-12)
+    np.testing.assert_allclose(scores[3], target[:, 3].mean())  # constant scores: the base rate
+
+
+@pytest.mark.parametrize(
+    ("scores", "target", "message"),
+    [
+        (np.ones((2, 3)), np.ones((3, 2)), "target has shape"),
+        (np.full((1, 2), np.inf), np.ones((1, 2)), "scores must be finite"),
+        (np.ones((1, 2)), np.array([[2, 1]]), "target must be bool"),
+    ],
+)
+def test_average_precision_errors(scores, target, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.average_precision(scores, target)

@@ -1,0 +1,72 @@
+"""How near vectors are to each other: the cosine, or the Euclidean distance of raw vectors."""
+
+import numpy as np
+
+DISTANCES = ("cosine", "euclidean")
+
+
+def nearness(motion: np.ndarray, texts: np.ndarray, distance: str) -> np.ndarray:
+    """How near every clip is to every text, by the distance that the model was trained with.
+
+    Args:
+      motion: [N, D] embeddings of clips, as the model gives them (not normalised).
+      texts: [K, D] embeddings of texts.
+      distance: "cosine" for the cosine of the angle between them, "euclidean" for minus the
+        distance between the raw vectors.
+
+    Returns:
+      [N, K], higher is nearer; a cosine in the precision of its inputs, a distance in float64.
+
+    Raises:
+      ValueError: unknown distance, shapes that do not agree, vectors that are not finite, and for
+        the cosine vectors of length 0.
+    """
+    if distance not in DISTANCES:
+        raise ValueError(f"unknown distance {distance!r}; known: {', '.join(DISTANCES)}")
+    if distance == "cosine":
+        return cosine_similarity(motion, texts)
+    motion, texts = checked_matrix(motion, "embeddings"), checked_matrix(texts, "embeddings")
+    if motion.shape[1] != texts.shape[1]:
+        raise ValueError(
+            f"embeddings of width {motion.shape[1]} and {texts.shape[1]} do not compare"
+        )
+    return -np.sqrt(squared_distances(motion, texts))
+
+
+def cosine_similarity(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Cosine of every row vector [Q, E] with every column vector [G, E] → [Q, G]."""
+    units = []
+    for vectors in (rows, columns):
+        vectors = np.asarray(vectors)
+        if vectors.ndim != 2:
+            raise ValueError(f"embeddings must be [rows, width]; found shape {vectors.shape}")
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        bad = np.flatnonzero(~(np.isfinite(length[:, 0]) & (length[:, 0] > 0)))
+        if bad.size:
+            raise ValueError(
+                f"{bad.size} of {len(vectors)} embeddings have no direction "
+                f"(first: row {bad[0]}, length {length[bad[0], 0]}); did training diverge?"
+            )
+        units.append(vectors / length)
+    if units[0].shape[1] != units[1].shape[1]:
+        raise ValueError(
+            f"embeddings of width {units[0].shape[1]} and {units[1].shape[1]} do not compare"
+        )
+    return units[0] @ units[1].T
+
+
+def squared_distances(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Squared Euclidean distances [N, K] of rows [N, D] and columns [K, D], never [N, K, D]."""
+    squares = (rows**2).sum(axis=1)[:, None] + (columns**2).sum(axis=1) - 2 * (rows @ columns.T)
+    return np.maximum(squares, 0)  # rounding can put equal vectors below 0
+
+
+def checked_matrix(values: np.ndarray, name: str) -> np.ndarray:
+    """`values` as a non-empty, finite matrix of float64."""
+    values = np.asarray(values, np.float64)
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"{name} must be a non-empty matrix; found shape {values.shape}")
+    if not np.isfinite(values).all():
+        row = int(np.argwhere(~np.isfinite(values))[0, 0])
+        raise ValueError(f"{name} must be finite; row {row} is not")
+    return values
