@@ -18,7 +18,8 @@ from tensorflow_datasets.core import writer
 from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
-from data_prep.readers import FPS, Reader, Spoiled
+from data_prep import embed
+from data_prep.readers import Reader, Spoiled
 from data_prep.report import Source, Survey, survey
 from motionalign import records
 from motionalign.patches import motion_patches
@@ -49,10 +50,10 @@ def prepare(
       patch_size: N, points for each of the five body parts.
       min_frames: shorter clips are dropped, counted at the source's rate after cutting.
       mirror: also writes every kept source's mirror image, as `M<name>`.
-      overwrite: replaces a dataset that is there. Its caption vectors are kept if they cover all
-        captions of the new one.
-      source: what else decides the content, such as a seed; kept in report.json. Its "raw_dir" is
-        only for people to read, since a folder may move.
+      overwrite: replaces a dataset that is there. Its class texts are kept if the reader has none,
+        and its caption vectors if they cover all texts of the new one.
+      source: what else decides the content, such as a seed; kept in report.json. Its paths, named
+        in `PATHS`, are only for people to read, since a folder may move.
 
     Raises:
       ValueError: `data_dir`, `name` or `min_frames` is unusable; the dataset that is there was
@@ -82,7 +83,7 @@ def prepare(
         try:
             folder = _write(reader, found, name, patch_size, options, scratch)
             if final.exists():
-                note = _carry_over_caption_vectors(found, final, folder)
+                note = _carry_over_texts(final, folder, records.Dataset(scratch, name))
                 final.rename(scratch / _REPLACED)
             else:
                 note = ""
@@ -95,6 +96,9 @@ def prepare(
     print(f"{note}prepared {final}")
     return final
 
+
+# Options that say where files lie. Whether one is given decides the content; where it is, does not.
+PATHS = ("raw_dir", "amass_dir", "smplh_dir", "joints_dir", "labels_csv", "texts")
 
 _REPLACED = "replaced"  # where the dataset that is being replaced waits, in the scratch folder
 
@@ -128,8 +132,11 @@ def _check_same_options(final: pathlib.Path, options: dict) -> None:
     differ = [
         f"{key}={was[key]}, not {options[key]}"
         for key in options
-        if key in was and key != "raw_dir" and was[key] != options[key]
+        if key in was and key not in PATHS and was[key] != options[key]
     ]
+    for path in PATHS:
+        if path != "raw_dir" and (path in was) != (path in options):
+            differ.append(f"--{path}" if path in was else f"no --{path}")
     if differ:
         raise ValueError(
             f"{final} was prepared with {'; '.join(differ)}. Give it another --name, or --overwrite"
@@ -138,16 +145,20 @@ def _check_same_options(final: pathlib.Path, options: dict) -> None:
     print(f"{final} is prepared already{origin} and stays as it is; --overwrite prepares it anew")
 
 
-def _carry_over_caption_vectors(found: Survey, old: pathlib.Path, new: pathlib.Path) -> str:
-    """Copies the caption vectors, which depend on captions only; what to tell the user."""
+def _carry_over_texts(old: pathlib.Path, new: pathlib.Path, dataset: records.Dataset) -> str:
+    """Copies class texts and caption vectors, which depend on words only; what to tell the user.
+
+    `dataset` is the one in `new`.
+    """
+    if (old / records.CLASS_TEXTS).exists() and not (new / records.CLASS_TEXTS).exists():
+        shutil.copyfile(old / records.CLASS_TEXTS, new / records.CLASS_TEXTS)
     path = old / records.CAPTION_VECTORS
     if not path.exists():
         return ""
-    captions = {c for source in found.sources for r in source.records for c in r.captions}
-    if captions <= records.CaptionVectors.read(path).rows.keys():
+    if embed.all_texts(dataset) <= records.CaptionVectors.read(path).rows.keys():
         shutil.copyfile(path, new / path.name)
-        return "the caption vectors are kept: they cover every caption\n"
-    return "the captions changed, so their vectors are gone: run `data_prep embed` again\n"
+        return "the caption vectors are kept: they cover every text\n"
+    return "the texts changed, so their vectors are gone: run `data_prep embed` again\n"
 
 
 def _write(
@@ -162,20 +173,28 @@ def _write(
     mean, std = statistics(
         lambda: (source.joints(reader) for source in _by_id(found.of_split("train")))
     )
-    _drop_far(reader, found, mean, std)
+    if reader.skeleton.dims == 3:  # in 2D there are no patches
+        _drop_far(reader, found, mean, std)
     metadata = records.Metadata(
         name=name,
         skeleton=reader.skeleton,
         patch_size=patch_size,
-        fps=FPS,
+        fps=reader.fps,
         unit_in_metres=reader.unit_in_metres,
         mean=mean,
         std=std,
         source_fps=reader.source_fps,
+        label_names=reader.label_names,
+        attribute_names=reader.attribute_names,
+        attribute_groups=reader.attribute_groups,
+        attribute_opposites=reader.attribute_opposites,
+        num_rotations=reader.num_rotations,
     )
     folder = _write_records(reader, found, metadata, scratch)
     _write_json(folder / "metadata.json", metadata.to_json())
     _write_json(folder / "report.json", {**found.report(), "options": options})
+    if class_texts := reader.class_texts():
+        _write_json(folder / records.CLASS_TEXTS, class_texts)
     if dissimilar := reader.dissimilar_test():
         (folder / "dissimilar-test.txt").write_text("\n".join(dissimilar) + "\n")
     for split in found.listed:
@@ -300,22 +319,29 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             # BYTES: two unknown dimensions need it, and it decodes four times as fast.
             return features.Tensor(shape=shape, dtype=dtype, encoding=raw_bytes)
 
+        meta = self._metadata
+        fields = {
+            "id": features.Text(),
+            "source": features.Text(),
+            "mirrored_of": features.Text(),
+            "first_line": np.int32,
+            "span": features.Tensor(shape=(2,), dtype=np.float32),  # seconds
+            "captions": features.Sequence(features.Text()),
+            "labels": features.Sequence(np.int64),  # none or one
+            "joints": tensor((None, None, joints, 3), np.float32),  # [T, M, J, C]
+            "fps": np.float32,
+        }
+        if meta.skeleton.dims == 3:
+            fields["patches"] = tensor((None, None, points, 3), np.float16)  # [T, M, 5N, 3]
+        if meta.num_rotations:
+            fields["rotations"] = tensor((None, None, meta.num_rotations, 6), np.float32)
+        if meta.attribute_names:
+            shape = (len(meta.attribute_names),)
+            fields["attributes"] = features.Tensor(shape=shape, dtype=np.float32)
         return tfds.core.DatasetInfo(
             builder=self,
             description="3D human motion with captions, as joints and as motion patches.",
-            features=features.FeaturesDict(
-                {
-                    "id": features.Text(),
-                    "source": features.Text(),
-                    "mirrored_of": features.Text(),
-                    "first_line": np.int32,
-                    "span": features.Tensor(shape=(2,), dtype=np.float32),  # seconds
-                    "captions": features.Sequence(features.Text()),
-                    "patches": tensor((None, None, points, 3), np.float16),  # [T, M, 5N, 3]
-                    "joints": tensor((None, None, joints, 3), np.float32),  # [T, M, J, C]
-                    "fps": np.float32,
-                }
-            ),
+            features=features.FeaturesDict(fields),
         )
 
     def _split_generators(self, dl_manager) -> dict[str, Iterator]:
@@ -335,24 +361,36 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _examples(self, source: Source) -> Iterator[tuple[str, dict]]:
         meta = self._metadata
         joints = source.joints(self._reader)
+        of_source = {}
+        if meta.attribute_names:
+            of_source["attributes"] = source.attributes(self._reader).astype(np.float32)
+        if meta.num_rotations:
+            # Between two 6D rotations a straight line leaves the rotations.
+            assert meta.source_fps == meta.fps, (meta.source_fps, meta.fps)
+            rotations = source.rotations(self._reader)
+            assert len(rotations) == len(joints), source.id
         for record in source.records:
-            cut = resample(joints[record.frames], meta.source_fps, FPS)
-            patches = motion_patches(cut, meta.skeleton, meta.mean, meta.std, meta.patch_size)
-            assert np.abs(patches).max() < np.finfo(np.float16).max, record.id  # see _drop_far
-            yield (
-                record.id,
-                {
-                    "id": record.id,
-                    "source": source.id,
-                    "mirrored_of": source.mirrored_of,
-                    "first_line": record.first_line,
-                    "span": np.array(record.span, np.float32),
-                    "captions": list(record.captions),
-                    "patches": patches.astype(np.float16),
-                    "joints": cut,
-                    "fps": np.float32(FPS),
-                },
-            )
+            cut = resample(joints[record.frames], meta.source_fps, meta.fps)
+            example = {
+                "id": record.id,
+                "source": source.id,
+                "mirrored_of": source.mirrored_of,
+                "first_line": record.first_line,
+                "span": np.array(record.span, np.float32),
+                "captions": list(record.captions),
+                "labels": [] if record.label is None else [record.label],
+                "joints": cut,
+                "fps": np.float32(meta.fps),
+                **of_source,
+            }
+            if meta.skeleton.dims == 3:
+                patches = motion_patches(cut, meta.skeleton, meta.mean, meta.std, meta.patch_size)
+                # _drop_far made sure of it.
+                assert np.abs(patches).max() < np.finfo(np.float16).max, record.id
+                example["patches"] = patches.astype(np.float16)
+            if meta.num_rotations:
+                example["rotations"] = rotations[record.frames]
+            yield record.id, example
 
 
 def _write_records(

@@ -1,27 +1,36 @@
-"""Caption vectors: every distinct caption of a prepared dataset through a frozen sentence encoder.
+"""Sentence vectors: every distinct text of a prepared dataset through a frozen sentence encoder.
 
 By the cosine of these vectors training leaves out negatives whose captions say nearly the same, the
 all_threshold protocol counts near-duplicates as right, and the dissimilar protocol chooses its
-gallery where none was published.
+gallery where none was published. With a frozen text tower they are what motions are aligned to.
+
+Texts are the captions of all splits, the names of the classes (actions, attributes, and every set
+of attributes that occurs, in words) and what else is said of a class: --texts adds descriptions and
+synonyms to <data_dir>/<name>/1.0.0/class_texts.json, from files like those in data_prep/captions or
+written by `python -m data_prep describe`. What that file holds already stays; delete it to begin
+anew.
 Writes <data_dir>/<name>/1.0.0/caption_vectors.safetensors: `vectors` [K, D] float32 as the encoder
 gives them, not normalised, `captions` (K lines of UTF-8, sorted), and which encoder it was.
 
 examples:
   python -m data_prep embed --name=humanml3d
-  python -m data_prep embed --name=humanml3d --encoder=WhereIsAI/UAE-Large-V1 --readout=first
-  python -m data_prep embed --name=humanml3d --encoder=sentence-transformers/all-mpnet-base-v2
+  python -m data_prep embed --name=babel --texts data_prep/captions/babel60.json
+  python -m data_prep embed --name=humanml3d --encoder=sentence-transformers/all-MiniLM-L6-v2 \\
+    --readout=mean
 """
 
 import argparse
-import hashlib
+import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-BATCH_SIZE = 64
-BUCKET = 16  # token lengths are rounded up to a multiple, so that few shapes are compiled
+from motionalign import records
+
+Texts = dict[str, dict[str, list[str]]]  # {"descriptions": {class: [texts]}, "synonyms": {...}}
+KINDS = ("descriptions", "synonyms")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,106 +40,148 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", required=True, help="of the prepared dataset")
     parser.add_argument(
+        "--texts",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="JSON files of descriptions or synonyms of the dataset's classes, to be added to it",
+    )
+    parser.add_argument(
         "--encoder",
-        default="sentence-transformers/all-MiniLM-L6-v2",
+        default="WhereIsAI/UAE-Large-V1",
         help="BERT, DistilBERT, MPNet or CLIP in Hugging Face's layout: a folder or a Hub id, "
         "optionally @revision (default: %(default)s)",
     )
     parser.add_argument(
         "--readout",
         choices=("first", "mean", "end"),
-        default="mean",
-        help="first: the first token's output; mean: over all tokens (default: %(default)s); end: "
+        default="first",
+        help="first: the first token's output (default: %(default)s); mean: over all tokens; end: "
         "of CLIP, at the end of the text; the encoder's authors say which it was trained for",
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Embeds the captions of the dataset that the flags name."""
-    from motionalign import records
+    """Embeds the texts of the dataset that the flags name."""
+    dataset = records.Dataset(args.data_dir, args.name)
+    if args.texts:
+        add_texts(dataset, args.texts)
+        dataset = records.Dataset(args.data_dir, args.name)  # with them
+    captions = sorted(all_texts(dataset))
 
-    version_dir = records.Dataset(args.data_dir, args.name).version_dir
-    splits = sorted(path.stem.removeprefix("index-") for path in version_dir.glob("index-*.npz"))
-    captions = sorted(
-        {
-            caption
-            for split in splits
-            for clip in records.Split(version_dir, split).captions
-            for caption in clip
-        }
-    )
-    vectors, sha256 = encode(captions, args.encoder, args.readout, progress=True)
-    path = version_dir / records.CAPTION_VECTORS
-    partial = path.with_suffix(".partial")
-    _save(partial, captions, vectors, encoder=args.encoder, sha256=sha256, readout=args.readout)
-    os.replace(partial, path)
-    print(f"{path}: {len(captions)} captions x {vectors.shape[1]}, {args.encoder}, {args.readout}")
+    from motionalign.sentence_encoder import SentenceEncoder  # JAX: errors above need not wait
+
+    encoder = SentenceEncoder(args.encoder, args.readout)
+    vectors = encoder(captions, progress=True)
+    sha256, readout = encoder.fingerprint
+    path = dataset.version_dir / records.CAPTION_VECTORS
+    _save(path, captions, vectors, encoder=args.encoder, sha256=sha256, readout=readout)
+    print(f"{path}: {len(captions)} texts x {vectors.shape[1]}, {args.encoder}, {readout}")
 
 
-def encode(
-    captions: Sequence[str], encoder: str, readout: str, progress: bool = False
-) -> tuple[np.ndarray, str]:
-    """Vectors of sentences, as `encoder` gives them.
+def all_texts(dataset: records.Dataset) -> set[str]:
+    """All that may be said of a dataset's clips: captions, class names, other words for these."""
+    splits = all_splits(dataset)
+    texts = {caption for split in splits for clip in split.captions for caption in clip}
+    texts |= class_names(dataset.metadata, splits)
+    return texts | {t for kind in dataset.texts.values() for each in kind.values() for t in each}
+
+
+def add_texts(dataset: records.Dataset, paths: Iterable[str]) -> None:
+    """Adds the texts of some files to the dataset's class_texts.json; see `read_texts`."""
+    names = class_names(dataset.metadata, all_splits(dataset))
+    texts = merge([dataset.texts, *(read_texts(path, names) for path in paths)])
+    path = dataset.version_dir / records.CLASS_TEXTS
+    _write(path, (json.dumps(texts, indent=2, ensure_ascii=False) + "\n").encode())
+    for kind, of_class in texts.items():
+        print(f"{path}: {sum(map(len, of_class.values()))} {kind} of {len(of_class)} classes")
+
+
+def all_splits(dataset: records.Dataset) -> list[records.Split]:
+    """The splits of a prepared dataset, whatever they are called."""
+    indices = sorted(dataset.version_dir.glob("index-*.npz"))
+    return [dataset.split(path.stem.removeprefix("index-")) for path in indices]
+
+
+def class_names(metadata: records.Metadata, splits: Sequence[records.Split]) -> set[str]:
+    """All that words can tell apart: actions, attributes, and the sets of these that occur."""
+    names = {*metadata.label_names, *metadata.positive_names}
+    for split in splits if metadata.attribute_names else ():
+        names.update(records.class_names(metadata, split, "attributes")[0])
+    return names
+
+
+def read_texts(path: str | pathlib.Path, names: Collection[str]) -> Texts:
+    """What a file says of classes, each text on one line.
 
     Args:
-      captions: K sentences.
-      encoder: a folder or Hub id of a text encoder in Hugging Face's layout.
-      readout: "first" or "mean".
-      progress: shows a bar.
+      path: JSON like data_prep/captions/babel60.json, {"classes": {name: {"descriptions": [...],
+        "synonyms": [...]}}}, or what `data_prep describe` wrote, {"kind": "synonym" or another,
+        "answers": {name: [...]}}.
+      names: of the dataset's classes. Others are left out, and printed: a file may serve several
+        datasets, such as all clips of a library and its walks.
 
-    Returns:
-      [K, D] float32, and the SHA-256 of the encoder's weights.
+    Raises:
+      ValueError: the file has neither form, or tells of no class of the dataset.
     """
-    import jax
-    from flax import nnx
-    from tqdm import tqdm
-
-    from motionalign.models import pretrained
-    from motionalign.models.dual_encoder import text_tower
-    from motionalign.text import Tokenizer
-
-    source = pretrained.Source(encoder)
-    family, config = text_tower(source, readout=readout)
-    graphdef, params = nnx.split(nnx.eval_shape(lambda: family.module(config, rngs=nnx.Rngs(0))))
-    params = pretrained.load(params, source, family.key_map())
-    tokenizer = Tokenizer.from_source(encoder, config.max_positions)
-    ids, mask = tokenizer.encode(captions)
-
-    @jax.jit
-    def forward(params, ids, mask):
-        # Accelerators multiply float32 with fewer bits by default; these vectors are kept.
-        with jax.default_matmul_precision("highest"):
-            return nnx.merge(graphdef, params)(ids, mask)
-
-    lengths = mask.sum(axis=1)
-    order = np.argsort(lengths, kind="stable")
-    vectors = np.zeros((len(captions), config.width), np.float32)
-    with tqdm(total=len(captions), desc="captions", disable=not progress) as bar:
-        for start in range(0, len(captions), BATCH_SIZE):
-            rows = order[start : start + BATCH_SIZE]
-            length = min(-(-lengths[rows[-1]] // BUCKET) * BUCKET, config.max_positions)
-            shape = (BATCH_SIZE, length)
-            batch = (_fitted(ids[rows], shape), _fitted(mask[rows], shape))
-            vectors[rows] = np.asarray(forward(params, *batch))[: len(rows)]
-            bar.update(len(rows))
-    return vectors, _sha256(source.weights())
-
-
-def _fitted(x: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """`x` cut and zero-padded to `shape`; what is cut are columns of padding."""
-    out = np.zeros(shape, x.dtype)
-    rows, columns = x.shape[0], min(x.shape[1], shape[1])
-    out[:rows, :columns] = x[:, :columns]
-    return out
+    try:
+        content = json.loads(pathlib.Path(path).read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"--texts={path} is not JSON: {error}") from error
+    try:
+        if "classes" in content:
+            kinds = {
+                kind: {name: c[kind] for name, c in content["classes"].items() if c.get(kind)}
+                for kind in KINDS
+            }
+        else:
+            kind = "synonyms" if content["kind"] == "synonym" else "descriptions"
+            kinds = {kind: content["answers"]}
+        texts = {
+            kind: {name: _single_lines(each) for name, each in of_class.items()}
+            for kind, of_class in kinds.items()
+        }
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError(
+            f"--texts={path} is neither like data_prep/captions/babel60.json nor what "
+            "`python -m data_prep describe` writes"
+        ) from None
+    told = {name for of_class in texts.values() for name in of_class}
+    if not told & {*names}:
+        raise ValueError(
+            f"--texts={path} tells of no class of the dataset, but of {_some(sorted(told))}. Valid "
+            "are its actions, its attributes, and its sets of attributes in words: "
+            f"{_some(sorted(names)) or 'it has none'}"
+        )
+    if unknown := sorted(told - {*names}):
+        print(f"{path}: left out, no classes of this dataset: {_some(unknown)}")
+    return {
+        kind: {name: each for name, each in of_class.items() if name in names}
+        for kind, of_class in texts.items()
+    }
 
 
-def _sha256(paths) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+def _single_lines(texts: list[str]) -> list[str]:
+    """The texts without line breaks, which separate them in the file of vectors."""
+    if not isinstance(texts, list):  # a string would be taken apart
+        raise TypeError
+    return [" ".join(text.split()) for text in texts]
+
+
+def _some(names: list[str], count: int = 10) -> str:
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(map(repr, names[:count])) + more
+
+
+def merge(all_texts: Iterable[Texts]) -> Texts:
+    """The texts of all, each text of a class once, in their order."""
+    merged: Texts = {}
+    for texts in all_texts:
+        for kind, of_class in texts.items():
+            for name, each in of_class.items():
+                known = merged.setdefault(kind, {}).setdefault(name, [])
+                known += [text for text in dict.fromkeys(each) if text not in known]
+    return merged
 
 
 def _save(path: pathlib.Path, captions: list[str], vectors: np.ndarray, **metadata: str) -> None:
@@ -139,4 +190,11 @@ def _save(path: pathlib.Path, captions: list[str], vectors: np.ndarray, **metada
     assert not any("\n" in caption for caption in captions)
     lines = np.frombuffer("\n".join(captions).encode(), np.uint8)
     # save_file would make a file that nobody but its owner may read.
-    path.write_bytes(save({"vectors": vectors, "captions": lines}, metadata))
+    _write(path, save({"vectors": vectors, "captions": lines}, metadata))
+
+
+def _write(path: pathlib.Path, content: bytes) -> None:
+    """All of a file or, if the process is killed, none of it."""
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)

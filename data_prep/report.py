@@ -7,12 +7,8 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep.mirror import mirrored_caption
-from data_prep.readers import FPS, REASONS, Caption, Reader, Spoiled
+from data_prep.readers import REASONS, SPAN_SLACK, Caption, Reader, Spoiled
 from motionalign.resample import resampled_length
-
-# Annotators mark seconds by eye, so a span may end a little after the motion does; the published
-# loader cuts such a span at the last frame, and so do we. Further out it is another clip's span.
-SPAN_SLACK = 1.0  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +19,9 @@ class Record:
     first_line: int
     span: tuple[float, float]  # seconds, (0, 0) for the whole source
     frames: slice  # the same in frames of the source
-    num_frames: int  # at 20 fps
+    num_frames: int  # at the rate of the records
     captions: tuple[str, ...]
+    label: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +37,29 @@ class Source:
 
     @property
     def is_scored(self) -> bool:
-        """Whether evaluation takes it: by the clip of its first caption line, as published."""
+        """Whether retrieval takes it: by the clip of its first caption line, as published."""
         return any(record.first_line == 0 for record in self.records)
 
     def joints(self, reader: Reader) -> np.ndarray:
         """[T, M, J, C] float32 at the source's rate."""
         joints = reader.joints(self.raw)
         return reader.skeleton.mirrored(joints) if self.reflect else joints
+
+    def rotations(self, reader: Reader) -> np.ndarray:
+        """[T, M, R, 6] float32, of the same frames."""
+        rotations = reader.rotations(self.raw)
+        if not self.reflect:
+            return rotations
+        assert rotations.shape[-2] == reader.skeleton.num_joints, rotations.shape
+        # Left and right exchanged, and R becomes F R F with F = diag(-1, 1, 1): of its first two
+        # rows, which the six numbers are, these change their sign.
+        signs = np.array([1, -1, -1, -1, 1, 1], rotations.dtype)
+        return rotations[..., list(reader.skeleton.mirror), :] * signs
+
+    def attributes(self, reader: Reader) -> np.ndarray:
+        """[A] float32."""
+        attributes = reader.attributes(self.raw)
+        return attributes[_mirrored_names(reader.attribute_names)] if self.reflect else attributes
 
 
 @dataclasses.dataclass
@@ -62,7 +75,7 @@ class Survey:
         return [source for source in self.sources if source.split == split]
 
     def lengths(self, split: str) -> list[int]:
-        """Frames of each record at 20 fps."""
+        """Frames of each record, at the rate of the records."""
         return [record.num_frames for s in self.of_split(split) for record in s.records]
 
     def drop(self, raw: str, split: str, error: Spoiled) -> None:
@@ -176,7 +189,7 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
 
     Raises:
       ValueError: more than half of a split has no usable files; no train source is usable;
-        `mirror` for a dataset that has twins.
+        `mirror` for a dataset that has twins, or a class that has a side and no counterpart.
     """
     listed = reader.splits()
     known = {name for names in listed.values() for name in names}
@@ -187,6 +200,9 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
             f"the dataset has {len(twins)} mirrored twins already, {twins[0]} of {twins[0][1:]} "
             "for one. Run without --mirror"
         )
+    if mirror:
+        label_twins = _mirrored_names(reader.label_names)
+        _mirrored_names(reader.attribute_names)
     result = Survey([], listed, [], [])
     home = {}  # name -> the split it is kept in
     for split in sorted(listed, key=("test", "val", "train").index):
@@ -215,7 +231,7 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
     bar.close()
     _check_present(reader, result)
     if mirror:
-        result.sources += [_twin(source) for source in result.sources]
+        result.sources += [_twin(source, label_twins) for source in result.sources]
     return result
 
 
@@ -226,10 +242,15 @@ def _read_source(
     joints = reader.joints(name)
     num_frames = len(joints)
 
-    def record(line: int, span: tuple[float, float], frames: slice, *captions: str) -> Record:
-        at_20fps = resampled_length(frames.stop - frames.start, reader.source_fps, FPS)
-        key = name if span == (0, 0) else f"{name}#{line}"
-        return Record(key, line, span, frames, at_20fps, captions)
+    label = reader.label(name)
+    if reader.attribute_names:
+        reader.attributes(name)  # raises Spoiled if they cannot be used
+
+    def record(line: int, first: Caption, frames: slice, *captions: str) -> Record:
+        length = resampled_length(frames.stop - frames.start, reader.source_fps, reader.fps)
+        key = name if first.is_whole and first.label is None else f"{name}#{line}"
+        known = label if first.label is None else first.label
+        return Record(key, line, (first.start, first.end), frames, length, captions, known)
 
     bad = num_frames - int(np.isfinite(joints).all(axis=(1, 2, 3)).sum())
     if bad:
@@ -246,13 +267,14 @@ def _read_source(
         except Spoiled as error:
             bad_lines.append((line, error))
             continue
-        if caption.is_whole:
-            whole[line] = caption.text
+        if caption.is_whole and caption.label is None:
+            whole[line] = caption
         else:
-            cut.append(record(line, (caption.start, caption.end), frames, caption.text))
+            cut.append(record(line, caption, frames, caption.text))
     if whole:
-        frames = slice(0, num_frames)
-        cut.insert(0, record(min(whole), (0.0, 0.0), frames, *whole.values()))
+        line, first = next(iter(whole.items()))
+        texts = (caption.text for caption in whole.values())
+        cut.insert(0, record(line, first, slice(0, num_frames), *texts))
     if not cut:
         line, error = bad_lines[0]
         count = f" (the first of {len(bad_lines)} unusable lines)" if len(bad_lines) > 1 else ""
@@ -276,17 +298,29 @@ def _frames_of(caption: Caption, fps: float, num_frames: int, min_frames: int) -
     return frames
 
 
-def _twin(source: Source) -> Source:
+def _twin(source: Source, label_twins: np.ndarray) -> Source:
     """The source as a mirror shows it, as the published datasets name and word it."""
     records = tuple(
         dataclasses.replace(
             record,
             id="M" + record.id,
             captions=tuple(mirrored_caption(caption) for caption in record.captions),
+            label=None if record.label is None else int(label_twins[record.label]),
         )
         for record in source.records
     )
     return Source("M" + source.id, source.split, source.id, records, source.raw, reflect=True)
+
+
+def _mirrored_names(names: tuple[str, ...]) -> np.ndarray:
+    """For each class or attribute the index of what a mirror makes of it, [len(names)] int."""
+    twins = [mirrored_caption(name) for name in names]
+    alone = [f"{a!r} would become {b!r}" for a, b in zip(names, twins) if b not in names]
+    if alone:
+        raise ValueError(
+            f"--mirror: {_some(alone, '; ')}, which the dataset does not have. Run without --mirror"
+        )
+    return np.array([names.index(twin) for twin in twins], int)
 
 
 def _check_names(names: set[str]) -> None:
@@ -312,7 +346,7 @@ def _check_present(reader: Reader, result: Survey) -> None:
         if 2 * len(entries) > len(result.listed[split])
     ]
     if problems:
-        hint = "Check --raw_dir and that everything was unpacked"
+        hint = "Check the folders given and that everything was unpacked"
         if any(e["id"].endswith((".npy", ".txt")) for es in unusable.values() for e in es):
             hint = "Names in the split files go without an extension: 000001, not 000001.npy"
         raise ValueError(

@@ -17,7 +17,6 @@ import pathlib
 
 import numpy as np
 
-BIN = 20  # frames of one bar of the length histogram: a second
 LIMIT = 224  # frames that the published models see
 PARTS = {"right_leg": "right leg", "left_leg": "left leg", "torso": "torso",
          "right_arm": "right arm", "left_arm": "left arm"}  # fmt: skip
@@ -80,7 +79,8 @@ def make_page(
         facts=html.escape(facts),
         counts=_counts(report),
         dropped=_dropped(report),
-        lengths=_histogram({name: s.num_frames for name, s in splits.items()}),
+        lengths=_histogram({name: s.num_frames for name, s in splits.items()}, round(meta.fps)),
+        fps=f"{meta.fps:g}",
         limit=LIMIT,
         right=pictures.PART_COLOURS["right_arm"],
         left=pictures.PART_COLOURS["left_arm"],
@@ -119,11 +119,13 @@ def _table(head: tuple[str, ...], rows: list[str]) -> str:
     return "<table><tr>" + cells + "</tr>\n" + "\n".join(rows) + "\n</table>"
 
 
-def _histogram(lengths: dict[str, np.ndarray]) -> str:
-    """Stacked bars of records by length, one colour a split, as SVG."""
+def _histogram(lengths: dict[str, np.ndarray], second: int) -> str:
+    """Stacked bars of records by length, one colour a split, as SVG; `second`: frames of a bar."""
     colours = dict(zip(lengths, ("#3f9ae0", "#f5a524", "#475569")))
-    top = max(int(n.max()) for n in lengths.values()) // BIN + 1
-    counts = {name: np.bincount(frames // BIN, minlength=top) for name, frames in lengths.items()}
+    top = max(int(n.max()) for n in lengths.values()) // second + 1
+    counts = {
+        name: np.bincount(frames // second, minlength=top) for name, frames in lengths.items()
+    }
     tallest = max(sum(counts.values()).max(), 1)
     width, height, slot = 900, 180, 900 / top
     bars = []
@@ -134,17 +136,17 @@ def _histogram(lengths: dict[str, np.ndarray]) -> str:
             y = height - base[i] - size
             bars.append(
                 f'<rect x="{i * slot + 0.5:.1f}" y="{y:.1f}" width="{slot - 1:.1f}" '
-                f'height="{size:.1f}" fill="{colours[name]}"><title>{i * BIN} to '
-                f"{(i + 1) * BIN - 1} frames: {count[i]} in {name}</title></rect>"
+                f'height="{size:.1f}" fill="{colours[name]}"><title>{i * second} to '
+                f"{(i + 1) * second - 1} frames: {count[i]} in {name}</title></rect>"
             )
         base += height * count / tallest
     step = max(1, top // 12)
     labels = [
-        f'<text x="{i * slot:.1f}" y="{height + 14}">{i * BIN}</text>'
+        f'<text x="{i * slot:.1f}" y="{height + 14}">{i * second}</text>'
         for i in range(0, top + 1, step)
     ]
-    if top * BIN > LIMIT:
-        x = LIMIT / BIN * slot
+    if top * second > LIMIT:
+        x = LIMIT / second * slot
         labels.append(f'<path d="M{x:.1f} 0V{height}" stroke="#c2410c" stroke-dasharray="4"/>')
     key = " ".join(f'<b style="color:{colours[name]}">■</b> {name}' for name in lengths)
     return (
@@ -154,7 +156,10 @@ def _histogram(lengths: dict[str, np.ndarray]) -> str:
 
 
 def _clip(record: dict, meta) -> str:
-    """One record: its facts and captions, and for each person a strip and a patch picture."""
+    """One record: its facts and captions, and for each person a strip and a patch picture.
+
+    In 2D there are no patches, and the strip shows the body as the camera did.
+    """
     from motionalign import pictures
 
     num_frames = len(record["joints"])
@@ -164,13 +169,17 @@ def _clip(record: dict, meta) -> str:
     if record["mirrored_of"]:
         facts.append(f"mirror image of {record['mirrored_of']}")
     drawn = []
-    for person in range(record["joints"].shape[1]):
-        strip = pictures.skeleton_strip(record["joints"][:, person], meta.skeleton)
+    # The third number of a joint in 2D is no depth.
+    joints = record["joints"] * (np.arange(3) < meta.skeleton.dims)
+    for person in range(joints.shape[1]):
+        strip = pictures.skeleton_strip(joints[:, person], meta.skeleton)
+        drawn.append(f'<img src="{pictures.data_uri(strip, colours=64)}" alt="poses">')
+        if meta.skeleton.dims == 2:
+            continue
         # Time runs to the right, as in the strip above it.
         image = pictures.patch_image(record["patches"][:, person]).transpose(1, 0, 2)
         names = "".join(f"<span>{PARTS[part]}</span>" for part in meta.skeleton.chain_names)
         drawn.append(
-            f'<img src="{pictures.data_uri(strip, colours=64)}" alt="poses">'
             f'<div class="patches"><div class="parts">{names}</div>'
             f'<img src="{pictures.data_uri(image)}" alt="motion patches" '
             f'style="width:{3 * num_frames}px"></div>'
@@ -208,8 +217,8 @@ img {{ max-width: 100% }}
 takes, by the record of their first caption line.</p>
 <h2>Dropped</h2>
 {dropped}
-<h2>Lengths <small>records by frames at 20 a second; dashed: the {limit} that the published models
-see</small></h2>
+<h2>Lengths <small>records by frames at {fps} a second; dashed: the {limit} that the published
+models see</small></h2>
 {lengths}
 <h2>Clips <small>{choice}</small></h2>
 <p>Above: poses in time from left to right, each centred on the body, and the path from above

@@ -2,7 +2,8 @@
 
 A prepared dataset is the folder `<data_dir>/<name>/<version>` that `python -m data_prep` writes:
 TFRecord shards and `features.json` from TensorFlow Datasets, one `index-<split>.npz` a split,
-`metadata.json`, `report.json`, and `caption_vectors.safetensors` after `data_prep embed`.
+`metadata.json`, `report.json`, `class_texts.json` where there are other words for the classes, and
+`caption_vectors.safetensors` after `data_prep embed`.
 Nothing here imports TensorFlow.
 """
 
@@ -12,7 +13,7 @@ import json
 import pathlib
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import google_crc32c
 import numpy as np
@@ -21,6 +22,7 @@ from motionalign.skeleton import Skeleton, get_skeleton
 
 VERSION = "1.0.0"
 CAPTION_VECTORS = "caption_vectors.safetensors"  # the file that `data_prep embed` writes
+CLASS_TEXTS = "class_texts.json"  # descriptions and synonyms of the classes
 
 _HEADER = struct.Struct("<QI")  # length of the payload, masked crc of those eight bytes
 _FOOTER = struct.Struct("<I")  # masked crc of the payload
@@ -82,8 +84,8 @@ def write_index(version_dir: pathlib.Path, split: str) -> None:
     """Writes `index-<split>.npz`: where each record lies, and what is needed without reading it.
 
     Rows are sorted by id, so that the order says nothing about how the shards were written. The
-    lengths and captions of a whole dataset then load in milliseconds, which lets every process
-    lay out every batch by itself.
+    lengths, captions and labels of a whole dataset then load in milliseconds, which lets every
+    process lay out every batch by itself.
     """
     version_dir = pathlib.Path(version_dir)
     decode = _decoder(version_dir)
@@ -95,18 +97,23 @@ def write_index(version_dir: pathlib.Path, split: str) -> None:
                 example = decode(_read_payload(file.read(size), path, offset))
             captions = [caption.decode() for caption in example["captions"]]
             assert not any("\n" in caption for caption in captions), captions
+            labels = example.get("labels", ())
+            assert len(labels) <= 1, labels
             rows.append(
                 (
                     example["id"].decode(),
                     example["source"].decode(),
                     example["mirrored_of"].decode(),
                     captions,
-                    (len(shards), offset, size, len(example["patches"]), example["first_line"]),
+                    (len(shards), offset, size, len(example["joints"]), example["first_line"]),
+                    labels[0] if len(labels) else -1,
+                    example.get("attributes", np.zeros(0, np.float32)),
                 )
             )
         shards.append(path.name)
     rows.sort(key=lambda row: row[0])
     numbers = np.array([row[4] for row in rows], np.int64).reshape(len(rows), 5)
+    num_attributes = len(rows[0][6]) if rows else 0
     path = version_dir / f"index-{split}.npz"
     partial = path.with_suffix(".partial.npz")
     np.savez(
@@ -118,6 +125,10 @@ def write_index(version_dir: pathlib.Path, split: str) -> None:
         num_records=len(rows),
         captions=_join([caption for row in rows for caption in row[3]]),
         num_captions=np.array([len(row[3]) for row in rows], np.int64),
+        labels=np.array([row[5] for row in rows], np.int64),
+        attributes=np.array([row[6] for row in rows], np.float32).reshape(
+            len(rows), num_attributes
+        ),
         **dict(zip(("shard", "offset", "size", "num_frames", "first_line"), numbers.T)),
     )
     partial.replace(path)
@@ -136,7 +147,12 @@ def _read_index(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """What holds for every record of a prepared dataset (`metadata.json`)."""
+    """What holds for every record of a prepared dataset (`metadata.json`).
+
+    Attributes (of a person: gender, clothing, ...) are probabilities [A]; most are named only where
+    they are present, but some have a word for their absence, their opposite: not female is male.
+    What is positive is therefore told by A + O names, `positive_names`.
+    """
 
     name: str
     skeleton: Skeleton
@@ -146,6 +162,11 @@ class Metadata:
     mean: np.ndarray  # [J, 3] float64, in the units of the joints
     std: np.ndarray  # [J, 3]
     source_fps: float
+    label_names: tuple[str, ...] = ()  # of the action classes; the index is the label
+    attribute_names: tuple[str, ...] = ()  # A names
+    attribute_groups: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    attribute_opposites: dict[str, str] = dataclasses.field(default_factory=dict)
+    num_rotations: int = 0  # R, of `rotations` [T, M, R, 6]; 0: the records have none
 
     @classmethod
     def from_json(cls, values: dict) -> "Metadata":
@@ -158,6 +179,13 @@ class Metadata:
             mean=np.array(values["mean"]),
             std=np.array(values["std"]),
             source_fps=values["source_fps"],
+            label_names=tuple(values.get("label_names", ())),
+            attribute_names=tuple(values.get("attribute_names", ())),
+            attribute_groups={
+                group: tuple(names) for group, names in values.get("attribute_groups", {}).items()
+            },
+            attribute_opposites=values.get("attribute_opposites", {}),
+            num_rotations=values.get("num_rotations", 0),
         )
 
     def to_json(self) -> dict:
@@ -170,7 +198,49 @@ class Metadata:
             "mean": self.mean.tolist(),
             "std": self.std.tolist(),
             "source_fps": self.source_fps,
+            "label_names": list(self.label_names),
+            "attribute_names": list(self.attribute_names),
+            "attribute_groups": {k: list(names) for k, names in self.attribute_groups.items()},
+            "attribute_opposites": dict(self.attribute_opposites),
+            "num_rotations": self.num_rotations,
         }
+
+    @property
+    def positive_names(self) -> tuple[str, ...]:
+        """A + O names of what can be positive: the attributes, then the opposites."""
+        return self.attribute_names + tuple(self.attribute_opposites.values())
+
+    def positive(self, attributes: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+        """Probabilities [..., A] to bool [..., A + O] in the order of `positive_names`.
+
+        An attribute is positive above `threshold`, an opposite where its attribute is not.
+        """
+        return positive_attributes(
+            attributes, self.attribute_names, self.attribute_opposites, threshold
+        )
+
+    def attribute_words(self, positive: np.ndarray) -> str:
+        """One row of `positive`, bool [A + O], in words: "male, normal weight, backpack"."""
+        return attribute_words(positive, self.attribute_names, self.attribute_opposites)
+
+
+def positive_attributes(
+    attributes: np.ndarray, names: Sequence[str], opposites: dict[str, str], threshold: float = 0.5
+) -> np.ndarray:
+    """Probabilities [..., A] to bool [..., A + O]: see `Metadata.positive`."""
+    present = np.asarray(attributes) > threshold
+    absent = ~present[..., [names.index(name) for name in opposites]]
+    return np.concatenate([present, absent], axis=-1)
+
+
+def attribute_words(positive: np.ndarray, names: Sequence[str], opposites: dict[str, str]) -> str:
+    """The positive names of one row [A + O], joined; an opposite stands where its attribute would.
+
+    "no attribute" where none is positive.
+    """
+    is_positive = dict(zip([*names, *opposites.values()], positive, strict=True))
+    in_order = [word for name in names for word in (name, opposites.get(name)) if word]
+    return ", ".join(word for word in in_order if is_positive[word]) or "no attribute"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,13 +248,21 @@ class CaptionVectors:
     """Sentence vectors of a frozen encoder, one row a distinct caption, not normalised.
 
     encoder: its name and how it is read out, for tables. fingerprint: the SHA-256 of its weights
-    and the readout; vectors may be compared where these are the same.
+    and the readout; vectors may be compared where these are the same. source: the folder or Hub id
+    that the encoder was read from.
     """
 
     encoder: str
     fingerprint: tuple[str, str]
     rows: dict[str, int]
     vectors: np.ndarray  # [K, D] float32
+    source: str = ""
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What a run stores, so that other texts can be encoded alike."""
+        sha256, readout = self.fingerprint
+        return {"encoder": self.source, "readout": readout, "sha256": sha256}
 
     @classmethod
     def read(cls, path: pathlib.Path) -> "CaptionVectors":
@@ -202,6 +280,7 @@ class CaptionVectors:
             fingerprint=(made_by["sha256"], made_by["readout"]),
             rows={caption: row for row, caption in enumerate(captions)},
             vectors=vectors,
+            source=made_by["encoder"],
         )
 
     def __getitem__(self, captions: list[str]) -> np.ndarray:
@@ -220,11 +299,16 @@ def _how_to_prepare(name: str, data_dir: str | pathlib.Path) -> str:
         command = f"humanml3d --name={name}"
     return (
         f"{get}\n  python -m data_prep {command} --data_dir={data_dir} --raw_dir=FOLDER\n"
-        f"(`python -m data_prep {command.split()[0]} --help` shows the files that FOLDER holds)"
+        f"(`python -m data_prep {command.split()[0]} --help` shows the files that FOLDER holds"
+        + (", and --amass_dir and --smplh_dir, which it needs as well)" if name == "babel" else ")")
     )
 
 
-_PUBLISHED = dict.fromkeys(("humanml3d", "kit_ml"), "https://github.com/EricGuo5513/HumanML3D")
+_PUBLISHED = {
+    **dict.fromkeys(("humanml3d", "kit_ml"), "https://github.com/EricGuo5513/HumanML3D"),
+    "babel": "https://babel.is.tue.mpg.de",
+    "densegait": "https://github.com/cosmaadrian/gaitformer",
+}
 
 
 class Dataset:
@@ -245,6 +329,15 @@ class Dataset:
         return Split(self.version_dir, split)
 
     @functools.cached_property
+    def texts(self) -> dict[str, dict[str, list[str]]]:
+        """Other words for the classes: {"descriptions": {class: [texts]}, "synonyms": {...}}.
+
+        Empty where the dataset has none.
+        """
+        path = self.version_dir / CLASS_TEXTS
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    @functools.cached_property
     def caption_vectors(self) -> CaptionVectors | None:
         path = self.version_dir / CAPTION_VECTORS
         return CaptionVectors.read(path) if path.is_file() else None
@@ -262,6 +355,8 @@ class Split:
     """Random access to the records of one split, in the order of their ids.
 
     `split[i]` decodes record i: a dict of NumPy arrays and strings (DESIGN, "One record a clip").
+    Without reading a record there are, a row each: `ids`, `sources`, `mirrored_of`, `captions`,
+    `num_frames`, `first_line`, `labels` [n] int64 (-1: none) and `attributes` [n, A] float32.
     """
 
     def __init__(self, version_dir: str | pathlib.Path, split: str):
@@ -285,10 +380,14 @@ class Split:
         self._size = index["size"]
         self.num_frames = index["num_frames"]
         self.first_line = index["first_line"]
+        # Datasets prepared before there were labels have neither column.
+        self.labels = index.get("labels", np.full(count, -1, np.int64))
+        self.attributes = index.get("attributes", np.zeros((count, 0), np.float32))
         captions = _lines(index["captions"])
         ends = np.cumsum(index["num_captions"])
         self.captions = [captions[end - n : end] for end, n in zip(ends, np.diff(ends, prepend=0))]
-        if not len(self.ids) == len(self.mirrored_of) == len(self.captions) == count:
+        columns = (self.ids, self.mirrored_of, self.captions, self.labels, self.attributes)
+        if any(len(column) != count for column in columns):
             raise ValueError(f"{path}: the columns differ in length; prepare the dataset again")
 
     def __len__(self) -> int:
@@ -310,6 +409,8 @@ class Split:
     def __getitem__(self, i: int) -> dict:
         example = self._decode(self.payload(i))
         example["captions"] = [caption.decode() for caption in example["captions"]]
+        if "labels" in example:  # a list, from TFDS
+            example["labels"] = np.array(example["labels"], np.int64)
         return {k: v.decode() if isinstance(v, bytes) else v for k, v in example.items()}
 
     def evaluation_rows(self) -> np.ndarray:
@@ -318,3 +419,32 @@ class Split:
         A source whose first line was unusable has none (`report.json` counts them).
         """
         return np.flatnonzero(self.first_line == 0)
+
+
+def class_names(metadata: Metadata, split: Split, kind: str) -> tuple[list[str], np.ndarray]:
+    """The classes that the records of a split are told apart by.
+
+    Args:
+      metadata: of the split's dataset.
+      split: of n records.
+      kind: "labels": the action classes; "attributes": the distinct sets of positive attributes
+        in this split, in words and sorted.
+
+    Returns:
+      The names, and for each record the index of its class, [n] int64 (-1: it has no label).
+
+    Raises:
+      ValueError: the dataset has no such classes.
+    """
+    if kind not in ("labels", "attributes"):
+        raise ValueError(f"classes by {kind!r}; expected 'labels' or 'attributes'")
+    if not (metadata.label_names if kind == "labels" else metadata.attribute_names):
+        raise ValueError(
+            f"dataset {metadata.name!r} has no {kind}. BABEL comes with labels and DenseGait with "
+            "attributes; clips in HumanML3D's layout get both by `data_prep humanml3d --labels_csv`"
+        )
+    if kind == "labels":
+        return list(metadata.label_names), split.labels
+    words = [metadata.attribute_words(row) for row in metadata.positive(split.attributes)]
+    names, of_record = np.unique(np.array(words, str), return_inverse=True)
+    return names.tolist(), of_record

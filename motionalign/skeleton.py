@@ -22,6 +22,8 @@ class Skeleton:
         torso, in the published column order.
       chain_names: the body part of each chain.
       mirror: J indices; `joints[:, mirror]` with x negated is the mirrored motion.
+      dims: coordinates of a joint. With 3 it is (x, y, z), Y up; with 2, as a camera saw it, (x, y)
+        with y up, and the third number is the detector's confidence.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Skeleton:
     chains: tuple[tuple[int, ...], ...]
     chain_names: tuple[str, ...]
     mirror: tuple[int, ...]
+    dims: int = 3
 
     @property
     def num_joints(self) -> int:
@@ -110,6 +113,7 @@ SKELETONS = {
             chains=((1, 8, 9, 10), (1, 11, 12, 13), (0, 1), (1, 2, 3, 4), (1, 5, 6, 7)),
             chain_names=("right_leg", "left_leg", "torso", "right_arm", "left_arm"),
             mirror=_mirror_by_name(tuple(_COCO18_NAMES), "left_", "right_"),
+            dims=2,
         ),
     )
 }

@@ -16,6 +16,7 @@ import motionalign
 from motionalign import convert, losses, text
 from motionalign.records import Metadata
 from motionalign.saved import open_saved
+from motionalign.sentence_encoder import SentenceEncoder
 from motionalign.skeleton import get_skeleton
 
 torch = pytest.importorskip("torch")
@@ -341,10 +342,8 @@ def test_walk_and_text_with_its_frozen_text_encoder(golden, minilm, tmp_path):
     arguments = ["--skeleton=coco18", "--motion_heads=4", f"--text_weights={minilm}"]
     convert.main(["walktext", str(tmp_path / "a.pt"), str(tmp_path / "ours"), *arguments])
     model = motionalign.load(tmp_path / "ours")
-    from data_prep.embed import encode
-
     captions = ["a person walks slowly", "she waves"]
-    expected, _ = encode(captions, str(minilm), "first")
+    expected = SentenceEncoder(str(minilm), "first")(captions)
     np.testing.assert_allclose(model.encode_text(captions, normalize=False), expected, atol=1e-4)
 
 

@@ -1,5 +1,6 @@
 """Prepared datasets read back: against TFDS, against the clips, and when files are damaged."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -15,13 +16,16 @@ import tensorflow_datasets as tfds
 from data_prep.builders import prepare
 from data_prep.readers.humanml3d import HumanML3D
 from motionalign.records import (
+    CLASS_TEXTS,
     Dataset,
     Metadata,
     Split,
     _masked_crc,
+    class_names,
     scan_tfrecord,
     write_index,
 )
+from motionalign.skeleton import SKELETONS
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +82,16 @@ def test_random_access_equals_tfds(small_dataset, split):
         mine, other = ours[i], theirs[ours.ids[i]]
         assert mine.keys() == other.keys()
         for field, value in other.items():
-            if field == "captions":
+            if field == "labels":
+                assert mine[field].tolist() == list(value) == []
+            elif field == "captions":
                 assert mine[field] == [caption.decode() for caption in value] == ours.captions[i]
             elif isinstance(value, bytes):
                 assert mine[field] == value.decode()
             else:
                 np.testing.assert_array_equal(mine[field], value)
                 assert np.ndim(value) == 0 or mine[field].dtype == value.dtype
-        assert ours.num_frames[i] == len(other["patches"])
+        assert ours.num_frames[i] == len(other["joints"]) == len(other["patches"])
         assert ours.first_line[i] == other["first_line"]
         assert ours.sources[i] == mine["source"]
 
@@ -142,6 +148,109 @@ def test_metadata_round_trip(data_dir):
     assert again.to_json() == values
     with pytest.raises(ValueError, match="unknown skeleton 'smpl24'"):
         Metadata.from_json(values | {"skeleton": "smpl24"})
+
+
+APPEARANCE = Metadata(
+    "people", SKELETONS["coco18"], 16, 24, None, np.zeros((18, 3)), np.ones((18, 3)), 24,
+    label_names=("walk", "sit down"),
+    attribute_names=("female", "slim", "normal weight", "backpack"),
+    attribute_groups={"gender": ("female",), "body": ("slim", "normal weight")},
+    attribute_opposites={"female": "male"},
+    num_rotations=22,
+)  # fmt: skip
+
+
+def test_metadata_of_classes_round_trip():
+    again = Metadata.from_json(json.loads(json.dumps(APPEARANCE.to_json())))
+    for field in ("label_names", "attribute_names", "attribute_groups", "attribute_opposites",
+                  "num_rotations"):  # fmt: skip
+        assert getattr(again, field) == getattr(APPEARANCE, field), field
+
+
+def test_positive_attributes_in_words():
+    assert APPEARANCE.positive_names == ("female", "slim", "normal weight", "backpack", "male")
+    rows = np.array([[0.9, 0.2, 0.51, 0.5], [0.5, 0, 0.7, 0.6], [0.1, 0.3, 0.2, 0.1]], np.float32)
+    positive = APPEARANCE.positive(rows)
+    np.testing.assert_array_equal(
+        positive, [[1, 0, 1, 0, 0], [0, 0, 1, 1, 1], [0, 0, 0, 0, 1]]
+    )  # fmt: skip
+    assert positive.dtype == bool
+    assert [APPEARANCE.attribute_words(row) for row in positive] == [
+        "female, normal weight",
+        "male, normal weight, backpack",
+        "male",
+    ]
+    lower = APPEARANCE.positive(rows, threshold=0.25)
+    np.testing.assert_array_equal(lower[2], [0, 1, 0, 0, 1])
+    assert APPEARANCE.attribute_words(np.zeros(5, bool)) == "no attribute"
+    with pytest.raises(ValueError, match="zip"):
+        APPEARANCE.attribute_words(np.zeros(4, bool))
+
+
+@dataclasses.dataclass
+class SomeSplit:
+    labels: np.ndarray
+    attributes: np.ndarray
+
+
+def test_class_names():
+    attributes = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 0.9, 0, 0.4], [0, 0, 1, 0]], np.float32)
+    split = SomeSplit(np.array([1, 0, -1, 1]), attributes)
+    names, of_record = class_names(APPEARANCE, split, "labels")
+    assert names == ["walk", "sit down"]
+    assert of_record.tolist() == [1, 0, -1, 1]
+    names, of_record = class_names(APPEARANCE, split, "attributes")
+    assert names == ["female, slim", "male, normal weight", "male, normal weight, backpack"]
+    assert of_record.tolist() == [0, 2, 0, 1]
+
+
+@pytest.mark.parametrize("kind", ["labels", "attributes"])
+def test_class_names_of_a_dataset_without_classes(data_dir, kind):
+    dataset = Dataset(data_dir, "tiny")
+    split = dataset.split("train")
+    assert split.labels.tolist() == [-1] * 5
+    assert split.attributes.shape == (5, 0)
+    assert dataset.texts == {}
+    with pytest.raises(ValueError, match=f"dataset 'tiny' has no {kind}"):
+        class_names(dataset.metadata, split, kind)
+    with pytest.raises(ValueError, match="classes by 'styles'; expected 'labels' or 'attributes'"):
+        class_names(dataset.metadata, split, "styles")
+
+
+def test_datasets_prepared_before_there_were_classes(copy, tmp_path):
+    """Without the fields in metadata.json, the columns in the index, the feature in the records."""
+    values = json.loads((copy / "metadata.json").read_text())
+    for field in ("label_names", "attribute_names", "attribute_groups", "attribute_opposites",
+                  "num_rotations"):  # fmt: skip
+        del values[field]
+    (copy / "metadata.json").write_text(json.dumps(values))
+    features = json.loads((copy / "features.json").read_text())
+    del features["featuresDict"]["features"]["labels"]
+    (copy / "features.json").write_text(json.dumps(features))
+    before = Split(copy, "train")
+    for rewrite in (False, True):
+        if rewrite:
+            write_index(copy, "train")
+        else:
+            with np.load(copy / "index-train.npz") as index:
+                columns = {k: v for k, v in index.items() if k not in ("labels", "attributes")}
+            np.savez(copy / "index-train.npz", **columns)
+        dataset = Dataset(tmp_path, "tiny")
+        assert dataset.metadata.label_names == dataset.metadata.attribute_names == ()
+        assert dataset.metadata.attribute_groups == dataset.metadata.attribute_opposites == {}
+        assert dataset.metadata.num_rotations == 0
+        split = dataset.split("train")
+        np.testing.assert_array_equal(split.num_frames, before.num_frames)
+        assert split.labels.tolist() == [-1] * 5
+        assert split.attributes.shape == (5, 0)
+        assert "labels" not in split[0]
+        assert len(split[0]["joints"]) == 50
+
+
+def test_class_texts(copy, tmp_path):
+    texts = {"descriptions": {"walk": ["Sie läuft."]}, "synonyms": {"walk": ["stroll"]}}
+    (copy / CLASS_TEXTS).write_text(json.dumps(texts, ensure_ascii=False), "utf-8")
+    assert Dataset(tmp_path, "tiny").texts == texts
 
 
 def test_index_of_several_shards(copy):
@@ -246,6 +355,11 @@ def test_a_dataset_that_is_not_prepared(tmp_path):
         Dataset(tmp_path, "synthetic")
     assert "python -m data_prep synthetic" in str(error.value)
     assert "--raw_dir" not in str(error.value)
+    for name, needed in (("babel", "--smplh_dir"), ("densegait", "cosmaadrian/gaitformer")):
+        with pytest.raises(ValueError) as error:
+            Dataset(tmp_path, name)
+        assert f"python -m data_prep {name} --data_dir=" in str(error.value)
+        assert needed in str(error.value)
     with pytest.raises(ValueError) as error:  # a name that somebody gave their own clips
         Dataset(tmp_path, "mine")
     assert "python -m data_prep humanml3d --name=mine --data_dir=" in str(error.value)

@@ -1,7 +1,8 @@
 """Descriptions of actions or appearances by a language model (Walk and Text, III-C and III-D).
 
 Asks any OpenAI-compatible endpoint (vLLM, llama.cpp, Ollama, or a hosted one with OPENAI_API_KEY)
-for several descriptions, or for synonyms, of each label of a JSON file, and writes one JSON file.
+for several descriptions, or for synonyms, of each label of a JSON file or of each class of a
+prepared dataset, and writes one JSON file, which `python -m data_prep embed --texts` adds to it.
 Every answer is kept in a cache by the hash of its request: a run that was killed, or is repeated,
 pays for nothing twice. Needs the package openai.
 
@@ -10,9 +11,12 @@ examples:
     --base_url=http://localhost:11434/v1 --model=llama3.1
   python -m data_prep describe --labels=people.json --kind=appearance --out=described.json \\
     --model=gpt-4o-mini --price_in=0.15 --price_out=0.60
+  python -m data_prep describe --name=densegait --kind=appearance --out=described.json \\
+    --model=gpt-4o-mini
 
 `labels.json` is a list, ["walk", "jump"], or for appearances an object of attribute lists,
-{"0017": ["Male", "Backpack"]}. The 60 classes of BABEL ship described, in
+{"0017": ["Male", "Backpack"]}. With --name it is the dataset's actions or, for appearances, every
+set of attributes that occurs in it. The 60 classes of BABEL ship described, in
 data_prep/captions/babel60.json.
 """
 
@@ -26,6 +30,11 @@ import pathlib
 import re
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
+
+from data_prep.embed import all_splits
+from motionalign import records
 
 PROMPTS = {
     # The two published prompts, and ours for the synonyms of table VI.
@@ -203,13 +212,38 @@ def read_labels(path: str | pathlib.Path, kind: str) -> dict[str, Any]:
     raise ValueError(f"--labels={path}: expected JSON like {expected}")
 
 
+def dataset_labels(dataset: records.Dataset, kind: str) -> dict[str, Any]:
+    """{name: label or attributes} of a prepared dataset's classes, in the words of its own names.
+
+    Of kind "appearance" every distinct set of attributes of all splits, {words: [attributes]}; of
+    the others the actions. A ValueError where the dataset has none.
+    """
+    metadata = dataset.metadata
+    found = metadata.attribute_names if kind == "appearance" else metadata.label_names
+    if not found:
+        wanted = "attributes" if kind == "appearance" else "labels"
+        raise ValueError(f"--name={dataset.name}: the dataset has no {wanted} to describe")
+    if kind != "appearance":
+        return {name: name for name in found}
+    sets = [metadata.positive(split.attributes) for split in all_splits(dataset)]
+    return {
+        metadata.attribute_words(row): [n for n, p in zip(metadata.positive_names, row) if p]
+        for row in np.unique(np.concatenate(sets), axis=0)
+    }
+
+
 def _is_names(value) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `python -m data_prep describe`."""
-    parser.add_argument("--labels", required=True, help="JSON file, as above")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--labels", help="JSON file, as above")
+    what.add_argument("--name", help="of a prepared dataset, whose classes are to be described")
+    parser.add_argument(
+        "--data_dir", default="data", help="parent of all prepared datasets (default: %(default)s)"
+    )
     parser.add_argument("--out", required=True, help="the JSON file to write")
     parser.add_argument("--kind", choices=PROMPTS, default="action", help="default: %(default)s")
     parser.add_argument("--count", type=int, default=5, help="answers a label (%(default)s)")
@@ -242,7 +276,10 @@ def run(args: argparse.Namespace) -> None:
             raise ValueError(f"--{name}={getattr(args, name)} must be at least 1")
     if (args.price_in is None) != (args.price_out is None):
         raise ValueError("--price_in and --price_out go together")
-    labels = read_labels(args.labels, args.kind)
+    if args.name is not None:
+        labels = dataset_labels(records.Dataset(args.data_dir, args.name), args.kind)
+    else:
+        labels = read_labels(args.labels, args.kind)
     settings = Settings(args.model, args.kind, args.temperature, args.seed, args.max_tokens)
     out = pathlib.Path(args.out)
     cache = Cache(args.cache or out.with_suffix(".cache"))

@@ -1,24 +1,26 @@
-"""Readers: one file a source format, from raw files to joints and captions.
+"""Readers: one file a source format, from raw files to joints, captions and classes.
 
 A reader knows its format and nothing of records, patches or splits of ours. What it finds wrong
 with a source it raises as `Spoiled`, under one of `REASONS`; the survey (data_prep/report.py)
 counts it.
 """
 
+import csv
 import dataclasses
-from collections.abc import Iterable
-from typing import Protocol
+import pathlib
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
 from motionalign.skeleton import SKELETONS, Skeleton
 
-FPS = 20.0  # of every record; the published models see nothing else
+FPS = 20.0  # of records, if a reader does not say otherwise; most published models see this rate
 
 REASONS = {
     "duplicate_id": "the name is listed more than once",
     "motion_missing": "no motion file",
-    "motion_unreadable": "NumPy cannot read the motion file",
+    "motion_unreadable": "the motion file is damaged, or lacks what it should hold",
     "wrong_shape": "the motion is not [frames, joints, 3] numbers",
     "not_finite": "the motion holds NaN or infinity, or would as float16, z-scored",
     "too_short": "fewer frames than --min_frames, after cutting",
@@ -26,7 +28,14 @@ REASONS = {
     "text_malformed": "not caption#tokens#start#end",
     "caption_empty": "the caption has no words",
     "span_outside": "the span is not within the motion; an end up to 1 s past it is cut",
+    "label_missing": "nobody labelled it: no annotation, or no row in the table of labels",
+    "label_unknown": "its labels are none of the classes",
+    "attributes_malformed": "the row of its attributes is incomplete, or not probabilities",
 }
+
+# Annotators mark seconds by eye, so a span may end a little after the motion does; the published
+# loader cuts such a span at the last frame, and so do we. Further out it is another clip's span.
+SPAN_SLACK = 1.0  # seconds
 
 
 class Spoiled(Exception):
@@ -41,38 +50,130 @@ class Spoiled(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Caption:
-    """A sentence about seconds `start` to `end` of a source; (0, 0) is all of it."""
+    """A sentence about seconds `start` to `end` of a source; (0, 0) is all of it.
+
+    With a `label`, an index into the reader's `label_names`, it makes a record of its own.
+    """
 
     text: str
     start: float = 0.0
     end: float = 0.0
+    label: int | None = None
 
     @property
     def is_whole(self) -> bool:
         return self.start == 0 and self.end == 0
 
 
-class Reader(Protocol):
-    """What a source format offers. Sources go by the names of the split files."""
+class Reader:
+    """What a source format offers. Sources go by the names of the split files.
+
+    A format overrides what it has: joints and captions at least.
+    """
 
     skeleton: Skeleton
     source_fps: float
     unit_in_metres: float | None  # None: unknown
+    fps: float = FPS  # of the records
+    label_names: tuple[str, ...] = ()  # action classes; the index is the label
+    attribute_names: tuple[str, ...] = ()  # A names
+    attribute_groups: Mapping[str, tuple[str, ...]] = MappingProxyType({})  # group -> names
+    # name -> what its absence is called
+    attribute_opposites: Mapping[str, str] = MappingProxyType({})
+    num_rotations: int = 0  # R; 0: the source has no rotations
 
     def splits(self) -> dict[str, list[str]]:
-        """The names listed in each split, as listed, repeats included."""
+        """The names listed in each of train, val and test, as listed, repeats included."""
+        raise NotImplementedError
 
     def joints(self, source: str) -> np.ndarray:
-        """[T, M, J, C] float32 at `source_fps`, Y up; raises Spoiled."""
+        """[T, M, J, 3] float32 at `source_fps`, Y up; raises Spoiled.
+
+        Of a skeleton in 2D the third number is the confidence.
+        """
+        raise NotImplementedError
+
+    def rotations(self, source: str) -> np.ndarray:
+        """[T, M, R, 6] float32, of the same frames; asked for only if there are `num_rotations`."""
+        raise NotImplementedError
 
     def captions(self, source: str) -> list[Caption | Spoiled]:
         """One entry a caption line, in file order; raises Spoiled if there is no text at all."""
+        raise NotImplementedError
+
+    def label(self, source: str) -> int | None:
+        """The class of a source as a whole, and of all its captions that have no label; or Spoiled.
+
+        It makes no records: captions do.
+        """
+        return None
+
+    def attributes(self, source: str) -> np.ndarray:
+        """[A] float32 probabilities; raises Spoiled. Asked for only if there are names."""
+        raise NotImplementedError
+
+    def class_texts(self) -> dict[str, dict[str, list[str]]]:
+        """Other words for the classes: {"descriptions": {class: [texts]}, "synonyms": {...}}."""
+        return {}
 
     def dissimilar_test(self) -> list[str]:
         """Names of the published dissimilar test subset; empty where there is none."""
+        return []
 
 
-class Clips:
+def load_joints(folder: pathlib.Path, file: str, num_joints: int) -> np.ndarray:
+    """Joints [T, J, 3] float32 of one person, from an .npy file of any kind of number.
+
+    Args:
+      folder: of the dataset.
+      file: path in it, which the reasons name.
+      num_joints: J.
+
+    Raises:
+      Spoiled: no file, a damaged one, one that holds pickled objects, or another shape.
+    """
+    try:
+        joints = np.load(folder / file, allow_pickle=False)
+    except FileNotFoundError:
+        raise Spoiled("motion_missing", f"no file {file}") from None
+    except Exception as error:  # a damaged file makes NumPy fail in a dozen ways, all alike here
+        message = f"{file}: {type(error).__name__}: {error}"
+        raise Spoiled("motion_unreadable", message) from error
+    if not isinstance(joints, np.ndarray):
+        raise Spoiled("motion_unreadable", f"{file} is an archive, not an array")
+    if joints.ndim != 3 or joints.shape[1:] != (num_joints, 3) or joints.dtype.kind not in "fiu":
+        raise Spoiled(
+            "wrong_shape",
+            f"found {joints.dtype} {list(joints.shape)}, expected numbers "
+            f"[frames, {num_joints}, 3]",
+        )
+    return joints.astype(np.float32)
+
+
+def read_table(path: str | pathlib.Path, columns: list[str]) -> list[tuple[int, dict]]:
+    """The rows of a CSV file with a head, as (line in the file, {column: text or None}).
+
+    Raises:
+      ValueError: it cannot be read, lacks one of these columns, or has no rows.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            table = csv.DictReader(file)
+            known = table.fieldnames or []
+            rows = [(table.line_num, row) for row in table]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read as CSV: {error}") from error
+    missing = [column for column in columns if column not in known]
+    if missing:
+        raise ValueError(
+            f"{path} has no column {', '.join(missing)}; it has {', '.join(known) or 'none'}"
+        )
+    if not rows:
+        raise ValueError(f"{path} has a head but no rows")
+    return rows
+
+
+class Clips(Reader):
     """A reader over clips that are in memory already, at 20 fps and in metres."""
 
     source_fps = FPS
@@ -98,6 +199,3 @@ class Clips:
 
     def captions(self, source: str) -> list[Caption | Spoiled]:
         return [Caption(text) for text in self._clips[source].captions]
-
-    def dissimilar_test(self) -> list[str]:
-        return []

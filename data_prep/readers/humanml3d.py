@@ -14,18 +14,18 @@ import pathlib
 
 import numpy as np
 
-from data_prep.readers import Caption, Spoiled
+from data_prep.readers import Caption, Reader, Spoiled, load_joints
 from motionalign.skeleton import SKELETONS
 
 SPLITS = ("train", "val", "test")
 
 
-class HumanML3D:
+class HumanML3D(Reader):
     """Reads the published layout; a dataset with other joints overrides the constants."""
 
     title = "HumanML3D"
     skeleton = SKELETONS["smpl22"]
-    unit_in_metres: float | None = 1.0
+    unit_in_metres = 1.0
 
     def __init__(self, raw_dir: str | pathlib.Path, fps: float = 20.0):
         if not 0 < fps < math.inf:
@@ -50,28 +50,8 @@ class HumanML3D:
         return {split: _lines(self.raw_dir / f"{split}.txt") for split in SPLITS}
 
     def joints(self, source: str) -> np.ndarray:
-        path = self.raw_dir / "new_joints" / f"{source}.npy"
-        try:
-            joints = np.load(path, allow_pickle=False)
-        except FileNotFoundError:
-            raise Spoiled("motion_missing", f"no file new_joints/{path.name}") from None
-        except (
-            Exception
-        ) as error:  # a damaged file makes NumPy fail in a dozen ways, all alike here
-            message = f"new_joints/{path.name}: {type(error).__name__}: {error}"
-            raise Spoiled("motion_unreadable", message) from error
-        if not isinstance(joints, np.ndarray):
-            raise Spoiled(
-                "motion_unreadable", f"new_joints/{path.name} is an archive, not an array"
-            )
-        expected = (self.skeleton.num_joints, 3)
-        if joints.ndim != 3 or joints.shape[1:] != expected or joints.dtype.kind not in "fiu":
-            raise Spoiled(
-                "wrong_shape",
-                f"found {joints.dtype} {list(joints.shape)}, expected numbers "
-                f"[frames, {expected[0]}, {expected[1]}]",
-            )
-        return joints[:, None].astype(np.float32)
+        file = f"new_joints/{source}.npy"
+        return load_joints(self.raw_dir, file, self.skeleton.num_joints)[:, None]
 
     def captions(self, source: str) -> list[Caption | Spoiled]:
         path = self.raw_dir / "texts" / f"{source}.txt"

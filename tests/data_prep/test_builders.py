@@ -1,3 +1,4 @@
+import collections
 import json
 import os
 import pathlib
@@ -13,7 +14,7 @@ import tensorflow_datasets as tfds
 
 from data_prep import builders, embed
 from data_prep.builders import prepare, statistics
-from data_prep.readers import Clips
+from data_prep.readers import Caption, Clips
 from data_prep.readers.humanml3d import HumanML3D
 from data_prep.readers.kit_ml import KitML
 from motionalign.patches import motion_patches
@@ -373,6 +374,94 @@ def test_overwriting_keeps_caption_vectors_that_cover_all_captions(published, tm
     run(published, tmp_path, mirror=True, overwrite=True)  # "turns right" is new
     assert not (folder / CAPTION_VECTORS).exists()
     assert "run `data_prep embed` again" in capsys.readouterr().out
+
+
+class Labelled(Clips):
+    """Clips at a rate of their own whose captions have labels, of which some cover the same."""
+
+    fps = source_fps = 30.0
+    label_names = ("walk", "turn left", "turn right")
+
+    def __init__(self, texts=None):
+        joints = np.random.default_rng(0).normal(size=(60, 22, 3))
+        super().__init__([Clip("a", "train", joints), Clip("b", "test", joints)])
+        self._texts = texts or {}
+
+    def captions(self, source):
+        return [
+            Caption("walk", label=0),
+            Caption("turn left", 0.5, 1.0, label=1),
+            Caption("turn right", 0.5, 1.0, label=2),
+            Caption("somebody moves"),
+        ]
+
+    def class_texts(self):
+        return self._texts
+
+
+Clip = collections.namedtuple("Clip", "id split joints")
+
+
+def test_labelled_captions_make_records_of_their_own(tmp_path):
+    folder = prepare(Labelled, tmp_path, "labelled", mirror=True)
+    dataset = Dataset(tmp_path, "labelled")
+    assert (dataset.metadata.fps, dataset.metadata.source_fps) == (30, 30)
+    test = dataset.split("test")
+    assert test.ids == ["Mb", "Mb#0", "Mb#1", "Mb#2", "b", "b#0", "b#1", "b#2"]
+    assert test.labels.tolist() == [-1, 0, 2, 1, -1, 0, 1, 2]
+    assert test.captions[-4:] == [["somebody moves"], ["walk"], ["turn left"], ["turn right"]]
+    assert test.captions[:4] == [["somebody moves"], ["walk"], ["turn right"], ["turn left"]]
+    assert test.num_frames.tolist() == [60, 60, 15, 15] * 2
+    assert test.first_line.tolist() == [3, 0, 1, 2] * 2
+    assert [record["labels"].tolist() for record in test][-4:] == [[], [0], [1], [2]]
+    assert test[5]["span"].tolist() == [0, 0]
+    assert "rotations" not in test[0]
+    assert with_tfds(folder, "test")["b#2"]["labels"].tolist() == [2]
+
+
+def test_a_mirrored_class_that_there_is_not(tmp_path):
+    class Lopsided(Labelled):
+        label_names = ("walk", "turn left", "turn back")
+
+    with pytest.raises(ValueError, match="--mirror: 'turn left' would become 'turn right', which"):
+        prepare(Lopsided, tmp_path, "labelled", mirror=True)
+    assert prepare(Lopsided, tmp_path, "labelled").exists()
+
+
+def test_class_texts_and_vectors_outlive_overwriting(tmp_path, capsys):
+    def again(texts=None):
+        prepare(lambda: Labelled(texts), tmp_path, "labelled", overwrite=True)
+        return Dataset(tmp_path, "labelled"), capsys.readouterr().out
+
+    shipped = {"synonyms": {"walk": ["stroll"]}}
+    dataset, _ = again(shipped)
+    assert dataset.texts == shipped
+    assert again()[0].texts == shipped  # they may have been added to the prepared dataset
+    other = {"synonyms": {"walk": ["go on foot"]}}
+    assert again(other)[0].texts == other
+
+    def embedded(*texts):
+        vectors = np.ones((len(texts), 4), np.float32)
+        path = dataset.version_dir / CAPTION_VECTORS
+        embed._save(path, list(texts), vectors, encoder="e", sha256="0", readout="mean")
+
+    captions = ("walk", "turn left", "turn right", "somebody moves")
+    embedded(*captions, "go on foot")
+    assert "the caption vectors are kept" in again()[1]
+    embedded(*captions)  # the synonym is missing
+    assert "run `data_prep embed` again" in again()[1]
+
+
+def test_rotations_are_never_interpolated(tmp_path):
+    class Turning(Labelled):
+        fps = 20.0
+        num_rotations = 22
+
+        def rotations(self, source):
+            return np.zeros((60, 1, 22, 6), np.float32)
+
+    with pytest.raises(AssertionError, match=r"\(30\.0, 20\.0\)"):
+        prepare(Turning, tmp_path, "turning")
 
 
 def test_real_clips(test_data, tmp_path):

@@ -1,31 +1,49 @@
 """The descriptions that ship with the project."""
 
+import csv
+import io
 import itertools
 import json
 import re
+import tarfile
 
 import pytest
 from runs import ROOT
 
-SHIPPED = json.loads((ROOT / "data_prep" / "captions" / "babel60.json").read_text())["classes"]
+from data_prep.mirror import mirrored_caption
+
+FILES = {"babel60": 60, "bandai_namco_2": 17}  # classes
+
+
+def shipped(file):
+    path = ROOT / "data_prep" / "captions" / f"{file}.json"
+    return json.loads(path.read_text())["classes"]
 
 
 def words(text):
     return set(re.findall(r"[a-z]+", text.lower()))
 
 
-def test_every_class_has_five_descriptions_and_three_synonyms():
-    assert len(SHIPPED) == 60
-    for name, texts in SHIPPED.items():
+each_file = pytest.mark.parametrize("file", FILES)
+SIDES = {"left", "right"}
+
+
+@each_file
+def test_every_class_has_five_descriptions_and_three_synonyms(file):
+    classes = shipped(file)
+    assert len(classes) == FILES[file]
+    for name, texts in classes.items():
         assert len(texts["descriptions"]) == 5, name
         assert len(texts["synonyms"]) == 3, name
         assert all(text.endswith(".") and text[0].isupper() for text in texts["descriptions"]), name
 
 
-def test_all_are_distinct_from_each_other_and_from_the_labels():
-    texts = [text for c in SHIPPED.values() for text in (*c["descriptions"], *c["synonyms"])]
-    assert len({text.lower() for text in texts} | set(SHIPPED)) == len(texts) + len(SHIPPED)
-    descriptions = [words(text) for c in SHIPPED.values() for text in c["descriptions"]]
+@each_file
+def test_all_are_distinct_from_each_other_and_from_the_labels(file):
+    classes = shipped(file)
+    texts = [text for c in classes.values() for text in (*c["descriptions"], *c["synonyms"])]
+    assert len({text.lower() for text in texts} | set(classes)) == len(texts) + len(classes)
+    descriptions = [words(text) for c in classes.values() for text in c["descriptions"]]
     for a, b in itertools.combinations(descriptions, 2):
         assert len(a & b) / len(a | b) < 0.6
 
@@ -33,10 +51,48 @@ def test_all_are_distinct_from_each_other_and_from_the_labels():
 def test_they_are_the_benchmarks_classes_in_its_order(test_data):
     labels = json.loads((test_data / "babel_action_labels.json").read_text())
     expected = [name for name, index in sorted(labels.items(), key=lambda x: x[1]) if index < 60]
-    assert list(SHIPPED) == expected
+    assert list(shipped("babel60")) == expected
 
 
 @pytest.mark.parametrize("name", ["t pose", "run", "sit"])
 def test_a_label_is_not_its_own_description(name):
     """The words of the label alone would teach nothing."""
-    assert not any(words(name) <= words(text) for text in SHIPPED[name]["descriptions"])
+    assert not any(words(name) <= words(text) for text in shipped("babel60")[name]["descriptions"])
+
+
+def test_they_are_the_datasets_actions_and_styles(test_data):
+    with tarfile.open(test_data / "data" / "bandai_namco_2.tar.xz") as archive:
+        member = next(member for member in archive if member.name.endswith("/labels.csv"))
+        rows = list(csv.DictReader(io.TextIOWrapper(archive.extractfile(member), "utf-8")))
+    actions = sorted({row["content"].replace("-", " ") for row in rows})
+    assert list(shipped("bandai_namco_2")) == actions + sorted({row["style"] for row in rows})
+
+
+@pytest.mark.parametrize("name", shipped("bandai_namco_2"))
+def test_no_text_says_its_class_in_the_words_of_its_name(name):
+    texts, own = shipped("bandai_namco_2")[name], words(name)
+    assert not any(own <= words(text) for text in texts["descriptions"])
+    for synonym in texts["synonyms"]:
+        assert words(synonym) & own <= SIDES  # which have no synonyms
+
+
+def test_sides():
+    """A text of a one-sided action names its side first; the others never name one side alone."""
+    for name, texts in shipped("bandai_namco_2").items():
+        side = words(name) & SIDES
+        for text in (*texts["descriptions"], *texts["synonyms"]):
+            # A right angle is on neither side.
+            named = re.findall(r"\b(?:left|right)\b(?! angle)", text.lower())
+            if side:
+                assert {named[0]} == side, text
+            else:
+                assert set(named) in (set(), SIDES), text
+
+
+@pytest.mark.parametrize("action", ["raise up {} hand", "walk turn {}", "wave {} hand"])
+def test_the_two_sides_are_told_in_different_words(action):
+    """But for the synonyms, which are each other's mirror images."""
+    left, right = (shipped("bandai_namco_2")[action.format(side)] for side in ("left", "right"))
+    mirrored = [mirrored_caption(text) for text in left["synonyms"]]
+    assert mirrored == right["synonyms"]
+    assert not {*map(mirrored_caption, left["descriptions"])} & {*right["descriptions"]}

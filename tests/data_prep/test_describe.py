@@ -9,11 +9,15 @@ import threading
 import time
 from collections import Counter
 
+import numpy as np
 import pytest
 from runs import ROOT
 
+from data_prep import embed
 from data_prep.__main__ import main
 from data_prep.captions import describe
+from motionalign import records
+from motionalign.skeleton import SKELETONS
 
 pytest.importorskip("openai")
 
@@ -243,3 +247,66 @@ def test_changed_settings_ask_anew():
     ]
     assert all(one != other for other in others)
     assert one == describe.request(describe.Settings("m"), "walk", 0)
+
+
+@pytest.fixture
+def prepared(tmp_path, monkeypatch):
+    """A prepared dataset as far as `describe` sees it; its data_dir."""
+    metadata = records.Metadata(
+        "tiny", SKELETONS["smpl22"], 16, 20.0, 1.0, np.zeros((22, 3)), np.ones((22, 3)), 20.0,
+        label_names=("walk", "go up"),
+        attribute_names=("female", "backpack"),
+        attribute_opposites={"female": "male"},
+    )  # fmt: skip
+    version_dir = tmp_path / "tiny" / records.VERSION
+    version_dir.mkdir(parents=True)
+    (version_dir / "metadata.json").write_text(json.dumps(metadata.to_json()))
+    attributes = {"train": [[0.9, 0.2], [0.1, 0.8]], "test": [[0.8, 0.1], [0.2, 0.3]]}
+
+    class Split:
+        def __init__(self, folder, split):
+            self.attributes = np.array(attributes[split], np.float32)
+
+    for split in attributes:
+        (version_dir / f"index-{split}.npz").touch()
+    monkeypatch.setattr(records, "Split", Split)
+    return tmp_path
+
+
+def test_the_classes_of_a_dataset(prepared):
+    dataset = records.Dataset(prepared, "tiny")
+    for kind in ("action", "synonym"):
+        assert describe.dataset_labels(dataset, kind) == {"walk": "walk", "go up": "go up"}
+    assert describe.dataset_labels(dataset, "appearance") == {
+        "male": ["male"],
+        "male, backpack": ["backpack", "male"],
+        "female": ["female"],
+    }
+
+
+def test_a_dataset_is_described_in_a_form_that_embed_reads(prepared):
+    server, out = Server(), prepared / "out.json"
+    flags = [f"--data_dir={prepared}", "--name=tiny", "--kind=appearance", "--count=2"]
+    main(["describe", *flags, f"--out={out}", "--model=m", f"--base_url={server.url}"])
+    dataset = records.Dataset(prepared, "tiny")
+    names = embed.class_names(dataset.metadata, embed.all_splits(dataset))
+    descriptions = embed.read_texts(out, names)["descriptions"]
+    assert descriptions.keys() == {"male", "male, backpack", "female"}
+    assert all(len(set(texts)) == 2 for texts in descriptions.values())
+    assert '["backpack", "male"]' in descriptions["male, backpack"][0]
+
+
+@pytest.mark.parametrize(("kind", "lacks"), [("action", "labels"), ("appearance", "attributes")])
+def test_a_dataset_without_classes(prepared, kind, lacks):
+    path = prepared / "tiny" / records.VERSION / "metadata.json"
+    without = {"label_names": [], "attribute_names": [], "attribute_opposites": {}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | without))
+    with pytest.raises(ValueError, match=f"--name=tiny: the dataset has no {lacks} to describe"):
+        describe.dataset_labels(records.Dataset(prepared, "tiny"), kind)
+
+
+@pytest.mark.parametrize("flags", [[], ["--labels=a.json", "--name=tiny"]])
+def test_labels_or_a_dataset(flags, capsys):
+    with pytest.raises(SystemExit):
+        main(["describe", "--out=o.json", "--model=m", *flags])
+    assert "--labels" in (error := capsys.readouterr().err) and "--name" in error

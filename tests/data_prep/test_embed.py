@@ -1,92 +1,202 @@
-"""Caption vectors of a prepared dataset."""
+"""Sentence vectors of a prepared dataset, and other words for its classes."""
 
 import argparse
+import json
 import os
 
 import numpy as np
 import pytest
-from safetensors import safe_open
+from runs import ROOT
 
 from data_prep import embed
-from motionalign import records
+from data_prep.__main__ import main
+from motionalign import records, sentence_encoder
+from motionalign.skeleton import SKELETONS
 
 CAPTIONS = {
     "train": [["a person walks", "someone is walking slowly to the left and then stops to look"]],
     "test": [["a person walks"], ["a person waves “hello”", "jumps"]],
 }
+ATTRIBUTES = {"train": [[0.9, 0.2]], "test": [[0.1, 0.2], [0.1, 0.8]]}
+SETS = {"female", "male", "male, backpack"}  # that occur, in words; two of them are names too
+NAMES = {"walk", "go up", "backpack"} | SETS
+EVERY_CAPTION = {c for split in CAPTIONS.values() for clip in split for c in clip}
 
 
 @pytest.fixture
 def dataset(tmp_path, monkeypatch):
     """A prepared dataset as far as `embed` sees it."""
+    metadata = records.Metadata(
+        "tiny", SKELETONS["smpl22"], 16, 20.0, 1.0, np.zeros((22, 3)), np.ones((22, 3)), 20.0,
+        label_names=("walk", "go up"),
+        attribute_names=("female", "backpack"),
+        attribute_opposites={"female": "male"},
+    )  # fmt: skip
     version_dir = tmp_path / "tiny" / records.VERSION
     version_dir.mkdir(parents=True)
+    (version_dir / "metadata.json").write_text(json.dumps(metadata.to_json()))
 
     class Split:
         def __init__(self, folder, split):
             assert folder == version_dir
             self.captions = CAPTIONS[split]
-
-    class Dataset:
-        def __init__(self, data_dir, name):
-            self.version_dir = version_dir
+            self.attributes = np.array(ATTRIBUTES[split], np.float32)
 
     for split in CAPTIONS:
         (version_dir / f"index-{split}.npz").touch()
     monkeypatch.setattr(records, "Split", Split)
-    monkeypatch.setattr(records, "Dataset", Dataset)
     return version_dir
 
 
-def arguments(*flags):
+@pytest.fixture
+def quick(monkeypatch):
+    """An encoder that knows only how long a text is."""
+
+    class Encoder:
+        fingerprint = ("0" * 64, "first")
+
+        def __init__(self, encoder, readout):
+            pass
+
+        def __call__(self, texts, progress):
+            return np.array([[len(text), 1] for text in texts], np.float32)
+
+    monkeypatch.setattr(sentence_encoder, "SentenceEncoder", Encoder)
+
+
+def run(dataset, *flags):
+    data_dir = dataset.parents[1]
     parser = argparse.ArgumentParser()
     embed.add_arguments(parser)
-    return parser.parse_args(["--name=tiny", *flags])
+    embed.run(parser.parse_args([f"--data_dir={data_dir}", "--name=tiny", *flags]))
+    return records.Dataset(data_dir, "tiny")
 
 
-@pytest.mark.parametrize("readout", ["mean", "first"])
-def test_equals_transformers(dataset, minilm, readout, monkeypatch):
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    monkeypatch.setattr(embed, "BATCH_SIZE", 3)  # the second batch is not full
-    embed.run(arguments(f"--encoder={minilm}", f"--readout={readout}"))
-
-    with safe_open(dataset / "caption_vectors.safetensors", "numpy") as file:
-        captions = bytes(file.get_tensor("captions")).decode().split("\n")
-        vectors = file.get_tensor("vectors")
-        metadata = file.metadata()
-    assert captions == sorted({c for split in CAPTIONS.values() for clip in split for c in clip})
-    assert metadata["encoder"] == str(minilm)
-    assert metadata["readout"] == readout
-    assert len(metadata["sha256"]) == 64
+def test_the_vectors_are_the_encoders(dataset, minilm):
+    flags = f"--encoder={minilm}", "--readout=mean"
+    written = run(dataset, *flags).require_caption_vectors()
+    captions = sorted(EVERY_CAPTION | NAMES)
+    assert list(written.rows) == captions
+    encoder = sentence_encoder.SentenceEncoder(str(minilm), "mean")
+    np.testing.assert_array_equal(written[captions], encoder(captions))
+    assert written.encoder == f"{minilm}, readout mean"
+    assert written.fingerprint == encoder.fingerprint
     assert not list(dataset.glob("*.partial"))
     umask = os.umask(0o022)
     os.umask(umask)
     mode = (dataset / "caption_vectors.safetensors").stat().st_mode & 0o777
     assert mode == 0o666 & ~umask  # as any file, not for the owner alone
 
-    model = transformers.AutoModel.from_pretrained(minilm).eval()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(minilm)
-    for caption, vector in zip(captions, vectors):  # one by one: without padding
-        with torch.no_grad():
-            last = model(**tokenizer(caption, return_tensors="pt")).last_hidden_state[0].numpy()
-        expected = last.mean(0) if readout == "mean" else last[0]
-        np.testing.assert_allclose(vector, expected, atol=1e-4)
-    assert abs(np.linalg.norm(vectors[0]) - 1) > 0.1  # not normalised
+
+def test_by_default_the_papers_encoder():
+    parser = argparse.ArgumentParser()
+    embed.add_arguments(parser)
+    args = parser.parse_args(["--name=tiny"])
+    assert (args.encoder, args.readout) == ("WhereIsAI/UAE-Large-V1", "first")
 
 
 def test_unknown_encoder(dataset, tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(ValueError, match="is 'llama'; valid: 'bert', 'distilbert'"):
-        embed.run(arguments(f"--encoder={tmp_path}"))
+        run(dataset, f"--encoder={tmp_path}")
     assert not (dataset / "caption_vectors.safetensors").exists()
 
 
-def test_a_killed_run_leaves_nothing(dataset, minilm, monkeypatch):
+def test_a_killed_run_leaves_nothing(dataset, quick, monkeypatch):
     def killed(*args):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(embed.os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        embed.run(arguments(f"--encoder={minilm}"))
+        run(dataset)
     assert not (dataset / "caption_vectors.safetensors").exists()
+
+
+# --------------------------------------------------------------------------- texts of classes
+
+
+def write(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return str(path)
+
+
+def shipped(**classes):
+    return {"about": "", "prompt": "", "classes": classes}
+
+
+def test_texts_are_added_and_embedded(dataset, quick, tmp_path, capsys):
+    contents = [
+        shipped(walk={"descriptions": ["steps"], "synonyms": ["stroll"]}),
+        {"kind": "action", "answers": {"walk": ["strides \n on", "steps"]}},
+        {"kind": "synonym", "answers": {"go up": ["rise"]}},
+        {"kind": "appearance", "answers": {"male, backpack": ["a man"]}},
+    ]
+    files = [write(tmp_path, f"{i}.json", content) for i, content in enumerate(contents)]
+    first = run(dataset, "--texts", *files[:2])
+    expected = {"descriptions": {"walk": ["steps", "strides on"]}, "synonyms": {"walk": ["stroll"]}}
+    assert first.texts == expected
+    second = run(dataset, "--texts", *files)  # what was there stays, nothing is there twice
+    expected["descriptions"]["male, backpack"] = ["a man"]
+    expected["synonyms"]["go up"] = ["rise"]
+    assert second.texts == expected
+    assert "3 descriptions of 2 classes" in capsys.readouterr().out
+    everything = EVERY_CAPTION | NAMES | {"steps", "strides on", "stroll", "rise", "a man"}
+    assert list(second.require_caption_vectors().rows) == sorted(everything)
+
+    path = dataset / records.CLASS_TEXTS
+    before = path.read_bytes()
+    again = run(dataset)  # without --texts those that are there are embedded all the same
+    assert again.require_caption_vectors().rows.keys() == everything
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not JSON"),
+        (["walk"], "is neither like .*babel60.json nor what .*describe` writes"),
+        ({"answers": {"walk": ["a"]}}, "is neither like"),
+        ({"kind": "action", "answers": {"walk": "a"}}, "is neither like"),
+        ({"kind": "action", "answers": {"walk": [1]}}, "is neither like"),
+        (shipped(walk=["a"]), "is neither like"),
+        (
+            shipped(fly={"synonyms": ["soar"]}),
+            r"tells of no class of the dataset, but of 'fly'\. Valid are its actions, "
+            r"its attributes, .*: 'backpack', 'female', 'go up', 'male', 'male, backpack', 'walk'$",
+        ),
+    ],
+)  # fmt: skip
+def test_bad_texts(dataset, quick, tmp_path, content, message):
+    with pytest.raises(ValueError, match=rf"--texts=.*texts.json {message}"):
+        run(dataset, "--texts", write(tmp_path, "texts.json", content))
+    assert not (dataset / records.CLASS_TEXTS).exists()
+    assert not (dataset / records.CAPTION_VECTORS).exists()
+
+
+def test_the_shipped_files_can_be_read():
+    for path in (ROOT / "data_prep" / "captions").glob("*.json"):
+        classes = json.loads(path.read_text())["classes"]
+        texts = embed.read_texts(path, classes)
+        assert texts["synonyms"].keys() == texts["descriptions"].keys() == classes.keys()
+
+
+def test_a_dataset_without_classes(dataset, quick):
+    path = dataset / "metadata.json"
+    without = {"label_names": [], "attribute_names": [], "attribute_opposites": {}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | without))
+    written = run(dataset)
+    assert written.require_caption_vectors().rows.keys() == EVERY_CAPTION
+    assert not (dataset / records.CLASS_TEXTS).exists()
+
+
+def test_classes_of_other_datasets_are_left_out_and_named(tmp_path, capsys):
+    path = write(tmp_path, "a.json", shipped(walk={"synonyms": ["a"]}, fly={"synonyms": ["soar"]}))
+    assert embed.read_texts(path, ["walk"]) == {"descriptions": {}, "synonyms": {"walk": ["a"]}}
+    assert "left out, no classes of this dataset: 'fly'" in capsys.readouterr().out
+
+
+def test_from_the_command_line(dataset, quick, tmp_path):
+    path = write(tmp_path, "a.json", shipped(fly={"synonyms": ["soar"]}))
+    with pytest.raises(SystemExit, match=r"data_prep: --texts=.* tells of no class"):
+        main(["embed", f"--data_dir={tmp_path}", "--name=tiny", "--texts", path])

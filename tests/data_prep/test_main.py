@@ -1,10 +1,13 @@
+import json
 import pathlib
 import subprocess
 import sys
 
 import pytest
+from published_files import write_babel, write_densegait
 
 from data_prep.__main__ import main
+from motionalign.records import Dataset
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -22,11 +25,59 @@ def test_help_teaches_and_imports_no_tensorflow():
         assert needed in out
 
 
-@pytest.mark.parametrize("command", ["humanml3d", "kit_ml", "synthetic", "embed", "show"])
+@pytest.mark.parametrize(
+    "command", ["humanml3d", "kit_ml", "babel", "densegait", "synthetic", "embed", "show"]
+)
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
     assert f"python -m data_prep {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        ("babel", ["extra_train.json", "model.npz", "https://amass.is.tue.mpg.de", "label_unknown",
+                   "--joints_dir", "--labels {segments,sequence}"]),
+        ("densegait", ["annotations.csv", "file_name", "attributes_malformed", "--fps"]),
+        ("humanml3d", ["--labels_csv", "--only VALUE", "label_missing"]),
+    ],
+)  # fmt: skip
+def test_help_of_datasets_with_classes(command, needed, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    out = capsys.readouterr().out
+    assert [part for part in needed if part not in out] == []
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert f"python -m data_prep {command} " in capsys.readouterr().out
+
+
+def test_babel_and_densegait_from_the_command_line(tmp_path):
+    paths = write_babel(tmp_path / "babel", num_train=10, num_val=2)
+    data = f"--data_dir={tmp_path}/data"
+    command = ["babel", data, *(f"--{name}={path}" for name, path in paths.items())]
+    main([*command, "--labels=sequence", "--classes=30", "--seed=3"])
+    dataset = Dataset(tmp_path / "data", "babel")
+    assert len(dataset.metadata.label_names) == 30
+    assert {len(dataset.split(split).labels) > 0 for split in ("train", "val", "test")} == {True}
+    options = json.loads((dataset.version_dir / "report.json").read_text())["options"]
+    assert options["labels"] == "sequence"
+    assert (options["extra"], options["seed"], options["classes"]) == (False, 3, 30)
+    assert options["amass_dir"] == str(paths["amass_dir"])
+    with pytest.raises(SystemExit, match="was prepared with labels=sequence, not segments"):
+        main([*command, "--classes=30", "--seed=3"])
+    with pytest.raises(SystemExit, match="prepared with --amass_dir; --smplh_dir; no --joints_dir"):
+        main(["babel", data, f"--raw_dir={paths['raw_dir']}", "--joints_dir=.", "--classes=30",
+              "--seed=3", "--labels=sequence"])  # fmt: skip
+
+    raw_dir = write_densegait(tmp_path / "densegait", num_tracks=10)
+    main(["densegait", data, f"--raw_dir={raw_dir}", "--fps=30"])
+    assert Dataset(tmp_path / "data", "densegait").metadata.fps == 30
+    main(["show", data, "--name=densegait", "--num_clips=2"])
+    page = (tmp_path / "data" / "densegait.html").read_text()
+    assert page.count("data:image/png") == 2  # strips only: in 2D there are no patches
+    assert "records by frames at 30 a second" in page
 
 
 def test_what_the_user_can_put_right_is_said_without_a_traceback(tmp_path):

@@ -1,0 +1,341 @@
+"""BABEL: action labels, in seconds, for the motions of AMASS. https://babel.is.tue.mpg.de
+
+    <raw_dir>/train.json val.json [extra_train.json extra_val.json]    annotations, version 1.0
+    <amass_dir>/<feat_p>                 AMASS, "SMPL+H G": poses, trans, betas, gender, frame rate
+    <smplh_dir>/<gender>/model.npz       the body models, "Extended SMPL+H model"
+
+or, in the place of AMASS and the body models,
+
+    <joints_dir>/<feat_p without .npz>.npy     [T, 22, 3] metres, Y up, 20 fps: HumanML3D's joints
+
+A segment is a stretch of a sequence with the action categories of one label. The densely labelled
+sequences have `frame_ann`, whose labels have times, or only `seq_ann`, whose labels are of all of
+the sequence; the extra ones have lists of these from several annotators, `frame_anns` and
+`seq_anns`, and their segments are put together. Segments are cut into pieces of five seconds and
+the rest, as for the benchmark of 60 classes; every piece and category is a record. BABEL's own test
+set has no public labels: its val is our test, and our val is a tenth of its train.
+"""
+
+import functools
+import itertools
+import json
+import math
+import pathlib
+
+import numpy as np
+
+from data_prep import smplh
+from data_prep.readers import SPAN_SLACK, Caption, Reader, Spoiled, load_joints
+from motionalign.resample import HUMANML3D_FPS, resample
+from motionalign.skeleton import SKELETONS
+
+CHUNK = 5.0  # seconds
+CLASSES = pathlib.Path(__file__).parents[1] / "captions" / "babel60.json"
+GENDERS = ("female", "male", "neutral")
+
+
+class Babel(Reader):
+    """Reads BABEL at 30 frames a second; a source goes by its `babel_sid`."""
+
+    skeleton = SKELETONS["smpl22"]
+    unit_in_metres = 1.0
+    fps = source_fps = 30.0
+
+    def __init__(
+        self,
+        raw_dir: str | pathlib.Path,
+        amass_dir: str | pathlib.Path | None = None,
+        smplh_dir: str | pathlib.Path | None = None,
+        joints_dir: str | pathlib.Path | None = None,
+        *,
+        extra: bool = False,
+        labels: str = "segments",
+        num_classes: int = 60,
+        seed: int = 0,
+    ):
+        """Reads the annotations.
+
+        Args:
+          raw_dir, amass_dir, smplh_dir, joints_dir: folders as above.
+          extra: reads the extra annotations too.
+          labels: "segments": `frame_ann` where there is one, else `seq_ann`. "sequence": `seq_ann`
+            only, the labels of whole sequences.
+          num_classes: the first so many of the benchmark's 60 classes.
+          seed: of the choice of val.
+
+        Raises:
+          ValueError: folders or files that are missing, annotations of another form.
+        """
+        if labels not in ("segments", "sequence"):
+            raise ValueError(f"--labels={labels}; expected segments or sequence")
+        if joints_dir is not None and (amass_dir is not None or smplh_dir is not None):
+            raise ValueError(
+                "--joints_dir stands in the place of --amass_dir and --smplh_dir; give it or them"
+            )
+        if joints_dir is None and (amass_dir is None or smplh_dir is None):
+            raise ValueError(
+                "BABEL is annotations only: its motions need --amass_dir and --smplh_dir, or "
+                "--joints_dir"
+            )
+        texts = json.loads(CLASSES.read_text(encoding="utf-8"))["classes"]
+        if not 1 <= num_classes <= len(texts):
+            raise ValueError(f"--classes={num_classes}; expected 1 to {len(texts)}")
+        self._texts = dict(list(texts.items())[:num_classes])
+        self.label_names = tuple(self._texts)
+        self._labels = labels
+        # Joints and rotations are asked for one after the other.
+        self._clip = functools.lru_cache(maxsize=1)(self._read_clip)
+        self._body = functools.cache(self._read_body)
+        self._joints_dir = _folder("--joints_dir", joints_dir)
+        self._amass_dir = _folder("--amass_dir", amass_dir)
+        self._smplh_dir = _folder("--smplh_dir", smplh_dir)
+        self.num_rotations = smplh.NUM_BODY if joints_dir is None else 0
+
+        raw_dir = _folder("--raw_dir", raw_dir)
+        names = [*("train.json", "val.json"), *(("extra_train.json", "extra_val.json") * extra)]
+        missing = [name for name in names if not (raw_dir / name).is_file()]
+        if missing:
+            raise ValueError(
+                f"--raw_dir={raw_dir} has no {', '.join(missing)}. Needed: the unpacked "
+                "babel_v1.0_release of https://babel.is.tue.mpg.de"
+            )
+        self._sequences = {}
+        self._listed = {"train": [], "test": []}
+        for name in names:
+            self._add(raw_dir / name, "test" if "val" in name else "train")
+        # Sorted, so that the choice depends on which sequences there are and not on their order.
+        train = sorted(self._listed["train"], key=int)
+        chosen = np.random.default_rng(seed).permutation(len(train))[: len(train) // 10]
+        self._val = {train[i] for i in chosen}
+
+    def _add(self, path: pathlib.Path, split: str) -> None:
+        """Adds the sequences of one file; what the extra annotators said adds to what is there."""
+        for sequence in _read_annotations(path):
+            known = self._sequences.setdefault(sequence["name"], sequence)
+            if known["feat_p"] != sequence["feat_p"]:
+                raise ValueError(
+                    f"{path}: babel_sid {sequence['name']} is of {sequence['feat_p']}, elsewhere "
+                    f"of {known['feat_p']}"
+                )
+            if known is not sequence:
+                known["frames"] += sequence["frames"]
+                known["whole"] += sequence["whole"]
+            if sequence["name"] not in self._listed[split]:
+                self._listed[split].append(sequence["name"])
+
+    def splits(self) -> dict[str, list[str]]:
+        train = self._listed["train"]
+        return {
+            "train": [name for name in train if name not in self._val],
+            "val": [name for name in train if name in self._val],
+            "test": self._listed["test"],
+        }
+
+    def class_texts(self) -> dict[str, dict[str, list[str]]]:
+        return {
+            kind: {name: texts[kind] for name, texts in self._texts.items()}
+            for kind in ("descriptions", "synonyms")
+        }
+
+    def captions(self, source: str) -> list[Caption | Spoiled]:
+        """The category's name for every piece of a segment and category; what is unusable last."""
+        sequence = self._sequences[source]
+        segments = sequence["whole"]
+        if self._labels == "segments" and sequence["frames"]:
+            segments = sequence["frames"]
+        if not segments:
+            kind = "seq_ann" if self._labels == "sequence" else "frame_ann or seq_ann"
+            raise Spoiled("label_missing", f"no labels in {kind}")
+        usable, unusable = [], []
+        for start, end, categories, text in segments:
+            known = [name for name in categories if name in self._texts]
+            where = f"{text!r}, seconds {start:g} to {end:g}"
+            if not known:
+                found = ", ".join(categories) or "no category"
+                unusable.append(Spoiled("label_unknown", f"{where}: {found}"))
+            elif not (0 <= start < end <= sequence["dur"] + SPAN_SLACK):
+                detail = f"{where} of a sequence of {sequence['dur']:g} seconds"
+                unusable.append(Spoiled("span_outside", detail))
+            else:
+                usable += [
+                    Caption(name, *span, self.label_names.index(name))
+                    for span in pieces(start, end)
+                    for name in known
+                ]
+        return [*dict.fromkeys(usable), *unusable]  # the former in their order, each once
+
+    def joints(self, source: str) -> np.ndarray:
+        return self._clip(source)[0][:, None]
+
+    def rotations(self, source: str) -> np.ndarray:
+        return self._clip(source)[1][:, None]
+
+    def _read_clip(self, source: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """Joints [T, 22, 3] and rotations [T, 22, 6] or None, at 30 fps; raises Spoiled."""
+        feat_p = self._sequences[source]["feat_p"]
+        if self._joints_dir is not None:
+            return self._processed(feat_p), None
+        return self._posed(feat_p)
+
+    def _processed(self, feat_p: str) -> np.ndarray:
+        file = _find(self._joints_dir, feat_p.removesuffix(".npz") + ".npy")
+        joints = load_joints(self._joints_dir, file, smplh.NUM_BODY)
+        if len(joints) < 2:  # nothing to interpolate between
+            return joints
+        return resample(joints, HUMANML3D_FPS, self.fps)
+
+    def _posed(self, feat_p: str) -> tuple[np.ndarray, np.ndarray]:
+        file = _find(self._amass_dir, feat_p)
+        arrays, gender, rate = _read_amass(self._amass_dir / file, file)
+        for name, array in arrays.items():
+            if array.dtype.kind not in "fiu" or array.ndim != (1 if name == "betas" else 2):
+                raise Spoiled("wrong_shape", f"{file}: {name} is {array.dtype} {[*array.shape]}")
+            if not np.isfinite(array).all():
+                raise Spoiled("not_finite", f"{file}: NaN or infinity in {name}")
+        poses, trans = arrays["poses"], arrays["trans"]
+        if len(poses) != len(trans):
+            detail = f"{file}: {len(poses)} frames of poses, {len(trans)} of trans"
+            raise Spoiled("wrong_shape", detail)
+        frames = nearest_frames(len(poses), rate, self.fps)
+        body = self._body(gender)
+        try:
+            return smplh.pose_clip(body, poses[frames], trans[frames], arrays["betas"])
+        except ValueError as error:
+            raise Spoiled("wrong_shape", f"{file}: {error}") from error
+
+    def _read_body(self, gender: str) -> smplh.SMPLH:
+        path = self._smplh_dir / gender / "model.npz"
+        if not path.is_file():
+            raise ValueError(
+                f"no body model {path}, which AMASS has {gender} clips for. Get "
+                '"Extended SMPL+H model" from https://mano.is.tue.mpg.de'
+            )
+        return smplh.SMPLH.read(path)
+
+
+def pieces(start: float, end: float) -> list[tuple[float, float]]:
+    """Seconds `start` to `end` in pieces of `CHUNK` and what is left, each from where one ends."""
+    # Less a microsecond, so that the sum's rounding makes no piece.
+    count = max(1, math.ceil((end - start) / CHUNK - 1e-6))
+    edges = [*(start + CHUNK * k for k in range(count)), end]
+    return list(itertools.pairwise(edges))
+
+
+def nearest_frames(num_frames: int, fps: float, target_fps: float) -> np.ndarray:
+    """The frames at `fps` that are nearest to those at `target_fps`, [T'] int; a tie goes up.
+
+    As many as lie within the clip; the first is the first. Nearest, as rotations are not numbers
+    that one may interpolate, and at AMASS's 60 to 250 a second the error is a few milliseconds.
+    """
+    if not num_frames:
+        return np.zeros(0, int)
+    # Published rates are rounded (59.99): a frame that misses the end by that is one of them.
+    count = int((num_frames - 1) * target_fps / fps + 1e-6) + 1
+    nearest = np.floor(np.arange(count) * fps / target_fps + 0.5).astype(int)
+    return np.minimum(nearest, num_frames - 1)
+
+
+def _folder(option: str, path: str | pathlib.Path | None) -> pathlib.Path | None:
+    if path is not None and not pathlib.Path(path).is_dir():
+        raise ValueError(f"{option}={path} is not a folder")
+    return None if path is None else pathlib.Path(path)
+
+
+def _find(folder: pathlib.Path, file: str) -> str:
+    """`file`, or without its first folder: BABEL repeats the data set's name, archives do not."""
+    places = [file, file.partition("/")[2]]
+    for place in filter(None, places):
+        if (folder / place).is_file():
+            return place
+    raise Spoiled("motion_missing", f"no file {' or '.join(filter(None, places))}")
+
+
+def _read_amass(path: pathlib.Path, file: str) -> tuple[dict[str, np.ndarray], str, float]:
+    """poses, trans and betas, the gender, and frames a second; raises Spoiled."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in ("poses", "trans", "betas")}
+            gender = archive["gender"].item()
+            # Newer files spell it the second way.
+            newer = "mocap_framerate" not in archive
+            rate = float(archive["mocap_frame_rate" if newer else "mocap_framerate"])
+    except Exception as error:  # damaged or other files make NumPy fail in a dozen ways
+        message = f"{file}: {type(error).__name__}: {error}"
+        raise Spoiled("motion_unreadable", message) from error
+    gender = gender.decode(errors="replace") if isinstance(gender, bytes) else gender
+    if gender not in GENDERS:
+        raise Spoiled("motion_unreadable", f"{file}: gender {gender!r}, none of {GENDERS}")
+    if not 1 <= rate < math.inf:
+        raise Spoiled("motion_unreadable", f"{file}: {rate} frames a second")
+    return arrays, gender, rate
+
+
+def _read_annotations(path: pathlib.Path) -> list[dict]:
+    """The sequences of one annotation file.
+
+    Returns:
+      Dicts of `name`, `feat_p`, `dur` in seconds, and the segments of `frames` and of the `whole`:
+      (start, end, categories, text).
+
+    Raises:
+      ValueError: not JSON, or of another form; says where.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{path} holds a {type(content).__name__}; expected sequences by babel_sid"
+        )
+    return [_sequence(entry, f"{path}: sequence {key!r}") for key, entry in content.items()]
+
+
+def _sequence(entry: dict, where: str) -> dict:
+    sid = _get(entry, "babel_sid", int, where)
+    dur = _get(entry, "dur", (int, float), where)
+    feat_p = _get(entry, "feat_p", str, where)
+    if not 0 < dur < math.inf:
+        raise ValueError(f'{where}: "dur" is {dur}; expected seconds above 0')
+    annotations = {}
+    for key in ("seq_ann", "frame_ann"):
+        if key + "s" in entry:  # the extra layout: several annotators, or null
+            annotations[key] = _get(entry, key + "s", (list, type(None)), where) or []
+        else:
+            one = _get(entry, key, (dict, type(None)), where)
+            annotations[key] = [] if one is None else [one]
+    return {
+        "name": str(sid),
+        "feat_p": feat_p,
+        "dur": dur,
+        "frames": _segments(annotations["frame_ann"], None, f"{where}, frame_ann"),
+        "whole": _segments(annotations["seq_ann"], dur, f"{where}, seq_ann"),
+    }
+
+
+def _segments(annotations: list, dur: float | None, where: str) -> list[tuple]:
+    """(start, end, categories, text) of every label; of 0 to `dur` where labels have no times."""
+    out = []
+    for annotation in annotations:
+        for i, label in enumerate(_get(annotation, "labels", list, where)):
+            here = f"{where}, label {i}"
+            categories = _get(label, "act_cat", (list, type(None)), here) or []
+            if not all(isinstance(name, str) for name in categories):
+                raise ValueError(f'{here}: "act_cat" is {categories}; expected names')
+            if dur is None:
+                span = [_get(label, key, (int, float), here) for key in ("start_t", "end_t")]
+            else:
+                span = (0.0, dur)
+            text = label.get("raw_label")
+            out.append((*span, categories, text if text else "no text"))
+    return out
+
+
+def _get(values: dict, key: str, kinds: type | tuple, where: str):
+    """`values[key]`; a ValueError unless it is there and of one of these kinds."""
+    if not isinstance(values, dict) or key not in values:
+        raise ValueError(f'{where}: no "{key}"')
+    if not isinstance(values[key], kinds) or isinstance(values[key], bool):
+        kind = type(values[key]).__name__
+        raise ValueError(f'{where}: "{key}" is a {kind}, not what BABEL 1.0 has there')
+    return values[key]

@@ -1,0 +1,179 @@
+"""DenseGait: walking people as a camera saw them, with appearance attributes.
+
+    <raw_dir>/annotations.csv       a row a track: track_id, file_name, 42 probabilities
+    <raw_dir>/<file_name>           .npy [T, 18, 3]: x and y of the image, y down, and confidence
+
+https://github.com/cosmaadrian/gaitformer
+
+The joints are in OpenPose's order (skeleton coco18: nose, neck, right arm, left arm, right leg,
+left leg, eyes, ears; right first). To confirm it on a file: with y up, as it is read here, the nose
+lies above the neck, that above the hips, and those above the ankles; and where somebody is seen
+from the back, the right shoulder has the larger x. Coordinates are pixels, or whatever the file
+has: only y is negated.
+
+The caption of a track is its positive attributes in words, "male, slim, seen from the back".
+"""
+
+import math
+import pathlib
+
+import numpy as np
+
+from data_prep.readers import Caption, Reader, Spoiled, load_joints, read_table
+from motionalign.records import attribute_words, positive_attributes
+from motionalign.skeleton import SKELETONS
+
+# The attribute columns by group, and what they are called in captions and queries.
+ATTRIBUTES = {
+    "gender": {"Female": "female"},
+    "body": {"BodyThin": "slim", "BodyNormal": "normal weight", "BodyFat": "overweight"},
+    "viewpoint": {
+        "Front": "seen from the front",
+        "Side": "seen from the side",
+        "Back": "seen from the back",
+    },
+    "age-group": {
+        "AgeChild": "child",
+        "AgeYoungAdult": "young adult",
+        "AgeMediumAdult": "middle-aged adult",
+        "AgeOldAdult": "older adult",
+        "AgeSenior": "senior",
+    },
+    "accessory": {
+        "Backpack": "backpack",
+        "Bag": "bag",
+        "HandTrunk": "hand trunk",
+        "No accessory": "no accessory",
+        "OtherAttchment": "other attachment",
+        "No carrying": "carrying nothing",
+    },
+    "footware": {
+        "Sandals": "sandals",
+        "Shoes": "shoes",
+        "LeatherShoes": "leather shoes",
+        "SportShoes": "sport shoes",
+        "Boots": "boots",
+        "Sneaker": "sneakers",
+        "ClothShoes": "cloth shoes",
+    },
+    "apparent-action": {
+        "Calling": "making a phone call",
+        "Talking": "talking",
+        "Gathering": "gathering with others",
+        "Holding": "holding something",
+        "Pulling": "pulling something",
+        "CarryingbyArm": "carrying something by the arm",
+        "CarryingbyHand": "carrying something by hand",
+        "HoldObjectsInFront": "holding objects in front",
+    },
+    "clothing": {
+        "CasualWear": "casual wear",
+        "Jacket": "jacket",
+        "FormalWear": "formal wear",
+        "LongTrousers": "long trousers",
+        "CarryingOther": "carrying something else",
+        "Dress": "dress",
+        "LongCoat": "long coat",
+        "Trousers": "trousers",
+        "LongSleeve": "long sleeves",
+    },
+}
+COLUMNS = [column for group in ATTRIBUTES.values() for column in group]
+
+
+class DenseGait(Reader):
+    """Reads DenseGait; a source goes by its file's path with "-" for "/", without .npy.
+
+    Four fifths of the tracks by `track_id` are train, a tenth val and a tenth test; all files of
+    one track are in one split.
+    """
+
+    skeleton = SKELETONS["coco18"]
+    unit_in_metres = None
+    attribute_names = tuple(words for group in ATTRIBUTES.values() for words in group.values())
+    attribute_groups = {group: tuple(of.values()) for group, of in ATTRIBUTES.items()}  # noqa: RUF012
+    attribute_opposites = {"female": "male"}  # noqa: RUF012
+
+    def __init__(self, raw_dir: str | pathlib.Path, fps: float = 24.0, seed: int = 0):
+        """Reads annotations.csv.
+
+        Args:
+          raw_dir: the folder as above.
+          fps: of the files, which do not state it; the records keep it.
+          seed: of the splits.
+
+        Raises:
+          ValueError: no annotations.csv, or one without the columns.
+        """
+        if not 0 < fps < math.inf:
+            raise ValueError(f"--fps={fps}; expected frames a second, above 0")
+        self.fps = self.source_fps = fps
+        self.raw_dir = pathlib.Path(raw_dir)
+        path = self.raw_dir / "annotations.csv"
+        if not path.is_file():
+            raise ValueError(
+                f"{path} does not exist; --raw_dir is the folder that holds annotations.csv, and "
+                "the files that it names"
+            )
+        rows = read_table(path, ["track_id", "file_name", *COLUMNS])
+        self._names = [_source_name(row, line) for line, row in rows]
+        self._tracks = [(row["track_id"] or "").strip() for _, row in rows]
+        self._rows = {}
+        for name, (line, row) in zip(self._names, rows):
+            first_line, first = self._rows.setdefault(name, (line, row))
+            if first["file_name"] != row["file_name"]:
+                raise ValueError(
+                    f"{path}: the files of lines {first_line} and {line}, {first['file_name']} and "
+                    f"{row['file_name']}, would both be called {name}. Rename one"
+                )
+        tracks = sorted(set(self._tracks))
+        order = np.random.default_rng(seed).permutation(len(tracks))
+        tenth = round(len(tracks) / 10)
+        of_track = dict.fromkeys(tracks, "train")
+        of_track |= {tracks[i]: "val" for i in order[:tenth]}
+        of_track |= {tracks[i]: "test" for i in order[tenth : 2 * tenth]}
+        self._split_of = of_track
+
+    def splits(self) -> dict[str, list[str]]:
+        listed = {"train": [], "val": [], "test": []}
+        for name, track in zip(self._names, self._tracks):
+            listed[self._split_of[track]].append(name)
+        return listed
+
+    def joints(self, source: str) -> np.ndarray:
+        line, row = self._rows[source]
+        for column in ("track_id", "file_name"):
+            if not (row[column] or "").strip():
+                raise Spoiled("attributes_malformed", f"line {line} has no {column}")
+        joints = load_joints(self.raw_dir, row["file_name"].strip(), self.skeleton.num_joints)
+        return (joints * np.array([1, -1, 1], np.float32))[:, None]
+
+    def attributes(self, source: str) -> np.ndarray:
+        line, row = self._rows[source]
+        return probabilities(row, COLUMNS, f"line {line}")
+
+    def captions(self, source: str) -> list[Caption | Spoiled]:
+        names, opposites = self.attribute_names, self.attribute_opposites
+        positive = positive_attributes(self.attributes(source), names, opposites)
+        return [Caption(attribute_words(positive, names, opposites))]
+
+
+def _source_name(row: dict, line: int) -> str:
+    file = (row["file_name"] or "").strip()
+    return file.removesuffix(".npy").replace("/", "-") if file else f"line-{line}"
+
+
+def probabilities(row: dict, columns: list[str], where: str) -> np.ndarray:
+    """These columns of a row as [A] float32; raises Spoiled unless all are from 0 to 1."""
+    values = []
+    for column in columns:
+        try:
+            value = float(row[column])
+        except (TypeError, ValueError):
+            detail = f"{where}: {column} is {row[column]!r}, not a number"
+            raise Spoiled("attributes_malformed", detail) from None
+        if not 0 <= value <= 1:
+            detail = f"{where}: {column} is {value:g}, not a probability from 0 to 1"
+            raise Spoiled("attributes_malformed", detail)
+        values.append(value)
+    return np.array(values, np.float32)

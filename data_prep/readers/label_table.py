@@ -1,0 +1,194 @@
+"""A table of labels beside a dataset of another format: action classes and attributes from a CSV.
+
+    id,content,style          a head; the column `id` has the names of the split files
+    walk_001,walk,active
+    walk_002,walk,tired
+
+One column may name the action of a clip; its distinct values are the classes. Others may be
+attributes: of words, where each distinct value is one attribute (1 where the clip has it, else 0)
+and the column their group; or of numbers from 0 to 1, where the column is the attribute.
+"""
+
+import collections
+import pathlib
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from data_prep.embed import read_texts
+from data_prep.readers import Caption, Reader, Spoiled, read_table
+from motionalign.records import attribute_words, positive_attributes
+
+
+class LabelTable(Reader):
+    """A reader with the labels of a table; all else is as the reader has it."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        path: str | pathlib.Path,
+        label: str | None = None,
+        attributes: Sequence[str] = (),
+        only: Sequence[str] = (),
+        texts: str | None = None,
+    ):
+        """Reads the table.
+
+        Args:
+          reader: whose clips are labelled.
+          path: of the CSV file.
+          label: column of the action class.
+          attributes: columns of attributes.
+          only: values of `label`, as spelt in the table; clips with others are left out.
+          texts: JSON file of descriptions and synonyms, as data_prep/captions/babel60.json; what it
+            says of classes that these clips do not have is left out, and said.
+
+        Raises:
+          ValueError: columns or values that the table does not have, an id with two rows, texts of
+            no class that there is.
+        """
+        if not (label or attributes):
+            raise ValueError("--labels_csv: say which columns count, by --label or --attributes")
+        if only and not label:
+            raise ValueError("--only keeps clips by their action: name its column, --label=COLUMN")
+        self._reader = reader
+        self._label, self._columns = label, list(attributes)
+        self.skeleton = reader.skeleton
+        self.source_fps, self.fps = reader.source_fps, reader.fps
+        self.unit_in_metres = reader.unit_in_metres
+        self.num_rotations = reader.num_rotations
+
+        rows = read_table(path, ["id", *filter(None, [label]), *attributes])
+        ids = [_text(row["id"]) for _, row in rows]
+        twice = [name for name, count in collections.Counter(ids).items() if count > 1]
+        if twice:
+            raise ValueError(f"{path}: {len(twice)} ids have several rows, {twice[0]!r} for one")
+        self._rows = {name: row for name, (_, row) in zip(ids, rows)}
+        # Clips without a row stay, to be accounted for.
+        self._left_out = self._others_than(only) if only else set()
+        listed = [name for names in self.splits().values() for name in names]
+        used = {name: self._rows[name] for name in listed if name in self._rows}
+        if not used:
+            raise ValueError(f"{path}: none of its {len(ids)} ids is a clip, {ids[0]!r} for one")
+        if label:
+            values = {_words(row[label]) for row in used.values()}
+            self.label_names = tuple(sorted(values - {""}))
+        self._read_attributes(path, used)
+        self._texts = read_texts(texts, self._classes(used)) if texts else {}
+
+    def _others_than(self, only: Sequence[str]) -> set[str]:
+        """The clips of other actions."""
+        value_of = {name: _text(row[self._label]) for name, row in self._rows.items()}
+        known = sorted({*value_of.values()} - {""})
+        if wrong := [value for value in only if value not in known]:
+            raise ValueError(
+                f"--only: column {self._label!r} has no {', '.join(wrong)}; it has "
+                f"{', '.join(known)}"
+            )
+        return {name for name, value in value_of.items() if value not in only}
+
+    def _read_attributes(self, path: str | pathlib.Path, used: dict[str, dict]) -> None:
+        """Sets the attributes' names, and for each its column and, of words, its value."""
+        cells = {
+            column: sorted({_text(row[column]) for row in used.values()} - {""})
+            for column in self._columns
+        }
+        columns_of = collections.Counter(
+            value for of_column in cells.values() for value in set(map(_words, of_column))
+        )
+        self._of_name, self.attribute_groups = {}, {}
+        for column, of_column in cells.items():
+            numbers = [cell for cell in of_column if _number(cell) is not None]
+            if numbers and len(numbers) < len(of_column):
+                word = next(cell for cell in of_column if cell not in numbers)
+                raise ValueError(
+                    f"{path}: column {column!r} mixes numbers and words, {numbers[0]} and {word!r}"
+                )
+            if wrong := [cell for cell in numbers if not 0 <= _number(cell) <= 1]:
+                raise ValueError(
+                    f"{path}: column {column!r} holds {wrong[0]}; numbers of an attribute are "
+                    "from 0 to 1"
+                )
+            if numbers:
+                names = {_words(column): (column, None)}
+            else:  # a value of two columns is told apart by its column
+                names = {
+                    value if columns_of[value] == 1 else f"{_words(column)} {value}": (
+                        column,
+                        value,
+                    )
+                    for value in map(_words, of_column)
+                }
+            self.attribute_groups[column] = tuple(names)
+            if known := names.keys() & self._of_name.keys():
+                raise ValueError(f"{path}: two attributes would be called {sorted(known)[0]!r}")
+            self._of_name |= names
+        self.attribute_names = tuple(self._of_name)
+
+    def _classes(self, used: dict[str, dict]) -> set[str]:
+        """What there may be texts of: actions, attributes, and the sets of these that occur."""
+        classes = {*self.label_names, *self.attribute_names}
+        for name, row in used.items():
+            if self._columns and all(_words(row[column]) for column in self._columns):
+                positive = positive_attributes(self.attributes(name), self.attribute_names, {})
+                classes.add(attribute_words(positive, self.attribute_names, {}))
+        return classes
+
+    def splits(self) -> dict[str, list[str]]:
+        return {
+            split: [name for name in names if name not in self._left_out]
+            for split, names in self._reader.splits().items()
+        }
+
+    def joints(self, source: str) -> np.ndarray:
+        return self._reader.joints(source)
+
+    def rotations(self, source: str) -> np.ndarray:
+        return self._reader.rotations(source)
+
+    def captions(self, source: str) -> list[Caption | Spoiled]:
+        return self._reader.captions(source)
+
+    def label(self, source: str) -> int | None:
+        if source not in self._rows:
+            raise Spoiled("label_missing", "no row in the table of labels")
+        if not self._label:
+            return None
+        value = _words(self._rows[source][self._label])
+        if not value:
+            raise Spoiled("label_missing", f"{self._label} is empty")
+        return self.label_names.index(value)
+
+    def attributes(self, source: str) -> np.ndarray:
+        row = self._rows[source]  # `label` has seen to it that there is one
+        if empty := [column for column in self._columns if not _words(row[column])]:
+            raise Spoiled("attributes_malformed", f"{', '.join(empty)} is empty")
+        of_name = [
+            _number(row[column]) if value is None else _words(row[column]) == value
+            for column, value in self._of_name.values()
+        ]
+        return np.array(of_name, np.float32)
+
+    def class_texts(self) -> dict[str, dict[str, list[str]]]:
+        return self._texts
+
+    def dissimilar_test(self) -> list[str]:
+        return [name for name in self._reader.dissimilar_test() if name not in self._left_out]
+
+
+def _text(cell: str | None) -> str:
+    """What a cell says; a row that is too short has None."""
+    return (cell or "").strip()
+
+
+def _words(cell: str | None) -> str:
+    """A cell as words: hyphens and underscores become spaces ("walk-turn-left")."""
+    return " ".join(re.split(r"[-_\s]+", _text(cell))).strip()
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,213 @@
+import json
+import tarfile
+
+import numpy as np
+import pytest
+
+from data_prep.__main__ import main
+from data_prep.readers.humanml3d import HumanML3D
+from data_prep.readers.label_table import LabelTable
+from data_prep.report import survey
+from motionalign.records import Dataset, class_names
+
+ROWS = """\
+id,content,style,sex,speed
+a,walk-turn-left,active,F,0.25
+b,walk-turn-right,tired,M,1
+c,run,active,M,0
+d,walk-turn-left,tired,F,0.5
+elsewhere,swim,wet,F,0.1
+"""
+
+
+@pytest.fixture
+def clips(published):
+    """a, b, c in train, d in test; the table is beside them."""
+    for name in "abc":
+        published.clip(name, lines=["someone moves", "moves fast#x#0.2#1.0"])
+    published.clip("d", "test")
+    write(published, ROWS)
+    return published
+
+
+def write(published, text):
+    (published.folder / "labels.csv").write_text(text)
+
+
+def reader(clips, label="content", attributes=(), **options) -> LabelTable:
+    path = clips.folder / "labels.csv"
+    return LabelTable(HumanML3D(clips.folder), path, label, attributes, **options)
+
+
+def test_classes(clips):
+    table = reader(clips)
+    # Those of the clips that there are.
+    assert table.label_names == ("run", "walk turn left", "walk turn right")
+    assert [table.label(name) for name in "abcd"] == [1, 2, 0, 1]
+    assert table.attribute_names == ()
+
+
+def test_a_label_is_of_all_records_of_its_source_and_makes_none(clips):
+    source = survey(reader(clips)).sources[0]
+    assert [(r.id, r.label, r.captions) for r in source.records] == [
+        ("a", 1, ("someone moves",)),
+        ("a#1", 1, ("moves fast",)),
+    ]
+
+
+def test_attributes_of_words_and_of_numbers(clips):
+    table = reader(clips, None, ["style", "sex", "speed"])
+    assert table.attribute_names == ("active", "tired", "F", "M", "speed")
+    assert table.attribute_groups == {
+        "style": ("active", "tired"), "sex": ("F", "M"), "speed": ("speed",)
+    }  # fmt: skip
+    np.testing.assert_array_equal(table.attributes("a"), np.float32([1, 0, 1, 0, 0.25]))
+    np.testing.assert_array_equal(table.attributes("b"), np.float32([0, 1, 0, 1, 1]))
+    assert table.attributes("a").dtype == np.float32
+    assert (table.label_names, table.label("a")) == ((), None)
+
+
+def test_values_of_two_columns_are_told_apart(clips):
+    write(clips, "id,bag,hat\na,yes,no\nb,no,none\nc,no,no\nd,yes,no\n")
+    table = reader(clips, None, ["bag", "hat"])
+    assert table.attribute_names == ("bag no", "yes", "hat no", "none")
+    np.testing.assert_array_equal(table.attributes("a"), [0, 1, 1, 0])
+    write(clips, "id,bag,hat\na,0.5,bag\nb,0.1,bag\nc,0,bag\nd,1,bag\n")
+    with pytest.raises(ValueError, match="two attributes would be called 'bag'"):
+        reader(clips, None, ["bag", "hat"])
+
+
+def test_only(clips):
+    (clips.folder / "nsim_test.txt").write_text("d\nc\n")
+    table = reader(clips, attributes=["style"], only=["walk-turn-right", "run"])
+    assert table.splits() == {"train": ["b", "c"], "val": [], "test": []}
+    assert table.label_names == ("run", "walk turn right")
+    assert table.dissimilar_test() == ["c"]
+    with pytest.raises(
+        ValueError,
+        match="column 'content' has no walk, jump; it has run, swim, walk-turn-left, walk-turn-r",
+    ):
+        reader(clips, only=["walk", "run", "jump"])
+    with pytest.raises(ValueError, match=r"--only keeps clips by their action: .* --label=COLUMN"):
+        reader(clips, None, ["style"], only=["run"])
+
+
+def test_sources_without_a_label_are_accounted_for(clips):
+    rows = ROWS.replace("b,walk-turn-right,", "b,,").replace("c,run,active", "c,run, ")
+    write(clips, rows)
+    clips.clip("e")
+    found = survey(reader(clips, attributes=["style"]))
+    assert [(e["id"], e["reason"], e["detail"]) for e in found.dropped] == [
+        ("b", "label_missing", "content is empty"),
+        ("c", "attributes_malformed", "style is empty"),
+        ("e", "label_missing", "no row in the table of labels"),
+    ]
+    assert [source.id for source in found.sources] == ["a", "d"]
+    # Also where only some actions are kept: nobody knows which it has.
+    found = survey(reader(clips, only=["walk-turn-left"]))
+    assert [(e["id"], e["reason"]) for e in found.dropped] == [("e", "label_missing")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("name,content,style\na,run,x\n", "has no column id; it has name, content, style"),
+        ("id,style\na,x\n", "has no column content; it has id, style"),
+        ("", "has no column id, content, style; it has none"),
+        ("id,content,style\n", "has a head but no rows"),
+        ("id,content,style\nz,run,x\n", "none of its 1 ids is a clip, 'z' for one"),
+        ("id,content,style\na,run,x\na,sit,x\n", "1 ids have several rows, 'a' for one"),
+        ("id,content,style\na,run,1.5\nb,run,0\n", "'style' holds 1.5; numbers of an attribute"),
+        ("id,content,style\na,run,-0.5\nb,run,0\n", "'style' holds -0.5; numbers"),
+        ("id,content,style\na,run,0.5\nb,run,x\n", "'style' mixes numbers and words, 0.5 and 'x'"),
+        ("id,content,style\na,run,nan\n", "'style' holds nan; numbers"),
+    ],
+)
+def test_tables_that_make_no_sense(clips, rows, message):
+    write(clips, rows)
+    with pytest.raises(ValueError, match=message):
+        reader(clips, attributes=["style"])
+
+
+def test_options_that_make_no_sense(clips, tmp_path):
+    with pytest.raises(ValueError, match="which columns count, by --label or --attributes"):
+        reader(clips, None)
+    raw = ["humanml3d", f"--raw_dir={clips.folder}", f"--data_dir={tmp_path}/data"]
+    with pytest.raises(SystemExit, match=r"--label, --only without the table .* --labels_csv"):
+        main([*raw, "--label=content", "--only=run"])
+    with pytest.raises(SystemExit, match=r"nothing\.csv cannot be read as CSV: .*No such file"):
+        main([*raw, "--label=content", "--labels_csv=nothing.csv"])
+
+
+def test_texts_of_the_classes(clips, tmp_path, capsys):
+    texts = {"descriptions": ["They are quick."], "synonyms": ["dash", "sprint"]}
+    path = tmp_path / "texts.json"
+    path.write_text(json.dumps({"classes": {"run": texts, "active, M": texts}}))
+    table = reader(clips, attributes=["style", "sex"], texts=path)
+    assert table.class_texts() == {kind: {"run": of, "active, M": of} for kind, of in texts.items()}
+    capsys.readouterr()
+    # "tired, F" is what clip d is; none is tired and active.
+    path.write_text(json.dumps({"classes": dict.fromkeys(["tired, F", "active, tired, F"], texts)}))
+    table = reader(clips, attributes=["style", "sex"], texts=path)
+    assert set(table.class_texts()["synonyms"]) == {"tired, F"}
+    assert "no classes of this dataset: 'active, tired, F'" in capsys.readouterr().out
+    path.write_text(json.dumps({"classes": {"hop": texts}}))
+    with pytest.raises(ValueError, match=r"no class of the dataset, but of 'hop'.*'walk turn le"):
+        reader(clips, attributes=["style", "sex"], texts=path)
+    assert reader(clips).class_texts() == {}
+
+
+def test_mirrored_classes(clips):
+    found = survey(reader(clips, attributes=["style"]), mirror=True)
+    labels = {source.id: source.records[0].label for source in found.sources}
+    assert labels == {"a": 1, "b": 2, "c": 0, "d": 1, "Ma": 2, "Mb": 1, "Mc": 0, "Md": 2}
+    with pytest.raises(ValueError, match="--mirror: 'walk turn left' would become 'walk turn ri"):
+        survey(reader(clips, only=["walk-turn-left", "run"]), mirror=True)
+    write(clips, ROWS.replace("active", "left-handed").replace("tired", "right-handed"))
+    table = reader(clips, None, ["style"])
+    twin = next(s for s in survey(table, mirror=True).sources if s.id == "Ma")
+    np.testing.assert_array_equal(table.attributes("a"), [1, 0])
+    np.testing.assert_array_equal(twin.attributes(table), [0, 1])
+
+
+def test_from_the_command_line(clips, tmp_path):
+    texts = {"descriptions": ["They are quick."], "synonyms": ["dash"]}
+    (tmp_path / "texts.json").write_text(json.dumps({"classes": {"run": texts}}))
+    command = [
+        "humanml3d", f"--raw_dir={clips.folder}", f"--data_dir={tmp_path}/data", "--name=actions",
+        f"--labels_csv={clips.folder}/labels.csv", "--label=content", "--attributes=style,speed",
+        "--only=run,walk-turn-right", f"--texts={tmp_path}/texts.json",
+    ]  # fmt: skip
+    main(command)
+    dataset = Dataset(tmp_path / "data", "actions")
+    assert dataset.metadata.label_names == ("run", "walk turn right")
+    assert dataset.texts == {"descriptions": {"run": ["They are quick."]},
+                             "synonyms": {"run": ["dash"]}}  # fmt: skip
+    train = dataset.split("train")
+    assert train.ids == ["b", "b#1", "c", "c#1"]
+    np.testing.assert_array_equal(train.labels, [1, 1, 0, 0])
+    np.testing.assert_array_equal(train.attributes, [[0, 1, 1]] * 2 + [[1, 0, 0]] * 2)
+    assert class_names(dataset.metadata, train, "attributes")[0] == ["active", "tired, speed"]
+    main(command)  # the same again is there already
+    with pytest.raises(SystemExit, match=r"was prepared with --labels_csv; --texts\. Give it"):
+        main(command[:4])
+    with pytest.raises(SystemExit, match="was prepared with only=run,walk-turn-right, not None"):
+        main([flag for flag in command if not flag.startswith("--only")])
+
+
+def test_the_real_clips(test_data, tmp_path):
+    with tarfile.open(test_data / "data" / "bandai_namco_2.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    folder = next(tmp_path.glob("**/train.txt")).parent
+    clips = HumanML3D(folder)
+    table = LabelTable(clips, folder / "labels.csv", "content", ["style"])
+    assert (len(table.label_names), len(table.attribute_names)) == (10, 7)
+    assert sum(map(len, table.splits().values())) == 2902
+    walks = LabelTable(
+        clips, folder / "labels.csv", "content", ["style"],
+        only=["walk", "walk-turn-left", "walk-turn-right"],
+    )  # fmt: skip
+    assert walks.label_names == ("walk", "walk turn left", "walk turn right")
+    assert {s: len(names) for s, names in walks.splits().items()} == {
+        "train": 513, "val": 36, "test": 96
+    }  # fmt: skip
