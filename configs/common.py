@@ -8,6 +8,9 @@ def base() -> ConfigDict:
     """The default run: ViT-B/16 and DistilBERT into 256 dimensions, trained in float32."""
     c = ConfigDict()
     c.seed = 0
+    # What a clip is told by: its "captions", or its class: an action of the dataset's "labels", or
+    # its set of "attributes".
+    c.task = "captions"
     c.epochs = 50
     c.dtype = "float32"  # of the computation, or "bfloat16"; parameters are float32
     c.checkpoint_steps = 500  # besides one an epoch; 0 = only those
@@ -26,17 +29,34 @@ def base() -> ConfigDict:
     # More is faster; 1 leaves batches random, and padded to their longest clip.
     c.data.length_window = 4
     c.data.text_bucket = 16
+    c.data.texts = "words"  # of labels and attributes: "words", their names, or "descriptions"
+    # Encoders over joints: "conseq" takes every `step`-th frame, "random_conseq" a random step,
+    # "random" any frames in their order.
+    c.data.sampling = "conseq"
+    c.data.step = 1
+    c.data.augment = ConfigDict()  # of joints, in training; see motionalign/augment.py
+    c.data.augment.crop = 0  # frames; 0 = off
+    c.data.augment.paces = (1.0,)  # one of these is drawn
+    c.data.augment.squeeze = 0.0  # largest part of x that is taken away
+    c.data.augment.mirror = 0.0  # probability
+    c.data.augment.reverse = 0.0  # probability
+    c.data.augment.joint_noise = 0.0  # deviation, in the units of the joints
+    c.data.augment.point_noise = 0.0
     c.data.workers = 2  # threads that read and tokenise ahead
     c.data.cache_gb = 4.0  # decoded clips kept in memory
 
     c.model = ConfigDict()
     c.model.motion = ConfigDict()
-    c.model.motion.family = "vit"  # or "clip", the vision tower of CLIP
-    c.model.motion.size = "B"  # Ti, S, B, L (clip: B, L), or "custom" with the next four
+    # Over motion patches "vit", or "clip", the vision tower of CLIP; over joints "gaitformer" or
+    # "actor", which look at `max_frames`, `pool` "first" or "mean", and not at what is of patches.
+    c.model.motion.family = "vit"
+    c.model.motion.input = "joints"  # of gaitformer and actor; or "rotations", where there are any
+    c.model.motion.root = True  # likewise: the first frame's root is put at the origin
+    c.model.motion.size = "B"  # Ti, S, B, L (clip: B, L; gaitformer, actor: B), or "custom" with:
     c.model.motion.width = placeholder(int)
     c.model.motion.depth = placeholder(int)
     c.model.motion.heads = placeholder(int)
-    c.model.motion.mlp_width = placeholder(int)  # 4 × width where unset
+    c.model.motion.mlp_width = placeholder(int)  # where unset 4 × width, of gaitformer, actor 2 ×
     c.model.motion.patch_size = 16
     c.model.motion.max_frames = 224
     c.model.motion.pool = "mean"  # or "class"
@@ -47,7 +67,9 @@ def base() -> ConfigDict:
     # With pool="mean": "fresh", as published, or "load" the weights' norm, of the class token.
     c.model.motion.final_norm = "fresh"
     c.model.text = ConfigDict()
-    c.model.text.family = "distilbert"  # or "bert", "mpnet", "clip"
+    # Or "bert", "mpnet", "clip"; or "frozen": no encoder in training, but the vectors that
+    # `data_prep embed` made of every text. embed_dim is then theirs: leave it unset.
+    c.model.text.family = "distilbert"
     c.model.text.weights = placeholder(str)  # "" on the command line takes them away again
     c.model.text.readout = "first"  # or "mean"; clip: "end" or "mean"
     c.model.text.dropout = 0.1
@@ -66,8 +88,13 @@ def base() -> ConfigDict:
     c.model.weights = placeholder(str)
 
     c.loss = ConfigDict()
-    c.loss.mask_negatives = False  # leave out negatives whose captions say nearly the same
-    c.loss.mask_threshold = 0.60  # cosine of the caption vectors above which they do
+    # Or, of frozen texts, "mse" or "triplet"; or "classify", which needs no texts: labels by
+    # softmax, attributes by a sigmoid each, from a linear classifier.
+    c.loss.kind = "contrastive"
+    c.loss.margin = 10.0  # of the triplets
+    # Leave out negatives whose texts say nearly the same, and those of the clip's own class.
+    c.loss.mask_negatives = False
+    c.loss.mask_threshold = 0.60  # cosine of the texts' vectors above which they do
 
     c.optim = ConfigDict()
     # Each parameter belongs to exactly one group; lr 0 freezes a group. layer_decay: what a tower's

@@ -1,6 +1,7 @@
 """A checkpoint applied to data: a split embedded and scored, a folder of clips encoded."""
 
 import json
+import math
 import pathlib
 from collections.abc import Callable
 
@@ -8,7 +9,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from motionalign import checkpoint, data, evaluate, sharding
+from motionalign import checkpoint, class_tasks, data, evaluate, objectives, sharding, similarity
 from motionalign.model import Encoder, Model, Params, load
 from motionalign.records import Dataset, Split
 
@@ -23,6 +24,45 @@ def evaluation_set(dataset: Dataset, split_name: str) -> tuple[Split, np.ndarray
     if not len(rows):
         raise ValueError(f"{dataset.version_dir}: split {split_name!r} has no evaluation records")
     return split, rows
+
+
+def check_evaluation(config, dataset: Dataset, split_name: str) -> None:
+    """A ValueError where a split cannot be scored by the config's task."""
+    if config.task == "captions":
+        evaluation_set(dataset, split_name)
+    else:
+        class_tasks.check(config, dataset, split_name)
+
+
+SHOWN = ("t2m/R@1", "t2m/R@10", "top1", "top5", "ap", "f1", "ndcg@5")  # of the scalars, to print
+
+
+def validate(
+    config, encoder: Encoder, params: Params, dataset: Dataset
+) -> tuple[float, dict[str, float]]:
+    """Scores the validation split by the config's task: (selection score, scalars to log).
+
+    Of captions it is retrieval, protocol `all`; of classes see `class_tasks.validate`. NaN and
+    nothing where embeddings are not finite.
+    """
+    if config.task != "captions":
+        return class_tasks.validate(config, encoder, params, dataset)
+    motion, text, gallery = embed_split(encoder, params, dataset, config.data.val_split)
+    if not (np.isfinite(motion).all() and np.isfinite(text).all()):
+        return math.nan, {}
+    results = evaluate.run_protocols(
+        motion,
+        text,
+        gallery.captions,
+        protocols=("all",),
+        distance=objectives.distance(config.loss.kind),
+    )["all"]
+    scalars = {
+        f"{direction}/{name}": float(value)
+        for direction in evaluate.DIRECTIONS
+        for name, value in results[direction].items()
+    }
+    return evaluate.selection_score(results), scalars
 
 
 def embed_split(
@@ -52,19 +92,18 @@ def embed_split(
         fps=dataset.metadata.fps,
         encoder=dataset.caption_vectors.encoder if dataset.caption_vectors else None,
     )
-    patches = data.PatchCache(split, budget=[0])  # decoded anew each time
-
-    def get(i):
-        return prepare(gallery.joints(i)) if prepare else patches[rows[i]]
-
+    get = class_tasks.clip_getter(encoder, split, prepare)
     name = f"{dataset.name} {split_name}"
     motion = encoder.motions(
         params,
-        get,
+        lambda i: get(rows[i]),
         split.num_frames[rows],
         f"{name} motions" if progress else None,
     )
-    text = encoder.texts(params, gallery.captions, f"{name} captions" if progress else None)
+    if encoder.tokenizer is None:  # frozen: the vectors are there
+        text = dataset.require_caption_vectors()[gallery.captions]
+    else:
+        text = encoder.texts(params, gallery.captions, f"{name} captions" if progress else None)
     return motion, text, gallery
 
 
@@ -96,14 +135,24 @@ def evaluate_checkpoint(
     all_results = {}
     for name in data.parse_mixture(config.data.datasets):
         dataset = Dataset(config.data.data_dir, name)
-        _check_fit(model, dataset)
+        _check_fit(model, dataset, config.task)
         prepare = _own_preparation(model, dataset)
+        origin = {"dataset": name, "split": split, "step": model.run["step"]}
+        folder = output / "evaluation" / f"{name}-{split}"
+        if config.task != "captions":
+            writes = jax.process_index() == 0
+            print(f"\n{name}, split {split}, checkpoint of step {model.run['step']}\n")
+            all_results[name] = class_tasks.evaluate(
+                config, model, dataset, split, folder if writes else None, prepare, origin
+            )
+            if writes and len(all_results) == 1 and split == config.data.test_split:
+                evaluate.write_json(output / "metrics.json", all_results[name])
+            continue
         motion, text, gallery = embed_split(
             model.encoder, model.params, dataset, split, True, prepare
         )
         vectors = dataset.caption_vectors
         dissimilar, note = _published_subset(dataset, split, gallery)
-        origin = {"dataset": name, "split": split, "step": model.run["step"]}
         results = origin | evaluate.run_protocols(
             motion,
             text,
@@ -114,6 +163,7 @@ def evaluate_checkpoint(
             protocols=config.eval.protocols,
             threshold=config.eval.threshold,
             encoder=gallery.encoder,
+            distance=model.distance,
         )
         all_results[name] = results
         if jax.process_index() != 0:
@@ -122,13 +172,12 @@ def evaluate_checkpoint(
         if prepare and model.encoder.network.config.motion_inputs == "patches":
             print("Motions are z-scored by the checkpoint's statistics, not the dataset's.\n")
         print(evaluate.format_table(results))
-        folder = output / "evaluation" / f"{name}-{split}"
         evaluate.write_json(folder / "metrics.json", results)
         page = evaluate.write_page(
             folder,
             results,
             gallery,
-            evaluate.cosine_similarity(text, motion),
+            similarity.nearness(text, motion, model.distance),
             num_queries=config.eval.num_queries,
             title=f"{name}: {split} split",
         )
@@ -138,23 +187,22 @@ def evaluate_checkpoint(
     return all_results
 
 
-def _check_fit(model: Model, dataset: Dataset) -> None:
-    """A ValueError where a model cannot encode a dataset, before anything is encoded."""
-    config, metadata = model.encoder.network.config, dataset.metadata
-    if config.text is None:
+def _check_fit(model: Model, dataset: Dataset, task: str) -> None:
+    """A ValueError where a model cannot be scored on a dataset, before anything is encoded."""
+    config = model.encoder.network.config
+    data.check_fit(dataset, config.motion)
+    if config.text is not None or (config.class_names and task != "captions"):
+        return
+    trained = model.run.get("text_encoder")
+    if trained is None:
         raise ValueError("this model has no text encoder: retrieval by text cannot be scored")
-    if config.motion_inputs == "joints":
-        found, expected = (metadata.skeleton.num_joints, 3), config.motion
-        if found != (expected.joints, expected.channels):
-            raise ValueError(
-                f"dataset {dataset.name!r} has {found[0]} joints of {found[1]} numbers (skeleton "
-                f"{metadata.skeleton.name!r}); the model takes {expected.joints} of "
-                f"{expected.channels}"
-            )
-    elif metadata.patch_size != config.motion.patch_size:
+    there = dataset.require_caption_vectors()
+    if there.fingerprint != (trained["sha256"], trained["readout"]):
         raise ValueError(
-            f"dataset {dataset.name!r} was prepared with --patch_size={metadata.patch_size}; the "
-            f"model has patch_size {config.motion.patch_size}"
+            f"the model was trained with text vectors of {trained['encoder']}, readout "
+            f"{trained['readout']}; dataset {dataset.name!r} has those of {there.encoder}. Run "
+            f"`python -m data_prep embed --name={dataset.name} --encoder={trained['encoder']} "
+            f"--readout={trained['readout']}`"
         )
 
 

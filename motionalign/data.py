@@ -5,9 +5,12 @@ batch by itself (which records, which caption, which crop, how many frames and t
 its own rows, and resumes exactly from a step number; nothing else needs to be remembered.
 
 A batch is a dict of arrays:
-  patches [B, F, 5N, 3] float16, zeros after a clip's end; num_frames [B] int32;
-  input_ids [B, L] int32; text_mask [B, L] bool;
-  text_vectors [B, V] float32, when negatives are masked by caption similarity.
+  patches [B, F, 5N, 3] float16, zeros after a clip's end; num_frames [B] int32; or, for encoders
+    over joints, joints [B, F, J, C] float32;
+  input_ids [B, L] int32; text_mask [B, L] bool, where texts are encoded in training;
+  text_vectors [B, V] float32, where they are not, or negatives are masked by their similarity;
+  negative_vectors [B, V], of texts of other classes; targets [B] int32 or [B, A] float32;
+  classes [B] int32, equal where two clips are of one class.
 """
 
 import collections
@@ -22,41 +25,47 @@ import grain
 import jax
 import numpy as np
 
-from motionalign.records import CaptionVectors, Dataset, Split
+from motionalign.augment import Augmentation, frame_indices
+from motionalign.classes import TextRows, clip_texts
+from motionalign.models import motion_transformer
+from motionalign.models.motion_transformer import MotionTransformerConfig
+from motionalign.records import Dataset, Split
 from motionalign.text import Tokenizer
 
 Batch = dict[str, np.ndarray]
 
 
-class PatchCache:
-    """Patches of one split, decoded once and kept while `budget` lasts.
+class ClipCache:
+    """The clips of one split, decoded once and kept while `budget` lasts.
 
-    `budget` is a one-element list of bytes, shared by all caches of a run.
+    `budget` is a one-element list of bytes, shared by all caches of a run; `field` says what of a
+    record is read: "patches", "joints" or "rotations".
     """
 
     _lock = threading.Lock()  # of the budget, and so of all caches
 
-    def __init__(self, split: Split, budget: list[int]):
+    def __init__(self, split: Split, budget: list[int], field: str = "patches"):
         self.split = split
+        self._field = field
         self._budget = budget
         self._kept: dict[int, np.ndarray] = {}
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """[T, 5N, 3] float16."""
-        patches = self._kept.get(row)
-        if patches is None:
-            patches = self.split[row]["patches"]
-            if patches.shape[1] != 1:
+        """Patches [T, 5N, 3] float16, joints [T, J, C] or rotations [T, R, 6] float32."""
+        clip = self._kept.get(row)
+        if clip is None:
+            clip = self.split[row][self._field]
+            if clip.shape[1] != 1:
                 raise ValueError(
                     f"{self.split.version_dir}: clip {self.split.ids[row]!r} holds "
-                    f"{patches.shape[1]} persons; this model encodes one"
+                    f"{clip.shape[1]} persons; this model encodes one"
                 )
-            patches = patches[:, 0]
+            clip = clip[:, 0]
             with self._lock:
-                if row not in self._kept and patches.nbytes <= self._budget[0]:
-                    self._budget[0] -= patches.nbytes
-                    self._kept[row] = patches
-        return patches
+                if row not in self._kept and clip.nbytes <= self._budget[0]:
+                    self._budget[0] -= clip.nbytes
+                    self._kept[row] = clip
+        return clip
 
 
 def parse_mixture(datasets: str) -> dict[str, float]:
@@ -175,86 +184,162 @@ class TrainingData:
 
     Args:
       datasets: with the weights of the mixture, {dataset: weight}.
-      tokenizer: of the text encoder.
+      tokenizer: of the text encoder; None where no text is encoded in training.
       config: the `data` section of a run's config.
-      patch_size, max_frames, padding: of the model.
+      motion: the motion encoder's config, which says what it reads.
       seed: of the run.
-      text_vectors: whether batches carry the caption vectors.
+      task: what is said of a clip, of `classes.TASKS`.
+      extras: what else batches carry: "text_vectors", "negative_vectors", "targets", "classes".
       rows: which rows of the global batch to read; all by default.
+
+    Raises:
+      ValueError: a dataset does not have what the encoder or the task needs.
     """
 
     def __init__(
         self,
         datasets: dict[Dataset, float],
-        tokenizer: Tokenizer,
+        tokenizer: Tokenizer | None,
         config,
         *,
-        patch_size: int,
-        max_frames: int,
-        padding: str,
+        motion,
         seed: int,
-        text_vectors: bool,
+        task: str = "captions",
+        extras: Sequence[str] = (),
         rows: np.ndarray | None = None,
     ):
-        for dataset in datasets:
-            if dataset.metadata.patch_size != patch_size:
-                raise ValueError(
-                    f"dataset {dataset.name!r} was prepared with --patch_size="
-                    f"{dataset.metadata.patch_size}; the model has patch_size {patch_size}"
-                )
         self.splits = [dataset.split(config.train_split) for dataset in datasets]
+        for dataset in datasets:
+            check_fit(dataset, motion)
         budget = [int(config.cache_gb * 2**30)]
-        self._patches = [PatchCache(split, budget) for split in self.splits]
-        self._vectors = _caption_vectors(datasets) if text_vectors else None
+        self._clips = [ClipCache(split, budget, field_of(motion)) for split in self.splits]
+        self._texts = [
+            clip_texts(dataset, split, task, config.texts)
+            for dataset, split in zip(datasets, self.splits)
+        ]
+        self._metadata = [dataset.metadata for dataset in datasets]
+        self._vectors = None
+        if {"text_vectors", "negative_vectors"} & set(extras):
+            _check_same_encoder(datasets)
+            self._vectors = [
+                TextRows.of(dataset, texts.texts) for dataset, texts in zip(datasets, self._texts)
+            ]
+        for texts, dataset in zip(self._texts, datasets):
+            if "negative_vectors" in extras and len(texts.names) < 2:
+                raise ValueError(f"dataset {dataset.name!r} has one class only: no negatives")
+        # Clips that nothing is known of are not trained on.
+        self._rows_of = [np.flatnonzero(texts.class_of >= 0) for texts in self._texts]
+        self._lengths = [
+            np.minimum(split.num_frames, motion.max_frames)[rows]
+            for split, rows in zip(self.splits, self._rows_of)
+        ]
+        self._motion = motion
+        self._joints = isinstance(motion, MotionTransformerConfig)
+        masked = not self._joints and motion.padding == "mask"
         self.plan = BatchPlan(
-            tuple(np.minimum(split.num_frames, max_frames) for split in self.splits),
+            tuple(self._lengths),
             tuple(datasets.values()),
             config.batch_size,
             seed,
-            length_window=config.length_window if padding == "mask" else 1,
+            length_window=config.length_window if masked else 1,
         )
+        if not self._joints:
+            self._frame_buckets = frame_buckets(
+                config, motion.padding, motion.max_frames, motion.patch_size
+            )
+        self._augment = Augmentation(**config.augment.to_dict())
         self._tokenizer = tokenizer
         self._config = config
-        self._max_frames = max_frames
-        self._frame_buckets = frame_buckets(config, padding, max_frames, patch_size)
+        self._task = task
+        self._extras = frozenset(extras)
         self._rows = np.arange(config.batch_size) if rows is None else rows
 
-    def __getitem__(self, step: int) -> Batch:
-        """The rows to read of the batch of `step`, random captions and crops chosen."""
+    def _records(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """(dataset [B], row of its split [B]) of the global batch of `step`."""
         dataset, row = self.plan[step]
-        rng = np.random.default_rng((self.plan.seed, step, 1))
-        pick_caption, pick_crop = rng.random((2, len(row)))
-        captions, starts, lengths = [], [], []
-        for d, r, caption, crop in zip(dataset, row, pick_caption, pick_crop):
-            choices = self.splits[d].captions[r]
-            captions.append(choices[int(caption * len(choices))])
-            spare = max(0, int(self.splits[d].num_frames[r]) - self._max_frames)
-            starts.append(int(crop * (spare + 1)))
-            lengths.append(int(self.splits[d].num_frames[r]) - spare)
+        rows = np.array([self._rows_of[d][r] for d, r in zip(dataset, row)], np.int64)
+        return dataset, rows
 
-        # Shapes come from the global batch, so that all processes agree on them.
-        ids, mask = self._tokenizer.encode(captions)
-        text_length = text_bucket(ids.shape[1], self._config.text_bucket, self._tokenizer)
-        ids, mask = pad_tokens(ids, mask, text_length)
-        clips = [
-            self._patches[dataset[i]][row[i]][starts[i] : starts[i] + lengths[i]]
-            for i in self._rows
-        ]
-        batch = {
-            "patches": stack_patches(clips, round_up(max(lengths), self._frame_buckets)),
-            "num_frames": np.array(lengths, np.int32)[self._rows],
-            "input_ids": ids[self._rows],
-            "text_mask": mask[self._rows],
-        }
-        if self._vectors is not None:
-            batch["text_vectors"] = np.concatenate(
-                [self._vectors[dataset[i]][[captions[i]]] for i in self._rows]
+    def __getitem__(self, step: int) -> Batch:
+        """The rows to read of the batch of `step`, random texts and frames chosen."""
+        dataset, row = self._records(step)
+        rng = np.random.default_rng((self.plan.seed, step, 1))
+        pick_text, pick_crop, pick_negative = rng.random((3, len(row)))
+        clip_class = np.array([self._texts[d].class_of[r] for d, r in zip(dataset, row)])
+        if self._joints:
+            batch = self._joint_clips(step, dataset, row)
+        else:
+            batch = self._patch_clips(dataset, row, pick_crop)
+        if self._tokenizer is not None:
+            texts = [self._texts[d].texts[k] for d, k in zip(dataset, clip_class)]
+            texts = [choices[int(u * len(choices))] for choices, u in zip(texts, pick_text)]
+            # Shapes come from the global batch, so that all processes agree on them.
+            ids, mask = self._tokenizer.encode(texts)
+            text_length = text_bucket(ids.shape[1], self._config.text_bucket, self._tokenizer)
+            ids, mask = pad_tokens(ids, mask, text_length)
+            batch |= {"input_ids": ids[self._rows], "text_mask": mask[self._rows]}
+        if "text_vectors" in self._extras:
+            batch["text_vectors"] = self._of_texts(TextRows.pick, dataset, clip_class, pick_text)
+        if "negative_vectors" in self._extras:
+            batch["negative_vectors"] = self._of_texts(
+                TextRows.pick_other, dataset, clip_class, pick_negative
             )
+        if "classes" in self._extras:  # those of different datasets are different ones
+            first = np.cumsum([0, *(len(texts.names) for texts in self._texts)])
+            batch["classes"] = (first[dataset] + clip_class).astype(np.int32)[self._rows]
+        if "targets" in self._extras:
+            batch["targets"] = self._targets(dataset, row, clip_class)
         return batch
+
+    def _patch_clips(self, dataset, row, pick_crop) -> Batch:
+        frames = np.array([self.splits[d].num_frames[r] for d, r in zip(dataset, row)])
+        spare = np.maximum(0, frames - self._motion.max_frames)
+        starts, lengths = (pick_crop * (spare + 1)).astype(int), frames - spare
+        clips = [
+            self._clips[dataset[i]][row[i]][starts[i] : starts[i] + lengths[i]] for i in self._rows
+        ]
+        return {
+            "patches": stack_patches(clips, round_up(lengths.max(), self._frame_buckets)),
+            "num_frames": lengths.astype(np.int32)[self._rows],
+        }
+
+    def _joint_clips(self, step, dataset, row) -> Batch:
+        clips = []
+        for i in self._rows:
+            # Its own randomness, so that no process draws for the clips of another.
+            rng = np.random.default_rng((self.plan.seed, step, 2, int(i)))
+            clip = self._augment(
+                self._clips[dataset[i]][row[i]], self._metadata[dataset[i]].skeleton, rng
+            )
+            frames = frame_indices(
+                len(clip), self._motion.frames, self._config.sampling, rng, self._config.step
+            )
+            clips.append(motion_transformer.clip(clip, self._motion, frames))
+        return {"joints": np.stack(clips)}
+
+    def _of_texts(self, pick, dataset, clip_class, share) -> np.ndarray:
+        """[rows, D] from each clip's own dataset, by `pick(text rows, classes, shares)`."""
+        dataset, clip_class, share = (x[self._rows] for x in (dataset, clip_class, share))
+        out = np.empty((len(dataset), self._vectors[0].vectors.shape[1]), np.float32)
+        for d, vectors in enumerate(self._vectors):
+            mine = dataset == d
+            out[mine] = pick(vectors, clip_class[mine], share[mine])
+        return out
+
+    def _targets(self, dataset, row, clip_class) -> np.ndarray:
+        """Labels [rows] int32, or attributes [rows, A] float32, 0 or 1."""
+        if self._task == "labels":
+            return clip_class[self._rows].astype(np.int32)
+        return np.stack(
+            [
+                self._metadata[dataset[i]].positive(self.splits[dataset[i]].attributes[row[i]])
+                for i in self._rows
+            ]
+        ).astype(np.float32)
 
     def clip_ids(self, step: int) -> list[str]:
         """Ids of the global batch of `step`, to name what was in it when something went wrong."""
-        return [self.splits[d].ids[r] for d, r in zip(*self.plan[step])]
+        return [self.splits[d].ids[r] for d, r in zip(*self._records(step))]
 
     def batches(self, num_steps: int) -> grain.DatasetIterator:
         """A Grain iterator over the batches of steps 0 to `num_steps`, read ahead in threads."""
@@ -265,7 +350,7 @@ class TrainingData:
         return iter(steps.to_iter_dataset(options))
 
 
-def _caption_vectors(datasets: Iterable[Dataset]) -> list[CaptionVectors]:
+def _check_same_encoder(datasets: Iterable[Dataset]) -> None:
     vectors = {dataset.name: dataset.require_caption_vectors() for dataset in datasets}
     if len({each.fingerprint for each in vectors.values()}) > 1:
         found = "; ".join(f"{name} by {each.encoder}" for name, each in vectors.items())
@@ -273,7 +358,40 @@ def _caption_vectors(datasets: Iterable[Dataset]) -> list[CaptionVectors]:
             f"caption vectors of different encoders cannot be compared: {found}. Run "
             "`python -m data_prep embed` on all datasets with one --encoder and --readout"
         )
-    return list(vectors.values())
+
+
+def field_of(motion) -> str:
+    """The field of a record that a motion encoder's config reads."""
+    if not isinstance(motion, MotionTransformerConfig):
+        return "patches"
+    return "rotations" if motion.channels == 6 else "joints"
+
+
+def check_fit(dataset: Dataset, motion) -> None:
+    """A ValueError where the encoder of this config cannot read a dataset."""
+    metadata, field = dataset.metadata, field_of(motion)
+    if field == "patches":
+        if metadata.skeleton.dims != 3:
+            raise ValueError(
+                f"dataset {dataset.name!r} has 2D joints ({metadata.skeleton.name}) and so no "
+                "motion patches; encode it with config.model.motion.family='gaitformer'"
+            )
+        if metadata.patch_size != motion.patch_size:
+            raise ValueError(
+                f"dataset {dataset.name!r} was prepared with --patch_size={metadata.patch_size}; "
+                f"the model has patch_size {motion.patch_size}"
+            )
+        return
+    found = (
+        (metadata.num_rotations, 6) if field == "rotations" else (metadata.skeleton.num_joints, 3)
+    )
+    if not found[0]:
+        raise ValueError(f"dataset {dataset.name!r} has no rotations; the model reads them")
+    if found != (motion.joints, motion.channels):
+        raise ValueError(
+            f"dataset {dataset.name!r} has {found[0]} joints of {found[1]} numbers (skeleton "
+            f"{metadata.skeleton.name!r}); the model takes {motion.joints} of {motion.channels}"
+        )
 
 
 def frame_buckets(config, padding: str, max_frames: int, patch_size: int) -> tuple[int, ...]:

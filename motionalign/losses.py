@@ -101,6 +101,11 @@ def triplet(motion, text, negative, margin, keep=None):
     return jnp.where(keep, losses, 0.0).sum() / jnp.maximum(keep.sum(), 1)
 
 
+def cosine(a, b):
+    """Cosine of each row of `a` [B, D] with that of `b`, [B] float32."""
+    return jnp.sum(_unit(a.astype(jnp.float32)) * _unit(b.astype(jnp.float32)), axis=-1)
+
+
 def _distance(a, b):
     """Euclidean, [B]. As in PyTorch 1e-6 is added to each difference: the gradient stays finite."""
     return jnp.sqrt(jnp.sum(jnp.square(a - b.astype(jnp.float32) + 1e-6), axis=-1))

@@ -21,6 +21,7 @@ from motionalign.patches import motion_patches
 from motionalign.records import Metadata
 from motionalign.resample import resample
 from motionalign.saved import Saved, open_saved, write_shared
+from motionalign.sentence_encoder import SentenceEncoder
 from motionalign.text import Tokenizer
 
 Params = dict[str, jax.Array]
@@ -106,9 +107,11 @@ class Encoder:
             )
         replicated = NamedSharding(mesh, P())
         self._encode_motion = jax.jit(
-            lambda params, patches, num_frames: network.bind(params).encode_motion(
-                patches, num_frames
-            ),
+            lambda params, clips, num_frames: network.bind(params).encode_motion(clips, num_frames),
+            out_shardings=replicated,
+        )
+        self._classify = jax.jit(
+            lambda params, clips, num_frames: network.bind(params).classify(clips, num_frames),
             out_shardings=replicated,
         )
         self._encode_text = jax.jit(
@@ -131,8 +134,8 @@ class Encoder:
     def _put(self, array: np.ndarray) -> jax.Array:
         return sharding.put_global(array, self._batch_sharding)
 
-    def _collect(self, lengths, progress, encode: Callable) -> np.ndarray:
-        out = np.zeros((len(lengths), self.network.config.embed_dim), np.float32)
+    def _collect(self, lengths, progress, encode: Callable, width: int) -> np.ndarray:
+        out = np.zeros((len(lengths), width), np.float32)
         for rows, filled in self._batches(lengths, progress):
             out[rows] = np.asarray(encode(filled))[: len(rows)]
         return out
@@ -147,8 +150,24 @@ class Encoder:
         """Embeddings [N, E] float32 of clips.
 
         `get(i)` gives the patches [T, 5N, 3] of clip i, or its joints [T, J, C] for an encoder of
-        joints. Of a clip longer than the model's maximum, the first frames count, as published.
+        joints. Of a clip longer than the model's maximum, the first frames count, as published, or
+        those of its `window`.
         """
+        width = self.network.config.embed_dim
+        return self._over_clips(self._encode_motion, params, get, num_frames, progress, width)
+
+    def logits(
+        self,
+        params: Params,
+        get: Callable[[int], np.ndarray],
+        num_frames: Sequence[int],
+        progress: str | None = None,
+    ) -> np.ndarray:
+        """Logits [N, K] float32 of the model's classes; arguments as of `motions`."""
+        width = len(self.network.config.class_names)
+        return self._over_clips(self._classify, params, get, num_frames, progress, width)
+
+    def _over_clips(self, apply, params, get, num_frames, progress, width) -> np.ndarray:
         motion = self.network.config.motion
         longest = self._frame_buckets[-1]
         frames = np.minimum(num_frames, motion.max_frames).astype(np.int32)
@@ -159,9 +178,9 @@ class Encoder:
             else:
                 bucket = min(data.round_up(int(frames[rows].max()), self._frame_buckets), longest)
                 clips = data.stack_patches([get(i)[: frames[i]] for i in rows], bucket)
-            return self._encode_motion(params, self._put(clips), self._put(frames[rows]))
+            return apply(params, self._put(clips), self._put(frames[rows]))
 
-        return self._collect(frames, progress, encode)
+        return self._collect(frames, progress, encode, width)
 
     def texts(
         self, params: Params, captions: Sequence[str], progress: str | None = None
@@ -181,17 +200,23 @@ class Encoder:
             batch = data.pad_tokens(ids[rows, :width], mask[rows, :width], bucket)
             return self._encode_text(params, *map(self._put, batch))
 
-        return self._collect(lengths, progress, encode)[inverse]
+        return self._collect(lengths, progress, encode, self.network.config.embed_dim)[inverse]
 
 
 class Model:
     """A trained model, as `motionalign.load` returns it."""
 
     def __init__(
-        self, encoder: Encoder, params: Params, datasets: dict[str, Metadata], saved: Saved
+        self,
+        encoder: Encoder,
+        params: Params,
+        datasets: dict[str, Metadata],
+        saved: Saved,
+        text_encoder: str | None = None,
     ):
         self._encoder = encoder
         self._saved = saved
+        self._text_encoder = text_encoder
         self.params = params
         self.datasets = datasets
         self.run = saved.run  # what is stored of its training: config, step, score
@@ -277,11 +302,59 @@ class Model:
         return unit(vectors) if normalize else vectors
 
     def encode_text(self, captions: str | list[str], normalize: bool = True) -> np.ndarray:
-        """Embeds captions: [E] float32 for one string, [N, E] for a list."""
+        """Embeds captions: [E] float32 for one string, [N, E] for a list.
+
+        A model that was trained towards a frozen sentence encoder has none of its own: the first
+        call loads that one, from where it was then or from the `text_encoder` given to `load`.
+        """
         single = isinstance(captions, str)
-        vectors = self._encoder.texts(self.params, [captions] if single else list(captions))
+        captions = [captions] if single else list(captions)
+        if self._encoder.tokenizer is None:
+            vectors = self._sentence_encoder(captions)
+        else:
+            vectors = self._encoder.texts(self.params, captions)
         vectors = unit(vectors) if normalize else vectors
         return vectors[0] if single else vectors
+
+    @functools.cached_property
+    def _sentence_encoder(self) -> SentenceEncoder:
+        trained = self.run.get("text_encoder")
+        if trained is None:
+            raise ValueError("this model has no text encoder: it encodes motions only")
+        encoder = SentenceEncoder(self._text_encoder or trained["encoder"], trained["readout"])
+        if encoder.fingerprint != (trained["sha256"], trained["readout"]):
+            raise ValueError(
+                f"the model was trained with the text encoder {trained['encoder']} (SHA-256 "
+                f"{trained['sha256'][:12]}...); {encoder.encoder} has other weights "
+                f"({encoder.fingerprint[0][:12]}...)"
+            )
+        return encoder
+
+    @property
+    def distance(self) -> str:
+        """What motions and texts are compared by: "cosine", or "euclidean" of raw vectors."""
+        return self.run.get("distance", "cosine")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What `classify` tells apart; () where it cannot."""
+        return self._encoder.network.config.class_names
+
+    def classify(self, joints, fps: float, dataset=None) -> np.ndarray:
+        """Probabilities of `class_names` by the model's own classifier.
+
+        Arguments as of `encode_motion`.
+
+        Returns:
+          [K] float32 for one clip, [N, K] for a list; they add up to 1 where a clip is of exactly
+          one class.
+        """
+        single = not isinstance(joints, list | tuple)
+        clips = [self.prepare(clip, fps, dataset) for clip in ([joints] if single else joints)]
+        frames = list(map(len, clips))
+        logits = self._encoder.logits(self.params, clips.__getitem__, frames)
+        probabilities = self._encoder.network.config.probabilities(logits)
+        return probabilities[0] if single else probabilities
 
     def save_pretrained(
         self, folder: str | pathlib.Path, results: dict | None = None
@@ -310,6 +383,7 @@ def load(
     series: str = checkpoint.BEST,
     mesh: Mesh | None = None,
     data_config: ConfigDict | None = None,
+    text_encoder: str | None = None,
 ) -> Model:
     """Loads a trained model for use, on one device unless a mesh is given.
 
@@ -320,6 +394,8 @@ def load(
       mesh: to encode on many devices.
       data_config: whose eval_batch_size, frame_bucket and text_bucket to encode by; default: the
         training run's.
+      text_encoder: folder or Hub id of the frozen sentence encoder that the model was trained with,
+        where it is not where it was then.
 
     Raises:
       ValueError: there is no checkpoint, or it is incomplete.
@@ -341,4 +417,4 @@ def load(
     datasets = {name: Metadata.from_json(values) for name, values in run["datasets"].items()}
     data_config = data_config or ConfigDict(run["config"]["data"])
     encoder = Encoder(network, tokenizer, mesh, data_config)
-    return Model(encoder, params, datasets, saved)
+    return Model(encoder, params, datasets, saved, text_encoder)

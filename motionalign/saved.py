@@ -98,7 +98,8 @@ def _open_shared(source: pretrained.Source) -> Saved:
     datasets = pretrained.read_json(source.require("datasets.json"))
     for name, values in datasets.items():
         skeleton = values.pop("skeleton_description")
-        if skeleton != _describe(values["skeleton"]):
+        ours = _describe(values["skeleton"])
+        if skeleton != {name: ours.get(name) for name in skeleton}:
             raise ValueError(
                 f"{source.name}: datasets.json describes a skeleton {values['skeleton']!r} for "
                 f"{name!r} that is not ours of that name; the model was saved by another version"

@@ -14,23 +14,31 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from absl import logging
-from flax import nnx
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from motionalign import apply, data, evaluate, optim, sharding
+from motionalign import (
+    apply,
+    augment,
+    classes,
+    data,
+    evaluate,
+    objectives,
+    optim,
+    sharding,
+)
 from motionalign.checkpoint import Checkpoints
-from motionalign.losses import masked_info_nce
 from motionalign.model import Encoder, Network, Params
 from motionalign.models import dual_encoder
-from motionalign.models.dual_encoder import DualEncoderConfig
+from motionalign.models.dual_encoder import ClassifierConfig, DualEncoderConfig, Inputs
 from motionalign.records import Dataset
 from motionalign.saved import open_saved
 from motionalign.text import Tokenizer, train_wordpiece
@@ -42,7 +50,24 @@ _FREE_TO_CHANGE = (
 )
 
 # What the configs of older runs meant by fields that they do not have, by the ends of their names.
-_IMPLIED = {"motion.family": "vit", "motion.final_norm": "fresh", ".layer_decay": 1.0}
+_IMPLIED = {
+    "motion.family": "vit",
+    "motion.final_norm": "fresh",
+    ".layer_decay": 1.0,
+    "motion.input": "joints",
+    "motion.root": True,
+    "task": "captions",
+    "loss.margin": 10.0,
+    "loss.kind": "contrastive",
+    "data.texts": "words",
+    "data.sampling": "conseq",
+    "data.step": 1,
+    ".crop": 0,
+    ".paces": [1.0],
+    ".squeeze": 0.0,
+    ".mirror": 0.0,
+    **dict.fromkeys((".reverse", ".joint_noise", ".point_noise"), 0.0),
+}
 
 
 class NonFiniteLoss(FloatingPointError):
@@ -110,15 +135,20 @@ def check_config(config) -> None:
         ("dtype", config.dtype, ("float32", "bfloat16")),
         ("optim.schedule", config.optim.schedule, optim.SCHEDULES),
         ("eval.checkpoint", config.eval.checkpoint, tuple(apply.SERIES)),
+        ("task", config.task, classes.TASKS),
+        ("data.texts", config.data.texts, classes.KINDS[:2]),
+        ("data.sampling", config.data.sampling, augment.SAMPLINGS),
+        ("loss.kind", config.loss.kind, objectives.KINDS),
         *(("eval.protocols", name, evaluate.PROTOCOLS) for name in config.eval.protocols),
     )
     for field, value, valid in choices:
         if value not in valid:
             raise ValueError(f"config.{field} is {value!r}; valid: {', '.join(valid)}")
     positive = ("epochs", "log_steps", "data.batch_size", "data.eval_batch_size", "data.workers")
-    for field in (*positive, "data.frame_bucket", "data.text_bucket", "model.embed_dim"):
+    positive += ("data.frame_bucket", "data.text_bucket", "data.step", "model.embed_dim")
+    for field in positive:
         value = functools.reduce(getattr, field.split("."), config)
-        if value < 1:
+        if value is not None and value < 1:
             raise ValueError(f"config.{field} is {value}; it must be at least 1")
     shares = ("model.head_dropout", "model.motion.dropout", "model.text.dropout")
     ranges = (  # field, smallest, and what it stays below
@@ -133,31 +163,28 @@ def check_config(config) -> None:
         if value is not None and not smallest <= value < limit:
             below = "" if limit == math.inf else f" and below {limit:g}"
             raise ValueError(f"config.{field} is {value}; expected at least {smallest:g}{below}")
-    for field in ("model.temperature", "optim.cosine_runs", "optim.eps"):
+    for field in ("model.temperature", "optim.cosine_runs", "optim.eps", "loss.margin"):
         value = functools.reduce(getattr, field.split("."), config)
         if not 0 < value < math.inf:
             raise ValueError(f"config.{field} is {value}; expected above 0")
+    kind, frozen = config.loss.kind, config.model.text.family == "frozen"
+    if kind == "classify" and config.task == "captions":
+        raise ValueError(
+            "config.loss.kind='classify' needs classes: set config.task to labels or attributes"
+        )
+    if kind in ("mse", "triplet") and not frozen:
+        raise ValueError(
+            f"config.loss.kind={kind!r} draws motions to texts that stay where they are: set "
+            "config.model.text.family='frozen'"
+        )
+    if config.model.embed_dim is None and not frozen and kind != "classify":
+        raise ValueError("config.model.embed_dim is unset; give the width of the common space")
     group = optim.group_of("logit_scale", config.optim.groups)
     if config.model.learn_temperature and not config.optim.groups[group].lr > 0:
         raise ValueError(
             "config.model.learn_temperature needs a learning rate: set "
             f"config.optim.groups.{group}.lr, to 1e-3 for example"
         )
-
-
-def make_loss(network: Network, loss_config):
-    """The function (params, batch, dropout key) → (loss, logit scale) that training descends."""
-    threshold = loss_config.mask_threshold if loss_config.mask_negatives else None
-
-    def loss_fn(params, batch, key):
-        model = network.bind(params)
-        motion, text = model(batch, rngs=nnx.Rngs(dropout=key))  # [B, E] each
-        scale = model.scale()
-        vectors = batch.get("text_vectors")
-        loss = masked_info_nce(motion, text, scale, text_vectors=vectors, threshold=threshold)
-        return loss, scale
-
-    return loss_fn
 
 
 def make_train_step(network: Network, optimizer, config, shardings: dict):
@@ -167,7 +194,7 @@ def make_train_step(network: Network, optimizer, config, shardings: dict):
     parameters, as `optim.clip_norm` has it. (A frozen tower's gradients are then used by nobody,
     and the compiler leaves out its backward pass.)
     """
-    grad_fn = jax.value_and_grad(make_loss(network, config.loss), has_aux=True)
+    grad_fn = jax.value_and_grad(objectives.make_loss(network, config.loss), has_aux=True)
     trained = optim.trained_paths(config.optim, network.abstract_params)
 
     def train_step(state, step, batch):
@@ -307,7 +334,7 @@ def init_params(network: Network, config, mesh) -> Params:
     }
     if config.model.weights:
         return open_saved(config.model.weights).load_params(params)
-    params = dual_encoder.load_pretrained(params, config.model.to_dict())
+    params = dual_encoder.load_pretrained(params, config.model.to_dict(), network.config)
     fresh = {
         path: shardings[path]
         for path, value in params.items()
@@ -321,13 +348,48 @@ def init_params(network: Network, config, mesh) -> Params:
     return params | jax.jit(draw, out_shardings=fresh)()
 
 
-def resolve_architecture(config) -> DualEncoderConfig:
-    """The architecture that a config's `model` section means."""
+# What a trained encoder over joints looks at, by how its training frames were drawn.
+_WINDOWS = {"conseq": "centre", "random_conseq": "spread", "random": "spread"}
+
+
+def resolve_architecture(config, datasets: Sequence[Dataset] = ()) -> DualEncoderConfig:
+    """The architecture that a config's `model` section means for these datasets."""
     trained = None
     if config.model.weights:
         stored = open_saved(config.model.weights).run["architecture"]
         trained = DualEncoderConfig.from_dict(stored)
-    return dual_encoder.resolve(config.model.to_dict(), trained)
+    inputs = _inputs(config, datasets) if datasets else None
+    return dual_encoder.resolve(config.model.to_dict(), trained, inputs)
+
+
+def _inputs(config, datasets: Sequence[Dataset]) -> Inputs:
+    """What the first dataset decides; `data.TrainingData` checks that the others agree."""
+    metadata = datasets[0].metadata
+    rotations = config.model.motion.input == "rotations"
+    classifier = width = None
+    if config.loss.kind == "classify":
+        names = {_class_names(config.task, dataset) for dataset in datasets}
+        if len(names) > 1:
+            raise ValueError("a classifier needs datasets with the same classes")
+        classifier = ClassifierConfig(names.pop(), exclusive=config.task == "labels")
+    elif config.model.text.family == "frozen":
+        width = datasets[0].require_caption_vectors().vectors.shape[1]
+    return Inputs(
+        joints=metadata.num_rotations if rotations else metadata.skeleton.num_joints,
+        channels=6 if rotations else 3,
+        dims=6 if rotations else metadata.skeleton.dims,
+        window=_WINDOWS[config.data.sampling],
+        text_width=width,
+        classifier=classifier,
+    )
+
+
+def _class_names(task: str, dataset: Dataset) -> tuple[str, ...]:
+    metadata = dataset.metadata
+    names = metadata.label_names if task == "labels" else metadata.positive_names
+    if not names:
+        raise ValueError(f"dataset {dataset.name!r} has no {task}")
+    return names
 
 
 def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
@@ -353,31 +415,31 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
     sharding.check_batch_size("data.batch_size", batch_size, mesh)
     mixture = data.parse_mixture(config.data.datasets)
     datasets = {Dataset(config.data.data_dir, name): weight for name, weight in mixture.items()}
+    architecture = resolve_architecture(config, list(datasets))
     for dataset in datasets:  # what is wrong there must not come out hours later
         for split in (config.data.val_split, config.data.test_split):
-            apply.evaluation_set(dataset, split)
+            apply.check_evaluation(config, dataset, split)
     workdir.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(workdir)
     has_checkpoint = checkpoints.exist()
     _record_run(config, workdir, has_checkpoint)
 
-    architecture = resolve_architecture(config)
-    tokenizer = prepare_tokenizer(config, workdir, list(datasets), has_checkpoint)
-    if not (config.model.text.weights or config.model.weights):
+    tokenizer = None
+    if architecture.text is not None:
+        tokenizer = prepare_tokenizer(config, workdir, list(datasets), has_checkpoint)
+    if tokenizer and not (config.model.text.weights or config.model.weights):
         # Captions may not fill the vocabulary that was asked for.
         text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)
         architecture = dataclasses.replace(architecture, text=text)
     network = Network(architecture, jnp.dtype(config.dtype))
-    motion = architecture.motion
     batches = data.TrainingData(
         datasets,
         tokenizer,
         config.data,
-        patch_size=motion.patch_size,
-        max_frames=motion.max_frames,
-        padding=motion.padding,
+        motion=architecture.motion,
         seed=config.seed,
-        text_vectors=config.loss.mask_negatives,
+        task=config.task,
+        extras=_extras(config),
         rows=sharding.local_rows(mesh, batch_size),
     )
     logging.info("start-up: data and tokenizer")
@@ -413,7 +475,9 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
     run = {
         "architecture": architecture.to_dict(),
         "config": json.loads(config.to_json()),
-        "tokenizer": tokenizer.json,
+        "tokenizer": tokenizer.json if tokenizer else None,
+        "distance": objectives.distance(config.loss.kind),
+        "text_encoder": _frozen_text_encoder(config, list(datasets)),
         "datasets": {dataset.name: dataset.metadata.to_json() for dataset in datasets},
     }
     best_score = checkpoints.best_score()
@@ -457,13 +521,12 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
             at_epoch_end = step % steps_per_epoch == 0
             if at_epoch_end:
                 check.previous()
-                score, scalars = validate(config, encoder, state["params"], list(datasets))
+                score, scalars, words = validate(config, encoder, state["params"], list(datasets))
                 check.validation(step - 1, score)
                 metrics.write(step, {**scalars, "val/score": score})
                 if not bar.disable:
                     bar.write(
-                        f"epoch {step // steps_per_epoch}/{config.epochs}: validation "
-                        f"t2m R@1 {scalars['val/t2m/R@1']:.2f} R@10 {scalars['val/t2m/R@10']:.2f}, "
+                        f"epoch {step // steps_per_epoch}/{config.epochs}: validation {words}, "
                         f"score {score:.1f}" + (" (best so far)" if score > best_score else "")
                     )
                 if score > best_score:
@@ -523,23 +586,47 @@ class _FiniteCheck:
         )
 
 
+def _extras(config) -> tuple[str, ...]:
+    """What batches carry besides clips and tokens."""
+    if config.loss.kind == "classify":
+        return ("targets",)
+    extras = ()
+    if config.model.text.family == "frozen" or config.loss.mask_negatives:
+        extras += ("text_vectors",)
+    if config.loss.kind == "triplet":
+        extras += ("negative_vectors",)
+    elif config.loss.mask_negatives and config.task != "captions":
+        extras += ("classes",)
+    return extras
+
+
+def _frozen_text_encoder(config, datasets: list[Dataset]) -> dict | None:
+    """Which sentence encoder a run's texts are the vectors of, to encode others by it later."""
+    if config.model.text.family != "frozen" or config.loss.kind == "classify":
+        return None
+    return datasets[0].require_caption_vectors().origin
+
+
 def validate(
     config, encoder: Encoder, params: Params, datasets: list[Dataset]
-) -> tuple[float, dict[str, float]]:
-    """Retrieval over the validation split: protocol `all`, averaged over the datasets.
+) -> tuple[float, dict[str, float], str]:
+    """Scores the validation split of every dataset by the config's task, and averages.
 
     Returns:
-      The selection score, and the scalars to log; NaN and nothing where embeddings are not finite.
+      The selection score, the scalars to log, and what to say of them; NaN and nothing where
+      embeddings are not finite.
     """
-    scores, scalars = [], {}
+    scores, scalars, words = [], {}, ""
     for dataset in datasets:
-        motion, text, gallery = apply.embed_split(encoder, params, dataset, config.data.val_split)
-        if not (np.isfinite(motion).all() and np.isfinite(text).all()):
-            return math.nan, {}
-        results = evaluate.run_protocols(motion, text, gallery.captions, protocols=("all",))["all"]
-        scores.append(evaluate.selection_score(results))
+        score, found = apply.validate(config, encoder, params, dataset)
+        if math.isnan(score):
+            return math.nan, {}, ""
+        scores.append(score)
         prefix = "val" if dataset is datasets[0] else f"val_{dataset.name}"
-        for direction in ("t2m", "m2t"):
-            for name, value in results[direction].items():
-                scalars[f"{prefix}/{direction}/{name}"] = float(value)
-    return float(np.mean(scores)), scalars
+        scalars |= {f"{prefix}/{name}": value for name, value in found.items()}
+        words = words or ", ".join(
+            f"{name.replace('/', ' ')} {value:.2f}"
+            for name, value in found.items()
+            if name in apply.SHOWN
+        )
+    return float(np.mean(scores)), scalars, words

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from configs import common
 from motionalign import data
-from motionalign.data import BatchPlan, PatchCache, TrainingData, parse_mixture
+from motionalign.data import BatchPlan, ClipCache, TrainingData, parse_mixture
+from motionalign.models.vit import ViTConfig
 from motionalign.records import CaptionVectors, Dataset
 from motionalign.text import Tokenizer, train_wordpiece
 
@@ -255,11 +256,17 @@ def training_data(
         datasets,
         tokenizer,
         config,
-        patch_size=patch_size,
-        max_frames=max_frames,
-        padding=padding,
+        motion=ViTConfig(
+            width=8,
+            depth=1,
+            heads=1,
+            mlp_width=8,
+            patch_size=patch_size,
+            max_frames=max_frames,
+            padding=padding,
+        ),
         seed=seed,
-        text_vectors=text_vectors,
+        extras=("text_vectors",) if text_vectors else (),
         rows=rows,
     )
 
@@ -544,7 +551,7 @@ class Split:
 def test_the_cache_decodes_once():
     split = Split()
     budget = [10**6]
-    cache = PatchCache(split, budget)
+    cache = ClipCache(split, budget)
     for _ in range(3):
         for row in (4, 7):
             np.testing.assert_array_equal(cache[row], np.full((row + 1, 80, 3), row))
@@ -557,7 +564,7 @@ def test_the_cache_keeps_to_its_budget():
     frame = 80 * 3 * 2
     budget = [10 * frame]
     a, b = Split(), Split()
-    first, second = PatchCache(a, budget), PatchCache(b, budget)
+    first, second = ClipCache(a, budget), ClipCache(b, budget)
     for _ in range(2):
         assert len(first[5]) == 6
         assert len(second[6]) == 7  # does not fit beside it
@@ -570,7 +577,7 @@ def test_the_cache_keeps_to_its_budget():
 
 def test_no_cache_at_all():
     split = Split()
-    cache = PatchCache(split, [0])
+    cache = ClipCache(split, [0])
     for _ in range(3):
         cache[2]
     assert split.read == {2: 3}
@@ -585,7 +592,7 @@ def test_threads_that_meet_over_a_clip_charge_it_once():
             return super().__getitem__(row)
 
     budget = [10**6]
-    cache = PatchCache(Slow(), budget)
+    cache = ClipCache(Slow(), budget)
     threads = [threading.Thread(target=cache.__getitem__, args=(4,)) for _ in range(2)]
     for thread in threads:
         thread.start()
@@ -595,7 +602,7 @@ def test_threads_that_meet_over_a_clip_charge_it_once():
 
 
 def test_two_persons_are_refused():
-    cache = PatchCache(Split(persons=2), [10**6])
+    cache = ClipCache(Split(persons=2), [10**6])
     with pytest.raises(ValueError, match=r"data/small: clip 'clip-3' holds 2 persons; this model"):
         cache[3]
 

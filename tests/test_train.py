@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from runs import assert_same_bits, finish, launch, losses, params, scalars, tiny_config
 
-from motionalign import checkpoint, data, optim, sharding, train
+from motionalign import checkpoint, data, objectives, optim, sharding, train
 from motionalign.model import Network
 from motionalign.models import dual_encoder
 from motionalign.records import Dataset
@@ -141,9 +141,8 @@ def test_gradients_on_eight_devices_equal_one(small_dataset, padding):
     model_config["text"]["vocab_size"] = tokenizer.vocab_size
     network = Network(dual_encoder.resolve(model_config))
     batches = data.TrainingData(
-        {dataset: 1.0}, tokenizer, config.data, patch_size=16, max_frames=224, padding=padding,
-        seed=0, text_vectors=False,
-    )  # fmt: skip
+        {dataset: 1.0}, tokenizer, config.data, motion=network.config.motion, seed=0
+    )
     values = {}
     for name, mesh in {
         "one": sharding.mesh_of(jax.devices()[:1], 1, 1),
@@ -151,7 +150,7 @@ def test_gradients_on_eight_devices_equal_one(small_dataset, padding):
     }.items():
         weights = train.init_params(network, config, mesh)
         batch = sharding.put_local(batches[0], config.data.batch_size, mesh)
-        loss_fn = jax.value_and_grad(train.make_loss(network, config.loss), has_aux=True)
+        loss_fn = jax.value_and_grad(objectives.make_loss(network, config.loss), has_aux=True)
         (loss, _), grads = jax.jit(loss_fn)(weights, batch, jax.random.key(3))
         values[name] = jax.tree.map(np.asarray, {"loss": loss, "weights": weights, "grads": grads})
         if name == "eight":

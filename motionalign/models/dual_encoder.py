@@ -78,6 +78,21 @@ TEXT_FAMILIES = {
     ),
 }
 
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierConfig(layers.Config):
+    """A linear classifier where the projection head would stand.
+
+    names: of the classes. exclusive: a clip is of exactly one; else of any number of them.
+    """
+
+    names: tuple[str, ...]
+    exclusive: bool
+
+    def __post_init__(self):
+        object.__setattr__(self, "names", tuple(self.names))  # JSON has lists
+
+
 MAX_SCALE = 100.0  # a learnt temperature goes no lower than its inverse, as in CLIP
 
 
@@ -90,6 +105,7 @@ class DualEncoderConfig(layers.Config):
     text_head: False: the text encoder's feature is the embedding, as with the frozen sentence
       encoder of Walk and Text.
     gait_head: GaitFormer's outputs in place of the motion's projection head.
+    classifier: likewise a linear classifier; embed_dim is then the number of its classes.
     temperature: of the softmax over similarities; where training starts if learn_temperature.
     max_tokens: texts are cut after so many tokens, special ones included.
     """
@@ -100,11 +116,17 @@ class DualEncoderConfig(layers.Config):
     head_dropout: float = 0.5
     text_head: bool = True
     gait_head: motion_transformer.GaitHeadConfig | None = None
+    classifier: ClassifierConfig | None = None
     temperature: float = 0.07
     learn_temperature: bool = False
     max_tokens: int = 128
 
     def __post_init__(self):
+        if self.classifier and self.embed_dim != len(self.classifier.names):
+            raise ValueError(
+                f"embed_dim is {self.embed_dim}; a classifier of {len(self.classifier.names)} "
+                "classes has as many outputs"
+            )
         if self.text is not None and not self.text_head and self.text.width != self.embed_dim:
             raise ValueError(
                 f"without a text head, embed_dim={self.embed_dim} must be the width of the text "
@@ -125,6 +147,19 @@ class DualEncoderConfig(layers.Config):
     def text_family(self) -> str:
         """Key of `TEXT_FAMILIES`."""
         return _family_of(self.text, TEXT_FAMILIES)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the classes or attributes that the model tells apart; () where it gives embeddings."""
+        if self.classifier:
+            return self.classifier.names
+        return self.gait_head.attributes if self.gait_head else ()
+
+    def probabilities(self, logits):
+        """Logits [N, K] of `class_names` to probabilities, of one class a clip or of any number."""
+        if self.classifier and self.classifier.exclusive:
+            return jax.nn.softmax(logits, axis=-1)
+        return jax.nn.sigmoid(logits)
 
     @property
     def motion_inputs(self) -> str:
@@ -153,6 +188,8 @@ class DualEncoderConfig(layers.Config):
                 values[section] = families[family].config.from_dict(given)
         if values.get("gait_head") is not None:
             values["gait_head"] = motion_transformer.GaitHeadConfig.from_dict(values["gait_head"])
+        if values.get("classifier") is not None:
+            values["classifier"] = ClassifierConfig.from_dict(values["classifier"])
         return super().from_dict(values)
 
 
@@ -180,6 +217,18 @@ class ProjectionHead(nnx.Module):
         return self.norm(layers.dropout(x, self.dropout, rngs) + projected)
 
 
+class Classifier(nnx.Module):
+    """Feature to the logits of classes."""
+
+    def __init__(self, width: int, num_classes: int, dtype, *, rngs: nnx.Rngs):
+        init = layers.torch_linear(width)
+        self.logits = layers.Dense((width,), (num_classes,), dtype, rngs, init, init)
+
+    def __call__(self, x, rngs: nnx.Rngs | None = None):
+        """[B, D] to [B, K]."""
+        return self.logits(x)
+
+
 class DualEncoder(nnx.Module):
     """Motion and text to vectors that are close where one describes the other.
 
@@ -193,7 +242,9 @@ class DualEncoder(nnx.Module):
         if c.text is not None:
             self.text_encoder = TEXT_FAMILIES[c.text_family].module(c.text, dtype, rngs=rngs)
         head = (c.embed_dim, c.head_dropout, dtype)
-        if c.gait_head is None:
+        if c.classifier:
+            self.motion_head = Classifier(c.motion.width, c.embed_dim, dtype, rngs=rngs)
+        elif c.gait_head is None:
             self.motion_head = ProjectionHead(c.motion.width, *head, rngs=rngs)
         else:
             self.motion_head = motion_transformer.GaitHead(
@@ -231,9 +282,24 @@ class DualEncoder(nnx.Module):
         features = self.text_encoder(input_ids, text_mask, rngs)
         return self.text_head(features, rngs) if self.config.text_head else features
 
+    def classify(self, clips, num_frames=None, rngs: nnx.Rngs | None = None):
+        """Logits [B, K] of `config.class_names`; arguments as of `encode_motion`."""
+        if not self.config.class_names:
+            raise ValueError("this model has no classes: it compares motions with texts")
+        features = self.motion_encoder(clips, num_frames, rngs)
+        if self.config.classifier:
+            return self.motion_head(features, rngs)
+        return self.motion_head.attribute_logits(features)
+
     def __call__(self, batch: Mapping[str, jax.Array], rngs: nnx.Rngs | None = None):
-        """Both embeddings [B, E] of a batch of patches, num_frames, input_ids and text_mask."""
-        motion = self.encode_motion(batch["patches"], batch["num_frames"], rngs)
+        """Both embeddings [B, E] of a batch as `data.TrainingData` makes it.
+
+        Without a text encoder the text's are the sentence vectors of the batch.
+        """
+        clips = batch[self.config.motion_inputs]
+        motion = self.encode_motion(clips, batch.get("num_frames"), rngs)
+        if self.config.text is None:
+            return motion, batch["text_vectors"]
         return motion, self.encode_text(batch["input_ids"], batch["text_mask"], rngs)
 
     def scale(self):
@@ -261,6 +327,8 @@ DEFAULTS = {
         "dropout": 0.0,
         "weights": None,
         "final_norm": "fresh",
+        "input": "joints",
+        "root": True,
     },
     "text": {
         "family": "distilbert",
@@ -282,7 +350,12 @@ DEFAULTS = {
 }
 """The `model` section of a config: its fields and their defaults.
 
-motion.family: "vit", or "clip" for the vision tower of CLIP.
+motion.family: "vit", or "clip" for the vision tower of CLIP, or over joints "gaitformer" or
+  "actor".
+motion.input, root: of encoders over joints: "joints" or "rotations", and whether the root of the
+  first frame is put at the origin. They take max_frames frames, and pool="first" or "mean"; what
+  is said of patches, weights and padding is not theirs.
+text.family: "frozen": no encoder; texts are the vectors that `data_prep embed` made.
 motion.size: Ti, S, B, L (of clip B, L), or "custom" with width, depth, heads and, if not 4 x width,
   mlp_width.
 motion.weights: a folder, file or Hub id: a ViT in Hugging Face's layout, timm's or Google's .npz,
@@ -301,11 +374,35 @@ _FREE_TO_CHANGE = (
     *("head_dropout", "learn_temperature", "weights"),
 )
 
-_MOTION_SIZES = {"vit": vit.SIZES, "clip": clip.VISION_SIZES}
+_MOTION_SIZES = {
+    "vit": vit.SIZES,
+    "clip": clip.VISION_SIZES,
+    "gaitformer": motion_transformer.SIZES["gaitformer"],
+    "actor": motion_transformer.SIZES["actor"],
+}
+
+
+class Inputs(NamedTuple):
+    """What the data decide about an architecture.
+
+    joints, channels, dims, window: of what an encoder over joints reads; see
+      `MotionTransformerConfig`.
+    text_width: of the sentence vectors, where the text encoder is frozen.
+    classifier: the classes to tell apart, where no text is compared.
+    """
+
+    joints: int
+    channels: int = 3
+    dims: int = 3
+    window: str = "first"
+    text_width: int | None = None
+    classifier: ClassifierConfig | None = None
 
 
 def resolve(
-    model_config: Mapping[str, Any], trained: DualEncoderConfig | None = None
+    model_config: Mapping[str, Any],
+    trained: DualEncoderConfig | None = None,
+    inputs: Inputs | None = None,
 ) -> DualEncoderConfig:
     """The full configuration of a config's `model` section (`DEFAULTS` lists its fields).
 
@@ -314,6 +411,7 @@ def resolve(
     Args:
       model_config: the section.
       trained: architecture of the model that its `weights` name.
+      inputs: of the data; only needed for encoders over joints, frozen texts and classifiers.
 
     Raises:
       ValueError: for unknown fields, missing sizes, or weights that contradict the sizes.
@@ -326,17 +424,28 @@ def resolve(
         assert trained is not None
         return _resolve_trained({**c, "motion": motion, "text": text}, trained, weights)
     max_tokens = text.pop("max_tokens")
+    classifier = inputs and inputs.classifier
+    if classifier or text["family"] == "frozen":
+        width = len(classifier.names) if classifier else inputs and inputs.text_width
+        if width is None:
+            raise ValueError("model.text.family='frozen' needs the width of the text vectors")
+        if c["embed_dim"] not in (None, width):
+            what = "classes" if classifier else "numbers in a text vector"
+            raise ValueError(
+                f"model.embed_dim is {c['embed_dim']}, but there are {width} {what}; leave it unset"
+            )
+        c |= {"embed_dim": width, "text_head": False, "classifier": classifier}
+        tower = None
+    else:
+        tower = _resolve_text(text, max_tokens)
     return DualEncoderConfig(
-        motion=_resolve_motion(motion),
-        text=_resolve_text(text, max_tokens),
-        max_tokens=max_tokens,
-        **c,
+        motion=_resolve_motion(motion, inputs), text=tower, max_tokens=max_tokens, **c
     )
 
 
 def section_of(config: DualEncoderConfig) -> dict[str, Any]:
     """The `model` section that says what an architecture is, to go on training it."""
-    if config.motion_family not in _MOTION_SIZES or config.text is None or not config.text_head:
+    if config.motion_inputs != "patches" or config.text is None or not config.text_head:
         raise ValueError(
             "training goes on only from models with a ViT and a text encoder, each with its head"
         )
@@ -421,14 +530,17 @@ def _flat(section: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def load_pretrained(params, model_config: Mapping[str, Any]):
+def load_pretrained(
+    params, model_config: Mapping[str, Any], config: DualEncoderConfig | None = None
+):
     """Fills the towers for which a config's `model` section names weights.
 
     Args:
-      params: all parameters of the `DualEncoder` of `resolve(model_config)`: an NNX state, its
+      params: all parameters of the `DualEncoder` of `config`: an NNX state, its
         nested dict or a flat {path: array}, of arrays or `jax.ShapeDtypeStruct`. The new values
         get the dtype and sharding of the old ones.
       model_config: the `model` section.
+      config: the architecture, where the section alone does not say it.
 
     Returns:
       `params` with new leaves where weights fill them; the others as given.
@@ -436,7 +548,7 @@ def load_pretrained(params, model_config: Mapping[str, Any]):
     Raises:
       ValueError: if weights do not fit, listing everything that does not.
     """
-    config = resolve(model_config)
+    config = config or resolve(model_config)
     motion, text = (model_config.get(tower, {}) for tower in ("motion", "text"))
     if weights := motion.get("weights"):
         source = pretrained.Source(weights)
@@ -446,7 +558,8 @@ def load_pretrained(params, model_config: Mapping[str, Any]):
         else:
             rules = vit.key_map(config.motion, source, final_norm)
         params = pretrained.load(params, source, rules, under="motion_encoder")
-    if weights := text.get("weights"):
+    weights = text.get("weights")
+    if weights and config.text is not None:
         rules = TEXT_FAMILIES[config.text_family].key_map()
         params = pretrained.load(params, pretrained.Source(weights), rules, under="text_encoder")
     return params
@@ -477,9 +590,10 @@ def _sizes(section: dict, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: size for name, size in sizes.items() if size is not None}
 
 
-def _resolve_motion(section: dict) -> vit.ViTConfig | clip.CLIPVisionConfig:
+def _resolve_motion(section: dict, inputs: Inputs | None):
     family, size = section.pop("family"), section.pop("size")
     weights, final_norm = section.pop("weights"), section.pop("final_norm")
+    kind, root = section.pop("input"), section.pop("root")
     layers.check_choice(family, _MOTION_SIZES, "model.motion.family")
     layers.check_choice(final_norm, pretrained.FINAL_NORM, "model.motion.final_norm")
     known_sizes = _MOTION_SIZES[family]
@@ -487,7 +601,8 @@ def _resolve_motion(section: dict) -> vit.ViTConfig | clip.CLIPVisionConfig:
     layers.check_choice(size, (*known_sizes, "custom"), "model.motion.size")
     if size == "custom":
         _require(given, ("width", "depth", "heads"), "model.motion.size='custom'")
-        sizes = {"mlp_width": 4 * given["width"], **given}
+        wider = 4 if family in MOTION_FAMILIES else 2
+        sizes = {"mlp_width": wider * given["width"], **given}
     elif given:
         raise ValueError(
             f"model.motion.size={size!r} fixes {', '.join(known_sizes[size])}, but "
@@ -495,6 +610,28 @@ def _resolve_motion(section: dict) -> vit.ViTConfig | clip.CLIPVisionConfig:
         )
     else:
         sizes = known_sizes[size]
+    if family not in MOTION_FAMILIES:
+        layers.check_choice(kind, ("joints", "rotations"), "model.motion.input")
+        layers.check_choice(section["pool"], ("first", "mean"), "model.motion.pool")
+        if weights:
+            raise ValueError(
+                f"model.motion.weights={weights}: a published {family} is a whole model, which "
+                "motionalign.convert reads"
+            )
+        if inputs is None:
+            raise ValueError(f"model.motion.family={family!r} needs the data's joints")
+        return motion_transformer.MotionTransformerConfig(
+            joints=inputs.joints,
+            channels=inputs.channels,
+            dims=inputs.dims,
+            window=inputs.window,
+            frames=section["max_frames"],
+            readout=section["pool"],
+            dropout=section["dropout"],
+            root=0 if root and kind == "joints" else None,
+            **motion_transformer.KINDS[family],
+            **sizes,
+        )
     if not weights:
         return MOTION_FAMILIES[family].config(**sizes, **section)
     patch_size = section.pop("patch_size")

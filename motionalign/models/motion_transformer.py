@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from motionalign import augment
 from motionalign.models import layers, pretrained
 
 
@@ -22,9 +23,12 @@ class MotionTransformerConfig(layers.Config):
 
     joints, channels: of the input; 3D joints have 3 channels, 6D rotations 6.
     frames: of a clip, F; shorter ones repeat their last frame.
+    window: which F frames of a longer clip are looked at, of `augment.WINDOWS`.
     norm: "pre" or "post": where the norms stand. positions: "learned" or "sinusoidal".
     readout: "first": the first frame's token; "mean": mean over the tokens.
     root: the joint whose place in the first frame is the origin; None: as the clip has it.
+    dims: how many channels are coordinates, and move with the origin. 2D joints have a third
+      channel, their confidence, from which the published code takes the root's away as well.
     dropout: on attention weights, after both layers of the MLP and after attention; with sinusoidal
       positions on the embedding too.
     """
@@ -38,8 +42,10 @@ class MotionTransformerConfig(layers.Config):
     norm: str
     positions: str
     frames: int = 60
+    window: str = "first"
     readout: str = "first"
     root: int | None = 0
+    dims: int = 3
     dropout: float = 0.1
     activation: str = "gelu"
     norm_eps: float = 1e-5
@@ -50,6 +56,7 @@ class MotionTransformerConfig(layers.Config):
         kinds = ("learned", "sinusoidal")
         layers.check_choice(self.positions, kinds, "MotionTransformerConfig.positions")
         layers.check_choice(self.readout, ("first", "mean"), "MotionTransformerConfig.readout")
+        layers.check_choice(self.window, augment.WINDOWS, "MotionTransformerConfig.window")
         for name in ("joints", "channels", "frames"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
@@ -59,6 +66,19 @@ class MotionTransformerConfig(layers.Config):
     @property
     def max_frames(self) -> int:
         return self.frames
+
+
+KINDS = {
+    "gaitformer": {"norm": "pre", "positions": "learned"},
+    "actor": {"norm": "post", "positions": "sinusoidal"},
+}
+"""Name in a config: what sets the two published encoders apart."""
+
+SIZES = {
+    # Depth and width as Walk and Text has them (III-G), heads and MLP as the published code.
+    "gaitformer": {"B": {"width": 768, "depth": 12, "heads": 8, "mlp_width": 1536}},
+    "actor": {"B": {"width": 768, "depth": 12, "heads": 4, "mlp_width": 1024}},
+}
 
 
 def sinusoids(frames: int, width: int) -> np.ndarray:
@@ -160,16 +180,20 @@ class MotionTransformer(nnx.Module):
         return layers.masked_mean(self.blocks[-1](x, rngs), None).astype(self.dtype)
 
 
-def clip(joints: np.ndarray, config: MotionTransformerConfig) -> np.ndarray:
+def clip(
+    joints: np.ndarray, config: MotionTransformerConfig, frames: np.ndarray | None = None
+) -> np.ndarray:
     """Joints [T, J, C] as the model takes them: [F, J, C] float32.
 
-    The first F frames, the last one repeated where there are fewer; the first frame's root at the
-    origin.
+    `frames` [F] says which; by default those of the config's window, the last one repeated where
+    there are fewer. The root in the first of them is the origin.
     """
-    joints = np.asarray(joints, np.float32)
+    if frames is None:
+        frames = augment.inference_indices(len(joints), config.frames, config.window)
+    joints = np.asarray(joints)[frames].astype(np.float32)  # a copy
     if config.root is not None:
-        joints = joints - joints[:1, config.root : config.root + 1]
-    return joints[np.minimum(np.arange(config.frames), len(joints) - 1)]
+        joints[..., : config.dims] -= joints[0, config.root, : config.dims].copy()
+    return joints
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,60 @@
+"""Walk and Text on BABEL-60: 60 actions recognised from text by a motion encoder over joints.
+
+--config=configs/babel60_gaitformer.py                    triplets, descriptions, 6D rotations
+--config=configs/babel60_gaitformer.py:contrastive,words  another loss, label words
+--config=configs/babel60_gaitformer.py:joints             joints instead of rotations
+--config=configs/babel60_gaitformer.py:actor              the ACTOR-style encoder
+--config=configs/babel60_gaitformer.py:classify           no text: a linear classifier
+
+Prepare the data with `python -m data_prep babel`, then `python -m data_prep embed --name=babel`.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+LOSSES = ("triplet", "mse", "contrastive", "classify")
+
+
+def get_config(arg=None):
+    chosen = common.parse_arg(
+        arg,
+        loss=LOSSES,
+        texts=("descriptions", "words"),
+        encoder=("gaitformer", "actor"),
+        input=("rotations", "joints"),
+    )
+    c = common.base()
+    c.task = "labels"
+    c.data.datasets = "babel"
+    c.data.texts = chosen["texts"]
+    c.model.motion.family = chosen["encoder"]
+    c.model.motion.input = chosen["input"]
+    use_recipe(c, chosen["loss"])
+    c.epochs = 200  # the paper
+    c.data.batch_size = 80  # the paper
+    return c.lock()
+
+
+def use_recipe(c: ConfigDict, loss: str) -> None:
+    """Sets what the paper's two experiments share: Walk and Text, III-E to III-G, or its code."""
+    c.model.motion.size = "B"  # 12 layers of width 768: the paper; heads and MLP: the code
+    c.model.motion.max_frames = 60  # the paper
+    c.data.sampling = "conseq"  # consecutive frames: the paper
+    c.model.motion.pool = "first"  # the code
+    c.model.motion.root = True  # the code
+    c.model.motion.dropout = 0.1  # the code
+    c.model.text.family = "frozen"  # the paper: UAE-Large-V1, which `data_prep embed` takes
+    c.model.embed_dim = None  # its width
+    c.model.head_dropout = 0.1  # the code
+
+    c.loss.kind = loss
+    c.loss.margin = 10.0  # the code
+    c.loss.mask_negatives = True  # the paper
+    c.loss.mask_threshold = 0.8  # ours, not tuned: the paper says "a certain threshold"
+    c.model.temperature = 0.07  # ours, that of CLIP
+
+    for group in ("motion_encoder", "heads"):  # AdamW
+        c.optim.groups[group].lr = 1e-5  # the paper
+    c.optim.weight_decay = 0.1  # the code
+    c.optim.schedule = "constant"  # the code

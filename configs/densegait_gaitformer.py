@@ -1,0 +1,41 @@
+"""Walk and Text on DenseGait: walking people retrieved, and told, by how they look.
+
+--config=configs/densegait_gaitformer.py               triplets with the attributes' words
+--config=configs/densegait_gaitformer.py:descriptions  with a language model's: the paper's way
+--config=configs/densegait_gaitformer.py:classify      no text: 42 attributes by a linear classifier
+--config=configs/densegait_gaitformer.py:augmented     with the augmentations of GaitFormer's code
+
+Prepare the data with `python -m data_prep densegait`, then `python -m data_prep embed
+--name=densegait`; descriptions come from `python -m data_prep describe --name=densegait
+--kind=appearance`, and to the data by `embed --texts=FILE`.
+"""
+
+from configs import common
+from configs.babel60_gaitformer import LOSSES, use_recipe
+
+
+def get_config(arg=None):
+    chosen = common.parse_arg(
+        arg,
+        loss=LOSSES,
+        texts=("words", "descriptions"),
+        encoder=("gaitformer", "actor"),
+        clips=("plain", "augmented"),
+    )
+    c = common.base()
+    c.task = "attributes"
+    c.data.datasets = "densegait"
+    c.data.texts = chosen["texts"]
+    c.model.motion.family = chosen["encoder"]
+    use_recipe(c, chosen["loss"])  # of the learning rate the paper says nothing here
+    c.epochs = 140  # the paper
+    c.data.batch_size = 256  # the paper
+    if chosen["clips"] == "augmented":  # the code of GaitFormer, which Walk and Text leaves out
+        c.data.augment.crop = 120
+        c.data.augment.paces = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
+        c.data.augment.squeeze = 0.1
+        c.data.augment.mirror = 0.5
+        c.data.augment.reverse = 0.5
+        c.data.augment.joint_noise = 5e-4
+        c.data.augment.point_noise = 5e-4
+    return c.lock()
