@@ -102,11 +102,8 @@ class Batches:
             {dataset: 1.0},
             Tokenizer.from_source(text.weights, text.max_tokens),
             config.data,
-            patch_size=motion.patch_size,
-            max_frames=motion.max_frames,
-            padding=motion.padding,
+            motion=dual_encoder.resolve(config.model.to_dict()).motion,
             seed=config.seed,
-            text_vectors=False,
         )
         self._workers = config.data.workers
         # One pass also fills the cache of decoded clips: reading files is not what is compared.

@@ -28,6 +28,7 @@ def get_config(arg=None):
     c.data.texts = chosen["texts"]
     c.model.motion.family = chosen["encoder"]
     use_recipe(c, chosen["loss"])  # of the learning rate the paper says nothing here
+    c.loss.mask_threshold = 0.95  # ours: all sets of attributes in words are alike, above 0.8
     c.epochs = 140  # the paper
     c.data.batch_size = 256  # the paper
     if chosen["clips"] == "augmented":  # the code of GaitFormer, which Walk and Text leaves out

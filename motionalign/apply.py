@@ -34,7 +34,8 @@ def check_evaluation(config, dataset: Dataset, split_name: str) -> None:
         class_tasks.check(config, dataset, split_name)
 
 
-SHOWN = ("t2m/R@1", "t2m/R@10", "top1", "top5", "ap", "f1", "ndcg@5")  # of the scalars, to print
+# Of the scalars, those to print after an epoch.
+SHOWN = ("t2m/R@1", "t2m/R@10", "top1", "top5", "ap", "f1", "ndcg@1", "ndcg@5")
 
 
 def validate(

@@ -55,12 +55,16 @@ def masked_info_nce(motion, text, scale, keep=None, text_vectors=None, threshold
     motion = _unit(motion.astype(jnp.float32))
     text = _unit(text.astype(jnp.float32))
     if text_vectors is not None:
-        vectors = _unit(text_vectors.astype(jnp.float32))
-        cosine = jnp.matmul(vectors, vectors.T, precision=jax.lax.Precision.HIGHEST)
-        distinct = cosine <= threshold
-        keep = distinct if keep is None else keep & distinct
+        different = distinct(text_vectors, threshold)
+        keep = different if keep is None else keep & different
     logits = scale * jnp.matmul(motion, text.T, precision=jax.lax.Precision.HIGHEST)
     return _symmetric_cross_entropy(logits, keep)
+
+
+def distinct(text_vectors, threshold):
+    """[B, B] bool: True where two of the vectors [B, V] have a cosine of at most `threshold`."""
+    vectors = _unit(text_vectors.astype(jnp.float32))
+    return jnp.matmul(vectors, vectors.T, precision=jax.lax.Precision.HIGHEST) <= threshold
 
 
 def mse(motion, text):

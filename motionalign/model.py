@@ -353,7 +353,7 @@ class Model:
         clips = [self.prepare(clip, fps, dataset) for clip in ([joints] if single else joints)]
         frames = list(map(len, clips))
         logits = self._encoder.logits(self.params, clips.__getitem__, frames)
-        probabilities = self._encoder.network.config.probabilities(logits)
+        probabilities = np.asarray(self._encoder.network.config.probabilities(logits))
         return probabilities[0] if single else probabilities
 
     def save_pretrained(

@@ -16,35 +16,40 @@ def distance(kind: str) -> str:
 
 
 def make_loss(network: Network, loss_config):
-    """The function (params, batch, dropout key) → (loss, logit scale) that training descends."""
+    """The function (params, batch, dropout key) → (loss, scalars) that training descends.
+
+    The scalars to log are `temperature` and, where negatives are left out, the share that is kept,
+    `negatives_kept`.
+    """
     kind = loss_config.kind
     threshold = loss_config.mask_threshold if loss_config.mask_negatives else None
 
     def loss_fn(params, batch, key):
         model = network.bind(params)
         rngs = nnx.Rngs(dropout=key)
-        scale = model.scale()
         if kind == "classify":
             clips = batch[network.config.motion_inputs]
             logits = model.encode_motion(clips, batch.get("num_frames"), rngs)
-            return classification(logits, batch["targets"]), scale
+            return classification(logits, batch["targets"]), {}
         motion, text = model(batch, rngs=rngs)  # [B, E] each
         if kind == "mse":
-            return losses.mse(motion, text), scale
+            return losses.mse(motion, text), {}
         if kind == "triplet":
-            negative = batch["negative_vectors"]
-            keep = None
+            negative, keep, scalars = batch["negative_vectors"], None, {}
             if threshold is not None:  # negatives that say nearly the same
                 keep = losses.cosine(text, negative) <= threshold
-            return losses.triplet(motion, text, negative, loss_config.margin, keep), scale
+                scalars["negatives_kept"] = keep.mean()
+            return losses.triplet(motion, text, negative, loss_config.margin, keep), scalars
+        scale = model.scale()
+        scalars = {"temperature": 1 / scale}
         if threshold is None:
-            return losses.info_nce(motion, text, scale), scale
-        keep = None
+            return losses.info_nce(motion, text, scale), scalars
+        keep = losses.distinct(batch["text_vectors"], threshold)
         if "classes" in batch:  # nor are clips of the same class each other's negatives
-            keep = batch["classes"][:, None] != batch["classes"]
-        return losses.masked_info_nce(
-            motion, text, scale, keep, batch["text_vectors"], threshold
-        ), scale
+            keep &= batch["classes"][:, None] != batch["classes"]
+        others = keep & ~jnp.eye(len(keep), dtype=bool)
+        scalars["negatives_kept"] = others.sum() / (keep.size - len(keep))
+        return losses.masked_info_nce(motion, text, scale, keep), scalars
 
     return loss_fn
 

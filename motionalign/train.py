@@ -167,6 +167,7 @@ def check_config(config) -> None:
         value = functools.reduce(getattr, field.split("."), config)
         if not 0 < value < math.inf:
             raise ValueError(f"config.{field} is {value}; expected above 0")
+    augment.Augmentation(**config.data.augment.to_dict())
     kind, frozen = config.loss.kind, config.model.text.family == "frozen"
     if kind == "classify" and config.task == "captions":
         raise ValueError(
@@ -190,8 +191,8 @@ def check_config(config) -> None:
 def make_train_step(network: Network, optimizer, config, shardings: dict):
     """The jitted update: (state, step, batch) → (state, scalars).
 
-    The scalars are loss, grad_norm, update_norm and temperature. `grad_norm` is of the trained
-    parameters, as `optim.clip_norm` has it. (A frozen tower's gradients are then used by nobody,
+    The scalars are loss, grad_norm, update_norm and those of the loss. `grad_norm` is of the
+    trained parameters, as `optim.clip_norm` has it. (A frozen tower's gradients are then used by nobody,
     and the compiler leaves out its backward pass.)
     """
     grad_fn = jax.value_and_grad(objectives.make_loss(network, config.loss), has_aux=True)
@@ -199,14 +200,14 @@ def make_train_step(network: Network, optimizer, config, shardings: dict):
 
     def train_step(state, step, batch):
         key = jax.random.fold_in(jax.random.key(config.seed), step)
-        (loss, scale), grads = grad_fn(state["params"], batch, key)
+        (loss, scalars), grads = grad_fn(state["params"], batch, key)
         updates, opt_state = optimizer.update(grads, state["optimizer"], state["params"])
         params = network.clamped(optax.apply_updates(state["params"], updates))
         metrics = {
             "loss": loss,
             "grad_norm": optax.global_norm({path: grads[path] for path in trained}),
             "update_norm": optax.global_norm(updates),
-            "temperature": 1.0 / scale,
+            **scalars,
         }
         return {"params": params, "optimizer": opt_state}, metrics
 
@@ -366,6 +367,10 @@ def _inputs(config, datasets: Sequence[Dataset]) -> Inputs:
     """What the first dataset decides; `data.TrainingData` checks that the others agree."""
     metadata = datasets[0].metadata
     rotations = config.model.motion.input == "rotations"
+    if rotations and not metadata.num_rotations:
+        raise ValueError(
+            f"dataset {datasets[0].name!r} has no rotations: set config.model.motion.input=joints"
+        )
     classifier = width = None
     if config.loss.kind == "classify":
         names = {_class_names(config.task, dataset) for dataset in datasets}
@@ -417,6 +422,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
     datasets = {Dataset(config.data.data_dir, name): weight for name, weight in mixture.items()}
     architecture = resolve_architecture(config, list(datasets))
     for dataset in datasets:  # what is wrong there must not come out hours later
+        data.check_fit(dataset, architecture.motion)
         for split in (config.data.val_split, config.data.test_split):
             apply.check_evaluation(config, dataset, split)
     workdir.mkdir(parents=True, exist_ok=True)
@@ -516,6 +522,11 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
                 window_start, window_step = now, step
                 rates = {f"lr/{n}": float(schedule(step - 1)) for n, schedule in schedules.items()}
                 metrics.write(step, {**scalars, "pairs_per_second": pairs, **rates})
+                if scalars.get("negatives_kept") == 0 and not bar.disable:
+                    bar.write(
+                        f"step {step}: every negative is left out; config.loss.mask_threshold="
+                        f"{config.loss.mask_threshold:g} is below the cosine of all texts"
+                    )
                 bar.set_postfix(loss=f"{scalars['loss']:.3f}", pairs_s=f"{pairs:.0f}")
 
             at_epoch_end = step % steps_per_epoch == 0

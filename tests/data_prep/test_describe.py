@@ -71,7 +71,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if kind == "held":
             time.sleep(60)
         elif kind == "slow":
-            time.sleep(3)
+            time.sleep(6)
         elif isinstance(kind, int):
             self.send_response(kind)
             self.send_header("retry-after", "0.01")
@@ -114,7 +114,7 @@ def labels(tmp_path):
 def flags(server, labels, *more):
     out = labels.parent / "out.json"
     given = [f"--labels={labels}", f"--out={out}", "--model=m", f"--base_url={server.url}"]
-    return ["describe", *given, "--timeout=1", *more], out
+    return ["describe", *given, "--timeout=4", *more], out
 
 
 def test_failures_of_every_kind_end_complete(labels, capsys):

@@ -1,0 +1,124 @@
+"""What it saves to compute the vectors of a frozen text encoder once: training steps per second.
+
+  python -m benchmarks.frozen_text --tokens 40 128 300
+
+The motion encoder is GaitFormer as Walk and Text trains it (12 layers, width 768, 60 frames of 22
+joints as 6D rotations), towards texts by the triplet loss, AdamW. The text encoder has the shapes
+of UAE-Large-V1 (BERT, 24 layers, width 1024, first token), with random weights: time does not
+depend on them. Both steps are the real train step, in one process, in turn:
+
+  vectors  the batch brings the texts' vectors, as configs/babel60_gaitformer.py trains
+  tower    the text encoder runs on the batch's tokens in every step, frozen: forward only, and only
+           for the clips' own texts, as in the published code
+
+The ratio depends on how long the texts are: label words take 5 tokens, the descriptions shipped
+with the project about 30, a language model's paragraph up to the 300 that `data_prep describe`
+allows.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import platform
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from configs import babel60_gaitformer
+from motionalign import optim, sharding, train
+from motionalign.model import Network
+from motionalign.models import dual_encoder
+from motionalign.models.bert import BertConfig
+
+UAE_LARGE = BertConfig(
+    vocab_size=30522, width=1024, depth=24, heads=16, mlp_width=4096, dropout=0, attention_dropout=0
+)
+
+
+class Contender:
+    """A train step and its state, with or without the text tower."""
+
+    def __init__(self, config: ConfigDict, tower: bool, batch: dict):
+        inputs = dual_encoder.Inputs(joints=22, channels=6, dims=6, text_width=UAE_LARGE.width)
+        architecture = dual_encoder.resolve(config.model.to_dict(), inputs=inputs)
+        if tower:
+            architecture = dataclasses.replace(architecture, text=UAE_LARGE)
+        network = Network(architecture)
+        with config.unlocked():
+            config.optim.groups.text_encoder.lr = 0.0  # frozen
+        mesh = sharding.make_mesh()
+        optimizer, _ = optim.make_optimizer(config.optim, network.abstract_params, 1000)
+        params = train.init_params(network, config, mesh)
+        shardings = {
+            "params": sharding.tree_shardings(params, mesh),
+            "optimizer": sharding.tree_shardings(jax.eval_shape(optimizer.init, params), mesh),
+        }
+        init = jax.jit(optimizer.init, out_shardings=shardings["optimizer"])
+        self._state = {"params": params, "optimizer": init(params)}
+        self._step = train.make_train_step(network, optimizer, config, shardings)
+        self._batch = jax.device_put(batch)
+
+    def seconds(self) -> float:
+        """Of one step."""
+        start = time.perf_counter()
+        self._state, scalars = self._step(self._state, jnp.int32(0), self._batch)
+        jax.block_until_ready((self._state, scalars))
+        return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tokens", type=int, nargs="+", default=[40, 128, 300])
+    parser.add_argument("--batch_size", type=int, default=80)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--output", type=pathlib.Path, help="a JSON file for the results")
+    args = parser.parse_args()
+
+    config = babel60_gaitformer.get_config("triplet")
+    rng = np.random.default_rng(0)
+    size, width = args.batch_size, UAE_LARGE.width
+    batch = {
+        "joints": rng.normal(size=(size, 60, 22, 6)).astype(np.float32),
+        "text_vectors": rng.normal(size=(size, width)).astype(np.float32),
+        "negative_vectors": rng.normal(size=(size, width)).astype(np.float32),
+    }
+    device = jax.devices()[0]
+    print(f"{device.device_kind or platform.processor()}, batch {size}, {args.rounds} rounds")
+    vectors = Contender(config, False, batch)
+    rows = []
+    for tokens in args.tokens:
+        ids = rng.integers(1000, UAE_LARGE.vocab_size, (size, tokens)).astype(np.int32)
+        mask = np.ones((size, tokens), bool)
+        tower = Contender(config, True, {**batch, "input_ids": ids, "text_mask": mask})
+        for contender in (vectors, tower):
+            contender.seconds()  # compiles
+        times = [(vectors.seconds(), tower.seconds()) for _ in range(args.rounds)]
+        ratios = [slow / fast for fast, slow in times]
+        fast, slow = (statistics.median(column) for column in zip(*times, strict=True))
+        row = {
+            "tokens": tokens,
+            "vectors_s": fast,
+            "tower_s": slow,
+            "ratio": statistics.median(ratios),
+            "lowest": min(ratios),
+            "highest": max(ratios),
+        }
+        rows.append(row)
+        print(
+            f"{tokens:4d} tokens: step {fast:.3f} s with vectors, {slow:.3f} s with the tower; "
+            f"{row['ratio']:.1f} times the throughput ({row['lowest']:.1f}-{row['highest']:.1f})",
+            flush=True,
+        )
+    if args.output:
+        args.output.write_text(json.dumps({"batch_size": size, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

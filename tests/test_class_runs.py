@@ -1,0 +1,288 @@
+"""Whole runs of Walk and Text: from files as they are published to tables and pictures."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from published_files import write_babel, write_densegait
+from runs import ROOT, losses, scalars
+
+import motionalign
+from configs import babel60_gaitformer, densegait_gaitformer
+from data_prep.__main__ import main
+from motionalign import apply, attributes, data, train
+from motionalign.records import Dataset
+
+SMALL = {
+    "epochs": 2,
+    "log_steps": 1,
+    "checkpoint_steps": 0,
+    "data.batch_size": 16,
+    "data.eval_batch_size": 16,
+    "model.motion.size": "custom",
+    "model.motion.width": 32,
+    "model.motion.depth": 2,
+    "model.motion.heads": 2,
+    "optim.groups.motion_encoder.lr": 1e-3,
+    "optim.groups.heads.lr": 1e-3,
+}
+
+
+def small(config, data_dir, **fields):
+    given = {name.replace("__", "."): value for name, value in fields.items()}
+    with config.unlocked():
+        config.update_from_flattened_dict({**SMALL, "data.data_dir": str(data_dir), **given})
+    return config
+
+
+def launch(config: str, workdir, fields: dict) -> str:
+    """What launch.py prints of a config file, on one device."""
+    command = [
+        *(sys.executable, str(ROOT / "launch.py"), f"--workdir={workdir}"),
+        f"--config={ROOT / 'configs' / config}",
+        f"--compilation_cache={os.environ['JAX_COMPILATION_CACHE_DIR']}",
+        *(f"--config.{name}={value}" for name, value in fields.items()),
+    ]
+    environment = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def babel(tmp_path_factory, minilm):
+    """A data_dir with BABEL as published, prepared and embedded by the commands of the README."""
+    folder = tmp_path_factory.mktemp("babel")
+    paths = write_babel(folder / "raw")
+    flags = [f"--{name}={path}" for name, path in paths.items()]
+    main(["babel", *flags, f"--data_dir={folder}"])
+    main(["embed", f"--data_dir={folder}", "--name=babel", f"--encoder={minilm}"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def densegait(tmp_path_factory, minilm):
+    folder = tmp_path_factory.mktemp("densegait")
+    raw = write_densegait(folder / "raw")
+    main(["densegait", f"--raw_dir={raw}", f"--data_dir={folder}"])
+    main(["embed", f"--data_dir={folder}", "--name=densegait", f"--encoder={minilm}"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def babel_run(babel, tmp_path_factory):
+    """(workdir, what was printed) of the published recipe, small, through launch.py."""
+    workdir = tmp_path_factory.mktemp("run")
+    return workdir, launch("babel60_gaitformer.py", workdir, {**SMALL, "data.data_dir": babel})
+
+
+def test_the_published_recipe(babel, babel_run):
+    """Rotations and descriptions, by triplets: tables and pictures."""
+    workdir, printed = babel_run
+    for row in ("| label words", "| descriptions", "| unseen synonyms"):
+        assert row in printed
+    assert "by the euclidean distance" in printed
+    results = json.loads((workdir / "metrics.json").read_text())
+    assert (results["dataset"], results["split"], results["task"]) == ("babel", "test", "labels")
+    split = Dataset(babel, "babel").split("test")
+    for scores in results["recognition"].values():
+        assert (scores["classes"], scores["clips"]) == (60, len(split))
+        assert 0 <= scores["top1"] <= scores["top5"] <= 100
+    for kind in ("words", "descriptions", "synonyms"):
+        png = (workdir / "evaluation" / "babel-test" / f"confusion-{kind}.png").read_bytes()
+        assert png.startswith(b"\x89PNG")
+
+
+def test_the_model_in_use(babel, babel_run, minilm):
+    workdir, _ = babel_run
+    model = motionalign.load(workdir)
+    assert model.distance == "euclidean"
+    dataset = Dataset(babel, "babel")
+    clip = dataset.split("test")[0]["rotations"][:, 0]
+    assert clip.shape[1:] == (22, 6)
+    assert model.encode_motion(clip, fps=30, normalize=False).shape == (384,)
+    walk = dataset.caption_vectors[["walk"]][0]
+    np.testing.assert_allclose(model.encode_text("walk", normalize=False), walk, atol=1e-5)
+    moved = motionalign.load(workdir, text_encoder=str(minilm))  # where it lies on this machine
+    np.testing.assert_allclose(moved.encode_text(["walk"], normalize=False)[0], walk, atol=1e-5)
+
+
+def test_another_text_encoder_than_the_models(babel, babel_run, minilm, tmp_path):
+    shutil.copytree(Dataset(babel, "babel").version_dir, tmp_path / "babel" / "1.0.0")
+    path = tmp_path / "babel" / "1.0.0" / "caption_vectors.safetensors"
+    vectors = safetensors.numpy.load_file(path)
+    with safetensors.safe_open(path, framework="np") as file:
+        made_by = file.metadata()
+    path.write_bytes(safetensors.numpy.save(vectors, {**made_by, "readout": "mean"}))
+    config = small(babel60_gaitformer.get_config(), tmp_path)
+    with pytest.raises(ValueError, match=r"trained with text vectors of .*, readout first"):
+        apply.evaluate_checkpoint(config, babel_run[0], tmp_path / "out")
+
+
+@pytest.mark.parametrize("arg", ["mse,words,joints", "contrastive,actor"])
+def test_other_losses_inputs_and_encoders(babel, tmp_path, arg):
+    config = small(babel60_gaitformer.get_config(arg), babel)
+    assert train.train(config, tmp_path) == "finished"
+    results = apply.evaluate_checkpoint(config, tmp_path, tmp_path)["babel"]
+    assert results["distance"] == ("cosine" if "contrastive" in arg else "euclidean")
+    assert list(results["recognition"]) == ["label words", "descriptions", "unseen synonyms"]
+    assert losses(tmp_path)[-1] < losses(tmp_path)[0]
+    assert {"val/top1", "val/top5", "val/score"} <= scalars(tmp_path)[-1].keys()
+
+
+def test_a_linear_classifier_of_actions(babel, tmp_path):
+    config = small(babel60_gaitformer.get_config("classify,joints"), babel)
+    train.train(config, tmp_path)
+    results = apply.evaluate_checkpoint(config, tmp_path, tmp_path)["babel"]
+    assert list(results["recognition"]) == ["linear classifier"]
+    model = motionalign.load(tmp_path)
+    clip = Dataset(babel, "babel").split("test")[0]["joints"][:, 0]
+    probabilities = model.classify([clip, clip[:50]], fps=30)
+    assert probabilities.shape == (2, 60)
+    assert model.class_names == Dataset(babel, "babel").metadata.label_names
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    with pytest.raises(ValueError, match="no text encoder"):
+        model.encode_text("walk")
+
+
+def test_attributes_retrieved(densegait, tmp_path):
+    config = small(densegait_gaitformer.get_config("triplet,augmented"), densegait)
+    with config.unlocked():
+        config.data.augment.crop = 40
+    train.train(config, tmp_path)
+    results = apply.evaluate_checkpoint(config, tmp_path, tmp_path)["densegait"]
+    found = results["retrieval"]
+    split = Dataset(densegait, "densegait").split("test")
+    assert found["gallery"] == len(split)
+    assert set(found["ndcg"]) == {"cosine", "euclidean"}
+    assert found["queries"] == len({tuple(row) for row in split.attributes > 0.5})
+    for name in ("ndcg.png", "attribute-ndcg.png", "metrics.json"):
+        assert (tmp_path / "evaluation" / "densegait-test" / name).stat().st_size > 100
+
+
+def test_attributes_classified(densegait, tmp_path):
+    config = small(densegait_gaitformer.get_config("classify"), densegait)
+    train.train(config, tmp_path)
+    found = apply.evaluate_checkpoint(config, tmp_path, tmp_path)["densegait"]["classification"]
+    metadata = Dataset(densegait, "densegait").metadata
+    assert list(found["attributes"]) == list(metadata.positive_names)
+    assert (tmp_path / "evaluation" / "densegait-test" / "attributes.png").is_file()
+    model = motionalign.load(tmp_path)
+    clip = Dataset(densegait, "densegait").split("test")[0]["joints"][:, 0]
+    assert clip.shape[1:] == (18, 3)
+    assert model.classify(clip, fps=24).shape == (len(metadata.positive_names),)
+    split = Dataset(densegait, "densegait").split("test")
+    clips = [split[i]["joints"][:, 0] for i in range(len(split))]
+    again = attributes.classification(
+        model.classify(clips, fps=24), metadata.positive(split.attributes), model.class_names
+    )
+    np.testing.assert_allclose(again["macro"]["f1"], found["macro"]["f1"], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["babel", "densegait"])
+def test_two_steps_at_the_published_size(name, tmp_path, minilm):
+    """12 layers of width 768 over 60 frames."""
+    data_dir = tmp_path / "data"
+    if name == "babel":
+        paths = write_babel(tmp_path / "raw", num_train=10, num_val=2)
+    else:
+        paths = {"raw_dir": write_densegait(tmp_path / "raw", num_tracks=17)}
+    main([name, *(f"--{flag}={path}" for flag, path in paths.items()), f"--data_dir={data_dir}"])
+    main(["embed", f"--data_dir={data_dir}", f"--name={name}", f"--encoder={minilm}"])
+    batch_size = len(Dataset(data_dir, name).split("train")) // 2
+    launch(
+        f"{name if name != 'babel' else 'babel60'}_gaitformer.py",
+        tmp_path / "run",
+        {
+            "data.data_dir": data_dir,
+            "data.batch_size": batch_size,
+            "epochs": 1,
+            "log_steps": 1,
+        },
+    )
+    found = losses(tmp_path / "run")
+    assert len(found) == 2
+    assert np.isfinite(found).all()
+    run = json.loads(next((tmp_path / "run").glob("best/*/run/metadata")).read_text())
+    motion = run["architecture"]["motion"]
+    assert (motion["depth"], motion["width"], motion["frames"]) == (12, 768, 60)
+    assert (motion["joints"], motion["channels"]) == {"babel": (22, 6), "densegait": (18, 3)}[name]
+
+
+def batches(config, data_dir, name, rows=None):
+    dataset = Dataset(data_dir, name)
+    config = small(config, data_dir)
+    motion = train.resolve_architecture(config, [dataset]).motion
+    return data.TrainingData(
+        {dataset: 1.0},
+        None,
+        config.data,
+        motion=motion,
+        seed=config.seed,
+        task=config.task,
+        extras=train._extras(config),
+        rows=rows,
+    )
+
+
+def test_the_batches(babel):
+    dataset = Dataset(babel, "babel")
+    every = batches(babel60_gaitformer.get_config("triplet,joints"), babel, "babel")
+    batch = every[0]
+    again = batches(babel60_gaitformer.get_config("triplet,joints"), babel, "babel")[0]
+    for name, array in again.items():  # a resumed run sees the same
+        np.testing.assert_array_equal(array, batch[name])
+    shapes = {name: array.shape for name, array in batch.items()}
+    assert shapes == {
+        "joints": (16, 60, 22, 3),
+        "text_vectors": (16, 384),
+        "negative_vectors": (16, 384),
+    }
+    np.testing.assert_array_equal(batch["joints"][:, 0, 0], 0)  # the root in the first frame
+    vectors = dataset.caption_vectors
+    described = dataset.texts["descriptions"]
+    dataset_rows = every.splits[0]
+    for i, row in enumerate(every._records(0)[1]):
+        name = dataset.metadata.label_names[dataset_rows.labels[row]]
+        own = vectors[described[name]]
+        assert (own == batch["text_vectors"][i]).all(axis=1).any()
+        assert not (own == batch["negative_vectors"][i]).all(axis=1).any()
+    # A process reads its own rows of the same batch.
+    some = batches(
+        babel60_gaitformer.get_config("triplet,joints"), babel, "babel", rows=np.array([3, 7])
+    )
+    for name, array in some[0].items():
+        np.testing.assert_array_equal(array, batch[name][[3, 7]])
+    classes = batches(babel60_gaitformer.get_config("contrastive,joints"), babel, "babel")[0]
+    np.testing.assert_array_equal(classes["classes"], dataset_rows.labels[every._records(0)[1]])
+
+
+def test_what_is_wrong_is_said_before_training(babel, densegait, tmp_path):
+    def fails(match, config, data_dir, **fields):
+        with pytest.raises(ValueError, match=match):
+            train.train(small(config, data_dir, **fields), tmp_path)
+
+    fails("has no descriptions of .* data_prep describe --name=densegait",
+          densegait_gaitformer.get_config("descriptions"), densegait)  # fmt: skip
+    fails("'densegait' has no rotations", densegait_gaitformer.get_config(), densegait,
+          model__motion__input="rotations")  # fmt: skip
+    fails("2D joints", densegait_gaitformer.get_config(), densegait,
+          model__motion__family="vit", model__motion__pool="mean")  # fmt: skip
+    fails("has no labels", densegait_gaitformer.get_config(), densegait, task="labels")
+    fails("no attributes", babel60_gaitformer.get_config(), babel, task="attributes")
+    fails("loss.kind='classify' needs classes", babel60_gaitformer.get_config("classify"), babel,
+          task="captions")  # fmt: skip
+    fails("text.family='frozen'", babel60_gaitformer.get_config("mse"), babel,
+          model__text__family="bert", model__embed_dim=8)  # fmt: skip
+    fails("there are 384 numbers in a text vector", babel60_gaitformer.get_config(), babel,
+          model__embed_dim=256)  # fmt: skip
+    fails("config.data.sampling is 'all'", babel60_gaitformer.get_config(), babel,
+          data__sampling="all")  # fmt: skip
+    fails("data.augment.mirror is 2", densegait_gaitformer.get_config(), densegait,
+          data__augment__mirror=2.0)  # fmt: skip
+    assert not (tmp_path / "checkpoints").exists()
