@@ -93,10 +93,11 @@ class Batches:
 
     def __init__(self, config, rounds: int, steps: int):
         from motionalign import data
+        from motionalign.models import dual_encoder
         from motionalign.records import Dataset
         from motionalign.text import Tokenizer
 
-        motion, text = config.model.motion, config.model.text
+        text = config.model.text
         dataset = Dataset(config.data.data_dir, config.data.datasets)
         self._data = data.TrainingData(
             {dataset: 1.0},

@@ -192,8 +192,8 @@ def make_train_step(network: Network, optimizer, config, shardings: dict):
     """The jitted update: (state, step, batch) → (state, scalars).
 
     The scalars are loss, grad_norm, update_norm and those of the loss. `grad_norm` is of the
-    trained parameters, as `optim.clip_norm` has it. (A frozen tower's gradients are then used by nobody,
-    and the compiler leaves out its backward pass.)
+    trained parameters, as `optim.clip_norm` has it. (A frozen tower's gradients are then used by
+    nobody, and the compiler leaves out its backward pass.)
     """
     grad_fn = jax.value_and_grad(objectives.make_loss(network, config.loss), has_aux=True)
     trained = optim.trained_paths(config.optim, network.abstract_params)

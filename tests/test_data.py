@@ -509,8 +509,11 @@ def test_text_vectors_are_those_of_the_chosen_captions(small_dataset, tokenizer)
 def test_vectors_of_two_encoders_do_not_mix(two_datasets, tokenizer):
     datasets = {Dataset(two_datasets, name): 1.0 for name in ("small", "other")}
     for i, dataset in enumerate(datasets):
+        captions = {text for clip in dataset.split("train").captions for text in clip}
+        rows = {text: row for row, text in enumerate(sorted(captions))}
+        vectors = np.zeros((len(rows), 4), np.float32)
         dataset.caption_vectors = CaptionVectors(
-            f"encoder {i}", ("0", "mean" if i else "first"), {}, np.zeros((0, 4), np.float32)
+            f"encoder {i}", ("0", "mean" if i else "first"), rows, vectors
         )
     with pytest.raises(ValueError, match="small by encoder 0; other by encoder 1"):
         training_data(datasets, tokenizer, text_vectors=True)
@@ -611,7 +614,7 @@ def test_cached_clips_are_all_of_the_budget(small, tokenizer):
     """cache_gb of a run is shared by its datasets, and counts the clips themselves."""
     total = 2 * 3 * 80 * int(small.split("train").num_frames.sum())
     batches = training_data(small, tokenizer, cache_gb=total / 2**30)
-    (cache,) = batches._patches
+    (cache,) = batches._clips
     for row in range(38):
         cache[row]
     assert cache._budget == [0]
