@@ -24,18 +24,18 @@ def get_config(arg=None):
     c.model.motion.width = 192
     c.model.motion.depth = 4
     c.model.motion.heads = 4
-    c.data.sampling = "random_conseq"
+    c.model.motion.pool = "mean"
     c.data.batch_size = 64
     c.loss.margin = 1.0  # this encoder's vectors of two actions lie from 1 to 5 apart
     # Only clips of the same action: "raise up left hand" is almost "right" to the text encoder.
     c.loss.mask_threshold = 1.0
     for group in ("motion_encoder", "heads"):
-        c.optim.groups[group].lr = 5e-4
+        c.optim.groups[group].lr = 1e-3
     c.optim.schedule = "cosine"
     c.optim.warmup_steps = 40
     c.optim.clip_norm = 1.0
     if chosen["task"] == "actions":
-        c.epochs = 12
+        c.epochs = 8
         c.task = "labels"
         c.data.datasets = "actions"
     else:

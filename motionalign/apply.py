@@ -142,7 +142,8 @@ def evaluate_checkpoint(
         folder = output / "evaluation" / f"{name}-{split}"
         if config.task != "captions":
             writes = jax.process_index() == 0
-            print(f"\n{name}, split {split}, checkpoint of step {model.run['step']}\n")
+            if writes:
+                print(f"\n{name}, split {split}, checkpoint of step {model.run['step']}\n")
             all_results[name] = class_tasks.evaluate(
                 config, model, dataset, split, folder if writes else None, prepare, origin
             )
@@ -192,6 +193,11 @@ def _check_fit(model: Model, dataset: Dataset, task: str) -> None:
     """A ValueError where a model cannot be scored on a dataset, before anything is encoded."""
     config = model.encoder.network.config
     data.check_fit(dataset, config.motion)
+    if config.classifier and config.classifier.exclusive != (task == "labels"):
+        raise ValueError(
+            f"the model classifies {'labels' if config.classifier.exclusive else 'attributes'}; "
+            f"config.task is {task!r}"
+        )
     if config.text is not None or (config.class_names and task != "captions"):
         return
     trained = model.run.get("text_encoder")
@@ -216,6 +222,12 @@ def _own_preparation(model: Model, dataset: Dataset) -> Callable | None:
     """
     own, theirs = model.datasets.get(dataset.name), dataset.metadata
     if model.encoder.network.config.motion_inputs == "patches":
+        if theirs.fps != (own or model.metadata()).fps:
+            raise ValueError(
+                f"dataset {dataset.name!r} has {theirs.fps:g} frames a second, the model reads "
+                f"{(own or model.metadata()).fps:g}; motion patches are not made anew at another "
+                "rate. `motionalign.load(...).encode_motion(joints, fps)` encodes its clips"
+            )
         if own is None or own.patch_size != theirs.patch_size or own.skeleton != theirs.skeleton:
             return None
         if np.array_equal(own.mean, theirs.mean) and np.array_equal(own.std, theirs.std):
@@ -267,8 +279,9 @@ def encode_folder(
     """Encodes every `.npy` clip [T, J, 3] below a folder.
 
     Writes `output`, an .npz with `ids` [N] (paths below the folder, without .npy), `embeddings`
-    [N, E] float32 of unit length, `cut` (the ids of clips longer than the model's maximum, whose
-    first frames alone count) and `skipped` (a JSON list of clips left out, with reasons).
+    [N, E] float32, of unit length unless the model compares by the Euclidean distance, `cut` (the
+    ids of clips longer than the model's maximum, of which its first frames alone count, or those
+    of its `window`) and `skipped` (a JSON list of clips left out, with reasons).
     One bad clip does not stop the others. `fps` is theirs (default: of the raw files that the model
     was trained on); `dataset` says whose skeleton and statistics to use, where the model was
     trained on several.
@@ -280,7 +293,8 @@ def encode_folder(
     if not files:
         raise ValueError(f"--input={folder}: no .npy file in it")
     model = load(path)
-    metadata, max_frames = model.metadata(dataset), model.encoder.network.config.motion.max_frames
+    motion = model.encoder.network.config.motion
+    metadata, max_frames = model.metadata(dataset), motion.max_frames
     fps = metadata.source_fps if fps is None else fps
     ids, clips, cut, skipped = [], [], [], []
     for file in tqdm(files, desc="read", unit="clip"):
@@ -291,12 +305,13 @@ def encode_folder(
             skipped.append({"id": name, "reason": str(error)})
             continue
         ids.append(name)
-        clips.append(clip[:max_frames])
+        clips.append(clip)
         if len(clip) > max_frames:
             cut.append(name)
     if not clips:
         raise ValueError(f"--input={folder}: none of {len(files)} clips can be used: {skipped[0]}")
-    embeddings = model.encode_prepared(clips, progress="encode")
+    # Where it was the raw vectors that training compared, their lengths say something.
+    embeddings = model.encode_prepared(clips, model.distance == "cosine", progress="encode")
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(output.stem + ".partial.npz")
     np.savez(
@@ -309,6 +324,8 @@ def encode_folder(
     partial.replace(output)
     print(f"{len(ids)} clips at {fps:g} fps → {output}; {len(skipped)} skipped")
     if cut:
-        print(f"{len(cut)} are longer than {max_frames / metadata.fps:.1f} s: their start counts")
+        part = {"first": "start", "centre": "middle", "spread": "frames all along them"}
+        counts = part[getattr(motion, "window", "first")]
+        print(f"{len(cut)} are longer than {max_frames / metadata.fps:.1f} s: their {counts} count")
     for item in skipped[:10]:
         print(f"  {item['id']}: {item['reason']}")

@@ -175,6 +175,16 @@ def retrieval(
     }
 
 
+def curve(query_sets, gallery_sets, scores: np.ndarray, ks: Sequence[int] = KS) -> np.ndarray:
+    """NDCG@K of one method alone, [K]; arguments and cut-offs as of `retrieval`."""
+    query_sets, gallery_sets = _checked_sets(query_sets, gallery_sets)
+    keep = (query_sets & gallery_sets.any(axis=0)).any(axis=1)
+    if not keep.any():
+        raise ValueError("no query shares an attribute with any clip of the gallery")
+    ks = [int(k) for k in ks if k <= len(gallery_sets)]
+    return _ndcg(np.asarray(scores), keep, query_sets, gallery_sets, ks)
+
+
 def _ndcg(scores, keep, query_sets, gallery_sets, ks) -> np.ndarray:
     """`ndcg_at_k` over the queries in `keep` [Q], in blocks that bound the memory → [len(ks)]."""
     rows = np.flatnonzero(keep)

@@ -4,7 +4,6 @@ By words a motion is of the class whose texts it lies nearest to, and clips are 
 of an attribute set; a classifier says both by itself.
 """
 
-import json
 import pathlib
 from collections.abc import Callable
 
@@ -23,11 +22,16 @@ _TITLES = {"words": "label words", "descriptions": "descriptions", "synonyms": "
 def check(config, dataset: Dataset, split_name: str) -> None:
     """A ValueError where a split cannot be scored by the config's task."""
     split = dataset.split(split_name)
-    texts = clip_texts(dataset, split, config.task, config.data.texts)
-    if not (texts.class_of >= 0).any():
-        raise ValueError(f"{dataset.version_dir}: split {split_name!r} has no {config.task}")
-    if config.loss.kind != "classify" and config.model.text.family == "frozen":
-        _vectors_of(None, None, dataset, texts.texts)
+    known = _known(config.task, dataset, split)
+    if config.task == "attributes" and not _targets(dataset, split, known).any():
+        raise ValueError(
+            f"{dataset.version_dir}: no clip of split {split_name!r} has any attribute, so that "
+            "nothing can be scored"
+        )
+    if config.loss.kind != "classify":
+        texts = clip_texts(dataset, split, config.task, config.data.texts)
+        if config.model.text.family == "frozen":
+            data.TextRows.of(dataset, texts.texts)
 
 
 def clip_getter(
@@ -72,7 +76,7 @@ def validate(config, encoder: Encoder, params: Params, dataset: Dataset) -> tupl
         return float("nan"), {}
     kinds, distance = (config.data.texts,), objectives.distance(config.loss.kind)
     if config.task == "labels":
-        scores = _label_scores(encoder, params, dataset, split, found, kinds, distance)
+        scores, _ = _label_scores(encoder, params, dataset, found, kinds, distance)
         result = recognition.recognise(
             next(iter(scores.values())), split.labels[known], dataset.metadata.label_names
         )
@@ -81,9 +85,11 @@ def validate(config, encoder: Encoder, params: Params, dataset: Dataset) -> tupl
     if encoder.network.config.class_names:
         macro = _classification(encoder, dataset, split, known, found)["macro"]
         return 100 * macro["ap"], {name: 100 * value for name, value in macro.items()}
-    result = _retrieval(encoder, params, dataset, split, known, found, kinds[0], config.seed)
-    curve = result["ndcg"][distance]
-    scalars = {f"ndcg@{k}": 100 * curve[result["ks"].index(k)] for k in (1, 5) if k in result["ks"]}
+    first, queries = _queries(encoder, params, dataset, split, kinds[0], config.seed)
+    sets = dataset.metadata.positive(split.attributes)
+    nearness = similarity.nearness(queries, found, distance)
+    curve = attributes.curve(sets[first], sets[known], nearness)
+    scalars = {f"ndcg@{k}": 100 * float(curve[k - 1]) for k in (1, 5, 50) if k <= len(curve)}
     return 100 * float(np.mean(curve)), scalars
 
 
@@ -115,45 +121,58 @@ def evaluate(
     found = outputs(encoder, params, split, known, f"{dataset.name} {split_name} motions", prepare)
     classifies, distance = bool(encoder.network.config.class_names), model.distance
     results, images = {**(origin or {}), "task": config.task}, {}
+    if not classifies:
+        results["distance"] = distance
     if config.task == "labels":
         names, labels = dataset.metadata.label_names, split.labels[known]
-        kinds = [kind for kind in KINDS if kind == "words" or dataset.texts.get(kind)]
-        scores = _label_scores(encoder, params, dataset, split, found, kinds, distance)
-        rows = {_TITLES.get(kind, kind): recognition.recognise(s, labels, names)
-                for kind, s in scores.items()}  # fmt: skip
-        notes = [] if classifies else [
-            f"by the {distance} distance; of several texts of a class the mean counts",
-            f"trained on {_TITLES[config.data.texts]}, {config.loss.kind} loss; text encoder "
-            + _encoder_name(dataset, encoder),
-        ]  # fmt: skip
+        scores, notes = _label_scores(encoder, params, dataset, found, KINDS, distance)
+        rows = {
+            _TITLES.get(kind, kind): recognition.recognise(s, labels, names)
+            for kind, s in scores.items()
+        }
+        if not classifies:
+            notes += [f"by the {distance} distance; of several texts of a class the mean counts"]
+            notes += [_trained(model, dataset)]
         table = recognition.format_table(rows, notes)
-        results |= {"recognition": rows, "distance": distance}
+        results["recognition"] = rows
         for kind, s in scores.items():
             counts = recognition.confusion(s, labels, len(names))
-            images[f"confusion-{kind}"] = plots.confusion_picture(counts, names)
+            images[f"confusion-{kind.replace(' ', '-')}"] = plots.confusion_picture(counts, names)
     elif classifies:
         found = _classification(encoder, dataset, split, known, found)
         table = attributes.format_classification(found)
-        results |= {"classification": found}
+        results["classification"] = found
         images["attributes"] = plots.attribute_bars(found)
     else:
         found = _retrieval(
             encoder, params, dataset, split, known, found, config.data.texts, config.seed
         )
         table = attributes.format_retrieval(found)
-        table += f"\n- trained by the {distance} distance, {config.loss.kind} loss; text encoder "
-        table += f"{_encoder_name(dataset, encoder)}, {_TITLES[config.data.texts]}"
-        results |= {"retrieval": found, "distance": distance}
+        table += f"\n- queries are {_TITLES[config.data.texts]}; {_trained(model, dataset)}"
+        results["retrieval"] = found
         images["ndcg"] = plots.ndcg_curves(found)
         images["attribute-ndcg"] = plots.attribute_ndcg(found)
     results["table"] = table
-    print(table)
     if folder is not None:
-        write_json(folder / "metrics.json", json.loads(json.dumps(results)))
+        print(table)
+        write_json(folder / "metrics.json", results)
         for name, image in images.items():
             plots.write_picture(folder / f"{name}.png", image)
         print(f"\nPictures: {', '.join(f'{folder / name}.png' for name in images)}")
     return results
+
+
+def _trained(model, dataset: Dataset) -> str:
+    """How a model was trained, for the notes below a table."""
+    how = model.run.get("trained")
+    encoder = "the model's own"
+    if model.encoder.tokenizer is None:
+        encoder = dataset.require_caption_vectors().encoder
+    said = "training not recorded"
+    if how:
+        said = f"trained on {_TITLES[how['texts']]}" if how["task"] != "captions" else "captions"
+        said += f", {how['loss']} loss"
+    return f"{said}; text encoder {encoder}"
 
 
 def _known(task: str, dataset: Dataset, split: Split) -> np.ndarray:
@@ -164,42 +183,61 @@ def _known(task: str, dataset: Dataset, split: Split) -> np.ndarray:
     return known
 
 
-def _label_scores(encoder, params, dataset, split, found, kinds, distance) -> dict[str, np.ndarray]:
-    """{kind of text: scores [N, K] of the labels}."""
+def _label_scores(
+    encoder, params, dataset, found, kinds, distance
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """{kind of text: scores [N, K] of the labels}, and what is left out because texts are missing.
+
+    The first kind must be there.
+    """
     names = list(dataset.metadata.label_names)
     if encoder.network.config.class_names:
         _same_names(encoder, names)
-        return {"linear classifier": found}
-    return {
-        kind: recognition.class_scores(
-            found,
-            _vectors_of(encoder, params, dataset, class_texts(dataset, names, kind)),
-            distance,
-        )
-        for kind in kinds
-    }
+        return {"linear classifier": found}, []
+    scores, left_out = {}, []
+    for kind in kinds:
+        try:
+            texts = class_texts(dataset, names, kind)
+            vectors = _vectors_of(encoder, params, dataset, texts)
+        except ValueError as error:
+            if kind == kinds[0]:
+                raise
+            left_out.append(f"{_TITLES[kind]} left out: {error}")
+            continue
+        scores[kind] = recognition.class_scores(found, vectors, distance)
+    return scores, left_out
+
+
+def _targets(dataset: Dataset, split: Split, known: np.ndarray) -> np.ndarray:
+    """[N, A] bool: the attributes that the records have."""
+    metadata = dataset.metadata
+    return metadata.positive(split.attributes[known])[:, : len(metadata.attribute_names)]
 
 
 def _classification(encoder, dataset, split, known, logits) -> dict:
-    names = list(encoder.network.config.class_names)
-    metadata = dataset.metadata
-    positive = metadata.positive(split.attributes[known])
-    valid = {name: i for i, name in enumerate(metadata.positive_names)}
-    if set(names) != set(valid):
-        _same_names(encoder, list(valid))
-    target = positive[:, [valid[name] for name in names]]
+    names = list(dataset.metadata.attribute_names)
+    # A converted GaitFormer does not know the names of its attributes, but has them in this order.
+    if not (encoder.network.config.gait_head and logits.shape[1] == len(names)):
+        _same_names(encoder, names)
     probabilities = np.asarray(encoder.network.config.probabilities(logits))
-    return attributes.classification(probabilities, target, names)
+    return attributes.classification(probabilities, _targets(dataset, split, known), names)
 
 
-def _retrieval(encoder, params, dataset, split, known, found, kind, seed) -> dict:
-    """One query a distinct attribute set of the split, by one of its texts drawn with `seed`."""
+def _queries(encoder, params, dataset, split, kind, seed) -> tuple[np.ndarray, np.ndarray]:
+    """Of each distinct attribute set of a split a record that has it [Q], and its words [Q, D].
+
+    Of several texts of a set one is drawn with `seed` (Walk and Text, IV-C).
+    """
     texts = clip_texts(dataset, split, "attributes", kind)
-    sets = dataset.metadata.positive(split.attributes)
     first = np.array([np.flatnonzero(texts.class_of == k)[0] for k in range(len(texts.names))])
     pick = np.random.default_rng(seed).random(len(first))
     chosen = [[of_class[int(u * len(of_class))]] for of_class, u in zip(texts.texts, pick)]
-    queries = np.concatenate(_vectors_of(encoder, params, dataset, chosen))
+    return first, np.concatenate(_vectors_of(encoder, params, dataset, chosen))
+
+
+def _retrieval(encoder, params, dataset, split, known, found, kind, seed) -> dict:
+    first, queries = _queries(encoder, params, dataset, split, kind, seed)
+    sets = dataset.metadata.positive(split.attributes)
     scores = {
         distance: similarity.nearness(queries, found, distance) for distance in similarity.DISTANCES
     }
@@ -215,17 +253,11 @@ def _same_names(encoder: Encoder, names: list[str]) -> None:
         )
 
 
-def _vectors_of(encoder, params, dataset: Dataset, texts: list[list[str]]) -> list[np.ndarray]:
+def _vectors_of(encoder: Encoder, params, dataset: Dataset, texts: list[list[str]]):
     """The vectors [n_k, D] of the texts of each class: the model's own, or a frozen encoder's."""
-    if encoder is None or encoder.tokenizer is None:
+    if encoder.tokenizer is None:
         rows = data.TextRows.of(dataset, texts)
         return [rows.of_class(k) for k in range(len(texts))]
     flat = encoder.texts(params, [text for of_class in texts for text in of_class])
     ends = np.cumsum([len(of_class) for of_class in texts])
     return np.split(flat, ends[:-1])
-
-
-def _encoder_name(dataset: Dataset, encoder: Encoder) -> str:
-    if encoder.tokenizer is None:
-        return dataset.require_caption_vectors().encoder
-    return "the model's own"

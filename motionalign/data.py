@@ -211,10 +211,13 @@ class TrainingData:
         self.splits = [dataset.split(config.train_split) for dataset in datasets]
         for dataset in datasets:
             check_fit(dataset, motion)
+        if len({dataset.metadata.fps for dataset in datasets}) > 1:
+            rates = ", ".join(f"{d.name} {d.metadata.fps:g}" for d in datasets)
+            raise ValueError(f"datasets of one run need one frame rate; found {rates}")
         budget = [int(config.cache_gb * 2**30)]
         self._clips = [ClipCache(split, budget, field_of(motion)) for split in self.splits]
         self._texts = [
-            clip_texts(dataset, split, task, config.texts)
+            clip_texts(dataset, split, task, "words" if "targets" in extras else config.texts)
             for dataset, split in zip(datasets, self.splits)
         ]
         self._metadata = [dataset.metadata for dataset in datasets]
@@ -330,12 +333,12 @@ class TrainingData:
         """Labels [rows] int32, or attributes [rows, A] float32, 0 or 1."""
         if self._task == "labels":
             return clip_class[self._rows].astype(np.int32)
-        return np.stack(
-            [
-                self._metadata[dataset[i]].positive(self.splits[dataset[i]].attributes[row[i]])
-                for i in self._rows
-            ]
-        ).astype(np.float32)
+        targets = []
+        for d, r in zip(dataset[self._rows], row[self._rows]):
+            metadata = self._metadata[d]
+            positive = metadata.positive(self.splits[d].attributes[r])
+            targets.append(positive[: len(metadata.attribute_names)])  # without the opposites
+        return np.stack(targets).astype(np.float32)
 
     def clip_ids(self, step: int) -> list[str]:
         """Ids of the global batch of `step`, to name what was in it when something went wrong."""

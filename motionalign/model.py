@@ -19,7 +19,7 @@ from motionalign.models import motion_transformer
 from motionalign.models.dual_encoder import MAX_SCALE, DualEncoder, DualEncoderConfig
 from motionalign.patches import motion_patches
 from motionalign.records import Metadata
-from motionalign.resample import resample
+from motionalign.resample import nearest_frames, resample
 from motionalign.saved import Saved, open_saved, write_shared
 from motionalign.sentence_encoder import SentenceEncoder
 from motionalign.text import Tokenizer
@@ -259,6 +259,8 @@ class Model:
             raise ValueError("a clip holds values that are not finite")
         if not fps > 0:
             raise ValueError(f"fps={fps}; expected a positive number of frames per second")
+        if data.field_of(config.motion) == "rotations":  # between two of them lies no rotation
+            return joints[nearest_frames(len(joints), fps, metadata.fps)].astype(np.float32)
         joints = resample(joints, fps, metadata.fps)
         if config.motion_inputs == "joints":
             return joints.astype(np.float32)
@@ -278,10 +280,12 @@ class Model:
         """Embeds clips.
 
         Args:
-          joints: [T, J, 3] or a list of such, in the units of the training data; for encoders of
-            joints [T, J, C], as they were trained. Of a clip longer
-            than the model's `max_frames` at the training's rate, the first frames count.
-          fps: frames per second of the clips; other rates than the training's are interpolated.
+          joints: [T, J, 3] or a list of such, in the units of the training data; for encoders over
+            joints [T, J, C] as they were trained, which may be 6D rotations. Of a clip longer than
+            the model's `max_frames` at the training's rate its first frames count, or those of
+            its `window`.
+          fps: frames per second of the clips; other rates than the training's are interpolated,
+            rotations by the nearest frame.
           normalize: unit length, so that a dot product is the cosine.
           dataset: whose skeleton and statistics to use, where the model was trained on several.
 
@@ -297,6 +301,8 @@ class Model:
         self, clips: Sequence[np.ndarray], normalize: bool = True, progress: str | None = None
     ) -> np.ndarray:
         """Embeddings [N, E] of clips that `prepare` has made."""
+        if self._encoder.network.config.classifier:
+            raise ValueError("this model is a classifier and gives no embeddings: use `classify`")
         frames = list(map(len, clips))
         vectors = self._encoder.motions(self.params, clips.__getitem__, frames, progress)
         return unit(vectors) if normalize else vectors
@@ -321,7 +327,14 @@ class Model:
         trained = self.run.get("text_encoder")
         if trained is None:
             raise ValueError("this model has no text encoder: it encodes motions only")
-        encoder = SentenceEncoder(self._text_encoder or trained["encoder"], trained["readout"])
+        source = self._text_encoder or trained["encoder"]
+        try:
+            encoder = SentenceEncoder(source, trained["readout"])
+        except ValueError as error:
+            raise ValueError(
+                f"the model's texts were encoded by {trained['encoder']}, which is not here "
+                f"({error}). Say where: motionalign.load(..., text_encoder=FOLDER_OR_HUB_ID)"
+            ) from error
         if encoder.fingerprint != (trained["sha256"], trained["readout"]):
             raise ValueError(
                 f"the model was trained with the text encoder {trained['encoder']} (SHA-256 "
@@ -333,7 +346,7 @@ class Model:
     @property
     def distance(self) -> str:
         """What motions and texts are compared by: "cosine", or "euclidean" of raw vectors."""
-        return self.run.get("distance", "cosine")
+        return self.run.get("distance") or "cosine"
 
     @property
     def class_names(self) -> tuple[str, ...]:

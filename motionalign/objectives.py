@@ -10,9 +10,12 @@ from motionalign.model import Network
 KINDS = ("contrastive", "mse", "triplet", "classify")
 
 
-def distance(kind: str) -> str:
-    """What vectors trained by a loss are compared by: "cosine" or "euclidean" (of raw vectors)."""
-    return "cosine" if kind == "contrastive" else "euclidean"
+def distance(kind: str) -> str | None:
+    """What vectors trained by a loss are compared by: "cosine" or "euclidean" (of raw vectors).
+
+    None where there are no vectors, but classes.
+    """
+    return {"contrastive": "cosine", "classify": None}.get(kind, "euclidean")
 
 
 def make_loss(network: Network, loss_config):

@@ -44,3 +44,17 @@ def kit_ml_frames(num_frames: int) -> np.ndarray:
     blocks, frame = np.divmod(np.arange((num_frames // block + 1) * second), second)
     index = blocks * block + np.floor(KIT_ML_FPS / HUMANML3D_FPS * frame).astype(int)
     return index[index < num_frames]
+
+
+def nearest_frames(num_frames: int, fps: float, target_fps: float) -> np.ndarray:
+    """The frames at `fps` that are nearest to those at `target_fps`, [T'] int; a tie goes up.
+
+    As many as lie within the clip; the first is the first. Nearest, as rotations are not numbers
+    that one may interpolate, and at AMASS's 60 to 250 a second the error is a few milliseconds.
+    """
+    if not num_frames:
+        return np.zeros(0, int)
+    # Published rates are rounded (59.99): a frame that misses the end by that is one of them.
+    count = int((num_frames - 1) * target_fps / fps + 1e-6) + 1
+    nearest = np.floor(np.arange(count) * fps / target_fps + 0.5).astype(int)
+    return np.minimum(nearest, num_frames - 1)

@@ -166,6 +166,10 @@ def write_shared(
     folder, run = pathlib.Path(folder), saved.run
     config = {"model_type": MODEL_TYPE, "version": __version__}
     config |= {key: value for key, value in run.items() if key not in ("tokenizer", "datasets")}
+    frozen = run.get("text_encoder")
+    if frozen and pathlib.Path(frozen["encoder"]).is_absolute():  # says nothing elsewhere
+        name = pathlib.Path(frozen["encoder"]).name
+        config["text_encoder"] = {**frozen, "encoder": name}
     # Of a run's config only what encoding needs: paths and the like say nothing elsewhere.
     data = ("eval_batch_size", "frame_bucket", "text_bucket")
     config["config"] = {
@@ -255,16 +259,24 @@ def model_card(name: str, run: Mapping[str, Any], results: Mapping[str, Any] | N
         f'model = motionalign.load("{name}")  # this folder, or its Hub id',
         "motion = model.encode_motion(joints, fps=30)  # [frames, joints, 3]",
     ]
-    if text is not None:
+    frozen = run.get("text_encoder")
+    if text is not None or frozen:
         lines.append('text = model.encode_text("a person waves with the left hand")')
+    if classifier := architecture.get("classifier"):
+        lines[-1] = "model.class_names, model.classify(joints, fps=30)  # [frames, joints, 3]"
     lines += [
         "```",
         "",
         "| | |",
         "|---|---|",
         f"| motion encoder | {sizes.format(**motion)} |",
-        "| text encoder | " + (sizes.format(**text) if text else "none") + " |",
-        f"| embedding | {architecture['embed_dim']} numbers |",
+        "| text encoder | "
+        + (sizes.format(**text) if text else frozen["encoder"] if frozen else "none")
+        + " |",
+        f"| classes | {len(classifier['names'])} |"
+        if classifier
+        else f"| embedding | {architecture['embed_dim']} numbers, compared by the "
+        f"{run.get('distance', 'cosine')} distance |",
     ]
     if source := run.get("source"):
         lines.append(f"| converted from | {source['file']} ({source['format']}) |")
@@ -279,10 +291,11 @@ def model_card(name: str, run: Mapping[str, Any], results: Mapping[str, Any] | N
             f"| trained on | {dataset}: skeleton {values['skeleton']}, {values['fps']:g} frames a "
             f"second, coordinates {unit} |"
         )
-    lines += ["", "## Retrieval", ""]
+    lines += ["", "## Results", ""]
     if results is None:
         lines.append("Not evaluated yet.")
     else:
         lines.append(f"{results.get('dataset')}, split {results.get('split')}:")
-        lines += ["", evaluate.format_table(results)]
+        # Of classes the table is there; of captions it is made of the scores.
+        lines += ["", results.get("table") or evaluate.format_table(results)]
     return "\n".join(lines) + "\n"

@@ -173,6 +173,11 @@ def check_config(config) -> None:
         raise ValueError(
             "config.loss.kind='classify' needs classes: set config.task to labels or attributes"
         )
+    if kind == "classify" and config.model.weights:
+        raise ValueError(
+            "config.model.weights is a model without a classifier; config.loss.kind='classify' "
+            "trains one from scratch: leave config.model.weights unset"
+        )
     if kind in ("mse", "triplet") and not frozen:
         raise ValueError(
             f"config.loss.kind={kind!r} draws motions to texts that stay where they are: set "
@@ -230,10 +235,15 @@ def prepare_tokenizer(
             tokenizer_json = Tokenizer.from_source(text.weights, text.max_tokens).json
         else:
             captions = sorted(
-                caption
+                text
                 for dataset in datasets
-                for captions in dataset.split(config.data.train_split).captions
-                for caption in captions
+                for texts in classes.clip_texts(
+                    dataset,
+                    dataset.split(config.data.train_split),
+                    config.task,
+                    config.data.texts,
+                ).texts
+                for text in texts
             )
             tokenizer_json = train_wordpiece(captions, text.vocab_size)
         partial = path.with_suffix(".partial")
@@ -349,8 +359,9 @@ def init_params(network: Network, config, mesh) -> Params:
     return params | jax.jit(draw, out_shardings=fresh)()
 
 
-# What a trained encoder over joints looks at, by how its training frames were drawn.
-_WINDOWS = {"conseq": "centre", "random_conseq": "spread", "random": "spread"}
+# What a trained encoder over joints looks at, by how its training frames were drawn: frames as far
+# apart as it has seen them.
+_WINDOWS = {"conseq": "centre", "random_conseq": "centre", "random": "spread"}
 
 
 def resolve_architecture(config, datasets: Sequence[Dataset] = ()) -> DualEncoderConfig:
@@ -391,7 +402,7 @@ def _inputs(config, datasets: Sequence[Dataset]) -> Inputs:
 
 def _class_names(task: str, dataset: Dataset) -> tuple[str, ...]:
     metadata = dataset.metadata
-    names = metadata.label_names if task == "labels" else metadata.positive_names
+    names = metadata.label_names if task == "labels" else metadata.attribute_names
     if not names:
         raise ValueError(f"dataset {dataset.name!r} has no {task}")
     return names
@@ -482,6 +493,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
         "architecture": architecture.to_dict(),
         "config": json.loads(config.to_json()),
         "tokenizer": tokenizer.json if tokenizer else None,
+        "trained": {"task": config.task, "loss": config.loss.kind, "texts": config.data.texts},
         "distance": objectives.distance(config.loss.kind),
         "text_encoder": _frozen_text_encoder(config, list(datasets)),
         "datasets": {dataset.name: dataset.metadata.to_json() for dataset in datasets},
@@ -524,8 +536,9 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
                 metrics.write(step, {**scalars, "pairs_per_second": pairs, **rates})
                 if scalars.get("negatives_kept") == 0 and not bar.disable:
                     bar.write(
-                        f"step {step}: every negative is left out; config.loss.mask_threshold="
-                        f"{config.loss.mask_threshold:g} is below the cosine of all texts"
+                        f"step {step}: no negative is left in this batch; all are of the clips' "
+                        "own classes, or their texts have a cosine above config.loss."
+                        f"mask_threshold={config.loss.mask_threshold:g}"
                     )
                 bar.set_postfix(loss=f"{scalars['loss']:.3f}", pairs_s=f"{pairs:.0f}")
 

@@ -15,7 +15,7 @@ from runs import ROOT, losses, scalars
 import motionalign
 from configs import babel60_gaitformer, densegait_gaitformer
 from data_prep.__main__ import main
-from motionalign import apply, attributes, data, train
+from motionalign import apply, attributes, data, metrics, train
 from motionalign.records import Dataset
 
 SMALL = {
@@ -111,6 +111,16 @@ def test_the_model_in_use(babel, babel_run, minilm):
     moved = motionalign.load(workdir, text_encoder=str(minilm))  # where it lies on this machine
     np.testing.assert_allclose(moved.encode_text(["walk"], normalize=False)[0], walk, atol=1e-5)
 
+    # The table's top-1, by hand: the Euclidean distance of raw vectors to the labels' words.
+    split = dataset.split("test")
+    clips = [split[i]["rotations"][:, 0] for i in range(len(split))]
+    motion = model.encode_motion(clips, fps=30, normalize=False)
+    words = dataset.caption_vectors[list(dataset.metadata.label_names)]
+    nearest = np.linalg.norm(motion[:, None] - words, axis=-1).argmin(axis=1)
+    results = json.loads((workdir / "metrics.json").read_text())
+    top1 = 100 * np.mean(nearest == split.labels)
+    np.testing.assert_allclose(results["recognition"]["label words"]["top1"], top1, atol=1e-6)
+
 
 def test_another_text_encoder_than_the_models(babel, babel_run, minilm, tmp_path):
     shutil.copytree(Dataset(babel, "babel").version_dir, tmp_path / "babel" / "1.0.0")
@@ -161,6 +171,17 @@ def test_attributes_retrieved(densegait, tmp_path):
     assert found["gallery"] == len(split)
     assert set(found["ndcg"]) == {"cosine", "euclidean"}
     assert found["queries"] == len({tuple(row) for row in split.attributes > 0.5})
+    # The curve by hand, of the words of every distinct set of attributes.
+    model, dataset = motionalign.load(tmp_path), Dataset(densegait, "densegait")
+    clips = [split[i]["joints"][:, 0] for i in range(len(split))]
+    motion = model.encode_motion(clips, fps=24, normalize=False)
+    sets = dataset.metadata.positive(split.attributes)
+    queries = np.unique(sets, axis=0)
+    texts = dataset.caption_vectors[[dataset.metadata.attribute_words(q) for q in queries]]
+    nearness = -np.linalg.norm(texts[:, None] - motion, axis=-1)
+    gains = queries.astype(float) @ sets.T
+    curve = metrics.ndcg_at_k(nearness, gains, found["ks"])
+    np.testing.assert_allclose(found["ndcg"]["euclidean"], curve, atol=1e-4)
     for name in ("ndcg.png", "attribute-ndcg.png", "metrics.json"):
         assert (tmp_path / "evaluation" / "densegait-test" / name).stat().st_size > 100
 
@@ -170,16 +191,19 @@ def test_attributes_classified(densegait, tmp_path):
     train.train(config, tmp_path)
     found = apply.evaluate_checkpoint(config, tmp_path, tmp_path)["densegait"]["classification"]
     metadata = Dataset(densegait, "densegait").metadata
-    assert list(found["attributes"]) == list(metadata.positive_names)
+    assert list(found["attributes"]) == list(metadata.attribute_names)
+    assert len(metadata.attribute_names) == 42
     assert (tmp_path / "evaluation" / "densegait-test" / "attributes.png").is_file()
     model = motionalign.load(tmp_path)
     clip = Dataset(densegait, "densegait").split("test")[0]["joints"][:, 0]
     assert clip.shape[1:] == (18, 3)
-    assert model.classify(clip, fps=24).shape == (len(metadata.positive_names),)
+    assert model.classify(clip, fps=24).shape == (42,)
+    with pytest.raises(ValueError, match="use `classify`"):
+        model.encode_motion(clip, fps=24)
     split = Dataset(densegait, "densegait").split("test")
     clips = [split[i]["joints"][:, 0] for i in range(len(split))]
     again = attributes.classification(
-        model.classify(clips, fps=24), metadata.positive(split.attributes), model.class_names
+        model.classify(clips, fps=24), split.attributes > 0.5, model.class_names
     )
     np.testing.assert_allclose(again["macro"]["f1"], found["macro"]["f1"], atol=1e-6)
 

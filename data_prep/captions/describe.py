@@ -215,8 +215,8 @@ def read_labels(path: str | pathlib.Path, kind: str) -> dict[str, Any]:
 def dataset_labels(dataset: records.Dataset, kind: str) -> dict[str, Any]:
     """{name: label or attributes} of a prepared dataset's classes, in the words of its own names.
 
-    Of kind "appearance" every distinct set of attributes of all splits, {words: [attributes]}; of
-    the others the actions. A ValueError where the dataset has none.
+    Of kind "appearance" every distinct set of attributes of all splits, {words: {group: name, or
+    names}}; of the others the actions. A ValueError where the dataset has none.
     """
     metadata = dataset.metadata
     found = metadata.attribute_names if kind == "appearance" else metadata.label_names
@@ -227,9 +227,22 @@ def dataset_labels(dataset: records.Dataset, kind: str) -> dict[str, Any]:
         return {name: name for name in found}
     sets = [metadata.positive(split.attributes) for split in all_splits(dataset)]
     return {
-        metadata.attribute_words(row): [n for n, p in zip(metadata.positive_names, row) if p]
+        metadata.attribute_words(row): _by_group(metadata, row)
         for row in np.unique(np.concatenate(sets), axis=0)
+        if row.any()  # of nothing there is nothing to say
     }
+
+
+def _by_group(metadata: records.Metadata, row: np.ndarray) -> dict[str, Any]:
+    """A set of attributes as the published prompt has it: {"gender": "male", "footwear": ...}."""
+    positive = dict(zip(metadata.positive_names, row, strict=True))
+    found = {}
+    for group, members in metadata.attribute_groups.items():
+        pairs = ((name, metadata.attribute_opposites.get(name)) for name in members)
+        names = [n for pair in pairs for n in dict.fromkeys(pair) if n and positive[n]]
+        if names:
+            found[group] = names[0] if len(names) == 1 else names
+    return found
 
 
 def _is_names(value) -> bool:

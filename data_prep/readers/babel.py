@@ -26,7 +26,7 @@ import numpy as np
 
 from data_prep import smplh
 from data_prep.readers import SPAN_SLACK, Caption, Reader, Spoiled, load_joints
-from motionalign.resample import HUMANML3D_FPS, resample
+from motionalign.resample import HUMANML3D_FPS, nearest_frames, resample
 from motionalign.skeleton import SKELETONS
 
 CHUNK = 5.0  # seconds
@@ -219,20 +219,6 @@ def pieces(start: float, end: float) -> list[tuple[float, float]]:
     count = max(1, math.ceil((end - start) / CHUNK - 1e-6))
     edges = [*(start + CHUNK * k for k in range(count)), end]
     return list(itertools.pairwise(edges))
-
-
-def nearest_frames(num_frames: int, fps: float, target_fps: float) -> np.ndarray:
-    """The frames at `fps` that are nearest to those at `target_fps`, [T'] int; a tie goes up.
-
-    As many as lie within the clip; the first is the first. Nearest, as rotations are not numbers
-    that one may interpolate, and at AMASS's 60 to 250 a second the error is a few milliseconds.
-    """
-    if not num_frames:
-        return np.zeros(0, int)
-    # Published rates are rounded (59.99): a frame that misses the end by that is one of them.
-    count = int((num_frames - 1) * target_fps / fps + 1e-6) + 1
-    nearest = np.floor(np.arange(count) * fps / target_fps + 0.5).astype(int)
-    return np.minimum(nearest, num_frames - 1)
 
 
 def _folder(option: str, path: str | pathlib.Path | None) -> pathlib.Path | None:

@@ -432,7 +432,8 @@ def resolve(
         if c["embed_dim"] not in (None, width):
             what = "classes" if classifier else "numbers in a text vector"
             raise ValueError(
-                f"model.embed_dim is {c['embed_dim']}, but there are {width} {what}; leave it unset"
+                f"model.embed_dim is {c['embed_dim']}, but there are {width} {what}: set it to "
+                f"{width}, or to None in the config file"
             )
         c |= {"embed_dim": width, "text_head": False, "classifier": classifier}
         tower = None

@@ -15,10 +15,10 @@ from scipy.spatial.transform import Rotation
 
 from data_prep.builders import prepare
 from data_prep.readers import Caption, Spoiled, babel
-from data_prep.readers.babel import Babel, nearest_frames, pieces
+from data_prep.readers.babel import Babel, pieces
 from data_prep.report import survey
 from motionalign.records import Dataset, class_names
-from motionalign.resample import resample
+from motionalign.resample import nearest_frames, resample
 from motionalign.skeleton import SKELETONS
 
 PARENTS = SKELETONS["smpl22"].parents
