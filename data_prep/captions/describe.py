@@ -198,15 +198,18 @@ async def describe_all(
 
 
 def read_labels(path: str | pathlib.Path, kind: str) -> dict[str, Any]:
-    """{name: label or attributes} of a JSON list of names, or object of attribute lists."""
+    """{name: label or attributes} of a JSON list of names, or an object of sets of attributes.
+
+    A set is a list, ["Male", "Backpack"], or says what they are, {"sex": "male", "shoes": [...]}.
+    """
     try:
         values = json.loads(pathlib.Path(path).read_text("utf-8"))
     except ValueError as error:
         raise ValueError(f"--labels={path} is not JSON: {error}") from error
     if _is_names(values) and values:
         return {name: name for name in values}
-    lists = isinstance(values, dict) and values and list(values.values())
-    if kind == "appearance" and lists and all(map(_is_names, lists)):
+    sets = isinstance(values, dict) and values and list(values.values())
+    if kind == "appearance" and sets and all(map(_is_set, sets)):
         return values
     expected = '{"name": ["attribute", ...], ...}' if kind == "appearance" else '["label", ...]'
     raise ValueError(f"--labels={path}: expected JSON like {expected}")
@@ -247,6 +250,12 @@ def _by_group(metadata: records.Metadata, row: np.ndarray) -> dict[str, Any]:
 
 def _is_names(value) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _is_set(value) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(each, str) or _is_names(each) for each in value.values())
+    return _is_names(value)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

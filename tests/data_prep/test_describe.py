@@ -31,9 +31,10 @@ class Server(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, faults=lambda number: (), hold_after=None):
+    def __init__(self, faults=lambda number: (), hold_after=None, retry_after=0.01):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.faults, self.hold_after = faults, hold_after
+        self.faults, self.hold_after, self.retry_after = faults, hold_after, retry_after
+        self.times = []
         self.delivered, self.seen = Counter(), Counter()
         self.lock = threading.Lock()
         self.held = threading.Event()
@@ -56,6 +57,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server = self.server
         key = (asked["messages"][0]["content"], asked["seed"])
         with server.lock:
+            server.times.append(time.monotonic())
             number = server.seen[key]
             server.seen[key] += 1
             faults = server.faults(asked["seed"])
@@ -74,7 +76,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(6)
         elif isinstance(kind, int):
             self.send_response(kind)
-            self.send_header("retry-after", "0.01")
+            self.send_header("retry-after", str(server.retry_after))
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
@@ -147,17 +149,32 @@ def test_failures_of_every_kind_end_complete(labels, capsys):
     assert "0 answers asked for, 320 from the cache" in capsys.readouterr().out
 
 
+def test_the_servers_word_on_when_to_come_back_is_kept(labels):
+    labels.write_text(json.dumps(["walk"]))
+    server = Server(lambda seed: (429,), retry_after=1.5)  # the library alone waits 0.5 s at first
+    command, _ = flags(server, labels, "--count=1")
+    main(command)
+    first, second = server.times
+    assert second - first > 1.4
+
+
 def test_killed_half_way_and_started_again(labels):
-    server = Server(hold_after=100)
-    command, out = flags(server, labels, "--timeout=100")
+    """With failures: some requests fail or time out at first, some answers are cut off."""
+
+    def faults(seed):
+        return ((429,), (), (500,), ("cut",), ("slow",))[seed % 1000 % 5 if seed < 1000 else 1]
+
+    server = Server(faults, hold_after=100)
+    command, out = flags(server, labels, "--concurrency=40")
     process = subprocess.Popen(
         [sys.executable, "-m", "data_prep", *command], cwd=ROOT, stderr=subprocess.DEVNULL
     )
     assert server.held.wait(60)
     cache = pathlib.Path(labels.parent / "out.cache")
-    deadline = time.monotonic() + 30
-    while len(list(cache.glob("*.json"))) < 100 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    seen, deadline = -1, time.monotonic() + 60
+    while seen < (seen := len(list(cache.glob("*.json")))) and time.monotonic() < deadline:
+        time.sleep(3)  # until all that was delivered is on disk
+    assert seen >= 100
     process.kill()
     process.wait()
     assert sum(server.delivered.values()) == 100
@@ -256,6 +273,7 @@ def prepared(tmp_path, monkeypatch):
         "tiny", SKELETONS["smpl22"], 16, 20.0, 1.0, np.zeros((22, 3)), np.ones((22, 3)), 20.0,
         label_names=("walk", "go up"),
         attribute_names=("female", "backpack"),
+        attribute_groups={"gender": ("female",), "carries": ("backpack",)},
         attribute_opposites={"female": "male"},
     )  # fmt: skip
     version_dir = tmp_path / "tiny" / records.VERSION
@@ -278,9 +296,9 @@ def test_the_classes_of_a_dataset(prepared):
     for kind in ("action", "synonym"):
         assert describe.dataset_labels(dataset, kind) == {"walk": "walk", "go up": "go up"}
     assert describe.dataset_labels(dataset, "appearance") == {
-        "male": ["male"],
-        "male, backpack": ["backpack", "male"],
-        "female": ["female"],
+        "male": {"gender": "male"},
+        "male, backpack": {"gender": "male", "carries": "backpack"},
+        "female": {"gender": "female"},
     }
 
 
@@ -293,7 +311,7 @@ def test_a_dataset_is_described_in_a_form_that_embed_reads(prepared):
     descriptions = embed.read_texts(out, names)["descriptions"]
     assert descriptions.keys() == {"male", "male, backpack", "female"}
     assert all(len(set(texts)) == 2 for texts in descriptions.values())
-    assert '["backpack", "male"]' in descriptions["male, backpack"][0]
+    assert '{"gender": "male", "carries": "backpack"}' in descriptions["male, backpack"][0]
 
 
 @pytest.mark.parametrize(("kind", "lacks"), [("action", "labels"), ("appearance", "attributes")])
