@@ -7,6 +7,8 @@
 --config=configs/babel60_gaitformer.py:classify           no text: a linear classifier
 
 Prepare the data with `python -m data_prep babel`, then `python -m data_prep embed --name=babel`.
+Each value says whether it is the paper's, its code's or ours; what is not set here is ours, as
+configs/common.py has it (Adam's constants and seed 0 are PyTorch's and the code's too).
 """
 
 from ml_collections import ConfigDict
@@ -27,9 +29,9 @@ def get_config(arg=None):
     c = common.base()
     c.task = "labels"
     c.data.datasets = "babel"
-    c.data.texts = chosen["texts"]
-    c.model.motion.family = chosen["encoder"]
-    c.model.motion.input = chosen["input"]
+    c.data.texts = chosen["texts"]  # both are the paper's; generated ones are its point
+    c.model.motion.family = chosen["encoder"]  # "gaitformer": the paper; "actor": the code
+    c.model.motion.input = chosen["input"]  # 6D rotations: the paper
     use_recipe(c, chosen["loss"])
     c.epochs = 200  # the paper
     c.data.batch_size = 80  # the paper
@@ -55,6 +57,6 @@ def use_recipe(c: ConfigDict, loss: str) -> None:
     c.model.temperature = 0.07  # ours, that of CLIP
 
     for group in ("motion_encoder", "heads"):  # AdamW
-        c.optim.groups[group].lr = 1e-5  # the paper
+        c.optim.groups[group].lr = 1e-5  # the paper, of BABEL-60
     c.optim.weight_decay = 0.1  # the code
     c.optim.schedule = "constant"  # the code

@@ -25,9 +25,10 @@ def get_config(arg=None):
     c = common.base()
     c.task = "attributes"
     c.data.datasets = "densegait"
-    c.data.texts = chosen["texts"]
+    c.data.texts = chosen["texts"]  # "descriptions": the paper; words need no language model
     c.model.motion.family = chosen["encoder"]
-    use_recipe(c, chosen["loss"])  # of the learning rate the paper says nothing here
+    # For DenseGait the paper gives no learning rate and no loss: taken over from BABEL-60, ours.
+    use_recipe(c, chosen["loss"])
     c.loss.mask_threshold = 0.95  # ours: all sets of attributes in words are alike, above 0.8
     c.epochs = 140  # the paper
     c.data.batch_size = 256  # the paper

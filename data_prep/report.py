@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from data_prep.mirror import mirrored_caption
 from data_prep.readers import REASONS, SPAN_SLACK, Caption, Reader, Spoiled
+from motionalign.augment import mirror
 from motionalign.resample import resampled_length
 
 
@@ -48,13 +49,7 @@ class Source:
     def rotations(self, reader: Reader) -> np.ndarray:
         """[T, M, R, 6] float32, of the same frames."""
         rotations = reader.rotations(self.raw)
-        if not self.reflect:
-            return rotations
-        assert rotations.shape[-2] == reader.skeleton.num_joints, rotations.shape
-        # Left and right exchanged, and R becomes F R F with F = diag(-1, 1, 1): of its first two
-        # rows, which the six numbers are, these change their sign.
-        signs = np.array([1, -1, -1, -1, 1, 1], rotations.dtype)
-        return rotations[..., list(reader.skeleton.mirror), :] * signs
+        return mirror(rotations, reader.skeleton) if self.reflect else rotations
 
     def attributes(self, reader: Reader) -> np.ndarray:
         """[A] float32."""

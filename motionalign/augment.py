@@ -22,7 +22,8 @@ from motionalign.skeleton import Skeleton
 SAMPLINGS = ("random", "conseq", "random_conseq")
 WINDOWS = ("first", "centre", "spread")
 
-# M R M with M = diag(-1, 1, 1), on the two rows of R that a 6D rotation holds.
+# What R becomes is M R M with M = diag(-1, 1, 1): of its first two rows, which a 6D rotation holds,
+# these change their sign.
 _MIRRORED_ROTATION = np.array([1, -1, -1, -1, 1, 1], np.float32)
 
 

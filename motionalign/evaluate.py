@@ -444,6 +444,8 @@ def _hit(gallery, way, query, hit, place, score, right, strip) -> str:
 def _strip(gallery: Gallery, i: int) -> str:
     """A clip drawn, with its name and length."""
     joints = gallery.joints(i)
+    if gallery.skeleton.dims == 2:  # what is third is no place
+        joints = np.concatenate([joints[..., :2], np.zeros_like(joints[..., :1])], axis=-1)
     image = pictures.skeleton_strip(joints, gallery.skeleton)
     name = html.escape(gallery.ids[i])
     return (

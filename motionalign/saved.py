@@ -243,6 +243,9 @@ def model_card(name: str, run: Mapping[str, Any], results: Mapping[str, Any] | N
     architecture = run["architecture"]
     motion, text = architecture["motion"], architecture["text"]
     sizes = "{family}, {depth} layers of width {width}"
+    read = ("joints", "[frames, joints, 3]")
+    if motion.get("channels") == 6:
+        read = ("rotations", f"6D, [frames, {motion['joints']}, 6]")
     lines = [
         "---",
         "library_name: motionalign",
@@ -251,19 +254,22 @@ def model_card(name: str, run: Mapping[str, Any], results: Mapping[str, Any] | N
         "",
         f"# {name}",
         "",
-        "Puts 3D human motion and language in one space, to search and recognise motion by words.",
+        "Recognises 3D human motion."
+        if architecture.get("classifier")
+        else "Puts 3D human motion and language in one space, to search and recognise motion by "
+        "words.",
         "",
         "```python",
         "import motionalign",
         "",
         f'model = motionalign.load("{name}")  # this folder, or its Hub id',
-        "motion = model.encode_motion(joints, fps=30)  # [frames, joints, 3]",
+        f"motion = model.encode_motion({read[0]}, fps=30)  # {read[1]}",
     ]
     frozen = run.get("text_encoder")
     if text is not None or frozen:
         lines.append('text = model.encode_text("a person waves with the left hand")')
     if classifier := architecture.get("classifier"):
-        lines[-1] = "model.class_names, model.classify(joints, fps=30)  # [frames, joints, 3]"
+        lines[-1] = f"model.class_names, model.classify({read[0]}, fps=30)  # {read[1]}"
     lines += [
         "```",
         "",
