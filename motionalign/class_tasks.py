@@ -168,11 +168,10 @@ def _trained(model, dataset: Dataset) -> str:
     encoder = "the model's own"
     if model.encoder.tokenizer is None:
         encoder = dataset.require_caption_vectors().encoder
-    said = "training not recorded"
-    if how:
-        said = f"trained on {_TITLES[how['texts']]}" if how["task"] != "captions" else "captions"
-        said += f", {how['loss']} loss"
-    return f"{said}; text encoder {encoder}"
+    if how is None:
+        return f"training not recorded; text encoder {encoder}"
+    texts = "captions" if how["task"] == "captions" else _TITLES[how["texts"]]
+    return f"trained on {texts}, {how['loss']} loss; text encoder {encoder}"
 
 
 def _known(task: str, dataset: Dataset, split: Split) -> np.ndarray:

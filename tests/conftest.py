@@ -36,7 +36,8 @@ hypothesis.settings.load_profile("shared_machine")
 
 def pytest_collection_modifyitems(items):
     """Whole runs first: a worker that comes upon one at the very end keeps the others waiting."""
-    items.sort(key=lambda item: item.path.name not in ("test_train.py", "test_launch.py"))
+    whole = ("test_class_runs.py", "test_train.py", "test_launch.py")
+    items.sort(key=lambda item: item.path.name not in whole)
 
 
 @pytest.fixture(scope="session")
