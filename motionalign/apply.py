@@ -192,14 +192,18 @@ def evaluate_checkpoint(
 def _check_fit(model: Model, dataset: Dataset, task: str) -> None:
     """A ValueError where a model cannot be scored on a dataset, before anything is encoded."""
     config = model.encoder.network.config
-    data.check_fit(dataset, config.motion)
     if config.classifier and config.classifier.exclusive != (task == "labels"):
         raise ValueError(
             f"the model classifies {'labels' if config.classifier.exclusive else 'attributes'}; "
             f"config.task is {task!r}"
         )
-    if config.text is not None or (config.class_names and task != "captions"):
-        return
+    if config.text is None and (task == "captions" or not config.class_names):
+        _check_frozen_text(model, dataset)
+    data.check_fit(dataset, config.motion)
+
+
+def _check_frozen_text(model: Model, dataset: Dataset) -> None:
+    """A ValueError where a dataset's text vectors are not those that a model was trained with."""
     trained = model.run.get("text_encoder")
     if trained is None:
         raise ValueError("this model has no text encoder: retrieval by text cannot be scored")
