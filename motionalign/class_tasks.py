@@ -23,7 +23,7 @@ def check(config, dataset: Dataset, split_name: str) -> None:
     """A ValueError where a split cannot be scored by the config's task."""
     split = dataset.split(split_name)
     known = _known(config.task, dataset, split)
-    if config.task == "attributes" and not _targets(dataset, split, known).any():
+    if config.task == "attributes" and not dataset.metadata.present(split.attributes[known]).any():
         raise ValueError(
             f"{dataset.version_dir}: no clip of split {split_name!r} has any attribute, so that "
             "nothing can be scored"
@@ -207,19 +207,14 @@ def _label_scores(
     return scores, left_out
 
 
-def _targets(dataset: Dataset, split: Split, known: np.ndarray) -> np.ndarray:
-    """[N, A] bool: the attributes that the records have."""
-    metadata = dataset.metadata
-    return metadata.positive(split.attributes[known])[:, : len(metadata.attribute_names)]
-
-
 def _classification(encoder, dataset, split, known, logits) -> dict:
     names = list(dataset.metadata.attribute_names)
     # A converted GaitFormer does not know the names of its attributes, but has them in this order.
     if not (encoder.network.config.gait_head and logits.shape[1] == len(names)):
         _same_names(encoder, names)
     probabilities = np.asarray(encoder.network.config.probabilities(logits))
-    return attributes.classification(probabilities, _targets(dataset, split, known), names)
+    target = dataset.metadata.present(split.attributes[known])
+    return attributes.classification(probabilities, target, names)
 
 
 def _queries(encoder, params, dataset, split, kind, seed) -> tuple[np.ndarray, np.ndarray]:

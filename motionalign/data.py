@@ -221,6 +221,10 @@ class TrainingData:
             for dataset, split in zip(datasets, self.splits)
         ]
         self._metadata = [dataset.metadata for dataset in datasets]
+        self._attributes = [  # 0 or 1 [n, A]
+            metadata.present(split.attributes).astype(np.float32)
+            for metadata, split in zip(self._metadata, self.splits)
+        ]
         self._vectors = None
         if {"text_vectors", "negative_vectors"} & set(extras):
             _check_same_encoder(datasets)
@@ -333,12 +337,7 @@ class TrainingData:
         """Labels [rows] int32, or attributes [rows, A] float32, 0 or 1."""
         if self._task == "labels":
             return clip_class[self._rows].astype(np.int32)
-        targets = []
-        for d, r in zip(dataset[self._rows], row[self._rows]):
-            metadata = self._metadata[d]
-            positive = metadata.positive(self.splits[d].attributes[r])
-            targets.append(positive[: len(metadata.attribute_names)])  # without the opposites
-        return np.stack(targets).astype(np.float32)
+        return np.stack([self._attributes[dataset[i]][row[i]] for i in self._rows])
 
     def clip_ids(self, step: int) -> list[str]:
         """Ids of the global batch of `step`, to name what was in it when something went wrong."""

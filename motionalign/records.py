@@ -219,6 +219,10 @@ class Metadata:
             attributes, self.attribute_names, self.attribute_opposites, threshold
         )
 
+    def present(self, attributes: np.ndarray) -> np.ndarray:
+        """Probabilities [..., A] to bool [..., A]: `positive` without the opposites."""
+        return self.positive(attributes)[..., : len(self.attribute_names)]
+
     def attribute_words(self, positive: np.ndarray) -> str:
         """One row of `positive`, bool [A + O], in words: "male, normal weight, backpack"."""
         return attribute_words(positive, self.attribute_names, self.attribute_opposites)
