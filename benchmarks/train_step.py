@@ -155,14 +155,8 @@ class Ours:
         mesh = sharding.make_mesh()
         network = Network(dual_encoder.resolve(config.model.to_dict()))
         optimizer, _ = optim.make_optimizer(config.optim, network.abstract_params, 1000)
-        params = train.init_params(network, config, mesh)
-        shardings = {
-            "params": sharding.tree_shardings(params, mesh),
-            "optimizer": sharding.tree_shardings(jax.eval_shape(optimizer.init, params), mesh),
-        }
-        init = jax.jit(optimizer.init, out_shardings=shardings["optimizer"])
-        self._state = {"params": params, "optimizer": init(params)}
-        self._step = train.make_train_step(network, optimizer, config, shardings)
+        self._state = train.init_state(network, optimizer, config, mesh)
+        self._step = train.make_train_step(network, optimizer, config, mesh)
         self._number = jnp.int32
         self._to_device = lambda batches: data.to_device(
             batches, lambda batch: sharding.put_local(batch, args.batch_size, mesh)

@@ -417,13 +417,7 @@ def load(
     run = saved.run
     network = network_of(run)
     mesh = mesh or sharding.mesh_of(jax.local_devices()[:1], 1, 1)
-    shardings = sharding.tree_shardings(network.abstract_params, mesh)
-    abstract = jax.tree.map(
-        lambda leaf, s: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=s),
-        network.abstract_params,
-        shardings,
-    )
-    params = saved.load_params(abstract)
+    params = saved.load_params(sharding.abstract(network.abstract_params, mesh))
     tokenizer = None
     if network.config.text is not None:
         tokenizer = Tokenizer(run["tokenizer"], network.config.max_tokens)

@@ -71,6 +71,15 @@ def tree_shardings(tree, mesh: Mesh):
     )
 
 
+def abstract(tree, mesh: Mesh):
+    """The leaves of `tree` (arrays or shapes) as jax.ShapeDtypeStructs in their shardings."""
+    return jax.tree.map(
+        lambda leaf, layout: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=layout),
+        tree,
+        tree_shardings(tree, mesh),
+    )
+
+
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P("data"))
 

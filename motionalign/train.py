@@ -193,7 +193,20 @@ def check_config(config) -> None:
         )
 
 
-def make_train_step(network: Network, optimizer, config, shardings: dict):
+def abstract_state(network: Network, optimizer, mesh) -> dict:
+    """What is trained and checkpointed, params and optimizer, as shapes in their shardings."""
+    shapes = {
+        "params": network.abstract_params,
+        "optimizer": jax.eval_shape(optimizer.init, network.abstract_params),
+    }
+    return sharding.abstract(shapes, mesh)
+
+
+def _shardings(abstract):
+    return jax.tree.map(lambda leaf: leaf.sharding, abstract)
+
+
+def make_train_step(network: Network, optimizer, config, mesh):
     """The jitted update: (state, step, batch) → (state, scalars).
 
     The scalars are loss, grad_norm, update_norm and those of the loss. `grad_norm` is of the
@@ -216,6 +229,7 @@ def make_train_step(network: Network, optimizer, config, shardings: dict):
         }
         return {"params": params, "optimizer": opt_state}, metrics
 
+    shardings = _shardings(abstract_state(network, optimizer, mesh))
     return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None))
 
 
@@ -338,16 +352,12 @@ def init_params(network: Network, config, mesh) -> Params:
 
     Only what no weights fill is drawn: a large tower is in memory once.
     """
-    shardings = sharding.tree_shardings(network.abstract_params, mesh)
-    params = {
-        path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=shardings[path])
-        for path, leaf in network.abstract_params.items()
-    }
+    params = sharding.abstract(network.abstract_params, mesh)
     if config.model.weights:
         return open_saved(config.model.weights).load_params(params)
     params = dual_encoder.load_pretrained(params, config.model.to_dict(), network.config)
     fresh = {
-        path: shardings[path]
+        path: value.sharding
         for path, value in params.items()
         if isinstance(value, jax.ShapeDtypeStruct)
     }
@@ -357,6 +367,16 @@ def init_params(network: Network, config, mesh) -> Params:
         return {path: drawn[path] for path in fresh}
 
     return params | jax.jit(draw, out_shardings=fresh)()
+
+
+def init_state(network: Network, optimizer, config, mesh) -> dict:
+    """The state before the first step: `init_params`, and the optimizer's own beginning."""
+    params = init_params(network, config, mesh)
+    layout = _shardings(abstract_state(network, optimizer, mesh)["optimizer"])
+    return {
+        "params": params,
+        "optimizer": jax.jit(optimizer.init, out_shardings=layout)(params),
+    }
 
 
 # What a trained encoder over joints looks at, by how its training frames were drawn: frames as far
@@ -464,24 +484,11 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
     num_steps = config.epochs * steps_per_epoch
 
     optimizer, schedules = optim.make_optimizer(config.optim, network.abstract_params, num_steps)
-    abstract = {
-        "params": network.abstract_params,
-        "optimizer": jax.eval_shape(optimizer.init, network.abstract_params),
-    }
-    shardings = sharding.tree_shardings(abstract, mesh)
-    abstract = jax.tree.map(
-        lambda leaf, s: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=s),
-        abstract,
-        shardings,
-    )
-
     iterator = batches.batches(num_steps)
-    resumed = checkpoints.restore_latest(abstract)
+    resumed = checkpoints.restore_latest(abstract_state(network, optimizer, mesh))
     if resumed is None:
         step = 0
-        params = init_params(network, config, mesh)
-        optimizer_state = jax.jit(optimizer.init, out_shardings=shardings["optimizer"])(params)
-        state = {"params": params, "optimizer": optimizer_state}
+        state = init_state(network, optimizer, config, mesh)
         pipeline = iterator.get_state()
     else:
         step, state, pipeline = resumed
@@ -500,7 +507,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
     }
     best_score = checkpoints.best_score()
     metrics = Metrics(workdir, step)
-    train_step = make_train_step(network, optimizer, config, shardings)
+    train_step = make_train_step(network, optimizer, config, mesh)
     encoder = Encoder(network, tokenizer, mesh, config.data)
     feed = data.to_device(iterator, lambda batch: sharding.put_local(batch, batch_size, mesh))
     bar = tqdm(

@@ -34,14 +34,6 @@ def put(state, mesh):
     return jax.tree.map(sharding.put_global, state, sharding.tree_shardings(state, mesh))
 
 
-def abstract(state, mesh):
-    return jax.tree.map(
-        lambda leaf, layout: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=layout),
-        state,
-        sharding.tree_shardings(state, mesh),
-    )
-
-
 def assert_is(restored, state, mesh):
     """Equal in every bit, and laid out as asked."""
     jax.tree.map(np.testing.assert_array_equal, restored, state)
@@ -89,7 +81,7 @@ def steps(folder):
 def test_resume_on_any_mesh(opened, shape):
     """Written by 4 × 2 devices; (2, 4) splits what (8, 1) keeps whole."""
     mesh = sharding.make_mesh(*shape)
-    step, state, pipeline = opened.restore_latest(abstract(make_state(), mesh))
+    step, state, pipeline = opened.restore_latest(sharding.abstract(make_state(), mesh))
     assert (step, pipeline, opened.latest_step()) == (9, {"next": 9}, 9)
     assert_is(state, make_state(), mesh)
 
@@ -99,12 +91,12 @@ def test_parameters_and_run_of_the_best(workdir, mesh):
     assert folder == workdir / "best" / "5"
     assert checkpoint.load_run(folder) == {**RUN, "step": 5}
     expected = make_state(5)["params"]
-    assert_is(checkpoint.load_params(folder, abstract(expected, mesh)), expected, mesh)
+    assert_is(checkpoint.load_params(folder, sharding.abstract(expected, mesh)), expected, mesh)
 
 
 def test_nothing_to_resume_from(tmp_path, mesh):
     checkpoints = Checkpoints(tmp_path / "new")
-    assert checkpoints.restore_latest(abstract(make_state(), mesh)) is None
+    assert checkpoints.restore_latest(sharding.abstract(make_state(), mesh)) is None
     assert checkpoints.latest_step() is None
     assert checkpoints.best_score() == float("-inf")
     checkpoints.close()
@@ -115,7 +107,7 @@ def test_only_the_newest_is_kept(opened, workdir, mesh):
         opened.save_latest(step, put(make_state(step), mesh), {"next": step}, RUN)
     opened.wait()
     assert steps(workdir / "checkpoints") == ["12"]
-    _, state, _ = opened.restore_latest(abstract(make_state(), mesh))
+    _, state, _ = opened.restore_latest(sharding.abstract(make_state(), mesh))
     assert_is(state, make_state(12), mesh)
 
 
@@ -125,7 +117,7 @@ def test_a_step_that_is_there_is_not_written_again(opened, workdir, mesh):
     opened.save_latest(9, put(make_state(1), mesh), {"next": 0}, RUN)
     opened.wait()
     assert (workdir / "checkpoints" / "9" / "_CHECKPOINT_METADATA").read_text() == before
-    _, state, pipeline = opened.restore_latest(abstract(make_state(), mesh))
+    _, state, pipeline = opened.restore_latest(sharding.abstract(make_state(), mesh))
     assert_is(state, make_state(), mesh)
     assert pipeline == {"next": 9}
 
@@ -151,7 +143,7 @@ def test_a_better_one_at_an_earlier_step_replaces_the_best(opened, workdir, mesh
     opened.wait()
     assert opened.best_score() == 30
     assert steps(workdir / "best") == [str(step)]
-    restored = checkpoint.load_params(checkpoint.find(workdir), abstract(params, mesh))
+    restored = checkpoint.load_params(checkpoint.find(workdir), sharding.abstract(params, mesh))
     assert_is(restored, params, mesh)
 
 
@@ -200,7 +192,7 @@ def test_a_copied_folder_is_whole(workdir, tmp_path, mesh):
     assert checkpoint.find(copied) == copied
     assert checkpoint.load_run(copied)["tokenizer"] == "{…}"
     expected = make_state(5)["params"]
-    assert_is(checkpoint.load_params(copied, abstract(expected, mesh)), expected, mesh)
+    assert_is(checkpoint.load_params(copied, sharding.abstract(expected, mesh)), expected, mesh)
 
 
 @pytest.mark.parametrize("at", ["absent", "empty", "file", "data"])
@@ -248,7 +240,7 @@ def test_a_copy_that_lacks_some_of_its_files(tmp_path, lost):
 
 @pytest.mark.parametrize("change", ["shape", "missing", "extra"])
 def test_parameters_of_another_architecture(workdir, mesh, change):
-    wanted = abstract(make_state()["params"], mesh)
+    wanted = sharding.abstract(make_state()["params"], mesh)
     if change == "shape":
         wanted["motion_head/out/kernel"] = jax.ShapeDtypeStruct((6, 4), jnp.float32)
     elif change == "missing":
@@ -281,7 +273,7 @@ def test_what_a_killed_run_was_writing_is_no_checkpoint(workdir, mesh, monkeypat
     assert checkpoint.find(workdir / "checkpoints").name == "9"
 
     resumed = Checkpoints(workdir)
-    step, state, _ = resumed.restore_latest(abstract(make_state(), mesh))
+    step, state, _ = resumed.restore_latest(sharding.abstract(make_state(), mesh))
     assert step == 9
     assert_is(state, make_state(), mesh)
     resumed.save_latest(10, put(make_state(1), mesh), {"next": 10}, RUN)

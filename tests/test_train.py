@@ -348,9 +348,9 @@ def test_optimizer_state_is_laid_out_like_its_parameters(small_dataset):
     model_config = config.model.to_dict()
     network = Network(dual_encoder.resolve(model_config))
     optimizer, _ = optim.make_optimizer(config.optim, network.abstract_params, 10)
-    state = jax.eval_shape(optimizer.init, network.abstract_params)
     mesh = sharding.make_mesh(4, 2)
-    shardings = jax.tree_util.tree_leaves_with_path(sharding.tree_shardings(state, mesh))
-    split = [s for keys, s in shardings if "query/kernel" in jax.tree_util.keystr(keys)]
+    state = train.abstract_state(network, optimizer, mesh)["optimizer"]
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    split = [leaf for keys, leaf in leaves if "query/kernel" in jax.tree_util.keystr(keys)]
     assert len(split) == 4  # two moments in each tower
-    assert all("model" in s.spec for s in split)
+    assert all("model" in leaf.sharding.spec for leaf in split)
