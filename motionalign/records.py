@@ -210,14 +210,12 @@ class Metadata:
         """A + O names of what can be positive: the attributes, then the opposites."""
         return self.attribute_names + tuple(self.attribute_opposites.values())
 
-    def positive(self, attributes: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    def positive(self, attributes: np.ndarray) -> np.ndarray:
         """Probabilities [..., A] to bool [..., A + O] in the order of `positive_names`.
 
-        An attribute is positive above `threshold`, an opposite where its attribute is not.
+        An attribute is positive above 0.5, an opposite where its attribute is not.
         """
-        return positive_attributes(
-            attributes, self.attribute_names, self.attribute_opposites, threshold
-        )
+        return positive_attributes(attributes, self.attribute_names, self.attribute_opposites)
 
     def present(self, attributes: np.ndarray) -> np.ndarray:
         """Probabilities [..., A] to bool [..., A]: `positive` without the opposites."""
@@ -229,10 +227,10 @@ class Metadata:
 
 
 def positive_attributes(
-    attributes: np.ndarray, names: Sequence[str], opposites: dict[str, str], threshold: float = 0.5
+    attributes: np.ndarray, names: Sequence[str], opposites: dict[str, str]
 ) -> np.ndarray:
     """Probabilities [..., A] to bool [..., A + O]: see `Metadata.positive`."""
-    present = np.asarray(attributes) > threshold
+    present = np.asarray(attributes) > 0.5
     absent = ~present[..., [names.index(name) for name in opposites]]
     return np.concatenate([present, absent], axis=-1)
 
