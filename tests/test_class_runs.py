@@ -26,7 +26,7 @@ SMALL = {
     "data.eval_batch_size": 16,
     "model.motion.size": "custom",
     "model.motion.width": 32,
-    "model.motion.depth": 2,
+    "model.motion.depth": 1,
     "model.motion.heads": 2,
     "optim.groups.motion_encoder.lr": 1e-3,
     "optim.groups.heads.lr": 1e-3,
@@ -208,6 +208,7 @@ def test_attributes_classified(densegait, tmp_path):
     np.testing.assert_allclose(again["macro"]["f1"], found["macro"]["f1"], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["babel", "densegait"])
 def test_two_steps_at_the_published_size(name, tmp_path, minilm):
     """12 layers of width 768 over 60 frames."""
