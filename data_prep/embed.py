@@ -10,11 +10,12 @@ synonyms to <data_dir>/<name>/1.0.0/class_texts.json, from files like those in d
 written by `python -m data_prep describe`. What that file holds already stays; delete it to begin
 anew.
 Writes <data_dir>/<name>/1.0.0/caption_vectors.safetensors: `vectors` [K, D] float32 as the encoder
-gives them, not normalised, `captions` (K lines of UTF-8, sorted), and which encoder it was.
+gives them, not normalised, `captions` (K lines of UTF-8, sorted), and which encoder it was. Where
+the dataset has vectors of the same encoder, only new texts are embedded.
 
 examples:
   python -m data_prep embed --name=humanml3d
-  python -m data_prep embed --name=babel --texts data_prep/captions/babel60.json
+  python -m data_prep embed --name=actions --texts descriptions.json synonyms.json
   python -m data_prep embed --name=humanml3d --encoder=sentence-transformers/all-MiniLM-L6-v2 \\
     --readout=mean
 """
@@ -31,6 +32,7 @@ from motionalign import records
 
 Texts = dict[str, dict[str, list[str]]]  # {"descriptions": {class: [texts]}, "synonyms": {...}}
 KINDS = ("descriptions", "synonyms")
+ENCODER = "WhereIsAI/UAE-Large-V1"  # of Walk and Text; its first token was trained to be read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,50 +50,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--encoder",
-        default="WhereIsAI/UAE-Large-V1",
         help="BERT, DistilBERT, MPNet or CLIP in Hugging Face's layout: a folder or a Hub id, "
-        "optionally @revision (default: %(default)s)",
+        f"optionally @revision (default: that of the vectors there are, else {ENCODER})",
     )
     parser.add_argument(
         "--readout",
         choices=("first", "mean", "end"),
-        default="first",
-        help="first: the first token's output (default: %(default)s); mean: over all tokens; end: "
-        "of CLIP, at the end of the text; the encoder's authors say which it was trained for",
+        help="first: the first token's output; mean: over all tokens; end: of CLIP, at the end of "
+        "the text; the encoder's authors say which it was trained for (default: as the vectors "
+        "there are, if they are this encoder's, else first)",
     )
 
 
 def run(args: argparse.Namespace) -> None:
     """Embeds the texts of the dataset that the flags name."""
     dataset = records.Dataset(args.data_dir, args.name)
-    if args.texts:
-        add_texts(dataset, args.texts)
-        dataset = records.Dataset(args.data_dir, args.name)  # with them
-    captions = sorted(all_texts(dataset))
+    names = class_names(dataset.metadata, all_splits(dataset)) if args.texts else ()
+    class_texts = merge([dataset.texts, *(read_texts(path, names) for path in args.texts)])
+    texts = sorted(all_texts(dataset, class_texts))
+    there = dataset.caption_vectors
+    encoder = args.encoder or (there.source if there else ENCODER)
+    as_there = there is not None and encoder == there.source
+    readout = args.readout or (there.fingerprint[1] if as_there else "first")
 
     from motionalign.sentence_encoder import SentenceEncoder  # JAX: errors above need not wait
 
-    encoder = SentenceEncoder(args.encoder, args.readout)
-    vectors = encoder(captions, progress=True)
-    sha256, readout = encoder.fingerprint
+    encode = SentenceEncoder(encoder, readout)
+    known = {}
+    if there and there.fingerprint == encode.fingerprint:
+        known = {text: there.vectors[row] for text, row in there.rows.items()}
+    elif there:
+        print(f"the vectors there are, of {there.encoder}, are replaced")
+    new = [text for text in texts if text not in known]
+    if new:
+        known |= dict(zip(new, encode(new, progress=True), strict=True))
+    vectors = np.stack([known[text] for text in texts])
+    sha256, readout = encode.fingerprint
     path = dataset.version_dir / records.CAPTION_VECTORS
-    _save(path, captions, vectors, encoder=args.encoder, sha256=sha256, readout=readout)
-    print(f"{path}: {len(captions)} texts x {vectors.shape[1]}, {args.encoder}, {readout}")
+    _save(path, texts, vectors, encoder=encoder, sha256=sha256, readout=readout)
+    print(
+        f"{path}: {len(texts)} texts x {vectors.shape[1]}, {len(new)} of them new; {encoder}, "
+        f"readout {readout}"
+    )
+    if args.texts:  # now that they have vectors
+        _write_class_texts(dataset.version_dir / records.CLASS_TEXTS, class_texts)
 
 
-def all_texts(dataset: records.Dataset) -> set[str]:
-    """All that may be said of a dataset's clips: captions, class names, other words for these."""
+def all_texts(dataset: records.Dataset, class_texts: Texts | None = None) -> set[str]:
+    """All that may be said of a dataset's clips: captions, class names, other words for these.
+
+    `class_texts` are the other words, by default those that the dataset has.
+    """
     splits = all_splits(dataset)
     texts = {caption for split in splits for clip in split.captions for caption in clip}
     texts |= class_names(dataset.metadata, splits)
-    return texts | {t for kind in dataset.texts.values() for each in kind.values() for t in each}
+    kinds = dataset.texts if class_texts is None else class_texts
+    return texts | {t for of_class in kinds.values() for each in of_class.values() for t in each}
 
 
-def add_texts(dataset: records.Dataset, paths: Iterable[str]) -> None:
-    """Adds the texts of some files to the dataset's class_texts.json; see `read_texts`."""
-    names = class_names(dataset.metadata, all_splits(dataset))
-    texts = merge([dataset.texts, *(read_texts(path, names) for path in paths)])
-    path = dataset.version_dir / records.CLASS_TEXTS
+def _write_class_texts(path: pathlib.Path, texts: Texts) -> None:
     _write(path, (json.dumps(texts, indent=2, ensure_ascii=False) + "\n").encode())
     for kind, of_class in texts.items():
         print(f"{path}: {sum(map(len, of_class.values()))} {kind} of {len(of_class)} classes")
@@ -126,6 +143,8 @@ def read_texts(path: str | pathlib.Path, names: Collection[str]) -> Texts:
     """
     try:
         content = json.loads(pathlib.Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise ValueError(f"--texts={path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ValueError(f"--texts={path} is not JSON: {error}") from error
     try:

@@ -50,18 +50,19 @@ def dataset(tmp_path, monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """An encoder that knows only how long a text is."""
+    """An encoder that knows only how long a text is; a list of those that it was given."""
+    asked = []
 
     class Encoder:
-        fingerprint = ("0" * 64, "first")
-
         def __init__(self, encoder, readout):
-            pass
+            self.fingerprint = (encoder, readout)
 
         def __call__(self, texts, progress):
+            asked.extend(texts)
             return np.array([[len(text), 1] for text in texts], np.float32)
 
     monkeypatch.setattr(sentence_encoder, "SentenceEncoder", Encoder)
+    return asked
 
 
 def run(dataset, *flags):
@@ -88,11 +89,42 @@ def test_the_vectors_are_the_encoders(dataset, minilm):
     assert mode == 0o666 & ~umask  # as any file, not for the owner alone
 
 
-def test_by_default_the_papers_encoder():
-    parser = argparse.ArgumentParser()
-    embed.add_arguments(parser)
-    args = parser.parse_args(["--name=tiny"])
-    assert (args.encoder, args.readout) == ("WhereIsAI/UAE-Large-V1", "first")
+def test_by_default_the_papers_encoder(dataset, quick):
+    assert run(dataset).caption_vectors.encoder == "WhereIsAI/UAE-Large-V1, readout first"
+
+
+def test_by_default_the_encoder_of_the_vectors_there_are(dataset, quick, capsys):
+    first = run(dataset, "--encoder=a", "--readout=mean")
+    assert first.caption_vectors.encoder == "a, readout mean"
+    assert run(dataset).caption_vectors.encoder == "a, readout mean"
+    assert run(dataset, "--encoder=a").caption_vectors.encoder == "a, readout mean"
+    assert "replaced" not in capsys.readouterr().out
+    # The first token of one encoder says nothing about another.
+    assert run(dataset, "--encoder=b").caption_vectors.encoder == "b, readout first"
+    assert "of a, readout mean, are replaced" in capsys.readouterr().out
+
+
+def test_only_new_texts_are_embedded(dataset, quick, tmp_path):
+    before = run(dataset, "--encoder=a").caption_vectors
+    quick.clear()
+    path = write(tmp_path, "a.json", shipped(walk={"synonyms": ["stroll", "jumps"]}))
+    after = run(dataset, "--texts", path).caption_vectors
+    assert quick == ["stroll"]  # a caption is "jumps"
+    assert list(after.rows) == sorted([*before.rows, "stroll"])
+    np.testing.assert_array_equal(after[list(before.rows)], before.vectors)
+    quick.clear()
+    run(dataset)
+    assert quick == []
+    run(dataset, "--encoder=b")  # other weights: all anew
+    assert quick == list(after.rows)
+
+
+def test_texts_are_added_only_with_their_vectors(dataset, tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    path = write(tmp_path, "a.json", shipped(walk={"synonyms": ["stroll"]}))
+    with pytest.raises(ValueError, match="valid: 'bert'"):
+        run(dataset, f"--encoder={tmp_path}", "--texts", path)
+    assert not (dataset / records.CLASS_TEXTS).exists()
 
 
 def test_unknown_encoder(dataset, tmp_path):
