@@ -44,6 +44,7 @@ PROMPTS = {
     "Answer with the synonym alone.",
 }
 ATTEMPTS = 4  # at an answer that is empty, cut off or a refusal, each with another seed
+GIVE_UP = 10  # requests without a sound answer among them, before any other was: nothing works
 _REFUSAL = re.compile(
     r"^\W*(i'?m sorry|i am sorry|sorry|i can'?t|i can ?not|i'?m unable|i am unable|as an ai)\b",
     re.IGNORECASE,
@@ -173,20 +174,25 @@ async def describe_all(
       concurrency: requests at a time.
 
     Returns:
-      {name: answers}, what could not be answered, and what it took.
+      {name: answers}, what could not be answered, and what it took. Where the first `GIVE_UP`
+      requests bring nothing sound, no more are begun.
     """
     from tqdm import tqdm
 
     limit, usage = asyncio.Semaphore(concurrency), Usage()
     answers: dict[str, list] = {name: [None] * count for name in labels}
-    failed = []
+    failed, sound = [], 0
 
     async def one(name, number):
+        nonlocal sound
         async with limit:
+            if len(failed) >= GIVE_UP and not sound:
+                return  # the rest would be paid for and be as useless
             text, wrong = await _answer(client, settings, labels[name], number, cache, usage)
         answers[name][number] = text
         if wrong:
             failed.append(f"{name!r}, answer {number}: {wrong}, {ATTEMPTS} times")
+        sound += not wrong
         bar.update()
 
     with tqdm(total=len(labels) * count, desc="answers") as bar:
@@ -305,12 +311,13 @@ def run(args: argparse.Namespace) -> None:
     settings = Settings(args.model, args.kind, args.temperature, args.seed, args.max_tokens)
     out = pathlib.Path(args.out)
     cache = Cache(args.cache or out.with_suffix(".cache"))
+    endpoint = args.base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
 
     async def ask():
         async with openai.AsyncOpenAI(
             # Local servers take any key, but the library wants one.
             api_key=os.environ.get("OPENAI_API_KEY") or "none",
-            base_url=args.base_url,
+            base_url=endpoint,
             timeout=args.timeout,
             max_retries=args.retries,
         ) as client:
@@ -322,16 +329,23 @@ def run(args: argparse.Namespace) -> None:
         failures, _ = group.split(openai.APIError)
         if failures is None:
             raise
-        raise ValueError(
-            f"the endpoint failed: {failures.exceptions[0]}. What was answered is kept in "
-            f"{cache.folder}; the same command goes on from there"
-        ) from None
+        error = failures.exceptions[0]
+        advice = f"What was answered is kept in {cache.folder}; the same command goes on from there"
+        if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
+            advice = "Set OPENAI_API_KEY to a key of this endpoint"
+        elif isinstance(error, openai.NotFoundError):
+            advice = f"Is --model={args.model} what it calls the model?"
+        elif isinstance(error, openai.APIConnectionError):
+            advice = f"Does --base_url name a server that runs? {advice}"
+        raise ValueError(f"{endpoint} failed: {str(error).rstrip('.')}. {advice}") from None
     _report(usage, args)
     if failed:
+        stopped = not any(any(texts) for texts in answers.values())
         raise ValueError(
             f"{len(failed)} answers could not be had, and {out} was not written: "
             + "; ".join(failed[:5])
-            + ". Another --seed, --max_tokens or --model asks anew"
+            + (". The rest was not asked for, as nothing was sound" if stopped else "")
+            + f". Another --seed, --max_tokens (now {args.max_tokens}) or --model asks anew"
         )
     content = {
         "written_by": f"the language model {settings.model}",

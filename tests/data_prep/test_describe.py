@@ -196,10 +196,28 @@ def test_answers_that_are_never_sound(labels):
     assert not out.exists()
 
 
-def test_an_endpoint_that_keeps_failing(labels):
-    server = Server(lambda seed: [500] * 9)
+def test_where_nothing_is_sound_it_stops_soon(labels):
+    server = Server(lambda seed: ["cut"] * 9)
+    command, out = flags(server, labels, "--concurrency=4")
+    with pytest.raises(SystemExit, match=r"The rest was not .*--max_tokens \(now 300\)"):
+        main(command)
+    assert not out.exists()
+    # Of 200; those that had begun were ended.
+    assert describe.GIVE_UP <= len(server.seen) / describe.ATTEMPTS < describe.GIVE_UP + 4
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (500, "What was answered is kept in .*out.cache; the same command goes on from there"),
+        (401, "Set OPENAI_API_KEY to a key of this endpoint"),
+        (404, "Is --model=m what it calls the model?"),
+    ],
+)
+def test_an_endpoint_that_keeps_failing(labels, status, advice):
+    server = Server(lambda seed: [status] * 9)
     command, out = flags(server, labels, "--retries=1")
-    with pytest.raises(SystemExit, match=r"the endpoint failed: .*the same command goes on"):
+    with pytest.raises(SystemExit, match=rf"{server.url} failed: .*{status}.*\. {advice}"):
         main(command)
     assert not out.exists()
 
@@ -209,7 +227,7 @@ def test_no_endpoint_at_all(labels):
     command, _ = flags(server, labels, "--retries=0")
     server.shutdown()
     server.server_close()
-    with pytest.raises(SystemExit, match="the endpoint failed: Connection error"):
+    with pytest.raises(SystemExit, match=r"failed: Connection error\. Does --base_url name a"):
         main(command)
 
 
