@@ -16,7 +16,8 @@ Turns motion-capture clips with captions into TFRecord motion patches.
   python -m data_prep kit_ml    --raw_dir=KIT-ML
   python -m data_prep babel     --raw_dir=babel_v1.0_release --amass_dir=AMASS --smplh_dir=smplh
   python -m data_prep densegait --raw_dir=DenseGait
-  python -m data_prep embed     --name=humanml3d            sentence vectors of the captions
+  python -m data_prep embed     --name=humanml3d            sentence vectors of captions and classes
+  python -m data_prep describe  --name=actions ...          a language model's words for the classes
   python -m data_prep show      --name=humanml3d            a page of what was prepared
 
 Each writes <data_dir>/<name>/1.0.0: TFRecord shards, metadata.json (skeleton, statistics) and
@@ -192,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     _add_prepare_options(sub, "synthetic")
 
-    sub = command("embed", "sentence vectors of the captions", embed.__doc__, embed.run)
+    sub = command("embed", "sentence vectors of captions and classes", embed.__doc__, embed.run)
     embed.add_arguments(sub)
     sub = command("describe", "a language model's words for labels", describe.__doc__, describe.run)
     describe.add_arguments(sub)
@@ -203,7 +204,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_label_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("labels", "action classes and attributes of the clips")
-    group.add_argument("--labels_csv", help="a CSV file with a head; its column id names the clips")
+    group.add_argument("--labels_csv", metavar="FILE", help="a CSV file with a head, columns "
+                       "separated by commas; its column id names the clips")  # fmt: skip
     group.add_argument("--label", metavar="COLUMN", help="the column of the action")
     group.add_argument("--attributes", metavar="COLUMN[,COLUMN...]", help="columns of words, each "
                        "of which becomes an attribute, or of numbers from 0 to 1")  # fmt: skip
@@ -248,7 +250,7 @@ def _label_options(args: argparse.Namespace) -> dict:
         paths = {"labels_csv": args.labels_csv, "texts": given.pop("texts")}
         return given | {name: os.path.abspath(path) for name, path in paths.items() if path}
     if unused := [f"--{name}" for name, value in given.items() if value]:
-        raise ValueError(f"{', '.join(unused)} without the table that it is about, --labels_csv")
+        raise ValueError(f"{', '.join(unused)} needs the table it is about: --labels_csv=FILE")
     return {}
 
 

@@ -65,6 +65,9 @@ class Survey:
     listed: dict[str, list[str]]  # names by split, as listed
     dropped: list[dict]
     captions_dropped: list[dict]
+    label_names: tuple[str, ...] = ()
+    attribute_names: tuple[str, ...] = ()
+    positive: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # source id: [A] bool
 
     def of_split(self, split: str) -> list[Source]:
         return [source for source in self.sources if source.split == split]
@@ -79,8 +82,30 @@ class Survey:
         self.captions_dropped = [entry for entry in self.captions_dropped if entry["id"] != raw]
         self.dropped.append(_entry(raw, split, error))
 
+    def classes(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Records of every action and of every attribute: {"labels": {name: {split: count}}, ...}.
+
+        Only what the dataset has.
+        """
+        counts = {"labels": self.label_names, "attributes": self.attribute_names}
+        counts = {
+            kind: {name: dict.fromkeys(self.listed, 0) for name in names}
+            for kind, names in counts.items()
+            if names
+        }
+        for source in self.sources:
+            for record in source.records:
+                if record.label is not None:
+                    counts["labels"][self.label_names[record.label]][source.split] += 1
+            for i in np.flatnonzero(self.positive.get(source.id, ())):
+                counts["attributes"][self.attribute_names[i]][source.split] += len(source.records)
+        return counts
+
     def report(self) -> dict:
-        """The content of report.json. All counts but records and captions count sources."""
+        """The content of report.json. All counts but records and captions count sources.
+
+        Those of `classes` count records.
+        """
         splits = {split: self._counts(split) for split in self.listed}
         return {
             **{
@@ -90,6 +115,7 @@ class Survey:
             "dropped": self.dropped,
             "captions_dropped": self.captions_dropped,
             "splits": splits,
+            **self.classes(),
         }
 
     def _counts(self, split: str) -> dict:
@@ -124,6 +150,7 @@ class Survey:
             "  ".join([row[0].ljust(widths[0]), *(x.rjust(w) for x, w in zip(row[1:], widths[1:]))])
             for row in rows
         ]
+        lines += [_class_line(kind, counts) for kind, counts in self.classes().items()]
         for title, entries in (
             ("sources dropped", self.dropped),
             ("caption lines dropped from kept sources", self.captions_dropped),
@@ -147,6 +174,15 @@ class Survey:
                     f"warning: {split}: {len(left_out)} kept but not scored, as their first "
                     f"caption line is unusable: {_some(left_out)}"
                 )
+        for kind, counts in self.classes().items():
+            for split in ("train", "test"):
+                none = [name for name, of_split in counts.items() if not of_split.get(split)]
+                if none and self.of_split(split):
+                    lines.append(
+                        f"warning: {split} has no clip of {len(none)} {kind}: {_some(none)}"
+                    )
+        if len(self.label_names) == 1:
+            lines.append("warning: all clips have the same label, so there is nothing to recognise")
         split_of = {source.id: source.split for source in self.sources}
         leaks = [
             f"{twin.id} in {twin.split}, {twin.mirrored_of} in {split_of[twin.mirrored_of]}"
@@ -159,6 +195,15 @@ class Survey:
                 f"so one split gives away the other: {_some(leaks, '; ')}"
             )
         return lines
+
+
+def _class_line(kind: str, counts: dict[str, dict[str, int]]) -> str:
+    """A line about the classes of one kind, the most frequent first."""
+    totals = {name: sum(of_split.values()) for name, of_split in counts.items()}
+    ordered = sorted(totals.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{name} {count}" for name, count in ordered[:20])
+    more = f", and {len(ordered) - 20} more in report.json" if len(ordered) > 20 else ""
+    return f"{kind}: {len(counts)}; records of each: {shown}{more}"
 
 
 def _some(names: list[str], separator: str = ", ") -> str:
@@ -198,7 +243,7 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
     if mirror:
         label_twins = _mirrored_names(reader.label_names)
         _mirrored_names(reader.attribute_names)
-    result = Survey([], listed, [], [])
+    result = Survey([], listed, [], [], reader.label_names, reader.attribute_names)
     home = {}  # name -> the split it is kept in
     for split in sorted(listed, key=("test", "val", "train").index):
         for name in listed[split]:
@@ -227,6 +272,8 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
     _check_present(reader, result)
     if mirror:
         result.sources += [_twin(source, label_twins) for source in result.sources]
+    if reader.attribute_names:
+        result.positive = {source.id: source.attributes(reader) > 0.5 for source in result.sources}
     return result
 
 

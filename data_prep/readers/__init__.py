@@ -161,12 +161,16 @@ def read_table(path: str | pathlib.Path, columns: list[str]) -> list[tuple[int, 
             table = csv.DictReader(file)
             known = table.fieldnames or []
             rows = [(table.line_num, row) for row in table]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        where = pathlib.Path(path).absolute()
+        raise ValueError(f"{where} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read as CSV: {error}") from error
     missing = [column for column in columns if column not in known]
     if missing:
+        hint = " (columns are separated by commas)" if len(known) == 1 else ""
         raise ValueError(
-            f"{path} has no column {', '.join(missing)}; it has {', '.join(known) or 'none'}"
+            f"{path} has no column {', '.join(missing)}; it has {', '.join(known) or 'none'}{hint}"
         )
     if not rows:
         raise ValueError(f"{path} has a head but no rows")

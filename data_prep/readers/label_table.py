@@ -70,7 +70,10 @@ class LabelTable(Reader):
         listed = [name for names in self.splits().values() for name in names]
         used = {name: self._rows[name] for name in listed if name in self._rows}
         if not used:
-            raise ValueError(f"{path}: none of its {len(ids)} ids is a clip, {ids[0]!r} for one")
+            raise ValueError(
+                f"{path}: none of its {len(ids)} ids is a clip, {ids[0]!r} for one; the names in "
+                f"the split files are like {listed[0]!r}"
+            )
         if label:
             values = {_words(row[label]) for row in used.values()}
             self.label_names = tuple(sorted(values - {""}))

@@ -115,7 +115,10 @@ def test_sources_without_a_label_are_accounted_for(clips):
         ("id,style\na,x\n", "has no column content; it has id, style"),
         ("", "has no column id, content, style; it has none"),
         ("id,content,style\n", "has a head but no rows"),
-        ("id,content,style\nz,run,x\n", "none of its 1 ids is a clip, 'z' for one"),
+        (
+            "id,content,style\nz,run,x\n",
+            "none of its 1 ids is a clip, 'z' for one; the names in the split files are like",
+        ),
         ("id,content,style\na,run,x\na,sit,x\n", "1 ids have several rows, 'a' for one"),
         ("id,content,style\na,run,1.5\nb,run,0\n", "'style' holds 1.5; numbers of an attribute"),
         ("id,content,style\na,run,-0.5\nb,run,0\n", "'style' holds -0.5; numbers"),
@@ -133,9 +136,11 @@ def test_options_that_make_no_sense(clips, tmp_path):
     with pytest.raises(ValueError, match="which columns count, by --label or --attributes"):
         reader(clips, None)
     raw = ["humanml3d", f"--raw_dir={clips.folder}", f"--data_dir={tmp_path}/data"]
-    with pytest.raises(SystemExit, match=r"--label, --only without the table .* --labels_csv"):
+    with pytest.raises(
+        SystemExit, match=r"--label, --only needs the table it is about: --labels_csv"
+    ):
         main([*raw, "--label=content", "--only=run"])
-    with pytest.raises(SystemExit, match=r"nothing\.csv cannot be read as CSV: .*No such file"):
+    with pytest.raises(SystemExit, match=r"/nothing\.csv cannot be read: No such file"):
         main([*raw, "--label=content", "--labels_csv=nothing.csv"])
 
 
@@ -155,6 +160,31 @@ def test_texts_of_the_classes(clips, tmp_path, capsys):
     with pytest.raises(ValueError, match=r"no class of the dataset, but of 'hop'.*'walk turn le"):
         reader(clips, attributes=["style", "sex"], texts=path)
     assert reader(clips).class_texts() == {}
+
+
+def test_the_report_counts_classes(clips):
+    write(clips, ROWS.replace("b,walk-turn-right,tired", "b,walk-turn-right,wet"))
+    found = survey(reader(clips, attributes=["style", "speed"]))
+    report = found.report()
+    assert report["labels"] == {  # records: each clip of train has two, that of test one
+        "run": {"train": 2, "val": 0, "test": 0},
+        "walk turn left": {"train": 2, "val": 0, "test": 1},
+        "walk turn right": {"train": 2, "val": 0, "test": 0},
+    }
+    assert report["attributes"] == {
+        "active": {"train": 4, "val": 0, "test": 0},
+        "tired": {"train": 0, "val": 0, "test": 1},
+        "wet": {"train": 2, "val": 0, "test": 0},
+        "speed": {"train": 2, "val": 0, "test": 0},  # above 0.5
+    }
+    lines = found.table().split("\n")
+    assert "labels: 3; records of each: walk turn left 3, run 2, walk turn right 2" in lines
+    assert "warning: test has no clip of 2 labels: run, walk turn right" in lines
+    assert "warning: train has no clip of 1 attributes: tired" in lines
+    one = survey(reader(clips, only=["run"]))
+    assert "warning: all clips have the same label, so there is nothing to recognise" in (
+        one.table().split("\n")
+    )
 
 
 def test_mirrored_classes(clips):
