@@ -196,7 +196,7 @@ def _label_scores(
     scores, left_out = {}, []
     for kind in kinds:
         try:
-            texts = class_texts(dataset, names, kind)
+            texts = class_texts(dataset, names, "labels", kind)
             vectors = _vectors_of(encoder, params, dataset, texts)
         except ValueError as error:
             if kind == kinds[0]:

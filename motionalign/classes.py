@@ -12,6 +12,7 @@ from motionalign.records import CaptionVectors, Dataset, Split, class_names
 
 TASKS = ("captions", "labels", "attributes")
 KINDS = ("words", "descriptions", "synonyms")
+_DESCRIBE = {"labels": "action", "attributes": "appearance"}  # --kind of `data_prep describe`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,20 +43,22 @@ def clip_texts(dataset: Dataset, split: Split, task: str, kind: str = "words") -
     if task == "captions":
         return ClipTexts(split.ids, split.captions, np.arange(len(split)))
     names, class_of = class_names(dataset.metadata, split, task)
-    return ClipTexts(names, class_texts(dataset, names, kind), class_of)
+    return ClipTexts(names, class_texts(dataset, names, task, kind), class_of)
 
 
-def class_texts(dataset: Dataset, names: list[str], kind: str) -> list[list[str]]:
-    """The texts of one kind of each named class; a ValueError where one has none."""
+def class_texts(dataset: Dataset, names: list[str], task: str, kind: str) -> list[list[str]]:
+    """The texts of one kind of each named class of a task; a ValueError where one has none."""
     if kind == "words":
         return [[name] for name in names]
     known = dataset.texts.get(kind, {})
     missing = [name for name in names if not known.get(name)]
     if missing:
+        written = "synonym" if kind == "synonyms" else _DESCRIBE[task]
         raise ValueError(
             f"dataset {dataset.name!r} has no {kind} of {len(missing)} of {len(names)} classes, "
-            f"{missing[0]!r} for one. Write them with `python -m data_prep describe --name="
-            f"{dataset.name}`, then `python -m data_prep embed --name={dataset.name} --texts=FILE`"
+            f"{missing[0]!r} for one. A language model writes them: `python -m data_prep describe "
+            f"--name={dataset.name} --kind={written} --out={kind}.json --model=...`, then "
+            f"`python -m data_prep embed --name={dataset.name} --texts {kind}.json`"
         )
     return [known[name] for name in names]
 

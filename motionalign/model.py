@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from motionalign import checkpoint, data, sharding
+from motionalign import checkpoint, data, sharding, similarity
 from motionalign.models import motion_transformer
 from motionalign.models.dual_encoder import MAX_SCALE, DualEncoder, DualEncoderConfig
 from motionalign.patches import motion_patches
@@ -276,6 +276,18 @@ class Model:
             )
         return out
 
+    def _prepare_all(self, joints, fps, dataset) -> tuple[list[np.ndarray], bool]:
+        """What `prepare` makes of one clip or a list of them, and whether it was one."""
+        if not isinstance(joints, list | tuple):
+            return [self.prepare(joints, fps, dataset)], True
+        clips = []
+        for i, clip in enumerate(joints):
+            try:
+                clips.append(self.prepare(clip, fps, dataset))
+            except ValueError as error:
+                raise ValueError(f"clip {i} of the list: {error}") from error
+        return clips, False
+
     def encode_motion(self, joints, fps: float, normalize: bool = True, dataset=None) -> np.ndarray:
         """Embeds clips.
 
@@ -292,8 +304,7 @@ class Model:
         Returns:
           [E] float32 for one clip, [N, E] for a list.
         """
-        single = not isinstance(joints, list | tuple)
-        clips = [self.prepare(clip, fps, dataset) for clip in ([joints] if single else joints)]
+        clips, single = self._prepare_all(joints, fps, dataset)
         vectors = self.encode_prepared(clips, normalize)
         return vectors[0] if single else vectors
 
@@ -307,6 +318,22 @@ class Model:
         vectors = self._encoder.motions(self.params, clips.__getitem__, frames, progress)
         return unit(vectors) if normalize else vectors
 
+    def nearness(self, joints, texts: Sequence[str], fps: float, dataset=None) -> np.ndarray:
+        """How near clips are to texts: what to rank clips by for a text, or texts for a clip.
+
+        Args:
+          joints, fps, dataset: as of `encode_motion`.
+          texts: K captions, or words for actions; any, not only those that were trained with.
+
+        Returns:
+          [K] float for one clip, [N, K] for a list; higher is nearer. The cosine, or minus the
+          Euclidean distance of raw vectors, whichever the model was trained by (`distance`).
+        """
+        motion = self.encode_motion(joints, fps, normalize=False, dataset=dataset)
+        text = self.encode_text(list(texts), normalize=False)
+        scores = similarity.nearness(np.atleast_2d(motion), text, self.distance)
+        return scores[0] if motion.ndim == 1 else scores
+
     def encode_text(self, captions: str | list[str], normalize: bool = True) -> np.ndarray:
         """Embeds captions: [E] float32 for one string, [N, E] for a list.
 
@@ -315,6 +342,9 @@ class Model:
         """
         single = isinstance(captions, str)
         captions = [captions] if single else list(captions)
+        for caption in captions:
+            if not isinstance(caption, str):
+                raise ValueError(f"texts are strings; found {caption!r}")
         if self._encoder.tokenizer is None:
             vectors = self._sentence_encoder(captions)
         else:
@@ -362,8 +392,7 @@ class Model:
           [K] float32 for one clip, [N, K] for a list; they add up to 1 where a clip is of exactly
           one class.
         """
-        single = not isinstance(joints, list | tuple)
-        clips = [self.prepare(clip, fps, dataset) for clip in ([joints] if single else joints)]
+        clips, single = self._prepare_all(joints, fps, dataset)
         frames = list(map(len, clips))
         logits = self._encoder.logits(self.params, clips.__getitem__, frames)
         probabilities = np.asarray(self._encoder.network.config.probabilities(logits))

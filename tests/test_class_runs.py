@@ -111,12 +111,21 @@ def test_the_model_in_use(babel, babel_run, minilm):
     moved = motionalign.load(workdir, text_encoder=str(minilm))  # where it lies on this machine
     np.testing.assert_allclose(moved.encode_text(["walk"], normalize=False)[0], walk, atol=1e-5)
 
+    with pytest.raises(ValueError, match="texts are strings; found 1"):
+        model.encode_text(["walk", 1])
+
     # The table's top-1, by hand: the Euclidean distance of raw vectors to the labels' words.
     split = dataset.split("test")
     clips = [split[i]["rotations"][:, 0] for i in range(len(split))]
     motion = model.encode_motion(clips, fps=30, normalize=False)
     words = dataset.caption_vectors[list(dataset.metadata.label_names)]
-    nearest = np.linalg.norm(motion[:, None] - words, axis=-1).argmin(axis=1)
+    away = np.linalg.norm(motion[:, None] - words, axis=-1)
+    names = ["walk", "jump"]
+    found = model.nearness(clips[:2], names, fps=30)
+    columns = [dataset.metadata.label_names.index(name) for name in names]
+    np.testing.assert_allclose(found, -away[:2, columns], atol=1e-4)
+    np.testing.assert_allclose(model.nearness(clips[0], names, fps=30), found[0], atol=1e-5)
+    nearest = away.argmin(axis=1)
     results = json.loads((workdir / "metrics.json").read_text())
     top1 = 100 * np.mean(nearest == split.labels)
     np.testing.assert_allclose(results["recognition"]["label words"]["top1"], top1, atol=1e-6)
@@ -158,6 +167,8 @@ def test_a_linear_classifier_of_actions(babel, tmp_path):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     with pytest.raises(ValueError, match="no text encoder"):
         model.encode_text("walk")
+    with pytest.raises(ValueError, match=r"clip 1 of the list: a clip has shape \(1, 22, 3\)"):
+        model.classify([clip, clip[:1]], fps=30)
 
 
 def test_attributes_retrieved(densegait, tmp_path):
@@ -292,7 +303,7 @@ def test_what_is_wrong_is_said_before_training(babel, densegait, tmp_path):
         with pytest.raises(ValueError, match=match):
             train.train(small(config, data_dir, **fields), tmp_path)
 
-    fails("has no descriptions of .* data_prep describe --name=densegait",
+    fails("has no descriptions of .* describe --name=densegait --kind=appearance --out=",
           densegait_gaitformer.get_config("descriptions"), densegait)  # fmt: skip
     fails("'densegait' has no rotations", densegait_gaitformer.get_config(), densegait,
           model__motion__input="rotations")  # fmt: skip

@@ -285,7 +285,10 @@ class DualEncoder(nnx.Module):
     def classify(self, clips, num_frames=None, rngs: nnx.Rngs | None = None):
         """Logits [B, K] of `config.class_names`; arguments as of `encode_motion`."""
         if not self.config.class_names:
-            raise ValueError("this model has no classes: it compares motions with texts")
+            raise ValueError(
+                "this model has no classes of its own: it compares motions with any texts, by "
+                "`nearness`"
+            )
         features = self.motion_encoder(clips, num_frames, rngs)
         if self.config.classifier:
             return self.motion_head(features, rngs)
