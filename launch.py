@@ -92,7 +92,10 @@ def _config():
     try:
         getattr(_CONFIG.value, "seed", None)
     except OSError as error:
-        raise ValueError(str(error)) from error
+        path = config_flags.get_config_filename(FLAGS["config"]).partition(":")[0]
+        known = sorted((pathlib.Path(__file__).parent / "configs").glob("[!_]*.py"))
+        names = ", ".join(f"configs/{file.name}" for file in known if file.stem != "common")
+        raise ValueError(f"no config file {path}. Those of this project: {names}") from error
     return _CONFIG.value
 
 
@@ -132,6 +135,10 @@ def _run() -> None:
         _evaluate(_WORKDIR.value)
     elif _MODE.value == "eval":
         _require(config=_config(), checkpoint=checkpoint)
+        given = config_flags.get_override_values(FLAGS["config"])
+        idle = [f"--config.{f}" for f in given if f.startswith(("model.", "optim.", "loss."))]
+        if idle:
+            print(f"without effect on a trained model: {', '.join(idle)}", file=sys.stderr)
         _start_jax()
         _evaluate(checkpoint)
     else:

@@ -135,11 +135,13 @@ def parse_arg(arg: str | None, **options: tuple[str, ...]) -> dict[str, str]:
     `options` names each choice with its valid words, the default first, in any order:
     `parse_arg("Ti", size=("B", "Ti"), recipe=("code", "paper"))` is {size: Ti, recipe: code}.
     """
-    chosen = {name: words[0] for name, words in options.items()}
+    chosen = {}
     for word in filter(None, (arg or "").split(",")):
         name = next((name for name, words in options.items() if word in words), None)
         if name is None:
             valid = "; ".join(f"{name}: {', '.join(words)}" for name, words in options.items())
             raise ValueError(f"unknown config argument {word!r}; valid: {valid or 'none'}")
+        if name in chosen:
+            raise ValueError(f"config argument has two for {name}: {chosen[name]!r} and {word!r}")
         chosen[name] = word
-    return chosen
+    return {name: words[0] for name, words in options.items()} | chosen

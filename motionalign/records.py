@@ -321,8 +321,11 @@ class Dataset:
         self.version_dir = pathlib.Path(data_dir) / name / VERSION
         path = self.version_dir / "metadata.json"
         if not path.is_file():
+            places = pathlib.Path(data_dir).glob(f"*/{VERSION}/metadata.json")
+            there = sorted(place.parents[1].name for place in places)
             raise ValueError(
                 f"dataset {name!r} is not prepared: {path} does not exist. "
+                + (f"Prepared in {data_dir}: {', '.join(there)}. " if there else "")
                 + _how_to_prepare(name, data_dir)
             )
         self.metadata = Metadata.from_json(json.loads(path.read_text()))

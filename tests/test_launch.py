@@ -11,7 +11,16 @@ import pytest
 from runs import ROOT, finish, launch, tiny_config
 
 import motionalign
-from configs import common, humanml3d_vit, kit_ml_vit, mocap_small, quickstart
+from configs import (
+    babel60_gaitformer,
+    common,
+    densegait_gaitformer,
+    humanml3d_vit,
+    kit_ml_vit,
+    mocap_actions,
+    mocap_small,
+    quickstart,
+)
 from motionalign import apply, checkpoint, train
 from motionalign.records import Dataset
 
@@ -44,6 +53,9 @@ def test_copied_checkpoint_scores_the_same(workdir, small_dataset, tmp_path):
     )
     output = finish(process)
     assert "text → motion" in output
+    assert "without effect on a trained model: " in output  # the tiny config's model
+    assert "--config.model.embed_dim" in output
+    assert "--config.data" not in output
     written = json.loads((tmp_path / "results" / "metrics.json").read_text())
     assert written == json.loads((tmp_path / "here" / "metrics.json").read_text())
     assert written["all"]["t2m"] == pytest.approx(expected["all"]["t2m"])
@@ -222,9 +234,13 @@ def command(*flags) -> subprocess.CompletedProcess:
         (["--config.data.datasets=nothing", "--workdir=w"], "data_prep humanml3d --name=nothing"),
         (
             ["--config=configs/none.py", "--workdir=w"],
-            "No such file or directory: 'configs/none.py'",
+            "no config file configs/none.py. Those of this project: configs/babel60_gaitformer.py",
         ),
         (["--config=configs/humanml3d_vit.py:XL"], "'XL'; valid: size: B, Ti, S, L; recipe: code"),
+        (
+            ["--config=configs/mocap_actions.py:mse,words,triplet"],
+            "config argument has two for loss: 'mse' and 'triplet'",
+        ),
         (["--config=configs/finetune.py"], "name the model to go on from: --config=configs/finet"),
         (["--config=configs/finetune.py:none"], "no checkpoint at"),
         (["--num_processes=2", "--workdir=w"], "missing: --coordinator, --process_id"),
@@ -276,7 +292,13 @@ def test_recipes_state_the_published_values():
     assert mocap_small.get_config("code").model.motion.padding == "attend"
 
 
-@pytest.mark.parametrize("module", [humanml3d_vit, kit_ml_vit, mocap_small, quickstart])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *(babel60_gaitformer, densegait_gaitformer, humanml3d_vit, kit_ml_vit),
+        *(mocap_actions, mocap_small, quickstart),
+    ],
+)
 def test_configs_name_only_fields_of_common(module):
     """A field that nothing reads is a spelling mistake."""
     known = set(train._flat(common.base().to_dict()))

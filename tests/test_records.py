@@ -363,6 +363,11 @@ def test_a_dataset_that_is_not_prepared(tmp_path):
     assert "python -m data_prep humanml3d --name=mine --data_dir=" in str(error.value)
 
 
+def test_a_misspelt_name_is_told_what_is_there(data_dir):
+    with pytest.raises(ValueError, match=rf"Prepared in {data_dir}: tiny\. "):
+        Dataset(data_dir, "tyny")
+
+
 def test_a_preparation_that_was_killed_is_not_a_dataset(copy, tmp_path):
     shutil.move(tmp_path / "tiny", tmp_path / ".tiny.incomplete")
     with pytest.raises(ValueError, match="dataset 'tiny' is not prepared"):
