@@ -1,11 +1,13 @@
 """A labelled mocap library of a few thousand clips: actions recognised from text, on a laptop.
 
---config=configs/mocap_actions.py:triplet,descriptions   or mse, contrastive, classify; words
---config=configs/mocap_actions.py:styles,classify        attributes instead of actions
+--config=configs/mocap_actions.py:contrastive             or triplet, mse; by the labels' words
+--config=configs/mocap_actions.py:triplet,descriptions    by descriptions of the actions
+--config=configs/mocap_actions.py:classify                no text: a linear classifier
+--config=configs/mocap_actions.py:attributes,contrastive  attributes instead of actions; or classify
 
 A small GaitFormer trained towards the vectors of all-MiniLM-L6-v2. Prepare the library with
 `python -m data_prep humanml3d --name=actions --raw_dir=... --labels_csv=... --label=...
---attributes=...`, then embed its texts; docs/results.md has the commands.
+--attributes=...`, then embed its texts; the README has the commands, docs/results.md what came out.
 """
 
 from configs import common
@@ -14,9 +16,10 @@ from configs.babel60_gaitformer import LOSSES, use_recipe
 
 def get_config(arg=None):
     chosen = common.parse_arg(
-        arg, loss=LOSSES, texts=("descriptions", "words"), task=("actions", "styles")
+        arg, loss=LOSSES, texts=("words", "descriptions"), task=("actions", "attributes")
     )
     c = common.base()
+    c.data.datasets = "actions"
     c.data.texts = chosen["texts"]
     use_recipe(c, chosen["loss"])
     c.model.motion.family = "gaitformer"
@@ -35,11 +38,9 @@ def get_config(arg=None):
     c.optim.warmup_steps = 40
     c.optim.clip_norm = 1.0
     if chosen["task"] == "actions":
-        c.epochs = 8
         c.task = "labels"
-        c.data.datasets = "actions"
+        c.epochs = 8
     else:
-        c.epochs = 30  # of fewer clips
         c.task = "attributes"
-        c.data.datasets = "walks"
+        c.epochs = 30  # for some hundred clips
     return c.lock()
