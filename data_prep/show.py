@@ -14,6 +14,7 @@ import html
 import json
 import os
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -78,6 +79,7 @@ def make_page(
         name=html.escape(name),
         facts=html.escape(facts),
         counts=_counts(report),
+        classes=_classes(splits, meta),
         dropped=_dropped(report),
         lengths=_histogram({name: s.num_frames for name, s in splits.items()}, round(meta.fps)),
         fps=f"{meta.fps:g}",
@@ -91,11 +93,29 @@ def make_page(
 
 def _counts(report: dict) -> str:
     head = ("read", "kept", "dropped", "mirrored", "records", "captions", "scored")
-    rows = [
-        f"<tr><th>{html.escape(split)}</th>" + "".join(f"<td>{counts[k]:,}</td>" for k in head)
-        for split, counts in report["splits"].items()
-    ]
+    rows = [_row(split, (of[k] for k in head)) for split, of in report["splits"].items()]
     return _table(("split", *head), rows)
+
+
+def _row(head: str, counts: Iterable[int]) -> str:
+    return f"<tr><th>{html.escape(head)}</th>" + "".join(f"<td>{n:,}</td>" for n in counts)
+
+
+def _classes(splits: dict, meta) -> str:
+    """Records of every action and every attribute by split; nothing where there are none."""
+    labels, attributes = meta.label_names, meta.attribute_names
+    tables = []
+    for what, names, count in (
+        ("action", labels, lambda s: np.bincount(s.labels[s.labels >= 0], minlength=len(labels))),
+        ("attribute", attributes, lambda s: meta.present(s.attributes).sum(axis=0)),
+    ):
+        if names:
+            counts = np.stack([count(split) for split in splits.values()], axis=1)  # [K, splits]
+            order = np.argsort(-counts.sum(axis=1), kind="stable")
+            tables.append(_table((what, *splits), [_row(names[k], counts[k]) for k in order]))
+    if not tables:
+        return ""
+    return "<h2>Classes <small>records of each</small></h2>" + "<br>".join(tables)
 
 
 def _dropped(report: dict) -> str:
@@ -168,6 +188,9 @@ def _clip(record: dict, meta) -> str:
         facts.append("seconds {:g} to {:g} of {}".format(*record["span"], record["source"]))
     if record["mirrored_of"]:
         facts.append(f"mirror image of {record['mirrored_of']}")
+    facts += [meta.label_names[label] for label in record["labels"]]
+    if meta.attribute_names:
+        facts.append(meta.attribute_words(meta.positive(record["attributes"])))
     drawn = []
     # The third number of a joint in 2D is no depth.
     joints = record["joints"] * (np.arange(3) < meta.skeleton.dims)
@@ -215,6 +238,7 @@ img {{ max-width: 100% }}
 {counts}
 <p>Read, kept, dropped, mirrored: clips as listed in the splits. Scored: kept clips that evaluation
 takes, by the record of their first caption line.</p>
+{classes}
 <h2>Dropped</h2>
 {dropped}
 <h2>Lengths <small>records by frames at {fps} a second; dashed: the {limit} that the published
