@@ -143,7 +143,9 @@ def test_another_text_encoder_than_the_models(babel, babel_run, minilm, tmp_path
         apply.evaluate_checkpoint(config, babel_run[0], tmp_path / "out")
 
 
-@pytest.mark.parametrize("arg", ["mse,words,joints", "contrastive,actor"])
+@pytest.mark.parametrize(
+    "arg", ["mse,words,joints", pytest.param("contrastive,actor", marks=pytest.mark.slow)]
+)
 def test_other_losses_inputs_and_encoders(babel, tmp_path, arg):
     config = small(babel60_gaitformer.get_config(arg), babel)
     assert train.train(config, tmp_path) == "finished"

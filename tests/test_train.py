@@ -126,6 +126,7 @@ def test_two_processes_train_to_the_same_losses(uninterrupted, small_dataset, tm
     np.testing.assert_allclose(losses(tmp_path / "two"), losses(uninterrupted), atol=2e-4)
 
 
+@pytest.mark.slow  # the suite has the gradients of one step, below, and two processes, above
 def test_eight_devices_train_to_the_same_losses(uninterrupted, small_dataset, tmp_path):
     config = tiny_config(small_dataset, mesh__data=4, mesh__model=2)
     assert train.train(config, tmp_path) == "finished"
