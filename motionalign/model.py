@@ -323,14 +323,16 @@ class Model:
 
         Args:
           joints, fps, dataset: as of `encode_motion`.
-          texts: K captions, or words for actions; any, not only those that were trained with.
+          texts: K captions, or words for actions (a string is one); any, not only those that were
+            trained with.
 
         Returns:
           [K] float for one clip, [N, K] for a list; higher is nearer. The cosine, or minus the
           Euclidean distance of raw vectors, whichever the model was trained by (`distance`).
         """
         motion = self.encode_motion(joints, fps, normalize=False, dataset=dataset)
-        text = self.encode_text(list(texts), normalize=False)
+        texts = [texts] if isinstance(texts, str) else list(texts)  # not its letters
+        text = self.encode_text(texts, normalize=False)
         scores = similarity.nearness(np.atleast_2d(motion), text, self.distance)
         return scores[0] if motion.ndim == 1 else scores
 
