@@ -100,10 +100,11 @@ def _config():
 
 
 def _evaluate(checkpoint: str) -> None:
-    from motionalign import apply
+    from motionalign import evaluate
+    from motionalign.checkpoints import workdir
 
-    output = _WORKDIR.value or apply.run_folder(checkpoint)
-    apply.evaluate_checkpoint(_config(), checkpoint, output, _SPLIT.value)
+    output = _WORKDIR.value or workdir.run_folder(checkpoint)
+    evaluate.evaluate_checkpoint(_config(), checkpoint, output, _SPLIT.value)
 
 
 def main(argv) -> None:
@@ -144,9 +145,9 @@ def _run() -> None:
     else:
         _require(checkpoint=checkpoint, input=_INPUT.value, output=_OUTPUT.value)
         _start_jax()
-        from motionalign import apply
+        from motionalign.inference import folder
 
-        apply.encode_folder(checkpoint, _INPUT.value, _OUTPUT.value, _FPS.value, _DATASET.value)
+        folder.encode_folder(checkpoint, _INPUT.value, _OUTPUT.value, _FPS.value, _DATASET.value)
 
 
 def parse_flags(argv: list[str]) -> list[str]:

@@ -31,9 +31,10 @@ from ml_collections import ConfigDict
 
 from configs import babel60_gaitformer
 from motionalign import optim, sharding, train
-from motionalign.model import Network
-from motionalign.models import dual_encoder
+from motionalign.models import build
 from motionalign.models.bert import BertConfig
+from motionalign.models.build import Inputs
+from motionalign.models.network import Network
 
 UAE_LARGE = BertConfig(
     vocab_size=30522, width=1024, depth=24, heads=16, mlp_width=4096, dropout=0, attention_dropout=0
@@ -44,8 +45,8 @@ class Contender:
     """A train step and its state, with or without the text tower."""
 
     def __init__(self, config: ConfigDict, tower: bool, batch: dict):
-        inputs = dual_encoder.Inputs(joints=22, channels=6, dims=6, text_width=UAE_LARGE.width)
-        architecture = dual_encoder.resolve(config.model.to_dict(), inputs=inputs)
+        inputs = Inputs(joints=22, channels=6, dims=6, text_width=UAE_LARGE.width)
+        architecture = build.resolve(config.model.to_dict(), inputs=inputs)
         if tower:
             architecture = dataclasses.replace(architecture, text=UAE_LARGE)
         network = Network(architecture)

@@ -205,29 +205,33 @@ def measure(what: str, path: str, dtype: str) -> dict[str, float]:
     import jax.numpy as jnp
     from flax import nnx
 
-    from motionalign.models import dual_encoder, pretrained, vit
+    from motionalign.models import families, vit_weights
+    from motionalign.models.vit import ViT
+    from motionalign.models.weights import keymap
+    from motionalign.models.weights.load import load_weights
+    from motionalign.models.weights.source import Source
 
     jnp.zeros(3).block_until_ready()  # the device is up
-    text = (pathlib.Path(path) / "config.json").is_file() and pretrained.Source(path).config().get(
+    text = (pathlib.Path(path) / "config.json").is_file() and Source(path).config().get(
         "model_type"
     ) == "distilbert"
-    source = pretrained.Source(path)
+    source = Source(path)
     if text:
-        family, config = dual_encoder.text_tower(source)
+        family, config = families.text_tower(source)
         module, key_map = family.module, family.key_map()
     else:
-        config = vit.config_from(source, pool="class")
-        module, key_map = vit.ViT, vit.key_map(config, source)
+        config = vit_weights.config_from(source, pool="class")
+        module, key_map = ViT, vit_weights.key_map(config, source)
     shapes = nnx.state(nnx.eval_shape(lambda: module(config, rngs=nnx.Rngs(0))))
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, jnp.dtype(dtype)), shapes)
     size = sum(math.prod(x.shape) for x in jax.tree.leaves(shapes))
-    pretrained.resize_positions(np.zeros((5, 8), np.float32), (2, 2), (4, 1))  # compiled
-    source = pretrained.Source(path)
+    keymap.resize_positions(np.zeros((5, 8), np.float32), (2, 2), (4, 1))  # compiled
+    source = Source(path)
     peak = _Peak()
     peak.start()
     start = time.perf_counter()
     if what == "load":
-        kept = pretrained.load(shapes, source, key_map)
+        kept = load_weights(shapes, source, key_map)
         jax.block_until_ready(kept)
     else:
         kept = [tensor.read() for tensor in source.tensors.values()]

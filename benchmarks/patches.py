@@ -19,8 +19,8 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported
 import cv2
 import numpy as np
 
+from motionalign.data.dataset import Dataset
 from motionalign.patches import motion_patches
-from motionalign.records import Dataset
 
 
 def looped_patches(joints, skeleton, mean, std, patch_size: int):

@@ -92,18 +92,18 @@ class Batches:
     """The batches of the first epoch, from the training's own input pipeline."""
 
     def __init__(self, config, rounds: int, steps: int):
-        from motionalign import data
-        from motionalign.models import dual_encoder
-        from motionalign.records import Dataset
-        from motionalign.text import Tokenizer
+        from motionalign.data.batches import TrainingData
+        from motionalign.data.dataset import Dataset
+        from motionalign.models import build
+        from motionalign.models.weights.load import load_tokenizer
 
         text = config.model.text
         dataset = Dataset(config.data.data_dir, config.data.datasets)
-        self._data = data.TrainingData(
+        self._data = TrainingData(
             {dataset: 1.0},
-            Tokenizer.from_source(text.weights, text.max_tokens),
+            load_tokenizer(text.weights, text.max_tokens),
             config.data,
-            motion=dual_encoder.resolve(config.model.to_dict()).motion,
+            motion=build.resolve(config.model.to_dict()).motion,
             seed=config.seed,
         )
         self._workers = config.data.workers
@@ -146,19 +146,21 @@ class Ours:
         jax.config.update("jax_num_cpu_devices", int(options.get("devices", 1)))
         import jax.numpy as jnp
 
-        from motionalign import data, optim, sharding, train
-        from motionalign.model import Network
-        from motionalign.models import dual_encoder
+        from motionalign import optim, sharding
+        from motionalign.data.batches import to_device
+        from motionalign.models import build
+        from motionalign.models.network import Network
+        from motionalign.train import init_state, make_train_step
 
         config = make_config(args, "mask" if args.setting == "masked" else "attend")
         self.batches = Batches(config, args.rounds, args.steps)
         mesh = sharding.make_mesh()
-        network = Network(dual_encoder.resolve(config.model.to_dict()))
+        network = Network(build.resolve(config.model.to_dict()))
         optimizer, _ = optim.make_optimizer(config.optim, network.abstract_params, 1000)
-        self._state = train.init_state(network, optimizer, config, mesh)
-        self._step = train.make_train_step(network, optimizer, config, mesh)
+        self._state = init_state(network, optimizer, config, mesh)
+        self._step = make_train_step(network, optimizer, config, mesh)
         self._number = jnp.int32
-        self._to_device = lambda batches: data.to_device(
+        self._to_device = lambda batches: to_device(
             batches, lambda batch: sharding.put_local(batch, args.batch_size, mesh)
         )
 
@@ -184,7 +186,7 @@ class Torch:
         import transformers
         from torch import nn
 
-        from motionalign.models import pretrained
+        from motionalign.models.weights.source import Source
 
         torch.manual_seed(0)
         torch.set_num_threads(len(os.sched_getaffinity(0)))
@@ -225,7 +227,7 @@ class Torch:
                 self.motion = transformers.ViTModel(vit, add_pooling_layer=False)
                 self.motion.layernorm = nn.Identity()  # after pooling instead, as timm does
                 self.motion_norm = nn.LayerNorm(192, eps=1e-6)
-                source = pretrained.Source(config.model.text.weights).require("config.json")
+                source = Source(config.model.text.weights).require("config.json")
                 self.text = transformers.BertModel.from_pretrained(
                     source.parent,
                     add_pooling_layer=False,

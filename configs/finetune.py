@@ -11,8 +11,9 @@ from configs import common
 def get_config(arg=None):
     if not arg:
         raise ValueError("name the model to go on from: --config=configs/finetune.py:FOLDER")
-    from motionalign.models.dual_encoder import DualEncoderConfig, section_of
-    from motionalign.saved import open_saved
+    from motionalign.checkpoints.shared import open_saved
+    from motionalign.models.build import section_of
+    from motionalign.models.dual_encoder import DualEncoderConfig
 
     run = open_saved(arg).run
     c = common.base()

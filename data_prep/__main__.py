@@ -289,7 +289,8 @@ def _densegait(args: argparse.Namespace) -> None:
 
 
 def _synthetic(args: argparse.Namespace) -> None:
-    from data_prep.readers import Clips, synthetic
+    from data_prep.readers import Clips
+    from data_prep.readers.synthetic import generate
 
     if args.num_clips < 2:
         raise ValueError(
@@ -297,7 +298,7 @@ def _synthetic(args: argparse.Namespace) -> None:
             "and 8 for a clip in val"
         )
     clips = {"num_clips": args.num_clips, "seed": args.seed}
-    _prepare(lambda: Clips(synthetic.generate(**clips)), args, **clips)
+    _prepare(lambda: Clips(generate.generate(**clips)), args, **clips)
 
 
 def _prepare(make_reader, args: argparse.Namespace, **source) -> None:

@@ -18,12 +18,20 @@ from tensorflow_datasets.core import writer
 from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
-from data_prep import embed
+from data_prep.class_texts import all_texts
 from data_prep.readers import Reader, Spoiled
-from data_prep.report import Source, Survey, survey
-from motionalign import records
+from data_prep.survey import Source, Survey, survey
+from motionalign.data import records
+from motionalign.data.dataset import (
+    CAPTION_VECTORS,
+    CLASS_TEXTS,
+    VERSION,
+    CaptionVectors,
+    Dataset,
+    Metadata,
+)
+from motionalign.data.resample import resample
 from motionalign.patches import motion_patches
-from motionalign.resample import resample
 
 
 def prepare(
@@ -66,7 +74,7 @@ def prepare(
     data_dir = pathlib.Path(data_dir)
     if data_dir.exists() and not data_dir.is_dir():
         raise ValueError(f"--data_dir={data_dir} is a file; name a folder, which may be a new one")
-    final = data_dir / name / records.VERSION
+    final = data_dir / name / VERSION
     scratch = data_dir / f".{name}.incomplete"
     options = {"patch_size": patch_size, "min_frames": min_frames, "mirror": mirror}
     options |= source or {}
@@ -83,7 +91,7 @@ def prepare(
         try:
             folder = _write(reader, found, name, patch_size, options, scratch)
             if final.exists():
-                note = _carry_over_texts(final, folder, records.Dataset(scratch, name))
+                note = _carry_over_texts(final, folder, Dataset(scratch, name))
                 final.rename(scratch / _REPLACED)
             else:
                 note = ""
@@ -145,17 +153,17 @@ def _check_same_options(final: pathlib.Path, options: dict) -> None:
     print(f"{final} is prepared already{origin} and stays as it is; --overwrite prepares it anew")
 
 
-def _carry_over_texts(old: pathlib.Path, new: pathlib.Path, dataset: records.Dataset) -> str:
+def _carry_over_texts(old: pathlib.Path, new: pathlib.Path, dataset: Dataset) -> str:
     """Copies class texts and caption vectors, which depend on words only; what to tell the user.
 
     `dataset` is the one in `new`.
     """
-    if (old / records.CLASS_TEXTS).exists() and not (new / records.CLASS_TEXTS).exists():
-        shutil.copyfile(old / records.CLASS_TEXTS, new / records.CLASS_TEXTS)
-    path = old / records.CAPTION_VECTORS
+    if (old / CLASS_TEXTS).exists() and not (new / CLASS_TEXTS).exists():
+        shutil.copyfile(old / CLASS_TEXTS, new / CLASS_TEXTS)
+    path = old / CAPTION_VECTORS
     if not path.exists():
         return ""
-    if embed.all_texts(dataset) <= records.CaptionVectors.read(path).rows.keys():
+    if all_texts(dataset) <= CaptionVectors.read(path).rows.keys():
         shutil.copyfile(path, new / path.name)
         return "the caption vectors are kept: they cover every text\n"
     return "the texts changed, so their vectors are gone: run `data_prep embed` again\n"
@@ -175,7 +183,7 @@ def _write(
     )
     if reader.skeleton.dims == 3:  # in 2D there are no patches
         _drop_far(reader, found, mean, std)
-    metadata = records.Metadata(
+    metadata = Metadata(
         name=name,
         skeleton=reader.skeleton,
         patch_size=patch_size,
@@ -194,7 +202,7 @@ def _write(
     _write_json(folder / "metadata.json", metadata.to_json())
     _write_json(folder / "report.json", {**found.report(), "options": options})
     if class_texts := reader.class_texts():
-        _write_json(folder / records.CLASS_TEXTS, class_texts)
+        _write_json(folder / CLASS_TEXTS, class_texts)
     if dissimilar := reader.dissimilar_test():
         (folder / "dissimilar-test.txt").write_text("\n".join(dissimilar) + "\n")
     for split in found.listed:
@@ -287,15 +295,13 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     becomes `beam.Create(sources) | beam.FlatMap(self._examples)`.
     """
 
-    VERSION = tfds.core.Version(records.VERSION)
+    VERSION = tfds.core.Version(VERSION)
     # Where TFDS would look for download checksums; we have none, and finding it needs the package
     # importlib_resources, which tensorflow_datasets 4.9.10 imports without requiring it.
     code_path = None
     pkg_dir_path = pathlib.Path(__file__).parent
 
-    def __init__(
-        self, reader: Reader, found: Survey, metadata: records.Metadata, data_dir: pathlib.Path
-    ):
+    def __init__(self, reader: Reader, found: Survey, metadata: Metadata, data_dir: pathlib.Path):
         self.name = metadata.name
         self._reader = reader
         self._found = found
@@ -394,7 +400,7 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def _write_records(
-    reader: Reader, found: Survey, metadata: records.Metadata, scratch: pathlib.Path
+    reader: Reader, found: Survey, metadata: Metadata, scratch: pathlib.Path
 ) -> pathlib.Path:
     """Runs the TFDS builder inside `scratch`; the folder it made."""
     tfds.disable_progress_bar()  # ours know their totals

@@ -24,14 +24,12 @@ import argparse
 import json
 import os
 import pathlib
-from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from motionalign import records
+from data_prep.class_texts import Texts, all_splits, all_texts, class_names, merge, read_texts
+from motionalign.data.dataset import CAPTION_VECTORS, CLASS_TEXTS, Dataset
 
-Texts = dict[str, dict[str, list[str]]]  # {"descriptions": {class: [texts]}, "synonyms": {...}}
-KINDS = ("descriptions", "synonyms")
 ENCODER = "WhereIsAI/UAE-Large-V1"  # of Walk and Text; its first token was trained to be read
 
 
@@ -64,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Embeds the texts of the dataset that the flags name."""
-    dataset = records.Dataset(args.data_dir, args.name)
+    dataset = Dataset(args.data_dir, args.name)
     names = class_names(dataset.metadata, all_splits(dataset)) if args.texts else ()
     class_texts = merge([dataset.texts, *(read_texts(path, names) for path in args.texts)])
     texts = sorted(all_texts(dataset, class_texts))
@@ -73,7 +71,9 @@ def run(args: argparse.Namespace) -> None:
     as_there = there is not None and encoder == there.source
     readout = args.readout or (there.fingerprint[1] if as_there else "first")
 
-    from motionalign.sentence_encoder import SentenceEncoder  # JAX: errors above need not wait
+    # JAX: errors above need not wait
+
+    from motionalign.inference.sentence_encoder import SentenceEncoder  # JAX: errors need not wait
 
     encode = SentenceEncoder(encoder, readout)
     known = {}
@@ -86,121 +86,20 @@ def run(args: argparse.Namespace) -> None:
         known |= dict(zip(new, encode(new, progress=True), strict=True))
     vectors = np.stack([known[text] for text in texts])
     sha256, readout = encode.fingerprint
-    path = dataset.version_dir / records.CAPTION_VECTORS
+    path = dataset.version_dir / CAPTION_VECTORS
     _save(path, texts, vectors, encoder=encoder, sha256=sha256, readout=readout)
     print(
         f"{path}: {len(texts)} texts x {vectors.shape[1]}, {len(new)} of them new; {encoder}, "
         f"readout {readout}"
     )
     if args.texts:  # now that they have vectors
-        _write_class_texts(dataset.version_dir / records.CLASS_TEXTS, class_texts)
-
-
-def all_texts(dataset: records.Dataset, class_texts: Texts | None = None) -> set[str]:
-    """All that may be said of a dataset's clips: captions, class names, other words for these.
-
-    `class_texts` are the other words, by default those that the dataset has.
-    """
-    splits = all_splits(dataset)
-    texts = {caption for split in splits for clip in split.captions for caption in clip}
-    texts |= class_names(dataset.metadata, splits)
-    kinds = dataset.texts if class_texts is None else class_texts
-    return texts | {t for of_class in kinds.values() for each in of_class.values() for t in each}
+        _write_class_texts(dataset.version_dir / CLASS_TEXTS, class_texts)
 
 
 def _write_class_texts(path: pathlib.Path, texts: Texts) -> None:
     _write(path, (json.dumps(texts, indent=2, ensure_ascii=False) + "\n").encode())
     for kind, of_class in texts.items():
         print(f"{path}: {sum(map(len, of_class.values()))} {kind} of {len(of_class)} classes")
-
-
-def all_splits(dataset: records.Dataset) -> list[records.Split]:
-    """The splits of a prepared dataset, whatever they are called."""
-    indices = sorted(dataset.version_dir.glob("index-*.npz"))
-    return [dataset.split(path.stem.removeprefix("index-")) for path in indices]
-
-
-def class_names(metadata: records.Metadata, splits: Sequence[records.Split]) -> set[str]:
-    """All that words can tell apart: actions, attributes, and the sets of these that occur."""
-    names = {*metadata.label_names, *metadata.positive_names}
-    for split in splits if metadata.attribute_names else ():
-        names.update(records.class_names(metadata, split, "attributes")[0])
-    return names
-
-
-def read_texts(path: str | pathlib.Path, names: Collection[str]) -> Texts:
-    """What a file says of classes, each text on one line.
-
-    Args:
-      path: JSON like data_prep/captions/babel60.json, {"classes": {name: {"descriptions": [...],
-        "synonyms": [...]}}}, or what `data_prep describe` wrote, {"kind": "synonym" or another,
-        "answers": {name: [...]}}.
-      names: of the dataset's classes. Others are left out, and printed: a file may serve several
-        datasets, such as all clips of a library and its walks.
-
-    Raises:
-      ValueError: the file has neither form, or tells of no class of the dataset.
-    """
-    try:
-        content = json.loads(pathlib.Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise ValueError(f"--texts={path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise ValueError(f"--texts={path} is not JSON: {error}") from error
-    try:
-        if "classes" in content:
-            kinds = {
-                kind: {name: c[kind] for name, c in content["classes"].items() if c.get(kind)}
-                for kind in KINDS
-            }
-        else:
-            kind = "synonyms" if content["kind"] == "synonym" else "descriptions"
-            kinds = {kind: content["answers"]}
-        texts = {
-            kind: {name: _single_lines(each) for name, each in of_class.items()}
-            for kind, of_class in kinds.items()
-        }
-    except (KeyError, TypeError, AttributeError):
-        raise ValueError(
-            f"--texts={path} is neither like data_prep/captions/babel60.json nor what "
-            "`python -m data_prep describe` writes"
-        ) from None
-    told = {name for of_class in texts.values() for name in of_class}
-    if not told & {*names}:
-        raise ValueError(
-            f"--texts={path} tells of no class of the dataset, but of {_some(sorted(told))}. Valid "
-            "are its actions, its attributes, and its sets of attributes in words: "
-            f"{_some(sorted(names)) or 'it has none'}"
-        )
-    if unknown := sorted(told - {*names}):
-        print(f"{path}: left out, no classes of this dataset: {_some(unknown)}")
-    return {
-        kind: {name: each for name, each in of_class.items() if name in names}
-        for kind, of_class in texts.items()
-    }
-
-
-def _single_lines(texts: list[str]) -> list[str]:
-    """The texts without line breaks, which separate them in the file of vectors."""
-    if not isinstance(texts, list):  # a string would be taken apart
-        raise TypeError
-    return [" ".join(text.split()) for text in texts]
-
-
-def _some(names: list[str], count: int = 10) -> str:
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(map(repr, names[:count])) + more
-
-
-def merge(all_texts: Iterable[Texts]) -> Texts:
-    """The texts of all, each text of a class once, in their order."""
-    merged: Texts = {}
-    for texts in all_texts:
-        for kind, of_class in texts.items():
-            for name, each in of_class.items():
-                known = merged.setdefault(kind, {}).setdefault(name, [])
-                known += [text for text in dict.fromkeys(each) if text not in known]
-    return merged
 
 
 def _save(path: pathlib.Path, captions: list[str], vectors: np.ndarray, **metadata: str) -> None:

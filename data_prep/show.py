@@ -57,9 +57,10 @@ def make_page(
     Raises:
       ValueError: the dataset is not prepared, or has no such split.
     """
-    from motionalign import pictures, records
+    from motionalign.data.dataset import Dataset
+    from motionalign.report import pictures
 
-    dataset = records.Dataset(data_dir, name)
+    dataset = Dataset(data_dir, name)
     report = json.loads((dataset.version_dir / "report.json").read_text(encoding="utf-8"))
     meta = dataset.metadata
     splits = {name: dataset.split(name) for name, n in report["splits"].items() if n["records"]}
@@ -180,7 +181,7 @@ def _clip(record: dict, meta) -> str:
 
     In 2D there are no patches, and the strip shows the body as the camera did.
     """
-    from motionalign import pictures
+    from motionalign.report import pictures
 
     num_frames = len(record["joints"])
     facts = [f"{num_frames} frames, {num_frames / meta.fps:.1f} s"]

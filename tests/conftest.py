@@ -69,13 +69,14 @@ def small_dataset(tmp_path_factory) -> pathlib.Path:
     38 train, 7 val, 15 test.
     """
     from data_prep.builders import prepare
-    from data_prep.readers import Clips, synthetic
+    from data_prep.readers import Clips
+    from data_prep.readers.synthetic import generate
 
     clips = [
         dataclasses.replace(
             clip, joints=clip.joints[: 20 + 37 * i % 81], captions=clip.captions[: 1 + i % 3]
         )
-        for i, clip in enumerate(synthetic.generate(60, seed=0))
+        for i, clip in enumerate(generate.generate(60, seed=0))
     ]
     data_dir = tmp_path_factory.mktemp("data")
     prepare(lambda: Clips(clips), data_dir, "small")
@@ -90,7 +91,7 @@ def two_datasets(small_dataset) -> pathlib.Path:
     """
     from data_prep.builders import prepare
     from data_prep.readers import Clips
-    from data_prep.readers.synthetic import SyntheticClip
+    from data_prep.readers.synthetic.generate import SyntheticClip
 
     def clip(i):
         rng = np.random.default_rng(i)

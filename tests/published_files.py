@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 
 from data_prep.readers.densegait import COLUMNS
-from data_prep.smplh import NUM_BODY, PARENTS
+from motionalign.formats.smplh import NUM_BODY, PARENTS
 
 VERTICES, JOINTS, SHAPES = 50, 52, 16
 CATEGORIES = ("walk", "stand", "turn", "jump", "sit", "run")  # of BABEL's 60

@@ -11,7 +11,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from configs import quickstart
-from motionalign import checkpoint, model
+from motionalign.checkpoints.run import LATEST
+from motionalign.inference.model import load
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -87,9 +88,9 @@ def losses(workdir) -> np.ndarray:
     return np.array([line["loss"] for line in scalars(workdir) if "loss" in line])
 
 
-def params(workdir, series=checkpoint.LATEST) -> dict[str, np.ndarray]:
+def params(workdir, series=LATEST) -> dict[str, np.ndarray]:
     """The parameters of the newest checkpoint of a series."""
-    loaded = model.load(workdir, series)
+    loaded = load(workdir, series)
     return jax.tree.map(np.asarray, loaded.params)
 
 

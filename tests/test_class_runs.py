@@ -15,8 +15,10 @@ from runs import ROOT, losses, scalars
 import motionalign
 from configs import babel60_gaitformer, densegait_gaitformer
 from data_prep.__main__ import main
-from motionalign import apply, attributes, data, metrics, train
-from motionalign.records import Dataset
+from motionalign import evaluate, metrics, train
+from motionalign.data.batches import TrainingData
+from motionalign.data.dataset import Dataset
+from motionalign.tasks import attributes, objectives
 
 SMALL = {
     "epochs": 2,
@@ -141,7 +143,7 @@ def test_another_text_encoder_than_the_models(babel, babel_run, minilm, tmp_path
     path.write_bytes(safetensors.numpy.save(vectors, {**made_by, "readout": "mean"}))
     config = small(babel60_gaitformer.get_config(), tmp_path)
     with pytest.raises(ValueError, match=r"trained with text vectors of .*, readout first"):
-        apply.evaluate_checkpoint(config, babel_run[0], tmp_path / "out")
+        evaluate.evaluate_checkpoint(config, babel_run[0], tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +152,7 @@ def test_another_text_encoder_than_the_models(babel, babel_run, minilm, tmp_path
 def test_other_losses_inputs_and_encoders(babel, tmp_path, arg):
     config = small(babel60_gaitformer.get_config(arg), babel)
     assert train.train(config, tmp_path) == "finished"
-    results = apply.evaluate_checkpoint(config, tmp_path, tmp_path)["babel"]
+    results = evaluate.evaluate_checkpoint(config, tmp_path, tmp_path)["babel"]
     assert results["distance"] == ("cosine" if "contrastive" in arg else "euclidean")
     assert list(results["recognition"]) == ["label words", "descriptions", "unseen synonyms"]
     assert losses(tmp_path)[-1] < losses(tmp_path)[0]
@@ -160,7 +162,7 @@ def test_other_losses_inputs_and_encoders(babel, tmp_path, arg):
 def test_a_linear_classifier_of_actions(babel, tmp_path):
     config = small(babel60_gaitformer.get_config("classify,joints"), babel)
     train.train(config, tmp_path)
-    results = apply.evaluate_checkpoint(config, tmp_path, tmp_path)["babel"]
+    results = evaluate.evaluate_checkpoint(config, tmp_path, tmp_path)["babel"]
     assert list(results["recognition"]) == ["linear classifier"]
     model = motionalign.load(tmp_path)
     clip = Dataset(babel, "babel").split("test")[0]["joints"][:, 0]
@@ -179,7 +181,7 @@ def test_attributes_retrieved(densegait, tmp_path):
     with config.unlocked():
         config.data.augment.crop = 40
     train.train(config, tmp_path)
-    results = apply.evaluate_checkpoint(config, tmp_path, tmp_path)["densegait"]
+    results = evaluate.evaluate_checkpoint(config, tmp_path, tmp_path)["densegait"]
     found = results["retrieval"]
     split = Dataset(densegait, "densegait").split("test")
     assert found["gallery"] == len(split)
@@ -203,7 +205,7 @@ def test_attributes_retrieved(densegait, tmp_path):
 def test_attributes_classified(densegait, tmp_path):
     config = small(densegait_gaitformer.get_config("classify"), densegait)
     train.train(config, tmp_path)
-    found = apply.evaluate_checkpoint(config, tmp_path, tmp_path)["densegait"]["classification"]
+    found = evaluate.evaluate_checkpoint(config, tmp_path, tmp_path)["densegait"]["classification"]
     metadata = Dataset(densegait, "densegait").metadata
     assert list(found["attributes"]) == list(metadata.attribute_names)
     assert len(metadata.attribute_names) == 42
@@ -257,14 +259,14 @@ def batches(config, data_dir, name, rows=None):
     dataset = Dataset(data_dir, name)
     config = small(config, data_dir)
     motion = train.resolve_architecture(config, [dataset]).motion
-    return data.TrainingData(
+    return TrainingData(
         {dataset: 1.0},
         None,
         config.data,
         motion=motion,
         seed=config.seed,
         task=config.task,
-        extras=train._extras(config),
+        extras=objectives.extras(config),
         rows=rows,
     )
 

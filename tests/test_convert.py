@@ -13,10 +13,14 @@ import pytest
 from flax import nnx
 
 import motionalign
-from motionalign import convert, losses, text
-from motionalign.records import Metadata
-from motionalign.saved import open_saved
-from motionalign.sentence_encoder import SentenceEncoder
+from motionalign import losses
+from motionalign.checkpoints.published import torch_files
+from motionalign.checkpoints.published.convert import convert, export
+from motionalign.checkpoints.shared import open_saved
+from motionalign.convert import main
+from motionalign.data.dataset import Metadata
+from motionalign.data.tokenizer import train_wordpiece
+from motionalign.inference.sentence_encoder import SentenceEncoder
 from motionalign.skeleton import get_skeleton
 
 torch = pytest.importorskip("torch")
@@ -32,7 +36,7 @@ def tokenizer(tmp_path_factory):
     """A folder with a small tokenizer, as the published code takes DistilBERT's."""
     folder = tmp_path_factory.mktemp("tokenizer")
     captions = ["a person walks", "someone waves twice"]
-    (folder / "tokenizer.json").write_text(text.train_wordpiece(captions, 60))
+    (folder / "tokenizer.json").write_text(train_wordpiece(captions, 60))
     return folder
 
 
@@ -49,7 +53,7 @@ def statistics(tmp_path_factory):
 def motionpatches(golden, tokenizer, statistics, tmp_path_factory):
     """The published Motion Patches, small, converted through the command line."""
     out = tmp_path_factory.mktemp("converted") / "motionpatches"
-    convert.main(motionpatches_arguments(golden, tokenizer, statistics, out))
+    main(motionpatches_arguments(golden, tokenizer, statistics, out))
     return out
 
 
@@ -132,7 +136,7 @@ def test_motion_patches_in_use(motionpatches, statistics):
 
 
 def test_motion_patches_there_and_back_bit_for_bit(motionpatches, golden, tmp_path):
-    convert.main(["export", str(motionpatches), str(tmp_path / "out")])
+    main(["export", str(motionpatches), str(tmp_path / "out")])
     expected = state_dict(golden / "motionpatches_clip.pt")
     expected = {key.rstrip("."): value for key, value in expected.items()}
     assert_same_state_dict(tmp_path / "out", expected)
@@ -154,14 +158,14 @@ def test_unused_tensors_and_other_dtypes_come_back(golden, tokenizer, statistics
     torch.save(expected, tmp_path / "a.pt")
     out = tmp_path / "ours"
     source = {"source": tmp_path / "a.pt"}
-    convert.main(motionpatches_arguments(golden, tokenizer, statistics, out, **source))
-    convert.main(["export", str(out), str(tmp_path / "out")])
+    main(motionpatches_arguments(golden, tokenizer, statistics, out, **source))
+    main(["export", str(out), str(tmp_path / "out")])
     assert_same_state_dict(tmp_path / "out", expected)
 
 
 def test_export_of_trained_parameters(motionpatches, tmp_path):
     """What has been trained since is written, not the published tensor that was kept."""
-    from motionalign.checkpoint import Checkpoints
+    from motionalign.checkpoints.run import Checkpoints
 
     saved = open_saved(motionpatches)
     model = motionalign.load(motionpatches)
@@ -169,7 +173,7 @@ def test_export_of_trained_parameters(motionpatches, tmp_path):
     checkpoints = Checkpoints(tmp_path / "run")
     checkpoints.save_best(3, params, saved.run, saved.load_unused())
     checkpoints.close()
-    convert.export(tmp_path / "run", tmp_path / "out")
+    export(tmp_path / "run", tmp_path / "out")
     from safetensors.torch import load_file
 
     scale = load_file(tmp_path / "out" / "model.safetensors")["logit_scale"]
@@ -231,9 +235,9 @@ def test_a_model_trained_here_loads_in_the_published_code(family, pool, tmp_path
     )
     from safetensors.torch import load_file
 
-    from motionalign.checkpoint import Checkpoints
-    from motionalign.model import Network
-    from motionalign.models.dual_encoder import resolve
+    from motionalign.checkpoints.run import Checkpoints
+    from motionalign.models.build import resolve
+    from motionalign.models.network import Network
 
     config = resolve({
         "motion": {"size": "custom", "width": 24, "depth": 2, "heads": 3, "max_frames": 64,
@@ -259,7 +263,7 @@ def test_a_model_trained_here_loads_in_the_published_code(family, pool, tmp_path
     checkpoints = Checkpoints(tmp_path / "run")
     checkpoints.save_best(7, params, run_values)
     checkpoints.close()
-    assert convert.export(tmp_path / "run", tmp_path / "out") == "motionpatches"
+    assert export(tmp_path / "run", tmp_path / "out") == "motionpatches"
     model = PublishedClip(json.loads((tmp_path / "out" / "config.json").read_text())).eval()
     tensors = load_file(tmp_path / "out" / "model.safetensors")
     missing = model.load_state_dict(tensors, strict=False)
@@ -285,7 +289,7 @@ def test_a_model_trained_here_loads_in_the_published_code(family, pool, tmp_path
 def test_sizes_from_the_tensors_alone(golden, tokenizer, statistics, tmp_path):
     """Without config.json: the rest from flags, by default as published."""
     given = {"text_config": None, "text_heads": 4}
-    convert.main(motionpatches_arguments(golden, tokenizer, statistics, tmp_path / "a", **given))
+    main(motionpatches_arguments(golden, tokenizer, statistics, tmp_path / "a", **given))
     config = motionalign.load(tmp_path / "a").encoder.network.config.text
     assert (config.vocab_size, config.width, config.depth, config.mlp_width) == (500, 48, 2, 96)
     assert (config.heads, config.max_positions) == (4, 512)
@@ -293,7 +297,7 @@ def test_sizes_from_the_tensors_alone(golden, tokenizer, statistics, tmp_path):
 
     given |= {"text_activation": "relu", "text_norm_eps": 1e-5, "motion_norm_eps": 1e-12}
     given |= {"activation": "quick_gelu"}
-    convert.main(motionpatches_arguments(golden, tokenizer, statistics, tmp_path / "b", **given))
+    main(motionpatches_arguments(golden, tokenizer, statistics, tmp_path / "b", **given))
     config = motionalign.load(tmp_path / "b").encoder.network.config
     assert (config.text.activation, config.text.norm_eps) == ("relu", 1e-5)
     assert (config.motion.activation, config.motion.norm_eps) == ("quick_gelu", 1e-12)
@@ -305,7 +309,7 @@ def test_sizes_from_the_tensors_alone(golden, tokenizer, statistics, tmp_path):
 def test_walk_and_text(golden, tmp_path):
     arguments = ["--skeleton=coco18", "--motion_heads=4"]
     out = tmp_path / "walktext"
-    convert.main(["walktext", str(golden / "walktext_encoder.pt"), str(out), *arguments])
+    main(["walktext", str(golden / "walktext_encoder.pt"), str(out), *arguments])
     model = motionalign.load(out)
     io = np.load(golden / "walktext_encoder_io.npz")
     joints = io["x"].transpose(0, 3, 1, 2)  # [3, 60, 18, 3]
@@ -321,7 +325,7 @@ def test_walk_and_text(golden, tmp_path):
     with pytest.raises(ValueError, match="no text encoder: it encodes motions only"):
         model.encode_text("a person walks")
 
-    assert convert.export(out, tmp_path / "out") == "walktext"
+    assert export(out, tmp_path / "out") == "walktext"
     expected = {
         key.replace("head.", "motion_projection."): value
         for key, value in state_dict(golden / "walktext_encoder.pt").items()
@@ -340,7 +344,7 @@ def test_walk_and_text_with_its_frozen_text_encoder(golden, minilm, tmp_path):
     }  # fmt: skip
     torch.save(state, tmp_path / "a.pt")
     arguments = ["--skeleton=coco18", "--motion_heads=4", f"--text_weights={minilm}"]
-    convert.main(["walktext", str(tmp_path / "a.pt"), str(tmp_path / "ours"), *arguments])
+    main(["walktext", str(tmp_path / "a.pt"), str(tmp_path / "ours"), *arguments])
     model = motionalign.load(tmp_path / "ours")
     captions = ["a person walks slowly", "she waves"]
     expected = SentenceEncoder(str(minilm), "first")(captions)
@@ -352,7 +356,7 @@ def test_gaitformer(golden, tmp_path):
     (tmp_path / "names.json").write_text(json.dumps(names))
     out = tmp_path / "gaitformer"
     arguments = ["--motion_heads=4", "--fps=24", f"--attributes={tmp_path / 'names.json'}"]
-    convert.main(["gaitformer", str(golden / "gaitformer.pt"), str(out), *arguments])
+    main(["gaitformer", str(golden / "gaitformer.pt"), str(out), *arguments])
     model = motionalign.load(out)
     assert model.encoder.network.config.gait_head.attributes == tuple(names)
     io = np.load(golden / "gaitformer_io.npz")
@@ -370,7 +374,7 @@ def test_gaitformer(golden, tmp_path):
     projection = module.motion_head.project(embedding)
     np.testing.assert_allclose(unit(projection), io["projection"], atol=1e-4)
 
-    assert convert.export(out, tmp_path / "out") == "gaitformer"
+    assert export(out, tmp_path / "out") == "gaitformer"
     expected = torch.load(golden / "gaitformer.pt", weights_only=True)
     assert_same_state_dict(tmp_path / "out", expected)
 
@@ -449,7 +453,7 @@ def test_bad_files(how, message, golden, tokenizer, statistics, tmp_path, capsys
     out = tmp_path / "out"
     source = spoil(tmp_path, golden, how)
     with pytest.raises(SystemExit) as error:
-        convert.main(motionpatches_arguments(golden, tokenizer, statistics, out, source=source))
+        main(motionpatches_arguments(golden, tokenizer, statistics, out, source=source))
     assert re.search(message, str(error.value)), error.value
     assert "code of the file has run" not in capsys.readouterr().out
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.pt"]  # nothing half-written
@@ -472,9 +476,7 @@ def test_bad_files(how, message, golden, tokenizer, statistics, tmp_path, capsys
 )
 def test_bad_options(changed, message, golden, tokenizer, statistics, tmp_path):
     with pytest.raises(SystemExit, match=message):
-        convert.main(
-            motionpatches_arguments(golden, tokenizer, statistics, tmp_path / "out", **changed)
-        )
+        main(motionpatches_arguments(golden, tokenizer, statistics, tmp_path / "out", **changed))
     assert not list(tmp_path.iterdir())
 
 
@@ -497,7 +499,7 @@ def test_bad_options_of_gaitformer(flags, message, golden, small_dataset, tmp_pa
     flags = [flag.format(**given, data=small_dataset) for flag in flags]
     source, out = str(golden / "gaitformer.pt"), str(tmp_path / "out")
     with pytest.raises(SystemExit, match=message):
-        convert.main(["gaitformer", source, out, "--motion_heads=4", *flags])
+        main(["gaitformer", source, out, "--motion_heads=4", *flags])
     assert not (tmp_path / "out").exists()
 
 
@@ -516,54 +518,54 @@ def test_bad_files_beside(file, content, message, golden, tokenizer, statistics,
     changed = {"tokenizer": tokenizer, name: tmp_path if name == "tokenizer" else tmp_path / file}
     out = tmp_path / "out"
     with pytest.raises(SystemExit, match=message):
-        convert.main(motionpatches_arguments(golden, statistics=statistics, out=out, **changed))
+        main(motionpatches_arguments(golden, statistics=statistics, out=out, **changed))
     assert [path.name for path in tmp_path.iterdir()] == [file]
 
 
 def test_models_that_evaluation_cannot_score(golden, small_dataset, tmp_path):
     from runs import tiny_config
 
-    from motionalign import apply
+    from motionalign import evaluate
 
     flags = ["--motion_heads=4", "--fps=24"]
-    convert.main(["gaitformer", str(golden / "gaitformer.pt"), str(tmp_path / "gait"), *flags])
+    main(["gaitformer", str(golden / "gaitformer.pt"), str(tmp_path / "gait"), *flags])
     with pytest.raises(ValueError, match="no text encoder: retrieval by text cannot be scored"):
-        apply.evaluate_checkpoint(tiny_config(small_dataset), tmp_path / "gait", tmp_path)
+        evaluate.evaluate_checkpoint(tiny_config(small_dataset), tmp_path / "gait", tmp_path)
 
 
 def test_export_of_what_the_published_code_cannot_compute():
-    from motionalign import published
-    from motionalign.models.dual_encoder import resolve
+    from motionalign.checkpoints.published import registry
+    from motionalign.models.build import resolve
 
     section = {
         "motion": {"size": "custom", "width": 24, "depth": 2, "heads": 3},
         "text": {"family": "bert", "width": 16, "depth": 1, "heads": 2, "vocab_size": 50},
     }
-    assert published.format_of(resolve(section)) == "motionpatches"
+    assert registry.format_of(resolve(section)) == "motionpatches"
     section["motion"]["padding"] = "mask"
     with pytest.raises(ValueError, match="attends to the padding"):
-        published.format_of(resolve(section))
+        registry.format_of(resolve(section))
     section["motion"] |= {"padding": "attend", "family": "clip"}
     with pytest.raises(ValueError, match="no published code has a motion encoder of family 'clip'"):
-        published.format_of(resolve(section))
+        registry.format_of(resolve(section))
 
 
 def test_a_tokenizer_of_another_encoder(golden, minilm, statistics, tmp_path):
     with pytest.raises(SystemExit, match="30522 tokens, the text encoder 500: name the right one"):
-        convert.main(motionpatches_arguments(golden, minilm, statistics, tmp_path / "out"))
+        main(motionpatches_arguments(golden, minilm, statistics, tmp_path / "out"))
 
 
 def test_nothing_is_overwritten(motionpatches, golden, tokenizer, statistics):
     with pytest.raises(SystemExit, match="is already there"):
-        convert.main(motionpatches_arguments(golden, tokenizer, statistics, motionpatches))
+        main(motionpatches_arguments(golden, tokenizer, statistics, motionpatches))
     with pytest.raises(SystemExit, match="is already there"):
-        convert.main(["export", str(motionpatches), str(motionpatches)])
+        main(["export", str(motionpatches), str(motionpatches)])
 
 
 def test_without_torch(golden, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ValueError, match="takes torch, which is not installed: pip install torch"):
-        convert.read_state_dict(golden / "gaitformer.pt")
+        torch_files.read_state_dict(golden / "gaitformer.pt")
 
 
 def test_safetensors_need_no_torch(golden, tmp_path, monkeypatch):
@@ -572,7 +574,7 @@ def test_safetensors_need_no_torch(golden, tmp_path, monkeypatch):
     state = torch.load(golden / "gaitformer.pt", weights_only=True)
     save_file({**state, "half": torch.ones(2, dtype=torch.bfloat16)}, tmp_path / "a.safetensors")
     monkeypatch.setitem(sys.modules, "torch", None)
-    tensors = convert.read_state_dict(tmp_path / "a.safetensors")
+    tensors = torch_files.read_state_dict(tmp_path / "a.safetensors")
     np.testing.assert_array_equal(tensors["projection.bias"], state["projection.bias"])
     assert tensors["half"].dtype == ml_dtypes.bfloat16
 
@@ -580,7 +582,7 @@ def test_safetensors_need_no_torch(golden, tmp_path, monkeypatch):
 def test_statistics_of_a_prepared_dataset(golden, tokenizer, statistics, small_dataset, tmp_path):
     changed = {"mean": None, "std": None, "dataset": "small", "data_dir": small_dataset}
     out = tmp_path / "out"
-    convert.main(motionpatches_arguments(golden, tokenizer, statistics, out, **changed))
+    main(motionpatches_arguments(golden, tokenizer, statistics, out, **changed))
     metadata = Metadata.from_json(open_saved(out).run["datasets"]["small"])
     assert metadata.skeleton is get_skeleton("smpl22")
 
@@ -591,8 +593,10 @@ def test_evaluation_takes_the_checkpoints_own_statistics(
     """Not those of the prepared dataset of that name, which differ from the published ones."""
     from runs import tiny_config
 
-    from motionalign import apply
-    from motionalign.records import Dataset
+    from motionalign import evaluate
+    from motionalign.data.dataset import Dataset
+    from motionalign.inference.model import own_preparation
+    from motionalign.tasks.captions import embed_split
 
     metadata = Dataset(small_dataset, "small").metadata
     config = tiny_config(small_dataset)
@@ -601,13 +605,13 @@ def test_evaluation_takes_the_checkpoints_own_statistics(
         options = convert_options(golden)
         own = dataclasses.replace(metadata, std=factor * metadata.std)
         source = golden / "motionpatches_clip.pt"
-        convert.convert(source, tmp_path / name, "motionpatches", own, options, str(tokenizer))
-        scores[name] = apply.evaluate_checkpoint(config, tmp_path / name, tmp_path / name)
+        convert(source, tmp_path / name, "motionpatches", own, options, str(tokenizer))
+        scores[name] = evaluate.evaluate_checkpoint(config, tmp_path / name, tmp_path / name)
         model = motionalign.load(tmp_path / name)
         dataset = Dataset(small_dataset, "small")
-        prepare = apply._own_preparation(model, dataset)
+        prepare = own_preparation(model, dataset)
         assert (prepare is None) == (name == "same")
-        embedded[name], _, gallery = apply.embed_split(
+        embedded[name], _, gallery = embed_split(
             model.encoder, model.params, dataset, "test", prepare=prepare
         )
         clips = [gallery.joints(i) for i in range(len(gallery.ids))]
@@ -618,7 +622,7 @@ def test_evaluation_takes_the_checkpoints_own_statistics(
 
 
 def convert_options(golden):
-    from motionalign.published import Options
+    from motionalign.checkpoints.published.format import Options
 
     text_config = json.loads((golden / "motionpatches_clip_text_config.json").read_text())
     return Options(motion_heads=4, text_config=text_config)

@@ -21,8 +21,12 @@ from configs import (
     mocap_small,
     quickstart,
 )
-from motionalign import apply, checkpoint, train
-from motionalign.records import Dataset
+from motionalign import evaluate, train
+from motionalign.checkpoints.run import find, load_run
+from motionalign.checkpoints.workdir import flat, run_folder
+from motionalign.data.dataset import Dataset
+from motionalign.inference.folder import encode_folder
+from motionalign.tasks.captions import embed_split, evaluation_set
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +49,7 @@ def joints(dataset: Dataset, row: int) -> np.ndarray:
 def test_copied_checkpoint_scores_the_same(workdir, small_dataset, tmp_path):
     """A step folder copied elsewhere, evaluated by the command."""
     config = tiny_config(small_dataset, epochs=2)
-    expected = apply.evaluate_checkpoint(config, workdir, tmp_path / "here")["small"]
+    expected = evaluate.evaluate_checkpoint(config, workdir, tmp_path / "here")["small"]
     (step_dir,) = (workdir / "best").glob("[0-9]*")
     copy = shutil.copytree(step_dir, tmp_path / "elsewhere")
     process = launch(
@@ -76,7 +80,7 @@ def test_encode_a_folder(workdir, model, small_dataset, tmp_path):
     np.save(clips / "huge.npy", 1e7 * joints(dataset, 1))
     (clips / "broken.npy").write_bytes(b"not an array")
     output = tmp_path / "out" / "x.npz"
-    apply.encode_folder(workdir, clips, output)
+    encode_folder(workdir, clips, output)
     with np.load(output, allow_pickle=False) as written:
         assert list(written["ids"]) == ["a", "deep/b", "long"]
         assert list(written["cut"]) == ["long"]
@@ -92,9 +96,9 @@ def test_encode_a_folder(workdir, model, small_dataset, tmp_path):
     assert "not finite" in skipped["nan"]
     assert not list(tmp_path.rglob("*partial*"))
     with pytest.raises(ValueError, match=r"\.npz"):
-        apply.encode_folder(workdir, clips, tmp_path / "x.npy")
+        encode_folder(workdir, clips, tmp_path / "x.npy")
     with pytest.raises(ValueError, match=r"no \.npy file"):
-        apply.encode_folder(workdir, tmp_path / "out", output)
+        encode_folder(workdir, tmp_path / "out", output)
 
 
 def test_clips_are_taken_to_have_the_rate_of_the_raw_files(
@@ -103,11 +107,11 @@ def test_clips_are_taken_to_have_the_rate_of_the_raw_files(
     clip = joints(Dataset(small_dataset, "small"), 0)
     (tmp_path / "clips").mkdir()
     np.save(tmp_path / "clips" / "a.npy", clip)
-    copy = shutil.copytree(checkpoint.find(workdir), tmp_path / "copy")
-    run = checkpoint.load_run(copy)
+    copy = shutil.copytree(find(workdir), tmp_path / "copy")
+    run = load_run(copy)
     run["datasets"]["small"]["source_fps"] = 60.0  # prepared with --fps=60
     (copy / "run" / "metadata").write_text(json.dumps(run))
-    apply.encode_folder(copy, tmp_path / "clips", tmp_path / "x.npz")
+    encode_folder(copy, tmp_path / "clips", tmp_path / "x.npz")
     assert "1 clips at 60 fps" in capsys.readouterr().out
     with np.load(tmp_path / "x.npz") as written:
         expected = model.encode_motion(clip, fps=60)
@@ -129,12 +133,12 @@ def test_a_query_does_not_cost_a_whole_batch(model, monkeypatch):
 def test_results_lie_beside_the_checkpoint(workdir, small_dataset, tmp_path):
     (step_dir,) = (workdir / "best").glob("[0-9]*")
     for path in (workdir, workdir / "best", step_dir):
-        assert apply.run_folder(path) == workdir
+        assert run_folder(path) == workdir
     with pytest.raises(ValueError, match="with --workdir"):
-        apply.run_folder(shutil.copytree(step_dir, tmp_path / "copy"))
+        run_folder(shutil.copytree(step_dir, tmp_path / "copy"))
 
     config = tiny_config(small_dataset, epochs=2, data__eval_batch_size=16)
-    scores = apply.evaluate_checkpoint(config, workdir, tmp_path, split="val")["small"]
+    scores = evaluate.evaluate_checkpoint(config, workdir, tmp_path, split="val")["small"]
     assert (scores["dataset"], scores["split"], scores["all"]["gallery"]) == ("small", "val", 7)
     assert (tmp_path / "evaluation" / "small-val" / "metrics.json").is_file()
     assert not (tmp_path / "metrics.json").exists()  # which is of the test split
@@ -144,24 +148,24 @@ def test_part_of_a_published_subset(workdir, small_dataset, tmp_path):
     """What is missing of it is said in the results; a subset that is missing whole is left out."""
     shutil.copytree(small_dataset / "small", tmp_path / "data" / "small")
     dataset = Dataset(tmp_path / "data", "small")
-    split, rows = apply.evaluation_set(dataset, "test")
+    split, rows = evaluation_set(dataset, "test")
     path = dataset.version_dir / "dissimilar-test.txt"
     config = tiny_config(tmp_path / "data", epochs=2, eval__num_queries=1)
 
     path.write_text("\n".join([split.sources[rows[0]], "gone", split.sources[rows[2]]]) + "\n")
-    results = apply.evaluate_checkpoint(config, workdir, tmp_path)["small"]
+    results = evaluate.evaluate_checkpoint(config, workdir, tmp_path)["small"]
     assert results["dissimilar"]["gallery"] == 2
     assert "2 of the 3 clips of the published subset" in results["dissimilar"]["note"]
     assert "gone" in results["dissimilar"]["note"]
     path.write_text("gone\n")
-    results = apply.evaluate_checkpoint(config, workdir, tmp_path)["small"]
+    results = evaluate.evaluate_checkpoint(config, workdir, tmp_path)["small"]
     assert "0 of the 1 clips" in results["left_out"]["dissimilar"]
 
 
 def test_motions_are_those_of_the_evaluation(model, small_dataset):
     """Joints encoded by hand equal the prepared patches encoded by the evaluation."""
     dataset = Dataset(small_dataset, "small")
-    embeddings, texts, gallery = apply.embed_split(model.encoder, model.params, dataset, "test")
+    embeddings, texts, gallery = embed_split(model.encoder, model.params, dataset, "test")
     clips = [gallery.joints(i) for i in range(len(gallery.ids))]
     by_hand = model.encode_motion(clips, fps=20, normalize=False)
     # Prepared patches are float16, and so are those of encode_motion.
@@ -301,8 +305,8 @@ def test_recipes_state_the_published_values():
 )
 def test_configs_name_only_fields_of_common(module):
     """A field that nothing reads is a spelling mistake."""
-    known = set(train._flat(common.base().to_dict()))
-    assert set(train._flat(module.get_config().to_dict())) == known
+    known = set(flat(common.base().to_dict()))
+    assert set(flat(module.get_config().to_dict())) == known
     with pytest.raises(ValueError, match="unknown config argument 'huge'; valid:"):
         module.get_config("huge")
 

@@ -12,10 +12,16 @@ import numpy as np
 import pytest
 from runs import assert_same_bits, finish, launch, losses, params, scalars, tiny_config
 
-from motionalign import checkpoint, data, objectives, optim, sharding, train
-from motionalign.model import Network
-from motionalign.models import dual_encoder
-from motionalign.records import Dataset
+from motionalign import optim, sharding, train
+from motionalign.checkpoints.run import BEST, LATEST, find, load_run
+from motionalign.checkpoints.workdir import Metrics, prepare_tokenizer, record_run
+from motionalign.data.batches import TrainingData
+from motionalign.data.dataset import Dataset
+from motionalign.models import build
+from motionalign.models.dual_encoder import DualEncoderConfig
+from motionalign.models.network import Network
+from motionalign.tasks import objectives
+from motionalign.train import NonFiniteLoss
 
 NUM_STEPS = 24
 
@@ -52,7 +58,7 @@ def test_learns_and_logs(uninterrupted):
 
 
 def test_best_checkpoint_has_the_best_validation_score(uninterrupted):
-    best = checkpoint.load_run(checkpoint.find(uninterrupted))
+    best = load_run(find(uninterrupted))
     scores = {
         line["step"]: line["val/score"] for line in scalars(uninterrupted) if "val/score" in line
     }
@@ -75,7 +81,7 @@ def test_kill_at_random_moments(uninterrupted, small_dataset, tmp_path):
     finish(launch(workdir, small_dataset))
 
     assert_same_bits(params(workdir), params(uninterrupted))
-    assert_same_bits(params(workdir, checkpoint.BEST), params(uninterrupted, checkpoint.BEST))
+    assert_same_bits(params(workdir, BEST), params(uninterrupted, BEST))
     assert scalars(workdir) == scalars(uninterrupted)
     assert not list(workdir.rglob("*.partial"))
 
@@ -86,7 +92,7 @@ def test_sigterm_saves_and_exits(uninterrupted, small_dataset, tmp_path):
     wait_for_step(process, workdir, 2)
     process.send_signal(signal.SIGTERM)
     assert "Stopped by SIGTERM" in finish(process)
-    stopped_at = checkpoint.load_run(checkpoint.find(workdir, checkpoint.LATEST))["step"]
+    stopped_at = load_run(find(workdir, LATEST))["step"]
     assert 2 <= stopped_at < NUM_STEPS
     assert scalars(workdir)[-1]["step"] == stopped_at  # nothing done was lost
     finish(launch(workdir, small_dataset))
@@ -105,7 +111,7 @@ def launch_two(workdir, data_dir, **fields) -> list:
 def test_a_workdir_that_the_hosts_do_not_share(small_dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_index", lambda: 1)
     with pytest.raises(ValueError, match=r"process 1 does not see .*storage that all hosts share"):
-        train.prepare_tokenizer(tiny_config(small_dataset), tmp_path, [], False)
+        prepare_tokenizer(tiny_config(small_dataset), tmp_path, [], False)
 
 
 @pytest.mark.parametrize("model_axis", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -117,8 +123,8 @@ def test_two_processes_train_to_the_same_losses(uninterrupted, small_dataset, tm
         processes[1].send_signal(signal.SIGTERM)
         for process in processes:
             assert "Stopped by SIGTERM" in finish(process)
-        latest = checkpoint.find(tmp_path / "two", checkpoint.LATEST)
-        assert 2 <= checkpoint.load_run(latest)["step"] < NUM_STEPS
+        latest = find(tmp_path / "two", LATEST)
+        assert 2 <= load_run(latest)["step"] < NUM_STEPS
         processes = launch_two(tmp_path / "two", small_dataset)
     outputs = [finish(process) for process in processes]
     assert "text → motion" in outputs[0]
@@ -137,11 +143,11 @@ def test_eight_devices_train_to_the_same_losses(uninterrupted, small_dataset, tm
 def test_gradients_on_eight_devices_equal_one(small_dataset, padding):
     config = tiny_config(small_dataset, model__motion__padding=padding, data__text_bucket=16)
     dataset = Dataset(small_dataset, "small")
-    tokenizer = train.prepare_tokenizer(config, small_dataset, [dataset], False)
+    tokenizer = prepare_tokenizer(config, small_dataset, [dataset], False)
     model_config = config.model.to_dict()
     model_config["text"]["vocab_size"] = tokenizer.vocab_size
-    network = Network(dual_encoder.resolve(model_config))
-    batches = data.TrainingData(
+    network = Network(build.resolve(model_config))
+    batches = TrainingData(
         {dataset: 1.0}, tokenizer, config.data, motion=network.config.motion, seed=0
     )
     values = {}
@@ -170,7 +176,7 @@ def test_non_finite_loss_names_step_and_clips(small_dataset, tmp_path):
         small_dataset, optim__groups__motion_encoder__lr=1e39, optim__warmup_steps=0,
         optim__clip_norm=0.0, checkpoint_steps=0,
     )  # fmt: skip
-    with pytest.raises(train.NonFiniteLoss, match=r"at step \d+.*synthetic-\d+, synthetic-\d+"):
+    with pytest.raises(NonFiniteLoss, match=r"at step \d+.*synthetic-\d+, synthetic-\d+"):
         train.train(config, tmp_path)
 
 
@@ -184,7 +190,7 @@ def test_overflow_that_the_loss_does_not_show(small_dataset, tmp_path, lr, messa
         small_dataset, data__batch_size=32, optim__groups__motion_encoder__lr=lr,
         optim__warmup_steps=0, optim__clip_norm=0.0, checkpoint_steps=1,
     )  # fmt: skip
-    with pytest.raises(train.NonFiniteLoss, match=message + r".* at step 0.*synthetic-\d+"):
+    with pytest.raises(NonFiniteLoss, match=message + r".* at step 0.*synthetic-\d+"):
         train.train(config, tmp_path)
     assert not list((tmp_path / "checkpoints").iterdir())
 
@@ -199,10 +205,10 @@ def test_a_learnt_temperature_stops_at_a_hundredth(small_dataset, tmp_path):
     values = [line["temperature"] for line in scalars(tmp_path) if "temperature" in line]
     assert min(values) >= 0.01 - 1e-6
 
-    architecture = checkpoint.load_run(checkpoint.find(tmp_path))["architecture"]
+    architecture = load_run(find(tmp_path))["architecture"]
     for learnt, expected in ((True, 100), (False, 200)):  # a fixed one may be lower
         architecture["learn_temperature"] = learnt
-        network = Network(dual_encoder.DualEncoderConfig.from_dict(architecture))
+        network = Network(DualEncoderConfig.from_dict(architecture))
         clamped = network.clamped({"logit_scale": np.log(np.float32(200))})["logit_scale"]
         np.testing.assert_allclose(clamped, np.log(expected), rtol=1e-6)
 
@@ -212,7 +218,7 @@ def test_mixture_of_two_skeletons(two_datasets, tmp_path):
     assert train.train(config, tmp_path) == "finished"
     last = scalars(tmp_path)[-1]
     assert {"val/t2m/R@1", "val_other/t2m/R@1"} <= last.keys()
-    run = checkpoint.load_run(checkpoint.find(tmp_path))
+    run = load_run(find(tmp_path))
     assert {d["skeleton"] for d in run["datasets"].values()} == {"smpl22", "kit21"}
 
 
@@ -254,12 +260,12 @@ def test_a_run_from_before_some_fields_were_there_goes_on(small_dataset, tmp_pat
     for group in old["optim"]["groups"].values():
         del group["layer_decay"]
     (tmp_path / "config.json").write_text(json.dumps(old))
-    train._record_run(config, tmp_path, has_checkpoint=True)
+    record_run(config, tmp_path, has_checkpoint=True)
     (tmp_path / "config.json").write_text(json.dumps(old))
     with config.unlocked():
         config.optim.groups.heads.layer_decay = 0.5
     with pytest.raises(ValueError, match=r"heads.layer_decay: 1.0 before, 0.5 now"):
-        train._record_run(config, tmp_path, has_checkpoint=True)
+        record_run(config, tmp_path, has_checkpoint=True)
 
 
 def test_another_config_is_refused_once_there_is_a_checkpoint(small_dataset, tmp_path):
@@ -323,8 +329,8 @@ def test_frozen_group_stays(small_dataset, tmp_path):
     config = tiny_config(small_dataset, optim__groups__text_encoder__lr=0.0, epochs=1)
     assert train.train(config, tmp_path) == "finished"
     trained = params(tmp_path)
-    architecture = checkpoint.load_run(checkpoint.find(tmp_path))["architecture"]
-    network = Network(dual_encoder.DualEncoderConfig.from_dict(architecture))
+    architecture = load_run(find(tmp_path))["architecture"]
+    network = Network(DualEncoderConfig.from_dict(architecture))
     fresh = train.init_params(network, config, sharding.make_mesh())
     for path, value in fresh.items():
         same = np.array_equal(value, trained[path])
@@ -334,7 +340,7 @@ def test_frozen_group_stays(small_dataset, tmp_path):
 def test_metrics_drop_what_a_resumed_run_repeats(tmp_path):
     lines = [json.dumps({"step": step, "loss": 1.0}) for step in (1, 2, 3)]
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + '\n{"step": 4, "lo')
-    metrics = train.Metrics(tmp_path, resumed_step=2)
+    metrics = Metrics(tmp_path, resumed_step=2)
     metrics.write(3, {"loss": 0.5})
     metrics.close()
     assert scalars(tmp_path) == [
@@ -347,7 +353,7 @@ def test_metrics_drop_what_a_resumed_run_repeats(tmp_path):
 def test_optimizer_state_is_laid_out_like_its_parameters(small_dataset):
     config = tiny_config(small_dataset)
     model_config = config.model.to_dict()
-    network = Network(dual_encoder.resolve(model_config))
+    network = Network(build.resolve(model_config))
     optimizer, _ = optim.make_optimizer(config.optim, network.abstract_params, 10)
     mesh = sharding.make_mesh(4, 2)
     state = train.abstract_state(network, optimizer, mesh)["optimizer"]

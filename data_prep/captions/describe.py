@@ -33,8 +33,8 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.embed import all_splits
-from motionalign import records
+from data_prep.class_texts import all_splits
+from motionalign.data.dataset import Dataset, Metadata
 
 PROMPTS = {
     # The two published prompts, and ours for the synonyms of table VI.
@@ -221,7 +221,7 @@ def read_labels(path: str | pathlib.Path, kind: str) -> dict[str, Any]:
     raise ValueError(f"--labels={path}: expected JSON like {expected}")
 
 
-def dataset_labels(dataset: records.Dataset, kind: str) -> dict[str, Any]:
+def dataset_labels(dataset: Dataset, kind: str) -> dict[str, Any]:
     """{name: label or attributes} of a prepared dataset's classes, in the words of its own names.
 
     Of kind "appearance" every distinct set of attributes of all splits, {words: {group: name, or
@@ -242,7 +242,7 @@ def dataset_labels(dataset: records.Dataset, kind: str) -> dict[str, Any]:
     }
 
 
-def _by_group(metadata: records.Metadata, row: np.ndarray) -> dict[str, Any]:
+def _by_group(metadata: Metadata, row: np.ndarray) -> dict[str, Any]:
     """A set of attributes as the published prompt has it: {"gender": "male", "footwear": ...}."""
     positive = dict(zip(metadata.positive_names, row, strict=True))
     found = {}
@@ -305,7 +305,7 @@ def run(args: argparse.Namespace) -> None:
     if (args.price_in is None) != (args.price_out is None):
         raise ValueError("--price_in and --price_out go together")
     if args.name is not None:
-        labels = dataset_labels(records.Dataset(args.data_dir, args.name), args.kind)
+        labels = dataset_labels(Dataset(args.data_dir, args.name), args.kind)
     else:
         labels = read_labels(args.labels, args.kind)
     settings = Settings(args.model, args.kind, args.temperature, args.seed, args.max_tokens)

@@ -24,9 +24,9 @@ import pathlib
 
 import numpy as np
 
-from data_prep import smplh
 from data_prep.readers import SPAN_SLACK, Caption, Reader, Spoiled, load_joints
-from motionalign.resample import HUMANML3D_FPS, nearest_frames, resample
+from motionalign.data.resample import HUMANML3D_FPS, nearest_frames, resample
+from motionalign.formats import smplh
 from motionalign.skeleton import SKELETONS
 
 CHUNK = 5.0  # seconds

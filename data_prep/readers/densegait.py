@@ -20,7 +20,7 @@ import pathlib
 import numpy as np
 
 from data_prep.readers import Caption, Reader, Spoiled, load_joints, read_table
-from motionalign.records import attribute_words, positive_attributes
+from motionalign.data.dataset import attribute_words, positive_attributes
 from motionalign.skeleton import SKELETONS
 
 # The attribute columns by group, and what they are called in captions and queries.

@@ -7,7 +7,7 @@ https://github.com/EricGuo5513/HumanML3D (section "KIT-ML Dataset")
 import pathlib
 
 from data_prep.readers.humanml3d import HumanML3D
-from motionalign.resample import KIT_ML_FPS
+from motionalign.data.resample import KIT_ML_FPS
 from motionalign.skeleton import SKELETONS
 
 

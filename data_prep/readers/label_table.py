@@ -16,9 +16,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_prep.embed import read_texts
+from data_prep.class_texts import read_texts
 from data_prep.readers import Caption, Reader, Spoiled, read_table
-from motionalign.records import attribute_words, positive_attributes
+from motionalign.data.dataset import attribute_words, positive_attributes
 
 
 class LabelTable(Reader):

@@ -7,7 +7,10 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
-from motionalign.models import layers, pretrained
+from motionalign.models import layers
+from motionalign.models.weights import keymap
+from motionalign.models.weights.keymap import KeyMap
+from motionalign.models.weights.source import check_model_type
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Bert(nnx.Module):
 
 def config_from_hf(source: Mapping[str, Any], **ours) -> BertConfig:
     """The config of a Hugging Face BERT's config.json; `ours` are fields that it does not know."""
-    pretrained.check_model_type(source, "bert")
+    check_model_type(source, "bert")
     kind = source.get("position_embedding_type", "absolute")
     if kind != "absolute":
         raise ValueError(f"BERT with position_embedding_type={kind!r}; only 'absolute' is known")
@@ -118,25 +121,23 @@ def config_to_hf(config: BertConfig) -> dict[str, Any]:
     }
 
 
-def key_map() -> pretrained.KeyMap:
+def key_map() -> KeyMap:
     """How the tensors of Hugging Face's `BertModel` become ours."""
     block, ours = r"encoder\.layer\.(\d+)\.", r"blocks/\1/"
     table = r"embeddings\.{}_embeddings\.weight".format
-    return pretrained.KeyMap(
+    return KeyMap(
         prefix=r"bert\.",
         rules=(
-            (table("word"), "tokens", pretrained.SAME),
-            (table("position"), "positions", pretrained.SAME),
-            (table("token_type"), "types", pretrained.SAME),
-            *pretrained.norm(r"embeddings\.LayerNorm", "embedding_norm"),
-            *pretrained.heads_in(
-                block + r"attention\.self\.(query|key|value)", ours + r"attention/\2"
-            ),
-            *pretrained.heads_out(block + r"attention\.output\.dense", ours + "attention/out"),
-            *pretrained.norm(block + r"attention\.output\.LayerNorm", ours + "attention_norm"),
-            *pretrained.linear(block + r"intermediate\.dense", ours + "mlp/up"),
-            *pretrained.linear(block + r"output\.dense", ours + "mlp/down"),
-            *pretrained.norm(block + r"output\.LayerNorm", ours + "mlp_norm"),
+            (table("word"), "tokens", keymap.SAME),
+            (table("position"), "positions", keymap.SAME),
+            (table("token_type"), "types", keymap.SAME),
+            *keymap.norm(r"embeddings\.LayerNorm", "embedding_norm"),
+            *keymap.heads_in(block + r"attention\.self\.(query|key|value)", ours + r"attention/\2"),
+            *keymap.heads_out(block + r"attention\.output\.dense", ours + "attention/out"),
+            *keymap.norm(block + r"attention\.output\.LayerNorm", ours + "attention_norm"),
+            *keymap.linear(block + r"intermediate\.dense", ours + "mlp/up"),
+            *keymap.linear(block + r"output\.dense", ours + "mlp/down"),
+            *keymap.norm(block + r"output\.LayerNorm", ours + "mlp_norm"),
         ),
         excused=(
             r"embeddings\.position_ids",  # a buffer, 0, 1, 2, ...

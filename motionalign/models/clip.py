@@ -13,7 +13,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from motionalign.models import layers, pretrained
+from motionalign.models import layers
+from motionalign.models.weights import keymap
+from motionalign.models.weights.keymap import KeyMap, Rule
 
 VISION_SIZES = {  # Radford et al., table 20
     "B": {"width": 768, "depth": 12, "heads": 12, "mlp_width": 3072},
@@ -248,42 +250,42 @@ def config_from_hf(source: Mapping[str, Any], **ours) -> CLIPTextConfig:
     return CLIPTextConfig(**config | ours)
 
 
-def _blocks() -> tuple[pretrained.Rule, ...]:
+def _blocks() -> tuple[Rule, ...]:
     block, ours = r"encoder\.layers\.(\d+)\.", r"blocks/\1/"
     return (
-        *pretrained.norm(block + "layer_norm1", ours + "attention_norm"),
-        *pretrained.heads_in(block + r"self_attn\.q_proj", ours + "attention/query"),
-        *pretrained.heads_in(block + r"self_attn\.k_proj", ours + "attention/key"),
-        *pretrained.heads_in(block + r"self_attn\.v_proj", ours + "attention/value"),
-        *pretrained.heads_out(block + r"self_attn\.out_proj", ours + "attention/out"),
-        *pretrained.norm(block + "layer_norm2", ours + "mlp_norm"),
-        *pretrained.linear(block + r"mlp\.fc1", ours + "mlp/up"),
-        *pretrained.linear(block + r"mlp\.fc2", ours + "mlp/down"),
+        *keymap.norm(block + "layer_norm1", ours + "attention_norm"),
+        *keymap.heads_in(block + r"self_attn\.q_proj", ours + "attention/query"),
+        *keymap.heads_in(block + r"self_attn\.k_proj", ours + "attention/key"),
+        *keymap.heads_in(block + r"self_attn\.v_proj", ours + "attention/value"),
+        *keymap.heads_out(block + r"self_attn\.out_proj", ours + "attention/out"),
+        *keymap.norm(block + "layer_norm2", ours + "mlp_norm"),
+        *keymap.linear(block + r"mlp\.fc1", ours + "mlp/up"),
+        *keymap.linear(block + r"mlp\.fc2", ours + "mlp/down"),
     )
 
 
 def vision_key_map(
     config: CLIPVisionConfig, source: Mapping[str, Any], final_norm: str = "fresh"
-) -> pretrained.KeyMap:
+) -> KeyMap:
     """How a Hugging Face CLIP's vision tower becomes ours; `source` is its config.json.
 
     final_norm: as in `vit.key_map`.
     """
-    layers.check_choice(final_norm, pretrained.FINAL_NORM, "final_norm")
+    layers.check_choice(final_norm, keymap.FINAL_NORM, "final_norm")
     given = _tower(source, "vision_config")
     side = given["image_size"] // given["patch_size"]
-    positions = pretrained.positions((side, side), config.grid, lead=())
+    positions = keymap.positions((side, side), config.grid, lead=())
     fresh = config.pool == "mean" and final_norm == "fresh"
     norm = "fc_norm" if config.pool == "mean" else "final_norm"
-    return pretrained.KeyMap(
+    return KeyMap(
         prefix=r"vision_model\.",
         rules=(
-            (r"embeddings\.class_embedding", "class_token", pretrained.SAME),
+            (r"embeddings\.class_embedding", "class_token", keymap.SAME),
             (r"embeddings\.position_embedding\.weight", "positions", positions),
-            (r"embeddings\.patch_embedding\.weight", "patch_embed", pretrained.PATCHES),
-            *pretrained.norm("pre_layrnorm", "embedding_norm"),  # spelt so
+            (r"embeddings\.patch_embedding\.weight", "patch_embed", keymap.PATCHES),
+            *keymap.norm("pre_layrnorm", "embedding_norm"),  # spelt so
             *_blocks(),
-            *(() if fresh else pretrained.norm("post_layernorm", norm)),
+            *(() if fresh else keymap.norm("post_layernorm", norm)),
         ),
         excused=(
             r"embeddings\.position_ids",
@@ -296,15 +298,15 @@ def vision_key_map(
     )
 
 
-def key_map() -> pretrained.KeyMap:
+def key_map() -> KeyMap:
     """How a Hugging Face CLIP's text tower becomes ours."""
-    return pretrained.KeyMap(
+    return KeyMap(
         prefix=r"text_model\.",
         rules=(
-            (r"embeddings\.token_embedding\.weight", "tokens", pretrained.SAME),
-            (r"embeddings\.position_embedding\.weight", "positions", pretrained.SAME),
+            (r"embeddings\.token_embedding\.weight", "tokens", keymap.SAME),
+            (r"embeddings\.position_embedding\.weight", "positions", keymap.SAME),
             *_blocks(),
-            *pretrained.norm("final_layer_norm", "final_norm"),
+            *keymap.norm("final_layer_norm", "final_norm"),
         ),
         excused=(
             r"embeddings\.position_ids",

@@ -7,7 +7,10 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
-from motionalign.models import layers, pretrained
+from motionalign.models import layers
+from motionalign.models.weights import keymap
+from motionalign.models.weights.keymap import KeyMap
+from motionalign.models.weights.source import check_model_type
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +97,7 @@ class DistilBert(nnx.Module):
 
 def config_from_hf(source: Mapping[str, Any], **ours) -> DistilBertConfig:
     """The config of a Hugging Face DistilBERT's config.json; `ours` are fields it does not know."""
-    pretrained.check_model_type(source, "distilbert")
+    check_model_type(source, "distilbert")
     given = {
         "vocab_size": source["vocab_size"],
         "width": source["dim"],
@@ -126,24 +129,24 @@ def config_to_hf(config: DistilBertConfig) -> dict[str, Any]:
     }
 
 
-def key_map() -> pretrained.KeyMap:
+def key_map() -> KeyMap:
     """How the tensors of Hugging Face's `DistilBertModel` become ours."""
     block, ours = r"transformer\.layer\.(\d+)\.", r"blocks/\1/"
     table = r"embeddings\.{}_embeddings\.weight".format
-    return pretrained.KeyMap(
+    return KeyMap(
         prefix=r"distilbert\.",
         rules=(
-            (table("word"), "tokens", pretrained.SAME),
-            (table("position"), "positions", pretrained.SAME),
-            *pretrained.norm(r"embeddings\.LayerNorm", "embedding_norm"),
-            *pretrained.heads_in(block + r"attention\.q_lin", ours + "attention/query"),
-            *pretrained.heads_in(block + r"attention\.k_lin", ours + "attention/key"),
-            *pretrained.heads_in(block + r"attention\.v_lin", ours + "attention/value"),
-            *pretrained.heads_out(block + r"attention\.out_lin", ours + "attention/out"),
-            *pretrained.norm(block + "sa_layer_norm", ours + "attention_norm"),
-            *pretrained.linear(block + r"ffn\.lin1", ours + "mlp/up"),
-            *pretrained.linear(block + r"ffn\.lin2", ours + "mlp/down"),
-            *pretrained.norm(block + "output_layer_norm", ours + "mlp_norm"),
+            (table("word"), "tokens", keymap.SAME),
+            (table("position"), "positions", keymap.SAME),
+            *keymap.norm(r"embeddings\.LayerNorm", "embedding_norm"),
+            *keymap.heads_in(block + r"attention\.q_lin", ours + "attention/query"),
+            *keymap.heads_in(block + r"attention\.k_lin", ours + "attention/key"),
+            *keymap.heads_in(block + r"attention\.v_lin", ours + "attention/value"),
+            *keymap.heads_out(block + r"attention\.out_lin", ours + "attention/out"),
+            *keymap.norm(block + "sa_layer_norm", ours + "attention_norm"),
+            *keymap.linear(block + r"ffn\.lin1", ours + "mlp/up"),
+            *keymap.linear(block + r"ffn\.lin2", ours + "mlp/down"),
+            *keymap.norm(block + "output_layer_norm", ours + "mlp_norm"),
         ),
         excused=(
             r"embeddings\.position_ids",  # a buffer, 0, 1, 2, ...

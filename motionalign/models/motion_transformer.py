@@ -13,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from motionalign import augment
-from motionalign.models import layers, pretrained
+from motionalign.data import augment
+from motionalign.models import layers
+from motionalign.models.weights import keymap
+from motionalign.models.weights.keymap import KeyMap, Rule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +74,7 @@ KINDS = {
     "gaitformer": {"norm": "pre", "positions": "learned"},
     "actor": {"norm": "post", "positions": "sinusoidal"},
 }
+
 """Name in a config: what sets the two published encoders apart."""
 
 SIZES = {
@@ -180,88 +183,28 @@ class MotionTransformer(nnx.Module):
         return layers.masked_mean(self.blocks[-1](x, rngs), None).astype(self.dtype)
 
 
-def clip(
-    joints: np.ndarray, config: MotionTransformerConfig, frames: np.ndarray | None = None
-) -> np.ndarray:
-    """Joints [T, J, C] as the model takes them: [F, J, C] float32.
-
-    `frames` [F] says which; by default those of the config's window, the last one repeated where
-    there are fewer. The root in the first of them is the origin.
-    """
-    if frames is None:
-        frames = augment.inference_indices(len(joints), config.frames, config.window)
-    joints = np.asarray(joints)[frames].astype(np.float32)  # a copy
-    if config.root is not None:
-        joints[..., : config.dims] -= joints[0, config.root, : config.dims].copy()
-    return joints
-
-
-@dataclasses.dataclass(frozen=True)
-class GaitHeadConfig(layers.Config):
-    """What GaitFormer makes of a feature.
-
-    projection_dim: of the vector that its contrastive loss compares.
-    attributes: names of the appearance attributes.
-    """
-
-    projection_dim: int
-    attributes: tuple[str, ...]
-
-    def __post_init__(self):
-        object.__setattr__(self, "attributes", tuple(self.attributes))  # JSON has lists
-
-
-class GaitHead(nnx.Module):
-    """GaitFormer's outputs: an embedding, its projection, and appearance attributes."""
-
-    def __init__(self, width: int, embed_dim: int, config: GaitHeadConfig, dtype, *, rngs):
-        init = layers.torch_linear(width)
-        self.embedding = nnx.Param(init(rngs.params(), (width, embed_dim)))
-        attributes = (len(config.attributes),)
-        self.attributes = layers.Dense((width,), attributes, dtype, rngs, init, init)
-        init = layers.torch_linear(embed_dim)
-        self.projection = layers.Dense(
-            (embed_dim,), (config.projection_dim,), dtype, rngs, init, init
-        )
-        self.dtype = dtype
-
-    def __call__(self, x, rngs: nnx.Rngs | None = None):
-        """Feature [B, D] to embedding [B, E]."""
-        return x.astype(self.dtype) @ self.embedding[...].astype(self.dtype)
-
-    def project(self, embedding):
-        """Embedding [B, E] to projection [B, P]; neither is normalised."""
-        return self.projection(layers.gelu(embedding))
-
-    def attribute_logits(self, x):
-        """Feature [B, D] to the logits of the attributes [B, A]."""
-        return self.attributes(x)
-
-
 # --------------------------------------------------------------------------- published weights
 
 
-def _encoder_rules(encoder: str) -> tuple[pretrained.Rule, ...]:
+def _encoder_rules(encoder: str) -> tuple[Rule, ...]:
     """PyTorch's `TransformerEncoder` under the regex `encoder`."""
     block, ours = encoder + r"layers\.(\d+)\.", r"blocks/\1/"
     return (
-        *pretrained.heads_fused(
-            block + r"self_attn\.in_proj", "_weight", "_bias", ours + "attention"
-        ),
-        *pretrained.heads_out(block + r"self_attn\.out_proj", ours + "attention/out"),
-        *pretrained.norm(block + "norm1", ours + "attention_norm"),
-        *pretrained.linear(block + "linear1", ours + "mlp/up"),
-        *pretrained.linear(block + "linear2", ours + "mlp/down"),
-        *pretrained.norm(block + "norm2", ours + "mlp_norm"),
+        *keymap.heads_fused(block + r"self_attn\.in_proj", "_weight", "_bias", ours + "attention"),
+        *keymap.heads_out(block + r"self_attn\.out_proj", ours + "attention/out"),
+        *keymap.norm(block + "norm1", ours + "attention_norm"),
+        *keymap.linear(block + "linear1", ours + "mlp/up"),
+        *keymap.linear(block + "linear2", ours + "mlp/down"),
+        *keymap.norm(block + "norm2", ours + "mlp_norm"),
     )
 
 
-def walktext_key_map() -> pretrained.KeyMap:
+def walktext_key_map() -> KeyMap:
     """Walk and Text's `Encoder_TRANSFORMER`."""
-    return pretrained.KeyMap(
+    return KeyMap(
         prefix="",
         rules=(
-            *pretrained.linear("skelEmbedding", "frame_embed"),
+            *keymap.linear("skelEmbedding", "frame_embed"),
             *_encoder_rules(r"seqTransEncoder\."),
         ),
         # Two queries that its forward pass does not use, and the buffer of the sinusoids.
@@ -269,25 +212,25 @@ def walktext_key_map() -> pretrained.KeyMap:
     )
 
 
-def gaitformer_key_map() -> pretrained.KeyMap:
+def gaitformer_key_map() -> KeyMap:
     """The encoder of GaitFormer's `GaitFormer`."""
-    return pretrained.KeyMap(
+    return KeyMap(
         prefix="",
         rules=(
-            *pretrained.linear("skeleton_encoding", "frame_embed"),
-            ("positional_embedding", "positions", pretrained.BATCHED),
+            *keymap.linear("skeleton_encoding", "frame_embed"),
+            ("positional_embedding", "positions", keymap.BATCHED),
             *_encoder_rules(r"encoder\."),
         ),
     )
 
 
-def gait_head_key_map() -> pretrained.KeyMap:
+def gait_head_key_map() -> KeyMap:
     """The heads of GaitFormer's `GaitFormer`."""
-    return pretrained.KeyMap(
+    return KeyMap(
         prefix="",
         rules=(
-            (r"out_embedding\.weight", "embedding", pretrained.LINEAR),
-            *pretrained.linear("projection", "projection"),
-            *pretrained.linear("out_appearance", "attributes"),
+            (r"out_embedding\.weight", "embedding", keymap.LINEAR),
+            *keymap.linear("projection", "projection"),
+            *keymap.linear("out_appearance", "attributes"),
         ),
     )

@@ -13,7 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from motionalign.models import layers, pretrained
+from motionalign.models import layers
+from motionalign.models.weights import keymap
+from motionalign.models.weights.keymap import KeyMap
+from motionalign.models.weights.source import check_model_type
 
 BUCKETS = 32  # of relative positions; the reference code reads no other number
 MAX_DISTANCE = 128  # from which on all share a bucket
@@ -113,7 +116,7 @@ class MPNet(nnx.Module):
 
 def config_from_hf(source: Mapping[str, Any], **ours) -> MPNetConfig:
     """The config of a Hugging Face MPNet's config.json; `ours` are fields that it does not know."""
-    pretrained.check_model_type(source, "mpnet")
+    check_model_type(source, "mpnet")
     given = {
         "vocab_size": source["vocab_size"],
         "width": source["hidden_size"],
@@ -147,25 +150,25 @@ def config_to_hf(config: MPNetConfig) -> dict[str, Any]:
     }
 
 
-def key_map() -> pretrained.KeyMap:
+def key_map() -> KeyMap:
     """How the tensors of Hugging Face's `MPNetModel` become ours."""
     block, ours = r"encoder\.layer\.(\d+)\.", r"blocks/\1/"
     attention = block + r"attention\.attn\."
-    return pretrained.KeyMap(
+    return KeyMap(
         prefix=r"mpnet\.",
         rules=(
-            (r"embeddings\.word_embeddings\.weight", "tokens", pretrained.SAME),
-            (r"embeddings\.position_embeddings\.weight", "positions", pretrained.SAME),
-            (r"encoder\.relative_attention_bias\.weight", "relative_positions", pretrained.SAME),
-            *pretrained.norm(r"embeddings\.LayerNorm", "embedding_norm"),
-            *pretrained.heads_in(attention + "q", ours + "attention/query"),
-            *pretrained.heads_in(attention + "k", ours + "attention/key"),
-            *pretrained.heads_in(attention + "v", ours + "attention/value"),
-            *pretrained.heads_out(attention + "o", ours + "attention/out"),
-            *pretrained.norm(block + r"attention\.LayerNorm", ours + "attention_norm"),
-            *pretrained.linear(block + r"intermediate\.dense", ours + "mlp/up"),
-            *pretrained.linear(block + r"output\.dense", ours + "mlp/down"),
-            *pretrained.norm(block + r"output\.LayerNorm", ours + "mlp_norm"),
+            (r"embeddings\.word_embeddings\.weight", "tokens", keymap.SAME),
+            (r"embeddings\.position_embeddings\.weight", "positions", keymap.SAME),
+            (r"encoder\.relative_attention_bias\.weight", "relative_positions", keymap.SAME),
+            *keymap.norm(r"embeddings\.LayerNorm", "embedding_norm"),
+            *keymap.heads_in(attention + "q", ours + "attention/query"),
+            *keymap.heads_in(attention + "k", ours + "attention/key"),
+            *keymap.heads_in(attention + "v", ours + "attention/value"),
+            *keymap.heads_out(attention + "o", ours + "attention/out"),
+            *keymap.norm(block + r"attention\.LayerNorm", ours + "attention_norm"),
+            *keymap.linear(block + r"intermediate\.dense", ours + "mlp/up"),
+            *keymap.linear(block + r"output\.dense", ours + "mlp/down"),
+            *keymap.norm(block + r"output\.LayerNorm", ours + "mlp_norm"),
         ),
         excused=(
             r"embeddings\.position_ids",  # a buffer, 0, 1, 2, ...

@@ -17,9 +17,9 @@ from data_prep.builders import prepare, statistics
 from data_prep.readers import Caption, Clips
 from data_prep.readers.humanml3d import HumanML3D
 from data_prep.readers.kit_ml import KitML
+from motionalign.data.dataset import CAPTION_VECTORS, Dataset
+from motionalign.data.resample import kit_ml_frames
 from motionalign.patches import motion_patches
-from motionalign.records import CAPTION_VECTORS, Dataset
-from motionalign.resample import kit_ml_frames
 
 ROOT = pathlib.Path(__file__).parents[2]
 

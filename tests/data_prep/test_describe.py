@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from runs import ROOT
 
-from data_prep import embed
+from data_prep import class_texts
 from data_prep.__main__ import main
 from data_prep.captions import describe
-from motionalign import records
+from motionalign.data import dataset as dataset_module
+from motionalign.data.dataset import VERSION, Dataset, Metadata
 from motionalign.skeleton import SKELETONS
 
 pytest.importorskip("openai")
@@ -287,14 +288,14 @@ def test_changed_settings_ask_anew():
 @pytest.fixture
 def prepared(tmp_path, monkeypatch):
     """A prepared dataset as far as `describe` sees it; its data_dir."""
-    metadata = records.Metadata(
+    metadata = Metadata(
         "tiny", SKELETONS["smpl22"], 16, 20.0, 1.0, np.zeros((22, 3)), np.ones((22, 3)), 20.0,
         label_names=("walk", "go up"),
         attribute_names=("female", "backpack"),
         attribute_groups={"gender": ("female",), "carries": ("backpack",)},
         attribute_opposites={"female": "male"},
     )  # fmt: skip
-    version_dir = tmp_path / "tiny" / records.VERSION
+    version_dir = tmp_path / "tiny" / VERSION
     version_dir.mkdir(parents=True)
     (version_dir / "metadata.json").write_text(json.dumps(metadata.to_json()))
     attributes = {"train": [[0.9, 0.2], [0.1, 0.8]], "test": [[0.8, 0.1], [0.2, 0.3]]}
@@ -305,12 +306,12 @@ def prepared(tmp_path, monkeypatch):
 
     for split in attributes:
         (version_dir / f"index-{split}.npz").touch()
-    monkeypatch.setattr(records, "Split", Split)
+    monkeypatch.setattr(dataset_module, "Split", Split)
     return tmp_path
 
 
 def test_the_classes_of_a_dataset(prepared):
-    dataset = records.Dataset(prepared, "tiny")
+    dataset = Dataset(prepared, "tiny")
     for kind in ("action", "synonym"):
         assert describe.dataset_labels(dataset, kind) == {"walk": "walk", "go up": "go up"}
     assert describe.dataset_labels(dataset, "appearance") == {
@@ -324,9 +325,9 @@ def test_a_dataset_is_described_in_a_form_that_embed_reads(prepared):
     server, out = Server(), prepared / "out.json"
     flags = [f"--data_dir={prepared}", "--name=tiny", "--kind=appearance", "--count=2"]
     main(["describe", *flags, f"--out={out}", "--model=m", f"--base_url={server.url}"])
-    dataset = records.Dataset(prepared, "tiny")
-    names = embed.class_names(dataset.metadata, embed.all_splits(dataset))
-    descriptions = embed.read_texts(out, names)["descriptions"]
+    dataset = Dataset(prepared, "tiny")
+    names = class_texts.class_names(dataset.metadata, class_texts.all_splits(dataset))
+    descriptions = class_texts.read_texts(out, names)["descriptions"]
     assert descriptions.keys() == {"male", "male, backpack", "female"}
     assert all(len(set(texts)) == 2 for texts in descriptions.values())
     assert '{"gender": "male", "carries": "backpack"}' in descriptions["male, backpack"][0]
@@ -334,11 +335,11 @@ def test_a_dataset_is_described_in_a_form_that_embed_reads(prepared):
 
 @pytest.mark.parametrize(("kind", "lacks"), [("action", "labels"), ("appearance", "attributes")])
 def test_a_dataset_without_classes(prepared, kind, lacks):
-    path = prepared / "tiny" / records.VERSION / "metadata.json"
+    path = prepared / "tiny" / VERSION / "metadata.json"
     without = {"label_names": [], "attribute_names": [], "attribute_opposites": {}}
     path.write_text(json.dumps(json.loads(path.read_text()) | without))
     with pytest.raises(ValueError, match=f"--name=tiny: the dataset has no {lacks} to describe"):
-        describe.dataset_labels(records.Dataset(prepared, "tiny"), kind)
+        describe.dataset_labels(Dataset(prepared, "tiny"), kind)
 
 
 @pytest.mark.parametrize("flags", [[], ["--labels=a.json", "--name=tiny"]])

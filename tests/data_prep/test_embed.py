@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from runs import ROOT
 
-from data_prep import embed
+from data_prep import class_texts, embed
 from data_prep.__main__ import main
-from motionalign import records, sentence_encoder
+from motionalign.data import dataset as dataset_module
+from motionalign.data.dataset import CAPTION_VECTORS, CLASS_TEXTS, VERSION, Dataset, Metadata
+from motionalign.inference import sentence_encoder
 from motionalign.skeleton import SKELETONS
 
 CAPTIONS = {
@@ -26,13 +28,13 @@ EVERY_CAPTION = {c for split in CAPTIONS.values() for clip in split for c in cli
 @pytest.fixture
 def dataset(tmp_path, monkeypatch):
     """A prepared dataset as far as `embed` sees it."""
-    metadata = records.Metadata(
+    metadata = Metadata(
         "tiny", SKELETONS["smpl22"], 16, 20.0, 1.0, np.zeros((22, 3)), np.ones((22, 3)), 20.0,
         label_names=("walk", "go up"),
         attribute_names=("female", "backpack"),
         attribute_opposites={"female": "male"},
     )  # fmt: skip
-    version_dir = tmp_path / "tiny" / records.VERSION
+    version_dir = tmp_path / "tiny" / VERSION
     version_dir.mkdir(parents=True)
     (version_dir / "metadata.json").write_text(json.dumps(metadata.to_json()))
 
@@ -44,7 +46,7 @@ def dataset(tmp_path, monkeypatch):
 
     for split in CAPTIONS:
         (version_dir / f"index-{split}.npz").touch()
-    monkeypatch.setattr(records, "Split", Split)
+    monkeypatch.setattr(dataset_module, "Split", Split)
     return version_dir
 
 
@@ -70,7 +72,7 @@ def run(dataset, *flags):
     parser = argparse.ArgumentParser()
     embed.add_arguments(parser)
     embed.run(parser.parse_args([f"--data_dir={data_dir}", "--name=tiny", *flags]))
-    return records.Dataset(data_dir, "tiny")
+    return Dataset(data_dir, "tiny")
 
 
 def test_the_vectors_are_the_encoders(dataset, minilm):
@@ -124,7 +126,7 @@ def test_texts_are_added_only_with_their_vectors(dataset, tmp_path):
     path = write(tmp_path, "a.json", shipped(walk={"synonyms": ["stroll"]}))
     with pytest.raises(ValueError, match="valid: 'bert'"):
         run(dataset, f"--encoder={tmp_path}", "--texts", path)
-    assert not (dataset / records.CLASS_TEXTS).exists()
+    assert not (dataset / CLASS_TEXTS).exists()
 
 
 def test_unknown_encoder(dataset, tmp_path):
@@ -176,7 +178,7 @@ def test_texts_are_added_and_embedded(dataset, quick, tmp_path, capsys):
     everything = EVERY_CAPTION | NAMES | {"steps", "strides on", "stroll", "rise", "a man"}
     assert list(second.require_caption_vectors().rows) == sorted(everything)
 
-    path = dataset / records.CLASS_TEXTS
+    path = dataset / CLASS_TEXTS
     before = path.read_bytes()
     again = run(dataset)  # without --texts those that are there are embedded all the same
     assert again.require_caption_vectors().rows.keys() == everything
@@ -202,14 +204,14 @@ def test_texts_are_added_and_embedded(dataset, quick, tmp_path, capsys):
 def test_bad_texts(dataset, quick, tmp_path, content, message):
     with pytest.raises(ValueError, match=rf"--texts=.*texts.json {message}"):
         run(dataset, "--texts", write(tmp_path, "texts.json", content))
-    assert not (dataset / records.CLASS_TEXTS).exists()
-    assert not (dataset / records.CAPTION_VECTORS).exists()
+    assert not (dataset / CLASS_TEXTS).exists()
+    assert not (dataset / CAPTION_VECTORS).exists()
 
 
 def test_the_shipped_files_can_be_read():
     for path in (ROOT / "data_prep" / "captions").glob("*.json"):
         classes = json.loads(path.read_text())["classes"]
-        texts = embed.read_texts(path, classes)
+        texts = class_texts.read_texts(path, classes)
         assert texts["synonyms"].keys() == texts["descriptions"].keys() == classes.keys()
 
 
@@ -219,12 +221,15 @@ def test_a_dataset_without_classes(dataset, quick):
     path.write_text(json.dumps(json.loads(path.read_text()) | without))
     written = run(dataset)
     assert written.require_caption_vectors().rows.keys() == EVERY_CAPTION
-    assert not (dataset / records.CLASS_TEXTS).exists()
+    assert not (dataset / CLASS_TEXTS).exists()
 
 
 def test_classes_of_other_datasets_are_left_out_and_named(tmp_path, capsys):
     path = write(tmp_path, "a.json", shipped(walk={"synonyms": ["a"]}, fly={"synonyms": ["soar"]}))
-    assert embed.read_texts(path, ["walk"]) == {"descriptions": {}, "synonyms": {"walk": ["a"]}}
+    assert class_texts.read_texts(path, ["walk"]) == {
+        "descriptions": {},
+        "synonyms": {"walk": ["a"]},
+    }
     assert "left out, no classes of this dataset: 'fly'" in capsys.readouterr().out
 
 

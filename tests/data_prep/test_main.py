@@ -7,7 +7,7 @@ import pytest
 from published_files import write_babel, write_densegait
 
 from data_prep.__main__ import main
-from motionalign.records import Dataset
+from motionalign.data.dataset import Dataset
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from motionalign.models import layers, pretrained
+from motionalign.models import layers
+from motionalign.models.weights.load import load_weights
+from motionalign.models.weights.source import Source
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -41,10 +43,10 @@ def hidden_states(model, **inputs) -> list[np.ndarray]:
 
 def load(folder, family, module, dtype=np.float32, **ours):
     """One of our towers with the weights of `folder`, through the real loader."""
-    source = pretrained.Source(folder)
+    source = Source(folder)
     config = family.config_from_hf(source.config(), **ours)
     params = nnx.state(nnx.eval_shape(lambda: module(config, dtype, rngs=nnx.Rngs(0))))
-    params = pretrained.load(params, source, family.key_map())
+    params = load_weights(params, source, family.key_map())
     return build(config, module, params, dtype)
 
 

@@ -10,8 +10,8 @@ import reference
 from flax import nnx
 from reference import masked_mean, run, text_batch, transformers
 
-from motionalign import text
 from motionalign.models import bert, layers
+from motionalign.models.weights.load import load_tokenizer
 
 CONFIG = bert.BertConfig(vocab_size=50, width=24, depth=2, heads=4, mlp_width=40, max_positions=20)
 
@@ -123,7 +123,7 @@ def test_dropout_sites_are_hugging_faces(monkeypatch):
 @pytest.mark.parametrize(("readout", "dtype"), [("first", "bfloat16"), ("mean", "float32")])
 def test_real_minilm_equals_transformers(minilm, readout, dtype):
     captions = ["a person walks forward and waves twice", "someone sits down", "Jumps!"]
-    ids, mask = text.Tokenizer.from_source(minilm, 64).encode(captions)
+    ids, mask = load_tokenizer(minilm, 64).encode(captions)
     model = transformers.AutoModel.from_pretrained(minilm, attn_implementation="eager").eval()
     last = hidden_states(model, ids, mask)[-1]
     expected = last[:, 0] if readout == "first" else masked_mean(last, mask)
@@ -135,7 +135,7 @@ def test_real_minilm_equals_transformers(minilm, readout, dtype):
 
 
 def test_real_minilm_layer_by_layer(minilm):
-    ids, mask = text.Tokenizer.from_source(minilm, 64).encode(["a man sits down", "she waves"])
+    ids, mask = load_tokenizer(minilm, 64).encode(["a man sits down", "she waves"])
     model = transformers.AutoModel.from_pretrained(minilm, attn_implementation="eager").eval()
     expected = hidden_states(model, ids, mask)
     model = reference.load(minilm, bert, bert.Bert, readout="first")

@@ -9,7 +9,10 @@ import reference
 from flax import nnx
 from reference import masked_mean, run, text_batch, torch, transformers
 
-from motionalign.models import clip, pretrained
+from motionalign.models import clip
+from motionalign.models.weights import keymap
+from motionalign.models.weights.load import load_weights
+from motionalign.models.weights.source import Source
 
 END = 49  # of a text, in a vocabulary of 50
 TEXT = clip.CLIPTextConfig(
@@ -49,14 +52,14 @@ def towers(model):
 
 
 def load_vision(folder, final_norm="fresh", **ours):
-    source = pretrained.Source(folder)
+    source = Source(folder)
     config = clip.vision_config_from_hf(source.config(), max_frames=64, **{"parts": 8, **ours})
     params = nnx.state(reference.build(config, clip.CLIPVision))
     if config.pool == "mean":
         params["fc_norm"]["scale"][...] = np.ones(24, np.float32)
         params["fc_norm"]["bias"][...] = np.zeros(24, np.float32)
     key_map = clip.vision_key_map(config, source.config(), final_norm)
-    return reference.build(config, clip.CLIPVision, pretrained.load(params, source, key_map))
+    return reference.build(config, clip.CLIPVision, load_weights(params, source, key_map))
 
 
 def load_text(folder, **ours):
@@ -117,9 +120,9 @@ def test_vision_layers_and_whole(tmp_path, model_class, activation):
 
 def test_vision_positions_are_resized(tmp_path):
     model = load_vision(tmp_path if save(tmp_path) else None, parts=5)
-    source = pretrained.Source(tmp_path)
+    source = Source(tmp_path)
     table = source.tensors["vision_model.embeddings.position_embedding.weight"].read()
-    expected = pretrained.resize_positions(table, (8, 8), (8, 5))
+    expected = keymap.resize_positions(table, (8, 8), (8, 5))
     np.testing.assert_allclose(model.positions[...], expected, atol=1e-6)
 
 

@@ -11,8 +11,12 @@ import reference
 from flax import nnx
 from reference import run, torch, transformers
 
-from motionalign.models import bert, dual_encoder, pretrained, vit
-from motionalign.models.dual_encoder import DualEncoder, DualEncoderConfig, resolve
+from motionalign.models import bert, build
+from motionalign.models.build import resolve
+from motionalign.models.dual_encoder import DualEncoder, DualEncoderConfig
+from motionalign.models.heads import ProjectionHead
+from motionalign.models.vit import ViTConfig
+from motionalign.models.weights.load import parameter_path
 
 CUSTOM = {
     "motion": {"size": "custom", "width": 24, "depth": 2, "heads": 3, "max_frames": 64},
@@ -41,7 +45,7 @@ def test_initial_values_are_the_published_ones():
     leaves = jax.tree_util.tree_flatten_with_path(params)[0]
     seen = {}
     for key_path, value in leaves:
-        path = pretrained.parameter_path(key_path)
+        path = parameter_path(key_path)
         assert value.dtype == jnp.float32, path
         fan_in = {
             "motion_encoder/patch_embed": 768,
@@ -167,9 +171,9 @@ def test_both_towers_of_one_clip(tmp_path):
     config = resolve(section)
     assert (config.motion.activation, config.text.activation) == ("quick_gelu", "quick_gelu")
     shapes = nnx.state(nnx.eval_shape(lambda: DualEncoder(config, rngs=nnx.Rngs(0))))
-    loaded = dual_encoder.load_pretrained(shapes, section)
+    loaded = build.load_pretrained(shapes, section)
     unfilled = {
-        pretrained.parameter_path(path)
+        parameter_path(path)
         for path, leaf in jax.tree_util.tree_flatten_with_path(loaded)[0]
         if isinstance(leaf, jax.ShapeDtypeStruct)
     }
@@ -183,7 +187,7 @@ def test_both_towers_of_one_clip(tmp_path):
 def test_defaults_are_the_published_sizes():
     sizes = {"width": 768, "depth": 6, "heads": 12, "vocab_size": 30522}
     config = resolve({"text": sizes})
-    assert config.motion == vit.ViTConfig(width=768, depth=12, heads=12, mlp_width=3072)
+    assert config.motion == ViTConfig(width=768, depth=12, heads=12, mlp_width=3072)
     assert config.motion.grid == (14, 5)
     assert config.text.mlp_width == 3072
     assert config.text.max_positions == config.max_tokens
@@ -257,10 +261,10 @@ def test_pretrained_towers_fill_only_themselves(tmp_path):
     )
     shapes = nnx.state(nnx.eval_shape(lambda: DualEncoder(config, rngs=nnx.Rngs(0))))
     flat = {
-        pretrained.parameter_path(path): np.full(leaf.shape, 9.0, np.float32)
+        parameter_path(path): np.full(leaf.shape, 9.0, np.float32)
         for path, leaf in jax.tree_util.tree_flatten_with_path(shapes)[0]
     }
-    loaded = dual_encoder.load_pretrained(flat, section)
+    loaded = build.load_pretrained(flat, section)
     kept = {path for path in flat if np.all(loaded[path] == 9.0)}
     outside = {path for path in flat if not re.match("(motion|text)_encoder/", path)}
     assert kept == outside | {"motion_encoder/fc_norm/scale", "motion_encoder/fc_norm/bias"}
@@ -295,11 +299,11 @@ def test_projection_head_equals_the_published_modules(eps):
             layer.bias.mul_(2e-3)
         projected = first(x)
         expected = norm(second(torch.nn.functional.gelu(projected)) + projected)
-    head = dual_encoder.ProjectionHead(6, 4, 0.5, jnp.float32, rngs=nnx.Rngs(0))
+    head = ProjectionHead(6, 4, 0.5, jnp.float32, rngs=nnx.Rngs(0))
     head.norm.eps = eps
     for ours, theirs in ((head.projection, first), (head.hidden, second)):
         ours.kernel[...] = jnp.asarray(theirs.weight.detach().numpy().T)
         ours.bias[...] = jnp.asarray(theirs.bias.detach().numpy())
     difference = np.abs(head(jnp.asarray(x.numpy())) - expected.numpy()).max()
     assert (difference < 1e-4) == (eps == 1e-5)
-    assert dual_encoder.ProjectionHead(6, 4, 0.5, jnp.float32, rngs=nnx.Rngs(0)).norm.eps == 1e-5
+    assert ProjectionHead(6, 4, 0.5, jnp.float32, rngs=nnx.Rngs(0)).norm.eps == 1e-5

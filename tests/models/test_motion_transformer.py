@@ -9,8 +9,11 @@ import reference
 from flax import nnx
 from reference import run, torch
 
-from motionalign.models import motion_transformer, pretrained
+from motionalign.data import representation
+from motionalign.models import motion_transformer
 from motionalign.models.motion_transformer import MotionTransformer, MotionTransformerConfig
+from motionalign.models.weights.load import load_weights, parameter_path
+from motionalign.models.weights.source import Source
 
 CONFIG = MotionTransformerConfig(
     joints=5,
@@ -49,8 +52,8 @@ def load(folder, encoder, norm):
     save_file(tensors, folder / "model.safetensors")
     config = dataclasses.replace(CONFIG, norm=norm)
     params = nnx.state(nnx.eval_shape(lambda: MotionTransformer(config, rngs=nnx.Rngs(0))))
-    source = pretrained.Source(folder)
-    params = pretrained.load(params, source, motion_transformer.gaitformer_key_map())
+    source = Source(folder)
+    params = load_weights(params, source, motion_transformer.gaitformer_key_map())
     return reference.build(config, MotionTransformer, params)
 
 
@@ -111,13 +114,13 @@ def test_dropout_sites_are_pytorchs(monkeypatch):
 
 def test_a_clip_is_cut_filled_up_and_moved_to_the_origin():
     joints = np.arange(4 * 5 * 3, dtype=np.float32).reshape(4, 5, 3)
-    filled = motion_transformer.clip(joints, CONFIG)
+    filled = representation.clip(joints, CONFIG)
     assert filled.shape == (11, 5, 3)
     np.testing.assert_array_equal(filled[0, 0], 0)
     np.testing.assert_array_equal(filled[:4], joints - joints[0, 0])
     np.testing.assert_array_equal(filled[4:], np.broadcast_to(filled[3], (7, 5, 3)))
     config = dataclasses.replace(CONFIG, frames=2, root=None)
-    np.testing.assert_array_equal(motion_transformer.clip(joints, config), joints[:2])
+    np.testing.assert_array_equal(representation.clip(joints, config), joints[:2])
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
@@ -140,7 +143,7 @@ def test_initial_values_are_the_published_ones(norm):
     }
     model = jax.jit(lambda: MotionTransformer(config, rngs=nnx.Rngs(0)))()
     params = {
-        pretrained.parameter_path(path).removeprefix("blocks/0/"): np.asarray(value)
+        parameter_path(path).removeprefix("blocks/0/"): np.asarray(value)
         for path, value in jax.tree_util.tree_flatten_with_path(nnx.state(model))[0]
     }
     for path, theirs in expected.items():

@@ -8,9 +8,13 @@ import reference
 from flax import nnx
 from reference import run, torch, transformers
 
-from motionalign.models import layers, pretrained, vit
+from motionalign.models import layers, vit_weights
+from motionalign.models.vit import ViT, ViTConfig
+from motionalign.models.weights import keymap
+from motionalign.models.weights.load import load_weights
+from motionalign.models.weights.source import Source
 
-CONFIG = vit.ViTConfig(
+CONFIG = ViTConfig(
     width=24, depth=2, heads=3, mlp_width=40, patch_size=8, max_frames=60, norm_eps=1e-12
 )  # 60 frames: 8 rows of tokens, the last one not full
 
@@ -31,14 +35,14 @@ def save(folder, activation="gelu", eps=1e-12, model_class="ViTModel", image_siz
 
 def load(folder, final_norm="fresh", **ours):
     """With parameters that the loader leaves fresh at 1 (scale) and 0 (bias)."""
-    source = pretrained.Source(folder)
-    config = vit.config_from(source, max_frames=60, **ours)
-    params = nnx.state(reference.build(config, vit.ViT))
+    source = Source(folder)
+    config = vit_weights.config_from(source, max_frames=60, **ours)
+    params = nnx.state(reference.build(config, ViT))
     if config.pool == "mean":
         params["fc_norm"]["scale"][...] = np.ones(24, np.float32)
         params["fc_norm"]["bias"][...] = np.zeros(24, np.float32)
-    key_map = vit.key_map(config, source, final_norm)
-    return reference.build(config, vit.ViT, pretrained.load(params, source, key_map))
+    key_map = vit_weights.key_map(config, source, final_norm)
+    return reference.build(config, ViT, load_weights(params, source, key_map))
 
 
 def motion(batch=2, frames=64, points=40):
@@ -80,7 +84,7 @@ def test_the_comparison_notices_a_wrong_gelu_or_epsilon(tmp_path, wrong):
     save(tmp_path)
     model = load(tmp_path, pool="class")
     wrong_config = dataclasses.replace(model.config, **wrong)
-    wrong_model = reference.build(wrong_config, vit.ViT, nnx.state(model))
+    wrong_model = reference.build(wrong_config, ViT, nnx.state(model))
     patches = 0.01 * motion()
     out = run(model.__call__, patches)
     assert np.abs(run(wrong_model.__call__, patches) - out).max() > 2e-4
@@ -109,14 +113,14 @@ def test_positions_of_a_square_source_are_resized_to_the_grid(tmp_path):
 @pytest.mark.parametrize("columns", [5, 10])
 def test_resized_positions_equal_timm(test_data, columns):
     golden = np.load(test_data / "golden/timm_pos_embed_resize.npz")
-    resized = pretrained.resize_positions(golden["pos_embed_14x14"][0], (14, 14), (14, columns))
+    resized = keymap.resize_positions(golden["pos_embed_14x14"][0], (14, 14), (14, columns))
     np.testing.assert_allclose(resized, golden[f"resized_14x{columns}"][0], atol=1e-5)
 
 
 @pytest.mark.parametrize("pool", ["mean", "class"])
 def test_a_masked_batch_equals_single_clips(pool):
     config = dataclasses.replace(CONFIG, pool=pool, padding="mask")
-    model = reference.build(config, vit.ViT)
+    model = reference.build(config, ViT)
     patches, num_frames = motion(3), np.array([60, 17, 1], np.int32)
     patches[np.arange(64) >= num_frames[:, None]] = 0.0
     together = run(model.__call__, patches, num_frames)
@@ -130,7 +134,7 @@ def test_a_masked_batch_equals_single_clips(pool):
 
 
 def test_attending_to_padding_ignores_the_number_of_frames():
-    model = reference.build(CONFIG, vit.ViT)
+    model = reference.build(CONFIG, ViT)
     patches = motion()
     out = run(model.__call__, patches, np.array([3, 4], np.int32))
     np.testing.assert_array_equal(out, run(model.__call__, patches, np.array([60, 60], np.int32)))
@@ -147,7 +151,7 @@ def test_attending_to_padding_ignores_the_number_of_frames():
 )
 def test_wrong_input_shapes(frames, points, padding, message):
     config = dataclasses.replace(CONFIG, padding=padding)
-    model = nnx.eval_shape(lambda: vit.ViT(config, rngs=nnx.Rngs(0)))
+    model = nnx.eval_shape(lambda: ViT(config, rngs=nnx.Rngs(0)))
     with pytest.raises(ValueError, match=message):
         model.embed(motion(1, frames, points))
 
@@ -158,8 +162,8 @@ def test_masking_needs_the_number_of_frames():
 
 
 def test_no_dropout_by_default(monkeypatch):
-    model = reference.build(CONFIG, vit.ViT)
+    model = reference.build(CONFIG, ViT)
     assert reference.dropout_sites(monkeypatch, model, motion(), np.array([60, 60])) == []
-    model = reference.build(dataclasses.replace(CONFIG, dropout=0.1), vit.ViT)
+    model = reference.build(dataclasses.replace(CONFIG, dropout=0.1), ViT)
     sites = reference.dropout_sites(monkeypatch, model, motion(), np.array([60, 60]))
     assert sites == 5 * [(0.1, (2, 41, 24))]  # embedding, and two in each of two blocks

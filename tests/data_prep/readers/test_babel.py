@@ -16,9 +16,10 @@ from scipy.spatial.transform import Rotation
 from data_prep.builders import prepare
 from data_prep.readers import Caption, Spoiled, babel
 from data_prep.readers.babel import Babel, pieces
-from data_prep.report import survey
-from motionalign.records import Dataset, class_names
-from motionalign.resample import nearest_frames, resample
+from data_prep.survey import survey
+from motionalign.data.dataset import Dataset
+from motionalign.data.resample import nearest_frames, resample
+from motionalign.data.texts import class_names
 from motionalign.skeleton import SKELETONS
 
 PARENTS = SKELETONS["smpl22"].parents

@@ -8,8 +8,9 @@ from published_files import write_densegait
 from data_prep.builders import prepare
 from data_prep.readers import Spoiled
 from data_prep.readers.densegait import ATTRIBUTES, COLUMNS, DenseGait
-from data_prep.report import survey
-from motionalign.records import Dataset, class_names
+from data_prep.survey import survey
+from motionalign.data.dataset import Dataset
+from motionalign.data.texts import class_names
 
 
 @pytest.fixture(scope="module")

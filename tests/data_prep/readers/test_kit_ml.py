@@ -5,7 +5,7 @@ import pytest
 
 from data_prep.readers import FPS
 from data_prep.readers.kit_ml import KitML
-from motionalign.resample import resample
+from motionalign.data.resample import resample
 
 
 def plain_resampling(num_frames: int) -> list[int]:

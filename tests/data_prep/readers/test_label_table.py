@@ -7,8 +7,9 @@ import pytest
 from data_prep.__main__ import main
 from data_prep.readers.humanml3d import HumanML3D
 from data_prep.readers.label_table import LabelTable
-from data_prep.report import survey
-from motionalign.records import Dataset, class_names
+from data_prep.survey import survey
+from motionalign.data.dataset import Dataset
+from motionalign.data.texts import class_names
 
 ROWS = """\
 id,content,style,sex,speed

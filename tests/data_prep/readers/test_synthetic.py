@@ -9,11 +9,11 @@ import itertools
 import numpy as np
 import pytest
 
-from data_prep.readers import synthetic
-from data_prep.readers.synthetic_body import SIDES, SIGN, joint_positions, sample_body
-from data_prep.readers.synthetic_catalogue import all_meanings
-from data_prep.readers.synthetic_meanings import _inflect
-from data_prep.readers.synthetic_score import Score, interpolate
+from data_prep.readers.synthetic import generate
+from data_prep.readers.synthetic.body import SIDES, SIGN, joint_positions, sample_body
+from data_prep.readers.synthetic.catalogue import all_meanings
+from data_prep.readers.synthetic.meanings import _inflect
+from data_prep.readers.synthetic.score import FPS, Score, interpolate
 from motionalign.skeleton import SKELETONS
 
 SKELETON = SKELETONS["smpl22"]
@@ -23,20 +23,20 @@ ROUNDS = 4  # clips of each meaning
 
 @pytest.fixture(scope="module")
 def clips():
-    return list(synthetic.generate(ROUNDS * len(all_meanings()), seed=0))
+    return list(generate.generate(ROUNDS * len(all_meanings()), seed=0))
 
 
 # -------------------------------------------------------------------------------- the dataset
 
 
 def test_is_deterministic_and_prefix_stable_across_sizes():
-    first, again = (list(synthetic.generate(12, seed=3)) for _ in range(2))
-    other = list(synthetic.generate(12, seed=4))
+    first, again = (list(generate.generate(12, seed=3)) for _ in range(2))
+    other = list(generate.generate(12, seed=4))
     for a, b in zip(first, again):
         assert (a.id, a.split, a.captions, a.meaning) == (b.id, b.split, b.captions, b.meaning)
         assert np.array_equal(a.joints, b.joints)
     assert any(a.captions != b.captions for a, b in zip(first, other))
-    longer = list(synthetic.generate(20, seed=3))
+    longer = list(generate.generate(20, seed=3))
     assert all(np.array_equal(a.joints, b.joints) for a, b in zip(first, longer))
 
 
@@ -63,7 +63,7 @@ def test_splits_share_meanings_but_no_clip(clips):
 
 
 def test_a_small_dataset_has_every_split():
-    assert {clip.split for clip in synthetic.generate(40, seed=0)} == {"train", "val", "test"}
+    assert {clip.split for clip in generate.generate(40, seed=0)} == {"train", "val", "test"}
 
 
 def test_same_words_only_for_the_same_meaning(clips):
@@ -100,7 +100,7 @@ def test_every_verb_is_inflected_as_in_english():
 def test_users_are_told_what_is_wrong():
     for arguments in ((0, 0), (5, -1)):
         with pytest.raises(ValueError, match="at least one clip"):
-            next(synthetic.generate(*arguments))
+            next(generate.generate(*arguments))
 
 
 # ----------------------------------------------------------------------------------- the body
@@ -137,9 +137,9 @@ def test_planted_feet_do_not_slide(clips):
 
 def test_motion_is_smooth(clips):
     for clip in clips:
-        velocity = np.diff(clip.joints, axis=0) * synthetic.FPS
+        velocity = np.diff(clip.joints, axis=0) * FPS
         assert np.linalg.norm(velocity, axis=-1).max() < 15, clip.meaning  # m/s
-        jolt = np.diff(velocity, axis=0) * synthetic.FPS
+        jolt = np.diff(velocity, axis=0) * FPS
         assert np.linalg.norm(jolt, axis=-1).max() < 320, clip.meaning  # m/s², a kicking foot
 
 
@@ -650,7 +650,7 @@ def _raise_arm(seen, facts):
         out = seen.left(f"{side}_wrist", f"{side}_shoulder")[top] * SIGN[side]
         where = {"overhead": wrist[top, 1], "front": ahead, "out": out}
         assert max(where, key=where.get) == facts["where"]
-        seconds = _halfway(wrist[:, 1]).sum() / synthetic.FPS / facts.get("count", 1)
+        seconds = _halfway(wrist[:, 1]).sum() / FPS / facts.get("count", 1)
         assert seconds > 2.5 if "hold" in facts else seconds < 1.5
 
 

@@ -1,0 +1,114 @@
+"""data_prep.class_texts."""
+
+import json
+import pathlib
+from collections.abc import Collection, Iterable, Sequence
+
+from motionalign.data import texts
+from motionalign.data.dataset import Dataset, Metadata
+from motionalign.data.records import Split
+
+Texts = dict[str, dict[str, list[str]]]  # {"descriptions": {class: [texts]}, "synonyms": {...}}
+
+KINDS = ("descriptions", "synonyms")
+
+
+def all_texts(dataset: Dataset, class_texts: Texts | None = None) -> set[str]:
+    """All that may be said of a dataset's clips: captions, class names, other words for these.
+
+    `class_texts` are the other words, by default those that the dataset has.
+    """
+    splits = all_splits(dataset)
+    texts = {caption for split in splits for clip in split.captions for caption in clip}
+    texts |= class_names(dataset.metadata, splits)
+    kinds = dataset.texts if class_texts is None else class_texts
+    return texts | {t for of_class in kinds.values() for each in of_class.values() for t in each}
+
+
+def all_splits(dataset: Dataset) -> list[Split]:
+    """The splits of a prepared dataset, whatever they are called."""
+    indices = sorted(dataset.version_dir.glob("index-*.npz"))
+    return [dataset.split(path.stem.removeprefix("index-")) for path in indices]
+
+
+def class_names(metadata: Metadata, splits: Sequence[Split]) -> set[str]:
+    """All that words can tell apart: actions, attributes, and the sets of these that occur."""
+    names = {*metadata.label_names, *metadata.positive_names}
+    for split in splits if metadata.attribute_names else ():
+        names.update(texts.class_names(metadata, split, "attributes")[0])
+    return names
+
+
+def read_texts(path: str | pathlib.Path, names: Collection[str]) -> Texts:
+    """What a file says of classes, each text on one line.
+
+    Args:
+      path: JSON like data_prep/captions/babel60.json, {"classes": {name: {"descriptions": [...],
+        "synonyms": [...]}}}, or what `data_prep describe` wrote, {"kind": "synonym" or another,
+        "answers": {name: [...]}}.
+      names: of the dataset's classes. Others are left out, and printed: a file may serve several
+        datasets, such as all clips of a library and its walks.
+
+    Raises:
+      ValueError: the file has neither form, or tells of no class of the dataset.
+    """
+    try:
+        content = json.loads(pathlib.Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise ValueError(f"--texts={path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ValueError(f"--texts={path} is not JSON: {error}") from error
+    try:
+        if "classes" in content:
+            kinds = {
+                kind: {name: c[kind] for name, c in content["classes"].items() if c.get(kind)}
+                for kind in KINDS
+            }
+        else:
+            kind = "synonyms" if content["kind"] == "synonym" else "descriptions"
+            kinds = {kind: content["answers"]}
+        texts = {
+            kind: {name: _single_lines(each) for name, each in of_class.items()}
+            for kind, of_class in kinds.items()
+        }
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError(
+            f"--texts={path} is neither like data_prep/captions/babel60.json nor what "
+            "`python -m data_prep describe` writes"
+        ) from None
+    told = {name for of_class in texts.values() for name in of_class}
+    if not told & {*names}:
+        raise ValueError(
+            f"--texts={path} tells of no class of the dataset, but of {some(sorted(told))}. Valid "
+            "are its actions, its attributes, and its sets of attributes in words: "
+            f"{some(sorted(names)) or 'it has none'}"
+        )
+    if unknown := sorted(told - {*names}):
+        print(f"{path}: left out, no classes of this dataset: {some(unknown)}")
+    return {
+        kind: {name: each for name, each in of_class.items() if name in names}
+        for kind, of_class in texts.items()
+    }
+
+
+def _single_lines(texts: list[str]) -> list[str]:
+    """The texts without line breaks, which separate them in the file of vectors."""
+    if not isinstance(texts, list):  # a string would be taken apart
+        raise TypeError
+    return [" ".join(text.split()) for text in texts]
+
+
+def some(names: list[str], count: int = 10) -> str:
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(map(repr, names[:count])) + more
+
+
+def merge(all_texts: Iterable[Texts]) -> Texts:
+    """The texts of all, each text of a class once, in their order."""
+    merged: Texts = {}
+    for each_texts in all_texts:
+        for kind, of_class in each_texts.items():
+            for name, each in of_class.items():
+                known = merged.setdefault(kind, {}).setdefault(name, [])
+                known += [text for text in dict.fromkeys(each) if text not in known]
+    return merged

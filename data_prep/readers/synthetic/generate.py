@@ -1,0 +1,91 @@
+"""The built-in dataset: a procedural human whose captions state what its joints do.
+
+No file is read. `synthetic_catalogue` says what can happen and in which words, `synthetic_actions`
+writes it as keyframes, `synthetic_score` plays the keyframes, `synthetic_body` poses the joints.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from data_prep.readers.synthetic.body import sample_body
+from data_prep.readers.synthetic.catalogue import all_meanings
+from data_prep.readers.synthetic.score import FPS, Score
+
+__all__ = ["FPS", "SyntheticClip", "generate"]
+
+_CAPTIONS = 3
+
+_DROP = 0.3  # chance that a caption after the first leaves out a fact
+
+_CLIPS_FOR_ALL_SPLITS = 4  # a meaning with fewer clips than this is not in every split
+
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticClip:
+    """One clip.
+
+    Attributes:
+      id: unique in the dataset.
+      split: train, val or test.
+      joints: [T, 22, 3] float32 in metres, Y up, at 20 fps, in the order of `smpl22`.
+      captions: the first states every fact; the others may leave some out. All are true.
+      meaning: the same for clips that do the same, as in `walk direction=forward steps=4`.
+    """
+
+    id: str
+    split: str
+    joints: np.ndarray
+    captions: list[str]
+    meaning: str
+
+
+def generate(num_clips: int, seed: int) -> Iterator[SyntheticClip]:
+    """Clips of the built-in dataset, the same for the same arguments.
+
+    Meanings take turns, so every one comes about equally often, each time with another body, tempo
+    and wording. With at least four clips a meaning, each has exactly one test clip, about every
+    second one a validation clip, and the rest train; with fewer, the splits keep these shares.
+
+    Args:
+      num_clips: how many, at least 1.
+      seed: of everything that varies.
+
+    Raises:
+      ValueError: for a number of clips below 1 or a negative seed.
+    """
+    if num_clips < 1 or seed < 0:
+        raise ValueError(
+            f"num_clips={num_clips}, seed={seed}: the synthetic dataset needs at least one clip"
+            " and a seed that is not negative"
+        )
+    meanings = all_meanings()
+    order = np.random.default_rng([seed]).permutation(len(meanings))
+    for index in range(num_clips):
+        turn, place = divmod(index, len(meanings))
+        meaning = meanings[order[place]]
+        rng = np.random.default_rng([seed, 1 + index])
+        score = Score(sample_body(rng))
+        meaning.play(score)
+        captions = {meaning.caption(rng): None}  # an ordered set
+        for _ in range(8):
+            if len(captions) < _CAPTIONS:
+                captions[meaning.caption(rng, _DROP)] = None
+        yield SyntheticClip(
+            id=f"synthetic-{index:06d}",
+            split=_split(turn, place, -(-(num_clips - place) // len(meanings))),
+            joints=score.play(rng),
+            captions=list(captions),
+            meaning=meaning.key,
+        )
+
+
+def _split(turn: int, place: int, turns: int) -> str:
+    """The split of a meaning's clip number `turn` out of `turns`."""
+    turns = max(turns, _CLIPS_FOR_ALL_SPLITS)
+    if turn == place % turns:
+        return "test"
+    if turn == (place + 1) % turns and place // turns % 2:
+        return "val"
+    return "train"

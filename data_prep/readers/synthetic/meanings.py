@@ -1,0 +1,115 @@
+"""What a meaning of the synthetic dataset is, and how it is put into words."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+
+import numpy as np
+
+from data_prep.readers.synthetic.score import Score
+
+_SUBJECTS = ("a person", "someone", "the person", "a human", "the figure", "a human figure")
+
+# One syllable, one vowel, one consonant at the end, which -ing doubles: step, squat.
+_SHORT = re.compile("(?:[^aeiou]|qu)+[aeiou][^aeiouwxy]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Act:
+    """One action.
+
+    Attributes:
+      name: the kind of action, such as `walk`.
+      facts: what sets it apart from others of its kind, such as {"steps": 4}.
+      verbs: verb phrases that mean the same, in the infinitive; further verbs in one are starred.
+      phrases: what can follow in any order: alternatives for each fact that no verb phrase states.
+      play: writes it into a score.
+      rate: factor on all durations.
+    """
+
+    name: str
+    facts: dict
+    verbs: tuple[str, ...]
+    phrases: tuple[tuple[str, ...], ...]
+    play: Callable[[Score], None]
+    rate: float = 1.0
+
+    @property
+    def key(self) -> str:
+        return " ".join([self.name, *(f"{k}={v}".replace(" ", "-") for k, v in self.facts.items())])
+
+    def words(self, rng: np.random.Generator, form: str, drop: float) -> str:
+        """The act in words, form `s` (walks) or `ing` (walking), leaving out some facts."""
+        phrases = [_pick(rng, alternatives) for alternatives in self.phrases]
+        phrases = [phrases[i] for i in rng.permutation(len(phrases)) if rng.random() >= drop]
+        phrases.sort(key=_is_clause)
+        text = _inflect(_pick(rng, self.verbs), form)
+        return text + "".join((", " if _is_clause(p) else " ") + p for p in phrases)
+
+
+@dataclasses.dataclass(frozen=True)
+class Meaning:
+    """One act, or two in a row."""
+
+    acts: tuple[Act, ...]
+
+    @property
+    def key(self) -> str:
+        return " then ".join(act.key for act in self.acts)
+
+    def play(self, score: Score) -> None:
+        for act in self.acts:
+            score.rate = act.rate
+            act.play(score)
+
+    def caption(self, rng: np.random.Generator, drop: float = 0.0) -> str:
+        """A sentence that states all facts, or leaves out each with probability `drop`."""
+        who = _pick(rng, _SUBJECTS)
+        if len(self.acts) == 1:
+            form, pattern = _pick(
+                rng, (("s", "{} {}"), ("s", "{} {}"), ("ing", "{} is {}"), ("ing", "we see {} {}"))
+            )
+            return pattern.format(who, self.acts[0].words(rng, form, drop))
+        forms, pattern = _pick(
+            rng,
+            (
+                ("s s", "{0} {1}, then {2}"),
+                ("s s", "{0} {1} and then {2}"),
+                ("s s", "first {0} {1}, then {2}"),
+                ("ing s", "after {1}, {0} {2}"),
+                ("ing s", "{0} {2} after {1}"),
+            ),
+        )
+        words = [act.words(rng, form, drop) for act, form in zip(self.acts, forms.split())]
+        return pattern.format(who, *words)
+
+
+def _pick(rng: np.random.Generator, options):
+    return options[int(rng.integers(len(options)))]
+
+
+def _is_clause(phrase: str) -> bool:
+    """Whether it is set off by a comma, behind what is not: `taking four steps`."""
+    return phrase.split()[0].endswith("ing")
+
+
+def _inflect(phrase: str, form: str) -> str:
+    words = phrase.split()
+    for i, word in enumerate(words):
+        if i == 0 or word.startswith("*"):
+            words[i] = _inflect_verb(word.lstrip("*"), form)
+    return " ".join(words)
+
+
+def _inflect_verb(verb: str, form: str) -> str:
+    if form == "s":
+        if verb.endswith(("s", "x", "ch", "sh", "o")):
+            return verb + "es"
+        if verb.endswith("y") and verb[-2] not in "aeiou":
+            return verb[:-1] + "ies"
+        return verb + "s"
+    if _SHORT.fullmatch(verb.split("-")[-1]):
+        return verb + verb[-1] + "ing"
+    if verb.endswith("e") and not verb.endswith("ee"):
+        return verb[:-1] + "ing"
+    return verb + "ing"

@@ -1,0 +1,178 @@
+"""A score: keyframes that actions write one after the other, played into joints.
+
+Actions write in the body's own terms: seconds from the start of the action, lengths in leg lengths,
+angles in degrees, feet relative to where they stand. A key states the whole pose of its channel;
+what it leaves out is neutral. Before its first key in an action a channel keeps its last value.
+"""
+
+import contextlib
+import math
+
+import numpy as np
+
+from data_prep.readers.synthetic.body import SIDES, SIGN, Body, joint_positions, rotation
+
+FPS = 20
+
+# Poses of an arm: raise, azimuth, twist, bend.
+ARMS = {
+    "down": (4.0, 25.0, 0.0, 14.0),
+    "overhead": (172.0, 15.0, 0.0, 6.0),
+    "front": (90.0, -2.0, 0.0, 6.0),
+    "out": (90.0, 88.0, 0.0, 6.0),
+    "back": (-38.0, 0.0, 0.0, 10.0),
+    "hips": (35.0, 125.0, -75.0, 100.0),
+    "head": (125.0, 75.0, 0.0, 138.0),
+    "folded": (42.0, -5.0, -75.0, 95.0),
+    "face": (80.0, 10.0, -25.0, 132.0),
+    "salute": (92.0, 75.0, -15.0, 132.0),
+    "flexed": (90.0, 88.0, 0.0, 105.0),
+    "guard": (25.0, 15.0, -8.0, 128.0),
+    "knees": (85.0, -12.0, -20.0, 45.0),
+}
+
+
+def interpolate(times: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Monotone cubic interpolation (Fritsch and Carlson, 1980): smooth, never overshooting.
+
+    Args:
+      times: [K] increasing.
+      values: [K, C].
+      at: [T] where to evaluate; outside of `times` the nearest value holds.
+
+    Returns:
+      [T, C].
+    """
+    if len(times) == 1:
+        return np.repeat(values, len(at), axis=0)
+    step = np.diff(times)[:, None]
+    slope = np.diff(values, axis=0) / step
+    before, after = slope[:-1], slope[1:]
+    tangent = np.zeros_like(values)
+    product = before * after
+    np.divide(2.0 * product, before + after, out=tangent[1:-1], where=product > 0)
+    start, end = tangent[:-1], tangent[1:]
+    cubic = (start + end - 2 * slope) / step**2
+    square = (3 * slope - 2 * start - end) / step
+    k = np.clip(np.searchsorted(times, at, side="right") - 1, 0, len(step) - 1)
+    x = (np.clip(at, times[0], times[-1]) - times[k])[:, None]
+    return values[k] + x * (start[k] + x * (square[k] + x * cubic[k]))
+
+
+class Score:
+    """The keyframes of one clip.
+
+    Attributes:
+      place: (x, z) in leg lengths and `heading` in degrees: where the person stands at the start of
+        the current action.
+      rate: factor on all durations of the current action; above 1 is slower.
+    """
+
+    def __init__(self, body: Body):
+        self.body = body
+        self.place, self.heading, self.rate = (0.0, 0.0), 0.0, 1.0
+        self.hip, self.toe = (float(length) for length in body.foot / body.leg)
+        self._now = 0.0
+        self._tracks = {
+            "ground": [(0.0, (0.0, 0.0, 0.0))],
+            "torso": [(0.0, (0.0,) * 6)],
+            **{f"{side}_arm": [(0.0, ARMS["down"])] for side in SIDES},
+            **{f"{side}_foot": [(0.0, self._foot_at(side))] for side in SIDES},
+        }
+
+    def torso(self, time, height=0.0, pitch=0.0, lean=0.0, side=0.0, twist=0.0, nod=0.0):
+        """The trunk: see `synthetic_body.joint_positions`; `height` in leg lengths."""
+        self._key("torso", time, (height, pitch, lean, side, twist, nod))
+
+    def hips(self, time, ahead=0.0, left=0.0, turn=0.0):
+        """The pelvis over the ground, relative to where the person stands."""
+        self._key("ground", time, (*self.spot(ahead, left), self.heading + turn))
+
+    def arm(self, side, time, pose=ARMS["down"]):
+        """One arm: (raise, azimuth, twist, bend)."""
+        self._key(f"{side}_arm", time, pose)
+
+    def arms(self, time, pose=ARMS["down"]):
+        """Both arms alike."""
+        for side in SIDES:
+            self.arm(side, time, pose)
+
+    def foot(self, side, time, out=0.0, ahead=0.0, up=0.0, turn=0.0, heel=0.0):
+        """The ball of a foot, relative to where it stands; `heel` is the lift of the heel."""
+        self._key(f"{side}_foot", time, self._foot_at(side, out, ahead, up, turn, heel))
+
+    def feet(self, time, **pose):
+        """Both feet alike."""
+        for side in SIDES:
+            self.foot(side, time, **pose)
+
+    def spot(self, ahead=0.0, left=0.0, turn=0.0) -> tuple[float, float]:
+        """(x, z) of a point given relative to the person (turned by `turn`), in leg lengths."""
+        angle = math.radians(self.heading + turn)
+        sin, cos = math.sin(angle), math.cos(angle)
+        x, z = self.place
+        return x + ahead * sin + left * cos, z + ahead * cos - left * sin
+
+    def advance(self, time, ahead=0.0, left=0.0, turn=0.0):
+        """Ends the action, or one repetition of it, having moved and turned this far."""
+        self._now += time * self.rate
+        self.place = self.spot(ahead, left)
+        self.heading += turn
+
+    @contextlib.contextmanager
+    def at(self, ahead=0.0, left=0.0, turn=0.0):
+        """Keys written inside are relative to a place this far from where the person stands."""
+        place, heading = self.place, self.heading
+        self.place, self.heading = self.spot(ahead, left), heading + turn
+        yield
+        self.place, self.heading = place, heading
+
+    def _foot_at(self, side, out=0.0, ahead=0.0, up=0.0, turn=0.0, heel=0.0):
+        x, z = self.spot(self.toe + ahead, SIGN[side] * (self.hip + out))
+        return (x, up, z, self.heading + SIGN[side] * turn, heel)
+
+    def _key(self, channel, time, value):
+        track, time = self._tracks[channel], self._now + time * self.rate
+        last, held = track[-1]
+        if last < self._now - 1e-6 and time > self._now + 1e-6:
+            track.append((self._now, held))
+            last = self._now
+        assert time >= last - 1e-6, f"{channel}: key at {time:.3f} s after one at {last:.3f} s"
+        if abs(time - last) <= 1e-6:
+            track.pop()
+        track.append((max(time, last), tuple(float(v) for v in value)))
+
+    def play(self, rng: np.random.Generator) -> np.ndarray:
+        """[T, 22, 3] joints in metres at 20 fps, with a tempo, an ease and a heading of their own.
+
+        What varies stays well under the steps in which meanings differ: tempo ±5 %, bends of the
+        trunk ±7 %, arms ±5 degrees, the first heading ±8 degrees.
+        """
+        tempo = rng.uniform(0.95, 1.05)
+        before, after = rng.uniform(0.1, 0.4, 2)
+        frames = np.arange(round((before + self._now * tempo + after) * FPS)) / FPS
+        channels = {}
+        for name, track in self._tracks.items():
+            times = before + tempo * np.asarray([time for time, _ in track])
+            channels[name] = interpolate(times, np.asarray([value for _, value in track]), frames)
+        leg = self.body.leg
+        ground, torso = channels["ground"], channels["torso"]
+        ground[:, :2] *= leg
+        ground[:, :2] += 0.005 * _drift(rng, frames, 2)
+        torso[:, 0] *= leg
+        torso[:, 1:] *= rng.uniform(0.93, 1.07)
+        torso[:, 1:] += _drift(rng, frames, 5) + rng.uniform(-1.5, 1.5, 5)
+        arms = np.stack([channels[f"{side}_arm"] for side in SIDES])
+        arms += 1.5 * _drift(rng, frames, 4) + rng.uniform(-4, 4, (2, 1, 4))
+        feet = np.stack([channels[f"{side}_foot"] for side in SIDES])
+        feet[..., :3] *= leg
+        faced = rotation("y", np.asarray(rng.uniform(-8, 8)))
+        joints = joint_positions(self.body, ground, torso, arms, feet)
+        return (joints @ faced.T).astype(np.float32)
+
+
+def _drift(rng: np.random.Generator, frames: np.ndarray, channels: int) -> np.ndarray:
+    """[T, channels] of slow sway within ±1: nobody stands like a statue."""
+    frequency = rng.uniform(0.15, 0.5, channels)
+    phase = rng.uniform(0, 2 * np.pi, channels)
+    return np.sin(2 * np.pi * frequency * frames[:, None] + phase)

@@ -1,0 +1,405 @@
+"""The survey: every source is looked at once, and kept or dropped under a named reason."""
+
+import collections
+import dataclasses
+
+import numpy as np
+from tqdm import tqdm
+
+from data_prep.mirror import mirrored_caption
+from data_prep.readers import REASONS, SPAN_SLACK, Caption, Reader, Spoiled
+from motionalign.data.augment import mirror
+from motionalign.data.resample import resampled_length
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A stretch of a source and what is said about it."""
+
+    id: str
+    first_line: int
+    span: tuple[float, float]  # seconds, (0, 0) for the whole source
+    frames: slice  # the same in frames of the source
+    num_frames: int  # at the rate of the records
+    captions: tuple[str, ...]
+    label: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A source that is kept. With `reflect` it is the mirror image of the raw source."""
+
+    id: str
+    split: str
+    mirrored_of: str  # "" for a source that is nobody's twin
+    records: tuple[Record, ...]
+    raw: str  # the reader's name for it
+    reflect: bool = False
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether retrieval takes it: by the clip of its first caption line, as published."""
+        return any(record.first_line == 0 for record in self.records)
+
+    def joints(self, reader: Reader) -> np.ndarray:
+        """[T, M, J, C] float32 at the source's rate."""
+        joints = reader.joints(self.raw)
+        return reader.skeleton.mirrored(joints) if self.reflect else joints
+
+    def rotations(self, reader: Reader) -> np.ndarray:
+        """[T, M, R, 6] float32, of the same frames."""
+        rotations = reader.rotations(self.raw)
+        return mirror(rotations, reader.skeleton) if self.reflect else rotations
+
+    def attributes(self, reader: Reader) -> np.ndarray:
+        """[A] float32."""
+        attributes = reader.attributes(self.raw)
+        return attributes[_mirrored_names(reader.attribute_names)] if self.reflect else attributes
+
+
+@dataclasses.dataclass
+class Survey:
+    """What there is to write, and the account of what there was."""
+
+    sources: list[Source]
+    listed: dict[str, list[str]]  # names by split, as listed
+    dropped: list[dict]
+    captions_dropped: list[dict]
+    label_names: tuple[str, ...] = ()
+    attribute_names: tuple[str, ...] = ()
+    positive: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # source id: [A] bool
+
+    def of_split(self, split: str) -> list[Source]:
+        return [source for source in self.sources if source.split == split]
+
+    def lengths(self, split: str) -> list[int]:
+        """Frames of each record, at the rate of the records."""
+        return [record.num_frames for s in self.of_split(split) for record in s.records]
+
+    def drop(self, raw: str, split: str, error: Spoiled) -> None:
+        """Drops a source that was kept until now, and with it the twin that we made."""
+        self.sources = [source for source in self.sources if source.raw != raw]
+        self.captions_dropped = [entry for entry in self.captions_dropped if entry["id"] != raw]
+        self.dropped.append(_entry(raw, split, error))
+
+    def classes(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Records of every action and of every attribute: {"labels": {name: {split: count}}, ...}.
+
+        Only what the dataset has.
+        """
+        counts = {"labels": self.label_names, "attributes": self.attribute_names}
+        counts = {
+            kind: {name: dict.fromkeys(self.listed, 0) for name in names}
+            for kind, names in counts.items()
+            if names
+        }
+        for source in self.sources:
+            for record in source.records:
+                if record.label is not None:
+                    counts["labels"][self.label_names[record.label]][source.split] += 1
+            for i in np.flatnonzero(self.positive.get(source.id, ())):
+                counts["attributes"][self.attribute_names[i]][source.split] += len(source.records)
+        return counts
+
+    def report(self) -> dict:
+        """The content of report.json. All counts but records and captions count sources.
+
+        Those of `classes` count records.
+        """
+        splits = {split: self._counts(split) for split in self.listed}
+        return {
+            **{
+                key: sum(c[key] for c in splits.values())
+                for key in ("read", "kept", "records", "scored")
+            },
+            "dropped": self.dropped,
+            "captions_dropped": self.captions_dropped,
+            "splits": splits,
+            **self.classes(),
+        }
+
+    def _counts(self, split: str) -> dict:
+        sources = self.of_split(split)
+        records = [record for source in sources for record in source.records]
+        dropped = sum(entry["split"] == split for entry in self.dropped)
+        made = sum(source.reflect for source in sources)
+        assert len(self.listed[split]) + made == len(sources) + dropped, split
+        return {
+            "read": len(sources) + dropped,
+            "kept": len(sources),
+            "dropped": dropped,
+            "mirrored": made,
+            "records": len(records),
+            "captions": sum(len(record.captions) for record in records),
+            "scored": sum(source.is_scored for source in sources),
+        }
+
+    def table(self) -> str:
+        """The report for a reader: a row a split, then the reasons with their counts."""
+        report = self.report()
+        keys = ("read", "kept", "dropped", "records", "captions", "scored")
+        rows = [["split", *keys, "frames min/median/max"]]
+        for split, counts in report["splits"].items():
+            numbers = (str(counts[key]) for key in keys)
+            rows.append([split, *numbers, _quantiles(self.lengths(split))])
+        total = [str(sum(c[key] for c in report["splits"].values())) for key in keys]
+        everything = [n for split in self.listed for n in self.lengths(split)]
+        rows.append(["all", *total, _quantiles(everything)])
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        lines = [
+            "  ".join([row[0].ljust(widths[0]), *(x.rjust(w) for x, w in zip(row[1:], widths[1:]))])
+            for row in rows
+        ]
+        lines += [_class_line(kind, counts) for kind, counts in self.classes().items()]
+        for title, entries in (
+            ("sources dropped", self.dropped),
+            ("caption lines dropped from kept sources", self.captions_dropped),
+        ):
+            counts = collections.Counter(entry["reason"] for entry in entries)
+            lines += [f"{title}: {len(entries)}"]
+            lines += [f"  {n:6d} {reason}: {REASONS[reason]}" for reason, n in counts.most_common()]
+        return "\n".join(lines + self._warnings())
+
+    def _warnings(self) -> list[str]:
+        """What is no error but changes what a score of this dataset means."""
+        lines = []
+        for split, names in self.listed.items():
+            sources = self.of_split(split)
+            if not names:
+                lines.append(f"warning: {split} lists no clips")
+            elif not sources:
+                lines.append(f"warning: {split} keeps none of its {len(names)} clips")
+            if left_out := [source.id for source in sources if not source.is_scored]:
+                lines.append(
+                    f"warning: {split}: {len(left_out)} kept but not scored, as their first "
+                    f"caption line is unusable: {_some(left_out)}"
+                )
+        for kind, counts in self.classes().items():
+            for split in ("train", "test"):
+                none = [name for name, of_split in counts.items() if not of_split.get(split)]
+                if none and self.of_split(split):
+                    lines.append(
+                        f"warning: {split} has no clip of {len(none)} {kind}: {_some(none)}"
+                    )
+        if len(self.label_names) == 1:
+            lines.append("warning: all clips have the same label, so there is nothing to recognise")
+        split_of = {source.id: source.split for source in self.sources}
+        leaks = [
+            f"{twin.id} in {twin.split}, {twin.mirrored_of} in {split_of[twin.mirrored_of]}"
+            for twin in self.sources
+            if split_of.get(twin.mirrored_of, twin.split) != twin.split
+        ]
+        if leaks:
+            lines.append(
+                f"warning: {len(leaks)} mirrored twins are in another split than their originals, "
+                f"so one split gives away the other: {_some(leaks, '; ')}"
+            )
+        return lines
+
+
+def _class_line(kind: str, counts: dict[str, dict[str, int]]) -> str:
+    """A line about the classes of one kind, the most frequent first."""
+    totals = {name: sum(of_split.values()) for name, of_split in counts.items()}
+    ordered = sorted(totals.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{name} {count}" for name, count in ordered[:20])
+    more = f", and {len(ordered) - 20} more in report.json" if len(ordered) > 20 else ""
+    return f"{kind}: {len(counts)}; records of each: {shown}{more}"
+
+
+def _some(names: list[str], separator: str = ", ") -> str:
+    return separator.join(names[:3]) + (separator + "..." if len(names) > 3 else "")
+
+
+def _entry(name: str, split: str, error: Spoiled) -> dict:
+    return {"id": name, "split": split, "reason": error.reason, "detail": error.detail}
+
+
+def _quantiles(lengths: list[int]) -> str:
+    if not lengths:
+        return "-"
+    return "/".join(f"{x:.0f}" for x in np.quantile(lengths, [0, 0.5, 1]))
+
+
+def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
+    """Reads every listed source once and decides what becomes of it.
+
+    A name listed twice is kept once: in test before val before train, so that a published test
+    set stays whole, and where it is listed first. With `mirror`, every kept source gets a twin
+    `M<name>` in its own split.
+
+    Raises:
+      ValueError: more than half of a split has no usable files; no train source is usable;
+        `mirror` for a dataset that has twins, or a class that has a side and no counterpart.
+    """
+    listed = reader.splits()
+    known = {name for names in listed.values() for name in names}
+    _check_names(known)
+    twins = sorted(name for name in known if name[0] == "M" and name[1:] in known)
+    if mirror and twins:
+        raise ValueError(
+            f"the dataset has {len(twins)} mirrored twins already, {twins[0]} of {twins[0][1:]} "
+            "for one. Run without --mirror"
+        )
+    if mirror:
+        label_twins = _mirrored_names(reader.label_names)
+        _mirrored_names(reader.attribute_names)
+    result = Survey([], listed, [], [], reader.label_names, reader.attribute_names)
+    home = {}  # name -> the split it is kept in
+    for split in sorted(listed, key=("test", "val", "train").index):
+        for name in listed[split]:
+            home.setdefault(name, split)
+
+    seen = set()
+    total = sum(map(len, listed.values()))
+    bar = tqdm(total=total, desc="checking", unit=" clips", disable=None)
+    for split, names in listed.items():
+        for name in names:
+            bar.update()
+            try:
+                if home[name] != split or name in seen:
+                    where = home[name] if home[name] != split else f"{split}, on an earlier line"
+                    raise Spoiled("duplicate_id", f"kept in {where}")
+                seen.add(name)
+                records, bad_lines = _read_source(reader, name, min_frames)
+            except Spoiled as error:
+                result.dropped.append(_entry(name, split, error))
+                continue
+            original = name[1:] if name in twins else ""
+            result.sources.append(Source(name, split, original, records, raw=name))
+            for line, error in bad_lines:
+                result.captions_dropped.append(_entry(name, split, error) | {"line": line})
+    bar.close()
+    _check_present(reader, result)
+    if mirror:
+        result.sources += [_twin(source, label_twins) for source in result.sources]
+    if reader.attribute_names:
+        result.positive = {source.id: source.attributes(reader) > 0.5 for source in result.sources}
+    return result
+
+
+def _read_source(
+    reader: Reader, name: str, min_frames: int
+) -> tuple[tuple[Record, ...], list[tuple[int, Spoiled]]]:
+    """The records of one source and its bad caption lines; raises Spoiled if there is no record."""
+    joints = reader.joints(name)
+    num_frames = len(joints)
+
+    label = reader.label(name)
+    if reader.attribute_names:
+        reader.attributes(name)  # raises Spoiled if they cannot be used
+
+    def record(line: int, first: Caption, frames: slice, *captions: str) -> Record:
+        length = resampled_length(frames.stop - frames.start, reader.source_fps, reader.fps)
+        key = name if first.is_whole and first.label is None else f"{name}#{line}"
+        known = label if first.label is None else first.label
+        return Record(key, line, (first.start, first.end), frames, length, captions, known)
+
+    bad = num_frames - int(np.isfinite(joints).all(axis=(1, 2, 3)).sum())
+    if bad:
+        raise Spoiled("not_finite", f"NaN or infinity in {bad} of {num_frames} frames")
+    if num_frames < min_frames:
+        raise Spoiled("too_short", f"{num_frames} frames, fewer than {min_frames}")
+
+    whole, cut, bad_lines = {}, [], []
+    for line, caption in enumerate(reader.captions(name)):
+        try:
+            if isinstance(caption, Spoiled):
+                raise caption
+            frames = _frames_of(caption, reader.source_fps, num_frames, min_frames)
+        except Spoiled as error:
+            bad_lines.append((line, error))
+            continue
+        if caption.is_whole and caption.label is None:
+            whole[line] = caption
+        else:
+            cut.append(record(line, caption, frames, caption.text))
+    if whole:
+        line, first = next(iter(whole.items()))
+        texts = (caption.text for caption in whole.values())
+        cut.insert(0, record(line, first, slice(0, num_frames), *texts))
+    if not cut:
+        line, error = bad_lines[0]
+        count = f" (the first of {len(bad_lines)} unusable lines)" if len(bad_lines) > 1 else ""
+        raise Spoiled(error.reason, f"line {line}{count}: {error.detail}")
+    return tuple(cut), bad_lines
+
+
+def _frames_of(caption: Caption, fps: float, num_frames: int, min_frames: int) -> slice:
+    """The caption's frames of a source of `num_frames`, cut as published: int(seconds * fps)."""
+    if caption.is_whole:
+        return slice(0, num_frames)
+    start, end, seconds = caption.start, caption.end, num_frames / fps
+    if not (0 <= start < seconds and start <= end <= seconds + SPAN_SLACK):
+        detail = f"seconds {start:g} to {end:g} of a motion of {seconds:g} seconds"
+        raise Spoiled("span_outside", detail)
+    frames = slice(int(start * fps), min(int(end * fps), num_frames))
+    count = frames.stop - frames.start
+    if count < min_frames:
+        detail = f"seconds {start:g} to {end:g} are {count} frames, fewer than {min_frames}"
+        raise Spoiled("too_short", detail)
+    return frames
+
+
+def _twin(source: Source, label_twins: np.ndarray) -> Source:
+    """The source as a mirror shows it, as the published datasets name and word it."""
+    records = tuple(
+        dataclasses.replace(
+            record,
+            id="M" + record.id,
+            captions=tuple(mirrored_caption(caption) for caption in record.captions),
+            label=None if record.label is None else int(label_twins[record.label]),
+        )
+        for record in source.records
+    )
+    return Source("M" + source.id, source.split, source.id, records, source.raw, reflect=True)
+
+
+def _mirrored_names(names: tuple[str, ...]) -> np.ndarray:
+    """For each class or attribute the index of what a mirror makes of it, [len(names)] int."""
+    twins = [mirrored_caption(name) for name in names]
+    alone = [f"{a!r} would become {b!r}" for a, b in zip(names, twins) if b not in names]
+    if alone:
+        raise ValueError(
+            f"--mirror: {_some(alone, '; ')}, which the dataset does not have. Run without --mirror"
+        )
+    return np.array([names.index(twin) for twin in twins], int)
+
+
+def _check_names(names: set[str]) -> None:
+    bad = sorted(name for name in names if "#" in name or "/" in name)
+    if bad:
+        raise ValueError(
+            f"{len(bad)} names in the split files hold '#' or '/', {bad[0]!r} for one: '#' marks "
+            "clips cut from a source, and a name is a file's name. Rename the files"
+        )
+
+
+def _check_present(reader: Reader, result: Survey) -> None:
+    unusable = collections.defaultdict(list)
+    no_files = ("motion_missing", "motion_unreadable", "wrong_shape", "text_missing")
+    for entry in result.dropped:
+        if entry["reason"] in no_files:
+            unusable[entry["split"]].append(entry)
+    problems = [
+        f"{split}: {len(entries)} of {len(result.listed[split])}: "
+        + _some([f"{e['id']} ({e['reason']})" for e in entries])
+        + f"; {entries[0]['detail']}"
+        for split, entries in unusable.items()
+        if 2 * len(entries) > len(result.listed[split])
+    ]
+    if problems:
+        hint = "Check the folders given and that everything was unpacked"
+        if any(e["id"].endswith((".npy", ".txt")) for es in unusable.values() for e in es):
+            hint = "Names in the split files go without an extension: 000001, not 000001.npy"
+        raise ValueError(
+            "more than half of a split has no usable files, so this is not the whole dataset; "
+            "nothing was written.\n  " + "\n  ".join(problems) + f"\n{hint}"
+        )
+    if not any(source.split == "train" for source in result.sources):
+        reasons = collections.Counter(e["reason"] for e in result.dropped if e["split"] == "train")
+        found = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
+        raise ValueError(
+            f"no usable source in train ({found or 'none listed'}), so there is nothing to take "
+            f"mean and deviation from; nothing was written. Expected {reader.skeleton.num_joints} "
+            f"joints ({reader.skeleton.name})"
+        )

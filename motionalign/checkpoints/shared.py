@@ -1,0 +1,230 @@
+"""A trained model on disk: a checkpoint of a run, or a folder to share.
+
+A folder to share holds what encoding a new clip takes, in formats that need none of our code:
+  model.safetensors   parameters by path
+  config.json         architecture, precision, batch sizes, what the model was trained on
+  datasets.json       skeleton, frame rate, unit and statistics of each training dataset
+  tokenizer.json      of the text encoder
+  unused.safetensors  of a converted model: tensors of the published file that nothing needs
+  README.md           the model card, with the evaluation table
+It can be pushed to the Hugging Face Hub as it is, and is read from there.
+"""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from motionalign import __version__
+from motionalign.checkpoints.model_card import model_card
+from motionalign.checkpoints.run import BEST, find, load_params, load_run, load_unused
+from motionalign.models.dual_encoder import DualEncoderConfig
+from motionalign.models.weights import keymap
+from motionalign.models.weights.keymap import KeyMap
+from motionalign.models.weights.load import load_weights
+from motionalign.models.weights.source import Source, read_json
+from motionalign.skeleton import get_skeleton
+
+MODEL_TYPE = "motionalign"
+
+_FILES = "config.json, datasets.json, model.safetensors and tokenizer.json"
+
+_BY_PATH = KeyMap(prefix="", rules=((r"(.+)", r"\1", keymap.SAME),))
+
+
+@dataclasses.dataclass(frozen=True)
+class Saved:
+    """A trained model whose parameters are not read yet.
+
+    run: architecture, config (dtype and data), tokenizer, datasets, step, score; of a converted
+      model also `source`.
+    load_params: shapes {path: ShapeDtypeStruct} to parameters in those dtypes and shardings.
+    load_unused: () to the tensors that travel along.
+    """
+
+    run: dict[str, Any]
+    load_params: Callable[[Mapping], dict]
+    load_unused: Callable[[], dict[str, np.ndarray]]
+
+
+def open_saved(path: str | pathlib.Path, series: str = BEST) -> Saved:
+    """Finds a trained model.
+
+    Args:
+      path: a training workdir, one of its checkpoint folders, a folder to share, a copy of these
+        anywhere, or the Hub id (owner/name or owner/name@revision) of a shared one.
+      series: which checkpoint of a workdir, "best" (by validation) or "checkpoints" (the latest).
+
+    Raises:
+      ValueError: there is no model, or it is incomplete.
+    """
+    saved = _open(path, series)
+    # In full: what older versions left unsaid is said.
+    architecture = DualEncoderConfig.from_dict(saved.run["architecture"]).to_dict()
+    return dataclasses.replace(saved, run=saved.run | {"architecture": architecture})
+
+
+def _open(path: str | pathlib.Path, series: str) -> Saved:
+    folder = pathlib.Path(path).expanduser()
+    # What lies below a folder that is here is no Hub id, however it is misspelt.
+    hub_id = re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", str(path))
+    if hub_id and not folder.exists() and not pathlib.Path(folder.parts[0]).is_dir():
+        return _open_shared(Source(str(path), _FILES))
+    if _is_shared(folder):
+        return _open_shared(Source(str(folder), _FILES))
+    step_dir = find(folder, series)
+    return Saved(
+        run=load_run(step_dir),
+        load_params=lambda abstract: load_params(step_dir, dict(abstract)),
+        load_unused=lambda: load_unused(step_dir),
+    )
+
+
+def _is_shared(folder: pathlib.Path) -> bool:
+    path = folder / "config.json"
+    if not (path.is_file() and (folder / "model.safetensors").is_file()):
+        return False
+    return Source(str(folder)).config().get("model_type") == MODEL_TYPE
+
+
+def _open_shared(source: Source) -> Saved:
+    config = source.config()
+    if config.get("model_type") != MODEL_TYPE:
+        raise ValueError(
+            f"{source.name} is no model of ours: its config.json has model_type "
+            f"{config.get('model_type')!r}, expected {MODEL_TYPE!r}"
+        )
+    run = {key: value for key, value in config.items() if key not in ("model_type", "version")}
+    datasets = read_json(source.require("datasets.json"))
+    for name, values in datasets.items():
+        skeleton = values.pop("skeleton_description")
+        ours = _describe(values["skeleton"])
+        if skeleton != {name: ours.get(name) for name in skeleton}:
+            raise ValueError(
+                f"{source.name}: datasets.json describes a skeleton {values['skeleton']!r} for "
+                f"{name!r} that is not ours of that name; the model was saved by another version"
+            )
+    run["datasets"] = datasets
+    run["tokenizer"] = None
+    if config["architecture"]["text"] is not None:
+        run["tokenizer"] = source.require("tokenizer.json").read_text("utf-8")
+
+    def load_unused():
+        path = source.file("unused.safetensors") if "source" in run else None
+        return safetensors.numpy.load_file(path) if path else {}
+
+    return Saved(
+        run=run,
+        load_params=lambda abstract: load_weights(dict(abstract), source, _BY_PATH),
+        load_unused=load_unused,
+    )
+
+
+@contextlib.contextmanager
+def new_folder(folder: str | pathlib.Path) -> Iterator[pathlib.Path]:
+    """A folder to write into that becomes `folder` at the end, or is removed if anything fails.
+
+    Raises:
+      ValueError: `folder` is already there.
+    """
+    folder = pathlib.Path(folder)
+    if folder.exists():
+        raise ValueError(f"{folder} is already there; choose another folder, or remove it")
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _describe(skeleton: str) -> dict[str, Any]:
+    """A skeleton in full, in JSON's types."""
+    return json.loads(json.dumps(dataclasses.asdict(get_skeleton(skeleton))))
+
+
+def write_shared(
+    folder: str | pathlib.Path, saved: Saved, params: Mapping, results: Mapping[str, Any] | None
+) -> pathlib.Path:
+    """Writes a folder to share.
+
+    Args:
+      folder: to write; it must not be there yet.
+      saved: the model, but for its parameters.
+      params: {path: array}.
+      results: content of a metrics.json, for the model card.
+
+    Returns:
+      The folder. It appears when it is complete, and not before.
+
+    Raises:
+      ValueError: the folder is already there.
+    """
+    folder, run = pathlib.Path(folder), saved.run
+    config = {"model_type": MODEL_TYPE, "version": __version__}
+    config |= {key: value for key, value in run.items() if key not in ("tokenizer", "datasets")}
+    frozen = run.get("text_encoder")
+    if frozen and pathlib.Path(frozen["encoder"]).is_absolute():  # says nothing elsewhere
+        name = pathlib.Path(frozen["encoder"]).name
+        config["text_encoder"] = {**frozen, "encoder": name}
+    # Of a run's config only what encoding needs: paths and the like say nothing elsewhere.
+    data = ("eval_batch_size", "frame_bucket", "text_bucket")
+    config["config"] = {
+        "dtype": run["config"]["dtype"],
+        "data": {name: run["config"]["data"][name] for name in data},
+    }
+    datasets = {
+        name: {**values, "skeleton_description": _describe(values["skeleton"])}
+        for name, values in run["datasets"].items()
+    }
+    with new_folder(folder) as partial:
+        arrays = {name: np.asarray(value) for name, value in params.items()}
+        _write_safetensors(partial / "model.safetensors", arrays)
+        if unused := saved.load_unused():
+            _write_safetensors(partial / "unused.safetensors", unused)
+        (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        (partial / "datasets.json").write_text(json.dumps(datasets) + "\n")
+        if run["tokenizer"] is not None:
+            (partial / "tokenizer.json").write_text(run["tokenizer"], "utf-8")
+        (partial / "README.md").write_text(model_card(folder.name, run, results), "utf-8")
+    return folder
+
+
+def _write_safetensors(path: pathlib.Path, tensors: dict[str, np.ndarray]) -> None:
+    # save_file would make a file that nobody but its owner may read.
+    path.write_bytes(safetensors.numpy.save(tensors, {"format": "np"}))
+
+
+def push_to_hub(folder: str | pathlib.Path, repo: str, private: bool = True) -> str:
+    """Uploads a folder to share to the Hub; `hf auth login` or HF_TOKEN says who you are.
+
+    Args:
+      folder: what `write_shared` wrote.
+      repo: owner/name; made if it is not there.
+      private: whether a new one is seen by its owner only.
+
+    Returns:
+      Where it can be seen.
+    """
+    import huggingface_hub
+
+    _open_shared(Source(str(folder)))
+    api = huggingface_hub.HfApi()
+    try:
+        api.create_repo(repo, private=private, exist_ok=True)
+        return str(api.upload_folder(repo_id=repo, folder_path=str(folder)))
+    except Exception as error:  # the library lets its transport's own errors through
+        raise ValueError(
+            f"{folder} could not be pushed to {repo}: {str(error).strip()}. Is the network there, "
+            "and are you logged in (`hf auth login`, or HF_TOKEN)?"
+        ) from error

@@ -1,0 +1,229 @@
+"""motionalign.data.dataset."""
+
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from motionalign.data.records import Split, read_lines
+from motionalign.skeleton import Skeleton, get_skeleton
+
+VERSION = "1.0.0"
+
+CAPTION_VECTORS = "caption_vectors.safetensors"  # the file that `data_prep embed` writes
+
+CLASS_TEXTS = "class_texts.json"  # descriptions and synonyms of the classes
+
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """What holds for every record of a prepared dataset (`metadata.json`).
+
+    Attributes (of a person: gender, clothing, ...) are probabilities [A]; most are named only where
+    they are present, but some have a word for their absence, their opposite: not female is male.
+    What is positive is therefore told by A + O names, `positive_names`.
+    """
+
+    name: str
+    skeleton: Skeleton
+    patch_size: int
+    fps: float
+    unit_in_metres: float | None
+    mean: np.ndarray  # [J, 3] float64, in the units of the joints
+    std: np.ndarray  # [J, 3]
+    source_fps: float
+    label_names: tuple[str, ...] = ()  # of the action classes; the index is the label
+    attribute_names: tuple[str, ...] = ()  # A names
+    attribute_groups: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    attribute_opposites: dict[str, str] = dataclasses.field(default_factory=dict)
+    num_rotations: int = 0  # R, of `rotations` [T, M, R, 6]; 0: the records have none
+
+    @classmethod
+    def from_json(cls, values: dict) -> "Metadata":
+        return cls(
+            name=values["name"],
+            skeleton=get_skeleton(values["skeleton"]),
+            patch_size=values["patch_size"],
+            fps=values["fps"],
+            unit_in_metres=values["unit_in_metres"],
+            mean=np.array(values["mean"]),
+            std=np.array(values["std"]),
+            source_fps=values["source_fps"],
+            label_names=tuple(values.get("label_names", ())),
+            attribute_names=tuple(values.get("attribute_names", ())),
+            attribute_groups={
+                group: tuple(names) for group, names in values.get("attribute_groups", {}).items()
+            },
+            attribute_opposites=values.get("attribute_opposites", {}),
+            num_rotations=values.get("num_rotations", 0),
+        )
+
+    def to_json(self) -> dict:
+        return {
+            "name": self.name,
+            "skeleton": self.skeleton.name,
+            "patch_size": self.patch_size,
+            "fps": self.fps,
+            "unit_in_metres": self.unit_in_metres,
+            "mean": self.mean.tolist(),
+            "std": self.std.tolist(),
+            "source_fps": self.source_fps,
+            "label_names": list(self.label_names),
+            "attribute_names": list(self.attribute_names),
+            "attribute_groups": {k: list(names) for k, names in self.attribute_groups.items()},
+            "attribute_opposites": dict(self.attribute_opposites),
+            "num_rotations": self.num_rotations,
+        }
+
+    @property
+    def positive_names(self) -> tuple[str, ...]:
+        """A + O names of what can be positive: the attributes, then the opposites."""
+        return self.attribute_names + tuple(self.attribute_opposites.values())
+
+    def positive(self, attributes: np.ndarray) -> np.ndarray:
+        """Probabilities [..., A] to bool [..., A + O] in the order of `positive_names`.
+
+        An attribute is positive above 0.5, an opposite where its attribute is not.
+        """
+        return positive_attributes(attributes, self.attribute_names, self.attribute_opposites)
+
+    def present(self, attributes: np.ndarray) -> np.ndarray:
+        """Probabilities [..., A] to bool [..., A]: `positive` without the opposites."""
+        return self.positive(attributes)[..., : len(self.attribute_names)]
+
+    def attribute_words(self, positive: np.ndarray) -> str:
+        """One row of `positive`, bool [A + O], in words: "male, normal weight, backpack"."""
+        return attribute_words(positive, self.attribute_names, self.attribute_opposites)
+
+
+def positive_attributes(
+    attributes: np.ndarray, names: Sequence[str], opposites: dict[str, str]
+) -> np.ndarray:
+    """Probabilities [..., A] to bool [..., A + O]: see `Metadata.positive`."""
+    present = np.asarray(attributes) > 0.5
+    absent = ~present[..., [names.index(name) for name in opposites]]
+    return np.concatenate([present, absent], axis=-1)
+
+
+def attribute_words(positive: np.ndarray, names: Sequence[str], opposites: dict[str, str]) -> str:
+    """The positive names of one row [A + O], joined; an opposite stands where its attribute would.
+
+    "no attribute" where none is positive.
+    """
+    is_positive = dict(zip([*names, *opposites.values()], positive, strict=True))
+    in_order = [word for name in names for word in (name, opposites.get(name)) if word]
+    return ", ".join(word for word in in_order if is_positive[word]) or "no attribute"
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionVectors:
+    """Sentence vectors of a frozen encoder, one row a distinct caption, not normalised.
+
+    encoder: its name and how it is read out, for tables. fingerprint: the SHA-256 of its weights
+    and the readout; vectors may be compared where these are the same. source: the folder or Hub id
+    that the encoder was read from.
+    """
+
+    encoder: str
+    fingerprint: tuple[str, str]
+    rows: dict[str, int]
+    vectors: np.ndarray  # [K, D] float32
+    source: str = ""
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What a run stores, so that other texts can be encoded alike."""
+        sha256, readout = self.fingerprint
+        return {"encoder": self.source, "readout": readout, "sha256": sha256}
+
+    @classmethod
+    def read(cls, path: pathlib.Path) -> "CaptionVectors":
+        """Reads what `data_prep embed` wrote."""
+        import safetensors
+
+        with safetensors.safe_open(path, framework="np") as file:
+            captions = read_lines(file.get_tensor("captions"))
+            vectors = file.get_tensor("vectors")
+            made_by = file.metadata()
+        if len(captions) != len(vectors):
+            raise ValueError(f"{path}: {len(captions)} captions, but {len(vectors)} vectors")
+        return cls(
+            encoder=f"{made_by['encoder']}, readout {made_by['readout']}",
+            fingerprint=(made_by["sha256"], made_by["readout"]),
+            rows={caption: row for row, caption in enumerate(captions)},
+            vectors=vectors,
+            source=made_by["encoder"],
+        )
+
+    def __getitem__(self, captions: list[str]) -> np.ndarray:
+        """[len(captions), D]."""
+        return self.vectors[[self.rows[caption] for caption in captions]]
+
+
+def _how_to_prepare(name: str, data_dir: str | pathlib.Path) -> str:
+    """How a user comes by a dataset."""
+    if name == "synthetic":
+        return f"Make it with\n  python -m data_prep synthetic --data_dir={data_dir}"
+    if name in _PUBLISHED:
+        get, command = f"Get {name} from {_PUBLISHED[name]}, then run", name
+    else:
+        get = "Bring its clips into HumanML3D's layout, then run"
+        command = f"humanml3d --name={name}"
+    return (
+        f"{get}\n  python -m data_prep {command} --data_dir={data_dir} --raw_dir=FOLDER\n"
+        f"(`python -m data_prep {command.split()[0]} --help` shows the files that FOLDER holds"
+        + (", and --amass_dir and --smplh_dir, which it needs as well)" if name == "babel" else ")")
+    )
+
+
+_PUBLISHED = {
+    **dict.fromkeys(("humanml3d", "kit_ml"), "https://github.com/EricGuo5513/HumanML3D"),
+    "babel": "https://babel.is.tue.mpg.de",
+    "densegait": "https://github.com/cosmaadrian/gaitformer",
+}
+
+
+class Dataset:
+    """A prepared dataset: its metadata, its splits and, once embedded, its caption vectors."""
+
+    def __init__(self, data_dir: str | pathlib.Path, name: str):
+        self.name = name
+        self.version_dir = pathlib.Path(data_dir) / name / VERSION
+        path = self.version_dir / "metadata.json"
+        if not path.is_file():
+            places = pathlib.Path(data_dir).glob(f"*/{VERSION}/metadata.json")
+            there = sorted(place.parents[1].name for place in places)
+            raise ValueError(
+                f"dataset {name!r} is not prepared: {path} does not exist. "
+                + (f"Prepared in {data_dir}: {', '.join(there)}. " if there else "")
+                + _how_to_prepare(name, data_dir)
+            )
+        self.metadata = Metadata.from_json(json.loads(path.read_text()))
+
+    def split(self, split: str) -> "Split":
+        return Split(self.version_dir, split)
+
+    @functools.cached_property
+    def texts(self) -> dict[str, dict[str, list[str]]]:
+        """Other words for the classes: {"descriptions": {class: [texts]}, "synonyms": {...}}.
+
+        Empty where the dataset has none.
+        """
+        path = self.version_dir / CLASS_TEXTS
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    @functools.cached_property
+    def caption_vectors(self) -> CaptionVectors | None:
+        path = self.version_dir / CAPTION_VECTORS
+        return CaptionVectors.read(path) if path.is_file() else None
+
+    def require_caption_vectors(self) -> CaptionVectors:
+        if self.caption_vectors is None:
+            raise ValueError(
+                f"dataset {self.name!r} has no caption vectors. Make them with\n  python -m "
+                f"data_prep embed --data_dir={self.version_dir.parents[1]} --name={self.name}"
+            )
+        return self.caption_vectors

@@ -1,0 +1,208 @@
+"""Prepared datasets on disk: random access to TFRecord, and what lies beside the records.
+
+A prepared dataset is the folder `<data_dir>/<name>/<version>` that `python -m data_prep` writes:
+TFRecord shards and `features.json` from TensorFlow Datasets, one `index-<split>.npz` a split,
+`metadata.json`, `report.json`, `class_texts.json` where there are other words for the classes, and
+`caption_vectors.safetensors` after `data_prep embed`.
+Nothing here imports TensorFlow.
+"""
+
+import functools
+import pathlib
+import struct
+import zipfile
+from collections.abc import Iterator
+
+import google_crc32c
+import numpy as np
+
+_HEADER = struct.Struct("<QI")  # length of the payload, masked crc of those eight bytes
+
+_FOOTER = struct.Struct("<I")  # masked crc of the payload
+
+
+def _masked_crc(data: bytes) -> int:
+    """CRC32C as TFRecord stores it: rotated and offset, so that a crc of a crc stays useful."""
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _read_payload(data: bytes, path: pathlib.Path, offset: int) -> bytes:
+    """The payload of the framed record that starts at `data[0]`, its two checksums verified."""
+    if len(data) >= _HEADER.size:
+        length, length_crc = _HEADER.unpack_from(data)
+        end = _HEADER.size + length
+        if _masked_crc(data[:8]) == length_crc and len(data) == end + _FOOTER.size:
+            payload = data[_HEADER.size : end]
+            if _masked_crc(payload) == _FOOTER.unpack_from(data, end)[0]:
+                return payload
+    raise ValueError(
+        f"{path}: the record at byte {offset} is damaged (checksum mismatch or cut off). "
+        "Prepare the dataset again with --overwrite, or copy the file again"
+    )
+
+
+def scan_tfrecord(path: pathlib.Path) -> Iterator[tuple[int, int]]:
+    """Yields (offset, size) in bytes of every framed record of a TFRecord file, in file order."""
+    end = path.stat().st_size
+    with path.open("rb") as file:
+        offset = 0
+        while offset < end:
+            header = file.read(_HEADER.size)
+            if len(header) < _HEADER.size or _masked_crc(header[:8]) != _HEADER.unpack(header)[1]:
+                raise ValueError(f"{path}: no TFRecord header at byte {offset}")
+            size = _HEADER.size + _HEADER.unpack(header)[0] + _FOOTER.size
+            if offset + size > end:
+                raise ValueError(f"{path}: cut off in the record at byte {offset}")
+            yield offset, size
+            offset += size
+            file.seek(offset)
+
+
+def _decoder(version_dir: pathlib.Path):
+    from tensorflow_datasets import features
+
+    return features.FeaturesDict.from_config(str(version_dir)).deserialize_example_np
+
+
+def join_lines(lines: list[str]) -> np.ndarray:
+    return np.array(bytearray("\n".join(lines).encode()), np.uint8)
+
+
+def read_lines(array: np.ndarray) -> list[str]:
+    return array.tobytes().decode().split("\n") if array.size else []
+
+
+def write_index(version_dir: pathlib.Path, split: str) -> None:
+    """Writes `index-<split>.npz`: where each record lies, and what is needed without reading it.
+
+    Rows are sorted by id, so that the order says nothing about how the shards were written. The
+    lengths, captions and labels of a whole dataset then load in milliseconds, which lets every
+    process lay out every batch by itself.
+    """
+    version_dir = pathlib.Path(version_dir)
+    decode = _decoder(version_dir)
+    rows, shards = [], []
+    for path in sorted(version_dir.glob(f"*-{split}.tfrecord-*")):
+        for offset, size in scan_tfrecord(path):
+            with path.open("rb") as file:
+                file.seek(offset)
+                example = decode(_read_payload(file.read(size), path, offset))
+            captions = [caption.decode() for caption in example["captions"]]
+            assert not any("\n" in caption for caption in captions), captions
+            labels = example.get("labels", ())
+            assert len(labels) <= 1, labels
+            rows.append(
+                (
+                    example["id"].decode(),
+                    example["source"].decode(),
+                    example["mirrored_of"].decode(),
+                    captions,
+                    (len(shards), offset, size, len(example["joints"]), example["first_line"]),
+                    labels[0] if len(labels) else -1,
+                    example.get("attributes", np.zeros(0, np.float32)),
+                )
+            )
+        shards.append(path.name)
+    rows.sort(key=lambda row: row[0])
+    numbers = np.array([row[4] for row in rows], np.int64).reshape(len(rows), 5)
+    num_attributes = len(rows[0][6]) if rows else 0
+    path = version_dir / f"index-{split}.npz"
+    partial = path.with_suffix(".partial.npz")
+    np.savez(
+        partial,
+        shards=join_lines(shards),
+        ids=join_lines([row[0] for row in rows]),
+        sources=join_lines([row[1] for row in rows]),
+        mirrored_of=join_lines([row[2] for row in rows]),
+        num_records=len(rows),
+        captions=join_lines([caption for row in rows for caption in row[3]]),
+        num_captions=np.array([len(row[3]) for row in rows], np.int64),
+        labels=np.array([row[5] for row in rows], np.int64),
+        attributes=np.array([row[6] for row in rows], np.float32).reshape(
+            len(rows), num_attributes
+        ),
+        **dict(zip(("shard", "offset", "size", "num_frames", "first_line"), numbers.T)),
+    )
+    partial.replace(path)
+
+
+def _read_index(path: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as index:
+            return dict(index)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} is damaged or cut off ({error}). Prepare the dataset again with --overwrite, "
+            "or copy the file again"
+        ) from error
+
+
+class Split:
+    """Random access to the records of one split, in the order of their ids.
+
+    `split[i]` decodes record i: a dict of NumPy arrays and strings (DESIGN, "One record a clip").
+    Without reading a record there are, a row each: `ids`, `sources`, `mirrored_of`, `captions`,
+    `num_frames`, `first_line`, `labels` [n] int64 (-1: none) and `attributes` [n, A] float32.
+    """
+
+    def __init__(self, version_dir: str | pathlib.Path, split: str):
+        self.version_dir = pathlib.Path(version_dir)
+        self.name = split
+        path = self.version_dir / f"index-{split}.npz"
+        if not path.is_file():
+            known = sorted(p.stem.removeprefix("index-") for p in self.version_dir.glob("index-*"))
+            raise ValueError(
+                f"{self.version_dir} has no split {split!r}; it has {', '.join(known) or 'none'}"
+            )
+        index = _read_index(path)
+        self._shards = read_lines(index["shards"])
+        count = int(index["num_records"])
+        # "" has no lines but one empty one: a column of empty strings needs the count.
+        self.ids = read_lines(index["ids"])
+        self.sources = read_lines(index["sources"])
+        self.mirrored_of = read_lines(index["mirrored_of"]) or [""] * count
+        self._shard = index["shard"]
+        self._offset = index["offset"]
+        self._size = index["size"]
+        self.num_frames = index["num_frames"]
+        self.first_line = index["first_line"]
+        # Datasets prepared before there were labels have neither column.
+        self.labels = index.get("labels", np.full(count, -1, np.int64))
+        self.attributes = index.get("attributes", np.zeros((count, 0), np.float32))
+        captions = read_lines(index["captions"])
+        ends = np.cumsum(index["num_captions"])
+        self.captions = [captions[end - n : end] for end, n in zip(ends, np.diff(ends, prepend=0))]
+        columns = (self.ids, self.mirrored_of, self.captions, self.labels, self.attributes)
+        if any(len(column) != count for column in columns):
+            raise ValueError(f"{path}: the columns differ in length; prepare the dataset again")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @functools.cached_property
+    def _decode(self):
+        return _decoder(self.version_dir)
+
+    def payload(self, i: int) -> bytes:
+        """The serialised example i, checksums verified."""
+        shard, offset, size = int(self._shard[i]), int(self._offset[i]), int(self._size[i])
+        path = self.version_dir / self._shards[shard]
+        # Opened anew each time: costs microseconds, and threads then share no file position.
+        with path.open("rb") as file:
+            file.seek(offset)
+            return _read_payload(file.read(size), path, offset)
+
+    def __getitem__(self, i: int) -> dict:
+        example = self._decode(self.payload(i))
+        example["captions"] = [caption.decode() for caption in example["captions"]]
+        if "labels" in example:  # a list, from TFDS
+            example["labels"] = np.array(example["labels"], np.int64)
+        return {k: v.decode() if isinstance(v, bytes) else v for k, v in example.items()}
+
+    def evaluation_rows(self) -> np.ndarray:
+        """Rows of the evaluation set: for each source the record of its first caption line.
+
+        A source whose first line was unusable has none (`report.json` counts them).
+        """
+        return np.flatnonzero(self.first_line == 0)

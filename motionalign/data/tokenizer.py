@@ -1,0 +1,109 @@
+"""Captions to token ids, with the tokenizers of Hugging Face's text encoders.
+
+`tokenizers` alone is used: importing `transformers` would import torch where it is installed.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import tokenizers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+PAD_TOKENS = ("[PAD]", "<pad>", "<|endoftext|>")  # of BERT, of MPNet, of CLIP
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+class Tokenizer:
+    """A tokenizer.json, with texts cut after `max_tokens` tokens.
+
+    json: the text of tokenizer.json, for the checkpoint.
+    """
+
+    def __init__(self, tokenizer_json: str, max_tokens: int):
+        self.json = tokenizer_json
+        self.max_tokens = max_tokens
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
+        except Exception as error:  # the library raises nothing narrower
+            raise ValueError(f"tokenizer.json cannot be read: {error}") from error
+        self._tokenizer.no_padding()  # some files pad every text to 128 tokens
+        self._tokenizer.enable_truncation(max_tokens)
+        self.vocab_size = self._tokenizer.get_vocab_size()
+        ids = map(self._tokenizer.token_to_id, PAD_TOKENS)
+        self.pad_id = next((i for i in ids if i is not None), None)
+        if self.pad_id is None:
+            raise ValueError(
+                f"this tokenizer has no padding token, none of {', '.join(PAD_TOKENS)}"
+            )
+
+    def encode(self, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Token ids of some captions, special tokens included.
+
+        Returns:
+          ids [B, L] int32 and mask [B, L] bool, True at real tokens; L is the longest's length.
+        """
+        rows = [encoding.ids for encoding in self._tokenizer.encode_batch(list(captions))]
+        lengths = np.array([len(row) for row in rows], np.int64)
+        mask = np.arange(lengths.max(initial=0)) < lengths[:, None]
+        ids = np.full(mask.shape, self.pad_id, np.int32)
+        ids[mask] = np.concatenate(rows) if rows else []
+        return ids, mask
+
+
+def train_wordpiece(captions: Iterable[str], vocab_size: int) -> str:
+    """Trains a lower-case WordPiece vocabulary with BERT's special tokens, [PAD] being 0.
+
+    The same captions give the same vocabulary, in whatever order they come.
+
+    Args:
+      captions: texts.
+      vocab_size: at most so many tokens.
+
+    Returns:
+      The text of a tokenizer.json, [CLS] and [SEP] put around every text.
+
+    Raises:
+      ValueError: if `vocab_size` does not even hold the captions' characters.
+    """
+    wordpiece = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    wordpiece.normalizer = normalizers.BertNormalizer(lowercase=True)
+    wordpiece.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    captions = sorted(captions)
+    characters = set().union(*(wordpiece.normalizer.normalize_str(text) for text in captions))
+    characters = sorted(c for c in characters if not c.isspace())
+    # Ids of single characters decide ties between merges, and the trainer gives them out in the
+    # order of a hash map, which differs from run to run: give them out beforehand.
+    first = [*SPECIAL_TOKENS, *characters, *(f"##{c}" for c in characters)]
+    if vocab_size < len(first):
+        raise ValueError(
+            f"vocab_size is {vocab_size}, but the special tokens and the {len(characters)} "
+            f"characters of the captions, alone and inside words, need {len(first)}"
+        )
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size, special_tokens=first, show_progress=False
+    )
+    wordpiece.train_from_iterator(captions, trainer)
+    vocab = wordpiece.get_vocab(with_added_tokens=True)
+
+    # Anew, so that of these only the special ones are special.
+    tokenizer = tokenizers.Tokenizer(models.WordPiece(vocab=vocab, unk_token="[UNK]"))
+    tokenizer.normalizer = wordpiece.normalizer
+    tokenizer.pre_tokenizer = wordpiece.pre_tokenizer
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    tokenizer.post_processor = processors.BertProcessing(
+        ("[SEP]", vocab["[SEP]"]), ("[CLS]", vocab["[CLS]"])
+    )
+    return tokenizer.to_str()
+
+
+def pad_tokens(ids: np.ndarray, mask: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and mask [B, L] padded to [B, length]; the mask says what is real."""
+    pad = ((0, 0), (0, length - ids.shape[1]))
+    return np.pad(ids, pad), np.pad(mask, pad)
+
+
+def text_bucket(length: int, step: int, tokenizer: Tokenizer) -> int:
+    """`length` tokens rounded up to a multiple of `step`, at most the tokenizer's maximum."""
+    return min(-(-length // step) * step, max(length, tokenizer.max_tokens))

@@ -1,0 +1,292 @@
+"""A trained model in use: clips and sentences in, embeddings out."""
+
+import functools
+import pathlib
+from collections.abc import Callable, Sequence
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from motionalign import sharding
+from motionalign.checkpoints.run import BEST
+from motionalign.checkpoints.shared import Saved, open_saved, write_shared
+from motionalign.data import representation
+from motionalign.data.dataset import Dataset, Metadata
+from motionalign.data.resample import nearest_frames, resample
+from motionalign.data.tokenizer import Tokenizer
+from motionalign.inference import similarity
+from motionalign.inference.encoder import Encoder, unit
+from motionalign.inference.sentence_encoder import SentenceEncoder
+from motionalign.models.network import Params, network_of
+from motionalign.patches import motion_patches
+
+
+class Model:
+    """A trained model, as `motionalign.load` returns it."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        params: Params,
+        datasets: dict[str, Metadata],
+        saved: Saved,
+        text_encoder: str | None = None,
+    ):
+        self._encoder = encoder
+        self._saved = saved
+        self._text_encoder = text_encoder
+        self.params = params
+        self.datasets = datasets
+        self.run = saved.run  # what is stored of its training: config, step, score
+
+    @property
+    def encoder(self) -> Encoder:
+        return self._encoder
+
+    def metadata(self, dataset: str | None = None) -> Metadata:
+        """Skeleton, rates and statistics of a training dataset; of the first one by default."""
+        if dataset is None:
+            return next(iter(self.datasets.values()))
+        if dataset not in self.datasets:
+            raise ValueError(
+                f"the checkpoint holds no statistics of dataset {dataset!r}; it has "
+                f"{', '.join(self.datasets)}"
+            )
+        return self.datasets[dataset]
+
+    def prepare(self, joints: np.ndarray, fps: float, dataset: str | None = None) -> np.ndarray:
+        """A clip at `fps` as the model's encoder reads it, at the training frame rate.
+
+        Joints [T, J, 3] become patches [T', 5N, 3] float16; for an encoder of joints, [T, J, C]
+        becomes [T', J, C] float32.
+        """
+        metadata = self.metadata(dataset)
+        config = self._encoder.network.config
+        joints = np.asarray(joints)
+        if joints.dtype.kind not in "fiu":
+            raise ValueError(f"a clip is of dtype {joints.dtype}; expected numbers")
+        expected = (metadata.skeleton.num_joints, 3)
+        if config.motion_inputs == "joints":
+            expected = (config.motion.joints, config.motion.channels)
+        if joints.ndim != 3 or joints.shape[1:] != expected or len(joints) < 2:
+            raise ValueError(
+                f"a clip has shape {joints.shape}; expected [frames >= 2, {expected[0]}, "
+                f"{expected[1]}] for skeleton {metadata.skeleton.name!r}"
+            )
+        if not np.isfinite(joints).all():
+            raise ValueError("a clip holds values that are not finite")
+        if not fps > 0:
+            raise ValueError(f"fps={fps}; expected a positive number of frames per second")
+        if (
+            representation.field_of(config.motion) == "rotations"
+        ):  # between two of them lies no rotation
+            return joints[nearest_frames(len(joints), fps, metadata.fps)].astype(np.float32)
+        joints = resample(joints, fps, metadata.fps)
+        if config.motion_inputs == "joints":
+            return joints.astype(np.float32)
+        out = motion_patches(
+            joints, metadata.skeleton, metadata.mean, metadata.std, metadata.patch_size
+        )
+        with np.errstate(over="ignore"):
+            out = out.astype(np.float16)
+        if not np.isfinite(out).all():
+            raise ValueError(
+                f"a clip reaches {np.abs(joints).max():.3g}, far beyond the training data; is it "
+                "in another unit?"
+            )
+        return out
+
+    def _prepare_all(self, joints, fps, dataset) -> tuple[list[np.ndarray], bool]:
+        """What `prepare` makes of one clip or a list of them, and whether it was one."""
+        if not isinstance(joints, list | tuple):
+            return [self.prepare(joints, fps, dataset)], True
+        clips = []
+        for i, clip in enumerate(joints):
+            try:
+                clips.append(self.prepare(clip, fps, dataset))
+            except ValueError as error:
+                raise ValueError(f"clip {i} of the list: {error}") from error
+        return clips, False
+
+    def encode_motion(self, joints, fps: float, normalize: bool = True, dataset=None) -> np.ndarray:
+        """Embeds clips.
+
+        Args:
+          joints: [T, J, 3] or a list of such, in the units of the training data; for encoders over
+            joints [T, J, C] as they were trained, which may be 6D rotations. Of a clip longer than
+            the model's `max_frames` at the training's rate its first frames count, or those of
+            its `window`.
+          fps: frames per second of the clips; other rates than the training's are interpolated,
+            rotations by the nearest frame.
+          normalize: unit length, so that a dot product is the cosine.
+          dataset: whose skeleton and statistics to use, where the model was trained on several.
+
+        Returns:
+          [E] float32 for one clip, [N, E] for a list.
+        """
+        clips, single = self._prepare_all(joints, fps, dataset)
+        vectors = self.encode_prepared(clips, normalize)
+        return vectors[0] if single else vectors
+
+    def encode_prepared(
+        self, clips: Sequence[np.ndarray], normalize: bool = True, progress: str | None = None
+    ) -> np.ndarray:
+        """Embeddings [N, E] of clips that `prepare` has made."""
+        if self._encoder.network.config.classifier:
+            raise ValueError("this model is a classifier and gives no embeddings: use `classify`")
+        frames = list(map(len, clips))
+        vectors = self._encoder.motions(self.params, clips.__getitem__, frames, progress)
+        return unit(vectors) if normalize else vectors
+
+    def nearness(self, joints, texts: Sequence[str], fps: float, dataset=None) -> np.ndarray:
+        """How near clips are to texts: what to rank clips by for a text, or texts for a clip.
+
+        Args:
+          joints, fps, dataset: as of `encode_motion`.
+          texts: K captions, or words for actions (a string is one); any, not only those that were
+            trained with.
+
+        Returns:
+          [K] float for one clip, [N, K] for a list; higher is nearer. The cosine, or minus the
+          Euclidean distance of raw vectors, whichever the model was trained by (`distance`).
+        """
+        motion = self.encode_motion(joints, fps, normalize=False, dataset=dataset)
+        texts = [texts] if isinstance(texts, str) else list(texts)  # not its letters
+        text = self.encode_text(texts, normalize=False)
+        scores = similarity.nearness(np.atleast_2d(motion), text, self.distance)
+        return scores[0] if motion.ndim == 1 else scores
+
+    def encode_text(self, captions: str | list[str], normalize: bool = True) -> np.ndarray:
+        """Embeds captions: [E] float32 for one string, [N, E] for a list.
+
+        A model that was trained towards a frozen sentence encoder has none of its own: the first
+        call loads that one, from where it was then or from the `text_encoder` given to `load`.
+        """
+        single = isinstance(captions, str)
+        captions = [captions] if single else list(captions)
+        for caption in captions:
+            if not isinstance(caption, str):
+                raise ValueError(f"texts are strings; found {caption!r}")
+        if self._encoder.tokenizer is None:
+            vectors = self._sentence_encoder(captions)
+        else:
+            vectors = self._encoder.texts(self.params, captions)
+        vectors = unit(vectors) if normalize else vectors
+        return vectors[0] if single else vectors
+
+    @functools.cached_property
+    def _sentence_encoder(self) -> SentenceEncoder:
+        trained = self.run.get("text_encoder")
+        if trained is None:
+            raise ValueError("this model has no text encoder: it encodes motions only")
+        source = self._text_encoder or trained["encoder"]
+        try:
+            encoder = SentenceEncoder(source, trained["readout"])
+        except ValueError as error:
+            raise ValueError(
+                f"the model's texts were encoded by {trained['encoder']}, which is not here "
+                f"({error}). Say where: motionalign.load(..., text_encoder=FOLDER_OR_HUB_ID)"
+            ) from error
+        if encoder.fingerprint != (trained["sha256"], trained["readout"]):
+            raise ValueError(
+                f"the model was trained with the text encoder {trained['encoder']} (SHA-256 "
+                f"{trained['sha256'][:12]}...); {encoder.encoder} has other weights "
+                f"({encoder.fingerprint[0][:12]}...)"
+            )
+        return encoder
+
+    @property
+    def distance(self) -> str:
+        """What motions and texts are compared by: "cosine", or "euclidean" of raw vectors."""
+        return self.run.get("distance") or "cosine"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What `classify` tells apart; () where it cannot."""
+        return self._encoder.network.config.class_names
+
+    def classify(self, joints, fps: float, dataset=None) -> np.ndarray:
+        """Probabilities of `class_names` by the model's own classifier.
+
+        Arguments as of `encode_motion`.
+
+        Returns:
+          [K] float32 for one clip, [N, K] for a list; they add up to 1 where a clip is of exactly
+          one class.
+        """
+        clips, single = self._prepare_all(joints, fps, dataset)
+        frames = list(map(len, clips))
+        logits = self._encoder.logits(self.params, clips.__getitem__, frames)
+        probabilities = np.asarray(self._encoder.network.config.probabilities(logits))
+        return probabilities[0] if single else probabilities
+
+    def save_pretrained(
+        self, folder: str | pathlib.Path, results: dict | None = None
+    ) -> pathlib.Path:
+        """Writes the model as a folder to share, which `motionalign.load` takes here and anywhere.
+
+        `results`: content of a metrics.json, for the table of the model card. See `saved` for what
+        the folder holds; a folder that is already there is a ValueError.
+        """
+        return write_shared(folder, self._saved, self.params, results)
+
+
+def own_preparation(model: Model, dataset: Dataset) -> Callable | None:
+    """How a model makes its input from a dataset's joints; None: it reads the prepared patches.
+
+    A converted checkpoint was trained with statistics that our preparation of the same dataset,
+    over its training split alone, does not give. Where a model has none of its own for a dataset,
+    the dataset's count.
+    """
+    own, theirs = model.datasets.get(dataset.name), dataset.metadata
+    if model.encoder.network.config.motion_inputs == "patches":
+        if theirs.fps != (own or model.metadata()).fps:
+            raise ValueError(
+                f"dataset {dataset.name!r} has {theirs.fps:g} frames a second, the model reads "
+                f"{(own or model.metadata()).fps:g}; motion patches are not made anew at another "
+                "rate. `motionalign.load(...).encode_motion(joints, fps)` encodes its clips"
+            )
+        if own is None or own.patch_size != theirs.patch_size or own.skeleton != theirs.skeleton:
+            return None
+        if np.array_equal(own.mean, theirs.mean) and np.array_equal(own.std, theirs.std):
+            return None
+    name = dataset.name if own else None
+    return lambda joints: model.prepare(joints, theirs.fps, name)
+
+
+def load(
+    path: str | pathlib.Path,
+    series: str = BEST,
+    mesh: Mesh | None = None,
+    data_config: ConfigDict | None = None,
+    text_encoder: str | None = None,
+) -> Model:
+    """Loads a trained model for use, on one device unless a mesh is given.
+
+    Args:
+      path: a training workdir, one of its checkpoint folders, a folder that `save_pretrained`
+        wrote, a copy of these anywhere, or the Hub id of a shared one.
+      series: which checkpoint of a workdir, "best" (by validation) or "checkpoints" (the latest).
+      mesh: to encode on many devices.
+      data_config: whose eval_batch_size, frame_bucket and text_bucket to encode by; default: the
+        training run's.
+      text_encoder: folder or Hub id of the frozen sentence encoder that the model was trained with,
+        where it is not where it was then.
+
+    Raises:
+      ValueError: there is no checkpoint, or it is incomplete.
+    """
+    saved = open_saved(path, series)
+    run = saved.run
+    network = network_of(run)
+    mesh = mesh or sharding.mesh_of(jax.local_devices()[:1], 1, 1)
+    params = saved.load_params(sharding.abstract(network.abstract_params, mesh))
+    tokenizer = None
+    if network.config.text is not None:
+        tokenizer = Tokenizer(run["tokenizer"], network.config.max_tokens)
+    datasets = {name: Metadata.from_json(values) for name, values in run["datasets"].items()}
+    data_config = data_config or ConfigDict(run["config"]["data"])
+    encoder = Encoder(network, tokenizer, mesh, data_config)
+    return Model(encoder, params, datasets, saved, text_encoder)

@@ -1,0 +1,95 @@
+"""motionalign.models.heads."""
+
+import dataclasses
+
+from flax import nnx
+
+from motionalign.models import layers
+
+
+@dataclasses.dataclass(frozen=True)
+class GaitHeadConfig(layers.Config):
+    """What GaitFormer makes of a feature.
+
+    projection_dim: of the vector that its contrastive loss compares.
+    attributes: names of the appearance attributes.
+    """
+
+    projection_dim: int
+    attributes: tuple[str, ...]
+
+    def __post_init__(self):
+        object.__setattr__(self, "attributes", tuple(self.attributes))  # JSON has lists
+
+
+class GaitHead(nnx.Module):
+    """GaitFormer's outputs: an embedding, its projection, and appearance attributes."""
+
+    def __init__(self, width: int, embed_dim: int, config: GaitHeadConfig, dtype, *, rngs):
+        init = layers.torch_linear(width)
+        self.embedding = nnx.Param(init(rngs.params(), (width, embed_dim)))
+        attributes = (len(config.attributes),)
+        self.attributes = layers.Dense((width,), attributes, dtype, rngs, init, init)
+        init = layers.torch_linear(embed_dim)
+        self.projection = layers.Dense(
+            (embed_dim,), (config.projection_dim,), dtype, rngs, init, init
+        )
+        self.dtype = dtype
+
+    def __call__(self, x, rngs: nnx.Rngs | None = None):
+        """Feature [B, D] to embedding [B, E]."""
+        return x.astype(self.dtype) @ self.embedding[...].astype(self.dtype)
+
+    def project(self, embedding):
+        """Embedding [B, E] to projection [B, P]; neither is normalised."""
+        return self.projection(layers.gelu(embedding))
+
+    def attribute_logits(self, x):
+        """Feature [B, D] to the logits of the attributes [B, A]."""
+        return self.attributes(x)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierConfig(layers.Config):
+    """A linear classifier where the projection head would stand.
+
+    names: of the classes. exclusive: a clip is of exactly one; else of any number of them.
+    """
+
+    names: tuple[str, ...]
+    exclusive: bool
+
+    def __post_init__(self):
+        object.__setattr__(self, "names", tuple(self.names))  # JSON has lists
+
+
+class ProjectionHead(nnx.Module):
+    """Feature to embedding, as in the published code: erf GELU, LayerNorm with eps 1e-5."""
+
+    def __init__(self, width: int, embed_dim: int, dropout: float, dtype, *, rngs: nnx.Rngs):
+        def dense(fan_in):
+            init = layers.torch_linear(fan_in)
+            return layers.Dense((fan_in,), (embed_dim,), dtype, rngs, init, init)
+
+        self.projection = dense(width)
+        self.hidden = dense(embed_dim)
+        self.norm = layers.LayerNorm(embed_dim, 1e-5, dtype)
+        self.dropout = dropout
+
+    def __call__(self, x, rngs: nnx.Rngs | None = None):
+        """[B, D] to [B, E]."""
+        projected = self.projection(x)
+        x = self.hidden(layers.gelu(projected))
+        return self.norm(layers.dropout(x, self.dropout, rngs) + projected)
+
+
+class Classifier(nnx.Module):
+    """Feature to the logits of classes."""
+
+    def __init__(self, width: int, num_classes: int, dtype, *, rngs: nnx.Rngs):
+        init = layers.torch_linear(width)
+        self.logits = layers.Dense((width,), (num_classes,), dtype, rngs, init, init)
+
+    def __call__(self, x, rngs: nnx.Rngs | None = None):
+        """[B, D] to [B, K]."""
+        return self.logits(x)

@@ -1,0 +1,349 @@
+"""motionalign.models.vit_weights."""
+
+import dataclasses
+import functools
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from motionalign.models import layers
+from motionalign.models.layers import Shape
+from motionalign.models.vit import ViTConfig
+from motionalign.models.weights import keymap
+from motionalign.models.weights.keymap import KeyMap, Rule
+from motionalign.models.weights.source import Source, check_model_type
+
+# --------------------------------------------------------------------------- pretrained weights
+
+
+class Layout(NamedTuple):
+    """How a kind of file holds a ViT.
+
+    config: (source, heads or None, **fields that the source does not know) to ViTConfig.
+    key_map: (config, source) to KeyMap, without the final norm.
+    final_norm: our path of that norm to its rules.
+    """
+
+    config: Callable[..., ViTConfig]
+    key_map: Callable[[ViTConfig, Source], KeyMap]
+    final_norm: Callable[[str], tuple[Rule, ...]]
+
+
+def layout(source: Source) -> Layout:
+    """Which layout a source's files are in."""
+    if source.path is not None and source.path.suffix == ".npz":
+        return GOOGLE
+    if source.has_config():
+        config = source.config()
+        if "model_type" in config:
+            check_model_type(config, "vit")
+            return HUGGING_FACE
+        if "architecture" in config:  # timm's own config.json
+            return TIMM
+    elif "patch_embed.proj.weight" in source.shapes():
+        return TIMM
+    raise ValueError(
+        f"{source.name} is no ViT that can be read: expected Hugging Face's layout (config.json "
+        "with model_type 'vit'), timm's (config.json with its architecture, or a safetensors file "
+        "with patch_embed.proj.weight) or Google's .npz"
+    )
+
+
+def config_from(source: Source, heads: int | None = None, **ours) -> ViTConfig:
+    """The config of a source's ViT.
+
+    Args:
+      source: in one of the three layouts.
+      heads: where the files do not say; by default all are 64 wide, as in every published ViT.
+      ours: the fields that no source knows.
+    """
+    return layout(source).config(source, heads, **ours)
+
+
+def key_map(config: ViTConfig, source: Source, final_norm: str = "fresh") -> KeyMap:
+    """How a source's tensors become ours.
+
+    Args:
+      config: of our ViT.
+      source: in one of the three layouts.
+      final_norm: "fresh": with mean pooling the source's final norm, which was trained on the class
+        token, is left out, and `fc_norm` starts at 1 and 0, as in the published code. "load": it
+        fills `fc_norm`. With class pooling it is always loaded.
+    """
+    layers.check_choice(final_norm, keymap.FINAL_NORM, "final_norm")
+    found = layout(source)
+    tower = found.key_map(config, source)
+    ours = "fc_norm" if config.pool == "mean" else "final_norm"
+    norm = found.final_norm(ours)
+    if config.pool == "mean" and final_norm == "fresh":
+        excused = tuple(regex for regex, _, _ in norm)
+        return dataclasses.replace(
+            tower, excused=tower.excused + excused, fresh=(*tower.fresh, r"fc_norm/.*")
+        )
+    return dataclasses.replace(tower, rules=tower.rules + norm)
+
+
+def source_grid(tokens: int, config: ViTConfig, size: tuple[int, int] | None) -> tuple[int, int]:
+    """(rows, columns) of a source's positions, of which there are `tokens` with the class token's.
+
+    By the image size where it is known, else ours if it is as large, else a square, else rows of
+    one token a body part.
+    """
+    count = tokens - 1
+    if size is not None:
+        grid = (size[0] // config.patch_size, size[1] // config.patch_size)
+        if math.prod(grid) == count:
+            return grid
+    if count == math.prod(config.grid):
+        return config.grid
+    side = math.isqrt(count)
+    if side * side == count:
+        return side, side
+    if count % config.parts == 0:
+        return count // config.parts, config.parts
+    raise ValueError(f"{count} position embeddings are neither a square nor rows of {config.parts}")
+
+
+def _hugging_face_config(source: Source, heads: int | None, **ours) -> ViTConfig:
+    given = source.config()
+    if given.get("num_channels", 3) != 3:
+        raise ValueError(f"a ViT over xyz needs 3 channels; the source has {given['num_channels']}")
+    return ViTConfig(
+        width=given["hidden_size"],
+        depth=given["num_hidden_layers"],
+        heads=given["num_attention_heads"],
+        mlp_width=given["intermediate_size"],
+        patch_size=_square(given.get("patch_size", 16), "patch_size"),
+        activation=given.get("hidden_act", "gelu"),
+        norm_eps=given.get("layer_norm_eps", 1e-12),
+        **ours,
+    )
+
+
+def _hugging_face_key_map(config: ViTConfig, source: Source) -> KeyMap:
+    """`ViTModel`, or a model with it as its base."""
+    size = _pair(source.config().get("image_size", 224))
+    grid = (size[0] // config.patch_size, size[1] // config.patch_size)
+    positions = keymap.positions(grid, config.grid)
+    block, ours = r"encoder\.layer\.(\d+)\.", r"blocks/\1/"
+    patches = r"embeddings\.patch_embeddings\.projection\."
+    return KeyMap(
+        prefix=r"vit\.",
+        rules=(
+            (r"embeddings\.cls_token", "class_token", keymap.TOKEN),
+            (r"embeddings\.position_embeddings", "positions", positions),
+            (patches + "weight", "patch_embed/kernel", keymap.PATCHES),
+            (patches + "bias", "patch_embed/bias", keymap.SAME),
+            *keymap.norm(block + "layernorm_before", ours + "attention_norm"),
+            *keymap.heads_in(
+                block + r"attention\.attention\.(query|key|value)", ours + r"attention/\2"
+            ),
+            *keymap.heads_out(block + r"attention\.output\.dense", ours + "attention/out"),
+            *keymap.norm(block + "layernorm_after", ours + "mlp_norm"),
+            *keymap.linear(block + r"intermediate\.dense", ours + "mlp/up"),
+            *keymap.linear(block + r"output\.dense", ours + "mlp/down"),
+        ),
+        excused=(
+            r"embeddings\.mask_token",  # this and the next: masked image modelling
+            r"decoder\..*",
+            r"pooler\..*",
+            r"classifier\..*",
+        ),
+    )
+
+
+def _pair(size) -> tuple[int, int]:
+    """(height, width) of a size that is one number or two."""
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def _square(size, name: str) -> int:
+    """The side of a size that must be square."""
+    height, width = _pair(size)
+    if height != width:
+        raise ValueError(f"config.json has {name} {size}; a ViT over motion takes square patches")
+    return height
+
+
+def _timm_config(source: Source, heads: int | None, **ours) -> ViTConfig:
+    arguments = _timm_arguments(source)
+    activation = arguments.get("act_layer") or "gelu"
+    return timm_config(
+        source.shapes(),
+        heads=heads or arguments.get("num_heads"),
+        activation={"gelu_tanh": "gelu_pytorch_tanh"}.get(activation, activation),
+        **ours,
+    )
+
+
+# Arguments of timm's models that its tensors say too, or that change nothing in evaluation.
+_TIMM_ARGUMENTS = (
+    *("img_size", "patch_size", "in_chans", "num_classes", "global_pool", "embed_dim", "depth"),
+    *("num_heads", "mlp_ratio", "fc_norm", "act_layer", "weight_init", "fix_init"),
+    *("drop_rate", "pos_drop_rate", "proj_drop_rate", "attn_drop_rate", "drop_path_rate"),
+    *("dynamic_img_size", "dynamic_img_pad", "strict_img_size"),
+)
+
+
+def timm_config(
+    shapes: Mapping[str, Shape], heads: int | None = None, norm_eps: float = 1e-6, **ours
+) -> ViTConfig:
+    """The config of timm's `VisionTransformer` with tensors of these shapes.
+
+    Args:
+      shapes: by key.
+      heads: by default as many as are 64 wide.
+      norm_eps: timm's own by default.
+      ours: further fields.
+    """
+    required = ("patch_embed.proj.weight", "blocks.0.mlp.fc1.weight", "pos_embed")
+    if missing := [key for key in required if key not in shapes]:
+        raise ValueError(f"not the tensors of a timm ViT: no {', '.join(missing)}")
+    width, channels, patch_size, columns = shapes["patch_embed.proj.weight"]
+    if channels != 3 or patch_size != columns:
+        raise ValueError(
+            f"patch_embed.proj.weight is {list(shapes['patch_embed.proj.weight'])}; a ViT over xyz "
+            "takes square patches of 3 channels"
+        )
+    return ViTConfig(
+        width=width,
+        depth=_depth(shapes, r"blocks\.(\d+)\..*"),
+        heads=_heads(width, heads),
+        mlp_width=shapes["blocks.0.mlp.fc1.weight"][0],
+        patch_size=patch_size,
+        norm_eps=norm_eps,
+        **ours,
+    )
+
+
+def _depth(shapes: Mapping[str, Shape], block: str) -> int:
+    return len({found[1] for key in shapes if (found := re.fullmatch(block, key))})
+
+
+def _heads(width: int, heads: int | None) -> int:
+    if heads is None and width % 64:
+        raise ValueError(
+            f"the weights do not say how many heads there are, and {width} is not a multiple of "
+            "the usual width of 64: name the number of heads"
+        )
+    return heads or width // 64
+
+
+def _timm_arguments(source: Source) -> Mapping[str, Any]:
+    """`model_args` of timm's config.json; what we would not compute is a ValueError."""
+    arguments = (source.config().get("model_args") or {}) if source.has_config() else {}
+    unknown = sorted(set(arguments) - set(_TIMM_ARGUMENTS))
+    if unknown:
+        raise ValueError(
+            f"{source.name}: config.json has model_args {', '.join(unknown)}, which this ViT does "
+            "not have"
+        )
+    return arguments
+
+
+def _timm_key_map(config: ViTConfig, source: Source) -> KeyMap:
+    shapes = source.shapes()
+    size = _timm_arguments(source).get("img_size")
+    if size is None and source.has_config():
+        trained = source.config().get("pretrained_cfg") or {}
+        size = (trained.get("input_size") or (None,))[1:] or None
+    tokens = shapes["pos_embed"][1]
+    return timm_key_map(config, source_grid(tokens, config, _pair(size) if size else None))
+
+
+def timm_key_map(config: ViTConfig, grid: tuple[int, int]) -> KeyMap:
+    """timm's `VisionTransformer` with positions for (rows, columns), without its final norm."""
+    block, ours = r"blocks\.(\d+)\.", r"blocks/\1/"
+    fused = keymap.heads_fused(block + r"attn\.qkv", r"\.weight", r"\.bias", ours + "attention")
+    fc_norm = keymap.norm(r"fc_norm", "fc_norm") if config.pool == "mean" else ()
+    return KeyMap(
+        prefix="",
+        rules=(
+            (r"cls_token", "class_token", keymap.TOKEN),
+            (r"pos_embed", "positions", keymap.positions(grid, config.grid)),
+            (r"patch_embed\.proj\.weight", "patch_embed/kernel", keymap.PATCHES),
+            (r"patch_embed\.proj\.bias", "patch_embed/bias", keymap.SAME),
+            *keymap.norm(block + "norm1", ours + "attention_norm"),
+            *fused,
+            *keymap.heads_out(block + r"attn\.proj", ours + "attention/out"),
+            *keymap.norm(block + "norm2", ours + "mlp_norm"),
+            *keymap.linear(block + r"mlp\.fc1", ours + "mlp/up"),
+            *keymap.linear(block + r"mlp\.fc2", ours + "mlp/down"),
+            *fc_norm,  # of a source that was trained with mean pooling
+        ),
+        excused=(r"head(_dist)?\..*", r"pre_logits\..*"),
+    )
+
+
+_GOOGLE_PREFIX = r"opt/target/|params/(?:img/)?"
+
+
+def _google_shapes(source: Source) -> dict[str, Shape]:
+    return {re.sub(f"^(?:{_GOOGLE_PREFIX})", "", k): shape for k, shape in source.shapes().items()}
+
+
+def _google_config(source: Source, heads: int | None, **ours) -> ViTConfig:
+    shapes = _google_shapes(source)
+    query = next((k for k in shapes if re.fullmatch(r".*encoderblock_0/.*/query/kernel", k)), None)
+    mlp = next((k for k in shapes if re.fullmatch(r".*encoderblock_0/.*/Dense_0/kernel", k)), None)
+    if query is None or mlp is None or "embedding/kernel" not in shapes:
+        raise ValueError(
+            f"{source.name} is not one of Google's ViT checkpoints: no embedding/kernel or no "
+            "Transformer/encoderblock_0/..., expected as in "
+            "https://github.com/google-research/vision_transformer"
+        )
+    rows, columns, channels, width = shapes["embedding/kernel"]
+    if channels != 3 or rows != columns:
+        raise ValueError(
+            f"embedding/kernel is {list(shapes['embedding/kernel'])}; a ViT over xyz takes square "
+            "patches of 3 channels"
+        )
+    return ViTConfig(
+        width=width,
+        depth=_depth(shapes, r"Transformer/encoderblock_(\d+)/.*"),
+        heads=shapes[query][1],
+        mlp_width=shapes[mlp][1],
+        patch_size=rows,
+        norm_eps=1e-6,  # Flax's LayerNorm
+        **ours,
+    )
+
+
+def _google_key_map(config: ViTConfig, source: Source) -> KeyMap:
+    """https://github.com/google-research/vision_transformer, and its successor's numbering."""
+    shapes = _google_shapes(source)
+    key = next((k for k in shapes if k.endswith("pos_embedding")), None)
+    tokens = shapes[key][1] if key else 0
+    positions = keymap.positions(source_grid(tokens, config, None), config.grid)
+    block, ours = r"Transformer/encoderblock_(\d+)/", r"blocks/\1/"
+    attention = block + r"MultiHeadDotProductAttention_[10]/"
+    same = keymap.SAME
+    return KeyMap(
+        prefix=_GOOGLE_PREFIX,
+        rules=(
+            (r"cls", "class_token", keymap.TOKEN),
+            (r"(?:Transformer/posembed_input/)?pos_embedding", "positions", positions),
+            (r"embedding/kernel", "patch_embed/kernel", keymap.PATCHES_JAX),
+            (r"embedding/bias", "patch_embed/bias", same),
+            (block + r"LayerNorm_0/(scale|bias)", ours + r"attention_norm/\2", same),
+            (attention + r"(query|key|value|out)/(kernel|bias)", ours + r"attention/\2/\3", same),
+            (block + r"LayerNorm_[21]/(scale|bias)", ours + r"mlp_norm/\2", same),
+            (block + r"MlpBlock_[30]/Dense_0/(kernel|bias)", ours + r"mlp/up/\2", same),
+            (block + r"MlpBlock_[30]/Dense_1/(kernel|bias)", ours + r"mlp/down/\2", same),
+        ),
+        excused=(r"head/.*", r"pre_logits/.*"),
+    )
+
+
+def _google_norm(path: str) -> tuple[Rule, ...]:
+    return ((r"Transformer/encoder_norm/(scale|bias)", path + r"/\1", keymap.SAME),)
+
+
+HUGGING_FACE = Layout(
+    _hugging_face_config, _hugging_face_key_map, functools.partial(keymap.norm, "layernorm")
+)
+
+TIMM = Layout(_timm_config, _timm_key_map, functools.partial(keymap.norm, "norm"))
+
+GOOGLE = Layout(_google_config, _google_key_map, _google_norm)

@@ -1,0 +1,329 @@
+"""Pretrained weights in, strictly: key maps as data, one loader, sources local or on the Hub.
+
+Each family's file states how a source's tensors become ours as a `KeyMap`; `load` applies it, and
+`export` goes the other way. Every tensor of the source is used or excused by name, every parameter
+is filled or named as deliberately fresh, and every shape is checked, before anything is read; all
+that does not fit is reported in one error.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Shape = tuple[int, ...]
+
+# ------------------------------------------------------------------------------ transforms
+
+
+@dataclasses.dataclass(frozen=True)
+class Transform:
+    """How a tensor, or a part of one, becomes a parameter, and back.
+
+    source_shape: the shape that the tensor (or part) must have, from the parameter's.
+    apply: the tensor and the parameter's shape to the parameter's value.
+    invert: the parameter's value and the tensor's shape to the tensor.
+    part: (i, n): the tensor's first axis is n equal parts, this one the i-th of them.
+    """
+
+    source_shape: Callable[[Shape], Shape]
+    apply: Callable[[np.ndarray, Shape], np.ndarray]
+    invert: Callable[[np.ndarray, Shape], np.ndarray]
+    part: tuple[int, int] = (0, 1)
+
+    def whole_shape(self, shape: Shape) -> Shape:
+        """The shape of the whole source tensor, from the parameter's."""
+        first, *rest = self.source_shape(shape) or (None,)
+        return () if first is None else (first * self.part[1], *rest)
+
+    def of(self, tensor: np.ndarray, shape: Shape) -> np.ndarray:
+        """The parameter of this shape that a whole source tensor gives."""
+        index, count = self.part
+        return self.apply(tensor if count == 1 else np.split(tensor, count)[index], shape)
+
+
+def _reshaping(source_shape, apply) -> Transform:
+    """Same elements in the same order."""
+    return Transform(source_shape, apply, lambda x, shape: x.reshape(shape))
+
+
+SAME = _reshaping(lambda shape: shape, lambda x, shape: x)
+
+TOKEN = _reshaping(lambda shape: (1, 1, *shape), lambda x, shape: x[0, 0])
+
+BATCHED = _reshaping(lambda shape: (1, *shape), lambda x, shape: x[0])
+
+LINEAR = Transform(lambda shape: shape[::-1], lambda x, shape: x.T, lambda x, shape: x.T)
+
+"""[out, in] of PyTorch's Linear to [in, out]."""
+
+HEADS_IN = Transform(
+    lambda shape: (shape[1] * shape[2], shape[0]),
+    lambda x, shape: x.T.reshape(shape),
+    lambda x, shape: x.reshape(shape[::-1]).T,
+)
+
+"""[H * hd, D] to [D, H, hd]."""
+
+HEADS_BIAS = _reshaping(lambda shape: (math.prod(shape),), lambda x, shape: x.reshape(shape))
+
+"""[H * hd] to [H, hd]."""
+
+HEADS_OUT = Transform(
+    lambda shape: (shape[2], shape[0] * shape[1]),
+    lambda x, shape: x.T.reshape(shape),
+    lambda x, shape: x.reshape(shape[::-1]).T,
+)
+
+"""[D, H * hd] to [H, hd, D]."""
+
+PATCHES = Transform(
+    lambda shape: (shape[1], 3, math.isqrt(shape[0] // 3), math.isqrt(shape[0] // 3)),
+    lambda x, shape: x.transpose(2, 3, 1, 0).reshape(shape),
+    lambda x, shape: x.reshape(*shape[2:], 3, shape[0]).transpose(3, 2, 0, 1),
+)
+
+"""[D, 3, N, N] of a Conv2d to [N * N * 3, D], ordered frame, point, coordinate."""
+
+PATCHES_JAX = _reshaping(
+    lambda shape: (math.isqrt(shape[0] // 3), math.isqrt(shape[0] // 3), 3, shape[1]),
+    lambda x, shape: x.reshape(shape),
+)
+
+"""[N, N, 3, D] of a JAX convolution to [N * N * 3, D]."""
+
+
+def positions(
+    source_grid: tuple[int, int], grid: tuple[int, int], lead: tuple[int, ...] = (1,)
+) -> Transform:
+    """[*lead, 1 + rows * columns, D] to [1 + rows * columns of ours, D], the class token's first.
+
+    The way back is for grids that are equal.
+    """
+    return _reshaping(
+        lambda shape: (*lead, 1 + math.prod(source_grid), shape[1]),
+        lambda x, shape: resize_positions(x.reshape(-1, shape[1]), source_grid, grid),
+    )
+
+
+def resize_positions(x: np.ndarray, source: tuple[int, int], grid: tuple[int, int]) -> np.ndarray:
+    """Resizes position embeddings as timm does, bicubic with antialiasing, in float32.
+
+    Args:
+      x: [1 + rows * columns, D]: a class token's, which is kept, then a row-major grid's.
+      source: its (rows, columns).
+      grid: the (rows, columns) to make.
+
+    Returns:
+      [1 + rows * columns of `grid`, D].
+    """
+    if source == grid:
+        return x
+    width = x.shape[-1]
+    image = jnp.asarray(x[1:], jnp.float32).reshape(*source, width)
+    # By default the same cubic (a = -0.5) and the same widened kernel as PyTorch's antialias.
+    image = jax.image.resize(image, (*grid, width), "bicubic", antialias=True)
+    return np.concatenate([x[:1], np.asarray(image).reshape(-1, width)])
+
+
+# ---------------------------------------------------------------------------------- key maps
+
+FINAL_NORM = ("fresh", "load")  # what mean pooling does with a norm trained on the class token
+
+Rule = tuple[str, str, Transform]
+
+"""(regex of the source's key, our path with its groups as \\1 .. \\9, transform)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyMap:
+    """How a source's tensors become the parameters of a tower.
+
+    prefix: regex. Models saved with a task head carry their base model's name in front of the base
+      model's keys: it is taken off the keys that start with it.
+    rules: every rule whose regex matches a whole key applies; a fused tensor needs several.
+    excused: regexes of source keys that no parameter needs.
+    fresh: regexes of parameters that keep their initial value.
+    """
+
+    prefix: str
+    rules: tuple[Rule, ...]
+    excused: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
+
+    def within(self, source: str, path: str) -> "KeyMap":
+        """The same map one level up: keys after the regex `source`, parameters below `path`."""
+        assert "(" not in source.replace("(?:", ""), source  # groups are counted from the left
+        return KeyMap(
+            prefix="",
+            rules=tuple((source + regex, path + target, t) for regex, target, t in self.rules),
+            excused=tuple(source + regex for regex in self.excused),
+            fresh=tuple(path + regex for regex in self.fresh),
+        )
+
+    def __or__(self, other: "KeyMap") -> "KeyMap":
+        """Both maps' rules, for one source that holds several towers."""
+        assert not self.prefix and not other.prefix
+        return KeyMap(
+            prefix="",
+            rules=self.rules + other.rules,
+            excused=self.excused + other.excused,
+            fresh=self.fresh + other.fresh,
+        )
+
+
+def linear(key: str, path: str) -> tuple[Rule, ...]:
+    """A PyTorch Linear to ours."""
+    return (
+        (key + r"\.weight", path + "/kernel", LINEAR),
+        (key + r"\.bias", path + "/bias", SAME),
+    )
+
+
+def norm(key: str, path: str) -> tuple[Rule, ...]:
+    """A LayerNorm to ours; files converted from TensorFlow say gamma and beta."""
+    return (
+        (key + r"\.(?:weight|gamma)", path + "/scale", SAME),
+        (key + r"\.(?:bias|beta)", path + "/bias", SAME),
+    )
+
+
+def heads_in(key: str, path: str) -> tuple[Rule, ...]:
+    """A Linear whose outputs are attention heads (query, key or value)."""
+    return (
+        (key + r"\.weight", path + "/kernel", HEADS_IN),
+        (key + r"\.bias", path + "/bias", HEADS_BIAS),
+    )
+
+
+def heads_fused(key: str, weight: str, bias: str, path: str) -> tuple[Rule, ...]:
+    """One Linear that makes query, key and value, in that order."""
+    return tuple(
+        rule
+        for i, name in enumerate(("query", "key", "value"))
+        for rule in (
+            (key + weight, f"{path}/{name}/kernel", dataclasses.replace(HEADS_IN, part=(i, 3))),
+            (key + bias, f"{path}/{name}/bias", dataclasses.replace(HEADS_BIAS, part=(i, 3))),
+        )
+    )
+
+
+def heads_out(key: str, path: str) -> tuple[Rule, ...]:
+    """A Linear whose inputs are attention heads."""
+    return (
+        (key + r"\.weight", path + "/kernel", HEADS_OUT),
+        (key + r"\.bias", path + "/bias", SAME),
+    )
+
+
+def match(
+    source: Mapping[str, Shape], parameters: Mapping[str, Shape], key_map: KeyMap
+) -> dict[str, tuple[str, Transform]]:
+    """Which source tensor fills which parameter, and how.
+
+    Args:
+      source: shapes of the source's tensors by key.
+      parameters: shapes of the parameters by '/'-joined path.
+      key_map: the rules.
+
+    Returns:
+      {path: (source key, transform)}.
+
+    Raises:
+      ValueError: for anything unused, unfilled, filled twice or of the wrong shape; all at once.
+    """
+    plan: dict[str, tuple[str, Transform]] = {}
+    problems = []
+    for key, shape in source.items():
+        name = re.sub(f"^(?:{key_map.prefix})", "", key)
+        targets = [(p, t) for p, t in _targets(name, key_map.rules) if p in parameters]
+        if not targets and not any(re.fullmatch(regex, name) for regex in key_map.excused):
+            problems.append(f"unexpected  {key} {list(shape)}")
+        for path, transform in targets:
+            expected = transform.whole_shape(parameters[path])
+            if shape != expected:
+                problems.append(
+                    f"wrong shape {key} {list(shape)}, expected {list(expected)} "
+                    f"for {path} {list(parameters[path])}"
+                )
+            if path in plan:
+                problems.append(f"duplicate   {plan[path][0]} and {key} both fill {path}")
+            plan[path] = (key, transform)
+    for path, shape in parameters.items():
+        if path not in plan and not any(re.fullmatch(regex, path) for regex in key_map.fresh):
+            problems.append(f"missing     nothing fills {path} {list(shape)}")
+    if problems:
+        raise ValueError("\n  ".join([f"{len(problems)} mismatches:", *problems]))
+    return plan
+
+
+def _targets(name: str, rules: tuple[Rule, ...]) -> list[tuple[str, Transform]]:
+    """(our path, transform) of every rule that a source's key fits."""
+    found = ((re.fullmatch(regex, name), path, t) for regex, path, t in rules)
+    return [(match.expand(path), transform) for match, path, transform in found if match]
+
+
+def source_key(path: str, rule: Rule) -> str | None:
+    """The key that `rule` would fill `path` from, or None: the rule read backwards."""
+    regex, template, _ = rule
+    groups = re.findall(r"\((?!\?)([^()]*)\)", regex)
+    pattern = re.sub(r"\\(\d)", lambda m: f"(?P<g{m[1]}>{groups[int(m[1]) - 1]})", template)
+    found = re.fullmatch(pattern, path)
+    if found is None:
+        return None
+    values = (found[f"g{i + 1}"] for i in range(len(groups)))
+    key = re.sub(r"\((?!\?)[^()]*\)", lambda _: next(values), regex)
+    # Of alternatives the first.
+    key = re.sub(r"\(\?:([^()|]*)[^()]*\)\??|\[(.)[^\]]*\]", lambda m: m[1] or m[2] or "", key)
+    return key.replace("\\.", ".")
+
+
+def export(
+    params: Mapping[str, np.ndarray], key_map: KeyMap, keys: Iterable[str] | None = None
+) -> dict[str, np.ndarray]:
+    """The tensors that `load` would make these parameters from.
+
+    Args:
+      params: values by path; all must find a place, those of `key_map.fresh` excepted.
+      key_map: as for `load`; its prefix is left out.
+      keys: those of the source to write, in that order; by default what the rules say.
+
+    Returns:
+      {key: tensor} in the parameters' dtype.
+
+    Raises:
+      ValueError: parameters that the source's format has no name for.
+    """
+    parts: dict[str, dict[str, Transform]] = {}  # key -> {path: transform}
+    if keys is None:
+        keys = dict.fromkeys(
+            key
+            for path in params
+            for rule in key_map.rules
+            if (key := source_key(path, rule)) is not None
+        )
+    for key in keys:
+        parts[key] = {p: t for p, t in _targets(key, key_map.rules) if p in params}
+    placed = {path for targets in parts.values() for path in targets}
+    lost = [
+        path
+        for path in params
+        if path not in placed and not any(re.fullmatch(regex, path) for regex in key_map.fresh)
+    ]
+    if lost:
+        raise ValueError(f"this format has no name for {', '.join(lost)}")
+    tensors = {}
+    for key, targets in parts.items():
+        pieces = [
+            transform.invert(np.asarray(params[path]), transform.source_shape(params[path].shape))
+            for path, transform in sorted(targets.items(), key=lambda item: item[1].part)
+        ]
+        if pieces:
+            tensors[key] = np.ascontiguousarray(
+                pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+            )
+    return tensors

@@ -1,0 +1,79 @@
+"""motionalign.models.weights.load."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from motionalign.data.tokenizer import Tokenizer
+from motionalign.models.weights.keymap import KeyMap, match
+from motionalign.models.weights.source import Source
+
+# ------------------------------------------------------------------------------------ loading
+
+
+def parameter_path(key_path) -> str:
+    """'/'-joined path of a leaf from its JAX key path, in an NNX state or its pure dict."""
+    names = [
+        str(getattr(entry, "key", getattr(entry, "idx", getattr(entry, "name", None))))
+        for entry in key_path
+    ]
+    if isinstance(key_path[-1], jax.tree_util.GetAttrKey):  # the value of an nnx.Param
+        names.pop()
+    return "/".join(names)
+
+
+def load_weights(params, source: Source, key_map: KeyMap, under: str = ""):
+    """Fills the parameters below a path with a source's tensors.
+
+    One tensor is in memory at a time besides what was read before, and each device gets its slice
+    only.
+
+    Args:
+      params: a pytree of parameters (an NNX state or a nested dict) of arrays, or of
+        `jax.ShapeDtypeStruct`, whose dtype and sharding the new values get.
+      source: where the weights come from.
+      key_map: how its tensors become ours.
+      under: '/'-joined path of the tower; "" for all of `params`.
+
+    Returns:
+      `params` with new leaves.
+
+    Raises:
+      ValueError: with everything that does not fit, or if a file is damaged.
+    """
+    leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
+    under = f"{under}/" if under else ""
+    ours = {  # path in the tower -> index of the leaf
+        path.removeprefix(under): i
+        for i, (key_path, _) in enumerate(leaves)
+        if (path := parameter_path(key_path)).startswith(under)
+    }
+    values = [leaf for _, leaf in leaves]
+    tensors = source.tensors
+    shapes = {path: values[i].shape for path, i in ours.items()}
+    try:
+        plan = match(source.shapes(), shapes, key_map)
+    except ValueError as error:
+        raise ValueError(f"weights of {source.name} do not fit the model: {error}") from None
+    read_key = tensor = None
+    for path, (key, transform) in plan.items():
+        if key != read_key:  # parts of a fused tensor follow each other
+            read_key, tensor = key, tensors[key].read()
+        leaf = values[ours[path]]
+        values[ours[path]] = _place(transform.of(tensor, leaf.shape), leaf)
+    return jax.tree_util.tree_unflatten(treedef, values)
+
+
+def _place(value: np.ndarray, like) -> jax.Array:
+    assert value.shape == like.shape, (value.shape, like.shape)
+    value = np.asarray(value).astype(like.dtype, copy=False)
+    sharding = getattr(like, "sharding", None)
+    if sharding is None:
+        return jnp.asarray(value)
+    # Each device gets its slice only, and it works across hosts.
+    return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
+
+
+def load_tokenizer(source: str, max_tokens: int) -> Tokenizer:
+    """The tokenizer of a text encoder: a local folder or Hub id that has a tokenizer.json."""
+    return Tokenizer(Source(source).require("tokenizer.json").read_text("utf-8"), max_tokens)

@@ -1,0 +1,195 @@
+"""Pictures of motion: skeleton strips, and motion patches as images.
+
+matplotlib is imported when the first strip is drawn, and only its Agg canvas is used: no display,
+no pyplot state.
+"""
+
+import base64
+import io
+
+import numpy as np
+
+from motionalign.skeleton import Skeleton
+
+# Blue is the right side and orange the left (distinct for every kind of colour vision); within a
+# side the leg is the darker.
+PART_COLOURS = {
+    "right_leg": "#1d4e89",
+    "right_arm": "#3f9ae0",
+    "torso": "#475569",
+    "left_arm": "#f5a524",
+    "left_leg": "#c2410c",
+}
+
+_VIEW = np.deg2rad(40)  # the camera stands this far from straight in front, to the right
+
+_FLOOR, _TOP = 14, 10  # pixels kept free below and above the figure
+
+_INSET = 112  # pixels at the right for the path seen from above
+
+
+def skeleton_strip(
+    joints: np.ndarray, skeleton: Skeleton, num_poses: int = 8, width: int = 960, height: int = 176
+) -> np.ndarray:
+    """Draws a clip as poses from left to right in time, and its path from above at the right.
+
+    All poses share one camera, fixed to the direction that the body faces at the start, so turns
+    show; each is placed by its root, so travel shows only in the path, where the starting
+    direction is up, a ring marks the start and a triangle the end and where the body faces then.
+
+    Args:
+      joints: [T, J, 3], Y up, any unit.
+      skeleton: the J joints.
+      num_poses: poses, evenly spread over the clip.
+      width, height: pixels.
+
+    Returns:
+      [height, width, 3] uint8 RGB.
+
+    Raises:
+      ValueError: joints of another shape than the skeleton's, or not finite.
+    """
+    joints = np.asarray(joints, np.float32)
+    if joints.ndim != 3 or joints.shape[1:] != (skeleton.num_joints, 3) or not len(joints):
+        raise ValueError(
+            f"a strip of {skeleton.name} needs joints [T, {skeleton.num_joints}, 3]; "
+            f"found {joints.shape}"
+        )
+    if not np.isfinite(joints).all():
+        raise ValueError("a strip needs finite joints; found NaN or infinity")
+
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import LineCollection
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.transforms import IdentityTransform
+
+    frames = np.unique(np.linspace(0, len(joints) - 1, num_poses).round().astype(int))
+    root = skeleton.parents.index(-1)
+    forward, left = _facing(joints[0], skeleton)
+    right_of_screen = np.sin(_VIEW) * forward + np.cos(_VIEW) * left
+    to_viewer = np.cross(right_of_screen, (0, 1, 0))
+
+    body = joints - joints[:, root : root + 1] * np.array([1, 0, 1], np.float32)  # [T, J, 3]
+    body[..., 1] -= body[..., 1].min()
+    across = body @ right_of_screen  # [T, J]
+    across -= (across.min() + across.max()) / 2
+    # Wide poses may touch, with a fifth of a slot, before the figure is made smaller.
+    slot = (width - _INSET) / (num_poses + 0.2)
+    scale = min(
+        (height - _FLOOR - _TOP) / max(1.07 * body[..., 1].max(), 1e-6),
+        1.2 * slot / max(2 * across.max(), 1e-6),
+    )
+    centre = slot * (np.arange(len(frames)) + 0.6)
+    points = np.stack(
+        [centre[:, None] + scale * across[frames], _FLOOR + scale * body[frames, :, 1]], axis=-1
+    )  # [P, J, 2] pixels
+    spine = joints[0, list(skeleton.chains[skeleton.chain_names.index("torso")])]
+    torso = np.linalg.norm(np.diff(spine, axis=0), axis=1).sum()  # a length no posture changes
+
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100)
+    canvas = FigureCanvasAgg(figure)
+
+    def draw(points, **style):  # [n, 2] pixels from the lower left; far cheaper than Axes
+        figure.add_artist(Line2D(*np.transpose(points), transform=IdentityTransform(), **style))
+
+    draw([(0, _FLOOR), (width - _INSET, _FLOOR)], color="#cbd5e1", linewidth=1)
+    parents, children = np.array(skeleton.bones).T
+    depth = (body @ to_viewer)[frames]
+    # Far bones first, pose by pose, so that near ones cover them.
+    order = np.argsort(depth[:, parents] + depth[:, children], axis=1)
+    bones = np.stack([points[:, parents], points[:, children]], axis=2)  # [P, bones, 2, 2]
+    bones = np.take_along_axis(bones, order[..., None, None], axis=1).reshape(-1, 2, 2)
+    colours = np.array(_bone_colours(skeleton))[order].ravel()
+    figure.add_artist(
+        LineCollection(
+            bones, colors=colours, linewidths=2, capstyle="round", transform=IdentityTransform()
+        )
+    )
+    neck, head = skeleton.chains[skeleton.chain_names.index("torso")][-2:]
+    crown = points[:, head] + 0.35 * (points[:, head] - points[:, neck])
+    size = 0.19 * scale * torso
+    draw(crown, color=PART_COLOURS["torso"], marker="o", markersize=size, linestyle="", zorder=3)
+
+    path, turn = _path_from_above(joints, skeleton, forward, left, 2.5 * torso)
+    path = (width - _INSET / 2, height / 2) + path * (min(_INSET, height) - 36)
+    draw([(width - _INSET + 4, 12), (width - _INSET + 4, height - 12)], color="#e2e8f0")
+    draw(path, color="#94a3b8", linewidth=1.5)
+    draw(path[frames], color="#94a3b8", marker="o", markersize=2.5, linestyle="")
+    ends = {"color": "#475569", "linestyle": "", "zorder": 3}
+    draw(path[:1], marker="o", markersize=6.5, fillstyle="none", **ends)
+    draw(path[-1:], marker=(3, 0, turn), markersize=7, **ends)
+
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def patch_image(patches: np.ndarray, reach: float = 2.5) -> np.ndarray:
+    """Motion patches as an image: x, y, z are red, green, blue (Motion Patches, Figure 4).
+
+    Args:
+      patches: [T, 5N, 3] z-scores, rows are frames and columns the points of the five parts.
+      reach: the z-score that is full brightness; -reach is black, 0 mid-grey.
+
+    Returns:
+      [T, 5N, 3] uint8 RGB.
+    """
+    patches = np.asarray(patches, np.float32)
+    if patches.ndim != 3 or patches.shape[-1] != 3:
+        raise ValueError(f"a patch image needs patches [T, 5N, 3]; found {patches.shape}")
+    return np.round(255 * np.clip(0.5 + patches / (2 * reach), 0, 1)).astype(np.uint8)
+
+
+def png(image: np.ndarray, colours: int | None = None) -> bytes:
+    """An image [height, width, 3] uint8 RGB as the bytes of a PNG file.
+
+    `colours` keeps only that many (64 are enough for a strip, at a third of the size).
+    """
+    from PIL import Image
+
+    picture = Image.fromarray(image)
+    if colours is not None:
+        picture = picture.quantize(colours, method=Image.Quantize.FASTOCTREE)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def data_uri(image: np.ndarray, colours: int | None = None) -> str:
+    """`png(image, colours)` as an image source that keeps an HTML page in one file."""
+    return "data:image/png;base64," + base64.b64encode(png(image, colours)).decode()
+
+
+def _facing(pose: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors [3] on the floor: where a pose [J, 3] faces, and its left; found at the hips."""
+    hips = [
+        skeleton.chains[skeleton.chain_names.index(leg)][1] for leg in ("left_leg", "right_leg")
+    ]
+    left = (pose[hips[0]] - pose[hips[1]]) * np.array([1, 0, 1], np.float32)
+    length = np.linalg.norm(left)
+    left = left / length if length > 1e-6 else np.array([1, 0, 0], np.float32)
+    return np.cross(left, (0, 1, 0)), left
+
+
+def _bone_colours(skeleton: Skeleton) -> list[str]:
+    """The colour of each of `skeleton.bones`: that of the part which its outer joint belongs to."""
+    part = {
+        joint: name
+        for name, chain in zip(skeleton.chain_names, skeleton.chains, strict=True)
+        for joint in chain[1:]
+    }
+    return [PART_COLOURS[part.get(child, "torso")] for _, child in skeleton.bones]
+
+
+def _path_from_above(joints, skeleton, forward, left, least) -> tuple[np.ndarray, float]:
+    """The root's path [T, 2] in -0.5..0.5 with `forward` up, and the last facing in degrees.
+
+    A path shorter than `least` is shown at the scale of `least`: standing still is a dot, not an
+    enlarged trembling.
+    """
+    root = joints[:, skeleton.parents.index(-1)]
+    path = np.stack([-(root @ left), root @ forward], axis=-1)
+    extent = max(np.ptp(path, axis=0).max(), least, 1e-6)
+    last, _ = _facing(joints[-1], skeleton)
+    turn = np.rad2deg(np.arctan2(last @ left, last @ forward))
+    return (path - (path.min(axis=0) + path.max(axis=0)) / 2) / extent, float(turn)

@@ -1,0 +1,312 @@
+"""Appearance attributes of clips: multi-label classification, and retrieval by attributes.
+
+The measurements of Walk and Text, IV-C: Figure 5 (classification of each attribute), Figure 6
+(NDCG@K of retrieval methods against chance) and Figure 7 (NDCG@5 of each attribute).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from motionalign.data.texts import clip_texts
+from motionalign.inference import similarity
+from motionalign.inference.encoder import same_names, vectors_of
+from motionalign.metrics import average_precision, multilabel_f1, ndcg_at_k
+from motionalign.report.tables import markdown_table
+
+KS = range(1, 51)
+
+_PRINTED_KS = (1, 5, 10, 20, 50)
+
+# Cells of the score matrix ranked at once: 32 MiB in float64, a tenth of what ranking holds.
+_BLOCK = 1 << 22
+
+
+# Classification ----------------------------------------------------------------------------------
+
+
+def classification(
+    prob: np.ndarray, target: np.ndarray, names: Sequence[str], threshold: float = 0.5
+) -> dict:
+    """Scores a multi-label classifier of attributes (Walk and Text, Figure 5).
+
+    A rare attribute has a low F1 and a common one a high F1 without any skill: read both beside the
+    base rate, which is also the average precision of chance.
+
+    Args:
+      prob: [N, A] probabilities, or any scores that `threshold` fits.
+      target: [N, A] bool (or 0/1).
+      names: A distinct names of the attributes.
+      threshold: predicted positive at this or above.
+
+    Returns:
+      {"threshold", "clips": N, "attributes": {name: {"precision", "recall", "f1", "ap",
+      "base_rate"}}, "occurring": number of attributes with a positive, "macro": the same five, as
+      means over the attributes that occur}, all in 0..1. "ap" is None for an attribute that does
+      not occur, and so is every mean where none does.
+
+    Raises:
+      ValueError: those of `metrics.multilabel_f1`, and names that do not fit.
+    """
+    columns = multilabel_f1(prob, target, threshold)
+    columns["ap"] = average_precision(prob, target)
+    columns["base_rate"] = np.mean(target, axis=0, dtype=np.float64)
+    names = _checked_names(names, len(columns["ap"]))
+    occurs = columns["base_rate"] > 0
+    return {
+        "threshold": float(threshold),
+        "clips": len(prob),
+        "attributes": {
+            name: {
+                key: float(values[i]) if key != "ap" or occurs[i] else None
+                for key, values in columns.items()
+            }
+            for i, name in enumerate(names)
+        },
+        "occurring": int(occurs.sum()),
+        "macro": {
+            key: float(values[occurs].mean()) if occurs.any() else None
+            for key, values in columns.items()
+        },
+    }
+
+
+# Retrieval ---------------------------------------------------------------------------------------
+
+
+def gains(query_sets: np.ndarray, gallery_sets: np.ndarray) -> np.ndarray:
+    """What each hit is worth to each query: the number of attributes that are positive in both.
+
+    Args:
+      query_sets: [Q, A] bool (or 0/1).
+      gallery_sets: [G, A] bool (or 0/1).
+
+    Returns:
+      [Q, G] float64.
+
+    Raises:
+      ValueError: sets that are not bool, or of different attributes.
+    """
+    query_sets, gallery_sets = _checked_sets(query_sets, gallery_sets)
+    return query_sets.astype(np.float64) @ gallery_sets.T.astype(np.float64)
+
+
+def retrieval(
+    query_sets: np.ndarray,
+    gallery_sets: np.ndarray,
+    names: Sequence[str],
+    scores_by_method: Mapping[str, np.ndarray],
+    ks: Sequence[int] = KS,
+    attribute_k: int = 5,
+) -> dict:
+    """Scores the retrieval of clips by attributes (Walk and Text, Figures 6 and 7).
+
+    NDCG@K with the gains of `gains`, against the best ordering of the gallery. For one attribute:
+    over the queries that have it, with gain 1 where the hit has it too. Chance is the exact
+    expectation over all orders of the gallery, not a draw.
+
+    Args:
+      query_sets: [Q, A] bool, one query for each distinct combination of the evaluated split.
+      gallery_sets: [G, A] bool.
+      names: A distinct names of the attributes.
+      scores_by_method: {method: [Q, G] scores, higher is nearer}, at least one.
+      ks: cut-offs of the curve; those above G are left out.
+      attribute_k: the cut-off for single attributes; G if that is smaller.
+
+    Returns:
+      {"queries": number scored, "left_out": number of queries that share no attribute with any
+      clip, "gallery": G, "ks", "ndcg": {method: [len(ks)]}, "random": [len(ks)], "attribute_k",
+      "per_attribute": {name: {"queries", method: NDCG, ..., "random"}}, "attributes_left_out":
+      names without a query or without a clip}.
+
+    Raises:
+      ValueError: shapes that do not agree, non-finite scores, sets that are not bool, no query with
+        anything to gain, no cut-off within the gallery.
+    """
+    query_sets, gallery_sets = _checked_sets(query_sets, gallery_sets)
+    names = _checked_names(names, query_sets.shape[1])
+    size = len(gallery_sets)
+    if not scores_by_method or {"queries", "random"} & set(scores_by_method):
+        raise ValueError(
+            'retrieval needs one or more methods, none of them called "queries" or "random"; '
+            f"found {list(scores_by_method)}"
+        )
+    for method, scores in scores_by_method.items():
+        if np.shape(scores) != (len(query_sets), size):
+            raise ValueError(
+                f"scores of {method} must be [{len(query_sets)} queries, {size} clips]; "
+                f"found {np.shape(scores)}"
+            )
+    kept_ks = [int(k) for k in ks if k <= size]
+    if not kept_ks:
+        raise ValueError(f"none of the cut-offs {list(ks)} is within a gallery of {size}")
+
+    in_gallery = gallery_sets.any(axis=0)
+    keep = (query_sets & in_gallery).any(axis=1)
+    if not keep.any():
+        raise ValueError("no query shares an attribute with any clip of the gallery")
+    methods = {name: np.asarray(scores) for name, scores in scores_by_method.items()}
+    chance = np.broadcast_to(np.float32(0), (len(query_sets), size))
+    curves = {
+        method: _ndcg(scores, keep, query_sets, gallery_sets, kept_ks).tolist()
+        for method, scores in (methods | {"random": chance}).items()
+    }
+
+    attribute_k = min(attribute_k, size)
+    per_attribute = {}
+    for a in np.flatnonzero(query_sets.any(axis=0) & in_gallery):
+        has = query_sets[:, a]
+        # To each of its queries an attribute gains the same, so chance needs only the first.
+        first = np.arange(len(has)) == has.argmax()
+        per_attribute[names[a]] = {"queries": int(has.sum())} | {
+            method: float(
+                _ndcg(scores, rows, query_sets[:, [a]], gallery_sets[:, [a]], [attribute_k])[0]
+            )
+            for method, scores, rows in (
+                *((method, scores, has) for method, scores in methods.items()),
+                ("random", chance, first),
+            )
+        }
+    return {
+        "queries": int(keep.sum()),
+        "left_out": int((~keep).sum()),
+        "gallery": size,
+        "ks": kept_ks,
+        "ndcg": {method: curves[method] for method in methods},
+        "random": curves["random"],
+        "attribute_k": attribute_k,
+        "per_attribute": per_attribute,
+        "attributes_left_out": [name for name in names if name not in per_attribute],
+    }
+
+
+def ndcg_curve(query_sets, gallery_sets, scores: np.ndarray, ks: Sequence[int] = KS) -> np.ndarray:
+    """NDCG@K of one method alone, [K]; arguments and cut-offs as of `retrieval`."""
+    query_sets, gallery_sets = _checked_sets(query_sets, gallery_sets)
+    keep = (query_sets & gallery_sets.any(axis=0)).any(axis=1)
+    if not keep.any():
+        raise ValueError("no query shares an attribute with any clip of the gallery")
+    ks = [int(k) for k in ks if k <= len(gallery_sets)]
+    return _ndcg(np.asarray(scores), keep, query_sets, gallery_sets, ks)
+
+
+def _ndcg(scores, keep, query_sets, gallery_sets, ks) -> np.ndarray:
+    """`ndcg_at_k` over the queries in `keep` [Q], in blocks that bound the memory → [len(ks)]."""
+    rows = np.flatnonzero(keep)
+    step = max(1, _BLOCK // len(gallery_sets))
+    total = np.zeros(len(ks))
+    for i in range(0, len(rows), step):
+        block = rows[i : i + step]
+        total += len(block) * ndcg_at_k(scores[block], gains(query_sets[block], gallery_sets), ks)
+    return total / len(rows)
+
+
+# Tables ------------------------------------------------------------------------------------------
+
+
+def format_classification(results: Mapping) -> str:
+    """What `classification` gives as a Markdown table, the best F1 first and the mean last."""
+    head = ["attribute", "F1", "precision", "recall", "AP", "base rate"]
+    keys = ("f1", "precision", "recall", "ap", "base_rate")
+    rows = sorted(results["attributes"].items(), key=lambda item: -item[1]["f1"])
+    rows.append(("mean", results["macro"]))
+    cells = [[name] + [_number(row[key]) for key in keys] for name, row in rows]
+    note = (
+        f"- {results['clips']} clips; positive at {results['threshold']:g} or above; the mean is "
+        f"over the {results['occurring']} of {len(results['attributes'])} attributes that occur; "
+        "the base rate is also the AP of chance"
+    )
+    return "\n".join([markdown_table(head, cells), "", note])
+
+
+def format_retrieval(results: Mapping) -> str:
+    """What `retrieval` gives as two Markdown tables: the curve, and the single attributes."""
+    places = [results["ks"].index(k) for k in _PRINTED_KS if k in results["ks"]]
+    head = ["method", *(f"NDCG@{results['ks'][i]}" for i in places)]
+    curves = results["ndcg"] | {"random": results["random"]}
+    cells = [
+        [method] + [_number(ndcg_curve[i]) for i in places] for method, ndcg_curve in curves.items()
+    ]
+    notes = [
+        f"- {results['queries']} queries, {results['gallery']} clips; gain = number of attributes "
+        "that query and clip share; random = its exact expectation"
+    ]
+    if results["left_out"]:
+        notes.append(f"- left out: {results['left_out']} queries that share none with any clip")
+    curve_table = "\n".join([markdown_table(head, cells), "", *notes])
+
+    methods = list(results["ndcg"])
+    rows = sorted(results["per_attribute"].items(), key=lambda item: -item[1][methods[0]])
+    columns = [*methods, "random"]
+    cells = [
+        [name, str(row["queries"])] + [_number(row[method]) for method in columns]
+        for name, row in rows
+    ]
+    notes = [f"- NDCG@{results['attribute_k']}; gain 1 where the clip has the attribute"]
+    if results["attributes_left_out"]:
+        absent = ", ".join(results["attributes_left_out"])
+        notes.append(f"- left out, for no query or no clip has them: {absent}")
+    table = markdown_table(["attribute", "queries", *columns], cells)
+    return "\n".join([curve_table, "", table, "", *notes])
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _checked_names(names: Sequence[str], count: int) -> list[str]:
+    names = list(names)
+    if len(names) != count or len(set(names)) != count:
+        raise ValueError(
+            f"there are {count} attributes; found {len(names)} names, "
+            f"{len(set(names))} of them distinct"
+        )
+    return names
+
+
+def _checked_sets(query_sets, gallery_sets) -> tuple[np.ndarray, np.ndarray]:
+    """Both as non-empty bool matrices of the same attributes."""
+    checked = []
+    for name, sets in (("query_sets", query_sets), ("gallery_sets", gallery_sets)):
+        sets = np.asarray(sets)
+        if sets.ndim != 2 or not sets.size:
+            raise ValueError(f"{name} must be a non-empty matrix; found shape {sets.shape}")
+        if sets.dtype != bool and not np.isin(sets, (0, 1)).all():
+            raise ValueError(f"{name} must be bool, or numbers 0 and 1")
+        checked.append(sets.astype(bool))
+    if checked[0].shape[1] != checked[1].shape[1]:
+        raise ValueError(
+            f"query_sets has {checked[0].shape[1]} attributes, gallery_sets {checked[1].shape[1]}"
+        )
+    return checked[0], checked[1]
+
+
+def classify(encoder, dataset, split, known, logits) -> dict:
+    names = list(dataset.metadata.attribute_names)
+    # A converted GaitFormer does not know the names of its attributes, but has them in this order.
+    if not (encoder.network.config.gait_head and logits.shape[1] == len(names)):
+        same_names(encoder, names)
+    probabilities = np.asarray(encoder.network.config.probabilities(logits))
+    target = dataset.metadata.present(split.attributes[known])
+    return classification(probabilities, target, names)
+
+
+def attribute_queries(encoder, params, dataset, split, kind, seed) -> tuple[np.ndarray, np.ndarray]:
+    """Of each distinct attribute set of a split a record that has it [Q], and its words [Q, D].
+
+    Of several texts of a set one is drawn with `seed` (Walk and Text, IV-C).
+    """
+    texts = clip_texts(dataset, split, "attributes", kind)
+    first = np.array([np.flatnonzero(texts.class_of == k)[0] for k in range(len(texts.names))])
+    pick = np.random.default_rng(seed).random(len(first))
+    chosen = [[of_class[int(u * len(of_class))]] for of_class, u in zip(texts.texts, pick)]
+    return first, np.concatenate(vectors_of(encoder, params, dataset, chosen))
+
+
+def retrieve(encoder, params, dataset, split, known, found, kind, seed) -> dict:
+    first, queries = attribute_queries(encoder, params, dataset, split, kind, seed)
+    sets = dataset.metadata.positive(split.attributes)
+    scores = {
+        distance: similarity.nearness(queries, found, distance) for distance in similarity.DISTANCES
+    }
+    return retrieval(sets[first], sets[known], dataset.metadata.positive_names, scores)

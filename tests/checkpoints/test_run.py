@@ -1,0 +1,291 @@
+"""Checkpoints: round trips over other meshes, what is found where, and what is half written."""
+
+import json
+import os
+import pathlib
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from orbax.checkpoint._src.path import atomicity
+
+from motionalign import sharding
+from motionalign.checkpoints.run import LATEST, Checkpoints, find, load_params, load_run
+
+PARAMS = {
+    "motion_encoder/blocks/0/attention/query/kernel": (6, 4, 2),
+    "motion_encoder/blocks/0/mlp/down/kernel": (8, 6),
+    "motion_head/out/kernel": (6, 3),
+    "logit_scale": (),
+}
+RUN = {"architecture": {"width": 6}, "tokenizer": "{…}", "score": 12.5}
+
+
+def make_state(seed=0):
+    rng = np.random.default_rng(seed)
+    params = {path: rng.normal(size=shape).astype(np.float32) for path, shape in PARAMS.items()}
+    moments = {path: rng.normal(size=shape).astype(np.float32) for path, shape in PARAMS.items()}
+    return {"params": params, "optimizer": {"mu": moments, "count": np.int32(7)}}
+
+
+def put(state, mesh):
+    return jax.tree.map(sharding.put_global, state, sharding.tree_shardings(state, mesh))
+
+
+def assert_is(restored, state, mesh):
+    """Equal in every bit, and laid out as asked."""
+    jax.tree.map(np.testing.assert_array_equal, restored, state)
+    for leaf, layout in zip(
+        jax.tree.leaves(restored), jax.tree.leaves(sharding.tree_shardings(state, mesh))
+    ):
+        assert leaf.sharding.is_equivalent_to(layout, leaf.ndim)
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    return sharding.make_mesh(4, 2)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory, mesh):
+    """A workdir with checkpoints/9 and best/5."""
+    workdir = tmp_path_factory.mktemp("run")
+    checkpoints = Checkpoints(workdir)
+    state = put(make_state(), mesh)
+    checkpoints.save_best(5, put(make_state(5), mesh)["params"], {**RUN, "step": 5})
+    checkpoints.save_latest(9, state, {"next": 9}, {**RUN, "step": 9})
+    checkpoints.close()
+    return workdir
+
+
+@pytest.fixture
+def workdir(template, tmp_path):
+    """A copy that a test may spoil."""
+    return shutil.copytree(template, tmp_path / "run")
+
+
+@pytest.fixture
+def opened(workdir):
+    checkpoints = Checkpoints(workdir)
+    yield checkpoints
+    checkpoints.close()
+
+
+def steps(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (8, 1), (2, 4)], ids=str)
+def test_resume_on_any_mesh(opened, shape):
+    """Written by 4 × 2 devices; (2, 4) splits what (8, 1) keeps whole."""
+    mesh = sharding.make_mesh(*shape)
+    step, state, pipeline = opened.restore_latest(sharding.abstract(make_state(), mesh))
+    assert (step, pipeline, opened.latest_step()) == (9, {"next": 9}, 9)
+    assert_is(state, make_state(), mesh)
+
+
+def test_parameters_and_run_of_the_best(workdir, mesh):
+    folder = find(workdir)
+    assert folder == workdir / "best" / "5"
+    assert load_run(folder) == {**RUN, "step": 5}
+    expected = make_state(5)["params"]
+    assert_is(load_params(folder, sharding.abstract(expected, mesh)), expected, mesh)
+
+
+def test_nothing_to_resume_from(tmp_path, mesh):
+    checkpoints = Checkpoints(tmp_path / "new")
+    assert checkpoints.restore_latest(sharding.abstract(make_state(), mesh)) is None
+    assert checkpoints.latest_step() is None
+    assert checkpoints.best_score() == float("-inf")
+    checkpoints.close()
+
+
+def test_only_the_newest_is_kept(opened, workdir, mesh):
+    for step in (10, 12):
+        opened.save_latest(step, put(make_state(step), mesh), {"next": step}, RUN)
+    opened.wait()
+    assert steps(workdir / "checkpoints") == ["12"]
+    _, state, _ = opened.restore_latest(sharding.abstract(make_state(), mesh))
+    assert_is(state, make_state(12), mesh)
+
+
+def test_a_step_that_is_there_is_not_written_again(opened, workdir, mesh):
+    """The last step of a run may also be the end of an epoch."""
+    before = (workdir / "checkpoints" / "9" / "_CHECKPOINT_METADATA").read_text()
+    opened.save_latest(9, put(make_state(1), mesh), {"next": 0}, RUN)
+    opened.wait()
+    assert (workdir / "checkpoints" / "9" / "_CHECKPOINT_METADATA").read_text() == before
+    _, state, pipeline = opened.restore_latest(sharding.abstract(make_state(), mesh))
+    assert_is(state, make_state(), mesh)
+    assert pipeline == {"next": 9}
+
+
+def test_best_score_is_that_of_the_best_on_disk(opened, workdir, mesh):
+    assert opened.best_score() == 12.5
+    params = put(make_state(), mesh)["params"]
+    opened.save_best(8, params, {**RUN, "score": 20.0})
+    opened.wait()
+    assert opened.best_score() == 20
+    assert steps(workdir / "best") == ["8"]
+    opened.close()
+    again = Checkpoints(workdir)
+    assert again.best_score() == 20
+    again.close()
+
+
+@pytest.mark.parametrize("step", [3, 5])
+def test_a_better_one_at_an_earlier_step_replaces_the_best(opened, workdir, mesh, step):
+    """Of a run that went back: resumed from before its best, or begun anew in its workdir."""
+    params = make_state(step)["params"]
+    opened.save_best(step, put(params, mesh), {**RUN, "score": 30.0})
+    opened.wait()
+    assert opened.best_score() == 30
+    assert steps(workdir / "best") == [str(step)]
+    restored = load_params(find(workdir), sharding.abstract(params, mesh))
+    assert_is(restored, params, mesh)
+
+
+def test_the_best_is_on_disk_before_the_step_is_one_to_resume_from(opened, mesh, monkeypatch):
+    """A run that resumes from a step does not validate it again."""
+    order = []
+    for manager, name in ((opened._best, "wait_until_finished"), (opened._latest, "save")):
+        method = getattr(manager, name)
+        monkeypatch.setattr(
+            manager, name, lambda *a, m=method, n=name, **k: (order.append(n), m(*a, **k))[1]
+        )
+    opened.save_best(10, put(make_state(), mesh)["params"], RUN)
+    order.clear()
+    opened.save_latest(10, put(make_state(), mesh), {"next": 10}, RUN)
+    assert order[:2] == ["wait_until_finished", "save"]
+
+
+def test_what_a_path_may_mean(workdir, tmp_path, monkeypatch):
+    latest, best = workdir / "checkpoints" / "9", workdir / "best" / "5"
+    assert find(workdir) == best
+    assert find(str(workdir)) == best
+    assert find(workdir, LATEST) == latest
+    assert find(workdir / "best") == best
+    assert find(workdir / "checkpoints") == latest
+    assert find(best) == best
+    assert find(latest) == latest
+    monkeypatch.chdir(workdir)
+    assert find("best") == best
+    assert find(".") == best
+
+    shutil.rmtree(workdir / "best")  # before the first validation
+    assert find(workdir) == latest
+    (workdir / "best").mkdir()
+    assert find(workdir) == latest
+
+
+def test_the_newest_step_is_the_largest_number(workdir):
+    shutil.copytree(workdir / "checkpoints" / "9", workdir / "checkpoints" / "10")
+    assert find(workdir / "checkpoints").name == "10"
+
+
+def test_a_copied_folder_is_whole(workdir, tmp_path, mesh):
+    """Under any name, with nothing else of the run beside it."""
+    copied = shutil.copytree(workdir / "best" / "5", tmp_path / "elsewhere" / "my model")
+    shutil.rmtree(workdir)
+    assert find(copied) == copied
+    assert load_run(copied)["tokenizer"] == "{…}"
+    expected = make_state(5)["params"]
+    assert_is(load_params(copied, sharding.abstract(expected, mesh)), expected, mesh)
+
+
+@pytest.mark.parametrize("at", ["absent", "empty", "file", "data"])
+def test_no_checkpoint_there(tmp_path, at):
+    path = tmp_path / at
+    if at == "file":
+        path.write_text("")
+    elif at != "absent":
+        path.mkdir()
+    if at == "data":
+        (path / "7").mkdir()  # a number, but no step
+    with pytest.raises(ValueError, match=f"no checkpoint at {path}: expected a training workdir"):
+        find(path)
+
+
+def test_a_copy_in_part(workdir):
+    step = workdir / "best" / "5"
+    shutil.rmtree(step / "run")
+    with pytest.raises(ValueError, match=r"best/5: no run/metadata; was it copied in part\?"):
+        load_run(find(step))
+    with pytest.raises(ValueError, match="no checkpoint at"):
+        find(workdir / "best")
+    shutil.rmtree(step / "params")
+    with pytest.raises(ValueError, match="no checkpoint at"):
+        find(step)
+
+
+@pytest.mark.parametrize("lost", ["_METADATA", "manifest.ocdbt", "d", "ocdbt.process_0"])
+def test_a_copy_that_lacks_some_of_its_files(tmp_path, lost):
+    numbers = np.random.default_rng(0).normal(size=(300, 40)).astype(np.float32)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save_best(1, {"kernel": jnp.asarray(numbers)}, RUN)
+    checkpoints.close()
+    step = find(tmp_path)
+    wanted = {"kernel": jax.ShapeDtypeStruct(numbers.shape, numbers.dtype)}
+    np.testing.assert_array_equal(load_params(step, wanted)["kernel"], numbers)
+    path = step / "params" / lost
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    with pytest.raises(ValueError, match=f"{step}: params cannot be read; was it copied"):
+        load_params(step, wanted)
+
+
+@pytest.mark.parametrize("change", ["shape", "missing", "extra"])
+def test_parameters_of_another_architecture(workdir, mesh, change):
+    wanted = sharding.abstract(make_state()["params"], mesh)
+    if change == "shape":
+        wanted["motion_head/out/kernel"] = jax.ShapeDtypeStruct((6, 4), jnp.float32)
+    elif change == "missing":
+        del wanted["motion_head/out/kernel"]
+    else:
+        wanted["text_head/out/kernel"] = jax.ShapeDtypeStruct((6, 3), jnp.float32)
+    with pytest.raises(ValueError, match=r"cannot be read.*([Ss]hape|[Ss]tructure)"):
+        load_params(find(workdir), wanted)
+
+
+@pytest.mark.parametrize("killed_in", ["an item", "the step"])
+def test_what_a_killed_run_was_writing_is_no_checkpoint(workdir, mesh, monkeypatch, killed_in):
+    """All is written under another name, and renamed when it is complete."""
+    finalize = atomicity.AtomicRenameTemporaryPath.finalize
+
+    async def killed(self):
+        if killed_in == "an item" or self._final_path.name == "11":
+            raise InterruptedError(f"before the rename to {self._final_path.name}")
+        await finalize(self)
+
+    killed_run = Checkpoints(workdir)
+    with monkeypatch.context() as patch:
+        patch.setattr(atomicity.AtomicRenameTemporaryPath, "finalize", killed)
+        with pytest.raises(InterruptedError):
+            killed_run.save_latest(11, put(make_state(1), mesh), {"next": 11}, RUN)
+            killed_run.wait()
+    left = steps(workdir / "checkpoints")
+    assert len(left) == 2
+    assert "9" in left
+    assert find(workdir / "checkpoints").name == "9"
+
+    resumed = Checkpoints(workdir)
+    step, state, _ = resumed.restore_latest(sharding.abstract(make_state(), mesh))
+    assert step == 9
+    assert_is(state, make_state(), mesh)
+    resumed.save_latest(10, put(make_state(1), mesh), {"next": 10}, RUN)
+    resumed.close()
+    assert steps(workdir / "checkpoints") == ["10"]  # what was left over is swept away
+
+
+def test_no_pickle_and_json_that_anybody_can_read(workdir):
+    step = workdir / "checkpoints" / "9"
+    assert json.loads((step / "run" / "metadata").read_text())["step"] == 9
+    assert json.loads((step / "pipeline" / "metadata").read_text()) == {"next": 9}
+    for folder, _, files in os.walk(workdir):
+        for name in files:
+            data = (pathlib.Path(folder) / name).read_bytes()
+            assert not data.startswith(b"\x80") or not data.endswith(b"."), name

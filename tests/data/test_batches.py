@@ -1,0 +1,629 @@
+"""Batches: what stands in them, that they repeat exactly, and what every process reads."""
+
+import collections
+import dataclasses
+import itertools
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from configs import common
+from motionalign.data import representation
+from motionalign.data.batches import BatchPlan, TrainingData, parse_mixture, to_device
+from motionalign.data.dataset import CaptionVectors, Dataset
+from motionalign.data.representation import ClipCache
+from motionalign.data.tokenizer import Tokenizer, pad_tokens, text_bucket, train_wordpiece
+from motionalign.models.vit import ViTConfig
+
+# ---- plans -----------------------------------------------------------------------------------
+
+
+def plan(sizes=(100,), weights=None, batch_size=8, seed=0, window=1, longest=224):
+    rng = np.random.default_rng(1)
+    frames = tuple(rng.integers(20, longest + 1, n) for n in sizes)
+    return BatchPlan(frames, weights or (1.0,) * len(sizes), batch_size, seed, window)
+
+
+def pairs(epoch):
+    """The (dataset, row) of an epoch, in order."""
+    dataset, row = epoch
+    return list(zip(dataset.ravel().tolist(), row.ravel().tolist()))
+
+
+@given(
+    st.integers(1, 300),
+    st.integers(1, 40),
+    st.sampled_from([1, 2, 4, 16]),
+    st.integers(0, 2**40),
+    st.integers(0, 9),
+)
+@settings(max_examples=60)
+def test_every_record_at_most_once_an_epoch(size, batch_size, window, seed, epoch):
+    if batch_size > size:
+        batch_size = size
+    p = plan((size,), None, batch_size, seed, window)
+    dataset, row = p.epoch(epoch)
+    assert dataset.shape == row.shape == (size // batch_size, batch_size)
+    assert (dataset == 0).all()
+    assert len(set(row.ravel())) == row.size  # less than a batch is left out
+    assert set(row.ravel()) <= set(range(size))
+
+
+@pytest.mark.parametrize("window", [1, 4])
+def test_epochs_differ_and_repeat(window):
+    p, same = plan(window=window), plan(window=window)
+    epochs = [pairs(p.epoch(epoch)) for epoch in range(12)]
+    assert epochs == [pairs(same.epoch(epoch)) for epoch in range(12)]
+    assert epochs[3] == pairs(p.epoch(3))  # after others pushed it out of the cache
+    assert len({tuple(epoch) for epoch in epochs}) == 12
+    assert pairs(plan(window=window, seed=1).epoch(0)) != epochs[0]
+    # Other clips are left out of each epoch, so that all are seen.
+    assert set(itertools.chain(*epochs)) == {(0, row) for row in range(100)}
+    assert len({frozenset(epoch) for epoch in epochs}) > 6
+
+
+def test_which_clips_meet_changes_between_epochs():
+    """Negatives come from the batch: the same few again and again would teach little."""
+    p = plan((512,), window=4)
+    neighbours = collections.defaultdict(set)
+    for epoch in range(10):
+        for batch in p.epoch(epoch)[1].tolist():
+            for row in batch:
+                neighbours[row] |= set(batch) - {row}
+    assert np.median([len(others) for others in neighbours.values()]) > 25  # of 10 × 7 at most
+
+
+def test_steps_run_on_through_the_epochs():
+    p = plan((20,), batch_size=6)
+    assert p.steps_per_epoch == 3
+    for step in range(9):
+        dataset, row = p[step]
+        epoch, position = divmod(step, 3)
+        np.testing.assert_array_equal(row, p.epoch(epoch)[1][position])
+        assert dataset.shape == row.shape == (6,)
+
+
+def test_order_is_shuffled_over_the_whole_dataset():
+    row = plan((10_000,), batch_size=100).epoch(0)[1]
+    assert abs(row[:10].mean() - 5000) < 400
+    assert abs(np.corrcoef(row.ravel(), np.arange(10_000))[0, 1]) < 0.05
+
+
+@pytest.mark.parametrize("sizes", [(640,), (400, 300)])
+def test_windows_of_similar_lengths(sizes):
+    plans = [plan(sizes, window=window) for window in (1, 4, 16)]
+    frames = plans[0].num_frames
+
+    def spread(p):
+        lengths = np.array([frames[d][r] for d, r in pairs(p.epoch(0))]).reshape(-1, 8)
+        return np.ptp(lengths, axis=1), lengths.mean(1)
+
+    # From 20 to 224 frames: each batch of a window of 16 gets a sixteenth of them, and so on.
+    alone, four, sixteen = (np.median(spread(p)[0]) for p in plans)
+    assert alone > 120
+    assert 30 < four < 70
+    assert sixteen < 20
+    # Short and long batches come mixed, not in ascending order.
+    means = spread(plans[2])[1]
+    for window in range(0, len(means) - 16, 16):
+        steps = np.diff(means[window : window + 16])
+        assert 4 <= (steps > 0).sum() <= 12
+    if len(sizes) == 1:  # and they hold the same clips as without
+        assert sorted(pairs(plans[0].epoch(0))) == sorted(pairs(plans[2].epoch(0)))
+
+
+@pytest.mark.parametrize(
+    ("weights", "shares"),
+    [((1.0, 1.0), (0.5, 0.5)), ((2.0, 1.0), (2 / 3, 1 / 3)), ((1.0, 9.0), (0.1, 0.9))],
+)
+def test_mixture_proportions(weights, shares):
+    p = plan((300, 60), weights, batch_size=12)
+    assert p.steps_per_epoch == 30
+    for epoch in range(3):
+        dataset, row = p.epoch(epoch)
+        counts = np.bincount(dataset.ravel())
+        np.testing.assert_allclose(counts, 360 * np.array(shares), atol=1)
+        for d, size in enumerate((300, 60)):
+            rows = row[dataset == d]
+            seen = np.bincount(rows, minlength=size)
+            # Without replacement as far as it reaches: nobody comes twice before all came once.
+            assert seen.max() - seen.min() <= 1
+        # Every batch is a mixture.
+        in_batch = (dataset == 1).sum(1)
+        assert in_batch.std() < 4
+        assert 0 < in_batch.mean() < 12
+
+
+def test_one_share_of_a_mixture_may_be_tiny():
+    dataset, _ = plan((50, 50, 50), (1.0, 1e-6, 1.0), batch_size=10).epoch(0)
+    assert set(dataset.ravel()) == {0, 2}
+    assert dataset.size == 150
+
+
+def test_a_batch_larger_than_the_dataset():
+    with pytest.raises(ValueError, match=r"batch_size=9 is larger than the training set of 8 rec"):
+        plan((5, 3), batch_size=9)
+    assert plan((5, 3), batch_size=8).steps_per_epoch == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "mixture"),
+    [
+        ("humanml3d", {"humanml3d": 1}),
+        ("humanml3d:2,kit_ml:1", {"humanml3d": 2, "kit_ml": 1}),
+        (" a , b:0.5 ", {"a": 1, "b": 0.5}),
+    ],
+)
+def test_mixtures(text, mixture):
+    assert parse_mixture(text) == mixture
+    assert list(parse_mixture(text)) == list(mixture)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a,", "a:0", "a:-1", "a:x", "a:nan", "a:inf", ":2", "a:1:2", "a,b,a:3"]
+)
+def test_wrong_mixtures(text):
+    with pytest.raises(ValueError, match=r"config\.data\.datasets=.*like 'humanml3d:2,kit_ml:1'"):
+        parse_mixture(text)
+
+
+# ---- padding ---------------------------------------------------------------------------------
+
+
+def test_round_up():
+    buckets = (32, 64, 96)
+    assert [representation.round_up(n, buckets) for n in (1, 32, 33, 64, 65, 96)] == [
+        32,
+        32,
+        64,
+        64,
+        96,
+        96,
+    ]
+
+
+def buckets(padding, frame_bucket=32, max_frames=224, patch_size=16):
+    c = common.base().data
+    c.frame_bucket = frame_bucket
+    return representation.frame_buckets(c, padding, max_frames, patch_size)
+
+
+def test_frame_buckets():
+    assert buckets("attend") == (224,)
+    assert buckets("attend", max_frames=220) == (224,)
+    assert buckets("mask") == (32, 64, 96, 128, 160, 192, 224)
+    assert buckets("mask", frame_bucket=100) == (112, 224)
+    assert buckets("mask", frame_bucket=300) == (224,)
+    assert buckets("mask", frame_bucket=1, max_frames=40, patch_size=8) == (8, 16, 24, 32, 40)
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.sampled_from([8, 16, 32]))
+def test_any_frame_buckets_are_whole_patches_and_hold_every_clip(step, longest, patch_size):
+    found = buckets("mask", step, longest, patch_size)
+    assert list(found) == sorted(set(found))
+    assert all(bucket % patch_size == 0 for bucket in found)
+    assert found[-1] - patch_size < longest <= found[-1]
+
+
+def test_text_bucket():
+    tokenizer = Tokenizer(train_wordpiece(["walks"], 50), max_tokens=40)
+    assert [text_bucket(n, 16, tokenizer) for n in (3, 16, 17, 33, 40)] == [16, 16, 32, 40, 40]
+
+
+def test_stack_patches():
+    clips = [np.full((n, 80, 3), n, np.float16) for n in (2, 5)]
+    stacked = representation.stack_patches(clips, 4)
+    assert stacked.shape == (2, 4, 80, 3)
+    assert stacked.dtype == np.float16
+    np.testing.assert_array_equal(stacked[:, :, 0, 0], [[2, 2, 0, 0], [5, 5, 5, 5]])
+
+
+def test_pad_tokens():
+    ids, mask = pad_tokens(np.array([[5, 6]], np.int32), np.array([[True, True]]), 4)
+    np.testing.assert_array_equal(ids, [[5, 6, 0, 0]])
+    np.testing.assert_array_equal(mask, [[True, True, False, False]])
+    assert (ids.dtype, mask.dtype) == (np.int32, bool)
+
+
+# ---- batches of real records -----------------------------------------------------------------
+
+MAX_FRAMES = 48  # some of the clips are longer, and get cropped
+
+
+@pytest.fixture(scope="module")
+def small(small_dataset):
+    return Dataset(small_dataset, "small")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(small):
+    captions = itertools.chain(*small.split("train").captions)
+    return Tokenizer(train_wordpiece(captions, 300), max_tokens=64)
+
+
+def training_data(
+    datasets,
+    tokenizer,
+    *,
+    padding="mask",
+    seed=0,
+    text_vectors=False,
+    rows=None,
+    patch_size=16,
+    max_frames=MAX_FRAMES,
+    **fields,
+):
+    config = common.base().data
+    config.update({"batch_size": 8, "frame_bucket": 16, "text_bucket": 8, **fields})
+    if isinstance(datasets, Dataset):
+        datasets = {datasets: 1.0}
+    return TrainingData(
+        datasets,
+        tokenizer,
+        config,
+        motion=ViTConfig(
+            width=8,
+            depth=1,
+            heads=1,
+            mlp_width=8,
+            patch_size=patch_size,
+            max_frames=max_frames,
+            padding=padding,
+        ),
+        seed=seed,
+        extras=("text_vectors",) if text_vectors else (),
+        rows=rows,
+    )
+
+
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        assert a[name].dtype == b[name].dtype
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+@pytest.mark.parametrize("padding", ["mask", "attend"])
+def test_a_batch_holds_what_its_records_hold(small, tokenizer, padding):
+    batches = training_data(small, tokenizer, padding=padding)
+    split = small.split("train")
+    for step in range(8):  # two epochs
+        batch, ids = batches[step], batches.clip_ids(step)
+        assert batch["patches"].dtype == np.float16
+        assert batch["num_frames"].dtype == batch["input_ids"].dtype == np.int32
+        assert batch["text_mask"].dtype == bool
+        length = batch["patches"].shape[1]
+        longest = batch["num_frames"].max()
+        assert length == (MAX_FRAMES if padding == "attend" else -(-longest // 16) * 16)
+        assert batch["patches"].shape == (8, length, 80, 3)
+        for i, name in enumerate(ids):
+            row = split.ids.index(name)
+            whole = split[row]["patches"][:, 0]
+            frames = batch["num_frames"][i]
+            assert frames == min(len(whole), MAX_FRAMES)
+            crop = batch["patches"][i, :frames]
+            starts = [
+                start
+                for start in range(len(whole) - frames + 1)
+                if np.array_equal(whole[start : start + frames], crop)
+            ]
+            assert len(starts) == 1, name
+            assert (batch["patches"][i, frames:] == 0).all()
+            real = batch["text_mask"][i]
+            encoded, mask = tokenizer.encode(split.captions[row])
+            own = [list(e[m]) for e, m in zip(encoded, mask)]
+            assert list(batch["input_ids"][i, real]) in own
+            assert real[: real.sum()].all()  # the padding comes last
+        tokens = batch["text_mask"].sum(1).max()
+        assert batch["input_ids"].shape == (8, min(-(-tokens // 8) * 8, 64))
+
+
+def test_batches_are_of_few_shapes(small, tokenizer):
+    """Each shape is compiled once."""
+    batches = training_data(small, tokenizer, max_frames=96)
+    shapes = {batches[step]["patches"].shape[1] for step in range(20)}
+    assert shapes <= {16, 32, 48, 64, 80, 96}
+    assert len(shapes) > 1
+
+
+def test_batches_by_length_waste_little(small, tokenizer):
+    def real_share(padding):
+        batches = training_data(small, tokenizer, padding=padding, max_frames=96)
+        frames = [
+            (batches[s]["num_frames"].sum(), batches[s]["patches"].shape[1]) for s in range(4)
+        ]
+        return sum(real for real, _ in frames) / sum(8 * length for _, length in frames)
+
+    assert real_share("mask") > 0.75 > real_share("attend")
+
+
+def test_crops_reach_both_ends_and_are_uniform(small, tokenizer):
+    split = small.split("train")
+    batches = training_data(small, tokenizer, batch_size=32, padding="attend", max_frames=16)
+    starts = collections.defaultdict(list)
+    first = {
+        row: {f.tobytes(): i for i, f in enumerate(split[row]["patches"])} for row in range(38)
+    }
+    for step in range(300):
+        batch = batches[step]
+        for i, name in enumerate(batches.clip_ids(step)):
+            row = split.ids.index(name)
+            starts[row].append(first[row][batch["patches"][i, 0][None].tobytes()])
+            assert batch["num_frames"][i] == 16
+    for row, found in starts.items():
+        last = split.num_frames[row] - 16
+        assert min(found) >= 0
+        assert max(found) <= last
+        if last <= 20:  # 250 draws from at most 21 places
+            assert set(found) == set(range(last + 1)), row
+        # Mean of a uniform draw, within five standard errors.
+        error = np.sqrt(((last + 1) ** 2 - 1) / 12 / len(found))
+        assert abs(np.mean(found) - last / 2) < 5 * error, row
+
+
+def test_captions_are_chosen_uniformly(small, tokenizer):
+    split = small.split("train")
+    batches = training_data(small, tokenizer, batch_size=32)
+    chosen = collections.defaultdict(collections.Counter)
+    for step in range(200):
+        batch = batches[step]
+        for i, name in enumerate(batches.clip_ids(step)):
+            chosen[name][tuple(batch["input_ids"][i, batch["text_mask"][i]])] += 1
+    for name, counts in chosen.items():
+        captions = split.captions[split.ids.index(name)]
+        assert len(counts) == len(captions)
+        expected = counts.total() / len(captions)
+        for count in counts.values():
+            assert abs(count - expected) < 5 * np.sqrt(expected), (name, counts)
+    assert {len(counts) for counts in chosen.values()} == {1, 2, 3}
+
+
+def test_batches_depend_on_seed_and_step_alone(small, tokenizer):
+    a, b = (training_data(small, tokenizer) for _ in range(2))
+    for step in (9, 2, 30, 2):
+        assert_same(a[step], b[step])
+    other = training_data(small, tokenizer, seed=1)
+    assert any(a.clip_ids(step) != other.clip_ids(step) for step in range(4))
+    # Without a cache, or with more threads: the same.
+    plain = training_data(small, tokenizer, cache_gb=0.0)
+    for step in range(6):
+        assert_same(a[step], plain[step])
+
+
+@pytest.mark.parametrize("num_processes", [2, 4])
+def test_processes_make_up_the_global_batch(two_datasets, tokenizer, num_processes):
+    datasets = {
+        Dataset(two_datasets, name): weight for name, weight in (("small", 2), ("other", 1))
+    }
+    whole = training_data(datasets, tokenizer)
+    shares = np.split(np.arange(8), num_processes)
+    parts = [training_data(datasets, tokenizer, rows=rows) for rows in shares]
+    for step in range(8):
+        batch = whole[step]
+        local = [part[step] for part in parts]
+        assert {len(p["patches"]) for p in local} == {8 // num_processes}
+        assert_same(
+            {name: np.concatenate([p[name] for p in local]) for name in batch}, batch
+        )  # the shapes agree, or this would fail
+        assert all(part.clip_ids(step) == whole.clip_ids(step) for part in parts)
+
+
+def test_a_process_reads_only_its_own_rows(small, tokenizer, monkeypatch):
+    part = training_data(small, tokenizer, rows=np.array([2, 3]))
+    (split,) = part.splits
+    read = []
+    decode = type(split).__getitem__
+    monkeypatch.setattr(
+        type(split), "__getitem__", lambda self, row: read.append(int(row)) or decode(self, row)
+    )
+    part[0]
+    assert read == part.plan[0][1][2:4].tolist()
+
+
+def test_a_mixture_of_two_skeletons(two_datasets, tokenizer):
+    datasets = {
+        Dataset(two_datasets, name): weight for name, weight in (("small", 1), ("other", 3))
+    }
+    batches = training_data(datasets, tokenizer, padding="attend")
+    ids = [name for step in range(batches.plan.steps_per_epoch) for name in batches.clip_ids(step)]
+    others = sum(name.startswith("other") for name in ids)
+    assert abs(others / len(ids) - 0.75) < 0.02
+    split = Dataset(two_datasets, "other").split("train")
+    batch = batches[0]
+    for i, name in enumerate(batches.clip_ids(0)):
+        if name.startswith("other"):
+            whole = split[split.ids.index(name)]["patches"][:, 0].astype(np.float32)
+            frames = batch["num_frames"][i]
+            assert any(
+                np.array_equal(whole[s : s + frames], batch["patches"][i, :frames])
+                for s in range(len(whole) - frames + 1)
+            )
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_iterator_resumes_bit_for_bit(small, tokenizer, workers):
+    batches = training_data(small, tokenizer, workers=workers)
+    expected = [batches[step] for step in range(11)]
+    states, iterator = [], batches.batches(11)
+    for step, batch in enumerate(iterator):
+        assert_same(batch, expected[step])
+        states.append(iterator.get_state())
+    assert len(states) == 11
+
+    for step in (0, 4, 9):
+        resumed = training_data(small, tokenizer, workers=workers).batches(11)
+        resumed.set_state(states[step])
+        rest = list(resumed)
+        assert len(rest) == 10 - step
+        for batch, other in zip(rest, expected[step + 1 :]):
+            assert_same(batch, other)
+    start = batches.batches(11)
+    untouched = start.get_state()
+    next(start)
+    start.set_state(untouched)
+    assert_same(next(start), expected[0])
+
+
+def test_states_are_of_batches_used_not_of_batches_read_ahead(small, tokenizer):
+    batches = training_data(small, tokenizer)
+    put = []
+    feed = to_device(batches.batches(7), lambda batch: put.append(batch) or batch, ahead=3)
+    seen = []
+    for step, (batch, state) in enumerate(feed):
+        assert_same(batch, batches[step])
+        assert len(put) == min(7, step + 3)
+        resumed = batches.batches(7)
+        resumed.set_state(state)
+        following = next(resumed, None)
+        if step < 6:
+            assert_same(following, batches[step + 1])
+        else:
+            assert following is None
+        seen.append(step)
+    assert seen == list(range(7))
+
+
+def test_text_vectors_are_those_of_the_chosen_captions(small_dataset, tokenizer):
+    dataset = Dataset(small_dataset, "small")
+    with pytest.raises(ValueError, match="has no caption vectors"):
+        training_data(dataset, tokenizer, text_vectors=True)
+
+    captions = sorted(set(itertools.chain(*dataset.split("train").captions)))
+    vectors = np.random.default_rng(0).normal(size=(len(captions), 4)).astype(np.float32)
+    rows = {caption: row for row, caption in enumerate(captions)}
+    dataset.caption_vectors = CaptionVectors("random", ("0", "mean"), rows, vectors)
+    whole = training_data(dataset, tokenizer, text_vectors=True)
+    halves = [
+        training_data(dataset, tokenizer, text_vectors=True, rows=rows)
+        for rows in (np.arange(4), np.arange(4, 8))
+    ]
+    encoded = {
+        tuple(ids[mask]): row for row, (ids, mask) in enumerate(zip(*tokenizer.encode(captions)))
+    }
+    for step in range(5):
+        batch = whole[step]
+        chosen = [
+            encoded[tuple(ids[mask])] for ids, mask in zip(batch["input_ids"], batch["text_mask"])
+        ]
+        np.testing.assert_array_equal(batch["text_vectors"], vectors[chosen])
+        assert batch["text_vectors"].dtype == np.float32
+        both = [half[step]["text_vectors"] for half in halves]
+        np.testing.assert_array_equal(np.concatenate(both), batch["text_vectors"])
+
+
+def test_vectors_of_two_encoders_do_not_mix(two_datasets, tokenizer):
+    datasets = {Dataset(two_datasets, name): 1.0 for name in ("small", "other")}
+    for i, dataset in enumerate(datasets):
+        captions = {text for clip in dataset.split("train").captions for text in clip}
+        rows = {text: row for row, text in enumerate(sorted(captions))}
+        vectors = np.zeros((len(rows), 4), np.float32)
+        dataset.caption_vectors = CaptionVectors(
+            f"encoder {i}", ("0", "mean" if i else "first"), rows, vectors
+        )
+    with pytest.raises(ValueError, match="small by encoder 0; other by encoder 1"):
+        training_data(datasets, tokenizer, text_vectors=True)
+    for dataset in datasets:  # one encoder, by its Hub id and from a folder
+        vectors = dataclasses.replace(dataset.caption_vectors, fingerprint=("0", "mean"))
+        dataset.caption_vectors = vectors
+    training_data(datasets, tokenizer, text_vectors=True)
+
+
+def test_wrong_settings(small, tokenizer):
+    message = r"'small' was prepared with --patch_size=16; the model has patch_size 32"
+    with pytest.raises(ValueError, match=message):
+        training_data(small, tokenizer, patch_size=32)
+    with pytest.raises(ValueError, match="has no split 'dev'; it has test, train, val"):
+        training_data(small, tokenizer, train_split="dev")
+    with pytest.raises(ValueError, match=r"batch_size=64 is larger than the training set of 38"):
+        training_data(small, tokenizer, batch_size=64)
+
+
+# ---- the cache -------------------------------------------------------------------------------
+
+
+class Split:
+    """Stands in for `records.Split`: clip i has i + 1 frames; counts what is read."""
+
+    version_dir = "data/small"
+    ids = tuple(f"clip-{i}" for i in range(20))
+
+    def __init__(self, persons=1):
+        self.persons = persons
+        self.read = collections.Counter()
+
+    def __getitem__(self, row):
+        self.read[row] += 1
+        return {"patches": np.full((row + 1, self.persons, 80, 3), row, np.float16)}
+
+
+def test_the_cache_decodes_once():
+    split = Split()
+    budget = [10**6]
+    cache = ClipCache(split, budget)
+    for _ in range(3):
+        for row in (4, 7):
+            np.testing.assert_array_equal(cache[row], np.full((row + 1, 80, 3), row))
+    assert split.read == {4: 1, 7: 1}
+    assert budget[0] == 10**6 - (5 + 8) * 80 * 3 * 2
+
+
+def test_the_cache_keeps_to_its_budget():
+    """One budget for all datasets of a run; what does not fit is read each time."""
+    frame = 80 * 3 * 2
+    budget = [10 * frame]
+    a, b = Split(), Split()
+    first, second = ClipCache(a, budget), ClipCache(b, budget)
+    for _ in range(2):
+        assert len(first[5]) == 6
+        assert len(second[6]) == 7  # does not fit beside it
+        assert len(second[3]) == 4  # this does
+        assert len(first[0]) == 1
+    assert budget == [0]
+    assert a.read == {5: 1, 0: 2}
+    assert b.read == {6: 2, 3: 1}
+
+
+def test_no_cache_at_all():
+    split = Split()
+    cache = ClipCache(split, [0])
+    for _ in range(3):
+        cache[2]
+    assert split.read == {2: 3}
+
+
+def test_threads_that_meet_over_a_clip_charge_it_once():
+    barrier = threading.Barrier(2)
+
+    class Slow(Split):
+        def __getitem__(self, row):
+            barrier.wait(timeout=30)  # both threads have missed the cache by now
+            return super().__getitem__(row)
+
+    budget = [10**6]
+    cache = ClipCache(Slow(), budget)
+    threads = [threading.Thread(target=cache.__getitem__, args=(4,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert budget[0] == 10**6 - 5 * 80 * 3 * 2
+
+
+def test_two_persons_are_refused():
+    cache = ClipCache(Split(persons=2), [10**6])
+    with pytest.raises(ValueError, match=r"data/small: clip 'clip-3' holds 2 persons; this model"):
+        cache[3]
+
+
+def test_cached_clips_are_all_of_the_budget(small, tokenizer):
+    """cache_gb of a run is shared by its datasets, and counts the clips themselves."""
+    total = 2 * 3 * 80 * int(small.split("train").num_frames.sum())
+    batches = training_data(small, tokenizer, cache_gb=total / 2**30)
+    (cache,) = batches._clips
+    for row in range(38):
+        cache[row]
+    assert cache._budget == [0]
+    assert len(cache._kept) == 38

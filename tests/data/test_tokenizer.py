@@ -1,0 +1,93 @@
+"""Tokenizers."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from motionalign.data.tokenizer import Tokenizer, train_wordpiece
+from motionalign.models.weights.load import load_tokenizer
+
+CAPTIONS = [
+    "A person walks forward, then waves twice.",
+    "someone sits down",
+    "Jumps!",
+    "a person's café-style naïve twirl 3x … then stops",
+]
+
+
+@pytest.mark.parametrize("max_tokens", [64, 6])
+def test_equals_transformers(minilm, max_tokens):
+    transformers = pytest.importorskip("transformers")
+    reference = transformers.AutoTokenizer.from_pretrained(minilm)
+    expected = reference(
+        CAPTIONS, padding=True, truncation=True, max_length=max_tokens, return_tensors="np"
+    )
+    ids, mask = load_tokenizer(minilm, max_tokens).encode(CAPTIONS)
+    np.testing.assert_array_equal(ids, expected["input_ids"])
+    np.testing.assert_array_equal(mask, expected["attention_mask"].astype(bool))
+    assert (ids.dtype, mask.dtype) == (np.int32, bool)
+
+
+def test_trained_vocabulary_round_trip():
+    tokenizer = Tokenizer(train_wordpiece(CAPTIONS, 200), 77)
+    assert tokenizer.vocab_size <= 200
+    again = Tokenizer(tokenizer.json, 77)
+    ids, mask = again.encode(["A PERSON sits", "jumps"])
+    np.testing.assert_array_equal(ids, tokenizer.encode(["a person sits", "jumps"])[0])
+    cls, sep = (again.encode([""])[0][0, i] for i in (0, 1))
+    assert (again.pad_id, cls, sep) == (0, 2, 3)
+    np.testing.assert_array_equal(ids[:, 0], cls)
+    assert ids[0, mask[0]][-1] == ids[1, mask[1]][-1] == sep
+    np.testing.assert_array_equal(ids[~mask], 0)
+    unknown = again.encode(["zzz", "漢"])[0]
+    np.testing.assert_array_equal(unknown[:, 1], 1)
+
+
+def test_frequent_words_become_one_token():
+    captions = [f"a person walks {side}" for side in ("left", "right") for _ in range(50)]
+    ids, _ = Tokenizer(train_wordpiece(captions, 500), 77).encode(["person walks left"])
+    assert ids.shape == (1, 5)
+
+
+def test_too_small_a_vocabulary_is_an_error():
+    with pytest.raises(ValueError, match=r"vocab_size is 10, .* need"):
+        train_wordpiece(CAPTIONS, 10)
+
+
+def test_training_gives_the_same_vocabulary_in_every_process(tmp_path):
+    script = (
+        "import random, sys; from motionalign import text; rng = random.Random(0)\n"
+        "word = lambda: ''.join(rng.choices('abcdefghijklmno', k=rng.randint(2, 8)))\n"
+        "words = [word() for _ in range(300)]\n"
+        "captions = [' '.join(rng.choices(words, k=8)) for _ in range(300)]\n"
+        "random.Random(int(sys.argv[1])).shuffle(captions)\n"
+        "print(text.train_wordpiece(captions, 300))"
+    )
+    out = {
+        subprocess.run(
+            [sys.executable, "-c", script, seed], capture_output=True, text=True, check=True
+        ).stdout
+        for seed in "1234"
+    }
+    assert len(out) == 1
+    assert len(out.pop()) > 1000
+
+
+def test_no_captions():
+    ids, mask = Tokenizer(train_wordpiece(CAPTIONS, 200), 77).encode([])
+    assert ids.shape == mask.shape == (0, 0)
+
+
+@pytest.mark.parametrize("token", ["<pad>", "<|endoftext|>"])
+def test_padding_tokens_of_other_families(token):
+    json = train_wordpiece(CAPTIONS, 200).replace("[PAD]", token)
+    ids, mask = Tokenizer(json, 77).encode(["a man walks", "a man"])
+    assert set(ids[1, ~mask[1]]) == {0}
+
+
+def test_no_padding_token():
+    json = train_wordpiece(CAPTIONS, 200).replace("[PAD]", "[nothing]")
+    with pytest.raises(ValueError, match="no padding token"):
+        Tokenizer(json, 77)

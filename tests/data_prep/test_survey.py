@@ -1,0 +1,241 @@
+import shutil
+import tarfile
+
+import numpy as np
+import pytest
+
+from data_prep.readers.humanml3d import HumanML3D
+from data_prep.readers.kit_ml import KitML
+from data_prep.survey import survey
+
+
+def look(published, **options):
+    return survey(HumanML3D(published.folder), **options)
+
+
+def reasons(report, key="dropped") -> dict:
+    return {entry["id"]: entry["reason"] for entry in report[key]}
+
+
+def test_ten_clips_spoiled_in_ten_ways(published, spoil):
+    names = [f"{i:06d}" for i in range(30)]
+    for name in names:
+        published.clip(name)
+    expected = spoil(published.folder, names[:10])
+    report = look(published).report()
+    assert reasons(report) == expected
+    assert (report["read"], report["kept"], report["records"]) == (31, 21, 21)
+    assert report["scored"] == 21
+    assert report["splits"]["train"]["dropped"] == 10
+    assert all(entry["detail"] and entry["split"] == "train" for entry in report["dropped"])
+
+
+def test_bad_lines_of_a_kept_source_are_listed(published):
+    published.clip("a", lines=["#x#0#0", "walks", "no fields#x", "sits#x#90#91", "runs#x#1#1.05"])
+    found = look(published)
+    assert [record.id for record in found.sources[0].records] == ["a"]
+    assert found.sources[0].records[0].first_line == 1
+    assert [(e["line"], e["reason"]) for e in found.report()["captions_dropped"]] == [
+        (0, "caption_empty"),
+        (2, "text_malformed"),
+        (3, "span_outside"),
+        (4, "too_short"),
+    ]
+
+
+def test_a_source_with_no_good_line_has_the_reason_of_its_first(published):
+    published.clip("a", lines=["sits#x#90#91", "#x#0#0"]).clip("b").clip("c")
+    assert reasons(look(published).report()) == {"a": "span_outside"}
+
+
+def test_an_empty_text_file_holds_no_caption(published):
+    published.clip("a").clip("b")
+    published.text("a").write_text("\n\n")
+    assert reasons(look(published).report()) == {"a": "caption_empty"}
+
+
+def test_whole_and_cut_clips(published):
+    lines = ["walks", "sits#x#0.52#1.0", "runs#x#nan#nan", "bows#x#nan#0.5"]
+    published.clip("a", lines=lines).clip("b", lines=["jumps#x#0.5#1.5", "lands#x#1.0#1.5"])
+    a, b = look(published).sources
+    assert [(r.id, r.first_line, r.span, r.frames, r.captions) for r in a.records] == [
+        ("a", 0, (0, 0), slice(0, 30), ("walks", "runs")),
+        ("a#1", 1, (0.52, 1.0), slice(10, 20), ("sits",)),
+        ("a#3", 3, (0.0, 0.5), slice(0, 10), ("bows",)),
+    ]
+    assert [(r.id, r.first_line) for r in b.records] == [("b#0", 0), ("b#1", 1)]
+
+
+@pytest.mark.parametrize(
+    "span, outcome",
+    [
+        ("1.0#1.5", slice(20, 30)),
+        ("1.0#2.5", slice(20, 30)),  # a second past the end: the annotator's rounding
+        ("1.0#2.6", "span_outside"),
+        ("1.5#1.6", "span_outside"),
+        ("-0.5#1.0", "span_outside"),
+        ("1.0#0.5", "span_outside"),
+        ("0.0#inf", "span_outside"),
+        ("1.0#1.0", "too_short"),
+        ("1.4#1.6", slice(28, 30)),
+    ],
+)
+def test_spans(published, span, outcome):
+    published.clip("a", lines=["walks", f"sits#x#{span}"])  # 30 frames, 1.5 seconds
+    found = look(published)
+    if isinstance(outcome, slice):
+        assert found.sources[0].records[1].frames == outcome
+    else:
+        assert reasons(found.report(), "captions_dropped") == {"a": outcome}
+
+
+def test_kit_spans_are_cut_at_its_own_rate(published_kit):
+    published_kit.clip("a", frames=40, lines=["walks#x#1.0#3.0"])
+    found = survey(KitML(published_kit.folder))
+    assert found.sources[0].records[0].frames == slice(12, 37)
+    assert found.lengths("train") == [42]
+
+
+def test_min_frames(published):
+    published.clip("a", frames=9).clip("b", frames=10)
+    assert reasons(look(published, min_frames=10).report()) == {"a": "too_short"}
+
+
+def test_a_name_in_two_splits_stays_in_test(published):
+    published.clip("a").clip("b").clip("c").clip("d", "val")
+    published.clip("a", "test").clip("b", "val").clip("a", "test")
+    report = look(published).report()
+    assert [(e["id"], e["split"], e["detail"]) for e in report["dropped"]] == [
+        ("a", "train", "kept in test"),
+        ("b", "train", "kept in val"),
+        ("a", "test", "kept in test, on an earlier line"),
+    ]
+
+
+def test_twins(published):
+    published.clip("012").clip("M012", "test").clip("Mary")
+    twins = {source.id: source.mirrored_of for source in look(published).sources}
+    assert twins == {"012": "", "M012": "012", "Mary": ""}
+    with pytest.raises(ValueError, match="1 mirrored twins already, M012 of 012"):
+        look(published, mirror=True)
+
+
+def test_mirror_makes_twins_of_kept_sources(published):
+    published.clip("a", lines=["waves left", "turns right#x#0.2#0.8"]).clip("b").clip("c", "val")
+    published.text("b").unlink()
+    found = look(published, mirror=True)
+    assert [source.id for source in found.sources] == ["a", "c", "Ma", "Mc"]
+    twin = found.sources[2]
+    assert (twin.split, twin.mirrored_of) == ("train", "a")
+    assert [(r.id, r.captions) for r in twin.records] == [
+        ("Ma", ("waves right",)),
+        ("Ma#1", ("turns left",)),
+    ]
+    reader = HumanML3D(published.folder)
+    joints, mirrored = published.joints("a"), twin.joints(reader)[:, 0]
+    names = reader.skeleton.joint_names
+    left, right = names.index("left_wrist"), names.index("right_wrist")
+    np.testing.assert_array_equal(mirrored[:, left], joints[:, right] * [-1, 1, 1])
+    report = found.report()
+    assert (report["read"], report["kept"], report["records"]) == (5, 4, 6)
+    assert report["splits"]["train"] | {"captions": 4, "mirrored": 1} == report["splits"]["train"]
+
+
+def test_more_than_half_of_a_split_absent_is_an_error(published):
+    for i in range(6):
+        published.clip(f"a{i}", "train").clip(f"b{i}", "test")
+    for i in range(3):
+        published.motion(f"b{i}").unlink()
+    assert len(look(published).sources) == 9  # half is not more than half
+    published.text("b3").unlink()
+    with pytest.raises(ValueError, match=r"test: 4 of 6: b0 \(motion_missing\), b1 .*; no file"):
+        look(published)
+
+
+def test_a_split_of_unusable_files_is_an_error(published_kit):
+    published_kit.clip("a").clip("b", "test")
+    with pytest.raises(ValueError, match=r"a \(wrong_shape\); found .* expected numbers .* 22, 3"):
+        survey(HumanML3D(published_kit.folder))
+    published_kit.motion("b").write_bytes(b"\x93NUMPY")
+    with pytest.raises(ValueError, match=r"test: 1 of 1: b \(motion_unreadable"):
+        survey(KitML(published_kit.folder))
+
+
+def test_names_with_an_extension_are_explained(published):
+    published.clip("a")
+    (published.folder / "train.txt").write_text("a.npy\n")
+    with pytest.raises(ValueError, match=r"go without an extension: 000001, not 000001\.npy"):
+        look(published)
+
+
+def test_what_is_kept_but_not_scored_is_said(published):
+    published.clip("a").clip("b", "test")
+    for i in range(4):
+        published.clip(f"c{i}", "test", lines=["#x#0#0", "walks", "turns#x#0.5#1.0"])
+    published.clip("d", "test", lines=["sits#x#0.5#1.0", "walks"])
+    found = look(published)
+    assert found.report()["splits"]["test"]["scored"] == 2  # b, and d by its cut clip
+    assert found.report()["scored"] == 3
+    assert [line for line in found.table().split("\n") if "scored," in line] == [
+        "warning: test: 4 kept but not scored, as their first caption line is unusable: "
+        "c0, c1, c2, ..."
+    ]
+
+
+def test_empty_splits_are_said(published):
+    published.clip("a").clip("b", "val", frames=1).clip("c", "val", frames=1)
+    table = look(published).table()
+    assert "warning: val keeps none of its 2 clips\nwarning: test lists no clips" in table
+    published.clip("d", "val").clip("e", "test")
+    assert "warning" not in look(published).table()
+
+
+def test_twins_across_splits_are_said(published):
+    published.clip("a").clip("Ma", "test").clip("b").clip("Mb").clip("c", "val").clip("Mc")
+    published.clip("d").clip("Md", "test")
+    published.text("d").unlink()  # its twin alone gives nothing away
+    lines = [line for line in look(published).table().split("\n") if "twins" in line]
+    assert lines == [
+        "warning: 2 mirrored twins are in another split than their originals, so one split gives "
+        "away the other: Mc in train, c in val; Ma in test, a in train"
+    ]
+
+
+def test_no_usable_train_source_is_an_error(published):
+    published.clip("a", frames=1).clip("b", "test")
+    with pytest.raises(ValueError, match="no usable source in train \\(1 too_short\\)"):
+        look(published)
+
+
+def test_names_that_cannot_be_files_or_would_pass_for_cut_clips(published):
+    published.clip("a").clip("a#1")
+    with pytest.raises(ValueError, match=r"1 names .*'a#1'"):
+        look(published)
+
+
+def test_table(published, spoil):
+    for i in range(30):
+        published.clip(f"{i:06d}")
+    spoil(published.folder, [f"{i:06d}" for i in range(10)])
+    lines = [" ".join(line.split()) for line in look(published).table().split("\n")]
+    assert lines[:4] == [
+        "split read kept dropped records captions scored frames min/median/max",
+        "train 31 21 10 21 21 21 30/30/30",
+        "val 0 0 0 0 0 0 -",
+        "test 0 0 0 0 0 0 -",
+    ]
+    assert any(
+        line.startswith("1 span_outside: the span is not within the motion") for line in lines
+    )
+
+
+def test_real_clips_spoiled_in_ten_ways(test_data, tmp_path, spoil):
+    with tarfile.open(test_data / "data" / "bandai_namco_2.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    folder = next(tmp_path.glob("**/train.txt")).parent
+    names = (folder / "train.txt").read_text().split()[100:110]
+    expected = spoil(folder, names)
+    report = survey(HumanML3D(folder)).report()
+    assert reasons(report) == expected
+    assert (report["read"], report["kept"]) == (2903, 2893)
+    shutil.rmtree(folder)

@@ -1,0 +1,155 @@
+"""SMPL-H forward kinematics against one written with scipy, frame by frame and joint by joint."""
+
+import hypothesis.extra.numpy
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from motionalign.formats import smplh
+
+VERTICES, JOINTS, SHAPES = 40, 52, 16
+
+
+def arrays(seed=0):
+    """A model file's arrays, of its shapes but for fewer vertices, random."""
+    rng = np.random.default_rng(seed)
+    parents = np.arange(-1, JOINTS - 1)
+    parents[: smplh.NUM_BODY] = smplh.PARENTS
+    return {
+        "v_template": rng.normal(size=(VERTICES, 3)),
+        "shapedirs": 0.1 * rng.normal(size=(VERTICES, 3, SHAPES)),
+        "J_regressor": rng.dirichlet(np.ones(VERTICES), JOINTS),
+        # The root's parent is 2**32 - 1 in the published files.
+        "kintree_table": np.stack([parents.astype(np.uint32), np.arange(JOINTS, dtype=np.uint32)]),
+    }
+
+
+@pytest.fixture
+def model(tmp_path):
+    np.savez(tmp_path / "model.npz", **arrays())
+    return tmp_path / "model.npz"
+
+
+def clip(frames=5, seed=1):
+    rng = np.random.default_rng(seed)
+    poses = rng.normal(0, 1.5, (frames, 3 * JOINTS))
+    poses[0] = 0
+    return poses, rng.normal(size=(frames, 3)), rng.normal(size=SHAPES)
+
+
+def reference(poses, translation, betas):
+    """Homogeneous matrices down the tree; then Z up to Y up at the very end."""
+    values = arrays()
+    shaped = values["v_template"] + values["shapedirs"] @ betas
+    rest = values["J_regressor"] @ shaped
+    out = []
+    for pose, trans in zip(poses, translation):
+        matrices = []
+        for joint, parent in enumerate(smplh.PARENTS):
+            local = np.eye(4)
+            local[:3, :3] = Rotation.from_rotvec(pose[3 * joint : 3 * joint + 3]).as_matrix()
+            local[:3, 3] = rest[joint] - (rest[parent] if parent >= 0 else 0)
+            matrices.append(matrices[parent] @ local if parent >= 0 else local)
+        out.append([matrix[:3, 3] + trans for matrix in matrices])
+    x, y, z = np.moveaxis(np.array(out), -1, 0)
+    return np.stack([x, z, -y], axis=-1)
+
+
+def test_joints_equal_an_independent_forward_kinematics(model):
+    poses, translation, betas = clip()
+    joints, rotations = smplh.pose_clip(smplh.SMPLH.read(model), poses, translation, betas)
+    assert (joints.shape, joints.dtype) == ((5, 22, 3), np.float32)
+    np.testing.assert_allclose(joints, reference(poses, translation, betas), atol=1e-5)
+
+    locals_ = Rotation.from_rotvec(poses[:, 3:66].reshape(-1, 3)).as_matrix()
+    expected = locals_[:, :2].reshape(5, 21, 6)  # of all but the root
+    np.testing.assert_allclose(rotations[:, 1:], expected, atol=1e-6)
+
+
+def test_the_rotations_give_the_joints_back(model):
+    """6D rotations and joints are in one frame, Y up."""
+    poses, translation, betas = clip()
+    body = smplh.SMPLH.read(model)
+    joints, rotations = smplh.pose_clip(body, poses, translation, betas)
+    rows = rotations.reshape(5, 22, 2, 3).astype(np.float64)
+    matrices = np.concatenate([rows, np.cross(rows[..., :1, :], rows[..., 1:, :])], axis=-2)
+    rest = body.rest_joints(betas)
+    again = smplh.forward_kinematics(matrices, rest, joints[:, 0] - rest[0])
+    np.testing.assert_allclose(again, joints, atol=1e-5)
+
+
+def test_a_still_body_rests(model):
+    """Without pose the joints are the shape's, turned from Z up to Y up about the origin."""
+    body = smplh.SMPLH.read(model)
+    joints, _ = smplh.pose_clip(body, np.zeros((1, 66)), np.zeros((1, 3)), np.zeros(SHAPES))
+    x, y, z = body.joints.T
+    np.testing.assert_allclose(joints[0], np.stack([x, z, -y], axis=-1), atol=1e-6)
+
+
+def test_fewer_shape_components_on_either_side(model):
+    body = smplh.SMPLH.read(model)
+    betas = np.random.default_rng(0).normal(size=SHAPES)
+    first = np.where(np.arange(SHAPES) < 10, betas, 0)
+    np.testing.assert_allclose(body.rest_joints(betas[:10]), body.rest_joints(first))
+    longer = np.concatenate([betas, [5.0]])
+    np.testing.assert_allclose(body.rest_joints(longer), body.rest_joints(betas))
+
+
+@given(
+    hypothesis.extra.numpy.arrays(
+        np.float64, (3,), elements=st.floats(-8, 8, allow_subnormal=False)
+    )
+)
+def test_rotation_matrices_equal_scipys(vector):
+    matrix = smplh.rotation_matrices(vector)
+    np.testing.assert_allclose(matrix, Rotation.from_rotvec(vector).as_matrix(), atol=1e-9)
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-9)
+
+
+def test_bones_keep_their_lengths(model):
+    poses, translation, betas = clip(50)
+    joints, _ = smplh.pose_clip(smplh.SMPLH.read(model), poses, translation, betas)
+    bones = [(p, j) for j, p in enumerate(smplh.PARENTS) if p >= 0]
+    lengths = np.stack([np.linalg.norm(joints[:, j] - joints[:, p], axis=-1) for p, j in bones])
+    np.testing.assert_allclose(lengths, lengths[:, :1] * np.ones(50), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"J_regressor": None}, "is no SMPL-H model: .*J_regressor"),
+        ({"J_regressor": np.zeros((21, VERTICES))}, r"J_regressor \[21, 40\]; expected"),
+        ({"shapedirs": np.zeros((VERTICES, 3))}, r"shapedirs \[40, 3\]"),
+        ({"v_template": np.zeros((7, 3))}, r"v_template \[7, 3\]"),
+        ({"kintree_table": np.zeros((2, 52), np.uint32)}, "kintree_table is not SMPL's tree"),
+        ({"J_regressor": np.array({}, dtype=object)}, "cannot be read as arrays"),
+    ],
+)
+def test_bad_models(tmp_path, change, message):
+    values = {k: v for k, v in {**arrays(), **change}.items() if v is not None}
+    np.savez(tmp_path / "model.npz", **values)
+    with pytest.raises(ValueError, match=message):
+        smplh.SMPLH.read(tmp_path / "model.npz")
+
+
+def test_pickles_and_damaged_files(tmp_path, model):
+    with pytest.raises(ValueError, match=r"model.pkl: .* never from a pickle"):
+        smplh.SMPLH.read(tmp_path / "model.pkl")
+    model.write_bytes(model.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="cannot be read as arrays"):
+        smplh.SMPLH.read(model)
+
+
+@pytest.mark.parametrize(
+    ("poses", "trans", "message"),
+    [
+        (np.zeros((4, 65)), np.zeros((4, 3)), r"poses is \[4, 65\]; expected \[frames, 66"),
+        (np.zeros((4, 156)), np.zeros((3, 3)), r"trans is \[3, 3\]; expected \[4, 3\]"),
+        (np.full((4, 156), np.nan), np.zeros((4, 3)), "not finite"),
+    ],
+)
+def test_bad_clips(model, poses, trans, message):
+    with pytest.raises(ValueError, match=message):
+        smplh.pose_clip(smplh.SMPLH.read(model), poses, trans, np.zeros(SHAPES))

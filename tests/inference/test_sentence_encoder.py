@@ -1,0 +1,72 @@
+"""The frozen sentence encoder against transformers."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from motionalign.inference import sentence_encoder
+from motionalign.inference.sentence_encoder import SentenceEncoder
+
+TEXTS = [
+    "jumps",
+    "someone is walking slowly to the left and then stops to look",
+    "a person waves “hello”",
+    "jumps",
+    "a person walks",
+]
+
+
+@pytest.fixture(scope="module")
+def encoder(minilm):
+    return SentenceEncoder(str(minilm), "mean")
+
+
+@pytest.mark.parametrize("readout", ["mean", "first"])
+def test_equals_transformers(minilm, readout, monkeypatch):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    monkeypatch.setattr(sentence_encoder, "BATCH_SIZE", 3)  # the second batch is not full
+    vectors = SentenceEncoder(str(minilm), readout)(TEXTS)
+    assert (vectors.shape, vectors.dtype) == ((5, 384), np.float32)
+
+    model = transformers.AutoModel.from_pretrained(minilm).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(minilm)
+    for text, vector in zip(TEXTS, vectors):  # one by one: without padding
+        with torch.no_grad():
+            last = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].numpy()
+        expected = last.mean(0) if readout == "mean" else last[0]
+        np.testing.assert_allclose(vector, expected, atol=1e-4)
+    assert abs(np.linalg.norm(vectors[0]) - 1) > 0.1  # not normalised
+
+
+def test_a_text_has_one_vector_whatever_stands_beside_it(encoder):
+    vectors = encoder(TEXTS)
+    np.testing.assert_array_equal(vectors[0], vectors[3])
+    np.testing.assert_allclose(encoder(TEXTS[::-1]), vectors[::-1], atol=1e-5)
+    np.testing.assert_allclose(encoder(TEXTS[1:2])[0], vectors[1], atol=1e-5)
+    assert encoder([]).shape == (0, 384)
+
+
+def test_each_distinct_text_is_encoded_once(encoder, monkeypatch):
+    asked = []
+    monkeypatch.setattr(encoder, "_encode", lambda texts, _: asked.append(texts) or np.eye(2))
+    vectors = encoder(["b", "a", "b", "b"])
+    assert asked == [["b", "a"]]
+    np.testing.assert_array_equal(vectors, np.eye(2)[[0, 1, 0, 0]])
+
+
+def test_fingerprint(encoder, minilm):
+    weights = (minilm / "model.safetensors").read_bytes()
+    assert encoder.fingerprint == (hashlib.sha256(weights).hexdigest(), "mean")
+    assert (encoder.encoder, encoder.readout) == (str(minilm), "mean")
+
+
+def test_encoders_that_cannot_be_used(tmp_path):
+    with pytest.raises(ValueError, match="is neither a folder or file that exists nor a Hub id"):
+        SentenceEncoder(str(tmp_path / "none"), "first")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    encoder = SentenceEncoder(str(tmp_path), "first")  # its files are looked at when needed
+    with pytest.raises(ValueError, match="is 'llama'; valid: 'bert', 'distilbert'"):
+        encoder(["a"])

@@ -1,0 +1,198 @@
+"""The strict loader and its sources."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+from safetensors.numpy import save_file
+
+from motionalign.models import vit_weights
+from motionalign.models.weights import keymap
+from motionalign.models.weights.keymap import LINEAR, SAME, KeyMap
+from motionalign.models.weights.load import load_weights
+from motionalign.models.weights.source import Source
+
+KEY_MAP = KeyMap(
+    prefix=r"base\.",
+    rules=(
+        *keymap.linear(r"layer\.(\d+)", r"blocks/\1"),
+        (r"scale", "scale", SAME),
+    ),
+    excused=(r"head\..*",),
+    fresh=(r"norm/.*",),
+)
+TENSORS = {
+    "base.layer.0.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "base.layer.0.bias": np.arange(2, dtype=np.float32),
+    "base.scale": np.float32([5]),
+    "head.weight": np.ones((9, 9), np.float32),
+}
+
+
+def parameters():
+    shapes = {"blocks/0/kernel": (3, 2), "blocks/0/bias": (2,), "scale": (1,), "norm/bias": (4,)}
+    return {path: np.full(shape, -1.0, np.float32) for path, shape in shapes.items()}
+
+
+def save(folder, tensors):
+    folder.mkdir(exist_ok=True)
+    save_file(tensors, folder / "model.safetensors")
+    return Source(folder)
+
+
+def test_loads_with_and_without_the_prefix(tmp_path):
+    for name, prefix in (("with", "base."), ("without", "")):
+        tensors = {key.replace("base.", prefix): value for key, value in TENSORS.items()}
+        loaded = load_weights(parameters(), save(tmp_path / name, tensors), KEY_MAP)
+        np.testing.assert_array_equal(loaded["blocks/0/kernel"], TENSORS["base.layer.0.weight"].T)
+        np.testing.assert_array_equal(loaded["blocks/0/bias"], [0, 1])
+        np.testing.assert_array_equal(loaded["scale"], [5])
+        np.testing.assert_array_equal(loaded["norm/bias"], -1)
+
+
+def test_every_mismatch_is_in_one_error(tmp_path):
+    tensors = {
+        "base.layer.0.weight": np.ones((3, 2), np.float32),  # transposed
+        "layer.0.weight": np.ones((2, 3), np.float32),  # a second one for the same parameter
+        "base.layer.7.bias": np.ones(2, np.float32),  # a block that we do not have
+        "other": np.ones(1, np.float32),
+        "head.weight": np.ones(1, np.float32),
+    }
+    with pytest.raises(ValueError, match="do not fit the model: 6 mismatches") as error:
+        load_weights(parameters(), save(tmp_path / "bad", tensors), KEY_MAP)
+    lines = [" ".join(line.split()) for line in str(error.value).split("\n")[1:]]
+    assert sorted(lines) == [
+        "duplicate base.layer.0.weight and layer.0.weight both fill blocks/0/kernel",
+        "missing nothing fills blocks/0/bias [2]",
+        "missing nothing fills scale [1]",
+        "unexpected base.layer.7.bias [2]",
+        "unexpected other [1]",
+        "wrong shape base.layer.0.weight [3, 2], expected [2, 3] for blocks/0/kernel [3, 2]",
+    ]
+
+
+def test_only_the_parameters_below_a_path(tmp_path):
+    params = {"tower": parameters(), "tower_head": {"scale": np.zeros(1, np.float32)}}
+    loaded = load_weights(params, save(tmp_path / "a", TENSORS), KEY_MAP, under="tower")
+    np.testing.assert_array_equal(loaded["tower"]["scale"], [5])
+    np.testing.assert_array_equal(loaded["tower_head"]["scale"], [0])
+
+
+def test_values_take_the_dtype_and_sharding_of_the_parameters(tmp_path):
+    mesh = jax.make_mesh((2,), ("model",), devices=jax.devices()[:2])
+    sharding = NamedSharding(mesh, PartitionSpec(None, "model"))
+    params = parameters()
+    params["blocks/0/kernel"] = jax.ShapeDtypeStruct((3, 2), jnp.float32, sharding=sharding)
+    params["scale"] = jax.ShapeDtypeStruct((1,), jnp.bfloat16)
+    tensors = {key: value.astype(ml_dtypes.bfloat16) for key, value in TENSORS.items()}
+    loaded = load_weights(params, save(tmp_path / "a", tensors), KEY_MAP)
+    assert loaded["blocks/0/kernel"].sharding == sharding
+    assert loaded["blocks/0/kernel"].dtype == jnp.float32
+    assert loaded["scale"].dtype == jnp.bfloat16
+    np.testing.assert_array_equal(loaded["blocks/0/kernel"], TENSORS["base.layer.0.weight"].T)
+
+
+def save_sharded(folder):
+    shards = [dict(list(TENSORS.items())[:2]), dict(list(TENSORS.items())[2:])]
+    weight_map = {}
+    for i, tensors in enumerate(shards):
+        name = f"model-{i + 1:05}-of-00002.safetensors"
+        save_file(tensors, folder / name)
+        weight_map |= dict.fromkeys(tensors, name)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+
+
+def test_sharded_safetensors(tmp_path):
+    save_sharded(tmp_path)
+    loaded = load_weights(parameters(), Source(tmp_path), KEY_MAP)
+    np.testing.assert_array_equal(loaded["scale"], [5])
+
+    (tmp_path / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"has no model-00002-of-00002.safetensors"):
+        load_weights(parameters(), Source(tmp_path), KEY_MAP)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "index.json is not JSON"), ("{}", "index.json lacks 'weight_map'")],
+)
+def test_a_damaged_index(tmp_path, content, message):
+    (tmp_path / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        Source(tmp_path).weights()
+
+
+def test_a_config_that_lacks_a_size(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(ValueError, match=r"config.json lacks 'hidden_size'"):
+        vit_weights.config_from(Source(tmp_path))
+
+
+@pytest.mark.parametrize("size", [4, 100, -8])
+def test_truncated_safetensors(tmp_path, size):
+    path = save(tmp_path, TENSORS).require("model.safetensors")
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(ValueError, match="is not a whole safetensors file"):
+        load_weights(parameters(), Source(tmp_path), KEY_MAP)
+
+
+def test_a_folder_without_weights_or_config(tmp_path):
+    with pytest.raises(ValueError, match=r"neither model.safetensors nor"):
+        Source(tmp_path).weights()
+    with pytest.raises(ValueError, match=r"has no config.json"):
+        Source(tmp_path).config()
+
+
+@pytest.mark.parametrize("name", ["./models/vit", "/no/such/folder", "a/b/c", ""])
+def test_neither_a_folder_nor_a_hub_id(name):
+    with pytest.raises(ValueError, match="neither a folder or file that exists nor"):
+        Source(name)
+
+
+@pytest.fixture
+def offline_hub(tmp_path, monkeypatch):
+    """The Hub's cache without network; returns the folder of a/b at revision v1."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    repo = tmp_path / "models--a--b"
+    (repo / "refs").mkdir(parents=True)
+    (repo / "refs/v1").write_text("c" * 40)
+    snapshot = repo / "snapshots" / ("c" * 40)
+    snapshot.mkdir(parents=True)
+    return snapshot
+
+
+@pytest.mark.parametrize("use", [Source.config, Source.weights])
+def test_hub_id_without_network(offline_hub, use):
+    with pytest.raises(ValueError, match=r"put config.json, .*huggingface.co/a/b into a folder"):
+        use(Source("a/b@v1"))
+
+
+@pytest.mark.parametrize("sharded", [True, False])
+def test_hub_id_from_the_cache(offline_hub, sharded):
+    (offline_hub / "config.json").write_text('{"model_type": "x"}')
+    if sharded:
+        save_sharded(offline_hub)
+    else:
+        save(offline_hub, TENSORS)
+    source = Source("a/b@v1")
+    assert source.config() == {"model_type": "x"}
+    loaded = load_weights(parameters(), source, KEY_MAP)
+    np.testing.assert_array_equal(loaded["scale"], [5])
+
+
+def test_transforms_check_what_they_reshape():
+    assert keymap.HEADS_IN.source_shape((12, 3, 4)) == (12, 12)
+    assert keymap.HEADS_OUT.source_shape((3, 4, 10)) == (10, 12)
+    assert keymap.PATCHES.source_shape((768, 8)) == (8, 3, 16, 16)
+    assert LINEAR.source_shape((3, 2)) == (2, 3)
+    kernel = np.arange(768 * 8).reshape(8, 3, 16, 16)
+    ours = keymap.PATCHES.apply(kernel, (768, 8)).reshape(16, 16, 3, 8)
+    assert ours[5, 7, 2, 1] == kernel[1, 2, 5, 7]  # frame 5, point 7, z

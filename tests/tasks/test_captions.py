@@ -1,0 +1,334 @@
+"""Protocols against the published code's scores and by hand, the table, and the page."""
+
+import html.parser
+import json
+import time
+
+import numpy as np
+import pytest
+
+from motionalign.inference.similarity import cosine_similarity
+from motionalign.report import tables
+from motionalign.report.page import Gallery, example_queries, same_caption, write_page
+from motionalign.skeleton import SKELETONS
+from motionalign.tasks.captions import (
+    dissimilar_subset,
+    run_protocols,
+    selection_score,
+    small_batch_metrics,
+)
+
+
+def read_published(path):
+    """The scores that the published scripts print, as {"t2m": {name: text}, "m2t": ...}."""
+    scores = {"t2m": {}, "m2t": {}}
+    for line in path.read_text().splitlines():
+        name, value = line.split(": ")
+        way, _, what, *_ = name.split("_")
+        scores[way]["MedR" if what == "median" else what.replace("top", "R@")] = value
+    return scores
+
+
+def embeddings(size=60, noise=0.8, width=16, seed=0):
+    """Motion, text and caption vectors of a model that is right more often than not."""
+    rng = np.random.default_rng(seed)
+    motion = rng.standard_normal((size, width), np.float32)
+    text = motion + noise * rng.standard_normal((size, width), np.float32)
+    return motion, text, rng.standard_normal((size, 8), np.float32)
+
+
+def names(size=60):
+    return [f"a person does thing {i}" for i in range(size)]
+
+
+@pytest.fixture
+def gallery():
+    skeleton = SKELETONS["smpl22"]
+
+    def joints(i):
+        joints.drawn.append(i)
+        return np.random.default_rng(i).standard_normal((10 + i, 22, 3), np.float32)
+
+    joints.drawn = []
+    clips = [f"{i:03d}" for i in range(60)]
+    captions = names()
+    captions[1] = captions[0]  # a twin that shares the caption
+    captions[3] = "a person <b>turns</b> & waves left"  # a twin that does not
+    mirrored_of = [""] * 60
+    mirrored_of[1], mirrored_of[3] = "000", "002"
+    return Gallery(clips, clips, captions, mirrored_of, joints, skeleton, 20.0, "MiniLM")
+
+
+# Protocols ---------------------------------------------------------------------------------------
+
+
+def test_all_equals_the_published_code(test_data):
+    golden = np.load(test_data / "golden/retrieval_all.npz")
+    captions = golden["captions"].tolist()
+    results = run_protocols(golden["motion"], golden["text"], captions, protocols=["all"])
+    published = read_published(test_data / "golden/retrieval_all.txt")
+    assert len(set(captions)) < len(captions)
+    for way in ("t2m", "m2t"):
+        assert {k: f"{v:.2f}" for k, v in results["all"][way].items()} == published[way]
+
+
+def test_small_batches_equal_the_published_code(test_data):
+    golden = np.load(test_data / "golden/retrieval_small_batches.npz")
+    similarity = cosine_similarity(golden["text"], golden["motion"])
+    relevant = same_caption(golden["captions"].tolist())
+    scores = small_batch_metrics(similarity, relevant, np.arange(len(relevant)))
+    published = read_published(test_data / "golden/retrieval_small_batches.txt")
+    for way in ("t2m", "m2t"):
+        assert set(scores[way]) == set(published[way])
+        for name, value in scores[way].items():
+            np.testing.assert_allclose(value, float(published[way][name]), rtol=1e-12)
+
+
+def test_all_by_hand():
+    # Captions a, b, b. Text 0 is nearest motion 1; texts 1 and 2 each find the other's motion.
+    motion = np.eye(3)
+    text = np.array([[0.5, 0.8, 0], [0, 0, 1], [0, 1, 0.5]])
+    results = run_protocols(motion, text, ["a", "b", "b"], protocols=["all"])
+    assert results["all"]["t2m"]["R@1"] == pytest.approx(200 / 3)
+    assert results["all"]["t2m"]["R@2"] == 100
+    assert results["all"]["m2t"]["R@1"] == 100  # motion 0: the only text that points its way
+    assert results["all"]["gallery"] == 3
+
+
+def test_threshold_makes_alike_captions_right_and_is_strict():
+    motion, text = np.eye(2), np.eye(2)[::-1]
+    near = np.array([[1, 0], [1, 1e-3]])
+
+    def r1(vectors, threshold):
+        results = run_protocols(motion, text, ["a", "b"], vectors, threshold=threshold, encoder="x")
+        return results["all_threshold"]["t2m"]["R@1"]
+
+    assert r1(near, 0.9) == 100
+    assert r1(np.eye(2), 0.9) == 0
+    assert r1(np.eye(2), 0.0) == 0  # a cosine of 0 does not exceed 0
+    assert r1(np.eye(2), -0.1) == 100
+
+
+def test_published_subset_is_used_where_given():
+    motion, text, vectors = embeddings()
+    rows = [40, 3, 17]
+    results = run_protocols(
+        motion, text, names(), vectors, dissimilar=rows, protocols=["dissimilar"], encoder="x"
+    )
+    alone = run_protocols(motion[rows], text[rows], [names()[r] for r in rows], protocols=["all"])
+    assert results["dissimilar"]["t2m"] == alone["all"]["t2m"]
+    assert results["dissimilar"]["gallery"] == 3
+    assert results["dissimilar"]["note"] == "the published subset"
+    assert "encoder" not in results["dissimilar"]
+
+
+def test_our_subset_by_hand():
+    degrees = np.deg2rad([0, 10, 20, 180, 90, 0])
+    vectors = np.stack([np.cos(degrees), np.sin(degrees)], axis=1) * [[1], [2], [3], [4], [5], [6]]
+    captions = ["east", "e10", "e20", "west", "north", "east"]
+    # West is least like the rest; then east is farthest from it; then north; e20, e10 last.
+    assert dissimilar_subset(captions, vectors, 3) == [3, 0, 4]
+    assert dissimilar_subset(captions, vectors, 100) == [3, 0, 4, 2, 1]
+
+
+def test_our_subset_is_the_definition():
+    _, _, vectors = embeddings(size=50)
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosine = (units @ units.T).astype(np.float64)
+    expected = [int(np.argmin(cosine.mean(axis=1)))]
+    while len(expected) < 20:
+        rest = [i for i in range(50) if i not in expected]
+        expected.append(min(rest, key=lambda i: max(cosine[i, j] for j in expected)))
+    assert dissimilar_subset(names(50), vectors, 20) == expected
+
+
+def test_small_batches_follow_the_seed_and_drop_the_rest():
+    motion, text, _ = embeddings(noise=2.0)
+
+    def small(seed):
+        results = run_protocols(motion, text, names(), protocols=["small_batches"], seed=seed)
+        return results["small_batches"]
+
+    assert small(1) == small(1)
+    assert small(1) != small(2)
+    rows = np.random.default_rng(1).permutation(60)[:32]
+    alone = run_protocols(motion[rows], text[rows], [names()[r] for r in rows], protocols=["all"])
+    for name, value in alone["all"]["m2t"].items():
+        assert small(1)["m2t"][name] == pytest.approx(value)
+
+
+def test_what_cannot_run_is_left_out_with_the_reason():
+    motion, text, _ = embeddings(size=20)
+    results = run_protocols(motion, text, names(20))
+    assert set(results) == {"all", "left_out"}
+    assert set(results["left_out"]) == {"all_threshold", "dissimilar", "small_batches"}
+    table = tables.format_table(results)
+    assert "all_threshold: left out, no caption vectors" in table
+    assert "python -m data_prep embed" in table
+    assert "20 clips do not fill a batch of 32" in table
+
+
+def test_only_the_wanted_protocols_run():
+    motion, text, vectors = embeddings()
+    results = run_protocols(
+        motion, text, names(), vectors, protocols=("small_batches", "all"), encoder="x"
+    )
+    assert list(results) == ["all", "small_batches"]
+
+
+def test_five_thousand_clips_in_seconds():
+    motion, text, vectors = embeddings(size=5000)
+    begin = time.perf_counter()
+    results = run_protocols(motion, text, names(5000), vectors, encoder="x")
+    assert time.perf_counter() - begin < 60
+    assert set(results) == set(tables.PROTOCOLS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"protocols": ["al"]}, "unknown protocols .'al'.; known: all, all_threshold"),
+        ({"captions": names(59)}, "motion has 60 rows for 59 captions"),
+        ({"motion": np.zeros((60, 16))}, "60 of 60 embeddings have no direction"),
+        ({"text": np.full((60, 16), np.nan)}, "did training diverge"),
+        ({"text": np.ones((60, 15))}, "width 15 and 16"),
+        ({"caption_vectors": np.ones((60, 4))}, "name of their encoder"),
+        ({"dissimilar": [1, 60]}, r"distinct gallery rows in 0\.\.59"),
+        ({"dissimilar": [1, 1]}, "distinct gallery rows"),
+    ],
+)
+def test_protocol_errors(change, message):
+    motion, text, _ = embeddings()
+    arguments = {"motion": motion, "text": text, "captions": names()} | change
+    with pytest.raises(ValueError, match=message):
+        run_protocols(**arguments)
+
+
+def test_selection_score():
+    way = {"R@1": 1.0, "R@2": 100.0, "R@3": 100.0, "R@5": 10.0, "R@10": 20.0, "MedR": 7.0}
+    assert selection_score({"t2m": way, "m2t": way, "gallery": 5}) == 62
+
+
+# Tables and files --------------------------------------------------------------------------------
+
+
+def test_table_is_aligned_and_says_encoder_and_threshold():
+    motion, text, vectors = embeddings()
+    results = run_protocols(motion, text, names(), vectors, threshold=0.85, encoder="MiniLM")
+    lines = tables.format_table(results).splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) == 2 + 2 * 4 and len({len(row) for row in rows}) == 1
+    assert rows[0].replace(" ", "") == "|protocol|direction|R@1|R@2|R@3|R@5|R@10|MedR|gallery|"
+    cells = [cell.strip() for cell in rows[3].strip("|").split("|")]
+    assert cells[:2] == ["all", "motion → text"]
+    assert cells[2] == f"{results['all']['m2t']['R@1']:.2f}" and cells[-1] == "60"
+    notes = {line.split(": ")[0]: line for line in lines if line.startswith("- ")}
+    assert "0.85" in notes["- all_threshold"] and "encoder MiniLM" in notes["- all_threshold"]
+    assert "our own greedy choice" in notes["- dissimilar"]
+    assert "encoder MiniLM" in notes["- dissimilar"]
+
+
+def test_json_is_written_whole(tmp_path):
+    motion, text, _ = embeddings()
+    results = run_protocols(motion, text, names())
+    path = tmp_path / "new" / "metrics.json"
+    tables.write_json(path, {"old": 1})
+    tables.write_json(path, results)
+    assert json.loads(path.read_text()) == results
+    assert [p.name for p in path.parent.iterdir()] == ["metrics.json"]
+
+
+# The page ----------------------------------------------------------------------------------------
+
+
+class Reader(html.parser.HTMLParser):
+    """Checks that tags close in order, and keeps list items, images and text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.items, self.images, self.links = [], [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.links += [attrs[k] for k in ("src", "href") if k in attrs]
+        if tag == "li" and attrs.get("class") in ("right", "wrong"):
+            self.items.append([attrs["class"], ""])
+        if tag == "img":
+            self.images.append(attrs)
+        elif tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "li" in self.open and self.items:
+            self.items[-1][1] += data
+
+
+def page_of(folder, gallery, similarity, **more):
+    motion, text, _ = embeddings()
+    results = run_protocols(motion, text, gallery.captions)
+    path = write_page(folder, results, gallery, similarity, **more)
+    return path.read_text(encoding="utf-8")
+
+
+def test_page(tmp_path, gallery):
+    motion, text, _ = embeddings(noise=2.0)
+    similarity = cosine_similarity(text, motion)
+    page = page_of(tmp_path, gallery, similarity, num_queries=6, title="clips & words")
+    reader = Reader(page)
+    assert page.count("<article>") == 6
+    assert all(link.startswith("data:image/png;base64,") for link in reader.links)  # offline
+    assert len(reader.images) == len(reader.items) + 3  # a strip for each hit and motion query
+    drawn = gallery.joints.drawn
+    assert len(drawn) == len(set(drawn))  # each clip drawn once
+    assert "<title>clips &amp; words</title>" in page
+    assert "<b>turns</b>" not in page
+    assert [p.name for p in tmp_path.iterdir()] == ["index.html"]
+    assert page_of(tmp_path, gallery, similarity, num_queries=6, title="clips & words") == page
+
+
+def test_page_marks_right_answers_and_twins(tmp_path, gallery):
+    # Every caption finds its own clip and then the next one; 0 and 1 share a caption.
+    similarity = np.eye(60) + 0.5 * np.eye(60, k=1) + 0.1
+    reader = Reader(page_of(tmp_path, gallery, similarity, num_queries=120))
+    tags = [(kind, text.split()[0], text) for kind, text in reader.items]
+    assert {kind for kind, place, _ in tags if place == "1"} == {"right"}
+    assert any(kind == "right" and "right: its mirrored twin" in text for kind, _, text in tags)
+    assert any(kind == "wrong" and "mirrored twin, other words" in text for kind, _, text in tags)
+
+
+def test_page_shows_a_right_answer_beyond_the_fifth(tmp_path, gallery):
+    # Each query's own clip comes last; only the clips that share a caption do better.
+    similarity = (np.arange(60)[None] - np.arange(60)[:, None]) % 60
+    page = page_of(tmp_path, gallery, similarity.astype(float), num_queries=120)
+    items = Reader(page).items
+    assert ["right", "60 0.000right"] in [[kind, text[:13]] for kind, text in items]
+    assert "right answer at rank 60 of 60" in page
+    for (kind, text), (_, before) in zip(items[1:], items[:-1]):
+        if text.startswith("60 "):
+            assert kind == "right" and before.startswith("5 ")
+
+
+def test_page_without_examples(tmp_path, gallery):
+    page = page_of(tmp_path, gallery, np.eye(60), num_queries=0)
+    assert "<article>" not in page and "<table>" in page
+
+
+def test_page_wants_a_matching_similarity(tmp_path, gallery):
+    with pytest.raises(ValueError, match=r"must be \[60, 60\]; found \(5, 5\)"):
+        page_of(tmp_path, gallery, np.eye(5))
+
+
+def test_examples_mix_hits_near_misses_and_misses():
+    ranks = np.array([1.0] * 20 + [3.0] * 20 + [1.5, 5, 5.5, 40])
+    captions = [f"{i}" for i in range(len(ranks))]
+    chosen = example_queries(ranks, captions, 6, seed=0)
+    assert [int(ranks[i] > 1) + int(ranks[i] > 5) for i in chosen] == [0, 1, 2, 0, 1, 2]
+    assert len(set(example_queries(ranks, captions, 99, seed=0))) == len(ranks)
+    assert example_queries(ranks, captions, 6, seed=0) == chosen
+    assert example_queries(ranks, captions, 6, seed=1) != chosen
+    assert len(example_queries(ranks, ["same"] * len(ranks), 6, seed=0)) == 1
