@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from motionalign.files import write_text
 from motionalign.metrics import retrieval_ranks
 from motionalign.report import pictures
-from motionalign.report.tables import protocol_notes, retrieval_rows, write_text
+from motionalign.report.tables import protocol_notes, retrieval_rows
 from motionalign.skeleton import Skeleton
 
 
