@@ -46,7 +46,7 @@ class LabelTable(Reader):
           attributes: columns of attributes.
           only: values of `label`, as spelt in the table; clips with others are left out.
           texts: JSON file of descriptions and synonyms, as data_prep/captions/babel60.json; what it
-            says of classes that these clips do not have is left out, which `notes` say.
+            says of classes that these clips do not have is left out; `notes` says of which.
 
         Raises:
           ValueError: columns or values that the table does not have, an id with two rows, texts of
@@ -152,15 +152,15 @@ class LabelTable(Reader):
         }
 
     def joints(self, source: str) -> np.ndarray:
-        """The reader's."""
+        """[T, M, J, 3] float32, as the reader gives them; raises Spoiled."""
         return self._reader.joints(source)
 
     def rotations(self, source: str) -> np.ndarray:
-        """The reader's."""
+        """[T, M, R, 6] float32, as the reader gives them; raises Spoiled."""
         return self._reader.rotations(source)
 
     def captions(self, source: str) -> list[Caption | Spoiled]:
-        """The reader's."""
+        """The reader's captions: a table says nothing of single ones; raises Spoiled."""
         return self._reader.captions(source)
 
     def label(self, source: str) -> int | None:
@@ -190,7 +190,7 @@ class LabelTable(Reader):
         return self._texts
 
     def dissimilar_test(self) -> list[str]:
-        """The reader's, without those that `only` leaves out."""
+        """The names as the reader has them, without those that `only` leaves out."""
         return [name for name in self._reader.dissimilar_test() if name not in self._left_out]
 
 
