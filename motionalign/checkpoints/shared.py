@@ -10,19 +10,17 @@ A folder to share holds what encoding a new clip takes, in formats that need non
 It can be pushed to the Hugging Face Hub as it is, and is read from there.
 """
 
-import contextlib
 import dataclasses
 import json
 import pathlib
 import re
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
 
-from motionalign import __version__
+from motionalign import __version__, files
 from motionalign.checkpoints.model_card import model_card
 from motionalign.checkpoints.run import BEST, find, load_params, load_run, load_unused
 from motionalign.models.dual_encoder import DualEncoderConfig
@@ -127,27 +125,6 @@ def _open_shared(source: Source) -> Saved:
     )
 
 
-@contextlib.contextmanager
-def new_folder(folder: str | pathlib.Path) -> Iterator[pathlib.Path]:
-    """A folder to write into that becomes `folder` at the end, or is removed if anything fails.
-
-    Raises:
-      ValueError: `folder` is already there.
-    """
-    folder = pathlib.Path(folder)
-    if folder.exists():
-        raise ValueError(f"{folder} is already there; choose another folder, or remove it")
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
 def _describe(skeleton: str) -> dict[str, Any]:
     """A skeleton in full, in JSON's types."""
     return json.loads(json.dumps(dataclasses.asdict(get_skeleton(skeleton))))
@@ -187,22 +164,22 @@ def write_shared(
         name: {**values, "skeleton_description": _describe(values["skeleton"])}
         for name, values in run["datasets"].items()
     }
-    with new_folder(folder) as partial:
+    with files.new_folder(folder) as partial:
         arrays = {name: np.asarray(value) for name, value in params.items()}
-        _write_safetensors(partial / "model.safetensors", arrays)
+        _write_tensors(partial / "model.safetensors", arrays)
         if unused := saved.load_unused():
-            _write_safetensors(partial / "unused.safetensors", unused)
-        (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        (partial / "datasets.json").write_text(json.dumps(datasets) + "\n")
+            _write_tensors(partial / "unused.safetensors", unused)
+        files.write_json(partial / "config.json", config)
+        files.write_json(partial / "datasets.json", datasets, indent=None)
         if run["tokenizer"] is not None:
-            (partial / "tokenizer.json").write_text(run["tokenizer"], "utf-8")
-        (partial / "README.md").write_text(model_card(folder.name, run, results), "utf-8")
+            files.write_text(partial / "tokenizer.json", run["tokenizer"])
+        files.write_text(partial / "README.md", model_card(folder.name, run, results))
     return folder
 
 
-def _write_safetensors(path: pathlib.Path, tensors: dict[str, np.ndarray]) -> None:
-    # save_file would make a file that nobody but its owner may read.
-    path.write_bytes(safetensors.numpy.save(tensors, {"format": "np"}))
+def _write_tensors(path: pathlib.Path, tensors: dict[str, np.ndarray]) -> None:
+    # safetensors' own save_file would make a file that nobody but its owner may read.
+    files.write_bytes(path, safetensors.numpy.save(tensors, {"format": "np"}))
 
 
 def push_to_hub(folder: str | pathlib.Path, repo: str, private: bool = True) -> str:
