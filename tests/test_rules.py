@@ -152,12 +152,29 @@ BROKEN = {
         ),
         (
             {
+                "motionalign/models/gait.py": """\
+                    KINDS = {"gaitformer": 1, "actor": 2}
+                    FAMILY = Family(variants={kind: Variant(kind) for kind in KINDS})
+                    mine = kind == "actor"
+                """,
+                "motionalign/data/representation.py": """\
+                    class Patches:
+                        field: str = "patches"
+                    class Joints:
+                        field = "joints"
+                    REPRESENTATIONS = {each.field: each for each in (Patches, Joints)}
+                """,
+                "motionalign/models/families.py": 'FROZEN = "frozen"\n',
+                "motionalign/train.py": """\
+                    if kind == "actor" or field != "joints" or FROZEN == family != "frozen":
+                        pass
+                """,
                 "motionalign/tasks/registry.py": """\
-                    TASKS = {task.name: task for task in (captions, labels)}
+                    TASKS = {task.name: task for task in all_tasks()}
                 """,
             },
-            ["motionalign/tasks/registry.py:1"],
-            "a key of TASKS is not written out",
+            ["motionalign/tasks/registry.py:1", *["motionalign/train.py:1"] * 3],
+            "a key of TASKS that cannot be read",
         ),
     ],
     "check_fields": [
@@ -170,12 +187,14 @@ BROKEN = {
                     }
                 """,
                 "motionalign/tasks/objectives.py": """\
-                    OBJECTIVES = {"triplet": Objective(fields={"loss.margin": Field(1.0)})}
+                    OBJECTIVES = {"triplet": Entry(("seed",), {"loss.margin": Field(1.0)})}
                     class Mse:
-                        fields = {"data.batch_size": Field(64)}
+                        entry = Entry(fields={"data.batch_size": Field(64)})
+                    class Classify:
+                        fields: Fields = {"loss.margin": Field(2.0)}
                 """,
             },
-            ["motionalign/tasks/objectives.py:3"],
+            ["motionalign/tasks/objectives.py:3", "motionalign/tasks/objectives.py:5"],
             "'data.batch_size' is declared in motionalign/config.py:3 already",
         ),
     ],
@@ -183,8 +202,13 @@ BROKEN = {
         (
             {
                 "motionalign/config.py": """\
-                    def migrate_2(config):
+                    def migrate(config):
+                        return config.get("version", 0)
+                    def _name_the_task(config):
                         return config.get("task", "captions")
+                    def name_of(config):
+                        return config.get("name")
+                    MIGRATIONS: tuple = (_name_the_task,)
                 """,
                 "motionalign/data/dataset.py": """\
                     def from_json(values, name):
@@ -192,8 +216,8 @@ BROKEN = {
                 """,
                 "motionalign/train.py": 'scalars.get("loss")\n',
             },
-            ["motionalign/data/dataset.py:2"],
-            ".get('labels') of a stored file",
+            ["motionalign/config.py:6", "motionalign/data/dataset.py:2"],
+            ".get('name') of a stored file",
         ),
     ],
     "check_writes": [
