@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from motionalign.data.dataset import Dataset, Metadata
 from motionalign.data.records import Split
-from motionalign.data.texts import class_names as class_names_of_split
+from motionalign.data.texts import attribute_classes
 
 Texts = dict[str, dict[str, list[str]]]  # {"descriptions": {class: [texts]}, "synonyms": {...}}
 
@@ -39,7 +39,7 @@ def class_names(metadata: Metadata, splits: Sequence[Split]) -> set[str]:
     """All that words can tell apart: actions, attributes, and the sets of these that occur."""
     names = {*metadata.label_names, *metadata.positive_names}
     for split in splits if metadata.attribute_names else ():
-        names.update(class_names_of_split(metadata, split, "attributes")[0])
+        names.update(attribute_classes(metadata, split)[0])
     return names
 
 

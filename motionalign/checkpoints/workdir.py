@@ -121,7 +121,13 @@ def record_run(config, workdir: pathlib.Path, has_checkpoint: bool, schema: Sche
     """
     path = workdir / "config.json"
     if has_checkpoint and path.is_file():
-        before = migrate_config(json.loads(path.read_text()), schema)
+        stored = json.loads(path.read_text())
+        if "source" in stored:
+            raise ValueError(
+                f"{workdir} holds a converted model, not a run. To train it further, choose a new "
+                f"--workdir and --config=configs/finetune.py:{workdir}"
+            )
+        before = migrate_config(stored, schema)
         if changed := schema.differences(before, config):
             raise ValueError(
                 f"{workdir} holds a run with another config. Choose a new --workdir, or go back "

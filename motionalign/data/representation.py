@@ -320,6 +320,7 @@ class Rotations(Joints):
     raw_shape: ClassVar[str] = "6D, [frames, rotations, 6]"
     entry: ClassVar[Entry] = Entry()
     has_root: ClassVar[bool] = False
+    channels_of_one: ClassVar[int] = 6
 
     @staticmethod
     def shape_of(metadata: Metadata) -> tuple[int, int, int]:
@@ -328,7 +329,7 @@ class Rotations(Joints):
             raise ValueError(
                 f"dataset {metadata.name!r} has no rotations: set config.model.motion.input=joints"
             )
-        return metadata.num_rotations, 6, 6
+        return metadata.num_rotations, Rotations.channels_of_one, Rotations.channels_of_one
 
     def prepare(self, joints: np.ndarray, fps: float, metadata: Metadata) -> np.ndarray:
         """Rotations [T, R, 6] to [T', R, 6]; between two rotations lies none, so the nearest."""

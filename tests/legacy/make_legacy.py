@@ -13,6 +13,7 @@ import sys
 
 import numpy as np
 import safetensors.numpy
+from motionalign.records import Dataset
 from published_files import write_densegait
 from runs import tiny_config
 
@@ -23,7 +24,6 @@ from data_prep.builders import prepare
 from data_prep.embed import all_texts
 from data_prep.readers import Clips, synthetic
 from motionalign import apply, convert, train
-from motionalign.records import Dataset
 
 SMALL_GAIT = {
     "data.batch_size": 4,

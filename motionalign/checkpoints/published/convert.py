@@ -20,7 +20,7 @@ from motionalign import files
 from motionalign.checkpoints.published import registry
 from motionalign.checkpoints.published.format import Format, Options, max_tokens
 from motionalign.checkpoints.published.torch_files import read_state_dict
-from motionalign.checkpoints.run import Checkpoints
+from motionalign.checkpoints.run import Checkpoints, stored_run
 from motionalign.checkpoints.shared import open_saved
 from motionalign.data.dataset import Metadata
 from motionalign.models.dual_encoder import DualEncoderConfig
@@ -198,25 +198,30 @@ def _run(
     source: dict[str, Any],
 ) -> dict[str, Any]:
     """What a checkpoint says of itself beside its parameters."""
-    return {
-        "architecture": architecture.to_dict(),
-        "config": {
-            "dtype": "float32",
-            "data": {"eval_batch_size": 64, "frame_bucket": 32, "text_bucket": 16},
-        },
-        "tokenizer": tokenizer_json,
-        "datasets": {metadata.name: metadata.to_json()},
-        "step": 0,
-        "score": None,
-        "source": source,
-    }
+    return stored_run(
+        {
+            "architecture": architecture.to_dict(),
+            "config": {
+                "dtype": "float32",
+                "data": {"eval_batch_size": 64, "frame_bucket": 32, "text_bucket": 16},
+            },
+            "tokenizer": tokenizer_json,
+            "trained": None,
+            "distance": None,
+            "text_encoder": None,
+            "source": source,
+            "datasets": {metadata.name: metadata.to_json()},
+            "step": 0,
+            "score": None,
+        }
+    )
 
 
 def _write(workdir: Path, params: Tensors, run: dict[str, Any], unused: Tensors) -> None:
     """Writes a run's folder that holds its best checkpoint only."""
     with files.new_folder(workdir) as partial:
         checkpoints = Checkpoints(partial)
-        checkpoints.save_best(0, params, run, unused)
+        checkpoints.save_best(0, params, run, unused=unused)
         checkpoints.close()
         (partial / "checkpoints").rmdir()
         config = run["config"] | {"source": run["source"]}
@@ -248,7 +253,7 @@ def export(path: Path, folder: Path) -> str:
     """
     saved = open_saved(path)
     network = network_of(saved.run)
-    source = saved.run.get("source")
+    source = saved.run["source"]
     name = source["format"] if source else registry.format_of(network.config)
     form = registry.named(name)
     loaded = saved.load_params(network.abstract_params)

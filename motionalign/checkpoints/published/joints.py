@@ -16,6 +16,7 @@ from motionalign.checkpoints.published.format import (
     positive,
 )
 from motionalign.data.dataset import Metadata
+from motionalign.data.representation import Joints, Rotations
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.motion_transformer import MotionTransformerConfig
 from motionalign.skeleton import get_skeleton
@@ -84,13 +85,18 @@ def fit_metadata(metadata: Metadata, config: DualEncoderConfig) -> Metadata:
       ValueError: the skeleton has another number of joints than the encoder takes.
     """
     motion = config.motion
-    rotations = motion.channels == 6  # of which a skeleton may have any number
+    rotations = motion.input == Rotations.field  # of which a skeleton may have any number
     if not rotations and metadata.skeleton.num_joints != motion.joints:
         raise ValueError(
             f"the encoder takes {motion.joints} joints; skeleton {metadata.skeleton.name!r} "
             f"has {metadata.skeleton.num_joints}: name the right one with --skeleton"
         )
     return metadata
+
+
+def _inputs_of(channels: int) -> str:
+    """What has so many channels."""
+    return Rotations.field if channels == Rotations.channels_of_one else Joints.field
 
 
 def motion_encoder(
@@ -138,6 +144,7 @@ def motion_encoder(
         frames=frames,
         root=options.root,
         activation=options.activation,
+        input=_inputs_of(options.channels),
         norm_eps=options.motion_norm_eps or 1e-5,
     )
 

@@ -9,7 +9,7 @@ from data_prep.readers.humanml3d import HumanML3D
 from data_prep.readers.label_table import LabelTable
 from data_prep.survey import survey
 from motionalign.data.dataset import Dataset
-from motionalign.data.texts import class_names
+from motionalign.data.texts import attribute_classes
 
 ROWS = """\
 id,content,style,sex,speed
@@ -221,7 +221,7 @@ def test_from_the_command_line(clips, tmp_path, capsys):
     assert train.ids == ["b", "b#1", "c", "c#1"]
     np.testing.assert_array_equal(train.labels, [1, 1, 0, 0])
     np.testing.assert_array_equal(train.attributes, [[0, 1, 1]] * 2 + [[1, 0, 0]] * 2)
-    assert class_names(dataset.metadata, train, "attributes")[0] == ["active", "tired, speed"]
+    assert attribute_classes(dataset.metadata, train)[0] == ["active", "tired, speed"]
     main(command)  # the same again is there already
     with pytest.raises(SystemExit, match=r"was prepared with --labels_csv; --texts\. Give it"):
         main(command[:4])
