@@ -131,8 +131,12 @@ METADATA_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_whole_skeleto
 
 
 def migrate_metadata(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored metadata as today's code stores it; without a version it is of version 0."""
-    return migrate(stored, METADATA_MIGRATIONS, "the metadata of a dataset")
+    """Stored metadata as today's code stores it, with its version; without one it is of version 0.
+
+    Models carry the metadata of their datasets, and whoever reads those finds them migrated.
+    """
+    migrated = migrate(stored, METADATA_MIGRATIONS, "the metadata of a dataset")
+    return {VERSION_KEY: len(METADATA_MIGRATIONS), **migrated}
 
 
 def positive_attributes(
