@@ -212,7 +212,7 @@ def test_mixture_of_two_skeletons(two_datasets, tmp_path):
     last = scalars(tmp_path)[-1]
     assert {"val/t2m/R@1", "val_other/t2m/R@1"} <= last.keys()
     run = load_run(find(tmp_path))
-    assert {d["skeleton"] for d in run["datasets"].values()} == {"smpl22", "kit21"}
+    assert {d["skeleton"]["name"] for d in run["datasets"].values()} == {"smpl22", "kit21"}
 
 
 def test_masked_negatives(small_dataset, tmp_path):
@@ -284,7 +284,7 @@ def test_another_config_is_refused_once_there_is_a_checkpoint(small_dataset, tmp
         ("dtype", "float8", "config.dtype is 'float8'; valid: float32, bfloat16"),
         ("eval.protocols", ("some",), "config.eval.protocols is 'some'; valid: all, "),
         ("eval.checkpoint", "first", "valid: best, last"),
-        ("optim.schedule", "linear", "valid: cosine, constant"),
+        ("optim.schedule", "linear", "valid: constant, cosine"),
         ("epochs", 0, "config.epochs is 0; expected at least 1"),
         ("data.batch_size", 10, "does not divide over the data axis of 8 devices"),
         ("data.batch_size", 64, "larger than the training set of 38 records"),
