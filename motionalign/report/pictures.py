@@ -203,7 +203,7 @@ def _draw(figure, name: str, points, **style) -> None:
 
 
 def _torso(skeleton: Skeleton) -> list[int]:
-    """The joints from the root to the head."""
+    """The joints of the torso's chain."""
     return list(skeleton.chains[skeleton.chain_names.index("torso")])
 
 
