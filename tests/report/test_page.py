@@ -2,6 +2,7 @@
 
 import dataclasses
 import html.parser
+import re
 
 import numpy as np
 import pytest
@@ -88,19 +89,26 @@ def test_page(tmp_path, gallery):
     drawn = gallery.joints.drawn
     assert len(drawn) == len(set(drawn))  # each clip drawn once
     assert "<title>clips &amp; words</title>" in page
-    assert "<b>turns</b>" not in page
     assert [p.name for p in tmp_path.iterdir()] == ["index.html"]
     assert page_of(tmp_path, gallery, similarity, num_queries=6, title="clips & words") == page
+    other = page_of(tmp_path, gallery, similarity, num_queries=6, title="clips & words", seed=1)
+    for way in range(2):  # other examples, in both directions
+        queries = [re.split("<h2>", text)[1 + way].split("<article>")[1:] for text in (page, other)]
+        assert len(queries[0]) == len(queries[1]) == 3 and queries[0] != queries[1]
 
 
 def test_page_marks_right_answers_and_twins(tmp_path, gallery):
     # Every caption finds its own clip and then the next one; 0 and 1 share a caption.
     similarity = np.eye(60) + 0.5 * np.eye(60, k=1) + 0.1
-    reader = Reader(page_of(tmp_path, gallery, similarity, num_queries=120))
+    page = page_of(tmp_path, gallery, similarity, num_queries=120)
+    reader = Reader(page)
     tags = [(kind, text.split()[0], text) for kind, text in reader.items]
     assert {kind for kind, place, _ in tags if place == "1"} == {"right"}
     assert any(kind == "right" and "right: its mirrored twin" in text for kind, _, text in tags)
     assert any(kind == "wrong" and "mirrored twin, other words" in text for kind, _, text in tags)
+    # Captions are text, where they are asked and where they are found.
+    assert "<b>turns</b>" not in page
+    assert all(f"<{tag}>a person &lt;b&gt;turns&lt;/b&gt; &amp; waves left" in page for tag in "qp")
 
 
 def test_page_shows_a_right_answer_beyond_the_fifth(tmp_path, gallery):
@@ -113,6 +121,28 @@ def test_page_shows_a_right_answer_beyond_the_fifth(tmp_path, gallery):
     for (kind, text), (_, before) in zip(items[1:], items[:-1]):
         if text.startswith("60 "):
             assert kind == "right" and before.startswith("5 ")
+
+
+def test_page_says_where_the_right_answer_came(tmp_path, gallery):
+    # The text of clip i finds i motions before its own; a motion finds the texts of later clips.
+    similarity = np.tril(np.full((60, 60), 0.9), -1) + 0.5 * np.eye(60)
+    first = dataclasses.replace(gallery, captions=[f"{i}" for i in range(60)])
+    page = page_of(tmp_path, first, similarity, num_queries=120)
+    words, motions = (
+        re.findall(r'class="verdict (\w+)">right answer ([^<]+)<', part)
+        for part in page.split("<h2>")[1:]
+    )
+    verdicts = {("good", "first"), *(("near", f"at rank {rank}") for rank in range(2, 6))}
+    verdicts |= {("miss", f"at rank {rank} of 60") for rank in range(6, 61)}
+    assert set(words) == set(motions) == verdicts and len(words) == len(motions) == 60
+    asked = re.findall(r"<q>(\d+)</q>.*?right answer (first|at rank \d+)", page, re.DOTALL)
+    assert {int(clip): where for clip, where in asked} == {
+        clip: f"at rank {clip + 1}" if clip else "first" for clip in range(60)
+    }
+    header = r'<header class="m2t">.*?alt="poses of clip (\d+)".*?right answer (first|at rank \d+)'
+    assert {int(clip): where for clip, where in re.findall(header, page, re.DOTALL)} == {
+        clip: f"at rank {60 - clip}" if clip < 59 else "first" for clip in range(60)
+    }
 
 
 def test_page_carries_the_table(tmp_path, gallery):
@@ -160,6 +190,7 @@ def test_examples_mix_hits_near_misses_and_misses():
     captions = [f"{i}" for i in range(len(ranks))]
     chosen = example_queries(ranks, captions, 6, seed=0)
     assert [int(ranks[i] > 1) + int(ranks[i] > 5) for i in chosen] == [0, 1, 2, 0, 1, 2]
+    assert example_queries(ranks, captions, 5, seed=0) == chosen[:5]
     assert len(set(example_queries(ranks, captions, 99, seed=0))) == len(ranks)
     assert example_queries(ranks, captions, 6, seed=0) == chosen
     assert example_queries(ranks, captions, 6, seed=1) != chosen

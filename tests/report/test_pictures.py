@@ -116,6 +116,20 @@ def test_travel_shows_in_the_path_only():
     np.testing.assert_array_equal(along(b, "end"), along(b, "path")[-1:])
 
 
+def test_the_path_is_seen_from_above_and_trembling_is_not_enlarged():
+    skeleton = SKELETONS["smpl22"]
+    still = standing(skeleton)
+    way = np.linspace(0, 1, len(still))[:, None, None] * np.array([1, 0, 1])  # to the left, forward
+
+    def path(length):
+        return along(pictures.strip_figure(still + length * way, skeleton), "path")
+
+    far, near = path(4), path(0.01)
+    np.testing.assert_allclose(far, path(400), atol=1e-2)  # as large as there is room
+    assert np.all(np.diff(far[:, 0]) < 0) and np.all(np.diff(far[:, 1]) > 0)
+    assert np.ptp(near, axis=0).max() < 1
+
+
 @pytest.mark.parametrize("degrees", [0, 90, 180])
 def test_the_triangle_points_where_the_body_faces_at_the_end(degrees):
     skeleton = SKELETONS["smpl22"]
@@ -140,6 +154,8 @@ def test_scale_and_unit_do_not_matter():
         np.testing.assert_allclose(along(metres, name), along(millimetres, name), atol=1e-2)
     sizes = [parts(figure)["heads"].get_markersize() for figure in (metres, millimetres)]
     assert sizes[0] == pytest.approx(sizes[1], rel=1e-4)
+    torso = np.ptp(bones(metres, "torso")[..., 1])  # pixels
+    assert torso / 8 < sizes[0] < torso / 3
 
 
 def test_bones_are_drawn_where_they_lie():
