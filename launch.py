@@ -58,7 +58,6 @@ _PROCESS_ID = flags.DEFINE_integer("process_id", None, "With --coordinator: 0 to
 
 
 def _start_jax() -> None:
-    host.keep_freed_memory()
     import jax
 
     if _CACHE.value:
@@ -100,11 +99,12 @@ def _config():
 
 
 def _evaluate(checkpoint: str) -> None:
-    from motionalign import evaluate
-    from motionalign.checkpoints import workdir
+    """Scores a checkpoint and prints its tables."""
+    from motionalign.checkpoints.workdir import run_folder
+    from motionalign.evaluate import evaluate_checkpoint
 
-    output = _WORKDIR.value or workdir.run_folder(checkpoint)
-    evaluate.evaluate_checkpoint(_config(), checkpoint, output, _SPLIT.value)
+    output = _WORKDIR.value or run_folder(checkpoint)
+    evaluate_checkpoint(_config(), checkpoint, output, _SPLIT.value, say=print)
 
 
 def main(argv) -> None:
@@ -145,13 +145,15 @@ def _run() -> None:
     else:
         _require(checkpoint=checkpoint, input=_INPUT.value, output=_OUTPUT.value)
         _start_jax()
-        from motionalign.inference import folder
+        from motionalign.inference.folder import encode_folder
 
-        folder.encode_folder(checkpoint, _INPUT.value, _OUTPUT.value, _FPS.value, _DATASET.value)
+        encoded = encode_folder(checkpoint, _INPUT.value, _OUTPUT.value, _FPS.value, _DATASET.value)
+        print(encoded.summary())
 
 
 def parse_flags(argv: list[str]) -> list[str]:
     """absl's parser, with answers to what goes wrong in a config: its argument, or a field."""
+    host.keep_freed_memory()  # config files import JAX
     try:
         return FLAGS(argv)
     except flags.Error as error:

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from configs import common
 
 LOSSES = ("triplet", "mse", "contrastive", "classify")
+MASKED = ("triplet", "contrastive")  # losses with negatives
 
 
 def get_config(arg=None):
@@ -29,7 +30,8 @@ def get_config(arg=None):
     c = common.base()
     c.task = "labels"
     c.data.datasets = "babel"
-    c.data.texts = chosen["texts"]  # both are the paper's; generated ones are its point
+    if chosen["loss"] != "classify":
+        c.data.texts = chosen["texts"]  # both are the paper's; generated ones are its point
     c.model.motion.family = chosen["encoder"]  # "gaitformer": the paper; "actor": the code
     c.model.motion.input = chosen["input"]  # 6D rotations: the paper
     use_recipe(c, chosen["loss"])
@@ -44,17 +46,20 @@ def use_recipe(c: ConfigDict, loss: str) -> None:
     c.model.motion.max_frames = 60  # the paper
     c.data.sampling = "conseq"  # consecutive frames: the paper
     c.model.motion.pool = "first"  # the code
-    c.model.motion.root = True  # the code
     c.model.motion.dropout = 0.1  # the code
-    c.model.text.family = "frozen"  # the paper: UAE-Large-V1, which `data_prep embed` takes
-    c.model.embed_dim = None  # its width
-    c.model.head_dropout = 0.1  # the code
+    c.model.embed_dim = None  # of the text vectors, or the number of classes
 
     c.loss.kind = loss
-    c.loss.margin = 10.0  # the code
-    c.loss.mask_negatives = True  # the paper
-    c.loss.mask_threshold = 0.8  # ours, not tuned: the paper says "a certain threshold"
-    c.model.temperature = 0.07  # ours, that of CLIP
+    if loss != "classify":
+        c.model.text.family = "frozen"  # the paper: UAE-Large-V1, which `data_prep embed` takes
+        c.model.head_dropout = 0.1  # the code
+    if loss == "triplet":
+        c.loss.margin = 10.0  # the code
+    if loss == "contrastive":
+        c.model.temperature = 0.07  # ours, that of CLIP
+    if loss in MASKED:
+        c.loss.mask_negatives = True  # the paper
+        c.loss.mask_threshold = 0.8  # ours, not tuned: the paper says "a certain threshold"
 
     for group in ("motion_encoder", "heads"):  # AdamW
         c.optim.groups[group].lr = 1e-5  # the paper, of BABEL-60

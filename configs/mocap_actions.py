@@ -11,7 +11,7 @@ A small GaitFormer trained towards the vectors of all-MiniLM-L6-v2. Prepare the 
 """
 
 from configs import common
-from configs.babel60_gaitformer import LOSSES, use_recipe
+from configs.babel60_gaitformer import LOSSES, MASKED, use_recipe
 
 
 def get_config(arg=None):
@@ -20,7 +20,8 @@ def get_config(arg=None):
     )
     c = common.base()
     c.data.datasets = "actions"
-    c.data.texts = chosen["texts"]
+    if chosen["loss"] != "classify":
+        c.data.texts = chosen["texts"]
     use_recipe(c, chosen["loss"])
     c.model.motion.family = "gaitformer"
     c.model.motion.size = "custom"
@@ -29,9 +30,11 @@ def get_config(arg=None):
     c.model.motion.heads = 4
     c.model.motion.pool = "mean"
     c.data.batch_size = 64
-    c.loss.margin = 1.0  # this encoder's vectors of two actions lie from 1 to 5 apart
-    # Only clips of the same action: "raise up left hand" is almost "right" to the text encoder.
-    c.loss.mask_threshold = 1.0
+    if chosen["loss"] == "triplet":
+        c.loss.margin = 1.0  # this encoder's vectors of two actions lie from 1 to 5 apart
+    if chosen["loss"] in MASKED:
+        # Only clips of the same action: "raise up left hand" is almost "right" to the text encoder.
+        c.loss.mask_threshold = 1.0
     for group in ("motion_encoder", "heads"):
         c.optim.groups[group].lr = 1e-3
     c.optim.schedule = "cosine"

@@ -1,5 +1,9 @@
 """From a reader to a prepared dataset: statistics, a TFDS builder, the swap into place.
 
+All is written to `<data_dir>/.<name>.incomplete` first and renamed when complete, so that whatever
+stands in place is whole. That folder is removed when anything goes wrong; what a killed run left of
+it, the next run removes, having put back the dataset it was replacing.
+
 Imports TensorFlow, by way of tensorflow_datasets; nothing outside `data_prep` does.
 """
 
@@ -10,7 +14,7 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -21,6 +25,7 @@ from tqdm import tqdm
 from data_prep.class_texts import all_texts
 from data_prep.readers import Reader, Spoiled
 from data_prep.survey import Source, Survey, survey
+from motionalign import files
 from motionalign.data import records
 from motionalign.data.dataset import (
     CAPTION_VECTORS,
@@ -44,12 +49,10 @@ def prepare(
     mirror: bool = False,
     overwrite: bool = False,
     source: dict | None = None,
+    paths: Collection[str] = ("raw_dir",),
+    say: Callable[[str], None] = lambda line: None,
 ) -> pathlib.Path:
     """Prepares `<data_dir>/<name>/<version>` and returns it; one that is there is kept.
-
-    All is written to `<data_dir>/.<name>.incomplete` first and renamed when complete, so that
-    whatever stands in place is whole. That folder is removed when anything goes wrong; what a
-    killed run left of it, the next run removes, having put back the dataset it was replacing.
 
     Args:
       make_reader: gives the source; called only if there is something to prepare.
@@ -60,53 +63,47 @@ def prepare(
       mirror: also writes every kept source's mirror image, as `M<name>`.
       overwrite: replaces a dataset that is there. Its class texts are kept if the reader has none,
         and its caption vectors if they cover all texts of the new one.
-      source: what else decides the content, such as a seed; kept in report.json. Its paths, named
-        in `PATHS`, are only for people to read, since a folder may move.
+      source: what else decides the content, such as a seed; kept in report.json.
+      paths: what of `source` says where files lie. Whether one is given decides the content; where
+        it is does not, since a folder may move. "raw_dir" is always given.
+      say: is told what the user is to know, such as the account of all clips.
 
     Raises:
       ValueError: `data_dir`, `name` or `min_frames` is unusable; the dataset that is there was
         prepared with other options; all that `survey` raises. Nothing has been written then.
     """
-    if not re.fullmatch("[a-z][a-z0-9_]*", name):
-        raise ValueError(f"--name={name}: use a-z, 0-9 and _, beginning with a letter")
+    final, scratch = _places(data_dir, name)
     if min_frames < 1:
         raise ValueError(f"--min_frames={min_frames}: a clip has at least 1 frame")
-    data_dir = pathlib.Path(data_dir)
-    if data_dir.exists() and not data_dir.is_dir():
-        raise ValueError(f"--data_dir={data_dir} is a file; name a folder, which may be a new one")
-    final = data_dir / name / VERSION
-    scratch = data_dir / f".{name}.incomplete"
     options = {"patch_size": patch_size, "min_frames": min_frames, "mirror": mirror}
     options |= source or {}
     if scratch.exists():  # left by a killed run, or in use by one at work
         with _alone(scratch):
             _put_back(final, scratch)
     if final.exists() and not overwrite:
-        _check_same_options(final, options)
+        say(_check_same_options(final, options, paths))
         return final
     reader = make_reader()
+    for note in reader.notes:
+        say(note)
     found = survey(reader, min_frames, mirror)
-
-    with _alone(scratch):
-        try:
-            folder = _write(reader, found, name, patch_size, options, scratch)
-            if final.exists():
-                note = _carry_over_texts(final, folder, Dataset(scratch, name))
-                final.rename(scratch / _REPLACED)
-            else:
-                note = ""
-                final.parent.mkdir(exist_ok=True)
-            folder.rename(final)
-        except BaseException:  # an interrupt too
-            _put_back(final, scratch)
-            raise
-    print(found.table())
-    print(f"{note}prepared {final}")
+    with _alone(scratch), _restoring(final, scratch):
+        folder = _write(reader, found, name, patch_size, options, scratch)
+        notes = _put_in_place(folder, final, scratch)
+    for line in (found.table(), *notes, f"prepared {final}"):
+        say(line)
     return final
 
 
-# Options that say where files lie. Whether one is given decides the content; where it is, does not.
-PATHS = ("raw_dir", "amass_dir", "smplh_dir", "joints_dir", "labels_csv", "texts")
+def _places(data_dir: str | pathlib.Path, name: str) -> tuple[pathlib.Path, pathlib.Path]:
+    """Where the dataset is to stand, and the scratch folder; a ValueError for names of no use."""
+    if not re.fullmatch("[a-z][a-z0-9_]*", name):
+        raise ValueError(f"--name={name}: use a-z, 0-9 and _, beginning with a letter")
+    data_dir = pathlib.Path(data_dir)
+    if data_dir.exists() and not data_dir.is_dir():
+        raise ValueError(f"--data_dir={data_dir} is a file; name a folder, which may be a new one")
+    return data_dir / name / VERSION, data_dir / f".{name}.incomplete"
+
 
 _REPLACED = "replaced"  # where the dataset that is being replaced waits, in the scratch folder
 
@@ -134,15 +131,37 @@ def _put_back(final: pathlib.Path, scratch: pathlib.Path) -> None:
         (scratch / _REPLACED).rename(final)
 
 
-def _check_same_options(final: pathlib.Path, options: dict) -> None:
+@contextlib.contextmanager
+def _restoring(final: pathlib.Path, scratch: pathlib.Path) -> Iterator[None]:
+    """Whatever goes wrong inside, an interrupt too, the old dataset stands in place again."""
+    try:
+        yield
+    except BaseException:
+        _put_back(final, scratch)
+        raise
+
+
+def _put_in_place(folder: pathlib.Path, final: pathlib.Path, scratch: pathlib.Path) -> list[str]:
+    """Makes `folder`, a whole dataset, the one in place; what to tell the user of its texts."""
+    notes = []
+    if final.exists():
+        notes = _carry_over_texts(final, folder)
+        final.rename(scratch / _REPLACED)
+    else:
+        final.parent.mkdir(exist_ok=True)
+    folder.rename(final)
+    return notes
+
+
+def _check_same_options(final: pathlib.Path, options: dict, paths: Collection[str]) -> str:
     """Says that a dataset is there; raises ValueError if it was prepared with other options."""
     was = json.loads((final / "report.json").read_text(encoding="utf-8")).get("options", {})
     differ = [
         f"{key}={was[key]}, not {options[key]}"
         for key in options
-        if key in was and key not in PATHS and was[key] != options[key]
+        if key in was and key not in paths and was[key] != options[key]
     ]
-    for path in PATHS:
+    for path in paths:
         if path != "raw_dir" and (path in was) != (path in options):
             differ.append(f"--{path}" if path in was else f"no --{path}")
     if differ:
@@ -150,23 +169,26 @@ def _check_same_options(final: pathlib.Path, options: dict) -> None:
             f"{final} was prepared with {'; '.join(differ)}. Give it another --name, or --overwrite"
         )
     origin = f" from {was['raw_dir']}" if "raw_dir" in was else ""
-    print(f"{final} is prepared already{origin} and stays as it is; --overwrite prepares it anew")
+    return f"{final} is prepared already{origin} and stays as it is; --overwrite prepares it anew"
 
 
-def _carry_over_texts(old: pathlib.Path, new: pathlib.Path, dataset: Dataset) -> str:
-    """Copies class texts and caption vectors, which depend on words only; what to tell the user.
-
-    `dataset` is the one in `new`.
-    """
+def _carry_over_texts(old: pathlib.Path, new: pathlib.Path) -> list[str]:
+    """Copies class texts and caption vectors, which depend on words only; what to tell the user."""
     if (old / CLASS_TEXTS).exists() and not (new / CLASS_TEXTS).exists():
-        shutil.copyfile(old / CLASS_TEXTS, new / CLASS_TEXTS)
+        _copy(old / CLASS_TEXTS, new / CLASS_TEXTS)
     path = old / CAPTION_VECTORS
     if not path.exists():
-        return ""
+        return []
+    dataset = Dataset(new.parents[1], new.parent.name)
     if all_texts(dataset) <= CaptionVectors.read(path).rows.keys():
-        shutil.copyfile(path, new / path.name)
-        return "the caption vectors are kept: they cover every text\n"
-    return "the texts changed, so their vectors are gone: run `data_prep embed` again\n"
+        _copy(path, new / path.name)
+        return ["the caption vectors are kept: they cover every text"]
+    return ["the texts changed, so their vectors are gone: run `data_prep embed` again"]
+
+
+def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
+    with files.replacing(target) as partial:
+        shutil.copyfile(source, partial)
 
 
 def _write(
@@ -199,12 +221,13 @@ def _write(
         num_rotations=reader.num_rotations,
     )
     folder = _write_records(reader, found, metadata, scratch)
-    _write_json(folder / "metadata.json", metadata.to_json())
-    _write_json(folder / "report.json", {**found.report(), "options": options})
+    files.write_json(folder / "metadata.json", metadata.to_json(), indent=1)
+    report = {**found.report(), "options": options}
+    files.write_json(folder / "report.json", report, indent=1)
     if class_texts := reader.class_texts():
-        _write_json(folder / CLASS_TEXTS, class_texts)
+        files.write_json(folder / CLASS_TEXTS, class_texts, indent=1)
     if dissimilar := reader.dissimilar_test():
-        (folder / "dissimilar-test.txt").write_text("\n".join(dissimilar) + "\n")
+        files.write_text(folder / "dissimilar-test.txt", "\n".join(dissimilar) + "\n")
     for split in found.listed:
         if found.of_split(split):
             records.write_index(folder, split)
@@ -302,6 +325,7 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     pkg_dir_path = pathlib.Path(__file__).parent
 
     def __init__(self, reader: Reader, found: Survey, metadata: Metadata, data_dir: pathlib.Path):
+        """`found`: what the survey keeps of `reader`; `metadata`: of the dataset to be written."""
         self.name = metadata.name
         self._reader = reader
         self._found = found
@@ -412,7 +436,3 @@ def _write_records(
 
 def _by_id(sources: list[Source]) -> list[Source]:
     return sorted(sources, key=lambda source: source.id)
-
-
-def _write_json(path: pathlib.Path, value: dict) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

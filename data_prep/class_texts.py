@@ -1,12 +1,16 @@
-"""data_prep.class_texts."""
+"""Descriptions and synonyms of classes: which classes a dataset has, and what files say of them.
+
+A reader takes them from a file with its table of labels, `python -m data_prep embed` adds them to a
+prepared dataset.
+"""
 
 import json
 import pathlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
-from motionalign.data import texts
 from motionalign.data.dataset import Dataset, Metadata
 from motionalign.data.records import Split
+from motionalign.data.texts import attribute_classes
 
 Texts = dict[str, dict[str, list[str]]]  # {"descriptions": {class: [texts]}, "synonyms": {...}}
 
@@ -35,19 +39,22 @@ def class_names(metadata: Metadata, splits: Sequence[Split]) -> set[str]:
     """All that words can tell apart: actions, attributes, and the sets of these that occur."""
     names = {*metadata.label_names, *metadata.positive_names}
     for split in splits if metadata.attribute_names else ():
-        names.update(texts.class_names(metadata, split, "attributes")[0])
+        names.update(attribute_classes(metadata, split)[0])
     return names
 
 
-def read_texts(path: str | pathlib.Path, names: Collection[str]) -> Texts:
+def read_texts(
+    path: str | pathlib.Path, names: Collection[str], say: Callable[[str], None] | None = None
+) -> Texts:
     """What a file says of classes, each text on one line.
 
     Args:
       path: JSON like data_prep/captions/babel60.json, {"classes": {name: {"descriptions": [...],
         "synonyms": [...]}}}, or what `data_prep describe` wrote, {"kind": "synonym" or another,
         "answers": {name: [...]}}.
-      names: of the dataset's classes. Others are left out, and printed: a file may serve several
-        datasets, such as all clips of a library and its walks.
+      names: of the dataset's classes. Others are left out: a file may serve several datasets, such
+        as all clips of a library and its walks.
+      say: is told which are left out.
 
     Raises:
       ValueError: the file has neither form, or tells of no class of the dataset.
@@ -83,8 +90,9 @@ def read_texts(path: str | pathlib.Path, names: Collection[str]) -> Texts:
             "are its actions, its attributes, and its sets of attributes in words: "
             f"{some(sorted(names)) or 'it has none'}"
         )
-    if unknown := sorted(told - {*names}):
-        print(f"{path}: left out, no classes of this dataset: {some(unknown)}")
+    unknown = sorted(told - {*names})
+    if unknown and say:
+        say(f"{path}: left out, no classes of this dataset: {some(unknown)}")
     return {
         kind: {name: each for name, each in of_class.items() if name in names}
         for kind, of_class in texts.items()
@@ -99,15 +107,16 @@ def _single_lines(texts: list[str]) -> list[str]:
 
 
 def some(names: list[str], count: int = 10) -> str:
+    """The first names in quotes, and how many more there are."""
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(map(repr, names[:count])) + more
 
 
-def merge(all_texts: Iterable[Texts]) -> Texts:
-    """The texts of all, each text of a class once, in their order."""
+def merge(parts: Iterable[Texts]) -> Texts:
+    """The texts of all parts, each text of a class once, in their order."""
     merged: Texts = {}
-    for each_texts in all_texts:
-        for kind, of_class in each_texts.items():
+    for part in parts:
+        for kind, of_class in part.items():
             for name, each in of_class.items():
                 known = merged.setdefault(kind, {}).setdefault(name, [])
                 known += [text for text in dict.fromkeys(each) if text not in known]

@@ -1,4 +1,17 @@
-"""Sentence vectors: every distinct text of a prepared dataset through a frozen sentence encoder.
+"""`python -m data_prep embed`: every distinct text through a frozen sentence encoder."""
+
+import argparse
+import pathlib
+
+import numpy as np
+
+from data_prep.class_texts import all_splits, all_texts, class_names, merge, read_texts
+from motionalign import files
+from motionalign.data.dataset import CAPTION_VECTORS, CLASS_TEXTS, Dataset
+
+SUMMARY = "sentence vectors of captions and classes"
+ABOUT = """\
+Sentence vectors: every distinct text of a prepared dataset through a frozen sentence encoder.
 
 By the cosine of these vectors training leaves out negatives whose captions say nearly the same, the
 all_threshold protocol counts near-duplicates as right, and the dissimilar protocol chooses its
@@ -19,16 +32,6 @@ examples:
   python -m data_prep embed --name=humanml3d --encoder=sentence-transformers/all-MiniLM-L6-v2 \\
     --readout=mean
 """
-
-import argparse
-import json
-import os
-import pathlib
-
-import numpy as np
-
-from data_prep.class_texts import Texts, all_splits, all_texts, class_names, merge, read_texts
-from motionalign.data.dataset import CAPTION_VECTORS, CLASS_TEXTS, Dataset
 
 ENCODER = "WhereIsAI/UAE-Large-V1"  # of Walk and Text; its first token was trained to be read
 
@@ -64,14 +67,12 @@ def run(args: argparse.Namespace) -> None:
     """Embeds the texts of the dataset that the flags name."""
     dataset = Dataset(args.data_dir, args.name)
     names = class_names(dataset.metadata, all_splits(dataset)) if args.texts else ()
-    class_texts = merge([dataset.texts, *(read_texts(path, names) for path in args.texts)])
+    class_texts = merge([dataset.texts, *(read_texts(path, names, print) for path in args.texts)])
     texts = sorted(all_texts(dataset, class_texts))
     there = dataset.caption_vectors
     encoder = args.encoder or (there.source if there else ENCODER)
     as_there = there is not None and encoder == there.source
     readout = args.readout or (there.fingerprint[1] if as_there else "first")
-
-    # JAX: errors above need not wait
 
     from motionalign.inference.sentence_encoder import SentenceEncoder  # JAX: errors need not wait
 
@@ -93,13 +94,10 @@ def run(args: argparse.Namespace) -> None:
         f"readout {readout}"
     )
     if args.texts:  # now that they have vectors
-        _write_class_texts(dataset.version_dir / CLASS_TEXTS, class_texts)
-
-
-def _write_class_texts(path: pathlib.Path, texts: Texts) -> None:
-    _write(path, (json.dumps(texts, indent=2, ensure_ascii=False) + "\n").encode())
-    for kind, of_class in texts.items():
-        print(f"{path}: {sum(map(len, of_class.values()))} {kind} of {len(of_class)} classes")
+        path = dataset.version_dir / CLASS_TEXTS
+        files.write_json(path, class_texts)
+        for kind, of_class in class_texts.items():
+            print(f"{path}: {sum(map(len, of_class.values()))} {kind} of {len(of_class)} classes")
 
 
 def _save(path: pathlib.Path, captions: list[str], vectors: np.ndarray, **metadata: str) -> None:
@@ -108,11 +106,4 @@ def _save(path: pathlib.Path, captions: list[str], vectors: np.ndarray, **metada
     assert not any("\n" in caption for caption in captions)
     lines = np.frombuffer("\n".join(captions).encode(), np.uint8)
     # save_file would make a file that nobody but its owner may read.
-    _write(path, save({"vectors": vectors, "captions": lines}, metadata))
-
-
-def _write(path: pathlib.Path, content: bytes) -> None:
-    """All of a file or, if the process is killed, none of it."""
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    files.write_bytes(path, save({"vectors": vectors, "captions": lines}, metadata))

@@ -1,4 +1,19 @@
-"""Writes a page (HTML, one file) to look at a prepared dataset.
+"""`python -m data_prep show`: a page (HTML, one file) to look at a prepared dataset."""
+
+import argparse
+import collections
+import html
+import json
+import pathlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from motionalign import files
+
+SUMMARY = "a page of what was prepared, to look at"
+ABOUT = """\
+Writes a page (HTML, one file) to look at a prepared dataset.
 
 What was kept and dropped, how long the clips are, and a few clips drawn: poses, motion patches as
 a picture (Motion Patches, Figure 4) and captions.
@@ -8,22 +23,13 @@ examples:
   python -m data_prep show --name=kit_ml --split=test --num_clips=30 --output=kit.html
 """
 
-import argparse
-import collections
-import html
-import json
-import os
-import pathlib
-from collections.abc import Iterable
-
-import numpy as np
-
 LIMIT = 224  # frames that the published models see
 PARTS = {"right_leg": "right leg", "left_leg": "left leg", "torso": "torso",
          "right_arm": "right arm", "left_arm": "left arm"}  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `python -m data_prep show`."""
     parser.add_argument("--data_dir", default="data", help="default: %(default)s")
     parser.add_argument("--name", required=True, help="of the prepared dataset")
     parser.add_argument(
@@ -42,10 +48,7 @@ def run(args: argparse.Namespace) -> None:
     if args.num_clips < 0:
         raise ValueError(f"--num_clips={args.num_clips}: it cannot be negative")
     page = make_page(args.data_dir, args.name, args.split, args.num_clips, args.seed)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(output.name + ".partial")
-    partial.write_text(page, encoding="utf-8")
-    os.replace(partial, output)
+    files.write_text(output, page)
     print(f"wrote {output}")
 
 

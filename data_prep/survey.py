@@ -70,6 +70,7 @@ class Survey:
     positive: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # source id: [A] bool
 
     def of_split(self, split: str) -> list[Source]:
+        """The kept sources of a split."""
         return [source for source in self.sources if source.split == split]
 
     def lengths(self, split: str) -> list[int]:

@@ -1,151 +1,135 @@
-"""A checkpoint applied to data: a split embedded and scored, a folder of clips encoded."""
+"""A trained model on a split of every dataset."""
 
-import math
 import pathlib
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 
 from motionalign import sharding
 from motionalign.checkpoints.run import SERIES
-from motionalign.data import batches, representation
+from motionalign.config import Schema
+from motionalign.data.batches import parse_mixture
 from motionalign.data.dataset import Dataset
-from motionalign.inference import similarity
-from motionalign.inference.encoder import Encoder
-from motionalign.inference.model import Model, load, own_preparation
-from motionalign.models.network import Params
-from motionalign.report import tables
-from motionalign.report.page import write_page
-from motionalign.tasks import captions, classes
-from motionalign.tasks.captions import _published_subset, embed_split
+from motionalign.files import write_json
+from motionalign.inference.encoder import Predictor
+from motionalign.inference.model import Model, load
+from motionalign.report.page import Gallery as Gallery
+from motionalign.report.page import same_caption as same_caption
+from motionalign.report.page import write_page as write_page
+from motionalign.report.plots import write_picture
+from motionalign.report.tables import DIRECTIONS as DIRECTIONS
+from motionalign.report.tables import PROTOCOLS as PROTOCOLS
+from motionalign.report.tables import format_table as format_table
+from motionalign.report.tables import format_tables
+from motionalign.tasks.captions import dissimilar_subset as dissimilar_subset
+from motionalign.tasks.captions import run_protocols as run_protocols
+from motionalign.tasks.captions import score_protocols as score_protocols
+from motionalign.tasks.captions import selection_score as selection_score
+from motionalign.tasks.captions import small_batch_metrics as small_batch_metrics
+from motionalign.tasks.registry import TASKS
+from motionalign.tasks.schema import schema
+from motionalign.tasks.task import Results, Task
 
-
-def validate_all(
-    config, encoder: Encoder, params: Params, datasets: list[Dataset]
-) -> tuple[float, dict[str, float], str]:
-    """Scores the validation split of every dataset by the config's task, and averages.
-
-    Returns:
-      The selection score, the scalars to log, and what to say of them; NaN and nothing where
-      embeddings are not finite.
-    """
-    scores, scalars, words = [], {}, ""
-    for dataset in datasets:
-        score, found = captions.validate_captions(config, encoder, params, dataset)
-        if math.isnan(score):
-            return math.nan, {}, ""
-        scores.append(score)
-        prefix = "val" if dataset is datasets[0] else f"val_{dataset.name}"
-        scalars |= {f"{prefix}/{name}": value for name, value in found.items()}
-        words = words or ", ".join(
-            f"{name.replace('/', ' ')} {value:.2f}"
-            for name, value in found.items()
-            if name in SHOWN
-        )
-    return float(np.mean(scores)), scalars, words
-
-
-# Of the scalars, those to print after an epoch.
+# Of the scalars of a validation, those to print after an epoch.
 SHOWN = ("t2m/R@1", "t2m/R@10", "top1", "top5", "ap", "f1", "ndcg@1", "ndcg@5")
 
 
 def evaluate_checkpoint(
-    config, path: str | pathlib.Path, output: str | pathlib.Path, split: str | None = None
+    config,
+    path: str | pathlib.Path,
+    output: str | pathlib.Path,
+    split: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> dict:
-    """Scores a checkpoint on a split of every dataset that the config names, and prints the tables.
+    """Scores a checkpoint on a split of every dataset that the config names.
 
     Args:
       config: `data` says what to score, `eval` how; the model is the checkpoint's.
       path: a workdir or checkpoint folder, here or copied from elsewhere.
-      output: gets metrics.json and the page of examples, index.html, under
+      output: gets metrics.json, pictures and the page of examples, index.html, under
         evaluation/<dataset>-<split>/; of the first dataset's test split, metrics.json also lies in
         `output` itself.
       split: default `config.data.test_split`.
+      say: takes what is to be told, dataset by dataset; on process 0 only.
 
     Returns:
-      {dataset: the content of its metrics.json}: what `evaluate.run_protocols` returns, after
-      "dataset", "split" and "step" of the checkpoint.
+      {dataset: the content of its metrics.json}: the scores of the task, after "dataset", "split"
+      and "step" of the checkpoint.
     """
-    if config.eval.checkpoint not in SERIES:
-        raise ValueError(
-            f"config.eval.checkpoint is {config.eval.checkpoint!r}; valid: {', '.join(SERIES)}"
-        )
+    _check_config(config, schema())
     split = split or config.data.test_split
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
     model = load(path, SERIES[config.eval.checkpoint], mesh, config.data)
+    task = TASKS[config.task](config)
     output = pathlib.Path(output)
-    all_results = {}
-    for name in batches.parse_mixture(config.data.datasets):
+    all_results: dict[str, dict] = {}
+    for name in parse_mixture(config.data.datasets):
         dataset = Dataset(config.data.data_dir, name)
-        _check_fit(model, dataset, config.task)
+        check_fit(model, dataset, task)
+        step = model.run["step"]
+        if jax.process_index() == 0:
+            say(f"\n{name}, split {split}, checkpoint of step {step}\n")
         prepare = own_preparation(model, dataset)
-        origin = {"dataset": name, "split": split, "step": model.run["step"]}
-        folder = output / "evaluation" / f"{name}-{split}"
-        if config.task != "captions":
-            writes = jax.process_index() == 0
-            if writes:
-                print(f"\n{name}, split {split}, checkpoint of step {model.run['step']}\n")
-            all_results[name] = classes.evaluate(
-                config, model, dataset, split, folder if writes else None, prepare, origin
-            )
-            if writes and len(all_results) == 1 and split == config.data.test_split:
-                tables.write_json(output / "metrics.json", all_results[name])
-            continue
-        motion, text, gallery = embed_split(
-            model.encoder, model.params, dataset, split, True, prepare
-        )
-        vectors = dataset.caption_vectors
-        dissimilar, note = _published_subset(dataset, split, gallery)
-        results = origin | captions.run_protocols(
-            motion,
-            text,
-            gallery.captions,
-            caption_vectors=vectors[gallery.captions] if vectors else None,
-            dissimilar=dissimilar,
-            dissimilar_note=note,
-            protocols=config.eval.protocols,
-            threshold=config.eval.threshold,
-            encoder=gallery.encoder,
-            distance=model.distance,
-        )
-        all_results[name] = results
+        if prepare and model.encoder.representation.by_statistics and jax.process_index() == 0:
+            say("Motions are z-scored by the checkpoint's statistics, not the dataset's.\n")
+        results = task.evaluate(predictor(model, prepare), dataset, split)
+        scores = {"dataset": name, "split": split, "step": step} | results.scores
+        all_results[name] = scores
         if jax.process_index() != 0:
             continue
-        print(f"\n{name}, split {split}, checkpoint of step {model.run['step']}\n")
-        if prepare and model.encoder.network.config.motion_inputs == "patches":
-            print("Motions are z-scored by the checkpoint's statistics, not the dataset's.\n")
-        print(tables.format_table(results))
-        tables.write_json(folder / "metrics.json", results)
-        page = write_page(
-            folder,
-            results,
-            gallery,
-            similarity.nearness(text, motion, model.distance),
-            num_queries=config.eval.num_queries,
-            title=f"{name}: {split} split",
-        )
-        print(f"\nExample queries with their hits: {page}")
+        say(format_tables(results.tables))
+        say("\n" + write_results(output / "evaluation" / f"{name}-{split}", scores, results))
         if len(all_results) == 1 and split == config.data.test_split:
-            tables.write_json(output / "metrics.json", results)
+            write_json(output / "metrics.json", scores)
     return all_results
 
 
-def _check_fit(model: Model, dataset: Dataset, task: str) -> None:
-    """A ValueError where a model cannot be scored on a dataset, before anything is encoded."""
+def _check_config(config, schema: Schema) -> None:
+    """Checks the values of a config; what a model does not read is of no consequence here."""
+    schema.check_values(config)
+
+
+def predictor(model: Model, prepare: Callable | None = None) -> Predictor:
+    """A model as tasks see it; `prepare` as of `Predictor`."""
+    return Predictor(
+        model.encoder, model.arrays, model.distance, model.run["trained"], prepare, progress=True
+    )
+
+
+def write_results(folder: pathlib.Path, scores: dict, results: Results) -> str:
+    """Writes metrics.json, pictures and page into a folder; where to look at them."""
+    write_json(folder / "metrics.json", scores)
+    for name, image in results.pictures.items():
+        write_picture(folder / f"{name}.png", image)
+    if results.page:
+        return f"Example queries with their hits: {results.page(folder)}"
+    return f"Pictures: {', '.join(f'{folder / name}.png' for name in results.pictures)}"
+
+
+def check_fit(model: Model, dataset: Dataset, task: Task) -> None:
+    """Raises a ValueError where a model cannot be scored on a dataset, before anything is encoded.
+
+    Args:
+      model: to be scored.
+      dataset: to score it on.
+      task: to score it by.
+    """
     config = model.encoder.network.config
-    if config.classifier and config.classifier.exclusive != (task == "labels"):
-        raise ValueError(
-            f"the model classifies {'labels' if config.classifier.exclusive else 'attributes'}; "
-            f"config.task is {task!r}"
+    wanted = task.classes([dataset]) if config.classifier else None
+    if config.classifier and (wanted is None or wanted.exclusive != config.classifier.exclusive):
+        own = next(
+            name for name, each in TASKS.items() if each.exclusive == config.classifier.exclusive
         )
-    if config.text is None and (task == "captions" or not config.class_names):
+        raise ValueError(f"the model classifies {own}; config.task is {task.name!r}")
+    if config.text is None and not (task.has_classes and config.class_names):
         _check_frozen_text(model, dataset)
-    representation.check_fit(dataset, config.motion)
+    model.encoder.representation.check(dataset.metadata)
 
 
 def _check_frozen_text(model: Model, dataset: Dataset) -> None:
-    """A ValueError where a dataset's text vectors are not those that a model was trained with."""
-    trained = model.run.get("text_encoder")
+    """Raises a ValueError where a dataset's text vectors are not those that a model learnt from."""
+    trained = model.run["text_encoder"]
     if trained is None:
         raise ValueError("this model has no text encoder: retrieval by text cannot be scored")
     there = dataset.require_caption_vectors()
@@ -156,3 +140,42 @@ def _check_frozen_text(model: Model, dataset: Dataset) -> None:
             f"`python -m data_prep embed --name={dataset.name} --encoder={trained['encoder']} "
             f"--readout={trained['readout']}`"
         )
+
+
+def own_preparation(model: Model, dataset: Dataset) -> Callable[[np.ndarray], np.ndarray] | None:
+    """How a model makes its input from a dataset's joints; None: it reads what is prepared.
+
+    A converted checkpoint was trained with statistics that our preparation of the same dataset,
+    over its training split alone, does not give. Where a model has none of its own for a dataset,
+    the dataset's count.
+    """
+    own, theirs = model.datasets.get(dataset.name), dataset.metadata
+    if model.encoder.representation.as_prepared(own, theirs, model.metadata().fps):
+        return None
+    name = dataset.name if own else None
+    return lambda joints: model.prepare(joints, theirs.fps, name)
+
+
+def validate_all(
+    task: Task, predict: Predictor, datasets: Sequence[Dataset], split: str
+) -> tuple[float, dict[str, float], str]:
+    """Scores a split of every dataset, and averages.
+
+    Returns:
+      The selection score, the scalars to log, and what to say of them; NaN and nothing where
+      embeddings are not finite.
+    """
+    scores, scalars, words = [], {}, ""
+    for dataset in datasets:
+        score, found = task.validate(predict, dataset, split)
+        if np.isnan(score):
+            return float("nan"), {}, ""
+        scores.append(score)
+        prefix = "val" if dataset is datasets[0] else f"val_{dataset.name}"
+        scalars |= {f"{prefix}/{name}": value for name, value in found.items()}
+        words = words or ", ".join(
+            f"{name.replace('/', ' ')} {value:.2f}"
+            for name, value in found.items()
+            if name in SHOWN
+        )
+    return float(np.mean(scores)), scalars, words

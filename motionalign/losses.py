@@ -9,8 +9,18 @@ def _unit(x):
     return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), 1e-24))
 
 
-def _symmetric_cross_entropy(logits, keep=None):
-    """Mean of both directions' cross-entropies with the diagonal as target; logits [B, B]."""
+def symmetric_cross_entropy(logits, keep=None):
+    """Mean of both directions' cross-entropies with the diagonal as target.
+
+    InfoNCE over a matrix of scores, whatever scored them (Motion Patches, eq. 2-4).
+
+    Args:
+      logits: [B, B] float32 scores of every motion with every text, over the temperature.
+      keep: [B, B] bool; False takes a pair out of the denominators. The diagonal always stays.
+
+    Returns:
+      A scalar.
+    """
     if keep is not None:
         keep = keep | jnp.eye(logits.shape[0], dtype=bool)  # a pair is never its own non-negative
         logits = jnp.where(keep, logits, -jnp.inf)
@@ -51,14 +61,19 @@ def masked_info_nce(motion, text, scale, keep=None, text_vectors=None, threshold
     """
     if (text_vectors is None) != (threshold is None):
         raise ValueError("text_vectors and threshold go together: give both or neither")
-    _check_shapes(motion=motion, text=text)
-    motion = _unit(motion.astype(jnp.float32))
-    text = _unit(text.astype(jnp.float32))
+    scores = cosine_scores(motion, text)
     if text_vectors is not None:
         different = distinct(text_vectors, threshold)
         keep = different if keep is None else keep & different
-    logits = scale * jnp.matmul(motion, text.T, precision=jax.lax.Precision.HIGHEST)
-    return _symmetric_cross_entropy(logits, keep)
+    return symmetric_cross_entropy(scale * scores, keep)
+
+
+def cosine_scores(motion, text):
+    """Cosines [B, B] of every motion with every text, in float32; both [B, D] of any length."""
+    _check_shapes(motion=motion, text=text)
+    motion = _unit(motion.astype(jnp.float32))
+    text = _unit(text.astype(jnp.float32))
+    return jnp.matmul(motion, text.T, precision=jax.lax.Precision.HIGHEST)
 
 
 def distinct(text_vectors, threshold):
@@ -99,7 +114,22 @@ def triplet(motion, text, negative, margin, keep=None):
     """
     _check_shapes(motion=motion, text=text, negative=negative)
     motion = motion.astype(jnp.float32)
-    losses = jax.nn.relu(_distance(motion, text) - _distance(motion, negative) + margin)
+    return triplet_margin(_distance(motion, text), _distance(motion, negative), margin, keep)
+
+
+def triplet_margin(positive, negative, margin, keep=None):
+    """Mean of max(0, positive - negative + margin) over distances, whatever measured them.
+
+    Args:
+      positive: [B] distance of each motion to its text.
+      negative: [B] to another motion's text.
+      margin: how much smaller the first must be.
+      keep: [B] bool; False leaves a triplet out of the mean. Nothing kept is a loss of 0.
+
+    Returns:
+      A scalar.
+    """
+    losses = jax.nn.relu(positive - negative + margin)
     if keep is None:
         return losses.mean()
     return jnp.where(keep, losses, 0.0).sum() / jnp.maximum(keep.sum(), 1)

@@ -4,6 +4,9 @@ A new skeleton is one more entry of `SKELETONS`; nothing else names joints by nu
 """
 
 import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +41,21 @@ class Skeleton:
     def num_joints(self) -> int:
         return len(self.joint_names)
 
+    def to_dict(self) -> dict[str, Any]:
+        """In full, in JSON's types."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Skeleton":
+        """Inverse of `to_dict`; a ValueError names what is missing or unknown."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        if wrong := names ^ values.keys():
+            raise ValueError(
+                f"a skeleton is described by {', '.join(sorted(names))}; {min(wrong)} is missing "
+                "or unknown"
+            )
+        return cls(**{name: _tuples(value) for name, value in values.items()})
+
     @property
     def bones(self) -> tuple[tuple[int, int], ...]:
         """(parent, child) of every bone."""
@@ -46,6 +64,11 @@ class Skeleton:
     def mirrored(self, joints: np.ndarray) -> np.ndarray:
         """Joints [..., J, 3] reflected in the plane x = 0, left and right joints exchanged."""
         return joints[..., list(self.mirror), :] * np.asarray([-1, 1, 1], joints.dtype)
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _mirror_by_name(names: tuple[str, ...], left: str, right: str) -> tuple[int, ...]:

@@ -6,48 +6,278 @@ for bit.
 """
 
 import dataclasses
-import json
 import math
 import pathlib
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from absl import logging
 from jax.experimental import multihost_utils
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from motionalign import optim, sharding
-from motionalign.checkpoints.run import Checkpoints
+from motionalign.checkpoints.run import Checkpoints, stored_run
 from motionalign.checkpoints.shared import open_saved
 from motionalign.checkpoints.workdir import Metrics, prepare_tokenizer, record_run
-from motionalign.config import check_config
-from motionalign.data import representation
-from motionalign.data.batches import TrainingData, parse_mixture, to_device
+from motionalign.config import Schema, stored_form
+from motionalign.data.augment import WINDOW_OF
+from motionalign.data.batches import Source, TrainingData, parse_mixture, to_device
 from motionalign.data.dataset import Dataset
+from motionalign.data.representation import INPUTS
+from motionalign.data.tokenizer import Tokenizer
 from motionalign.evaluate import validate_all
-from motionalign.inference.encoder import Encoder
+from motionalign.inference.encoder import Encoder, Predictor
 from motionalign.models import build
-from motionalign.models.build import Inputs
 from motionalign.models.dual_encoder import DualEncoderConfig
-from motionalign.models.heads import ClassifierConfig
+from motionalign.models.families import is_frozen, representation_of
+from motionalign.models.family import Inputs
 from motionalign.models.network import Network, Params
-from motionalign.tasks import objectives, registry
-from motionalign.tasks.objectives import extras, frozen_text_encoder
+from motionalign.tasks.objectives import OBJECTIVES, Objective
+from motionalign.tasks.registry import TASKS
+from motionalign.tasks.schema import schema
+from motionalign.tasks.task import Task
+
+State = dict[str, Any]
 
 
 class NonFiniteLoss(FloatingPointError):
     """Loss, gradient, update or embeddings are not finite; the message names step and clips."""
 
 
-def abstract_state(network: Network, optimizer, mesh) -> dict:
-    """What is trained and checkpointed, params and optimizer, as shapes in their shardings."""
+def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
+    """Trains a model, or goes on training the one in `workdir`.
+
+    Args:
+      config: see motionalign/config.py.
+      workdir: gets checkpoints/, best/, metrics.jsonl, tensorboard/, config.json.
+
+    Returns:
+      "finished", or "stopped" after SIGTERM; the same call then goes on where it stopped.
+
+    Raises:
+      ValueError: the config does not fit the data, the devices or the workdir.
+      NonFiniteLoss: loss, gradient, update or embeddings are not finite; no such step was saved.
+    """
+    started = time.monotonic()
+    logging.info("start-up: imports and config")  # read by benchmarks/startup.py
+    run = set_up(config, pathlib.Path(workdir))
+    logging.info("start-up: data and tokenizer")
+    state, pipeline, iterator, step = _begin(run)
+    logging.info("start-up: parameters and optimizer state")
+    loop = _Loop(run, step, started)
+    try:
+        return loop.train(state, pipeline, iterator, step)
+    finally:
+        loop.close()
+
+
+# Setting up --------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """All that a run is made of, its training state excepted.
+
+    Attributes:
+      config, workdir, mesh: of the run.
+      task, objective, network: what is trained.
+      datasets: trained on.
+      batches: of training.
+      checkpoints: of the workdir.
+      encoder: to validate by.
+      optimizer, schedules: with each group's learning rate.
+      stored: what is stored beside parameters.
+    """
+
+    config: ConfigDict
+    workdir: pathlib.Path
+    mesh: Mesh
+    task: Task
+    objective: Objective
+    network: Network
+    datasets: Sequence[Dataset]
+    batches: TrainingData
+    checkpoints: Checkpoints
+    encoder: Encoder
+    optimizer: optax.GradientTransformation
+    schedules: Mapping[str, optax.Schedule]
+    stored: Mapping[str, Any]
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.config.epochs * self.batches.plan.steps_per_epoch
+
+
+def set_up(config: ConfigDict, workdir: pathlib.Path) -> Run:
+    """Checks a config against data, devices and workdir, and makes all that the run needs.
+
+    Raises:
+      ValueError: something does not fit; nothing has been written but for the workdir's config.
+    """
+    fields = schema()
+    check_config(config, fields)
+    mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
+    sharding.check_batch_size("data.batch_size", config.data.batch_size, mesh)
+    task = TASKS[config.task](config)
+    objective = OBJECTIVES[config.loss.kind](config.loss, task.has_classes)
+    mixture = parse_mixture(config.data.datasets)
+    weights = {Dataset(config.data.data_dir, name): weight for name, weight in mixture.items()}
+    datasets = list(weights)
+    architecture = resolve_architecture(config, task, objective, datasets)
+    _check_datasets(config, task, objective, architecture, datasets)
+
+    workdir.mkdir(parents=True, exist_ok=True)
+    checkpoints = Checkpoints(workdir)
+    begun = checkpoints.exist()
+    record_run(config, workdir, begun, fields)
+    sources = _sources(config, task, objective, weights)
+    tokenizer = None
+    if architecture.text is not None:
+        tokenizer = prepare_tokenizer(config.model, workdir, lambda: _said(sources), begun)
+        if not (config.model.text.weights or config.model.weights):
+            # Captions may not fill the vocabulary that was asked for.
+            text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)
+            architecture = dataclasses.replace(architecture, text=text)
+    network = Network(architecture, jnp.dtype(config.dtype))
+    batches = make_batches(config, network, objective, sources, tokenizer, mesh)
+    num_steps = config.epochs * batches.plan.steps_per_epoch
+    optimizer, schedules = optim.make_optimizer(config.optim, network.abstract_params, num_steps)
+    return Run(
+        config, workdir, mesh, task, objective, network, datasets, batches, checkpoints,
+        Encoder(network, tokenizer, mesh, config.data), optimizer, schedules,
+        _stored(config, task, objective, architecture, tokenizer, datasets),
+    )  # fmt: skip
+
+
+def check_config(config: ConfigDict, fields: Schema) -> None:
+    """Finds, before hours of training, the values that would only fail after them."""
+    fields.validate(config)
+    objective = OBJECTIVES[config.loss.kind]
+    frozen = is_frozen(config.model.text)
+    if not objective.compares and config.model.weights:
+        raise ValueError(
+            f"config.model.weights is a model without a classifier; config.loss.kind="
+            f"{config.loss.kind!r} trains one from scratch: leave config.model.weights unset"
+        )
+    if objective.frozen_text and not frozen:
+        raise ValueError(
+            f"config.loss.kind={config.loss.kind!r} draws motions to texts that stay where they "
+            "are: set config.model.text.family='frozen'"
+        )
+    if config.model.embed_dim is None and objective.compares and not frozen:
+        raise ValueError("config.model.embed_dim is unset; give the width of the common space")
+    group = optim.group_of("logit_scale", config.optim.groups)
+    if config.model.learn_temperature and not config.optim.groups[group].lr > 0:
+        raise ValueError(
+            "config.model.learn_temperature needs a learning rate: set "
+            f"config.optim.groups.{group}.lr, to 1e-3 for example"
+        )
+
+
+def resolve_architecture(
+    config: ConfigDict, task: Task, objective: Objective, datasets: Sequence[Dataset] = ()
+) -> DualEncoderConfig:
+    """The architecture that a config's `model` section means for these datasets.
+
+    What the first dataset decides; `TrainingData` checks that the others agree.
+    """
+    trained = None
+    if config.model.weights:
+        stored = open_saved(config.model.weights).run["architecture"]
+        trained = DualEncoderConfig.from_dict(stored)
+    if not datasets:
+        return build.resolve(config.model.to_dict(), trained)
+    kind = INPUTS[config.model.motion.input]
+    joints, channels, dims = kind.shape_of(datasets[0].metadata)
+    classifier = width = None
+    if not objective.compares:
+        classifier = task.classes(datasets)
+    elif is_frozen(config.model.text):
+        width = datasets[0].require_caption_vectors().vectors.shape[1]
+    window = WINDOW_OF[config.data.sampling]
+    inputs = Inputs(joints, channels, dims, window, width, classifier, kind.field)
+    return build.resolve(config.model.to_dict(), trained, inputs)
+
+
+def _check_datasets(config, task, objective, architecture, datasets) -> None:
+    """What is wrong there must not come out hours later."""
+    representation = representation_of(architecture.motion, config.data.frame_bucket)
+    for dataset in datasets:
+        representation.check(dataset.metadata)
+        for split in (config.data.val_split, config.data.test_split):
+            task.check(dataset, split, objective.compares, is_frozen(config.model.text))
+
+
+def _sources(config, task, objective, weights: Mapping[Dataset, float]) -> list[Source]:
+    """The training split of each dataset, with what the task says of it."""
+    sources = []
+    for dataset, weight in weights.items():
+        split = dataset.split(config.data.train_split)
+        targets = None if objective.compares else task.targets(dataset, split)
+        sources.append(Source(dataset, split, weight, task.texts(dataset, split), targets))
+    return sources
+
+
+def _said(sources: Sequence[Source]) -> list[str]:
+    """All that training may say, to learn a vocabulary from."""
+    return sorted(text for s in sources for texts in s.texts.texts for text in texts)
+
+
+def make_batches(
+    config: ConfigDict,
+    network: Network,
+    objective: Objective,
+    sources: Sequence[Source],
+    tokenizer: Tokenizer | None,
+    mesh: Mesh,
+) -> TrainingData:
+    """The training batches of a run."""
+    architecture = network.config
+    representation = representation_of(architecture.motion, config.data.frame_bucket)
+    return TrainingData(
+        sources,
+        representation.for_training(config.data),
+        config.data,
+        seed=config.seed,
+        tokenizer=tokenizer,
+        fields=tuple(dict.fromkeys((*architecture.batch_fields, *objective.batch_fields))),
+        rows=sharding.local_rows(mesh, config.data.batch_size),
+    )
+
+
+def _stored(config, task, objective, architecture, tokenizer, datasets) -> dict[str, Any]:
+    """What is stored beside parameters, so that a checkpoint says all by itself."""
+    frozen = objective.compares and is_frozen(config.model.text)
+    return stored_run(
+        {
+            "architecture": architecture.to_dict(),
+            "config": stored_form(config),
+            "tokenizer": tokenizer.json if tokenizer else None,
+            "trained": {"task": task.name, "loss": config.loss.kind, "texts": task.said},
+            "distance": objective.distance,
+            "text_encoder": datasets[0].require_caption_vectors().origin if frozen else None,
+            "source": None,
+            "datasets": {dataset.name: dataset.metadata.to_json() for dataset in datasets},
+        }
+    )
+
+
+# State and step ----------------------------------------------------------------------------------
+
+
+def abstract_state(network: Network, optimizer, mesh: Mesh) -> State:
+    """What is trained and checkpointed, as shapes in their shardings."""
     shapes = {
         "params": network.abstract_params,
+        "rest": network.abstract_rest,
         "optimizer": jax.eval_shape(optimizer.init, network.abstract_params),
     }
     return sharding.abstract(shapes, mesh)
@@ -57,56 +287,7 @@ def _shardings(abstract):
     return jax.tree.map(lambda leaf: leaf.sharding, abstract)
 
 
-def make_train_step(network: Network, optimizer, config, mesh):
-    """The jitted update: (state, step, batch) → (state, scalars).
-
-    The scalars are loss, grad_norm, update_norm and those of the loss. `grad_norm` is of the
-    trained parameters, as `optim.clip_norm` has it. (A frozen tower's gradients are then used by
-    nobody, and the compiler leaves out its backward pass.)
-    """
-    grad_fn = jax.value_and_grad(objectives.make_loss(network, config.loss), has_aux=True)
-    trained = optim.trained_paths(config.optim, network.abstract_params)
-
-    def train_step(state, step, batch):
-        key = jax.random.fold_in(jax.random.key(config.seed), step)
-        (loss, scalars), grads = grad_fn(state["params"], batch, key)
-        updates, opt_state = optimizer.update(grads, state["optimizer"], state["params"])
-        params = network.clamped(optax.apply_updates(state["params"], updates))
-        metrics = {
-            "loss": loss,
-            "grad_norm": optax.global_norm({path: grads[path] for path in trained}),
-            "update_norm": optax.global_norm(updates),
-            **scalars,
-        }
-        return {"params": params, "optimizer": opt_state}, metrics
-
-    shardings = _shardings(abstract_state(network, optimizer, mesh))
-    return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None))
-
-
-class _StopRequest:
-    """Turns SIGTERM (a pre-emption, a job's end) into a flag that is read between steps."""
-
-    def __init__(self):
-        self._asked = False
-        # With several processes, the runtime's own watcher makes all stop at the same step.
-        if jax.process_count() == 1:
-            self._before = signal.signal(signal.SIGTERM, self._on_signal)
-
-    def _on_signal(self, signum, frame):
-        self._asked = True
-
-    def __call__(self, step: int) -> bool:
-        if jax.process_count() > 1:
-            return multihost_utils.reached_preemption_sync_point(step)
-        return self._asked
-
-    def close(self):
-        if jax.process_count() == 1:
-            signal.signal(signal.SIGTERM, self._before)
-
-
-def init_params(network: Network, config, mesh) -> Params:
+def init_params(network: Network, config, mesh: Mesh) -> Params:
     """Parameters in their shardings: from pretrained weights, all others fresh from the seed.
 
     Only what no weights fill is drawn: a large tower is in memory once.
@@ -128,218 +309,200 @@ def init_params(network: Network, config, mesh) -> Params:
     return params | jax.jit(draw, out_shardings=fresh)()
 
 
-def init_state(network: Network, optimizer, config, mesh) -> dict:
-    """The state before the first step: `init_params`, and the optimizer's own beginning."""
+def init_state(network: Network, optimizer, config, mesh: Mesh) -> State:
+    """The state before the first step: `init_params`, and what begins with them."""
     params = init_params(network, config, mesh)
-    layout = _shardings(abstract_state(network, optimizer, mesh)["optimizer"])
-    return {
-        "params": params,
-        "optimizer": jax.jit(optimizer.init, out_shardings=layout)(params),
-    }
+    layout = _shardings(abstract_state(network, optimizer, mesh))
+    rest = {}
+    if layout["rest"]:
+        draw = jax.jit(lambda: network.init_rest(config.seed), out_shardings=layout["rest"])
+        rest = draw()
+    begin = jax.jit(optimizer.init, out_shardings=layout["optimizer"])
+    return {"params": params, "rest": rest, "optimizer": begin(params)}
 
 
-# What a trained encoder over joints looks at, by how its training frames were drawn: frames as far
-# apart as it has seen them.
-_WINDOWS = {"conseq": "centre", "random_conseq": "centre", "random": "spread"}
+def make_loss(network: Network, objective: Objective, mesh: Mesh) -> Callable:
+    """The function (params, rest, batch, dropout key) → (loss, (rest, scalars)) to descend."""
+
+    def loss_fn(params, rest, batch, key):
+        outputs, rest = network.apply(params, rest, batch, key)
+        loss, rest, scalars = objective.loss(outputs, rest, batch, mesh)
+        return loss, (rest, scalars)
+
+    return loss_fn
 
 
-def resolve_architecture(config, datasets: Sequence[Dataset] = ()) -> DualEncoderConfig:
-    """The architecture that a config's `model` section means for these datasets."""
-    trained = None
-    if config.model.weights:
-        stored = open_saved(config.model.weights).run["architecture"]
-        trained = DualEncoderConfig.from_dict(stored)
-    inputs = _inputs(config, datasets) if datasets else None
-    return build.resolve(config.model.to_dict(), trained, inputs)
+def make_train_step(
+    network: Network, objective: Objective, optimizer, config, mesh: Mesh
+) -> Callable:
+    """The jitted update: (state, step, batch) → (state, scalars).
 
-
-def _inputs(config, datasets: Sequence[Dataset]) -> Inputs:
-    """What the first dataset decides; `data.TrainingData` checks that the others agree."""
-    metadata = datasets[0].metadata
-    rotations = config.model.motion.input == "rotations"
-    if rotations and not metadata.num_rotations:
-        raise ValueError(
-            f"dataset {datasets[0].name!r} has no rotations: set config.model.motion.input=joints"
-        )
-    classifier = width = None
-    if config.loss.kind == "classify":
-        names = {_class_names(config.task, dataset) for dataset in datasets}
-        if len(names) > 1:
-            raise ValueError("a classifier needs datasets with the same classes")
-        classifier = ClassifierConfig(names.pop(), exclusive=config.task == "labels")
-    elif config.model.text.family == "frozen":
-        width = datasets[0].require_caption_vectors().vectors.shape[1]
-    return Inputs(
-        joints=metadata.num_rotations if rotations else metadata.skeleton.num_joints,
-        channels=6 if rotations else 3,
-        dims=6 if rotations else metadata.skeleton.dims,
-        window=_WINDOWS[config.data.sampling],
-        text_width=width,
-        classifier=classifier,
-    )
-
-
-def _class_names(task: str, dataset: Dataset) -> tuple[str, ...]:
-    metadata = dataset.metadata
-    names = metadata.label_names if task == "labels" else metadata.attribute_names
-    if not names:
-        raise ValueError(f"dataset {dataset.name!r} has no {task}")
-    return names
-
-
-def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
-    """Trains a model, or goes on training the one in `workdir`.
-
-    Args:
-      config: see configs/common.py.
-      workdir: gets checkpoints/, best/, metrics.jsonl, tensorboard/, config.json.
-
-    Returns:
-      "finished", or "stopped" after SIGTERM; the same call then goes on where it stopped.
-
-    Raises:
-      ValueError: the config does not fit the data, the devices or the workdir.
-      NonFiniteLoss: loss, gradient, update or embeddings are not finite; no such step was saved.
+    The scalars are loss, grad_norm, update_norm and those of the loss. `grad_norm` is of the
+    trained parameters, as `optim.clip_norm` has it. (A frozen tower's gradients are then used by
+    nobody, and the compiler leaves out its backward pass.)
     """
-    started = time.monotonic()
-    logging.info("start-up: imports and config")  # read by benchmarks/startup.py
-    check_config(config)
-    workdir = pathlib.Path(workdir)
-    mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
-    batch_size = config.data.batch_size
-    sharding.check_batch_size("data.batch_size", batch_size, mesh)
-    mixture = parse_mixture(config.data.datasets)
-    datasets = {Dataset(config.data.data_dir, name): weight for name, weight in mixture.items()}
-    architecture = resolve_architecture(config, list(datasets))
-    for dataset in datasets:  # what is wrong there must not come out hours later
-        representation.check_fit(dataset, architecture.motion)
-        for split in (config.data.val_split, config.data.test_split):
-            registry.check_evaluation(config, dataset, split)
-    workdir.mkdir(parents=True, exist_ok=True)
-    checkpoints = Checkpoints(workdir)
-    has_checkpoint = checkpoints.exist()
-    record_run(config, workdir, has_checkpoint)
+    grad_fn = jax.value_and_grad(make_loss(network, objective, mesh), has_aux=True)
+    trained = optim.trained_paths(config.optim, network.abstract_params)
 
-    tokenizer = None
-    if architecture.text is not None:
-        tokenizer = prepare_tokenizer(config, workdir, list(datasets), has_checkpoint)
-    if tokenizer and not (config.model.text.weights or config.model.weights):
-        # Captions may not fill the vocabulary that was asked for.
-        text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)
-        architecture = dataclasses.replace(architecture, text=text)
-    network = Network(architecture, jnp.dtype(config.dtype))
-    batches = TrainingData(
-        datasets,
-        tokenizer,
-        config.data,
-        motion=architecture.motion,
-        seed=config.seed,
-        task=config.task,
-        extras=extras(config),
-        rows=sharding.local_rows(mesh, batch_size),
-    )
-    logging.info("start-up: data and tokenizer")
-    steps_per_epoch = batches.plan.steps_per_epoch
-    num_steps = config.epochs * steps_per_epoch
+    def train_step(state, step, batch):
+        key = jax.random.fold_in(jax.random.key(config.seed), step)
+        (loss, (rest, scalars)), grads = grad_fn(state["params"], state["rest"], batch, key)
+        updates, opt_state = optimizer.update(grads, state["optimizer"], state["params"])
+        params = network.clamped(optax.apply_updates(state["params"], updates))
+        metrics = {
+            "loss": loss,
+            "grad_norm": optax.global_norm({path: grads[path] for path in trained}),
+            "update_norm": optax.global_norm(updates),
+            **scalars,
+        }
+        return {"params": params, "rest": rest, "optimizer": opt_state}, metrics
 
-    optimizer, schedules = optim.make_optimizer(config.optim, network.abstract_params, num_steps)
-    iterator = batches.batches(num_steps)
-    resumed = checkpoints.restore_latest(abstract_state(network, optimizer, mesh))
+    shardings = _shardings(abstract_state(network, optimizer, mesh))
+    return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None))
+
+
+def _begin(run: Run) -> tuple[State, dict, Any, int]:
+    """(state, pipeline state, iterator over batches, step): of the latest checkpoint, or new."""
+    iterator = run.batches.batches(run.num_steps)
+    abstract = abstract_state(run.network, run.optimizer, run.mesh)
+    resumed = run.checkpoints.restore_latest(abstract)
     if resumed is None:
-        step = 0
-        state = init_state(network, optimizer, config, mesh)
-        pipeline = iterator.get_state()
-    else:
-        step, state, pipeline = resumed
-        iterator.set_state(pipeline)
-        logging.info("resumed from step %d of %s", step, workdir)
+        state = init_state(run.network, run.optimizer, run.config, run.mesh)
+        return state, iterator.get_state(), iterator, 0
+    step, state, pipeline = resumed
+    iterator.set_state(pipeline)
+    logging.info("resumed from step %d of %s", step, run.workdir)
+    return state, pipeline, iterator, step
 
-    logging.info("start-up: parameters and optimizer state")
-    run = {
-        "architecture": architecture.to_dict(),
-        "config": json.loads(config.to_json()),
-        "tokenizer": tokenizer.json if tokenizer else None,
-        "trained": {"task": config.task, "loss": config.loss.kind, "texts": config.data.texts},
-        "distance": objectives.distance(config.loss.kind),
-        "text_encoder": frozen_text_encoder(config, list(datasets)),
-        "datasets": {dataset.name: dataset.metadata.to_json() for dataset in datasets},
-    }
-    best_score = checkpoints.best_score()
-    metrics = Metrics(workdir, step)
-    train_step = make_train_step(network, optimizer, config, mesh)
-    encoder = Encoder(network, tokenizer, mesh, config.data)
-    feed = to_device(iterator, lambda batch: sharding.put_local(batch, batch_size, mesh))
-    bar = tqdm(
-        total=num_steps,
-        initial=step,
-        desc="train",
-        unit="step",
-        dynamic_ncols=True,
-        disable=jax.process_index() != 0,
-    )
-    check = _FiniteCheck(batches)
-    window_start, window_step = time.monotonic(), step
-    stop_asked = _StopRequest()
-    try:
-        while step < num_steps and not stop_asked(step):
+
+# The loop ----------------------------------------------------------------------------------------
+
+
+class _Loop:
+    """Steps with what happens between them: metrics, validation, checkpoints, a request to stop."""
+
+    def __init__(self, run: Run, step: int, started: float):
+        config = self._config = run.config
+        self._run = run
+        self._started = started
+        self._step = make_train_step(run.network, run.objective, run.optimizer, config, run.mesh)
+        self._best_score = run.checkpoints.best_score()
+        self._metrics = Metrics(run.workdir, step)
+        self._bar = tqdm(
+            total=run.num_steps,
+            initial=step,
+            desc="train",
+            unit="step",
+            dynamic_ncols=True,
+            disable=jax.process_index() != 0,
+        )
+        self._check = _FiniteCheck(run.batches)
+        self._stop_asked = _StopRequest()
+        self._window = time.monotonic(), step  # since which the throughput is measured
+
+    def train(self, state: State, pipeline: dict, iterator, step: int) -> str:
+        """Trains from `step` to the end of the run, or until it is asked to stop."""
+        run = self._run
+        batch_size, per_epoch = self._config.data.batch_size, run.batches.plan.steps_per_epoch
+        feed = to_device(iterator, lambda batch: sharding.put_local(batch, batch_size, run.mesh))
+        while step < run.num_steps and not self._stop_asked(step):
             batch, pipeline = next(feed)
-            state, scalars = train_step(state, jnp.int32(step), batch)
-            check.previous()  # of the step before: this one runs meanwhile
-            check.submit(step, scalars)
+            state, scalars = self._step(state, jnp.int32(step), batch)
+            self._check.previous()  # of the step before: this one runs meanwhile
+            self._check.submit(step, scalars)
             if step == 0:
                 jax.block_until_ready(state)
-                logging.info("first step done %.1f s after start", time.monotonic() - started)
+                elapsed = time.monotonic() - self._started
+                logging.info("first step done %.1f s after start", elapsed)
             step += 1
-            bar.update()
-
-            if step % config.log_steps == 0 or step == num_steps:
-                scalars = {name: float(value) for name, value in scalars.items()}
-                check.previous()
-                now = time.monotonic()
-                pairs = (step - window_step) * batch_size / (now - window_start)
-                window_start, window_step = now, step
-                rates = {f"lr/{n}": float(schedule(step - 1)) for n, schedule in schedules.items()}
-                metrics.write(step, {**scalars, "pairs_per_second": pairs, **rates})
-                if scalars.get("negatives_kept") == 0 and not bar.disable:
-                    bar.write(
-                        f"step {step}: no negative is left in this batch; all are of the clips' "
-                        "own classes, or their texts have a cosine above config.loss."
-                        f"mask_threshold={config.loss.mask_threshold:g}"
-                    )
-                bar.set_postfix(loss=f"{scalars['loss']:.3f}", pairs_s=f"{pairs:.0f}")
-
-            at_epoch_end = step % steps_per_epoch == 0
+            self._bar.update()
+            if step % self._config.log_steps == 0 or step == run.num_steps:
+                self._log(step, scalars)
+            at_epoch_end = step % per_epoch == 0
             if at_epoch_end:
-                check.previous()
-                score, scalars, words = validate_all(
-                    config, encoder, state["params"], list(datasets)
-                )
-                check.validation(step - 1, score)
-                metrics.write(step, {**scalars, "val/score": score})
-                if not bar.disable:
-                    bar.write(
-                        f"epoch {step // steps_per_epoch}/{config.epochs}: validation {words}, "
-                        f"score {score:.1f}" + (" (best so far)" if score > best_score else "")
-                    )
-                if score > best_score:
-                    best_score = score
-                    checkpoints.save_best(
-                        step, state["params"], {**run, "step": step, "score": score}
-                    )
-                window_start, window_step = time.monotonic(), step
-            every = config.checkpoint_steps
+                self._validate(step, state)
+            every = self._config.checkpoint_steps
             if at_epoch_end or (every and step % every == 0):
-                check.previous()
-                checkpoints.save_latest(step, state, pipeline, {**run, "step": step})
-        check.previous()
-        finished = step == num_steps
-        checkpoints.save_latest(step, state, pipeline, {**run, "step": step})
-    finally:
-        bar.close()
-        metrics.close()
-        checkpoints.close()
-        stop_asked.close()
-    return "finished" if finished else "stopped"
+                self._save(step, state, pipeline)
+        self._save(step, state, pipeline)
+        return "finished" if step == run.num_steps else "stopped"
+
+    def _log(self, step: int, scalars: dict[str, jax.Array]) -> None:
+        """Writes the scalars of a step."""
+        scalars = {name: float(value) for name, value in scalars.items()}
+        self._check.previous()
+        now, (since, first) = time.monotonic(), self._window
+        pairs = (step - first) * self._config.data.batch_size / (now - since)
+        self._window = now, step
+        rates = {f"lr/{n}": float(rate(step - 1)) for n, rate in self._run.schedules.items()}
+        self._metrics.write(step, {**scalars, "pairs_per_second": pairs, **rates})
+        if scalars.get("negatives_kept") == 0 and not self._bar.disable:
+            self._bar.write(
+                f"step {step}: no negative is left in this batch; all are of the clips' "
+                "own classes, or their texts have a cosine above config.loss."
+                f"mask_threshold={self._config.loss.mask_threshold:g}"
+            )
+        self._bar.set_postfix(loss=f"{scalars['loss']:.3f}", pairs_s=f"{pairs:.0f}")
+
+    def _validate(self, step: int, state: State) -> None:
+        """Scores the validation splits at the end of an epoch, and keeps the best parameters."""
+        run = self._run
+        self._check.previous()
+        distance = run.objective.distance
+        predict = Predictor(run.encoder, state["params"] | state["rest"], distance)
+        split = self._config.data.val_split
+        score, scalars, words = validate_all(run.task, predict, run.datasets, split)
+        self._check.validation(step - 1, score)
+        self._metrics.write(step, {**scalars, "val/score": score})
+        better = score > self._best_score
+        if not self._bar.disable:
+            epoch = step // run.batches.plan.steps_per_epoch
+            self._bar.write(
+                f"epoch {epoch}/{self._config.epochs}: validation {words}, "
+                f"score {score:.1f}" + (" (best so far)" if better else "")
+            )
+        if better:
+            self._best_score = score
+            stored = {**run.stored, "step": step, "score": score}
+            run.checkpoints.save_best(step, state["params"], stored, state["rest"])
+        self._window = time.monotonic(), step
+
+    def _save(self, step: int, state: State, pipeline: dict) -> None:
+        """Saves what resuming needs."""
+        self._check.previous()
+        stored = {**self._run.stored, "step": step, "score": None}
+        self._run.checkpoints.save_latest(step, state, pipeline, stored)
+
+    def close(self) -> None:
+        """Ends bar, metrics and checkpoints, all saves being on disk."""
+        self._bar.close()
+        self._metrics.close()
+        self._run.checkpoints.close()
+        self._stop_asked.close()
+
+
+class _StopRequest:
+    """Turns SIGTERM (a pre-emption, a job's end) into a flag that is read between steps."""
+
+    def __init__(self):
+        self._asked = False
+        # With several processes, the runtime's own watcher makes all stop at the same step.
+        if jax.process_count() == 1:
+            self._before = signal.signal(signal.SIGTERM, self._on_signal)
+
+    def _on_signal(self, signum, frame):
+        self._asked = True
+
+    def __call__(self, step: int) -> bool:
+        """Whether to stop before `step`."""
+        if jax.process_count() > 1:
+            return multihost_utils.reached_preemption_sync_point(step)
+        return self._asked
+
+    def close(self):
+        """Gives the signal back."""
+        if jax.process_count() == 1:
+            signal.signal(signal.SIGTERM, self._before)
 
 
 class _FiniteCheck:
@@ -350,6 +513,7 @@ class _FiniteCheck:
         self._pending = None
 
     def submit(self, step: int, scalars: dict[str, jax.Array]) -> None:
+        """Remembers the scalars of a step that may still be running."""
         self._pending = (step, scalars)
 
     def previous(self) -> None:

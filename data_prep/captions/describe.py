@@ -1,4 +1,28 @@
-"""Descriptions of actions or appearances by a language model (Walk and Text, III-C and III-D).
+"""`python -m data_prep describe`: a language model's descriptions of actions or appearances.
+
+Every answer goes to disk as it comes, so that a killed run loses none that was paid for.
+"""
+
+import argparse
+import asyncio
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from data_prep.class_texts import all_splits
+from motionalign import files
+from motionalign.data.dataset import Dataset, Metadata
+
+SUMMARY = "a language model's words for labels"
+ABOUT = """\
+Descriptions of actions or appearances by a language model (Walk and Text, III-C and III-D).
 
 Asks any OpenAI-compatible endpoint (vLLM, llama.cpp, Ollama, or a hosted one with OPENAI_API_KEY)
 for several descriptions, or for synonyms, of each label of a JSON file or of each class of a
@@ -19,22 +43,6 @@ examples:
 set of attributes that occurs in it. The 60 classes of BABEL ship described, in
 data_prep/captions/babel60.json.
 """
-
-import argparse
-import asyncio
-import dataclasses
-import hashlib
-import json
-import os
-import pathlib
-import re
-from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
-
-from data_prep.class_texts import all_splits
-from motionalign.data.dataset import Dataset, Metadata
 
 PROMPTS = {
     # The two published prompts, and ours for the synonyms of table VI.
@@ -109,6 +117,7 @@ class Cache:
     """Answers on disk, one file each, by the hash of their request."""
 
     def __init__(self, folder: str | pathlib.Path):
+        """Makes the folder: where it cannot be made, nothing is asked for in vain."""
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -117,14 +126,14 @@ class Cache:
         return self.folder / f"{key}.json"
 
     def get(self, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The answer to a request, or None."""
         path = self._path(asked)
         return json.loads(path.read_text("utf-8"))["answer"] if path.is_file() else None
 
     def put(self, asked: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
-        path = self._path(asked)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps({"request": asked, "answer": answer}), "utf-8")
-        os.replace(partial, path)
+        """Keeps the answer to a request."""
+        content = json.dumps({"request": asked, "answer": answer})
+        files.write_text(self._path(asked), content)
 
 
 async def _answer(client, settings: Settings, label, number: int, cache: Cache, usage: Usage):
@@ -295,15 +304,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Asks for all descriptions and writes them; a ValueError says what could not be had."""
     try:
-        import openai
+        import openai  # noqa: F401
     except ImportError:
         raise ValueError("describe needs the package openai: pip install 'openai>=2,<3'") from None
 
-    for name in ("count", "concurrency", "max_tokens"):
-        if getattr(args, name) < 1:
-            raise ValueError(f"--{name}={getattr(args, name)} must be at least 1")
-    if (args.price_in is None) != (args.price_out is None):
-        raise ValueError("--price_in and --price_out go together")
+    _check(args)
     if args.name is not None:
         labels = dataset_labels(Dataset(args.data_dir, args.name), args.kind)
     else:
@@ -311,34 +316,8 @@ def run(args: argparse.Namespace) -> None:
     settings = Settings(args.model, args.kind, args.temperature, args.seed, args.max_tokens)
     out = pathlib.Path(args.out)
     cache = Cache(args.cache or out.with_suffix(".cache"))
-    endpoint = args.base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
-
-    async def ask():
-        async with openai.AsyncOpenAI(
-            # Local servers take any key, but the library wants one.
-            api_key=os.environ.get("OPENAI_API_KEY") or "none",
-            base_url=endpoint,
-            timeout=args.timeout,
-            max_retries=args.retries,
-        ) as client:
-            return await describe_all(client, settings, labels, args.count, cache, args.concurrency)
-
-    try:
-        answers, failed, usage = asyncio.run(ask())
-    except ExceptionGroup as group:
-        failures, _ = group.split(openai.APIError)
-        if failures is None:
-            raise
-        error = failures.exceptions[0]
-        advice = f"What was answered is kept in {cache.folder}; the same command goes on from there"
-        if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
-            advice = "Set OPENAI_API_KEY to a key of this endpoint"
-        elif isinstance(error, openai.NotFoundError):
-            advice = f"Is --model={args.model} what it calls the model?"
-        elif isinstance(error, openai.APIConnectionError):
-            advice = f"Does --base_url name a server that runs? {advice}"
-        raise ValueError(f"{endpoint} failed: {str(error).rstrip('.')}. {advice}") from None
-    _report(usage, args)
+    answers, failed, usage = _ask(args, settings, labels, cache)
+    print(_cost(usage, args.price_in, args.price_out))
     if failed:
         stopped = not any(any(texts) for texts in answers.values())
         raise ValueError(
@@ -353,19 +332,59 @@ def run(args: argparse.Namespace) -> None:
         **{name: value for name, value in dataclasses.asdict(settings).items() if name != "model"},
         "answers": answers,
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    os.replace(partial, out)
+    files.write_json(out, content)
     print(f"{out}: {args.count} answers for each of {len(labels)} labels")
 
 
-def _report(usage: Usage, args: argparse.Namespace) -> None:
+def _check(args: argparse.Namespace) -> None:
+    """Raises ValueError for numbers that make no sense."""
+    for name in ("count", "concurrency", "max_tokens"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"--{name}={getattr(args, name)} must be at least 1")
+    if (args.price_in is None) != (args.price_out is None):
+        raise ValueError("--price_in and --price_out go together")
+
+
+def _ask(args: argparse.Namespace, settings: Settings, labels: Mapping[str, Any], cache: Cache):
+    """`describe_all` at the endpoint that the flags name; a ValueError if that fails for good."""
+    import openai
+
+    endpoint = args.base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+
+    async def ask():
+        async with openai.AsyncOpenAI(
+            # Local servers take any key, but the library wants one.
+            api_key=os.environ.get("OPENAI_API_KEY") or "none",
+            base_url=endpoint,
+            timeout=args.timeout,
+            max_retries=args.retries,
+        ) as client:
+            return await describe_all(client, settings, labels, args.count, cache, args.concurrency)
+
+    try:
+        return asyncio.run(ask())
+    except ExceptionGroup as group:
+        failures, _ = group.split(openai.APIError)
+        if failures is None:
+            raise
+        error = failures.exceptions[0]
+        advice = f"What was answered is kept in {cache.folder}; the same command goes on from there"
+        if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
+            advice = "Set OPENAI_API_KEY to a key of this endpoint"
+        elif isinstance(error, openai.NotFoundError):
+            advice = f"Is --model={args.model} what it calls the model?"
+        elif isinstance(error, openai.APIConnectionError):
+            advice = f"Does --base_url name a server that runs? {advice}"
+        raise ValueError(f"{endpoint} failed: {str(error).rstrip('.')}. {advice}") from None
+
+
+def _cost(usage: Usage, price_in: float | None, price_out: float | None) -> str:
+    """What the answers took, in words; with prices of a million tokens, what they cost too."""
     line = (
         f"{usage.asked} answers asked for, {usage.cached} from the cache; "
         f"{usage.tokens_in} tokens in, {usage.tokens_out} out"
     )
-    if args.price_in is not None:
-        cost = (usage.tokens_in * args.price_in + usage.tokens_out * args.price_out) / 1e6
+    if price_in is not None:
+        cost = (usage.tokens_in * price_in + usage.tokens_out * price_out) / 1e6
         line += f", cost {cost:.4f}"
-    print(line)
+    return line

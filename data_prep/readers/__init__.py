@@ -1,14 +1,18 @@
 """Readers: one file a source format, from raw files to joints, captions and classes.
 
+A reader is a subclass of `Reader` and a `Command`, the command line that makes it. It is a file of
+this package, and a line of READERS in data_prep/__main__.py.
+
 A reader knows its format and nothing of records, patches or splits of ours. What it finds wrong
-with a source it raises as `Spoiled`, under one of `REASONS`; the survey (data_prep/report.py)
+with a source it raises as `Spoiled`, under one of `REASONS`; the survey (data_prep/survey.py)
 counts it.
 """
 
+import argparse
 import csv
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -32,6 +36,7 @@ REASONS = {
     "label_unknown": "its labels are none of the classes",
     "attributes_malformed": "the row of its attributes is incomplete, or not probabilities",
 }
+REASONS_TABLE = "\n".join(f"  {reason:<20} {meaning}" for reason, meaning in REASONS.items())
 
 # Annotators mark seconds by eye, so a span may end a little after the motion does; the published
 # loader cuts such a span at the last frame, and so do we. Further out it is another clip's span.
@@ -42,6 +47,7 @@ class Spoiled(Exception):
     """A source or caption line that cannot be used, and why."""
 
     def __init__(self, reason: str, detail: str):
+        """`reason`: a key of `REASONS`; `detail`: what was found, for report.json."""
         assert reason in REASONS, reason
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
@@ -62,25 +68,39 @@ class Caption:
 
     @property
     def is_whole(self) -> bool:
+        """Whether it is about all of the source."""
         return self.start == 0 and self.end == 0
 
 
 class Reader:
-    """What a source format offers. Sources go by the names of the split files.
+    """What a source format offers; the protocol of all readers.
 
-    A format overrides what it has: joints and captions at least.
+    Sources go by the names of the split files. A format overrides what it has: the attributes
+    without a default, splits, joints and captions at least.
+
+    Attributes:
+      skeleton: of all sources.
+      source_fps: frames a second of the sources.
+      unit_in_metres: of the joints; None: unknown.
+      fps: frames a second of the records; the joints are resampled where `source_fps` differs.
+      label_names: the action classes; the index is the label.
+      attribute_names: A names.
+      attribute_groups: {group: names}.
+      attribute_opposites: {name: what its absence is called}.
+      num_rotations: R; 0: the source has no rotations.
+      notes: what the user is to be told of what was left out, a line each.
     """
 
     skeleton: Skeleton
     source_fps: float
-    unit_in_metres: float | None  # None: unknown
-    fps: float = FPS  # of the records
-    label_names: tuple[str, ...] = ()  # action classes; the index is the label
-    attribute_names: tuple[str, ...] = ()  # A names
-    attribute_groups: Mapping[str, tuple[str, ...]] = MappingProxyType({})  # group -> names
-    # name -> what its absence is called
+    unit_in_metres: float | None
+    fps: float = FPS
+    label_names: tuple[str, ...] = ()
+    attribute_names: tuple[str, ...] = ()
+    attribute_groups: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     attribute_opposites: Mapping[str, str] = MappingProxyType({})
-    num_rotations: int = 0  # R; 0: the source has no rotations
+    num_rotations: int = 0
+    notes: tuple[str, ...] = ()
 
     def splits(self) -> dict[str, list[str]]:
         """The names listed in each of train, val and test, as listed, repeats included."""
@@ -119,6 +139,30 @@ class Reader:
     def dissimilar_test(self) -> list[str]:
         """Names of the published dissimilar test subset; empty where there is none."""
         return []
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """The command line of a reader: `python -m data_prep NAME`.
+
+    Attributes:
+      name: of the command, and of the prepared dataset unless --name says otherwise.
+      summary: a few words for the list of commands.
+      about: the help: what the source is, where to get it, the folders expected, examples.
+      add_options: adds the reader's own options to a parser.
+      source: these options as report.json keeps them, paths absolute. A ValueError where they do
+        not go together; called before anything is read.
+      make: the reader that the options ask for; called only if there is something to prepare.
+      paths: what of `source` says where files lie.
+    """
+
+    name: str
+    summary: str
+    about: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    source: Callable[[argparse.Namespace], dict]
+    make: Callable[[argparse.Namespace], Reader]
+    paths: tuple[str, ...] = ("raw_dir",)
 
 
 def load_joints(folder: pathlib.Path, file: str, num_joints: int) -> np.ndarray:
@@ -193,13 +237,16 @@ class Clips(Reader):
             self._clips[clip.id] = clip
 
     def splits(self) -> dict[str, list[str]]:
+        """The ids of each split, in the order of the clips."""
         names = {"train": [], "val": [], "test": []}
         for clip in self._clips.values():
             names[clip.split].append(clip.id)
         return names
 
     def joints(self, source: str) -> np.ndarray:
+        """[T, 1, J, 3] float32 of the clip with this id."""
         return self._clips[source].joints[:, None].astype(np.float32)
 
     def captions(self, source: str) -> list[Caption | Spoiled]:
+        """The clip's captions, each about all of it."""
         return [Caption(text) for text in self._clips[source].captions]

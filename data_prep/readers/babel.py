@@ -1,4 +1,4 @@
-"""BABEL: action labels, in seconds, for the motions of AMASS. https://babel.is.tue.mpg.de
+"""BABEL: action labels, in seconds, for the motions of AMASS (https://babel.is.tue.mpg.de).
 
     <raw_dir>/train.json val.json [extra_train.json extra_val.json]    annotations, version 1.0
     <amass_dir>/<feat_p>                 AMASS, "SMPL+H G": poses, trans, betas, gender, frame rate
@@ -16,15 +16,25 @@ the rest, as for the benchmark of 60 classes; every piece and category is a reco
 set has no public labels: its val is our test, and our val is a tenth of its train.
 """
 
+import argparse
 import functools
 import itertools
 import json
 import math
+import os
 import pathlib
 
 import numpy as np
 
-from data_prep.readers import SPAN_SLACK, Caption, Reader, Spoiled, load_joints
+from data_prep.readers import (
+    REASONS_TABLE,
+    SPAN_SLACK,
+    Caption,
+    Command,
+    Reader,
+    Spoiled,
+    load_joints,
+)
 from motionalign.data.resample import HUMANML3D_FPS, nearest_frames, resample
 from motionalign.formats import smplh
 from motionalign.skeleton import SKELETONS
@@ -32,6 +42,34 @@ from motionalign.skeleton import SKELETONS
 CHUNK = 5.0  # seconds
 CLASSES = pathlib.Path(__file__).parents[1] / "captions" / "babel60.json"
 GENDERS = ("female", "male", "neutral")
+
+_ABOUT = f"""\
+BABEL: action labels for AMASS, at 30 frames a second, with joints and 6D rotations. Every labelled
+segment is cut into pieces of five seconds and the rest; every piece is one record for each of its
+categories that is among the benchmark's 60. BABEL's val is the split test; a tenth of its train,
+chosen by --seed, is val; its test is not used, as its labels are not public.
+
+expected folders:
+  RAW_DIR/train.json val.json     version 1.0, from https://babel.is.tue.mpg.de; with --extra also
+                                  extra_train.json extra_val.json
+  AMASS_DIR/<data set>/...npz     the unpacked archives "SMPL+H G" of https://amass.is.tue.mpg.de,
+                                  say AMASS_DIR/BioMotionLab_NTroje/rub060/0031_scamper1_poses.npz
+  SMPLH_DIR/female/model.npz      and male/, neutral/: "Extended SMPL+H model" of
+                                  https://mano.is.tue.mpg.de (both licences are personal)
+or in the place of the last two:
+  JOINTS_DIR/<data set>/...npy    joints that were processed as HumanML3D's are, under the names of
+                                  AMASS: [frames, 22, 3], 20 frames a second, metres, Y up. Brought
+                                  to 30 frames a second; there are no rotations then
+
+examples:
+  python -m data_prep babel --raw_dir=babel_v1.0_release --amass_dir=AMASS --smplh_dir=smplh
+  python -m data_prep babel --raw_dir=babel_v1.0_release --joints_dir=joints --name=babel_joints
+  python -m data_prep babel --raw_dir=babel_v1.0_release --amass_dir=AMASS --smplh_dir=smplh \\
+    --extra --labels=sequence --name=babel_sequence
+
+reasons for which report.json drops a sequence or a segment:
+{REASONS_TABLE}
+"""
 
 
 class Babel(Reader):
@@ -56,7 +94,10 @@ class Babel(Reader):
         """Reads the annotations.
 
         Args:
-          raw_dir, amass_dir, smplh_dir, joints_dir: folders as above.
+          raw_dir: the folder of the annotations.
+          amass_dir: the folder of AMASS.
+          smplh_dir: the folder of the body models.
+          joints_dir: the folder of joints, in the place of the last two.
           extra: reads the extra annotations too.
           labels: "segments": `frame_ann` where there is one, else `seq_ann`. "sequence": `seq_ann`
             only, the labels of whole sequences.
@@ -68,15 +109,7 @@ class Babel(Reader):
         """
         if labels not in ("segments", "sequence"):
             raise ValueError(f"--labels={labels}; expected segments or sequence")
-        if joints_dir is not None and (amass_dir is not None or smplh_dir is not None):
-            raise ValueError(
-                "--joints_dir stands in the place of --amass_dir and --smplh_dir; give it or them"
-            )
-        if joints_dir is None and (amass_dir is None or smplh_dir is None):
-            raise ValueError(
-                "BABEL is annotations only: its motions need --amass_dir and --smplh_dir, or "
-                "--joints_dir"
-            )
+        _check_motion_folders(amass_dir, smplh_dir, joints_dir)
         texts = json.loads(CLASSES.read_text(encoding="utf-8"))["classes"]
         if not 1 <= num_classes <= len(texts):
             raise ValueError(f"--classes={num_classes}; expected 1 to {len(texts)}")
@@ -90,19 +123,10 @@ class Babel(Reader):
         self._amass_dir = _folder("--amass_dir", amass_dir)
         self._smplh_dir = _folder("--smplh_dir", smplh_dir)
         self.num_rotations = smplh.NUM_BODY if joints_dir is None else 0
-
-        raw_dir = _folder("--raw_dir", raw_dir)
-        names = [*("train.json", "val.json"), *(("extra_train.json", "extra_val.json") * extra)]
-        missing = [name for name in names if not (raw_dir / name).is_file()]
-        if missing:
-            raise ValueError(
-                f"--raw_dir={raw_dir} has no {', '.join(missing)}. Needed: the unpacked "
-                "babel_v1.0_release of https://babel.is.tue.mpg.de"
-            )
         self._sequences = {}
         self._listed = {"train": [], "test": []}
-        for name in names:
-            self._add(raw_dir / name, "test" if "val" in name else "train")
+        for path in _annotation_files(_folder("--raw_dir", raw_dir), extra):
+            self._add(path, "test" if "val" in path.name else "train")
         # Sorted, so that the choice depends on which sequences there are and not on their order.
         train = sorted(self._listed["train"], key=int)
         chosen = np.random.default_rng(seed).permutation(len(train))[: len(train) // 10]
@@ -124,6 +148,7 @@ class Babel(Reader):
                 self._listed[split].append(sequence["name"])
 
     def splits(self) -> dict[str, list[str]]:
+        """The `babel_sid` of every sequence: BABEL's train less our val, our val, BABEL's val."""
         train = self._listed["train"]
         return {
             "train": [name for name in train if name not in self._val],
@@ -132,6 +157,7 @@ class Babel(Reader):
         }
 
     def class_texts(self) -> dict[str, dict[str, list[str]]]:
+        """The descriptions and synonyms that ship with the project."""
         return {
             kind: {name: texts[kind] for name, texts in self._texts.items()}
             for kind in ("descriptions", "synonyms")
@@ -165,9 +191,11 @@ class Babel(Reader):
         return [*dict.fromkeys(usable), *unusable]  # the former in their order, each once
 
     def joints(self, source: str) -> np.ndarray:
+        """[T, 1, 22, 3] float32 metres at 30 frames a second; raises Spoiled."""
         return self._clip(source)[0][:, None]
 
     def rotations(self, source: str) -> np.ndarray:
+        """[T, 1, 22, 6] float32 of the same frames, from AMASS only; raises Spoiled."""
         return self._clip(source)[1][:, None]
 
     def _read_clip(self, source: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -219,6 +247,31 @@ def pieces(start: float, end: float) -> list[tuple[float, float]]:
     count = max(1, math.ceil((end - start) / CHUNK - 1e-6))
     edges = [*(start + CHUNK * k for k in range(count)), end]
     return list(itertools.pairwise(edges))
+
+
+def _check_motion_folders(amass_dir, smplh_dir, joints_dir) -> None:
+    """Raises ValueError unless motions come from AMASS with body models, or from joints."""
+    if joints_dir is not None and (amass_dir is not None or smplh_dir is not None):
+        raise ValueError(
+            "--joints_dir stands in the place of --amass_dir and --smplh_dir; give it or them"
+        )
+    if joints_dir is None and (amass_dir is None or smplh_dir is None):
+        raise ValueError(
+            "BABEL is annotations only: its motions need --amass_dir and --smplh_dir, or "
+            "--joints_dir"
+        )
+
+
+def _annotation_files(raw_dir: pathlib.Path, extra: bool) -> list[pathlib.Path]:
+    """The files of annotations, with those of the extra annotators or without; or ValueError."""
+    names = [*("train.json", "val.json"), *(("extra_train.json", "extra_val.json") * extra)]
+    missing = [name for name in names if not (raw_dir / name).is_file()]
+    if missing:
+        raise ValueError(
+            f"--raw_dir={raw_dir} has no {', '.join(missing)}. Needed: the unpacked "
+            "babel_v1.0_release of https://babel.is.tue.mpg.de"
+        )
+    return [raw_dir / name for name in names]
 
 
 def _folder(option: str, path: str | pathlib.Path | None) -> pathlib.Path | None:
@@ -325,3 +378,46 @@ def _get(values: dict, key: str, kinds: type | tuple, where: str):
         kind = type(values[key]).__name__
         raise ValueError(f'{where}: "{key}" is a {kind}, not what BABEL 1.0 has there')
     return values[key]
+
+
+_FOLDERS = ("raw_dir", "amass_dir", "smplh_dir", "joints_dir")  # options
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--raw_dir", required=True, help="the folder of the annotations")
+    parser.add_argument("--amass_dir", help="the folder of AMASS")
+    parser.add_argument("--smplh_dir", help="the folder of the body models")
+    parser.add_argument("--joints_dir", help="joints, in the place of AMASS and the body models")
+    parser.add_argument("--extra", action="store_true", help="also read extra_train and extra_val")
+    parser.add_argument("--labels", choices=("segments", "sequence"), default="segments",
+                        help="segments: labels with times, where there are none those of the whole "
+                        "sequence; sequence: the latter only (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--classes", type=int, default=60, help="the first so many of the "
+                        "benchmark's 60 classes (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of val "
+                        "(default: %(default)s)")  # fmt: skip
+
+
+def _folders(args: argparse.Namespace) -> dict[str, str]:
+    """The folders that are given, by the name of their option."""
+    return {name: getattr(args, name) for name in _FOLDERS if getattr(args, name) is not None}
+
+
+def _options(args: argparse.Namespace) -> dict:
+    return {"extra": args.extra, "labels": args.labels, "seed": args.seed}
+
+
+def _source(args: argparse.Namespace) -> dict:
+    folders = {name: os.path.abspath(path) for name, path in _folders(args).items()}
+    return {**folders, **_options(args), "classes": args.classes}
+
+
+COMMAND = Command(
+    name="babel",
+    summary="BABEL",
+    about=_ABOUT,
+    add_options=_add_options,
+    source=_source,
+    make=lambda args: Babel(**_folders(args), **_options(args), num_classes=args.classes),
+    paths=_FOLDERS,
+)

@@ -14,14 +14,43 @@ has: only y is negated.
 The caption of a track is its positive attributes in words, "male, slim, seen from the back".
 """
 
+import argparse
 import math
+import os
 import pathlib
 
 import numpy as np
 
-from data_prep.readers import Caption, Reader, Spoiled, load_joints, read_table
+from data_prep.readers import (
+    REASONS_TABLE,
+    Caption,
+    Command,
+    Reader,
+    Spoiled,
+    load_joints,
+    read_table,
+)
 from motionalign.data.dataset import attribute_words, positive_attributes
 from motionalign.skeleton import SKELETONS
+
+_ABOUT = f"""\
+DenseGait: walking people in 2D, with the probabilities of 42 attributes. The caption of a track is
+its positive attributes in words. Get it as https://github.com/cosmaadrian/gaitformer says.
+
+expected folder:
+  RAW_DIR/annotations.csv     columns track_id, file_name and the 42 attributes (from 0 to 1)
+  RAW_DIR/<file_name>         .npy [frames, 18, 3]: x, y (down) and confidence, OpenPose's order
+
+Four fifths of the tracks are train, a tenth val and a tenth test, chosen by --seed; what was
+filmed of one track is in one split. Records are in 2D: they have joints and no motion patches.
+
+examples:
+  python -m data_prep densegait --raw_dir=DenseGait
+  python -m data_prep densegait --raw_dir=DenseGait --fps=30 --min_frames=60 --name=densegait_long
+
+reasons for which report.json drops a track:
+{REASONS_TABLE}
+"""
 
 # The attribute columns by group, and what they are called in captions and queries.
 ATTRIBUTES = {
@@ -135,12 +164,14 @@ class DenseGait(Reader):
         self._split_of = of_track
 
     def splits(self) -> dict[str, list[str]]:
+        """The names of the files by the split of their track, in the order of the table."""
         listed = {"train": [], "val": [], "test": []}
         for name, track in zip(self._names, self._tracks):
             listed[self._split_of[track]].append(name)
         return listed
 
     def joints(self, source: str) -> np.ndarray:
+        """[T, 1, 18, 3] float32, y turned up, the third number the confidence; raises Spoiled."""
         line, row = self._rows[source]
         for column in ("track_id", "file_name"):
             if not (row[column] or "").strip():
@@ -149,10 +180,12 @@ class DenseGait(Reader):
         return (joints * np.array([1, -1, 1], np.float32))[:, None]
 
     def attributes(self, source: str) -> np.ndarray:
+        """[42] float32 probabilities of the row; raises Spoiled."""
         line, row = self._rows[source]
         return probabilities(row, COLUMNS, f"line {line}")
 
     def captions(self, source: str) -> list[Caption | Spoiled]:
+        """One caption: the positive attributes in words."""
         names, opposites = self.attribute_names, self.attribute_opposites
         positive = positive_attributes(self.attributes(source), names, opposites)
         return [Caption(attribute_words(positive, names, opposites))]
@@ -177,3 +210,25 @@ def probabilities(row: dict, columns: list[str], where: str) -> np.ndarray:
             raise Spoiled("attributes_malformed", detail)
         values.append(value)
     return np.array(values, np.float32)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--raw_dir", required=True, help="the folder described above")
+    parser.add_argument("--fps", type=float, default=24.0, help="frames a second of the files, "
+                        "which do not state it; records keep it "
+                        "(default: %(default)g)")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="of the splits (default: %(default)s)")
+
+
+COMMAND = Command(
+    name="densegait",
+    summary="DenseGait",
+    about=_ABOUT,
+    add_options=_add_options,
+    source=lambda args: {
+        "raw_dir": os.path.abspath(args.raw_dir),
+        "fps": args.fps,
+        "seed": args.seed,
+    },
+    make=lambda args: DenseGait(args.raw_dir, args.fps, args.seed),
+)

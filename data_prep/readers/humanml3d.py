@@ -9,15 +9,54 @@
 tags for older models and are not used. https://github.com/EricGuo5513/HumanML3D
 """
 
+import argparse
 import math
+import os
 import pathlib
 
 import numpy as np
 
-from data_prep.readers import Caption, Reader, Spoiled, load_joints
+from data_prep.readers import (
+    REASONS_TABLE,
+    Caption,
+    Command,
+    Reader,
+    Spoiled,
+    label_table,
+    load_joints,
+)
 from motionalign.skeleton import SKELETONS
 
 SPLITS = ("train", "val", "test")
+
+_ABOUT = """\
+HumanML3D, and your own clips in its layout: SMPL's first 22 joints in its order
+(motionalign/skeleton.py), in metres; a caption without times is "a person waves##0#0". Get it as
+https://github.com/EricGuo5513/HumanML3D says (it needs AMASS, whose licence is personal); --raw_dir
+is the folder that holds new_joints."""
+
+_LAYOUT = """\
+{about}
+
+expected folder:
+  RAW_DIR/new_joints/<name>.npy   [frames, {joints}, 3], {rate:g} frames a second, Y up
+  RAW_DIR/texts/<name>.txt        one caption a line: caption#tokens#start#end
+                                  (seconds; 0.0#0.0 is the whole motion, else a clip is cut out)
+  RAW_DIR/train.txt val.txt test.txt   names, one a line; M<name> is the mirrored twin of <name>
+  RAW_DIR/nsim_test.txt           optional: the published dissimilar subset, by name (from TMR)
+
+examples:
+  python -m data_prep {command} --raw_dir={example}
+  python -m data_prep {command} --raw_dir={example} --patch_size=8 --name={command}_p8
+  python -m data_prep {command} --raw_dir=my_clips --name=mine --mirror
+
+labels of the clips, from a CSV file with a head and the column id (the names of the split files):
+  python -m data_prep {command} --raw_dir=my_clips --name=actions --labels_csv=labels.csv \\
+    --label=content --attributes=style,sex
+
+reasons for which report.json drops a clip or a caption line:
+{reasons}
+"""
 
 
 class HumanML3D(Reader):
@@ -28,6 +67,15 @@ class HumanML3D(Reader):
     unit_in_metres = 1.0
 
     def __init__(self, raw_dir: str | pathlib.Path, fps: float = 20.0):
+        """Checks the folder.
+
+        Args:
+          raw_dir: the folder as above.
+          fps: frames a second of its clips.
+
+        Raises:
+          ValueError: files or folders that are missing, or an impossible rate.
+        """
         if not 0 < fps < math.inf:
             raise ValueError(f"--fps={fps}; expected frames a second, above 0")
         self.source_fps = fps
@@ -47,13 +95,16 @@ class HumanML3D(Reader):
             )
 
     def splits(self) -> dict[str, list[str]]:
+        """The names in train.txt, val.txt and test.txt."""
         return {split: _lines(self.raw_dir / f"{split}.txt") for split in SPLITS}
 
     def joints(self, source: str) -> np.ndarray:
+        """[T, 1, J, 3] float32 of new_joints/<source>.npy; raises Spoiled."""
         file = f"new_joints/{source}.npy"
         return load_joints(self.raw_dir, file, self.skeleton.num_joints)[:, None]
 
     def captions(self, source: str) -> list[Caption | Spoiled]:
+        """The lines of texts/<source>.txt; raises Spoiled if it cannot be read or is empty."""
         path = self.raw_dir / "texts" / f"{source}.txt"
         try:
             text = path.read_text(encoding="utf-8-sig").rstrip()
@@ -68,6 +119,7 @@ class HumanML3D(Reader):
         return [parse_caption(line) for line in text.split("\n")]
 
     def dissimilar_test(self) -> list[str]:
+        """The names in nsim_test.txt, where there is one."""
         path = self.raw_dir / "nsim_test.txt"
         return _lines(path) if path.exists() else []
 
@@ -100,3 +152,42 @@ def _lines(path: pathlib.Path) -> list[str]:
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     return [line.strip() for line in lines if line.strip()]
+
+
+def help_text(command: str, about: str, joints: int, rate: float, example: str) -> str:
+    """The help of a command that reads this layout.
+
+    Args:
+      command: its name.
+      about: what it reads, and where to get it.
+      joints: of the files.
+      rate: of the files, in frames a second.
+      example: of a --raw_dir.
+    """
+    return _LAYOUT.format(
+        about=about, command=command, joints=joints, rate=rate, example=example,
+        reasons=REASONS_TABLE,
+    )  # fmt: skip
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--raw_dir", required=True, help="the folder described above")
+    label_table.add_options(parser)
+    parser.add_argument("--fps", type=float, default=20.0, help="of the clips, where they are not "
+                        "at 20; they are brought to 20 (default: %(default)g)")  # fmt: skip
+
+
+def _source(args: argparse.Namespace) -> dict:
+    raw_dir = os.path.abspath(args.raw_dir)
+    return {"raw_dir": raw_dir, "fps": args.fps, **label_table.source(args)}
+
+
+COMMAND = Command(
+    name="humanml3d",
+    summary="HumanML3D, or clips in its layout",
+    about=help_text("humanml3d", _ABOUT, joints=22, rate=20, example="HumanML3D/HumanML3D"),
+    add_options=_add_options,
+    source=_source,
+    make=lambda args: label_table.labelled(HumanML3D(args.raw_dir, args.fps), args),
+    paths=("raw_dir", *label_table.PATHS),
+)

@@ -7,9 +7,13 @@
 One column may name the action of a clip; its distinct values are the classes. Others may be
 attributes: of words, where each distinct value is one attribute (1 where the clip has it, else 0)
 and the column their group; or of numbers from 0 to 1, where the column is the attribute.
+
+It is no command of its own: readers of unlabelled clips take its options beside theirs.
 """
 
+import argparse
 import collections
+import os
 import pathlib
 import re
 from collections.abc import Sequence
@@ -42,7 +46,7 @@ class LabelTable(Reader):
           attributes: columns of attributes.
           only: values of `label`, as spelt in the table; clips with others are left out.
           texts: JSON file of descriptions and synonyms, as data_prep/captions/babel60.json; what it
-            says of classes that these clips do not have is left out, and said.
+            says of classes that these clips do not have is left out; `notes` says of which.
 
         Raises:
           ValueError: columns or values that the table does not have, an id with two rows, texts of
@@ -78,7 +82,9 @@ class LabelTable(Reader):
             values = {_words(row[label]) for row in used.values()}
             self.label_names = tuple(sorted(values - {""}))
         self._read_attributes(path, used)
-        self._texts = read_texts(texts, self._classes(used)) if texts else {}
+        notes = [*reader.notes]
+        self._texts = read_texts(texts, self._classes(used), notes.append) if texts else {}
+        self.notes = tuple(notes)
 
     def _others_than(self, only: Sequence[str]) -> set[str]:
         """The clips of other actions."""
@@ -139,21 +145,26 @@ class LabelTable(Reader):
         return classes
 
     def splits(self) -> dict[str, list[str]]:
+        """The names as the reader has them, without those that `only` leaves out."""
         return {
             split: [name for name in names if name not in self._left_out]
             for split, names in self._reader.splits().items()
         }
 
     def joints(self, source: str) -> np.ndarray:
+        """[T, M, J, 3] float32, as the reader gives them; raises Spoiled."""
         return self._reader.joints(source)
 
     def rotations(self, source: str) -> np.ndarray:
+        """[T, M, R, 6] float32, as the reader gives them; raises Spoiled."""
         return self._reader.rotations(source)
 
     def captions(self, source: str) -> list[Caption | Spoiled]:
+        """The reader's captions: a table says nothing of single ones; raises Spoiled."""
         return self._reader.captions(source)
 
     def label(self, source: str) -> int | None:
+        """The class in the table; raises Spoiled where the clip has no row, or an empty cell."""
         if source not in self._rows:
             raise Spoiled("label_missing", "no row in the table of labels")
         if not self._label:
@@ -164,6 +175,7 @@ class LabelTable(Reader):
         return self.label_names.index(value)
 
     def attributes(self, source: str) -> np.ndarray:
+        """[A] float32: 0 or 1 for words, the number for numbers; raises Spoiled at empty cells."""
         row = self._rows[source]  # `label` has seen to it that there is one
         if empty := [column for column in self._columns if not _words(row[column])]:
             raise Spoiled("attributes_malformed", f"{', '.join(empty)} is empty")
@@ -174,10 +186,57 @@ class LabelTable(Reader):
         return np.array(of_name, np.float32)
 
     def class_texts(self) -> dict[str, dict[str, list[str]]]:
+        """What the file of texts says of the classes that these clips have."""
         return self._texts
 
     def dissimilar_test(self) -> list[str]:
+        """The names as the reader has them, without those that `only` leaves out."""
         return [name for name in self._reader.dissimilar_test() if name not in self._left_out]
+
+
+PATHS = ("labels_csv", "texts")  # what of `source` says where files lie
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of a table of labels, for readers whose clips may have one."""
+    group = parser.add_argument_group("labels", "action classes and attributes of the clips")
+    group.add_argument("--labels_csv", metavar="FILE", help="a CSV file with a head, columns "
+                       "separated by commas; its column id names the clips")  # fmt: skip
+    group.add_argument("--label", metavar="COLUMN", help="the column of the action")
+    group.add_argument("--attributes", metavar="COLUMN[,COLUMN...]", help="columns of words, each "
+                       "of which becomes an attribute, or of numbers from 0 to 1")  # fmt: skip
+    group.add_argument("--only", metavar="VALUE[,VALUE...]", help="leave out the clips of other "
+                       "actions; values as the column has them")  # fmt: skip
+    group.add_argument("--texts", metavar="FILE", help="JSON of descriptions and synonyms of the "
+                       "classes, as data_prep/captions/babel60.json")  # fmt: skip
+
+
+def source(args: argparse.Namespace) -> dict:
+    """The options of the table as report.json keeps them; none where there is no table.
+
+    Raises:
+      ValueError: options about a table, and no table.
+    """
+    given = {name: getattr(args, name) for name in ("label", "attributes", "only", "texts")}
+    if args.labels_csv:
+        paths = {name: getattr(args, name) for name in PATHS if getattr(args, name)}
+        given = {name: value for name, value in given.items() if name not in PATHS}
+        return given | {name: os.path.abspath(path) for name, path in paths.items()}
+    if unused := [f"--{name}" for name, value in given.items() if value]:
+        raise ValueError(f"{', '.join(unused)} needs the table it is about: --labels_csv=FILE")
+    return {}
+
+
+def labelled(reader: Reader, args: argparse.Namespace) -> Reader:
+    """The reader with the labels that the options ask for; the reader itself without a table."""
+    if not args.labels_csv:
+        return reader
+    columns, only = (_comma_separated(x) for x in (args.attributes, args.only))
+    return LabelTable(reader, args.labels_csv, args.label, columns, only, args.texts)
+
+
+def _comma_separated(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
 def _text(cell: str | None) -> str:

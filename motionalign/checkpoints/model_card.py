@@ -1,76 +1,91 @@
-"""motionalign.checkpoints.model_card."""
+"""The model card: README.md of a shared model."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from motionalign.data.dataset import Metadata
+from motionalign.models.dual_encoder import DualEncoderConfig
+from motionalign.models.families import representation_of
 from motionalign.report import tables
+
+_SIZES = "{family}, {depth} layers of width {width}"
 
 
 def model_card(name: str, run: Mapping[str, Any], results: Mapping[str, Any] | None) -> str:
-    """README.md of a shared model: what it is, how to use it, how it scores."""
+    """README.md of a shared model: what it is, how to use it, how it scores.
 
-    architecture = run["architecture"]
-    motion, text = architecture["motion"], architecture["text"]
-    sizes = "{family}, {depth} layers of width {width}"
-    read = ("joints", "[frames, joints, 3]")
-    if motion.get("channels") == 6:
-        read = ("rotations", f"6D, [frames, {motion['joints']}, 6]")
-    lines = [
-        "---",
-        "library_name: motionalign",
-        "tags: [motion-retrieval, human-motion, jax]",
-        "---",
-        "",
-        f"# {name}",
-        "",
+    Args:
+      name: of the folder.
+      run: what is stored beside the parameters.
+      results: content of a metrics.json; None: it was not evaluated.
+    """
+    classifier = run["architecture"]["classifier"]
+    about = (
         "Recognises 3D human motion."
-        if architecture.get("classifier")
+        if classifier
         else "Puts 3D human motion and language in one space, to search and recognise motion by "
-        "words.",
-        "",
+        "words."
+    )
+    front = ["---", "library_name: motionalign"]
+    front += ["tags: [motion-retrieval, human-motion, jax]", "---"]
+    lines = [*front, "", f"# {name}", "", about, "", *_usage(name, run), "", *_facts(run)]
+    return "\n".join([*lines, "", "## Results", "", *_results(results)]) + "\n"
+
+
+def _usage(name: str, run: Mapping[str, Any]) -> list[str]:
+    """The lines of code that use a model."""
+    architecture = DualEncoderConfig.from_dict(run["architecture"])
+    representation = representation_of(architecture.motion, run["config"]["data"]["frame_bucket"])
+    read, shape = representation.raw_field, representation.raw_shape
+    lines = [
         "```python",
         "import motionalign",
         "",
         f'model = motionalign.load("{name}")  # this folder, or its Hub id',
-        f"motion = model.encode_motion({read[0]}, fps=30)  # {read[1]}",
+        f"motion = model.encode_motion({read}, fps=30)  # {shape}",
     ]
-    frozen = run.get("text_encoder")
-    if text is not None or frozen:
+    if architecture.text is not None or run["text_encoder"]:
         lines.append('text = model.encode_text("a person waves with the left hand")')
-    if classifier := architecture.get("classifier"):
-        lines[-1] = f"model.class_names, model.classify({read[0]}, fps=30)  # {read[1]}"
-    lines += [
-        "```",
-        "",
-        "| | |",
-        "|---|---|",
-        f"| motion encoder | {sizes.format(**motion)} |",
-        "| text encoder | "
-        + (sizes.format(**text) if text else frozen["encoder"] if frozen else "none")
-        + " |",
-        f"| classes | {len(classifier['names'])} |"
-        if classifier
-        else f"| embedding | {architecture['embed_dim']} numbers, compared by the "
-        f"{run.get('distance', 'cosine')} distance |",
-    ]
-    if source := run.get("source"):
+    if architecture.classifier:
+        lines[-1] = f"model.class_names, model.classify({read}, fps=30)  # {shape}"
+    return [*lines, "```"]
+
+
+def _facts(run: Mapping[str, Any]) -> list[str]:
+    """The table of what a model is."""
+    architecture, frozen = run["architecture"], run["text_encoder"]
+    text, classifier = architecture["text"], architecture["classifier"]
+    encoder = _SIZES.format(**text) if text else frozen["encoder"] if frozen else "none"
+    lines = ["| | |", "|---|---|"]
+    lines.append(f"| motion encoder | {_SIZES.format(**architecture['motion'])} |")
+    lines.append(f"| text encoder | {encoder} |")
+    if classifier:
+        lines.append(f"| classes | {len(classifier['names'])} |")
+    else:
+        lines.append(
+            f"| embedding | {architecture['embed_dim']} numbers, compared by the "
+            f"{run['distance'] or 'cosine'} distance |"
+        )
+    if source := run["source"]:
         lines.append(f"| converted from | {source['file']} ({source['format']}) |")
-    elif run.get("score") is not None:
+    elif run["score"] is not None:
         lines.append(f"| checkpoint | step {run['step']}, validation score {run['score']:.2f} |")
     else:
         lines.append(f"| checkpoint | step {run['step']} |")
     for dataset, values in run["datasets"].items():
-        unit = values["unit_in_metres"]
+        metadata = Metadata.from_json(values)
+        unit = metadata.unit_in_metres
         unit = "of unknown unit" if unit is None else f"of {unit:g} m"
         lines.append(
-            f"| trained on | {dataset}: skeleton {values['skeleton']}, {values['fps']:g} frames a "
-            f"second, coordinates {unit} |"
+            f"| trained on | {dataset}: skeleton {metadata.skeleton.name}, {metadata.fps:g} frames "
+            f"a second, coordinates {unit} |"
         )
-    lines += ["", "## Results", ""]
+    return lines
+
+
+def _results(results: Mapping[str, Any] | None) -> list[str]:
     if results is None:
-        lines.append("Not evaluated yet.")
-    else:
-        lines.append(f"{results.get('dataset')}, split {results.get('split')}:")
-        # Of classes the table is there; of captions it is made of the scores.
-        lines += ["", results.get("table") or tables.format_table(results)]
-    return "\n".join(lines) + "\n"
+        return ["Not evaluated yet."]
+    # Of classes the table is there; of captions it is made of the scores.
+    table = results["table"] if "table" in results else tables.format_table(results)
+    return [f"{results['dataset']}, split {results['split']}:", "", table]

@@ -12,16 +12,24 @@ elsewhere as it is. Parameters are a flat dict {path: array}.
 
 import json
 import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import safetensors.numpy
 
+from motionalign.config import VERSION_KEY, migrate
+from motionalign.data.dataset import migrate_metadata
+
 LATEST, BEST = "checkpoints", "best"
 
 # Values of config.eval.checkpoint, and the series of a workdir that they mean.
 SERIES = {"best": BEST, "last": LATEST}
+
+# Of a training state; what a network does not have is not saved.
+_STATE = ("params", "rest", "optimizer")
 
 
 class Checkpoints:
@@ -50,20 +58,26 @@ class Checkpoints:
             return
         # A run that resumes from here will not validate this step again: its best must be safe.
         self._best.wait_until_finished()
-        self._latest.save(
-            step,
-            args=ocp.args.Composite(
-                params=ocp.args.StandardSave(state["params"]),
-                optimizer=ocp.args.StandardSave(state["optimizer"]),
-                pipeline=ocp.args.JsonSave(pipeline),
-                run=ocp.args.JsonSave(run),
-            ),
-        )
+        items = {name: ocp.args.StandardSave(state[name]) for name in _STATE if state[name]}
+        items |= {"pipeline": ocp.args.JsonSave(pipeline), "run": ocp.args.JsonSave(run)}
+        self._latest.save(step, args=ocp.args.Composite(**items))
 
-    def save_best(self, step: int, params: dict, run: dict, unused: dict | None = None) -> None:
-        """Saves parameters that score better than those in best/, which they replace.
+    def save_best(
+        self,
+        step: int,
+        params: dict,
+        run: dict,
+        rest: dict | None = None,
+        unused: dict | None = None,
+    ) -> None:
+        """Saves a model that scores better than that in best/, which it replaces.
 
-        `unused`: tensors {key: array} of any dtype that travel with the parameters.
+        Args:
+          step: after which it was.
+          params: {path: array}.
+          run: what lies beside them.
+          rest: the network's state that is no parameter, {path: array}.
+          unused: tensors {key: array} of any dtype that travel along.
         """
         # Orbax saves nothing before the newest step that it has. A run resumed from an earlier
         # step, or begun anew, may come upon its best there.
@@ -71,6 +85,8 @@ class Checkpoints:
             if later >= step:
                 self._best.delete(later)
         items = {"params": ocp.args.StandardSave(params), "run": ocp.args.JsonSave(run)}
+        if rest:
+            items["rest"] = ocp.args.StandardSave(rest)
         if unused:
             # As the bytes of a safetensors file: float64 and its like stay what they are.
             data = np.frombuffer(safetensors.numpy.save(unused), np.uint8)
@@ -106,16 +122,11 @@ class Checkpoints:
         step = self._latest.latest_step()
         if step is None:
             return None
-        restored = self._latest.restore(
-            step,
-            args=ocp.args.Composite(
-                params=ocp.args.StandardRestore(state["params"]),
-                optimizer=ocp.args.StandardRestore(state["optimizer"]),
-                pipeline=ocp.args.JsonRestore(),
-            ),
-        )
-        restored_state = {"params": restored["params"], "optimizer": restored["optimizer"]}
-        return step, restored_state, restored["pipeline"]
+        items = {name: ocp.args.StandardRestore(state[name]) for name in _STATE if state[name]}
+        items["pipeline"] = ocp.args.JsonRestore()
+        restored = self._latest.restore(step, args=ocp.args.Composite(**items))
+        found = {name: restored[name] if state[name] else state[name] for name in _STATE}
+        return step, found, restored["pipeline"]
 
     def wait(self) -> None:
         """Returns when all saves are on disk."""
@@ -126,6 +137,34 @@ class Checkpoints:
         self.wait()
         self._latest.close()
         self._best.close()
+
+
+def migrate_unsaid(run: dict[str, Any]) -> dict[str, Any]:
+    """Migration 1: what runs of version 0.1 left unsaid is said."""
+    run = {"distance": None, "text_encoder": None, "trained": None, "source": None, **run}
+    run["score"] = run.get("score")
+    architecture = {"gait_head": None, "classifier": None, **run["architecture"]}
+    motion = {"family": "vit", **architecture["motion"]}
+    if motion["family"] == "motion_transformer":
+        motion = {"input": "rotations" if motion["channels"] == 6 else "joints", **motion}
+    if run["trained"] and run["trained"]["task"] == "captions":
+        run["trained"] = run["trained"] | {"texts": "captions"}
+    datasets = {name: migrate_metadata(each) for name, each in run.get("datasets", {}).items()}
+    return run | {"architecture": architecture | {"motion": motion}, "datasets": datasets}
+
+
+RUN_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_unsaid,)
+"""Migration n takes what is stored beside parameters of version n - 1 to version n."""
+
+
+def migrate_run(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What is stored beside parameters, as today's code stores it."""
+    return migrate(stored, RUN_MIGRATIONS, "the model")
+
+
+def stored_run(run: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to be stored beside parameters."""
+    return {VERSION_KEY: len(RUN_MIGRATIONS), **run}
 
 
 def find(path: str | pathlib.Path, series: str = BEST) -> pathlib.Path:
@@ -155,12 +194,17 @@ def load_run(step_dir: pathlib.Path) -> dict:
     path = step_dir / "run" / "metadata"
     if not path.is_file():
         raise ValueError(f"{step_dir}: no {path.relative_to(step_dir)}; was it copied in part?")
-    return json.loads(path.read_text())
+    return migrate_run(json.loads(path.read_text()))
 
 
 def load_params(step_dir: pathlib.Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict:
     """Parameters {path: array} of a step folder, in the given shapes and shardings."""
     return _restore(step_dir, "params", abstract)
+
+
+def load_rest(step_dir: pathlib.Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict:
+    """State that is no parameter {path: array}, in the given shapes and shardings."""
+    return _restore(step_dir, "rest", abstract) if abstract else {}
 
 
 def load_unused(step_dir: pathlib.Path) -> dict[str, np.ndarray]:

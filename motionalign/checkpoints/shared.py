@@ -5,32 +5,39 @@ A folder to share holds what encoding a new clip takes, in formats that need non
   config.json         architecture, precision, batch sizes, what the model was trained on
   datasets.json       skeleton, frame rate, unit and statistics of each training dataset
   tokenizer.json      of the text encoder
+  rest.safetensors    state of the network that is no parameter, where it has any
   unused.safetensors  of a converted model: tensors of the published file that nothing needs
   README.md           the model card, with the evaluation table
 It can be pushed to the Hugging Face Hub as it is, and is read from there.
 """
 
-import contextlib
 import dataclasses
-import json
 import pathlib
 import re
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
 
-from motionalign import __version__
+from motionalign import __version__, files
 from motionalign.checkpoints.model_card import model_card
-from motionalign.checkpoints.run import BEST, find, load_params, load_run, load_unused
+from motionalign.checkpoints.run import (
+    BEST,
+    find,
+    load_params,
+    load_rest,
+    load_run,
+    load_unused,
+    migrate_run,
+    stored_run,
+)
+from motionalign.data.dataset import migrate_metadata
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.weights import keymap
 from motionalign.models.weights.keymap import KeyMap
 from motionalign.models.weights.load import load_weights
 from motionalign.models.weights.source import Source, read_json
-from motionalign.skeleton import get_skeleton
 
 MODEL_TYPE = "motionalign"
 
@@ -46,11 +53,13 @@ class Saved:
     run: architecture, config (dtype and data), tokenizer, datasets, step, score; of a converted
       model also `source`.
     load_params: shapes {path: ShapeDtypeStruct} to parameters in those dtypes and shardings.
+    load_rest: likewise to the state that is no parameter.
     load_unused: () to the tensors that travel along.
     """
 
     run: dict[str, Any]
     load_params: Callable[[Mapping], dict]
+    load_rest: Callable[[Mapping], dict]
     load_unused: Callable[[], dict[str, np.ndarray]]
 
 
@@ -83,6 +92,7 @@ def _open(path: str | pathlib.Path, series: str) -> Saved:
     return Saved(
         run=load_run(step_dir),
         load_params=lambda abstract: load_params(step_dir, dict(abstract)),
+        load_rest=lambda abstract: load_rest(step_dir, dict(abstract)),
         load_unused=lambda: load_unused(step_dir),
     )
 
@@ -102,59 +112,39 @@ def _open_shared(source: Source) -> Saved:
             f"{config.get('model_type')!r}, expected {MODEL_TYPE!r}"
         )
     run = {key: value for key, value in config.items() if key not in ("model_type", "version")}
-    datasets = read_json(source.require("datasets.json"))
-    for name, values in datasets.items():
-        skeleton = values.pop("skeleton_description")
-        ours = _describe(values["skeleton"])
-        if skeleton != {name: ours.get(name) for name in skeleton}:
-            raise ValueError(
-                f"{source.name}: datasets.json describes a skeleton {values['skeleton']!r} for "
-                f"{name!r} that is not ours of that name; the model was saved by another version"
-            )
-    run["datasets"] = datasets
+    run = migrate_run(run)
+    run["datasets"] = {
+        name: migrate_metadata(values)
+        for name, values in read_json(source.require("datasets.json")).items()
+    }
     run["tokenizer"] = None
-    if config["architecture"]["text"] is not None:
+    if run["architecture"]["text"] is not None:
         run["tokenizer"] = source.require("tokenizer.json").read_text("utf-8")
 
     def load_unused():
-        path = source.file("unused.safetensors") if "source" in run else None
+        path = source.file("unused.safetensors") if run["source"] else None
         return safetensors.numpy.load_file(path) if path else {}
+
+    def load_rest(abstract):
+        if not abstract:
+            return {}
+        path = source.require("rest.safetensors")
+        return load_weights(dict(abstract), Source(path, _FILES), _BY_PATH)
 
     return Saved(
         run=run,
         load_params=lambda abstract: load_weights(dict(abstract), source, _BY_PATH),
+        load_rest=load_rest,
         load_unused=load_unused,
     )
 
 
-@contextlib.contextmanager
-def new_folder(folder: str | pathlib.Path) -> Iterator[pathlib.Path]:
-    """A folder to write into that becomes `folder` at the end, or is removed if anything fails.
-
-    Raises:
-      ValueError: `folder` is already there.
-    """
-    folder = pathlib.Path(folder)
-    if folder.exists():
-        raise ValueError(f"{folder} is already there; choose another folder, or remove it")
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
-def _describe(skeleton: str) -> dict[str, Any]:
-    """A skeleton in full, in JSON's types."""
-    return json.loads(json.dumps(dataclasses.asdict(get_skeleton(skeleton))))
-
-
 def write_shared(
-    folder: str | pathlib.Path, saved: Saved, params: Mapping, results: Mapping[str, Any] | None
+    folder: str | pathlib.Path,
+    saved: Saved,
+    params: Mapping,
+    results: Mapping[str, Any] | None,
+    rest: Mapping | None = None,
 ) -> pathlib.Path:
     """Writes a folder to share.
 
@@ -163,6 +153,7 @@ def write_shared(
       saved: the model, but for its parameters.
       params: {path: array}.
       results: content of a metrics.json, for the model card.
+      rest: {path: array} of the state that is no parameter.
 
     Returns:
       The folder. It appears when it is complete, and not before.
@@ -171,38 +162,39 @@ def write_shared(
       ValueError: the folder is already there.
     """
     folder, run = pathlib.Path(folder), saved.run
-    config = {"model_type": MODEL_TYPE, "version": __version__}
-    config |= {key: value for key, value in run.items() if key not in ("tokenizer", "datasets")}
-    frozen = run.get("text_encoder")
-    if frozen and pathlib.Path(frozen["encoder"]).is_absolute():  # says nothing elsewhere
-        name = pathlib.Path(frozen["encoder"]).name
-        config["text_encoder"] = {**frozen, "encoder": name}
-    # Of a run's config only what encoding needs: paths and the like say nothing elsewhere.
-    data = ("eval_batch_size", "frame_bucket", "text_bucket")
-    config["config"] = {
-        "dtype": run["config"]["dtype"],
-        "data": {name: run["config"]["data"][name] for name in data},
-    }
-    datasets = {
-        name: {**values, "skeleton_description": _describe(values["skeleton"])}
-        for name, values in run["datasets"].items()
-    }
-    with new_folder(folder) as partial:
-        arrays = {name: np.asarray(value) for name, value in params.items()}
-        _write_safetensors(partial / "model.safetensors", arrays)
+    config = {"model_type": MODEL_TYPE, "version": __version__, **stored_run(_shared_run(run))}
+    with files.new_folder(folder) as partial:
+        _write_safetensors(partial / "model.safetensors", params)
+        if rest:
+            _write_safetensors(partial / "rest.safetensors", rest)
         if unused := saved.load_unused():
             _write_safetensors(partial / "unused.safetensors", unused)
-        (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        (partial / "datasets.json").write_text(json.dumps(datasets) + "\n")
+        files.write_json(partial / "config.json", config)
+        files.write_json(partial / "datasets.json", run["datasets"], indent=None)
         if run["tokenizer"] is not None:
-            (partial / "tokenizer.json").write_text(run["tokenizer"], "utf-8")
-        (partial / "README.md").write_text(model_card(folder.name, run, results), "utf-8")
+            files.write_text(partial / "tokenizer.json", run["tokenizer"])
+        files.write_text(partial / "README.md", model_card(folder.name, run, results))
     return folder
 
 
-def _write_safetensors(path: pathlib.Path, tensors: dict[str, np.ndarray]) -> None:
+def _shared_run(run: Mapping[str, Any]) -> dict[str, Any]:
+    """What is stored of a run in config.json: paths and the like say nothing elsewhere."""
+    shared = {key: value for key, value in run.items() if key not in ("tokenizer", "datasets")}
+    frozen = run["text_encoder"]
+    if frozen and pathlib.Path(frozen["encoder"]).is_absolute():
+        shared["text_encoder"] = {**frozen, "encoder": pathlib.Path(frozen["encoder"]).name}
+    data = ("eval_batch_size", "frame_bucket", "text_bucket")
+    shared["config"] = {
+        "dtype": run["config"]["dtype"],
+        "data": {name: run["config"]["data"][name] for name in data},
+    }
+    return shared
+
+
+def _write_safetensors(path: pathlib.Path, tensors: Mapping[str, Any]) -> None:
     # save_file would make a file that nobody but its owner may read.
-    path.write_bytes(safetensors.numpy.save(tensors, {"format": "np"}))
+    arrays = {name: np.asarray(value) for name, value in tensors.items()}
+    files.write_bytes(path, safetensors.numpy.save(arrays, {"format": "np"}))
 
 
 def push_to_hub(folder: str | pathlib.Path, repo: str, private: bool = True) -> str:

@@ -1,10 +1,11 @@
-"""motionalign.checkpoints.workdir."""
+"""The folder of a run, beside its checkpoints: config, metrics, tokenizer, results."""
 
 import json
 import math
 import pathlib
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 
 import jax
 from absl import logging
@@ -12,36 +13,10 @@ from jax.experimental import multihost_utils
 
 from motionalign.checkpoints.run import BEST, LATEST, SERIES
 from motionalign.checkpoints.shared import open_saved
-from motionalign.data.dataset import Dataset
-from motionalign.data.texts import clip_texts
+from motionalign.config import Schema, migrate_config, stored_form
 from motionalign.data.tokenizer import Tokenizer, train_wordpiece
+from motionalign.files import open_lines, write_json, write_text
 from motionalign.models.weights.load import load_tokenizer
-
-# Fields of a config that may change when a run is resumed: none of them moves a parameter.
-FREE_TO_RESUME = (
-    *("mesh", "checkpoint_steps", "log_steps", "eval", "data.data_dir", "data.test_split"),
-    *("data.eval_batch_size", "data.workers", "data.cache_gb"),
-)
-
-# What the configs of older runs meant by fields that they do not have, by the ends of their names.
-IMPLIED = {
-    "motion.family": "vit",
-    "motion.final_norm": "fresh",
-    ".layer_decay": 1.0,
-    "motion.input": "joints",
-    "motion.root": True,
-    "task": "captions",
-    "loss.margin": 10.0,
-    "loss.kind": "contrastive",
-    "data.texts": "words",
-    "data.sampling": "conseq",
-    "data.step": 1,
-    ".crop": 0,
-    ".paces": [1.0],
-    ".squeeze": 0.0,
-    ".mirror": 0.0,
-    **dict.fromkeys((".reverse", ".joint_noise", ".point_noise"), 0.0),
-}
 
 
 def summary_writer_class() -> type:
@@ -65,21 +40,18 @@ class Metrics:
     """Scalars of a run to JSON lines and TensorBoard; on process 0 only."""
 
     def __init__(self, workdir: pathlib.Path, resumed_step: int):
+        """Opens the files; lines after `resumed_step` are taken away, and will be written again."""
         self._writer = self._file = None
         if jax.process_index() != 0:
             return
         path = workdir / "metrics.jsonl"
-        # Lines written after the checkpoint that we resume from will be written again.
         lines = path.read_text().splitlines() if path.is_file() else []
-        kept = [line for line in lines if _step_of(line) <= resumed_step]
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(line + "\n" for line in kept))
-        partial.replace(path)
-        self._file = path.open("a", buffering=1)
+        self._file = open_lines(path, (line for line in lines if _step_of(line) <= resumed_step))
         writer = summary_writer_class()
         self._writer = writer(str(workdir / "tensorboard"), purge_step=resumed_step + 1)
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
+        """Adds a line, and a point to every curve."""
         if self._file is None:
             return
         self._file.write(json.dumps({"step": step, **scalars}) + "\n")
@@ -87,6 +59,7 @@ class Metrics:
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
+        """Closes the files."""
         if self._file is not None:
             self._file.close()
             self._writer.close()
@@ -100,35 +73,31 @@ def _step_of(line: str) -> float:
 
 
 def prepare_tokenizer(
-    config, workdir: pathlib.Path, datasets: list[Dataset], has_checkpoint: bool
+    model_config,
+    workdir: pathlib.Path,
+    texts: Callable[[], Iterable[str]],
+    has_checkpoint: bool,
 ) -> Tokenizer:
-    """The tokenizer of a run: its pretrained weights', or one learnt from the captions.
+    """The tokenizer of a run: its pretrained weights', or one learnt from the texts.
 
     It is kept in the workdir, where a resumed run and the other processes find the same one.
+
+    Args:
+      model_config: the `model` section.
+      workdir: of the run.
+      texts: gives all that training may say; asked only where a vocabulary is learnt.
+      has_checkpoint: whether the run has begun, and so has its tokenizer.
     """
     path = workdir / "tokenizer.json"
-    text = config.model.text
+    text = model_config.text
     if not (has_checkpoint and path.is_file()) and jax.process_index() == 0:
-        if config.model.weights:
-            tokenizer_json = open_saved(config.model.weights).run["tokenizer"]
+        if model_config.weights:
+            tokenizer_json = open_saved(model_config.weights).run["tokenizer"]
         elif text.weights:
             tokenizer_json = load_tokenizer(text.weights, text.max_tokens).json
         else:
-            captions = sorted(
-                text
-                for dataset in datasets
-                for texts in clip_texts(
-                    dataset,
-                    dataset.split(config.data.train_split),
-                    config.task,
-                    config.data.texts,
-                ).texts
-                for text in texts
-            )
-            tokenizer_json = train_wordpiece(captions, text.vocab_size)
-        partial = path.with_suffix(".partial")
-        partial.write_text(tokenizer_json)
-        partial.replace(path)
+            tokenizer_json = train_wordpiece(texts(), text.vocab_size)
+        write_text(path, tokenizer_json)
     barrier("tokenizer")
     if not path.is_file():
         raise ValueError(
@@ -139,32 +108,34 @@ def prepare_tokenizer(
 
 
 def barrier(name: str) -> None:
+    """Waits until all processes are here."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
 
 
-def record_run(config, workdir: pathlib.Path, has_checkpoint: bool) -> None:
-    """Stores config, commit and diff; a run with checkpoints does not go on with another config."""
+def record_run(config, workdir: pathlib.Path, has_checkpoint: bool, schema: Schema) -> None:
+    """Stores config, commit and diff.
+
+    Raises:
+      ValueError: the run has checkpoints, and was begun with another config.
+    """
     path = workdir / "config.json"
-    current = json.loads(config.to_json())
     if has_checkpoint and path.is_file():
-        before, now = flat(json.loads(path.read_text())), flat(current)
-        for name in now.keys() - before.keys():  # fields that came later
-            before[name] = next((v for end, v in IMPLIED.items() if name.endswith(end)), None)
-        changed = [
-            f"{name}: {before.get(name)!r} before, {now.get(name)!r} now"
-            for name in sorted(before.keys() | now.keys())
-            if before.get(name) != now.get(name)
-            and not any(name == f or name.startswith(f + ".") for f in FREE_TO_RESUME)
-        ]
-        if changed:
+        stored = json.loads(path.read_text())
+        if "source" in stored:
+            raise ValueError(
+                f"{workdir} holds a converted model, not a run. To train it further, choose a new "
+                f"--workdir and --config=configs/finetune.py:{workdir}"
+            )
+        before = migrate_config(stored, schema)
+        if changed := schema.differences(before, config):
             raise ValueError(
                 f"{workdir} holds a run with another config. Choose a new --workdir, or go back "
                 "to its values:\n  " + "\n  ".join(changed)
             )
     if jax.process_index() != 0:
         return
-    root = pathlib.Path(__file__).resolve().parents[1]
+    root = pathlib.Path(__file__).resolve().parents[2]
     for name, command in {
         "git_commit.txt": ("git", "-C", str(root), "rev-parse", "HEAD"),
         "git_diff.txt": ("git", "-C", str(root), "diff", "HEAD"),
@@ -175,20 +146,8 @@ def record_run(config, workdir: pathlib.Path, has_checkpoint: bool) -> None:
             logging.info("no %s: %s", name, error)
             continue
         if done.returncode == 0:  # an installed package has no repository, and that is fine
-            (workdir / name).write_text(done.stdout)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(current, indent=2) + "\n")
-    partial.replace(path)
-
-
-def flat(tree: dict, prefix: str = "") -> dict:
-    out = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            out.update(flat(value, f"{prefix}{key}."))
-        else:
-            out[prefix + key] = value
-    return out
+            write_text(workdir / name, done.stdout)
+    write_json(path, stored_form(config))
 
 
 def run_folder(path: str | pathlib.Path) -> pathlib.Path:
@@ -214,5 +173,5 @@ def results_beside(path: str | pathlib.Path, step: int) -> dict | None:
     if path.name in series:
         path = path.parent
     metrics = path / "metrics.json"
-    results = json.loads(metrics.read_text()) if metrics.is_file() else {}
-    return results if results.get("step") == step else None
+    results = json.loads(metrics.read_text()) if metrics.is_file() else None
+    return results if results is not None and results["step"] == step else None

@@ -23,6 +23,9 @@ SAMPLINGS = ("random", "conseq", "random_conseq")
 
 WINDOWS = ("first", "centre", "spread")
 
+WINDOW_OF = {"conseq": "centre", "random_conseq": "centre", "random": "spread"}
+"""What evaluation looks at, by how training frames were drawn: frames as far apart as those."""
+
 # What R becomes is M R M with M = diag(-1, 1, 1): of its first two rows, which a 6D rotation holds,
 # these change their sign.
 _MIRRORED_ROTATION = np.array([1, -1, -1, -1, 1, 1], np.float32)

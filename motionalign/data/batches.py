@@ -5,8 +5,8 @@ batch by itself (which records, which caption, which crop, how many frames and t
 its own rows, and resumes exactly from a step number; nothing else needs to be remembered.
 
 A batch is a dict of arrays:
-  patches [B, F, 5N, 3] float16, zeros after a clip's end; num_frames [B] int32; or, for encoders
-    over joints, joints [B, F, J, C] float32;
+  what the encoder's representation stacks: patches [B, F, 5N, 3] float16, zeros after a clip's end,
+    with num_frames [B] int32; or joints [B, F, J, C] or rotations [B, F, R, 6] float32;
   input_ids [B, L] int32; text_mask [B, L] bool, where texts are encoded in training;
   text_vectors [B, V] float32, where they are not, or negatives are masked by their similarity;
   negative_vectors [B, V], of texts of other classes; targets [B] int32 or [B, A] float32;
@@ -24,19 +24,10 @@ import grain
 import jax
 import numpy as np
 
-from motionalign.data import representation
-from motionalign.data.augment import Augmentation, frame_indices
 from motionalign.data.dataset import Dataset
-from motionalign.data.representation import (
-    Batch,
-    ClipCache,
-    check_fit,
-    field_of,
-    frame_buckets,
-    round_up,
-    stack_patches,
-)
-from motionalign.data.texts import TextRows, clip_texts
+from motionalign.data.records import Split
+from motionalign.data.representation import Batch, ClipCache, Representation, RowRandom
+from motionalign.data.texts import ClipTexts, TextRows
 from motionalign.data.tokenizer import Tokenizer, pad_tokens, text_bucket
 
 
@@ -132,165 +123,130 @@ class BatchPlan:
         return self is other
 
 
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A split to train on, and what the task says of its clips.
+
+    Attributes:
+      dataset, split: where the clips are.
+      weight: of the dataset in the mixture.
+      texts: of each clip's class.
+      targets: [n] class indices, [n, A] float32 attributes, or None.
+    """
+
+    dataset: Dataset
+    split: Split
+    weight: float
+    texts: ClipTexts
+    targets: np.ndarray | None = None
+
+    @functools.cached_property
+    def rows(self) -> np.ndarray:
+        """Rows of the split that are trained on: clips of which nothing is known are not."""
+        return np.flatnonzero(self.texts.class_of >= 0)
+
+    @functools.cached_property
+    def vectors(self) -> TextRows:
+        """Sentence vectors of the texts."""
+        return TextRows.of(self.dataset, self.texts.texts)
+
+
 class TrainingData:
     """The training batches of one run.
 
     Args:
-      datasets: with the weights of the mixture, {dataset: weight}.
-      tokenizer: of the text encoder; None where no text is encoded in training.
+      sources: the splits to train on.
+      representation: what the motion encoder reads.
       config: the `data` section of a run's config.
-      motion: the motion encoder's config, which says what it reads.
       seed: of the run.
-      task: what is said of a clip, of `classes.TASKS`.
-      extras: what else batches carry: "text_vectors", "negative_vectors", "targets", "classes".
+      tokenizer: of the text encoder; None where no text is encoded in training.
+      fields: what else batches carry, of `BATCH_FIELDS`.
       rows: which rows of the global batch to read; all by default.
 
     Raises:
-      ValueError: a dataset does not have what the encoder or the task needs.
+      ValueError: a dataset does not have what the encoder or a field needs.
     """
 
     def __init__(
         self,
-        datasets: dict[Dataset, float],
-        tokenizer: Tokenizer | None,
+        sources: Sequence[Source],
+        representation: Representation,
         config,
         *,
-        motion,
         seed: int,
-        task: str = "captions",
-        extras: Sequence[str] = (),
+        tokenizer: Tokenizer | None = None,
+        fields: Sequence[str] = (),
         rows: np.ndarray | None = None,
     ):
-        self.splits = [dataset.split(config.train_split) for dataset in datasets]
-        for dataset in datasets:
-            check_fit(dataset, motion)
-        if len({dataset.metadata.fps for dataset in datasets}) > 1:
-            rates = ", ".join(f"{d.name} {d.metadata.fps:g}" for d in datasets)
-            raise ValueError(f"datasets of one run need one frame rate; found {rates}")
+        self.sources = list(sources)
+        for source in sources:
+            representation.check(source.dataset.metadata)
+        _check_same_rate(sources)
+        if VECTOR_FIELDS & set(fields):
+            _check_same_encoder(source.dataset for source in sources)
+        self._representation = representation
+        self._tokenizer = tokenizer
+        self._text_bucket = config.text_bucket
+        self._workers = config.workers
+        self._fields = {name: BATCH_FIELDS[name](self.sources) for name in fields}
+        self._rows = np.arange(config.batch_size) if rows is None else rows
         budget = [int(config.cache_gb * 2**30)]
-        self._clips = [ClipCache(split, budget, field_of(motion)) for split in self.splits]
-        self._texts = [
-            clip_texts(dataset, split, task, "words" if "targets" in extras else config.texts)
-            for dataset, split in zip(datasets, self.splits)
-        ]
-        self._metadata = [dataset.metadata for dataset in datasets]
-        self._attributes = [  # 0 or 1 [n, A]
-            metadata.present(split.attributes).astype(np.float32)
-            for metadata, split in zip(self._metadata, self.splits)
-        ]
-        self._vectors = None
-        if {"text_vectors", "negative_vectors"} & set(extras):
-            _check_same_encoder(datasets)
-            self._vectors = [
-                TextRows.of(dataset, texts.texts) for dataset, texts in zip(datasets, self._texts)
-            ]
-        for texts, dataset in zip(self._texts, datasets):
-            if "negative_vectors" in extras and len(texts.names) < 2:
-                raise ValueError(f"dataset {dataset.name!r} has one class only: no negatives")
-        # Clips that nothing is known of are not trained on.
-        self._rows_of = [np.flatnonzero(texts.class_of >= 0) for texts in self._texts]
-        self._lengths = [
-            np.minimum(split.num_frames, motion.max_frames)[rows]
-            for split, rows in zip(self.splits, self._rows_of)
-        ]
-        self._motion = motion
-        self._joints = not hasattr(motion, "patch_size")
-        masked = not self._joints and motion.padding == "mask"
+        self._clips = [ClipCache(source.split, budget, representation.field) for source in sources]
         self.plan = BatchPlan(
-            tuple(self._lengths),
-            tuple(datasets.values()),
+            tuple(representation.frames(s.split.num_frames)[s.rows] for s in sources),
+            tuple(source.weight for source in sources),
             config.batch_size,
             seed,
-            length_window=config.length_window if masked else 1,
+            length_window=config.length_window if representation.by_length else 1,
         )
-        if not self._joints:
-            self._frame_buckets = frame_buckets(
-                config, motion.padding, motion.max_frames, motion.patch_size
-            )
-        self._augment = Augmentation(**config.augment.to_dict())
-        self._tokenizer = tokenizer
-        self._config = config
-        self._task = task
-        self._extras = frozenset(extras)
-        self._rows = np.arange(config.batch_size) if rows is None else rows
+
+    @property
+    def splits(self) -> list[Split]:
+        """The split of each source."""
+        return [source.split for source in self.sources]
 
     def _records(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """(dataset [B], row of its split [B]) of the global batch of `step`."""
-        dataset, row = self.plan[step]
-        rows = np.array([self._rows_of[d][r] for d, r in zip(dataset, row)], np.int64)
-        return dataset, rows
+        """(source [B], row of its split [B]) of the global batch of `step`."""
+        source, row = self.plan[step]
+        rows = np.array([self.sources[d].rows[r] for d, r in zip(source, row)], np.int64)
+        return source, rows
 
     def __getitem__(self, step: int) -> Batch:
         """The rows to read of the batch of `step`, random texts and frames chosen."""
-        dataset, row = self._records(step)
+        source, row = self._records(step)
         rng = np.random.default_rng((self.plan.seed, step, 1))
         pick_text, pick_crop, pick_negative = rng.random((3, len(row)))
-        clip_class = np.array([self._texts[d].class_of[r] for d, r in zip(dataset, row)])
-        if self._joints:
-            batch = self._joint_clips(step, dataset, row)
-        else:
-            batch = self._patch_clips(dataset, row, pick_crop)
+        clip_class = np.array([self.sources[d].texts.class_of[r] for d, r in zip(source, row)])
+        batch = self._clip_arrays(step, source, row, pick_crop)
         if self._tokenizer is not None:
-            texts = [self._texts[d].texts[k] for d, k in zip(dataset, clip_class)]
-            texts = [choices[int(u * len(choices))] for choices, u in zip(texts, pick_text)]
-            # Shapes come from the global batch, so that all processes agree on them.
-            ids, mask = self._tokenizer.encode(texts)
-            text_length = text_bucket(ids.shape[1], self._config.text_bucket, self._tokenizer)
-            ids, mask = pad_tokens(ids, mask, text_length)
-            batch |= {"input_ids": ids[self._rows], "text_mask": mask[self._rows]}
-        if "text_vectors" in self._extras:
-            batch["text_vectors"] = self._of_texts(TextRows.pick, dataset, clip_class, pick_text)
-        if "negative_vectors" in self._extras:
-            batch["negative_vectors"] = self._of_texts(
-                TextRows.pick_other, dataset, clip_class, pick_negative
-            )
-        if "classes" in self._extras:  # those of different datasets are different ones
-            first = np.cumsum([0, *(len(texts.names) for texts in self._texts)])
-            batch["classes"] = (first[dataset] + clip_class).astype(np.int32)[self._rows]
-        if "targets" in self._extras:
-            batch["targets"] = self._targets(dataset, row, clip_class)
-        return batch
+            batch |= self._tokens(source, clip_class, pick_text)
+        own = RowsOfBatch(
+            *(x[self._rows] for x in (source, row, clip_class, pick_text, pick_negative))
+        )
+        return batch | {name: make(own) for name, make in self._fields.items()}
 
-    def _patch_clips(self, dataset, row, pick_crop) -> Batch:
-        frames = np.array([self.splits[d].num_frames[r] for d, r in zip(dataset, row)])
-        spare = np.maximum(0, frames - self._motion.max_frames)
-        starts, lengths = (pick_crop * (spare + 1)).astype(int), frames - spare
+    def _clip_arrays(self, step, source, row, pick_crop) -> Batch:
+        """What the representation makes of the clips; the length is that of the global batch."""
+        frames = np.array([self.sources[d].split.num_frames[r] for d, r in zip(source, row)])
         clips = [
-            self._clips[dataset[i]][row[i]][starts[i] : starts[i] + lengths[i]] for i in self._rows
+            self._representation.sample(
+                self._clips[source[i]][row[i]],
+                RowRandom(pick_crop[i], (self.plan.seed, step, 2, int(i))),
+                self.sources[source[i]].dataset.metadata,
+            )
+            for i in self._rows
         ]
-        return {
-            "patches": stack_patches(clips, round_up(lengths.max(), self._frame_buckets)),
-            "num_frames": lengths.astype(np.int32)[self._rows],
-        }
+        padded = self._representation.padded(self._representation.frames(frames))
+        return self._representation.stack(clips, padded)
 
-    def _joint_clips(self, step, dataset, row) -> Batch:
-        clips = []
-        for i in self._rows:
-            # Its own randomness, so that no process draws for the clips of another.
-            rng = np.random.default_rng((self.plan.seed, step, 2, int(i)))
-            clip = self._augment(
-                self._clips[dataset[i]][row[i]], self._metadata[dataset[i]].skeleton, rng
-            )
-            frames = frame_indices(
-                len(clip), self._motion.frames, self._config.sampling, rng, self._config.step
-            )
-            clips.append(representation.clip(clip, self._motion, frames))
-        return {"joints": np.stack(clips)}
-
-    def _of_texts(self, pick, dataset, clip_class, share) -> np.ndarray:
-        """[rows, D] from each clip's own dataset, by `pick(text rows, classes, shares)`."""
-        dataset, clip_class, share = (x[self._rows] for x in (dataset, clip_class, share))
-        out = np.empty((len(dataset), self._vectors[0].vectors.shape[1]), np.float32)
-        for d, vectors in enumerate(self._vectors):
-            mine = dataset == d
-            out[mine] = pick(vectors, clip_class[mine], share[mine])
-        return out
-
-    def _targets(self, dataset, row, clip_class) -> np.ndarray:
-        """Labels [rows] int32, or attributes [rows, A] float32, 0 or 1."""
-        if self._task == "labels":
-            return clip_class[self._rows].astype(np.int32)
-        return np.stack([self._attributes[dataset[i]][row[i]] for i in self._rows])
+    def _tokens(self, source, clip_class, pick_text) -> Batch:
+        """`input_ids` and `text_mask`; all processes tokenise all texts, to agree on the length."""
+        texts = [self.sources[d].texts.texts[k] for d, k in zip(source, clip_class)]
+        texts = [choices[int(u * len(choices))] for choices, u in zip(texts, pick_text)]
+        ids, mask = self._tokenizer.encode(texts)
+        length = text_bucket(ids.shape[1], self._text_bucket, self._tokenizer)
+        ids, mask = pad_tokens(ids, mask, length)
+        return {"input_ids": ids[self._rows], "text_mask": mask[self._rows]}
 
     def clip_ids(self, step: int) -> list[str]:
         """Ids of the global batch of `step`, to name what was in it when something went wrong."""
@@ -300,9 +256,88 @@ class TrainingData:
         """A Grain iterator over the batches of steps 0 to `num_steps`, read ahead in threads."""
         steps = grain.MapDataset.range(num_steps).map(self.__getitem__)
         options = grain.ReadOptions(
-            num_threads=self._config.workers, prefetch_buffer_size=2 * self._config.workers
+            num_threads=self._workers, prefetch_buffer_size=2 * self._workers
         )
         return iter(steps.to_iter_dataset(options))
+
+
+# Further fields of a batch -----------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class RowsOfBatch:
+    """The rows of a batch that a process reads, n of them.
+
+    Attributes:
+      source, row: [n], which split and which record.
+      clip_class: [n], the record's class, an index into the texts of its source.
+      pick_text, pick_negative: [n] uniform in 0..1, to choose texts by.
+    """
+
+    source: np.ndarray
+    row: np.ndarray
+    clip_class: np.ndarray
+    pick_text: np.ndarray
+    pick_negative: np.ndarray
+
+
+BatchField = Callable[[RowsOfBatch], np.ndarray]
+
+
+def _text_vectors(sources: Sequence[Source]) -> BatchField:
+    """[n, V] float32: the vector of a text of each clip's class."""
+    return lambda rows: _of_texts(sources, TextRows.pick, rows, rows.pick_text)
+
+
+def _negative_vectors(sources: Sequence[Source]) -> BatchField:
+    """[n, V] float32: the vector of a text of another class of the same dataset."""
+    for source in sources:
+        if len(source.texts.names) < 2:
+            raise ValueError(f"dataset {source.dataset.name!r} has one class only: no negatives")
+    return lambda rows: _of_texts(sources, TextRows.pick_other, rows, rows.pick_negative)
+
+
+def _of_texts(sources, pick, rows: RowsOfBatch, share: np.ndarray) -> np.ndarray:
+    """[n, V] from each clip's own dataset, by `pick(text rows, classes, shares)`."""
+    width = sources[0].vectors.vectors.shape[1]
+    out = np.empty((len(rows.row), width), np.float32)
+    for d, source in enumerate(sources):
+        mine = rows.source == d
+        out[mine] = pick(source.vectors, rows.clip_class[mine], share[mine])
+    return out
+
+
+def _classes(sources: Sequence[Source]) -> BatchField:
+    """[n] int32, equal where two clips are of one class; those of two datasets never are."""
+    first = np.cumsum([0, *(len(source.texts.names) for source in sources)])
+    return lambda rows: (first[rows.source] + rows.clip_class).astype(np.int32)
+
+
+def _targets(sources: Sequence[Source]) -> BatchField:
+    """[n] int32 classes or [n, A] float32 attributes: what the task has a classifier tell."""
+
+    def make(rows: RowsOfBatch) -> np.ndarray:
+        return np.stack([sources[d].targets[r] for d, r in zip(rows.source, rows.row)])
+
+    return make
+
+
+BATCH_FIELDS: dict[str, Callable[[Sequence[Source]], BatchField]] = {
+    "text_vectors": _text_vectors,
+    "negative_vectors": _negative_vectors,
+    "classes": _classes,
+    "targets": _targets,
+}
+"""What batches may carry besides clips and tokens: from the sources of a run, how it is made."""
+
+VECTOR_FIELDS = {"text_vectors", "negative_vectors"}
+
+
+def _check_same_rate(sources: Sequence[Source]) -> None:
+    metadata = [source.dataset.metadata for source in sources]
+    if len({each.fps for each in metadata}) > 1:
+        rates = ", ".join(f"{each.name} {each.fps:g}" for each in metadata)
+        raise ValueError(f"datasets of one run need one frame rate; found {rates}")
 
 
 def _check_same_encoder(datasets: Iterable[Dataset]) -> None:

@@ -4,10 +4,12 @@ import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from motionalign.config import VERSION_KEY, migrate
 from motionalign.data.records import Split, read_lines
 from motionalign.skeleton import Skeleton, get_skeleton
 
@@ -42,29 +44,37 @@ class Metadata:
     num_rotations: int = 0  # R, of `rotations` [T, M, R, 6]; 0: the records have none
 
     @classmethod
-    def from_json(cls, values: dict) -> "Metadata":
+    def from_json(cls, values: Mapping[str, Any]) -> "Metadata":
+        """The metadata of a dataset or model, as any version of motionalign stored it.
+
+        Raises:
+          ValueError: a newer one did.
+        """
+        values = migrate_metadata(values)
         return cls(
             name=values["name"],
-            skeleton=get_skeleton(values["skeleton"]),
+            skeleton=Skeleton.from_dict(values["skeleton"]),
             patch_size=values["patch_size"],
             fps=values["fps"],
             unit_in_metres=values["unit_in_metres"],
             mean=np.array(values["mean"]),
             std=np.array(values["std"]),
             source_fps=values["source_fps"],
-            label_names=tuple(values.get("label_names", ())),
-            attribute_names=tuple(values.get("attribute_names", ())),
+            label_names=tuple(values["label_names"]),
+            attribute_names=tuple(values["attribute_names"]),
             attribute_groups={
-                group: tuple(names) for group, names in values.get("attribute_groups", {}).items()
+                group: tuple(names) for group, names in values["attribute_groups"].items()
             },
-            attribute_opposites=values.get("attribute_opposites", {}),
-            num_rotations=values.get("num_rotations", 0),
+            attribute_opposites=values["attribute_opposites"],
+            num_rotations=values["num_rotations"],
         )
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
+        """What metadata.json holds."""
         return {
+            VERSION_KEY: len(METADATA_MIGRATIONS),
             "name": self.name,
-            "skeleton": self.skeleton.name,
+            "skeleton": self.skeleton.to_dict(),
             "patch_size": self.patch_size,
             "fps": self.fps,
             "unit_in_metres": self.unit_in_metres,
@@ -97,6 +107,32 @@ class Metadata:
     def attribute_words(self, positive: np.ndarray) -> str:
         """One row of `positive`, bool [A + O], in words: "male, normal weight, backpack"."""
         return attribute_words(positive, self.attribute_names, self.attribute_opposites)
+
+
+def migrate_whole_skeleton(values: dict[str, Any]) -> dict[str, Any]:
+    """Migration 1: a skeleton in full instead of its name; classes and rotations are always there.
+
+    Shared models described their skeletons beside the name.
+    """
+    values = {
+        "label_names": [],
+        "attribute_names": [],
+        "attribute_groups": {},
+        "attribute_opposites": {},
+        "num_rotations": 0,
+        **values,
+    }
+    described = values.pop("skeleton_description", None)
+    return values | {"skeleton": described or get_skeleton(values["skeleton"]).to_dict()}
+
+
+METADATA_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_whole_skeleton,)
+"""Migration n takes stored metadata of version n - 1 to version n."""
+
+
+def migrate_metadata(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored metadata as today's code stores it; without a version it is of version 0."""
+    return migrate(stored, METADATA_MIGRATIONS, "the metadata of a dataset")
 
 
 def positive_attributes(

@@ -11,10 +11,13 @@ import functools
 import pathlib
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import google_crc32c
 import numpy as np
+
+from motionalign.config import VERSION_KEY, migrate
+from motionalign.files import write_arrays
 
 _HEADER = struct.Struct("<QI")  # length of the payload, masked crc of those eight bytes
 
@@ -82,15 +85,16 @@ def write_index(version_dir: pathlib.Path, split: str) -> None:
     """
     version_dir = pathlib.Path(version_dir)
     decode = _decoder(version_dir)
-    rows, shards = [], []
+    rows, shards, no_attributes = [], [], np.zeros(0, np.float32)
     for path in sorted(version_dir.glob(f"*-{split}.tfrecord-*")):
         for offset, size in scan_tfrecord(path):
             with path.open("rb") as file:
                 file.seek(offset)
                 example = decode(_read_payload(file.read(size), path, offset))
+            example = {"attributes": no_attributes, **example}
             captions = [caption.decode() for caption in example["captions"]]
             assert not any("\n" in caption for caption in captions), captions
-            labels = example.get("labels", ())
+            labels = example["labels"]
             assert len(labels) <= 1, labels
             rows.append(
                 (
@@ -100,42 +104,54 @@ def write_index(version_dir: pathlib.Path, split: str) -> None:
                     captions,
                     (len(shards), offset, size, len(example["joints"]), example["first_line"]),
                     labels[0] if len(labels) else -1,
-                    example.get("attributes", np.zeros(0, np.float32)),
+                    example["attributes"],
                 )
             )
         shards.append(path.name)
     rows.sort(key=lambda row: row[0])
     numbers = np.array([row[4] for row in rows], np.int64).reshape(len(rows), 5)
     num_attributes = len(rows[0][6]) if rows else 0
-    path = version_dir / f"index-{split}.npz"
-    partial = path.with_suffix(".partial.npz")
-    np.savez(
-        partial,
-        shards=join_lines(shards),
-        ids=join_lines([row[0] for row in rows]),
-        sources=join_lines([row[1] for row in rows]),
-        mirrored_of=join_lines([row[2] for row in rows]),
-        num_records=len(rows),
-        captions=join_lines([caption for row in rows for caption in row[3]]),
-        num_captions=np.array([len(row[3]) for row in rows], np.int64),
-        labels=np.array([row[5] for row in rows], np.int64),
-        attributes=np.array([row[6] for row in rows], np.float32).reshape(
-            len(rows), num_attributes
-        ),
-        **dict(zip(("shard", "offset", "size", "num_frames", "first_line"), numbers.T)),
+    write_arrays(
+        version_dir / f"index-{split}.npz",
+        {
+            VERSION_KEY: np.array(len(INDEX_MIGRATIONS)),
+            "shards": join_lines(shards),
+            "ids": join_lines([row[0] for row in rows]),
+            "sources": join_lines([row[1] for row in rows]),
+            "mirrored_of": join_lines([row[2] for row in rows]),
+            "num_records": np.array(len(rows)),
+            "captions": join_lines([caption for row in rows for caption in row[3]]),
+            "num_captions": np.array([len(row[3]) for row in rows], np.int64),
+            "labels": np.array([row[5] for row in rows], np.int64),
+            "attributes": np.array([row[6] for row in rows], np.float32).reshape(
+                len(rows), num_attributes
+            ),
+            **dict(zip(("shard", "offset", "size", "num_frames", "first_line"), numbers.T)),
+        },
     )
-    partial.replace(path)
+
+
+def migrate_without_classes(index: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Migration 1: indices from before there were labels and attributes get empty columns."""
+    count = int(index["num_records"])
+    empty = {"labels": np.full(count, -1, np.int64), "attributes": np.zeros((count, 0), np.float32)}
+    return empty | index
+
+
+INDEX_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_without_classes,)
+"""Migration n takes an index of version n - 1 to version n."""
 
 
 def _read_index(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as index:
-            return dict(index)
+            arrays = dict(index)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} is damaged or cut off ({error}). Prepare the dataset again with --overwrite, "
             "or copy the file again"
         ) from error
+    return migrate(arrays, INDEX_MIGRATIONS, str(path))
 
 
 class Split:
@@ -167,9 +183,8 @@ class Split:
         self._size = index["size"]
         self.num_frames = index["num_frames"]
         self.first_line = index["first_line"]
-        # Datasets prepared before there were labels have neither column.
-        self.labels = index.get("labels", np.full(count, -1, np.int64))
-        self.attributes = index.get("attributes", np.zeros((count, 0), np.float32))
+        self.labels = index["labels"]
+        self.attributes = index["attributes"]
         captions = read_lines(index["captions"])
         ends = np.cumsum(index["num_captions"])
         self.captions = [captions[end - n : end] for end, n in zip(ends, np.diff(ends, prepend=0))]

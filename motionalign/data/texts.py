@@ -11,52 +11,20 @@ import numpy as np
 from motionalign.data.dataset import CaptionVectors, Dataset, Metadata
 from motionalign.data.records import Split
 
-
-def class_names(metadata: Metadata, split: Split, kind: str) -> tuple[list[str], np.ndarray]:
-    """The classes that the records of a split are told apart by.
-
-    Args:
-      metadata: of the split's dataset.
-      split: of n records.
-      kind: "labels": the action classes; "attributes": the distinct sets of positive attributes
-        in this split, in words and sorted.
-
-    Returns:
-      The names, and for each record the index of its class, [n] int64 (-1: it has no label).
-
-    Raises:
-      ValueError: the dataset has no such classes.
-    """
-    if kind not in ("labels", "attributes"):
-        raise ValueError(f"classes by {kind!r}; expected 'labels' or 'attributes'")
-    if not (metadata.label_names if kind == "labels" else metadata.attribute_names):
-        raise ValueError(
-            f"dataset {metadata.name!r} has no {kind}. BABEL comes with labels and DenseGait with "
-            "attributes; clips in HumanML3D's layout get both by `data_prep humanml3d --labels_csv`"
-        )
-    if kind == "labels":
-        return list(metadata.label_names), split.labels
-    words = [metadata.attribute_words(row) for row in metadata.positive(split.attributes)]
-    names, of_record = np.unique(np.array(words, str), return_inverse=True)
-    return names.tolist(), of_record
-
-
-TASKS = ("captions", "labels", "attributes")
-
 KINDS = ("words", "descriptions", "synonyms")
 
 # Kinds of texts as the tables name them. Synonyms are never trained on (Table VI).
 TITLES = {"words": "label words", "descriptions": "descriptions", "synonyms": "unseen synonyms"}
-
-_DESCRIBE = {"labels": "action", "attributes": "appearance"}  # --kind of `data_prep describe`
 
 
 @dataclasses.dataclass(frozen=True)
 class ClipTexts:
     """The texts of each class of a split.
 
-    names: of the K classes. texts: K lists; of the clips' own captions, every clip is a class.
-    class_of: [n] of each record, an index into both; -1: it has no class.
+    Attributes:
+      names: of the K classes.
+      texts: K lists; of the clips' own captions, every clip is a class.
+      class_of: [n] of each record, an index into both; -1: it has no class.
     """
 
     names: list[str]
@@ -64,32 +32,64 @@ class ClipTexts:
     class_of: np.ndarray
 
 
-def clip_texts(dataset: Dataset, split: Split, task: str, kind: str = "words") -> ClipTexts:
-    """What may be said of the clips of a split.
+def label_classes(metadata: Metadata, split: Split) -> tuple[list[str], np.ndarray]:
+    """The actions that the records of a split are told apart by.
 
     Args:
-      dataset: whose labels, attributes and class texts count.
-      split: one of its splits.
-      task: of `TASKS`.
-      kind: of `KINDS`, for labels and attributes.
+      metadata: of the split's dataset.
+      split: of n records.
+
+    Returns:
+      The names, and for each record the index of its action, [n] int64 (-1: it has none).
 
     Raises:
-      ValueError: the dataset has no classes of this kind, or classes without such texts.
+      ValueError: the dataset has no labels.
     """
-    if task == "captions":
-        return ClipTexts(split.ids, split.captions, np.arange(len(split)))
-    names, class_of = class_names(dataset.metadata, split, task)
-    return ClipTexts(names, class_texts(dataset, names, task, kind), class_of)
+    _require_classes(metadata, metadata.label_names, "labels")
+    return list(metadata.label_names), split.labels
 
 
-def class_texts(dataset: Dataset, names: list[str], task: str, kind: str) -> list[list[str]]:
-    """The texts of one kind of each named class of a task; a ValueError where one has none."""
+def attribute_classes(metadata: Metadata, split: Split) -> tuple[list[str], np.ndarray]:
+    """The distinct sets of positive attributes in a split, in words and sorted.
+
+    Returns:
+      As `label_classes`; every record has a set.
+
+    Raises:
+      ValueError: the dataset has no attributes.
+    """
+    _require_classes(metadata, metadata.attribute_names, "attributes")
+    words = [metadata.attribute_words(row) for row in metadata.positive(split.attributes)]
+    names, of_record = np.unique(np.array(words, str), return_inverse=True)
+    return names.tolist(), of_record
+
+
+def _require_classes(metadata: Metadata, names: tuple[str, ...], what: str) -> None:
+    if not names:
+        raise ValueError(
+            f"dataset {metadata.name!r} has no {what}. BABEL comes with labels and DenseGait with "
+            "attributes; clips in HumanML3D's layout get both by `data_prep humanml3d --labels_csv`"
+        )
+
+
+def class_texts(dataset: Dataset, names: list[str], kind: str, written: str) -> list[list[str]]:
+    """The texts of one kind of each named class.
+
+    Args:
+      dataset: whose texts count.
+      names: of the classes.
+      kind: of `KINDS`.
+      written: what `data_prep describe --kind` calls descriptions of such classes.
+
+    Raises:
+      ValueError: a class has no such text.
+    """
     if kind == "words":
         return [[name] for name in names]
     known = dataset.texts.get(kind, {})
     missing = [name for name in names if not known.get(name)]
     if missing:
-        written = "synonym" if kind == "synonyms" else _DESCRIBE[task]
+        written = "synonym" if kind == "synonyms" else written
         raise ValueError(
             f"dataset {dataset.name!r} has no {kind} of {len(missing)} of {len(names)} classes, "
             f"{missing[0]!r} for one. A language model writes them: `python -m data_prep describe "

@@ -1,4 +1,4 @@
-"""motionalign.inference.encoder."""
+"""Many clips or texts through a network, in batches on the device."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,10 +9,12 @@ from jax.sharding import PartitionSpec as P
 from tqdm import tqdm
 
 from motionalign import sharding
-from motionalign.data import representation
 from motionalign.data.dataset import Dataset
+from motionalign.data.records import Split
+from motionalign.data.representation import ClipCache
 from motionalign.data.texts import TextRows
 from motionalign.data.tokenizer import Tokenizer, pad_tokens, text_bucket
+from motionalign.models.families import representation_of
 from motionalign.models.network import Network, Params
 
 
@@ -21,30 +23,34 @@ class Encoder:
 
     The jitted functions outlive a change of parameters, so that validation during training
     compiles once.
+
+    Attributes:
+      network, tokenizer: of the model; no tokenizer where it has no text encoder.
+      representation: what its motion encoder reads.
     """
 
     def __init__(self, network: Network, tokenizer: Tokenizer | None, mesh: Mesh, data_config):
+        """`data_config`: eval_batch_size, frame_bucket and text_bucket to encode by."""
         self.network = network
         self.tokenizer = tokenizer
-        self._data_config = data_config
+        self.representation = representation_of(network.config.motion, data_config.frame_bucket)
+        self._text_bucket = data_config.text_bucket
         self._batch_size = data_config.eval_batch_size
         sharding.check_batch_size("data.eval_batch_size", self._batch_size, mesh)
         self._devices = mesh.shape["data"]  # that a batch is split over
         self._batch_sharding = sharding.batch_sharding(mesh)
-        motion = network.config.motion
-        if network.config.motion_inputs == "joints":
-            self._frame_buckets = (motion.max_frames,)
-        else:
-            self._frame_buckets = representation.frame_buckets(
-                data_config, motion.padding, motion.max_frames, motion.patch_size
-            )
         replicated = NamedSharding(mesh, P())
+        field = self.representation.field
         self._encode_motion = jax.jit(
-            lambda params, clips, num_frames: network.bind(params).encode_motion(clips, num_frames),
+            lambda params, batch: network.bind(params).encode_motion(
+                batch[field], batch.get("num_frames")
+            ),
             out_shardings=replicated,
         )
         self._classify = jax.jit(
-            lambda params, clips, num_frames: network.bind(params).classify(clips, num_frames),
+            lambda params, batch: network.bind(params).classify(
+                batch[field], batch.get("num_frames")
+            ),
             out_shardings=replicated,
         )
         self._encode_text = jax.jit(
@@ -82,9 +88,12 @@ class Encoder:
     ) -> np.ndarray:
         """Embeddings [N, E] float32 of clips.
 
-        `get(i)` gives the patches [T, 5N, 3] of clip i, or its joints [T, J, C] for an encoder of
-        joints. Of a clip longer than the model's maximum, the first frames count, as published, or
-        those of its `window`.
+        Args:
+          params: of the network.
+          get: index to a clip as a record of the representation's field has it.
+          num_frames: [N] lengths of the clips. Of a longer clip than the model sees, the
+            representation's window counts.
+          progress: name of a progress bar.
         """
         width = self.network.config.embed_dim
         return self._over_clips(self._encode_motion, params, get, num_frames, progress, width)
@@ -101,21 +110,14 @@ class Encoder:
         return self._over_clips(self._classify, params, get, num_frames, progress, width)
 
     def _over_clips(self, apply, params, get, num_frames, progress, width) -> np.ndarray:
-        motion = self.network.config.motion
-        longest = self._frame_buckets[-1]
-        frames = np.minimum(num_frames, motion.max_frames).astype(np.int32)
+        seen = self.representation.frames(np.asarray(num_frames)).astype(np.int32)
 
         def encode(rows):
-            if self.network.config.motion_inputs == "joints":
-                clips = np.stack([representation.clip(get(i), motion) for i in rows])
-            else:
-                bucket = min(
-                    representation.round_up(int(frames[rows].max()), self._frame_buckets), longest
-                )
-                clips = representation.stack_patches([get(i)[: frames[i]] for i in rows], bucket)
-            return apply(params, self._put(clips), self._put(frames[rows]))
+            clips = [self.representation.window(get(i)) for i in rows]
+            batch = self.representation.stack(clips, self.representation.padded(seen[rows]))
+            return apply(params, {name: self._put(array) for name, array in batch.items()})
 
-        return self._collect(frames, progress, encode, width)
+        return self._collect(seen, progress, encode, width)
 
     def texts(
         self, params: Params, captions: Sequence[str], progress: str | None = None
@@ -128,9 +130,7 @@ class Encoder:
         lengths = mask.sum(1)
 
         def encode(rows):
-            bucket = text_bucket(
-                int(lengths[rows].max()), self._data_config.text_bucket, self.tokenizer
-            )
+            bucket = text_bucket(int(lengths[rows].max()), self._text_bucket, self.tokenizer)
             width = min(bucket, ids.shape[1])
             batch = pad_tokens(ids[rows, :width], mask[rows, :width], bucket)
             return self._encode_text(params, *map(self._put, batch))
@@ -138,25 +138,93 @@ class Encoder:
         return self._collect(lengths, progress, encode, self.network.config.embed_dim)[inverse]
 
 
+class Predictor:
+    """What a model gives for datasets: all that a task sees of it.
+
+    Attributes:
+      distance: what motions and texts are compared by, of `similarity.DISTANCES`.
+      trained: how the model was trained, for notes; None: not recorded.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        params: Params,
+        distance: str,
+        trained: dict[str, str] | None = None,
+        prepare: Callable[[np.ndarray], np.ndarray] | None = None,
+        progress: bool = False,
+    ):
+        """Binds an encoder to parameters.
+
+        Args:
+          encoder, params, distance, trained: of the model.
+          prepare: makes what is read from a clip's joints, or rotations; by default what the
+            dataset has prepared is read.
+          progress: whether bars are shown.
+        """
+        self.distance = distance
+        self.trained = trained
+        self._encoder = encoder
+        self._params = params
+        self._prepare = prepare
+        self._progress = progress
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What a classifier tells apart; () of a model that compares clips with texts."""
+        return self._encoder.network.config.class_names
+
+    @property
+    def knows_names(self) -> bool:
+        """Whether `class_names` are the dataset's: a converted GaitFormer may have numbers."""
+        return self._encoder.network.config.gait_head is None
+
+    def motions(self, dataset: Dataset, split: Split, rows: np.ndarray) -> np.ndarray:
+        """Embeddings [N, E] float32 of records of a split, or the logits [N, K] of a classifier."""
+        get = self._clips(split)
+        run = self._encoder.logits if self.class_names else self._encoder.motions
+        return run(
+            self._params,
+            lambda i: get(rows[i]),
+            split.num_frames[rows],
+            self._bar(f"{dataset.name} {split.name} motions"),
+        )
+
+    def texts(self, dataset: Dataset, texts: Sequence[str], name: str = "texts") -> np.ndarray:
+        """Embeddings [N, E] of texts: the model's own, or the dataset's sentence vectors."""
+        if self._encoder.tokenizer is None:
+            return TextRows.of(dataset, [list(texts)]).of_class(0)
+        return self._encoder.texts(self._params, texts, self._bar(f"{dataset.name} {name}"))
+
+    def class_vectors(self, dataset: Dataset, texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
+        """The vectors [n_k, E] of the texts of each class."""
+        flat = self.texts(dataset, [text for of_class in texts for text in of_class])
+        ends = np.cumsum([len(of_class) for of_class in texts])
+        return np.split(flat, ends[:-1])
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Logits [N, K] to probabilities of `class_names`."""
+        return np.asarray(self._encoder.network.config.probabilities(logits))
+
+    def text_encoder(self, dataset: Dataset) -> str:
+        """The name of what texts are encoded by, for notes."""
+        if self._encoder.tokenizer is None:
+            return dataset.require_caption_vectors().encoder
+        return "the model's own"
+
+    def _bar(self, name: str) -> str | None:
+        return name if self._progress else None
+
+    def _clips(self, split: Split) -> Callable[[int], np.ndarray]:
+        """A function from a row of a split to what the representation has of that record."""
+        representation = self._encoder.representation
+        if self._prepare is None:  # decoded anew each time
+            return ClipCache(split, budget=[0], field=representation.field).__getitem__
+        raw = ClipCache(split, budget=[0], field=representation.raw_field)
+        return lambda row: self._prepare(raw[row])
+
+
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Rows [N, E] scaled to unit length."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-
-
-def same_names(encoder: Encoder, names: list[str]) -> None:
-    own = list(encoder.network.config.class_names)
-    if own != names:
-        raise ValueError(
-            f"the model tells {len(own)} classes apart ({', '.join(own[:3])}, ...), the dataset "
-            f"has {len(names)} ({', '.join(names[:3])}, ...)"
-        )
-
-
-def vectors_of(encoder: Encoder, params, dataset: Dataset, texts: list[list[str]]):
-    """The vectors [n_k, D] of the texts of each class: the model's own, or a frozen encoder's."""
-    if encoder.tokenizer is None:
-        rows = TextRows.of(dataset, texts)
-        return [rows.of_class(k) for k in range(len(texts))]
-    flat = encoder.texts(params, [text for of_class in texts for text in of_class])
-    ends = np.cumsum([len(of_class) for of_class in texts])
-    return np.split(flat, ends[:-1])

@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -12,38 +12,51 @@ from ml_collections import ConfigDict
 from motionalign import sharding
 from motionalign.checkpoints.run import BEST
 from motionalign.checkpoints.shared import Saved, open_saved, write_shared
-from motionalign.data import representation
-from motionalign.data.dataset import Dataset, Metadata
-from motionalign.data.resample import nearest_frames, resample
+from motionalign.data.dataset import Metadata
 from motionalign.data.tokenizer import Tokenizer
 from motionalign.inference import similarity
 from motionalign.inference.encoder import Encoder, unit
 from motionalign.inference.sentence_encoder import SentenceEncoder
-from motionalign.models.network import Params, network_of
-from motionalign.patches import motion_patches
+from motionalign.models.network import Params, Rest, network_of
 
 
 class Model:
-    """A trained model, as `motionalign.load` returns it."""
+    """A trained model, as `motionalign.load` returns it.
+
+    Attributes:
+      params: {path: array}.
+      rest: the network's state that is no parameter, likewise.
+      datasets: metadata of the training datasets by name.
+      run: what is stored of its training: config, step, score.
+    """
 
     def __init__(
         self,
         encoder: Encoder,
         params: Params,
+        rest: Rest,
         datasets: dict[str, Metadata],
         saved: Saved,
         text_encoder: str | None = None,
     ):
+        """See `load`, which makes models."""
         self._encoder = encoder
         self._saved = saved
         self._text_encoder = text_encoder
         self.params = params
+        self.rest = rest
         self.datasets = datasets
-        self.run = saved.run  # what is stored of its training: config, step, score
+        self.run = saved.run
 
     @property
     def encoder(self) -> Encoder:
+        """What runs the network on many clips or texts."""
         return self._encoder
+
+    @property
+    def arrays(self) -> dict[str, jax.Array]:
+        """All that the network computes with: parameters and other state, by path."""
+        return self.params | self.rest
 
     def metadata(self, dataset: str | None = None) -> Metadata:
         """Skeleton, rates and statistics of a training dataset; of the first one by default."""
@@ -59,44 +72,11 @@ class Model:
     def prepare(self, joints: np.ndarray, fps: float, dataset: str | None = None) -> np.ndarray:
         """A clip at `fps` as the model's encoder reads it, at the training frame rate.
 
-        Joints [T, J, 3] become patches [T', 5N, 3] float16; for an encoder of joints, [T, J, C]
+        Joints [T, J, 3] become patches [T', 5N, 3] float16; for an encoder over frames, [T, J, C]
         becomes [T', J, C] float32.
         """
         metadata = self.metadata(dataset)
-        config = self._encoder.network.config
-        joints = np.asarray(joints)
-        if joints.dtype.kind not in "fiu":
-            raise ValueError(f"a clip is of dtype {joints.dtype}; expected numbers")
-        expected = (metadata.skeleton.num_joints, 3)
-        if config.motion_inputs == "joints":
-            expected = (config.motion.joints, config.motion.channels)
-        if joints.ndim != 3 or joints.shape[1:] != expected or len(joints) < 2:
-            raise ValueError(
-                f"a clip has shape {joints.shape}; expected [frames >= 2, {expected[0]}, "
-                f"{expected[1]}] for skeleton {metadata.skeleton.name!r}"
-            )
-        if not np.isfinite(joints).all():
-            raise ValueError("a clip holds values that are not finite")
-        if not fps > 0:
-            raise ValueError(f"fps={fps}; expected a positive number of frames per second")
-        if (
-            representation.field_of(config.motion) == "rotations"
-        ):  # between two of them lies no rotation
-            return joints[nearest_frames(len(joints), fps, metadata.fps)].astype(np.float32)
-        joints = resample(joints, fps, metadata.fps)
-        if config.motion_inputs == "joints":
-            return joints.astype(np.float32)
-        out = motion_patches(
-            joints, metadata.skeleton, metadata.mean, metadata.std, metadata.patch_size
-        )
-        with np.errstate(over="ignore"):
-            out = out.astype(np.float16)
-        if not np.isfinite(out).all():
-            raise ValueError(
-                f"a clip reaches {np.abs(joints).max():.3g}, far beyond the training data; is it "
-                "in another unit?"
-            )
-        return out
+        return self._encoder.representation.prepare(np.asarray(joints), fps, metadata)
 
     def _prepare_all(self, joints, fps, dataset) -> tuple[list[np.ndarray], bool]:
         """What `prepare` makes of one clip or a list of them, and whether it was one."""
@@ -115,7 +95,7 @@ class Model:
 
         Args:
           joints: [T, J, 3] or a list of such, in the units of the training data; for encoders over
-            joints [T, J, C] as they were trained, which may be 6D rotations. Of a clip longer than
+            frames [T, J, C] as they were trained, which may be 6D rotations. Of a clip longer than
             the model's `max_frames` at the training's rate its first frames count, or those of
             its `window`.
           fps: frames per second of the clips; other rates than the training's are interpolated,
@@ -137,7 +117,7 @@ class Model:
         if self._encoder.network.config.classifier:
             raise ValueError("this model is a classifier and gives no embeddings: use `classify`")
         frames = list(map(len, clips))
-        vectors = self._encoder.motions(self.params, clips.__getitem__, frames, progress)
+        vectors = self._encoder.motions(self.arrays, clips.__getitem__, frames, progress)
         return unit(vectors) if normalize else vectors
 
     def nearness(self, joints, texts: Sequence[str], fps: float, dataset=None) -> np.ndarray:
@@ -172,13 +152,13 @@ class Model:
         if self._encoder.tokenizer is None:
             vectors = self._sentence_encoder(captions)
         else:
-            vectors = self._encoder.texts(self.params, captions)
+            vectors = self._encoder.texts(self.arrays, captions)
         vectors = unit(vectors) if normalize else vectors
         return vectors[0] if single else vectors
 
     @functools.cached_property
     def _sentence_encoder(self) -> SentenceEncoder:
-        trained = self.run.get("text_encoder")
+        trained = self.run["text_encoder"]
         if trained is None:
             raise ValueError("this model has no text encoder: it encodes motions only")
         source = self._text_encoder or trained["encoder"]
@@ -200,7 +180,7 @@ class Model:
     @property
     def distance(self) -> str:
         """What motions and texts are compared by: "cosine", or "euclidean" of raw vectors."""
-        return self.run.get("distance") or "cosine"
+        return self.run["distance"] or "cosine"
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -218,7 +198,7 @@ class Model:
         """
         clips, single = self._prepare_all(joints, fps, dataset)
         frames = list(map(len, clips))
-        logits = self._encoder.logits(self.params, clips.__getitem__, frames)
+        logits = self._encoder.logits(self.arrays, clips.__getitem__, frames)
         probabilities = np.asarray(self._encoder.network.config.probabilities(logits))
         return probabilities[0] if single else probabilities
 
@@ -227,33 +207,10 @@ class Model:
     ) -> pathlib.Path:
         """Writes the model as a folder to share, which `motionalign.load` takes here and anywhere.
 
-        `results`: content of a metrics.json, for the table of the model card. See `saved` for what
-        the folder holds; a folder that is already there is a ValueError.
+        `results`: content of a metrics.json, for the table of the model card. See
+        checkpoints/shared.py for what the folder holds; one that is already there is a ValueError.
         """
-        return write_shared(folder, self._saved, self.params, results)
-
-
-def own_preparation(model: Model, dataset: Dataset) -> Callable | None:
-    """How a model makes its input from a dataset's joints; None: it reads the prepared patches.
-
-    A converted checkpoint was trained with statistics that our preparation of the same dataset,
-    over its training split alone, does not give. Where a model has none of its own for a dataset,
-    the dataset's count.
-    """
-    own, theirs = model.datasets.get(dataset.name), dataset.metadata
-    if model.encoder.network.config.motion_inputs == "patches":
-        if theirs.fps != (own or model.metadata()).fps:
-            raise ValueError(
-                f"dataset {dataset.name!r} has {theirs.fps:g} frames a second, the model reads "
-                f"{(own or model.metadata()).fps:g}; motion patches are not made anew at another "
-                "rate. `motionalign.load(...).encode_motion(joints, fps)` encodes its clips"
-            )
-        if own is None or own.patch_size != theirs.patch_size or own.skeleton != theirs.skeleton:
-            return None
-        if np.array_equal(own.mean, theirs.mean) and np.array_equal(own.std, theirs.std):
-            return None
-    name = dataset.name if own else None
-    return lambda joints: model.prepare(joints, theirs.fps, name)
+        return write_shared(folder, self._saved, self.params, results, self.rest)
 
 
 def load(
@@ -283,10 +240,11 @@ def load(
     network = network_of(run)
     mesh = mesh or sharding.mesh_of(jax.local_devices()[:1], 1, 1)
     params = saved.load_params(sharding.abstract(network.abstract_params, mesh))
+    rest = saved.load_rest(sharding.abstract(network.abstract_rest, mesh))
     tokenizer = None
     if network.config.text is not None:
         tokenizer = Tokenizer(run["tokenizer"], network.config.max_tokens)
     datasets = {name: Metadata.from_json(values) for name, values in run["datasets"].items()}
     data_config = data_config or ConfigDict(run["config"]["data"])
     encoder = Encoder(network, tokenizer, mesh, data_config)
-    return Model(encoder, params, datasets, saved, text_encoder)
+    return Model(encoder, params, rest, datasets, saved, text_encoder)

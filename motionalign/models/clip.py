@@ -13,9 +13,19 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from motionalign.data.representation import Patches
 from motionalign.models import layers
+from motionalign.models.family import (
+    PATCHES_ENTRY,
+    MotionFamily,
+    TextFamily,
+    Variant,
+    check_sizes,
+    patches_section,
+)
 from motionalign.models.weights import keymap
 from motionalign.models.weights.keymap import KeyMap, Rule
+from motionalign.models.weights.source import Source
 
 VISION_SIZES = {  # Radford et al., table 20
     "B": {"width": 768, "depth": 12, "heads": 12, "mlp_width": 3072},
@@ -48,6 +58,11 @@ class CLIPVisionConfig(layers.Config):
         layers.check_transformer(self)
         layers.check_choice(self.pool, ("mean", "class"), "CLIPVisionConfig.pool")
         layers.check_choice(self.padding, ("attend", "mask"), "CLIPVisionConfig.padding")
+
+    @property
+    def input(self) -> str:
+        """The representation that is read."""
+        return Patches.field
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -315,3 +330,37 @@ def key_map() -> KeyMap:
             "logit_scale",
         ),
     )
+
+
+# ------------------------------------------------------------------------------ the families
+
+
+def _build(sizes, section, inputs) -> CLIPVisionConfig:
+    """The vision tower of a model.motion section."""
+    fields = {name: section[name] for name in ("max_frames", "pool", "padding", "dropout")}
+    asked = {**sizes, "patch_size": section["patch_size"]}
+    weights = section["weights"]
+    if not weights:
+        return CLIPVisionConfig(**asked, **fields)
+    config = vision_config_from_hf(Source(weights).config(), **fields)
+    check_sizes(config, asked, weights, section["size"])
+    return config
+
+
+def _representation(config, frame_bucket: int) -> Patches:
+    return Patches(
+        config.patch_size, config.max_frames, frame_bucket if config.padding == "mask" else None
+    )
+
+
+MOTION_FAMILY = MotionFamily(
+    CLIPVisionConfig,
+    CLIPVision,
+    variants={"clip": Variant(VISION_SIZES, 4, _build, PATCHES_ENTRY)},
+    representation=_representation,
+    key_map=lambda config, source, final_norm: vision_key_map(config, source.config(), final_norm),
+    section=patches_section,
+)
+TEXT_FAMILY = TextFamily(
+    CLIPTextConfig, CLIPText, config_from_hf, key_map, ("clip", "clip_text_model")
+)

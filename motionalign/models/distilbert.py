@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from motionalign.models import layers
+from motionalign.models.family import TextFamily
 from motionalign.models.weights import keymap
 from motionalign.models.weights.keymap import KeyMap
 from motionalign.models.weights.source import check_model_type
@@ -155,3 +156,8 @@ def key_map() -> KeyMap:
             r"qa_outputs\..*",
         ),
     )
+
+
+FAMILY = TextFamily(
+    DistilBertConfig, DistilBert, config_from_hf, key_map, ("distilbert",), config_to_hf
+)

@@ -1,12 +1,12 @@
 """Motion encoder and text encoder with a projection head each, into one space (Motion Patches, §3).
 
-`resolve` turns the `model` section of a config into a `DualEncoderConfig`, which knows every size
-and is what a checkpoint stores; `DualEncoder` is the model; `load_pretrained` fills its towers.
+A `DualEncoderConfig` knows every size and is what a checkpoint stores (models/build.py makes it of
+a config); `DualEncoder` is the model.
 """
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -91,9 +91,9 @@ class DualEncoderConfig(layers.Config):
         return jax.nn.sigmoid(logits)
 
     @property
-    def motion_inputs(self) -> str:
-        """ "patches" or "joints"."""
-        return MOTION_FAMILIES[self.motion_family].inputs
+    def batch_fields(self) -> tuple[str, ...]:
+        """What batches must carry besides clips and tokens."""
+        return ("text_vectors",) if self.text is None and self.classifier is None else ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; the sections of the encoders say their family."""
@@ -106,13 +106,10 @@ class DualEncoderConfig(layers.Config):
     def from_dict(cls, values: Mapping[str, Any]) -> "DualEncoderConfig":
         """Inverse of `to_dict`; unknown or missing names are a ValueError."""
         values = dict(values)
-        for section, families, first in (
-            ("motion", MOTION_FAMILIES, "vit"),  # of runs from before there were others
-            ("text", TEXT_FAMILIES, None),
-        ):
+        for section, families in (("motion", MOTION_FAMILIES), ("text", TEXT_FAMILIES)):
             if values.get(section) is not None:
                 given = dict(values[section])
-                family = given.pop("family", first)
+                family = given.pop("family", None)
                 layers.check_choice(family, families, f"the {section} encoder's family")
                 values[section] = families[family].config.from_dict(given)
         if values.get("gait_head") is not None:
@@ -120,6 +117,20 @@ class DualEncoderConfig(layers.Config):
         if values.get("classifier") is not None:
             values["classifier"] = ClassifierConfig.from_dict(values["classifier"])
         return super().from_dict(values)
+
+
+class Outputs(NamedTuple):
+    """What a network makes of a batch.
+
+    Attributes:
+      motion: [B, E] embeddings, not normalised, or the logits of a classifier.
+      text: [B, E] likewise; None of a classifier.
+      scale: what similarities are multiplied by, 1 / temperature.
+    """
+
+    motion: jax.Array
+    text: jax.Array | None
+    scale: jax.Array
 
 
 class DualEncoder(nnx.Module):
@@ -185,16 +196,18 @@ class DualEncoder(nnx.Module):
             return self.motion_head(features, rngs)
         return self.motion_head.attribute_logits(features)
 
-    def __call__(self, batch: Mapping[str, jax.Array], rngs: nnx.Rngs | None = None):
-        """Both embeddings [B, E] of a batch as `data.TrainingData` makes it.
+    def __call__(self, batch: Mapping[str, jax.Array], rngs: nnx.Rngs | None = None) -> Outputs:
+        """Both embeddings of a batch as `data.TrainingData` makes it.
 
         Without a text encoder the text's are the sentence vectors of the batch.
         """
-        clips = batch[self.config.motion_inputs]
+        clips = batch[self.config.motion.input]
         motion = self.encode_motion(clips, batch.get("num_frames"), rngs)
-        if self.config.text is None:
-            return motion, batch["text_vectors"]
-        return motion, self.encode_text(batch["input_ids"], batch["text_mask"], rngs)
+        if self.config.text is not None:
+            text = self.encode_text(batch["input_ids"], batch["text_mask"], rngs)
+        else:
+            text = None if self.config.classifier else batch["text_vectors"]
+        return Outputs(motion, text, self.scale())
 
     def scale(self):
         """What similarities are multiplied by: 1 / temperature."""

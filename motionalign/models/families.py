@@ -1,77 +1,72 @@
-"""motionalign.models.families."""
+"""The registry of encoders: one line each."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-from motionalign.models import bert, clip, distilbert, layers, motion_transformer, mpnet, vit
-from motionalign.models.motion_transformer import MotionTransformer, MotionTransformerConfig
-from motionalign.models.vit import ViT, ViTConfig
+from motionalign.config import Entry
+from motionalign.data.representation import Representation
+from motionalign.models import bert, clip, distilbert, layers, motion_transformer, mpnet
+from motionalign.models import vit_weights as vit
+from motionalign.models.family import MotionFamily, TextFamily, Variant
 from motionalign.models.weights.source import Source
 
+MOTION_FAMILIES: dict[str, MotionFamily] = {
+    "vit": vit.FAMILY,
+    "clip": clip.MOTION_FAMILY,
+    "motion_transformer": motion_transformer.FAMILY,
+}
+"""By the name that stored architectures have."""
 
-class MotionFamily(NamedTuple):
-    """What a family of motion encoders brings.
-
-    inputs: "patches" or "joints": what its module takes.
-    """
-
-    config: type
-    module: type
-    inputs: str
-
-
-MOTION_FAMILIES = {
-    "vit": MotionFamily(ViTConfig, ViT, "patches"),
-    "clip": MotionFamily(clip.CLIPVisionConfig, clip.CLIPVision, "patches"),
-    "motion_transformer": MotionFamily(MotionTransformerConfig, MotionTransformer, "joints"),
+TEXT_FAMILIES: dict[str, TextFamily] = {
+    "bert": bert.FAMILY,
+    "distilbert": distilbert.FAMILY,
+    "mpnet": mpnet.FAMILY,
+    "clip": clip.TEXT_FAMILY,
 }
 
-
-class TextFamily(NamedTuple):
-    """What a family of text encoders brings.
-
-    model_types: what its config.json says in Hugging Face's layout.
-    """
-
-    config: type
-    module: type
-    config_from_hf: Callable
-    key_map: Callable
-    model_types: tuple[str, ...]
+FROZEN = "frozen"  # no text encoder in a model, but the vectors that `data_prep embed` made
 
 
-TEXT_FAMILIES = {
-    "bert": TextFamily(bert.BertConfig, bert.Bert, bert.config_from_hf, bert.key_map, ("bert",)),
-    "distilbert": TextFamily(
-        distilbert.DistilBertConfig,
-        distilbert.DistilBert,
-        distilbert.config_from_hf,
-        distilbert.key_map,
-        ("distilbert",),
-    ),
-    "mpnet": TextFamily(
-        mpnet.MPNetConfig, mpnet.MPNet, mpnet.config_from_hf, mpnet.key_map, ("mpnet",)
-    ),
-    "clip": TextFamily(
-        clip.CLIPTextConfig,
-        clip.CLIPText,
-        clip.config_from_hf,
-        clip.key_map,
-        ("clip", "clip_text_model"),
-    ),
-}
+def motion_entries() -> dict[str, Entry]:
+    """What each value of config.model.motion.family reads."""
+    return {
+        name: variant.entry
+        for family in MOTION_FAMILIES.values()
+        for name, variant in family.variants.items()
+    }
 
 
-def family_of(config, families: Mapping[str, Any]) -> str:
+def text_entries() -> dict[str, Entry]:
+    """What each value of config.model.text.family reads."""
+    return {name: family.entry for name, family in TEXT_FAMILIES.items()} | {FROZEN: Entry()}
+
+
+def is_frozen(text_section: Mapping[str, Any]) -> bool:
+    """Whether a model.text section asks for no text encoder."""
+    return text_section["family"] == FROZEN
+
+
+def variant_of(name: str) -> Variant:
+    """What a value of config.model.motion.family means; a ValueError lists the known ones."""
+    variants = {k: v for family in MOTION_FAMILIES.values() for k, v in family.variants.items()}
+    layers.check_choice(name, variants, "model.motion.family")
+    return variants[name]
+
+
+def family_of(config: Any, families: Mapping[str, Any]) -> str:
+    """The name of the family that an encoder's config is of."""
     return next(name for name, family in families.items() if isinstance(config, family.config))
 
 
-MOTION_SIZES = {
-    "vit": vit.SIZES,
-    "clip": clip.VISION_SIZES,
-    "gaitformer": motion_transformer.SIZES["gaitformer"],
-    "actor": motion_transformer.SIZES["actor"],
-}
+def representation_of(motion: Any, frame_bucket: int) -> Representation:
+    """What a motion encoder reads.
+
+    Args:
+      motion: the encoder's config.
+      frame_bucket: masked batches are padded to a multiple of so many frames.
+    """
+    family = MOTION_FAMILIES[family_of(motion, MOTION_FAMILIES)]
+    return family.representation(motion, frame_bucket)
 
 
 def text_tower(source: Source, **ours):

@@ -14,7 +14,9 @@ import numpy as np
 from flax import nnx
 
 from motionalign.data import augment
+from motionalign.data.representation import INPUTS, Joints
 from motionalign.models import layers
+from motionalign.models.family import FRAMES_ENTRY, Inputs, MotionFamily, Variant
 from motionalign.models.weights import keymap
 from motionalign.models.weights.keymap import KeyMap, Rule
 
@@ -31,6 +33,7 @@ class MotionTransformerConfig(layers.Config):
     root: the joint whose place in the first frame is the origin; None: as the clip has it.
     dims: how many channels are coordinates, and move with the origin. 2D joints have a third
       channel, their confidence, from which the published code takes the root's away as well.
+    input: what the channels are, of `representation.INPUTS`.
     dropout: on attention weights, after both layers of the MLP and after attention; with sinusoidal
       positions on the embedding too.
     """
@@ -51,6 +54,7 @@ class MotionTransformerConfig(layers.Config):
     dropout: float = 0.1
     activation: str = "gelu"
     norm_eps: float = 1e-5
+    input: str = "joints"
 
     def __post_init__(self):
         layers.check_transformer(self)
@@ -59,6 +63,7 @@ class MotionTransformerConfig(layers.Config):
         layers.check_choice(self.positions, kinds, "MotionTransformerConfig.positions")
         layers.check_choice(self.readout, ("first", "mean"), "MotionTransformerConfig.readout")
         layers.check_choice(self.window, augment.WINDOWS, "MotionTransformerConfig.window")
+        layers.check_choice(self.input, INPUTS, "MotionTransformerConfig.input")
         for name in ("joints", "channels", "frames"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
@@ -234,3 +239,54 @@ def gait_head_key_map() -> KeyMap:
             *keymap.linear("out_appearance", "attributes"),
         ),
     )
+
+
+# ------------------------------------------------------------------------------- the family
+
+
+def _builder(kind: str):
+    """The function from a model.motion section to the config of one of `KINDS`."""
+
+    def build(sizes, section, inputs: Inputs | None) -> MotionTransformerConfig:
+        layers.check_choice(section["pool"], ("first", "mean"), "model.motion.pool")
+        if section["weights"]:
+            raise ValueError(
+                f"model.motion.weights={section['weights']}: a published {kind} is a whole model, "
+                "which motionalign.convert reads"
+            )
+        if inputs is None:
+            raise ValueError(f"model.motion.family={kind!r} needs the data's joints")
+        return MotionTransformerConfig(
+            joints=inputs.joints,
+            channels=inputs.channels,
+            dims=inputs.dims,
+            window=inputs.window,
+            input=inputs.input,
+            frames=section["max_frames"],
+            readout=section["pool"],
+            dropout=section["dropout"],
+            root=0 if section["root"] and INPUTS[inputs.input].has_root else None,
+            **KINDS[kind],
+            **sizes,
+        )
+
+    return build
+
+
+def _representation(config: MotionTransformerConfig, frame_bucket: int) -> Joints:
+    return INPUTS[config.input](
+        joints=config.joints,
+        channels=config.channels,
+        max_frames=config.frames,
+        window_of=config.window,
+        root=config.root,
+        dims=config.dims,
+    )
+
+
+FAMILY = MotionFamily(
+    MotionTransformerConfig,
+    MotionTransformer,
+    variants={kind: Variant(SIZES[kind], 2, _builder(kind), FRAMES_ENTRY) for kind in KINDS},
+    representation=_representation,
+)

@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 
 from motionalign.models import layers
+from motionalign.models.family import TextFamily
 from motionalign.models.weights import keymap
 from motionalign.models.weights.keymap import KeyMap
 from motionalign.models.weights.source import check_model_type
@@ -178,3 +179,6 @@ def key_map() -> KeyMap:
             r"qa_outputs\..*",
         ),
     )
+
+
+FAMILY = TextFamily(MPNetConfig, MPNet, config_from_hf, key_map, ("mpnet",), config_to_hf)

@@ -1,15 +1,29 @@
-"""motionalign.models.network."""
+"""Architectures as pure functions of their parameters.
+
+Flax modules are split into a graph definition and trees of arrays, and merged again inside pure
+functions; nothing relies on graph updates, shared parameters or object identity, which Flax is
+moving away from (FLIP 5310). Tree mode makes that a fact instead of a habit; it is switched on
+around each split and merge only, so that the host process and its other models keep their own.
+"""
 
 import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from motionalign.models.dual_encoder import MAX_SCALE, DualEncoder, DualEncoderConfig
+from motionalign.models.dual_encoder import MAX_SCALE, DualEncoder, DualEncoderConfig, Outputs
 
 Params = dict[str, jax.Array]
+Rest = dict[str, jax.Array]
+
+
+def tree_mode():
+    """A context in which Flax treats modules as trees; the mode outside is as it was."""
+    return nnx.set_graph_mode(False)
 
 
 def flatten(state: nnx.State) -> dict:
@@ -17,42 +31,81 @@ def flatten(state: nnx.State) -> dict:
     return {"/".join(map(str, path)): leaf.get_value() for path, leaf in nnx.to_flat_state(state)}
 
 
+def _fill(state: nnx.State, arrays: Mapping[str, Any]) -> nnx.State:
+    """A state of the same structure with these arrays in it."""
+    return nnx.from_flat_state(
+        [
+            (path, leaf.replace(arrays["/".join(map(str, path))]))
+            for path, leaf in nnx.to_flat_state(state)
+        ]
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """The architecture as a pure function of parameters.
+    """An architecture as a pure function of parameters and of its other state.
 
     Attributes:
       config: sizes.
       dtype: compute dtype; parameters are float32.
+      module: class of the Flax module, made as `module(config, dtype, rngs=...)`.
     """
 
     config: DualEncoderConfig
     dtype: jnp.dtype = jnp.float32
+    module: type[nnx.Module] = DualEncoder
 
-    def init(self, seed: int) -> dict:
+    def init(self, seed: int) -> Params:
         """Fresh parameters {path: array}; traceable."""
-        return flatten(nnx.state(self._build(seed), nnx.Param))
+        with tree_mode():
+            return flatten(nnx.state(self._build(seed), nnx.Param))
+
+    def init_rest(self, seed: int) -> Rest:
+        """Fresh state that is no parameter, {path: array}, such as counters; traceable."""
+        with tree_mode():
+            return flatten(nnx.split(self._build(seed), nnx.Param, ...)[2])
 
     @functools.cached_property
     def abstract_params(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """{path: shape and dtype}."""
+        """{path: shape and dtype} of the parameters."""
         return flatten(self._graph[1])
 
-    def _build(self, seed: int) -> DualEncoder:
-        return DualEncoder(self.config, dtype=self.dtype, rngs=nnx.Rngs(seed))
+    @functools.cached_property
+    def abstract_rest(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """{path: shape and dtype} of the state that is no parameter."""
+        return flatten(self._graph[2])
+
+    def _build(self, seed: int) -> nnx.Module:
+        return self.module(self.config, dtype=self.dtype, rngs=nnx.Rngs(seed))
 
     @functools.cached_property
-    def _graph(self) -> tuple[nnx.GraphDef, nnx.State]:
-        return nnx.split(nnx.eval_shape(lambda: self._build(0)))
+    def _graph(self) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
+        with tree_mode():
+            abstract = nnx.eval_shape(lambda: self._build(0))
+            return nnx.split(abstract, nnx.Param, ...)
 
-    def bind(self, params: Params) -> DualEncoder:
-        """The module with these parameters in it."""
-        graphdef, state = self._graph
-        flat = [
-            (path, leaf.replace(params["/".join(map(str, path))]))
-            for path, leaf in nnx.to_flat_state(state)
-        ]
-        return nnx.merge(graphdef, nnx.from_flat_state(flat))
+    def bind(self, params: Params, rest: Rest | None = None) -> DualEncoder:
+        """The module with these parameters, and its other state, in it."""
+        graphdef, param_state, rest_state = self._graph
+        with tree_mode():
+            return nnx.merge(graphdef, _fill(param_state, params), _fill(rest_state, rest or {}))
+
+    def apply(
+        self, params: Params, rest: Rest, batch: Mapping[str, jax.Array], key: jax.Array
+    ) -> tuple[Outputs, Rest]:
+        """The outputs of a training batch, and the new state that is no parameter.
+
+        Args:
+          params, rest: of the network.
+          batch: as `data.TrainingData` makes it.
+          key: of dropout.
+        """
+        module = self.bind(params, rest)
+        outputs = module(batch, rngs=nnx.Rngs(dropout=key))
+        if not rest:
+            return outputs, rest
+        with tree_mode():
+            return outputs, flatten(nnx.split(module, nnx.Param, ...)[2])
 
     def clamped(self, params: Params) -> Params:
         """Parameters after an update, a learnt temperature kept at 0.01 or above, as CLIP does.
@@ -65,10 +118,10 @@ class Network:
         return params | {"logit_scale": jnp.minimum(params["logit_scale"], highest)}
 
     def __hash__(self):
-        return hash((repr(self.config), str(self.dtype)))
+        return hash((repr(self.config), str(self.dtype), self.module))
 
 
-def network_of(run: dict) -> Network:
+def network_of(run: Mapping[str, Any]) -> Network:
     """The network of a saved model, from what is stored beside its parameters."""
     config = DualEncoderConfig.from_dict(run["architecture"])
     return Network(config, jnp.dtype(run["config"]["dtype"]))

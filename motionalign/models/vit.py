@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from motionalign.data.representation import Patches
 from motionalign.models import layers
 
 SIZES = {  # Dosovitskiy et al., table 1; Ti and S: Touvron et al., 2021 (DeiT), table 1
@@ -52,6 +53,11 @@ class ViTConfig(layers.Config):
         layers.check_transformer(self)
         layers.check_choice(self.pool, ("mean", "class"), "ViTConfig.pool")
         layers.check_choice(self.padding, ("attend", "mask"), "ViTConfig.padding")
+
+    @property
+    def input(self) -> str:
+        """The representation that is read."""
+        return Patches.field
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -7,9 +7,17 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from motionalign.data.representation import Patches
 from motionalign.models import layers
+from motionalign.models.family import (
+    PATCHES_ENTRY,
+    MotionFamily,
+    Variant,
+    check_sizes,
+    patches_section,
+)
 from motionalign.models.layers import Shape
-from motionalign.models.vit import ViTConfig
+from motionalign.models.vit import SIZES, ViT, ViTConfig
 from motionalign.models.weights import keymap
 from motionalign.models.weights.keymap import KeyMap, Rule
 from motionalign.models.weights.source import Source, check_model_type
@@ -347,3 +355,34 @@ HUGGING_FACE = Layout(
 TIMM = Layout(_timm_config, _timm_key_map, functools.partial(keymap.norm, "norm"))
 
 GOOGLE = Layout(_google_config, _google_key_map, _google_norm)
+
+
+# ------------------------------------------------------------------------------- the family
+
+
+def _build(sizes, section, inputs) -> ViTConfig:
+    """The ViT of a model.motion section."""
+    fields = {name: section[name] for name in ("max_frames", "pool", "padding", "dropout")}
+    asked = {**sizes, "patch_size": section["patch_size"]}
+    weights = section["weights"]
+    if not weights:
+        return ViTConfig(**asked, **fields)
+    config = config_from(Source(weights), sizes["heads"], **fields)
+    check_sizes(config, asked, weights, section["size"])
+    return config
+
+
+def _representation(config, frame_bucket: int) -> Patches:
+    return Patches(
+        config.patch_size, config.max_frames, frame_bucket if config.padding == "mask" else None
+    )
+
+
+FAMILY = MotionFamily(
+    ViTConfig,
+    ViT,
+    variants={"vit": Variant(SIZES, 4, _build, PATCHES_ENTRY)},
+    representation=_representation,
+    key_map=key_map,
+    section=patches_section,
+)

@@ -1,23 +1,39 @@
-"""motionalign.report.tables."""
+"""Results as tables: one form for every task, and the rows of the retrieval protocols."""
 
-import json
-import os
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 PROTOCOLS = ("all", "all_threshold", "dissimilar", "small_batches")
 
 DIRECTIONS = {"t2m": "text → motion", "m2t": "motion → text"}
 
 
-# Tables and files --------------------------------------------------------------------------------
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of results.
+
+    Attributes:
+      head, rows: cells of text.
+      notes: what its reader must know, a line each.
+      left: so many first columns are aligned to the left.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+    left: int = 1
+
+    def markdown(self) -> str:
+        """The aligned table, with the notes below."""
+        lines = [markdown_table(self.head, self.rows, self.left)]
+        if self.notes:
+            lines += ["", *(f"- {note}" for note in self.notes)]
+        return "\n".join(lines)
 
 
-def format_table(results: Mapping) -> str:
-    """The results as an aligned Markdown table, with a line of notes for every protocol."""
-    head, rows = retrieval_rows(results)
-    notes = [f"- {protocol}: {note}" for protocol, note in protocol_notes(results)]
-    return "\n".join([markdown_table(head, rows, left=2), "", *notes])
+def format_tables(tables: Iterable[Table]) -> str:
+    """Several tables below each other, in Markdown."""
+    return "\n\n".join(table.markdown() for table in tables)
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -36,13 +52,23 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int
     return "\n".join(f"| {' | '.join(row)} |" for row in (padded[0], rule, *padded[1:]))
 
 
-def write_json(path: str | os.PathLike, results: Mapping) -> None:
-    """Writes metrics.json; a reader finds the old file or the new one, never half of one."""
-    write_text(Path(path), json.dumps(results, indent=2) + "\n")
+# Retrieval ---------------------------------------------------------------------------------------
+
+
+def retrieval_table(results: Mapping) -> Table:
+    """The scores of the retrieval protocols, with a note on each."""
+    head, rows = retrieval_rows(results)
+    notes = [f"{protocol}: {note}" for protocol, note in protocol_notes(results)]
+    return Table(head, rows, notes, left=2)
+
+
+def format_table(results: Mapping) -> str:
+    """`retrieval_table` in Markdown."""
+    return retrieval_table(results).markdown()
 
 
 def retrieval_rows(results: Mapping) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of the printed table, all cells as text."""
+    """Head and rows of the table of the retrieval protocols, all cells as text."""
     protocols = [name for name in PROTOCOLS if name in results]
     columns = list(results[protocols[0]]["t2m"]) if protocols else []
     rows = [
@@ -63,11 +89,3 @@ def protocol_notes(results: Mapping) -> Iterable[tuple[str, str]]:
             yield protocol, results[protocol]["note"]
         elif protocol in left_out:
             yield protocol, f"left out, {left_out[protocol]}"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file aside and renames it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.incomplete")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)

@@ -1,18 +1,28 @@
 """Appearance attributes of clips: multi-label classification, and retrieval by attributes.
 
-The measurements of Walk and Text, IV-C: Figure 5 (classification of each attribute), Figure 6
-(NDCG@K of retrieval methods against chance) and Figure 7 (NDCG@5 of each attribute).
+The task `attributes` and the measurements of Walk and Text, IV-C: Figure 5 (classification of each
+attribute), Figure 6 (NDCG@K of retrieval methods against chance) and Figure 7 (NDCG@5 of each
+attribute).
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
-from motionalign.data.texts import clip_texts
+from motionalign.config import Entry
+from motionalign.data.dataset import Dataset
+from motionalign.data.records import Split
+from motionalign.data.texts import TITLES, ClipTexts, attribute_classes, class_texts
 from motionalign.inference import similarity
-from motionalign.inference.encoder import same_names, vectors_of
+from motionalign.inference.encoder import Predictor
 from motionalign.metrics import average_precision, multilabel_f1, ndcg_at_k
-from motionalign.report.tables import markdown_table
+from motionalign.models.heads import ClassifierConfig
+from motionalign.report import plots
+from motionalign.report.tables import Table, format_tables
+from motionalign.tasks import classes
+from motionalign.tasks.task import Results
 
 KS = range(1, 51)
 
@@ -20,6 +30,124 @@ _PRINTED_KS = (1, 5, 10, 20, 50)
 
 # Cells of the score matrix ranked at once: 32 MiB in float64, a tenth of what ranking holds.
 _BLOCK = 1 << 22
+
+
+class Attributes:
+    """Clips have a set of attributes each.
+
+    The score is, times 100, the mean AP of a classifier, or the mean NDCG@1..50 of clips found by
+    the words of attribute sets.
+    """
+
+    name: ClassVar[str] = "attributes"
+    entry: ClassVar[Entry] = Entry(reads=("data.texts",))
+    has_classes: ClassVar[bool] = True
+    exclusive: ClassVar[bool | None] = False
+
+    def __init__(self, config):
+        self._kind = self.said = config.data.texts
+        self._seed = config.seed
+
+    def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
+        """[n] index of each record's set of attributes."""
+        return attribute_classes(dataset.metadata, split)[1]
+
+    def texts(self, dataset: Dataset, split: Split) -> ClipTexts:
+        """See `Task.texts`."""
+        names, class_of = attribute_classes(dataset.metadata, split)
+        return ClipTexts(names, class_texts(dataset, names, self._kind, "appearance"), class_of)
+
+    def targets(self, dataset: Dataset, split: Split) -> np.ndarray:
+        """[n, A] float32, 1 where an attribute is present, else 0."""
+        return dataset.metadata.present(split.attributes).astype(np.float32)
+
+    def classes(self, datasets: Sequence[Dataset]) -> ClassifierConfig:
+        """The attributes, of which a clip may have any number."""
+        names = {dataset: dataset.metadata.attribute_names for dataset in datasets}
+        return ClassifierConfig(classes.one_of_names(names, self.name), exclusive=self.exclusive)
+
+    def check(self, dataset: Dataset, split_name: str, compares: bool, vectors: bool) -> None:
+        """See `Task.check`."""
+        split = dataset.split(split_name)
+        known = classes.known_rows(self, dataset, split)
+        if not dataset.metadata.present(split.attributes[known]).any():
+            raise ValueError(
+                f"{dataset.version_dir}: no clip of split {split_name!r} has any attribute, so "
+                "that nothing can be scored"
+            )
+        if compares:
+            classes.check_texts(self, dataset, split, vectors)
+
+    def validate(
+        self, predict: Predictor, dataset: Dataset, split_name: str
+    ) -> tuple[float, dict[str, float]]:
+        """See `Task.validate`."""
+        split = dataset.split(split_name)
+        known = classes.known_rows(self, dataset, split)
+        found = predict.motions(dataset, split, known)
+        if not np.isfinite(found).all():
+            return math.nan, {}
+        if predict.class_names:
+            macro = _classification(predict, dataset, split, known, found)["macro"]
+            return 100 * macro["ap"], {name: 100 * value for name, value in macro.items()}
+        first, queries = self._queries(predict, dataset, split)
+        sets = dataset.metadata.positive(split.attributes)
+        nearness = similarity.nearness(queries, found, predict.distance)
+        curve = ndcg_curve(sets[first], sets[known], nearness)
+        scalars = {f"ndcg@{k}": 100 * float(curve[k - 1]) for k in (1, 5, 50) if k <= len(curve)}
+        return 100 * float(np.mean(curve)), scalars
+
+    def evaluate(self, predict: Predictor, dataset: Dataset, split_name: str) -> Results:
+        """See `Task.evaluate`."""
+        split = dataset.split(split_name)
+        known = classes.known_rows(self, dataset, split)
+        found = predict.motions(dataset, split, known)
+        content: dict[str, Any] = {"task": self.name}
+        if predict.class_names:
+            scores = _classification(predict, dataset, split, known, found)
+            tables = [classification_table(scores)]
+            content |= {"classification": scores, "table": format_tables(tables)}
+            return Results(content, tables, {"attributes": plots.attribute_bars(scores)})
+        first, queries = self._queries(predict, dataset, split)
+        sets = dataset.metadata.positive(split.attributes)
+        by_distance = {
+            distance: similarity.nearness(queries, found, distance)
+            for distance in similarity.DISTANCES
+        }
+        names = dataset.metadata.positive_names
+        scores = retrieval(sets[first], sets[known], names, by_distance)
+        note = f"queries are {TITLES[self._kind]}; {classes.training_note(predict, dataset)}"
+        tables = retrieval_tables(scores, [note])
+        content |= {"distance": predict.distance, "retrieval": scores}
+        content["table"] = format_tables(tables)
+        pictures = {
+            "ndcg": plots.ndcg_curves(scores),
+            "attribute-ndcg": plots.attribute_ndcg(scores),
+        }
+        return Results(content, tables, pictures)
+
+    def _queries(
+        self, predict: Predictor, dataset: Dataset, split: Split
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Of each distinct attribute set a record that has it [Q], and its words [Q, D].
+
+        Of several texts of a set one is drawn with the seed (Walk and Text, IV-C).
+        """
+        texts = self.texts(dataset, split)
+        first = np.array([np.flatnonzero(texts.class_of == k)[0] for k in range(len(texts.names))])
+        pick = np.random.default_rng(self._seed).random(len(first))
+        chosen = [of_class[int(u * len(of_class))] for of_class, u in zip(texts.texts, pick)]
+        return first, predict.texts(dataset, chosen)
+
+
+def _classification(predict: Predictor, dataset: Dataset, split, known, logits) -> dict:
+    """Scores of a classifier's logits [N, A]."""
+    names = list(dataset.metadata.attribute_names)
+    # A converted GaitFormer does not know the names of its attributes, but has them in this order.
+    if predict.knows_names or logits.shape[1] != len(names):
+        classes.check_names(predict, names)
+    target = dataset.metadata.present(split.attributes[known])
+    return classification(predict.probabilities(logits), target, names)
 
 
 # Classification ----------------------------------------------------------------------------------
@@ -204,36 +332,34 @@ def _ndcg(scores, keep, query_sets, gallery_sets, ks) -> np.ndarray:
 # Tables ------------------------------------------------------------------------------------------
 
 
-def format_classification(results: Mapping) -> str:
-    """What `classification` gives as a Markdown table, the best F1 first and the mean last."""
+def classification_table(results: Mapping) -> Table:
+    """What `classification` gives as a table, the best F1 first and the mean last."""
     head = ["attribute", "F1", "precision", "recall", "AP", "base rate"]
     keys = ("f1", "precision", "recall", "ap", "base_rate")
     rows = sorted(results["attributes"].items(), key=lambda item: -item[1]["f1"])
     rows.append(("mean", results["macro"]))
     cells = [[name] + [_number(row[key]) for key in keys] for name, row in rows]
     note = (
-        f"- {results['clips']} clips; positive at {results['threshold']:g} or above; the mean is "
+        f"{results['clips']} clips; positive at {results['threshold']:g} or above; the mean is "
         f"over the {results['occurring']} of {len(results['attributes'])} attributes that occur; "
         "the base rate is also the AP of chance"
     )
-    return "\n".join([markdown_table(head, cells), "", note])
+    return Table(head, cells, [note])
 
 
-def format_retrieval(results: Mapping) -> str:
-    """What `retrieval` gives as two Markdown tables: the curve, and the single attributes."""
+def retrieval_tables(results: Mapping, notes: Sequence[str] = ()) -> list[Table]:
+    """What `retrieval` gives as two tables: the curve, and the single attributes with `notes`."""
     places = [results["ks"].index(k) for k in _PRINTED_KS if k in results["ks"]]
     head = ["method", *(f"NDCG@{results['ks'][i]}" for i in places)]
     curves = results["ndcg"] | {"random": results["random"]}
-    cells = [
-        [method] + [_number(ndcg_curve[i]) for i in places] for method, ndcg_curve in curves.items()
-    ]
-    notes = [
-        f"- {results['queries']} queries, {results['gallery']} clips; gain = number of attributes "
+    cells = [[method] + [_number(curve[i]) for i in places] for method, curve in curves.items()]
+    about = [
+        f"{results['queries']} queries, {results['gallery']} clips; gain = number of attributes "
         "that query and clip share; random = its exact expectation"
     ]
     if results["left_out"]:
-        notes.append(f"- left out: {results['left_out']} queries that share none with any clip")
-    curve_table = "\n".join([markdown_table(head, cells), "", *notes])
+        about.append(f"left out: {results['left_out']} queries that share none with any clip")
+    curve_table = Table(head, cells, about)
 
     methods = list(results["ndcg"])
     rows = sorted(results["per_attribute"].items(), key=lambda item: -item[1][methods[0]])
@@ -242,12 +368,12 @@ def format_retrieval(results: Mapping) -> str:
         [name, str(row["queries"])] + [_number(row[method]) for method in columns]
         for name, row in rows
     ]
-    notes = [f"- NDCG@{results['attribute_k']}; gain 1 where the clip has the attribute"]
+    about = [f"NDCG@{results['attribute_k']}; gain 1 where the clip has the attribute"]
     if results["attributes_left_out"]:
         absent = ", ".join(results["attributes_left_out"])
-        notes.append(f"- left out, for no query or no clip has them: {absent}")
-    table = markdown_table(["attribute", "queries", *columns], cells)
-    return "\n".join([curve_table, "", table, "", *notes])
+        about.append(f"left out, for no query or no clip has them: {absent}")
+    head = ["attribute", "queries", *columns]
+    return [curve_table, Table(head, cells, [*about, *notes])]
 
 
 def _number(value: float | None) -> str:
@@ -279,34 +405,3 @@ def _checked_sets(query_sets, gallery_sets) -> tuple[np.ndarray, np.ndarray]:
             f"query_sets has {checked[0].shape[1]} attributes, gallery_sets {checked[1].shape[1]}"
         )
     return checked[0], checked[1]
-
-
-def classify(encoder, dataset, split, known, logits) -> dict:
-    names = list(dataset.metadata.attribute_names)
-    # A converted GaitFormer does not know the names of its attributes, but has them in this order.
-    if not (encoder.network.config.gait_head and logits.shape[1] == len(names)):
-        same_names(encoder, names)
-    probabilities = np.asarray(encoder.network.config.probabilities(logits))
-    target = dataset.metadata.present(split.attributes[known])
-    return classification(probabilities, target, names)
-
-
-def attribute_queries(encoder, params, dataset, split, kind, seed) -> tuple[np.ndarray, np.ndarray]:
-    """Of each distinct attribute set of a split a record that has it [Q], and its words [Q, D].
-
-    Of several texts of a set one is drawn with `seed` (Walk and Text, IV-C).
-    """
-    texts = clip_texts(dataset, split, "attributes", kind)
-    first = np.array([np.flatnonzero(texts.class_of == k)[0] for k in range(len(texts.names))])
-    pick = np.random.default_rng(seed).random(len(first))
-    chosen = [[of_class[int(u * len(of_class))]] for of_class, u in zip(texts.texts, pick)]
-    return first, np.concatenate(vectors_of(encoder, params, dataset, chosen))
-
-
-def retrieve(encoder, params, dataset, split, known, found, kind, seed) -> dict:
-    first, queries = attribute_queries(encoder, params, dataset, split, kind, seed)
-    sets = dataset.metadata.positive(split.attributes)
-    scores = {
-        distance: similarity.nearness(queries, found, distance) for distance in similarity.DISTANCES
-    }
-    return retrieval(sets[first], sets[known], dataset.metadata.positive_names, scores)

@@ -1,24 +1,109 @@
-"""The published retrieval protocols, their table, and a page of example queries.
+"""Retrieval by captions: the task, and the published protocols that score it.
 
-Rows and columns of every similarity matrix are clips of the gallery: row i is the first caption of
+Rows and columns of every score matrix are clips of the gallery: row i is the first caption of
 clip i, column j the motion of clip j. Text to motion reads it by rows, motion to text by columns.
 """
 
+import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
+from motionalign.config import Entry
 from motionalign.data.dataset import Dataset
 from motionalign.data.records import Split
-from motionalign.inference.encoder import Encoder
+from motionalign.data.texts import ClipTexts
+from motionalign.inference.encoder import Predictor
 from motionalign.inference.similarity import cosine_similarity, nearness
 from motionalign.metrics import retrieval_metrics
-from motionalign.models.network import Params
-from motionalign.report import tables
-from motionalign.report.page import Gallery, same_caption
-from motionalign.report.tables import DIRECTIONS, PROTOCOLS
-from motionalign.tasks import classes, objectives
+from motionalign.models.heads import ClassifierConfig
+from motionalign.report.page import Gallery, same_caption, write_page
+from motionalign.report.tables import DIRECTIONS, PROTOCOLS, retrieval_table
+from motionalign.tasks.task import Results
+
+SMALL_BATCH = 32
+NUM_DISSIMILAR = 100
+_NO_VECTORS = "no caption vectors beside the dataset; `python -m data_prep embed` makes them"
+
+
+class Captions:
+    """Clips are told by their own captions; the score is `selection_score` of protocol `all`."""
+
+    name: ClassVar[str] = "captions"
+    entry: ClassVar[Entry] = Entry(reads=("eval.protocols", "eval.num_queries"))
+    has_classes: ClassVar[bool] = False
+    exclusive: ClassVar[bool | None] = None
+    said: ClassVar[str] = "captions"
+
+    def __init__(self, config):
+        self._protocols = tuple(config.eval.protocols)
+        self._threshold = config.eval.threshold
+        self._num_queries = config.eval.num_queries
+
+    def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
+        """[n]: every clip is a class of its own."""
+        return np.arange(len(split))
+
+    def texts(self, dataset: Dataset, split: Split) -> ClipTexts:
+        """Every clip's captions."""
+        return ClipTexts(split.ids, split.captions, self.class_of(dataset, split))
+
+    def targets(self, dataset: Dataset, split: Split) -> None:
+        """None: captions are no classes."""
+        return None
+
+    def classes(self, datasets: Sequence[Dataset]) -> ClassifierConfig | None:
+        """None: captions are no classes."""
+        return None
+
+    def check(self, dataset: Dataset, split_name: str, compares: bool, vectors: bool) -> None:
+        """See `Task.check`."""
+        evaluation_set(dataset, split_name)
+
+    def validate(
+        self, predict: Predictor, dataset: Dataset, split_name: str
+    ) -> tuple[float, dict[str, float]]:
+        """See `Task.validate`."""
+        motion, text, gallery = embed_split(predict, dataset, split_name)
+        if not (np.isfinite(motion).all() and np.isfinite(text).all()):
+            return math.nan, {}
+        scores = nearness(text, motion, predict.distance)
+        results = score_protocols(scores, gallery.captions, protocols=("all",))["all"]
+        scalars = {
+            f"{direction}/{name}": float(value)
+            for direction in DIRECTIONS
+            for name, value in results[direction].items()
+        }
+        return selection_score(results), scalars
+
+    def evaluate(self, predict: Predictor, dataset: Dataset, split_name: str) -> Results:
+        """See `Task.evaluate`."""
+        motion, text, gallery = embed_split(predict, dataset, split_name)
+        vectors = dataset.caption_vectors
+        dissimilar, note = _published_subset(dataset, split_name, gallery)
+        scores = nearness(text, motion, predict.distance)
+        results = score_protocols(
+            scores,
+            gallery.captions,
+            caption_vectors=vectors[gallery.captions] if vectors else None,
+            dissimilar=dissimilar,
+            dissimilar_note=note,
+            protocols=self._protocols,
+            threshold=self._threshold,
+            encoder=gallery.encoder,
+        )
+        page = functools.partial(
+            write_page,
+            results=results,
+            gallery=gallery,
+            similarity=scores,
+            num_queries=self._num_queries,
+            title=f"{dataset.name}: {split_name} split",
+        )
+        return Results(results, [retrieval_table(results)], page=page)
 
 
 def evaluation_set(dataset: Dataset, split_name: str) -> tuple[Split, np.ndarray]:
@@ -30,46 +115,10 @@ def evaluation_set(dataset: Dataset, split_name: str) -> tuple[Split, np.ndarray
     return split, rows
 
 
-def validate_captions(
-    config, encoder: Encoder, params: Params, dataset: Dataset
-) -> tuple[float, dict[str, float]]:
-    """Scores the validation split by the config's task: (selection score, scalars to log).
-
-    Of captions it is retrieval, protocol `all`; of classes see `class_tasks.validate`. NaN and
-    nothing where embeddings are not finite.
-    """
-    if config.task != "captions":
-        return classes.validate(config, encoder, params, dataset)
-    motion, text, gallery = embed_split(encoder, params, dataset, config.data.val_split)
-    if not (np.isfinite(motion).all() and np.isfinite(text).all()):
-        return math.nan, {}
-    results = run_protocols(
-        motion,
-        text,
-        gallery.captions,
-        protocols=("all",),
-        distance=objectives.distance(config.loss.kind),
-    )["all"]
-    scalars = {
-        f"{direction}/{name}": float(value)
-        for direction in tables.DIRECTIONS
-        for name, value in results[direction].items()
-    }
-    return selection_score(results), scalars
-
-
 def embed_split(
-    encoder: Encoder,
-    params: Params,
-    dataset: Dataset,
-    split_name: str,
-    progress: bool = False,
-    prepare: Callable[[np.ndarray], np.ndarray] | None = None,
+    predict: Predictor, dataset: Dataset, split_name: str
 ) -> tuple[np.ndarray, np.ndarray, Gallery]:
     """Embeds the evaluation set of a split.
-
-    `prepare` makes what the motion encoder reads from a clip's joints [T, J, C]; by default the
-    prepared patches are read.
 
     Returns:
       motion [G, E], text [G, E] of each clip's first caption, and what they are of.
@@ -85,18 +134,8 @@ def embed_split(
         fps=dataset.metadata.fps,
         encoder=dataset.caption_vectors.encoder if dataset.caption_vectors else None,
     )
-    get = classes.clip_getter(encoder, split, prepare)
-    name = f"{dataset.name} {split_name}"
-    motion = encoder.motions(
-        params,
-        lambda i: get(rows[i]),
-        split.num_frames[rows],
-        f"{name} motions" if progress else None,
-    )
-    if encoder.tokenizer is None:  # frozen: the vectors are there
-        text = dataset.require_caption_vectors()[gallery.captions]
-    else:
-        text = encoder.texts(params, gallery.captions, f"{name} captions" if progress else None)
+    motion = predict.motions(dataset, split, rows)
+    text = predict.texts(dataset, gallery.captions, f"{split_name} captions")
     return motion, text, gallery
 
 
@@ -119,13 +158,6 @@ def _published_subset(
     return [row[name] for name in names if name in row], note
 
 
-SMALL_BATCH = 32
-
-NUM_DISSIMILAR = 100
-
-_NO_VECTORS = "no caption vectors beside the dataset; `python -m data_prep embed` makes them"
-
-
 # Protocols ---------------------------------------------------------------------------------------
 
 
@@ -142,6 +174,40 @@ def run_protocols(
     dissimilar_note: str = "the published subset",
     distance: str = "cosine",
 ) -> dict:
+    """`score_protocols` of embeddings.
+
+    Args:
+      motion, text: [G, E] embeddings of the clips and of their first captions, any length.
+      captions, caption_vectors, dissimilar, protocols, threshold, seed, encoder, dissimilar_note:
+        as of `score_protocols`.
+      distance: that the model was trained with, of `similarity.DISTANCES`.
+    """
+    for name, rows in (("motion", motion), ("text", text)):
+        _check_rows(name, rows, captions)
+    return score_protocols(
+        nearness(text, motion, distance),
+        captions,
+        caption_vectors,
+        dissimilar,
+        protocols,
+        threshold,
+        seed,
+        encoder,
+        dissimilar_note,
+    )
+
+
+def score_protocols(
+    scores: np.ndarray,
+    captions: Sequence[str],
+    caption_vectors: np.ndarray | None = None,
+    dissimilar: Sequence[int] | None = None,
+    protocols: Sequence[str] = PROTOCOLS,
+    threshold: float = 0.90,
+    seed: int = 0,
+    encoder: str | None = None,
+    dissimilar_note: str = "the published subset",
+) -> dict:
     """Scores a split by the protocols of TMR (§4.1) that Motion Patches follows (§4.1).
 
     - `all`: the whole split; any item with the query's own caption is right (mirrored twins).
@@ -150,7 +216,7 @@ def run_protocols(
     - `small_batches`: mean over batches of 32 of a seeded permutation, the last incomplete dropped.
 
     Args:
-      motion, text: [G, E] embeddings of the clips and of their first captions, any length.
+      scores: [G, G] of every first caption with every motion, higher is nearer.
       captions: G first captions.
       caption_vectors: [G, Dv] vectors of those captions by a sentence encoder.
       dissimilar: gallery rows of the published subset.
@@ -159,7 +225,6 @@ def run_protocols(
       seed: of the permutation for `small_batches`.
       encoder: name of the sentence encoder; needed with `caption_vectors`, for the table says it.
       dissimilar_note: what the table says of `dissimilar`: how much of the subset there is.
-      distance: that the model was trained with, of `similarity.DISTANCES`.
 
     Returns:
       What metrics.json says of a split: {protocol: {"t2m": scores, "m2t": scores, "gallery": size,
@@ -167,70 +232,107 @@ def run_protocols(
       "left_out": {protocol: reason} where one cannot run.
 
     Raises:
-      ValueError: unknown protocols, shapes that do not agree, embeddings that are not finite.
+      ValueError: unknown protocols, shapes that do not agree, scores that are not finite.
     """
-    unknown = [name for name in protocols if name not in PROTOCOLS]
+    unknown = [name for name in protocols if name not in _PROTOCOLS]
     if unknown:
         raise ValueError(f"unknown protocols {unknown}; known: {', '.join(PROTOCOLS)}")
-    if caption_vectors is not None and encoder is None:
-        raise ValueError("caption vectors need the name of their encoder, which the tables print")
-    size = len(captions)
-    for name, rows in (("motion", motion), ("text", text), ("caption_vectors", caption_vectors)):
-        if rows is not None and len(rows) != size:
-            raise ValueError(f"{name} has {len(rows)} rows for {size} captions; expected one each")
-
-    similarity = nearness(text, motion, distance)
-    relevant = same_caption(captions)
-    results, left_out = {}, {}
-    if "all" in protocols:
-        results["all"] = _both_directions(similarity, relevant) | {
-            "gallery": size,
-            "note": "one query a clip; any item with the same caption is right "
-            f"({len(set(captions))} distinct captions)",
-        }
-    if "all_threshold" in protocols:
-        if caption_vectors is None:
-            left_out["all_threshold"] = _NO_VECTORS
-        else:
-            vectors = np.asarray(caption_vectors, np.float64)
-            alike = cosine_similarity(vectors, vectors) > threshold
-            results["all_threshold"] = _both_directions(similarity, relevant | alike) | {
-                "gallery": size,
-                "encoder": encoder,
-                "threshold": threshold,
-                "note": f"right also where caption vectors have a cosine above {threshold:.2f} "
-                f"(encoder {encoder})",
-            }
-    if "dissimilar" in protocols:
-        if dissimilar is not None and not len(dissimilar):
-            left_out["dissimilar"] = dissimilar_note
-        elif dissimilar is None and caption_vectors is None:
-            left_out["dissimilar"] = f"no published subset, and {_NO_VECTORS}"
-        else:
-            if dissimilar is not None:
-                rows = _checked_rows(dissimilar, size)
-                origin = {"note": dissimilar_note}
-            else:
-                rows = dissimilar_subset(captions, caption_vectors)
-                origin = {
-                    "encoder": encoder,
-                    "note": "our own greedy choice of the captions least alike, not a published "
-                    f"subset, which nsim_test.txt would name (encoder {encoder})",
-                }
-            subset = np.ix_(rows, rows)
-            scores = _both_directions(similarity[subset], relevant[subset])
-            results["dissimilar"] = scores | {"gallery": len(rows)} | origin
-    if "small_batches" in protocols:
-        if size < SMALL_BATCH:
-            left_out["small_batches"] = f"{size} clips do not fill a batch of {SMALL_BATCH}"
-        else:
-            order = np.random.default_rng(seed).permutation(size)
-            results["small_batches"] = small_batch_metrics(similarity, relevant, order) | {
-                "gallery": SMALL_BATCH,
-                "note": f"mean of {size // SMALL_BATCH} batches, permuted with seed {seed}, "
-                "last incomplete batch dropped",
-            }
+    if caption_vectors is not None:
+        if encoder is None:
+            raise ValueError(
+                "caption vectors need the name of their encoder, which the tables print"
+            )
+        _check_rows("caption_vectors", caption_vectors, captions)
+    given = _Given(
+        scores, captions, same_caption(captions), caption_vectors, encoder, threshold, seed,
+        dissimilar, dissimilar_note,
+    )  # fmt: skip
+    found = {name: run(given) for name, run in _PROTOCOLS.items() if name in protocols}
+    results = {name: each for name, each in found.items() if not isinstance(each, str)}
+    left_out = {name: why for name, why in found.items() if isinstance(why, str)}
     return results | ({"left_out": left_out} if left_out else {})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Given:
+    """What protocols are run on; see `score_protocols`."""
+
+    scores: np.ndarray
+    captions: Sequence[str]
+    relevant: np.ndarray  # [G, G] bool, by the caption alone
+    vectors: np.ndarray | None
+    encoder: str | None
+    threshold: float
+    seed: int
+    dissimilar: Sequence[int] | None
+    dissimilar_note: str
+
+
+def _all(given: _Given) -> dict:
+    return _both_directions(given.scores, given.relevant) | {
+        "gallery": len(given.captions),
+        "note": "one query a clip; any item with the same caption is right "
+        f"({len(set(given.captions))} distinct captions)",
+    }
+
+
+def _all_threshold(given: _Given) -> dict | str:
+    if given.vectors is None:
+        return _NO_VECTORS
+    vectors = np.asarray(given.vectors, np.float64)
+    alike = cosine_similarity(vectors, vectors) > given.threshold
+    return _both_directions(given.scores, given.relevant | alike) | {
+        "gallery": len(given.captions),
+        "encoder": given.encoder,
+        "threshold": given.threshold,
+        "note": f"right also where caption vectors have a cosine above {given.threshold:.2f} "
+        f"(encoder {given.encoder})",
+    }
+
+
+def _dissimilar(given: _Given) -> dict | str:
+    if given.dissimilar is not None and not len(given.dissimilar):
+        return given.dissimilar_note
+    if given.dissimilar is None and given.vectors is None:
+        return f"no published subset, and {_NO_VECTORS}"
+    if given.dissimilar is not None:
+        rows = _checked_rows(given.dissimilar, len(given.captions))
+        origin = {"note": given.dissimilar_note}
+    else:
+        rows = dissimilar_subset(given.captions, given.vectors)
+        origin = {
+            "encoder": given.encoder,
+            "note": "our own greedy choice of the captions least alike, not a published "
+            f"subset, which nsim_test.txt would name (encoder {given.encoder})",
+        }
+    subset = np.ix_(rows, rows)
+    scores = _both_directions(given.scores[subset], given.relevant[subset])
+    return scores | {"gallery": len(rows)} | origin
+
+
+def _small_batches(given: _Given) -> dict | str:
+    size = len(given.captions)
+    if size < SMALL_BATCH:
+        return f"{size} clips do not fill a batch of {SMALL_BATCH}"
+    order = np.random.default_rng(given.seed).permutation(size)
+    return small_batch_metrics(given.scores, given.relevant, order) | {
+        "gallery": SMALL_BATCH,
+        "note": f"mean of {size // SMALL_BATCH} batches, permuted with seed {given.seed}, "
+        "last incomplete batch dropped",
+    }
+
+
+_PROTOCOLS: dict[str, Callable[[_Given], dict | str]] = dict(
+    zip(PROTOCOLS, (_all, _all_threshold, _dissimilar, _small_batches), strict=True)
+)
+"""Each protocol: its scores and what is said of them, or why it cannot run."""
+
+
+def _check_rows(name: str, rows: np.ndarray, captions: Sequence[str]) -> None:
+    if len(rows) != len(captions):
+        raise ValueError(
+            f"{name} has {len(rows)} rows for {len(captions)} captions; expected one each"
+        )
 
 
 def selection_score(results_all: Mapping) -> float:

@@ -1,18 +1,128 @@
 """Action recognition from text: the class whose words lie nearest to a clip (Walk and Text, IV-B).
 
-The scores, the confusion counts and the table of Tables IV and VI, and the baseline without a
-model: the training clip with the most similar mean pose.
+The task `labels`, its scores and confusion counts, and the table of Tables IV and VI.
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
-from motionalign.data.texts import TITLES, class_texts
-from motionalign.inference.encoder import same_names, vectors_of
+from motionalign.config import Entry
+from motionalign.data.dataset import Dataset
+from motionalign.data.records import Split
+from motionalign.data.texts import KINDS, TITLES, ClipTexts, class_texts, label_classes
+from motionalign.inference.encoder import Predictor
 from motionalign.inference.similarity import checked_matrix, nearness
 from motionalign.metrics import checked_labels, retrieval_ranks, topk_accuracy
-from motionalign.report.tables import markdown_table
+from motionalign.models.heads import ClassifierConfig
+from motionalign.report import plots
+from motionalign.report.tables import Table
+from motionalign.tasks import classes
+from motionalign.tasks.task import Results
+
+
+class Labels:
+    """Clips are of one action each; the score is top-1 accuracy in percent."""
+
+    name: ClassVar[str] = "labels"
+    entry: ClassVar[Entry] = Entry(reads=("data.texts",))
+    has_classes: ClassVar[bool] = True
+    exclusive: ClassVar[bool | None] = True
+
+    def __init__(self, config):
+        self._kind = self.said = config.data.texts
+
+    def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
+        """[n] index of each record's action, -1 where it has none."""
+        return label_classes(dataset.metadata, split)[1]
+
+    def texts(self, dataset: Dataset, split: Split) -> ClipTexts:
+        """See `Task.texts`."""
+        names, class_of = label_classes(dataset.metadata, split)
+        return ClipTexts(names, class_texts(dataset, names, self._kind, "action"), class_of)
+
+    def targets(self, dataset: Dataset, split: Split) -> np.ndarray:
+        """[n] int32 labels."""
+        return self.class_of(dataset, split).astype(np.int32)
+
+    def classes(self, datasets: Sequence[Dataset]) -> ClassifierConfig:
+        """The actions, of which a clip is of one."""
+        names = {dataset: dataset.metadata.label_names for dataset in datasets}
+        return ClassifierConfig(classes.one_of_names(names, self.name), exclusive=self.exclusive)
+
+    def check(self, dataset: Dataset, split_name: str, compares: bool, vectors: bool) -> None:
+        """See `Task.check`."""
+        split = dataset.split(split_name)
+        classes.known_rows(self, dataset, split)
+        if compares:
+            classes.check_texts(self, dataset, split, vectors)
+
+    def validate(
+        self, predict: Predictor, dataset: Dataset, split_name: str
+    ) -> tuple[float, dict[str, float]]:
+        """See `Task.validate`."""
+        split = dataset.split(split_name)
+        known = classes.known_rows(self, dataset, split)
+        found = predict.motions(dataset, split, known)
+        if not np.isfinite(found).all():
+            return math.nan, {}
+        scores, _ = self._scores(predict, dataset, found, (self._kind,))
+        result = recognise(
+            next(iter(scores.values())), split.labels[known], dataset.metadata.label_names
+        )
+        return result["top1"], {name: result[name] for name in ("top1", "top5", "top1_per_class")}
+
+    def evaluate(self, predict: Predictor, dataset: Dataset, split_name: str) -> Results:
+        """See `Task.evaluate`."""
+        split = dataset.split(split_name)
+        known = classes.known_rows(self, dataset, split)
+        found = predict.motions(dataset, split, known)
+        names, labels = dataset.metadata.label_names, split.labels[known]
+        scores, notes = self._scores(predict, dataset, found, KINDS)
+        rows = {TITLES.get(kind, kind): recognise(s, labels, names) for kind, s in scores.items()}
+        content = {"task": self.name}
+        if not predict.class_names:
+            content["distance"] = predict.distance
+            notes += [
+                f"by the {predict.distance} distance; of several texts of a class the mean counts",
+                classes.training_note(predict, dataset),
+            ]
+        table = recognition_table(rows, notes)
+        pictures = {
+            f"confusion-{kind.replace(' ', '-')}": plots.confusion_picture(
+                confusion(s, labels, len(names)), names
+            )
+            for kind, s in scores.items()
+        }
+        content |= {"recognition": rows, "table": table.markdown()}
+        return Results(content, [table], pictures)
+
+    def _scores(
+        self, predict: Predictor, dataset: Dataset, found: np.ndarray, kinds: Sequence[str]
+    ) -> tuple[dict[str, np.ndarray], list[str]]:
+        """{kind of text: scores [N, K]}, and what is left out because texts are missing.
+
+        The first kind must be there.
+        """
+        names = list(dataset.metadata.label_names)
+        if predict.class_names:
+            classes.check_names(predict, names)
+            return {"linear classifier": found}, []
+        scores, left_out = {}, []
+        for kind in kinds:
+            try:
+                texts = class_texts(dataset, names, kind, "action")
+                vectors = predict.class_vectors(dataset, texts)
+            except ValueError as error:
+                if kind == kinds[0]:
+                    raise
+                left_out.append(f"{TITLES[kind]} left out: {error}")
+                continue
+            scores[kind] = class_scores(found, vectors, predict.distance)
+        return scores, left_out
+
 
 # Scores ------------------------------------------------------------------------------------------
 
@@ -43,8 +153,17 @@ def class_scores(
             f"every class needs texts of the same width; found widths {sorted(widths)}"
         )
     counts = np.array([len(texts) for texts in class_vectors])
-    every = nearness(motion, np.concatenate(class_vectors), distance)
-    return np.add.reduceat(every, np.cumsum(counts) - counts, axis=1) / counts
+    return class_means(nearness(motion, np.concatenate(class_vectors), distance), counts)
+
+
+def class_means(scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Scores [N, M] of all texts to their means [N, K] over the texts of each class.
+
+    Args:
+      scores: columns are texts, those of a class beside each other.
+      counts: [K] how many texts each class has, at least one.
+    """
+    return np.add.reduceat(scores, np.cumsum(counts) - counts, axis=1) / counts
 
 
 # Results -----------------------------------------------------------------------------------------
@@ -123,8 +242,8 @@ def confusion(scores: np.ndarray, labels: np.ndarray, num_classes: int) -> np.nd
     return cells.reshape(num_classes, num_classes)
 
 
-def format_table(rows: Mapping[str, Mapping], notes: Sequence[str] = ()) -> str:
-    """The results as an aligned Markdown table, one row a kind of text, with notes below.
+def recognition_table(rows: Mapping[str, Mapping], notes: Sequence[str] = ()) -> Table:
+    """The results as a table, one row a kind of text.
 
     Args:
       rows: {what stood for the classes, such as "words" or "descriptions": what `recognise` gives}.
@@ -138,32 +257,4 @@ def format_table(rows: Mapping[str, Mapping], notes: Sequence[str] = ()) -> str:
         + [str(row["clips"]), str(row["classes"])]
         for name, row in rows.items()
     ]
-    lines = [markdown_table(head, cells)]
-    if notes:
-        lines += ["", *(f"- {note}" for note in notes)]
-    return "\n".join(lines)
-
-
-def label_scores(
-    encoder, params, dataset, found, kinds, distance
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """{kind of text: scores [N, K] of the labels}, and what is left out because texts are missing.
-
-    The first kind must be there.
-    """
-    names = list(dataset.metadata.label_names)
-    if encoder.network.config.class_names:
-        same_names(encoder, names)
-        return {"linear classifier": found}, []
-    scores, left_out = {}, []
-    for kind in kinds:
-        try:
-            texts = class_texts(dataset, names, "labels", kind)
-            vectors = vectors_of(encoder, params, dataset, texts)
-        except ValueError as error:
-            if kind == kinds[0]:
-                raise
-            left_out.append(f"{TITLES[kind]} left out: {error}")
-            continue
-        scores[kind] = class_scores(found, vectors, distance)
-    return scores, left_out
+    return Table(head, cells, notes)

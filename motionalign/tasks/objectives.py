@@ -1,86 +1,156 @@
-"""What training descends: the loss of a batch, chosen by the `loss` section of a config."""
+"""What training minimises: the loss of a batch, and the registry of such objectives.
 
+`config.loss.kind` names one of `OBJECTIVES`. An objective knows which arrays a batch must carry for
+it, what the vectors that it trains are compared by, and its loss, for which it sees nothing of the
+network but its outputs. Of networks with state that is no parameter (EMA codebooks, counters) it
+returns what that has become.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+import jax
 import jax.numpy as jnp
 import optax
-from flax import nnx
+from jax.sharding import Mesh
 
 from motionalign import losses
-from motionalign.data.dataset import Dataset
-from motionalign.models.network import Network
+from motionalign.config import Entry
+from motionalign.models.dual_encoder import Outputs
+
+Scalars = dict[str, jax.Array]
 
 
-def extras(config) -> tuple[str, ...]:
-    """What batches carry besides clips and tokens."""
-    if config.loss.kind == "classify":
-        return ("targets",)
-    extras = ()
-    if config.model.text.family == "frozen" or config.loss.mask_negatives:
-        extras += ("text_vectors",)
-    if config.loss.kind == "triplet":
-        extras += ("negative_vectors",)
-    elif config.loss.mask_negatives and config.task != "captions":
-        extras += ("classes",)
-    return extras
+class Objective(Protocol):
+    """A loss, made of a config: `OBJECTIVES[config.loss.kind](config.loss, has_classes)`.
 
-
-def frozen_text_encoder(config, datasets: list[Dataset]) -> dict | None:
-    """Which sentence encoder a run's texts are the vectors of, to encode others by it later."""
-    if config.model.text.family != "frozen" or config.loss.kind == "classify":
-        return None
-    return datasets[0].require_caption_vectors().origin
-
-
-KINDS = ("contrastive", "mse", "triplet", "classify")
-
-
-def distance(kind: str) -> str | None:
-    """What vectors trained by a loss are compared by: "cosine" or "euclidean" (of raw vectors).
-
-    None where there are no vectors, but classes.
+    Attributes:
+      entry: which fields of a config it reads.
+      compares: whether motions are compared with texts; else the network classifies.
+      frozen_text: whether the texts' vectors must stay where they are.
+      distance: what the trained vectors are compared by, of `similarity.DISTANCES`; None: there are
+        none.
+      batch_fields: what batches must carry, of `batches.BATCH_FIELDS`.
     """
-    return {"contrastive": "cosine", "classify": None}.get(kind, "euclidean")
+
+    entry: ClassVar[Entry]
+    compares: ClassVar[bool]
+    frozen_text: ClassVar[bool]
+    distance: ClassVar[str | None]
+    batch_fields: tuple[str, ...]
+
+    def __init__(self, loss_config, has_classes: bool):
+        """`loss_config`: the `loss` section; `has_classes`: whether clips share classes."""
+
+    def loss(
+        self, outputs: Outputs, rest: Any, batch: Mapping[str, jax.Array], mesh: Mesh
+    ) -> tuple[jax.Array, Any, Scalars]:
+        """The loss of a batch.
+
+        Args:
+          outputs: of the network.
+          rest: the network's state that is no parameter, after the forward pass.
+          batch: with `batch_fields`.
+          mesh: that the batch is split over.
+
+        Returns:
+          The loss, the new `rest`, and scalars to log.
+        """
 
 
-def make_loss(network: Network, loss_config):
-    """The function (params, batch, dropout key) → (loss, scalars) that training descends.
+_OF_TEXTS = ("model.text.family", "model.head_dropout", "data.texts")
 
-    The scalars to log are `temperature` and, where negatives are left out, the share that is kept,
-    `negatives_kept`.
-    """
-    kind = loss_config.kind
-    threshold = loss_config.mask_threshold if loss_config.mask_negatives else None
 
-    def loss_fn(params, batch, key):
-        model = network.bind(params)
-        rngs = nnx.Rngs(dropout=key)
-        if kind == "classify":
-            clips = batch[network.config.motion_inputs]
-            logits = model.encode_motion(clips, batch.get("num_frames"), rngs)
-            return classification(logits, batch["targets"]), {}
-        motion, text = model(batch, rngs=rngs)  # [B, E] each
-        if kind == "mse":
-            return losses.mse(motion, text), {}
-        if kind == "triplet":
-            negative, keep, scalars = batch["negative_vectors"], None, {}
-            if threshold is not None:  # negatives that say nearly the same
-                keep = losses.cosine(text, negative) <= threshold
-                scalars["negatives_kept"] = keep.mean()
-            return losses.triplet(motion, text, negative, loss_config.margin, keep), scalars
-        scale = model.scale()
-        scalars = {"temperature": 1 / scale}
-        if threshold is None:
-            return losses.info_nce(motion, text, scale), scalars
-        keep = losses.distinct(batch["text_vectors"], threshold)
+class Contrastive:
+    """Symmetric InfoNCE, with or without the negatives that say nearly the same."""
+
+    entry: ClassVar[Entry] = Entry(
+        (*_OF_TEXTS, "model.temperature", "model.learn_temperature", "loss.mask_negatives")
+    )
+    compares: ClassVar[bool] = True
+    frozen_text: ClassVar[bool] = False
+    distance: ClassVar[str | None] = "cosine"
+
+    def __init__(self, loss_config, has_classes: bool):
+        self._threshold = loss_config.mask_threshold if loss_config.mask_negatives else None
+        self.batch_fields = ()
+        if self._threshold is not None:
+            self.batch_fields = ("text_vectors", *(("classes",) if has_classes else ()))
+
+    def loss(self, outputs, rest, batch, mesh):
+        """See `Objective.loss`."""
+        scores = losses.cosine_scores(outputs.motion, outputs.text)
+        scalars = {"temperature": 1 / outputs.scale}
+        if self._threshold is None:
+            return losses.symmetric_cross_entropy(outputs.scale * scores), rest, scalars
+        keep = losses.distinct(batch["text_vectors"], self._threshold)
         if "classes" in batch:  # nor are clips of the same class each other's negatives
             keep &= batch["classes"][:, None] != batch["classes"]
         others = keep & ~jnp.eye(len(keep), dtype=bool)
         scalars["negatives_kept"] = others.sum() / (keep.size - len(keep))
-        return losses.masked_info_nce(motion, text, scale, keep), scalars
-
-    return loss_fn
+        return losses.symmetric_cross_entropy(outputs.scale * scores, keep), rest, scalars
 
 
-def classification(logits, targets):
+class MSE:
+    """Mean squared error towards the texts' vectors."""
+
+    entry: ClassVar[Entry] = Entry(_OF_TEXTS)
+    compares: ClassVar[bool] = True
+    frozen_text: ClassVar[bool] = True
+    distance: ClassVar[str | None] = "euclidean"
+
+    def __init__(self, loss_config, has_classes: bool):
+        self.batch_fields = ("text_vectors",)
+
+    def loss(self, outputs, rest, batch, mesh):
+        """See `Objective.loss`."""
+        return losses.mse(outputs.motion, outputs.text), rest, {}
+
+
+class Triplet:
+    """Triplet margin loss, with a text of another class as the negative."""
+
+    entry: ClassVar[Entry] = Entry((*_OF_TEXTS, "loss.margin", "loss.mask_negatives"))
+    compares: ClassVar[bool] = True
+    frozen_text: ClassVar[bool] = True
+    distance: ClassVar[str | None] = "euclidean"
+
+    def __init__(self, loss_config, has_classes: bool):
+        self._margin = loss_config.margin
+        self._threshold = loss_config.mask_threshold if loss_config.mask_negatives else None
+        self.batch_fields = ("text_vectors", "negative_vectors")
+
+    def loss(self, outputs, rest, batch, mesh):
+        """See `Objective.loss`."""
+        negative, keep, scalars = batch["negative_vectors"], None, {}
+        if self._threshold is not None:  # negatives that say nearly the same
+            keep = losses.cosine(outputs.text, negative) <= self._threshold
+            scalars["negatives_kept"] = keep.mean()
+        loss = losses.triplet(outputs.motion, outputs.text, negative, self._margin, keep)
+        return loss, rest, scalars
+
+
+class Classify:
+    """Cross-entropy of a linear classifier; no texts."""
+
+    entry: ClassVar[Entry] = Entry()
+    compares: ClassVar[bool] = False
+    frozen_text: ClassVar[bool] = False
+    distance: ClassVar[str | None] = None
+
+    def __init__(self, loss_config, has_classes: bool):
+        if not has_classes:
+            raise ValueError(
+                "config.loss.kind='classify' needs classes: set config.task to labels or attributes"
+            )
+        self.batch_fields = ("targets",)
+
+    def loss(self, outputs, rest, batch, mesh):
+        """See `Objective.loss`."""
+        return classification(outputs.motion, batch["targets"]), rest, {}
+
+
+def classification(logits: jax.Array, targets: jax.Array) -> jax.Array:
     """Cross-entropy of logits [B, K], a scalar in float32.
 
     Of classes that exclude each other, targets [B] integer, by softmax; of attributes, targets
@@ -90,3 +160,12 @@ def classification(logits, targets):
     if targets.ndim == 1:
         return optax.softmax_cross_entropy_with_integer_labels(logits, targets).mean()
     return optax.sigmoid_binary_cross_entropy(logits, targets).mean()
+
+
+OBJECTIVES: dict[str, type[Objective]] = {
+    "contrastive": Contrastive,
+    "mse": MSE,
+    "triplet": Triplet,
+    "classify": Classify,
+}
+"""By value of config.loss.kind."""

@@ -1,13 +1,13 @@
-"""motionalign.tasks.registry."""
+"""The registry of tasks: one line each."""
 
-from motionalign.data.dataset import Dataset
-from motionalign.tasks import classes
-from motionalign.tasks.captions import evaluation_set
+from motionalign.tasks.attributes import Attributes
+from motionalign.tasks.captions import Captions
+from motionalign.tasks.labels import Labels
+from motionalign.tasks.task import Task
 
-
-def check_evaluation(config, dataset: Dataset, split_name: str) -> None:
-    """A ValueError where a split cannot be scored by the config's task."""
-    if config.task == "captions":
-        evaluation_set(dataset, split_name)
-    else:
-        classes.check(config, dataset, split_name)
+TASKS: dict[str, type[Task]] = {
+    "captions": Captions,
+    "labels": Labels,
+    "attributes": Attributes,
+}
+"""By value of config.task."""

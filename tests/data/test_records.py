@@ -17,7 +17,7 @@ from data_prep.builders import prepare
 from data_prep.readers.humanml3d import HumanML3D
 from motionalign.data.dataset import CLASS_TEXTS, Dataset, Metadata
 from motionalign.data.records import Split, _masked_crc, scan_tfrecord, write_index
-from motionalign.data.texts import class_names
+from motionalign.data.texts import attribute_classes, label_classes
 from motionalign.skeleton import SKELETONS
 
 
@@ -187,25 +187,25 @@ class SomeSplit:
 def test_class_names():
     attributes = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 0.9, 0, 0.4], [0, 0, 1, 0]], np.float32)
     split = SomeSplit(np.array([1, 0, -1, 1]), attributes)
-    names, of_record = class_names(APPEARANCE, split, "labels")
+    names, of_record = label_classes(APPEARANCE, split)
     assert names == ["walk", "sit down"]
     assert of_record.tolist() == [1, 0, -1, 1]
-    names, of_record = class_names(APPEARANCE, split, "attributes")
+    names, of_record = attribute_classes(APPEARANCE, split)
     assert names == ["female, slim", "male, normal weight", "male, normal weight, backpack"]
     assert of_record.tolist() == [0, 2, 0, 1]
 
 
-@pytest.mark.parametrize("kind", ["labels", "attributes"])
-def test_class_names_of_a_dataset_without_classes(data_dir, kind):
+@pytest.mark.parametrize(
+    ("kind", "classes"), [("labels", label_classes), ("attributes", attribute_classes)]
+)
+def test_class_names_of_a_dataset_without_classes(data_dir, kind, classes):
     dataset = Dataset(data_dir, "tiny")
     split = dataset.split("train")
     assert split.labels.tolist() == [-1] * 5
     assert split.attributes.shape == (5, 0)
     assert dataset.texts == {}
     with pytest.raises(ValueError, match=f"dataset 'tiny' has no {kind}"):
-        class_names(dataset.metadata, split, kind)
-    with pytest.raises(ValueError, match="classes by 'styles'; expected 'labels' or 'attributes'"):
-        class_names(dataset.metadata, split, "styles")
+        classes(dataset.metadata, split)
 
 
 def test_datasets_prepared_before_there_were_classes(copy, tmp_path):

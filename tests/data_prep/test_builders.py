@@ -178,21 +178,28 @@ def test_mirror_equals_a_dataset_that_came_with_twins(published, tmp_path):
 
 
 def test_a_finished_dataset_stays_unless_overwritten(published, tmp_path, capsys):
-    folder = run(published.clip("a"), tmp_path)
+    said = []
+    folder = run(published.clip("a"), tmp_path, say=said.append)
+    assert said[0].startswith("split  read  kept") and said[1:] == [f"prepared {folder}"]
     before = (folder / "metadata.json").stat().st_mtime_ns
-    run(published, tmp_path)
-    assert "is prepared already and stays" in capsys.readouterr().out
+    said.clear()
+    assert run(published, tmp_path, say=said.append) == folder
+    assert said == [
+        f"{folder} is prepared already and stays as it is; --overwrite prepares it anew"
+    ]
     assert (folder / "metadata.json").stat().st_mtime_ns == before
     run(published, tmp_path, patch_size=8, overwrite=True)
     assert json.loads((folder / "metadata.json").read_text())["patch_size"] == 8
     assert [path.name for path in tmp_path.iterdir() if path.name != "raw"] == ["small"]
+    assert capsys.readouterr().out == ""  # only commands print
 
 
-def test_a_dataset_prepared_with_other_options_is_not_taken_for_this_one(
-    tmp_path, published, capsys
-):
+def test_a_dataset_prepared_with_other_options_is_not_taken_for_this_one(tmp_path, published):
+    said = []
+
     def again(**options):
-        prepare(lambda: pytest.fail("nothing to read"), tmp_path, "small", **options)
+        make_reader = lambda: pytest.fail("nothing to read")  # noqa: E731
+        prepare(make_reader, tmp_path, "small", **options, say=said.append)
 
     source = {"command": "humanml3d", "raw_dir": "/here", "seed": 0}
     folder = run(published.clip("a"), tmp_path, patch_size=8, source=source)
@@ -209,7 +216,27 @@ def test_a_dataset_prepared_with_other_options_is_not_taken_for_this_one(
             again(**options)
     # The same files in another place are the same dataset; where they were is said.
     again(patch_size=8, source={**source, "raw_dir": "/there"})
-    assert "is prepared already from /here and stays" in capsys.readouterr().out
+    assert "is prepared already from /here and stays" in said[0]
+
+
+def test_where_files_lie_does_not_matter_but_whether_they_are_given(tmp_path, published):
+    source = {"raw_dir": "/here", "extra_dir": "/extra"}
+    paths = ("raw_dir", "extra_dir", "other_dir")
+    folder = run(published.clip("a"), tmp_path, source=source, paths=paths)
+    moved = {"raw_dir": "/there", "extra_dir": "/moved"}
+    assert run(published, tmp_path, source=moved, paths=paths) == folder
+    with pytest.raises(ValueError, match=r"prepared with --extra_dir; no --other_dir\. Give it"):
+        run(published, tmp_path, source={"raw_dir": "/here", "other_dir": "/o"}, paths=paths)
+
+
+def test_what_a_reader_left_out_is_said_first(tmp_path):
+    class Noted(Labelled):
+        notes = ("a text was left out", "and a label")
+
+    said = []
+    prepare(Noted, tmp_path, "labelled", say=said.append)
+    assert said[:2] == ["a text was left out", "and a label"]
+    assert said[2].startswith("split ")
 
 
 def test_a_dataset_that_is_not_whole_writes_nothing(published, tmp_path):
@@ -272,7 +299,7 @@ def test_clips_in_memory(published, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "module, function", [("data_prep.builders", "_write_json"), ("data_prep.report", "tqdm")]
+    "module, function", [("motionalign.files", "write_json"), ("data_prep.survey", "tqdm")]
 )
 def test_killed_run_leaves_nothing_that_looks_finished(published, tmp_path, module, function):
     small(published)
@@ -296,7 +323,7 @@ def test_killed_run_leaves_nothing_that_looks_finished(published, tmp_path, modu
 def test_overwriting_loses_nothing_before_the_new_one_is_complete(published, tmp_path, monkeypatch):
     folder = run(published.clip("a"), tmp_path)
     before = (folder / "metadata.json").read_bytes()
-    monkeypatch.setattr("motionalign.records.write_index", lambda *args: 1 / 0)
+    monkeypatch.setattr("motionalign.data.records.write_index", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(published, tmp_path, patch_size=8, overwrite=True)
     assert (folder / "metadata.json").read_bytes() == before
@@ -322,7 +349,7 @@ def test_an_interrupt_in_the_middle_of_a_swap_puts_the_old_dataset_back(
     assert not (tmp_path / ".small.incomplete").exists()
 
 
-def test_a_kill_in_the_middle_of_a_swap_loses_nothing(published, tmp_path, capsys):
+def test_a_kill_in_the_middle_of_a_swap_loses_nothing(published, tmp_path):
     folder = run(published.clip("a"), tmp_path)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     script = f"""
@@ -340,8 +367,9 @@ def test_a_kill_in_the_middle_of_a_swap_loses_nothing(published, tmp_path, capsy
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], timeout=300, cwd=ROOT)
     assert killed.returncode == -signal.SIGKILL
     assert not folder.exists()
-    run(published, tmp_path)
-    assert "is prepared already" in capsys.readouterr().out
+    said = []
+    run(published, tmp_path, say=said.append)
+    assert "is prepared already" in said[0]
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -362,18 +390,20 @@ def test_two_runs_of_one_name_do_not_meet(published, tmp_path):
     assert run(published, tmp_path).exists()
 
 
-def test_overwriting_keeps_caption_vectors_that_cover_all_captions(published, tmp_path, capsys):
+def test_overwriting_keeps_caption_vectors_that_cover_all_captions(published, tmp_path):
     folder = run(published.clip("a", lines=["walks", "turns left"]), tmp_path)
     vectors = np.ones((3, 4), np.float32)
     made_by = {"encoder": "e", "sha256": "0", "readout": "mean"}
     embed._save(folder / CAPTION_VECTORS, ["turns left", "walks", "waves"], vectors, **made_by)
     before = (folder / CAPTION_VECTORS).read_bytes()
-    run(published, tmp_path, patch_size=8, overwrite=True)
+    said = []
+    run(published, tmp_path, patch_size=8, overwrite=True, say=said.append)
     assert (folder / CAPTION_VECTORS).read_bytes() == before
-    assert "the caption vectors are kept" in capsys.readouterr().out
-    run(published, tmp_path, mirror=True, overwrite=True)  # "turns right" is new
+    assert "the caption vectors are kept" in said[-2]
+    # "turns right" is new
+    run(published, tmp_path, mirror=True, overwrite=True, say=said.append)
     assert not (folder / CAPTION_VECTORS).exists()
-    assert "run `data_prep embed` again" in capsys.readouterr().out
+    assert "run `data_prep embed` again" in said[-2]
 
 
 class Labelled(Clips):
@@ -428,10 +458,12 @@ def test_a_mirrored_class_that_there_is_not(tmp_path):
     assert prepare(Lopsided, tmp_path, "labelled").exists()
 
 
-def test_class_texts_and_vectors_outlive_overwriting(tmp_path, capsys):
+def test_class_texts_and_vectors_outlive_overwriting(tmp_path):
     def again(texts=None):
-        prepare(lambda: Labelled(texts), tmp_path, "labelled", overwrite=True)
-        return Dataset(tmp_path, "labelled"), capsys.readouterr().out
+        said = []
+        make_reader = lambda: Labelled(texts)  # noqa: E731
+        prepare(make_reader, tmp_path, "labelled", overwrite=True, say=said.append)
+        return Dataset(tmp_path, "labelled"), "\n".join(said)
 
     shipped = {"synonyms": {"walk": ["stroll"]}}
     dataset, _ = again(shipped)

@@ -1,13 +1,19 @@
+"""The command line: what it registers, teaches and refuses, and that a reader is one line of it."""
+
 import json
 import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from published_files import write_babel, write_densegait
 
+import data_prep.__main__
 from data_prep.__main__ import main
+from data_prep.readers import Caption, Command, Reader
 from motionalign.data.dataset import Dataset
+from motionalign.skeleton import SKELETONS
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -16,7 +22,8 @@ def test_help_teaches_and_imports_no_tensorflow():
     script = (
         "import sys\nfrom data_prep.__main__ import main\n"
         "try: main(['humanml3d', '--help'])\n"
-        "except SystemExit: print('HEAVY', {'tensorflow', 'jax', 'torch'} & set(sys.modules))"
+        "except SystemExit: pass\n"
+        "print('HEAVY', {'tensorflow', 'jax', 'torch', 'grain'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", script]
     out = subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout
@@ -25,8 +32,17 @@ def test_help_teaches_and_imports_no_tensorflow():
         assert needed in out
 
 
+def test_the_registry():
+    assert [command.name for command in data_prep.__main__.READERS] == [
+        "humanml3d", "kit_ml", "babel", "densegait", "synthetic"
+    ]  # fmt: skip
+    assert [name for name, _ in data_prep.__main__.COMMANDS] == ["embed", "describe", "show"]
+
+
 @pytest.mark.parametrize(
-    "command", ["humanml3d", "kit_ml", "babel", "densegait", "synthetic", "embed", "show"]
+    "command",
+    [reader.name for reader in data_prep.__main__.READERS]
+    + [name for name, _ in data_prep.__main__.COMMANDS],
 )
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit, match="0"):
@@ -102,7 +118,7 @@ def test_mistakes_are_explained_in_a_line(published, tmp_path):
         main([*show, "--num_clips=-1"])
     with pytest.raises(SystemExit, match=r"data_prep: .*File exists"):
         main([*show, f"--output={published.folder}/train.txt/page.html"])
-    assert not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.rglob("*.partial*"))
 
 
 @pytest.mark.parametrize("flags", [["--traceback", "show"], ["show", "--traceback"]])
@@ -111,39 +127,83 @@ def test_traceback(tmp_path, flags):
         main([*flags, f"--data_dir={tmp_path}", "--name=none"])
 
 
-def test_classes_are_shown(published, tmp_path):
-    for name, split in (("a", "train"), ("b", "train"), ("c", "test")):
-        published.clip(name, split)
-    rows = ["id,action,style", "a,run,tired", "b,walk,tired", "c,walk,<b>"]
-    (tmp_path / "labels.csv").write_text("\n".join(rows))
-    table = [f"--labels_csv={tmp_path}/labels.csv", "--label=action", "--attributes=style"]
-    data = f"--data_dir={tmp_path}/data"
-    main(["humanml3d", f"--raw_dir={published.folder}", data, "--name=mine", *table])
-    main(["show", data, "--name=mine", "--split=test"])
-    page = (tmp_path / "data" / "mine.html").read_text()
-    splits = "<th>train</th><th>test</th>"
-    assert f"<table><tr><th>action</th>{splits}</tr>\n" in page
-    assert "<tr><th>walk</th><td>1</td><td>1</td>\n<tr><th>run</th><td>1</td><td>0</td>" in page
-    assert f"<table><tr><th>attribute</th>{splits}</tr>\n<tr><th>tired</th><td>2</td>" in page
-    assert "; walk; &lt;b&gt;</small>" in page
+class Dots(Reader):
+    """A reader of a format of its own: <raw_dir>/<split>-<name>.csv, a joint's x, y, z a cell."""
+
+    skeleton = SKELETONS["smpl22"]
+    source_fps = 20.0
+    unit_in_metres = None
+
+    def __init__(self, raw_dir, scale):
+        self.files = {path.stem: path for path in sorted(pathlib.Path(raw_dir).glob("*.csv"))}
+        self.scale = scale
+
+    def splits(self):
+        listed = {"train": [], "val": [], "test": []}
+        for name in self.files:
+            listed[name.partition("-")[0]].append(name)
+        return listed
+
+    def joints(self, source):
+        numbers = np.loadtxt(self.files[source], delimiter=",", dtype=np.float32)
+        return self.scale * numbers.reshape(-1, 1, 22, 3)
+
+    def captions(self, source):
+        return [Caption(source.partition("-")[2])]
 
 
-def test_prepare_and_show(published, tmp_path, capsys):
-    published.clip("a", lines=["walks", "turns#x#0.5#1.0"]).clip("b").clip("c", "test")
-    published.clip("d", "test", lines=["#x#0#0", "sits"])
-    published.text("b").write_text("nothing")
-    data = f"--data_dir={tmp_path}/data"
-    main(["humanml3d", f"--raw_dir={published.folder}", data, "--mirror"])
-    assert "1 text_malformed" in capsys.readouterr().out
-    main(["show", data, "--name=humanml3d", "--num_clips=3"])
-    page = (tmp_path / "data" / "humanml3d.html").read_text()
-    assert page.count("data:image/png") == 6  # a strip and a patch picture each
-    for needed in ("3 of 4 records of train", "text_malformed", "walks", "right leg", "<svg",
-                   "blue is the right side"):  # fmt: skip
-        assert needed in page
-    assert "seconds 0.5 to 1 of" in page
-    assert "<th>scored</th>" in page
-    assert "Classes" not in page  # there are none
-    assert (
-        "<tr><th>test</th>" + "".join(f"<td>{n}</td>" for n in (4, 4, 0, 2, 4, 4, 2)) in page
-    )  # d is not scored
+def dots_options(parser):
+    parser.add_argument("--raw_dir", required=True)
+    parser.add_argument("--scale", type=float, default=1.0)
+
+
+def dots_source(args):
+    if args.scale <= 0:
+        raise ValueError(f"--scale={args.scale}: above 0")
+    return {"raw_dir": args.raw_dir, "scale": args.scale}
+
+
+DOTS = Command(
+    name="dots",
+    summary="joints in CSV files",
+    about="Dots.\n\nexample:\n  python -m data_prep dots --raw_dir=FOLDER",
+    add_options=dots_options,
+    source=dots_source,
+    make=lambda args: Dots(args.raw_dir, args.scale),
+)
+
+
+def test_a_new_reader_is_a_file_and_a_line(tmp_path, monkeypatch, capsys):
+    """`Dots` and `DOTS` are what the file would hold; the line is the registry's."""
+    readers = (*data_prep.__main__.READERS, DOTS)
+    monkeypatch.setattr(data_prep.__main__, "READERS", readers)
+    (tmp_path / "raw").mkdir()
+    joints = np.random.default_rng(0).normal(size=(3, 30, 66)).astype(np.float32)
+    for name, clip in zip(("train-walks", "train-sits", "test-jumps"), joints):
+        np.savetxt(tmp_path / "raw" / f"{name}.csv", clip, delimiter=",", fmt="%.9g")
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert "dots       joints in CSV files" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="0"):
+        main(["dots", "--help"])
+    assert "Dots.\n\nexample:\n  python -m data_prep dots" in capsys.readouterr().out
+
+    command = ["dots", f"--raw_dir={tmp_path}/raw", f"--data_dir={tmp_path}/data"]
+    with pytest.raises(SystemExit, match=r"data_prep: --scale=-1\.0: above 0"):
+        main([*command, "--scale=-1"])
+    main([*command, "--scale=2", "--mirror"])
+    dataset = Dataset(tmp_path / "data", "dots")
+    assert f"prepared {dataset.version_dir}" in capsys.readouterr().out
+    options = json.loads((dataset.version_dir / "report.json").read_text())["options"]
+    assert options == {
+        "patch_size": 16, "min_frames": 2, "mirror": True,
+        "command": "dots", "raw_dir": f"{tmp_path}/raw", "scale": 2.0,
+    }  # fmt: skip
+    test = dataset.split("test")
+    assert test.ids == ["Mtest-jumps", "test-jumps"]
+    assert test.captions[1] == ["jumps"]
+    np.testing.assert_array_equal(test[1]["joints"], 2 * joints[2].reshape(30, 1, 22, 3))
+    with pytest.raises(SystemExit, match=r"was prepared with scale=2\.0, not 1\.0"):
+        main([*command, "--mirror"])
+    main(["show", f"--data_dir={tmp_path}/data", "--name=dots", "--num_clips=1"])
+    assert (tmp_path / "data" / "dots.html").exists()

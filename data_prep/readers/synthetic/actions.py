@@ -296,6 +296,7 @@ def bow(s: Score, depth: str, count: int = 1) -> None:
 
 
 def touch_toes(s: Score, count: int) -> None:
+    """Bends down with straight legs until the hands are at the feet, and comes up again."""
     for _ in range(count):
         s.arms(0.4, (100.0, 0.0, 0.0, 8.0))
         for time in (0.8, 0.95):

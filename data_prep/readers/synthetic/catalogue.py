@@ -87,6 +87,7 @@ def _family(
     """Acts of one kind, one for each combination of the values of their facts.
 
     Args:
+      name: the kind of action.
       verbs: verb phrases; a fact in braces stands for its words, `{other}` for the other side,
         `{hand}`, `{arm}` and `{fist}` for those of the side, one or both.
       play: writes an act, given the score and its facts. A `speed` is seen to here.
@@ -143,7 +144,8 @@ _SIDESTEP = {
 }
 
 
-def _getting_about() -> Iterator[Act]:
+def _straight() -> Iterator[Act]:
+    """Walking, jogging and sprinting along a straight line."""
     ahead, back = ("forward",), ("backward",)
     walk = functools.partial(_family, "walk", play=go.walk, **_WALK)
     paced, styled = ("steps", "speed"), ("steps", "manner")
@@ -163,6 +165,10 @@ def _getting_about() -> Iterator[Act]:
     )
     sprint = functools.partial(go.walk, gait=go.SPRINT)
     yield from _family("sprint", _SPRINT, sprint, ("steps",), direction=ahead, steps=(4, 6, 9))
+
+
+def _in_place_and_sideways() -> Iterator[Act]:
+    paced, styled = ("steps", "speed"), ("steps", "manner")
     yield from _family(
         "march",
         ("march in place", "march on the spot", "walk in place with high knees"),
@@ -191,6 +197,10 @@ def _getting_about() -> Iterator[Act]:
         side=SIDES,
         steps=(5,),
     )
+
+
+def _turning() -> Iterator[Act]:
+    """Turns in place, curves and winding paths."""
     yield from _family(
         "turn",
         ("turn {side} in place", "turn to the {side} on the spot"),
@@ -228,6 +238,9 @@ def _getting_about() -> Iterator[Act]:
         go.wind,
         side=SIDES,
     )
+
+
+def _obstacles() -> Iterator[Act]:
     yield from _family(
         "step-over",
         (
@@ -242,7 +255,8 @@ def _getting_about() -> Iterator[Act]:
 # ----------------------------------------------------------------------------- jumps and legs
 
 
-def _jumping() -> Iterator[Act]:
+def _jumps() -> Iterator[Act]:
+    """Jumps that differ in how high or how far they go."""
     yield from _family(
         "jump",
         ("jump up {height} in place", "jump up {height} on the spot", "jump {height}"),
@@ -286,6 +300,10 @@ def _jumping() -> Iterator[Act]:
         side=SIDES,
         count=(1, 2, 3),
     )
+
+
+def _jumps_with_style() -> Iterator[Act]:
+    """Jumps that differ in what the body does in the air."""
     yield from _family(
         "jump",
         ("jump and *turn {side} in the air", "turn {side} in a jump"),
@@ -315,6 +333,9 @@ def _jumping() -> Iterator[Act]:
         how=("arms-up", "star", "tuck"),
         count=(1, 2),
     )
+
+
+def _hops() -> Iterator[Act]:
     yield from _family(
         "hop",
         ("hop {direction} on the {side} foot", "hop {direction} on the {side} leg"),
@@ -339,7 +360,7 @@ def _jumping() -> Iterator[Act]:
     )
 
 
-def _legs() -> Iterator[Act]:
+def _kicks_and_knees() -> Iterator[Act]:
     for height, counts in (("low", (1,)), ("high", (1, 3))):
         yield from _family(
             "kick",
@@ -377,6 +398,9 @@ def _legs() -> Iterator[Act]:
         words={"count": {n: (_NUMBERS[n],) for n in (2, 4)}},
         count=(2, 4),
     )
+
+
+def _balances_and_lunges() -> Iterator[Act]:
     for leg, words, arms in (
         ("front", "{other} leg stretched out in front", ("out",)),
         ("side", "{other} leg stretched out to the side", ("out",)),
@@ -420,7 +444,7 @@ def _legs() -> Iterator[Act]:
 # -------------------------------------------------------------------------- down and up again
 
 
-def _down_and_up() -> Iterator[Act]:
+def _squats() -> Iterator[Act]:
     yield from _family(
         "squat",
         ("squat down {depth} and *rise again", "squat {depth}", "bend the knees {depth}"),
@@ -444,6 +468,9 @@ def _down_and_up() -> Iterator[Act]:
         arms=("overhead", "hips", "out"),
         count=(1, 3),
     )
+
+
+def _sitting_and_kneeling() -> Iterator[Act]:
     seats = {"seat": {"chair": ("a chair", "a seat"), "floor": ("the floor", "the ground")}}
     sit_down = ("sit down on {seat}", "lower the body to sit on {seat}")
     stand_up = ("stand up from sitting on {seat}", "get up from {seat}")
@@ -467,6 +494,9 @@ def _down_and_up() -> Iterator[Act]:
         side=_ANY_SIDE,
         ends=("kneeling", "standing"),
     )
+
+
+def _bending_down() -> Iterator[Act]:
     yield from _family(
         "crouch",
         ("crouch down low and *rise again", "duck down and *come up again"),
@@ -504,7 +534,8 @@ def _down_and_up() -> Iterator[Act]:
 # ---------------------------------------------------------------------------- arms and trunk
 
 
-def _arms() -> Iterator[Act]:
+def _raised_arms() -> Iterator[Act]:
+    """Waving, raising and circling the arms."""
     wave = functools.partial(
         _family,
         "wave",
@@ -547,6 +578,9 @@ def _arms() -> Iterator[Act]:
         direction=("forward", "backward"),
         count=(2, 4),
     )
+
+
+def _reaching() -> Iterator[Act]:
     for where, verbs, sides in (
         ("up", ("reach up high with {hand}", "stretch up high with {hand}"), _ANY_SIDE),
         (
@@ -563,6 +597,10 @@ def _arms() -> Iterator[Act]:
         ("across", ("reach across to the {other} with {hand}",), SIDES),
     ):
         yield from _family("reach", verbs, do.reach, side=sides, where=(where,))
+
+
+def _hits() -> Iterator[Act]:
+    """Punches and claps."""
     hits = {
         "straight": ("straight ahead", "forward"),
         "up": ("upward", "up above the head"),
@@ -600,6 +638,10 @@ def _arms() -> Iterator[Act]:
         where=("front", "overhead"),
         count=(2, 5),
     )
+
+
+def _throws_and_swings() -> Iterator[Act]:
+    """What the arms do with a thing, or with water."""
     yield from _family(
         "throw",
         ("throw something {how} with {hand}", "throw {how} with {arm}"),
@@ -714,72 +756,55 @@ def _poses() -> Iterator[Act]:
 # ------------------------------------------------------------------------------- two in a row
 
 
-def _sequences() -> Iterator[tuple[Act, Act]]:
-    def one(*args, **kwargs) -> Act:
-        (act,) = _family(*args, **kwargs)
-        return act
+def _only(*args, **facts) -> Act:
+    """The act of a family of one."""
+    (act,) = _family(*args, **facts)
+    return act
 
-    def each_side(*args, **kwargs) -> list[Act]:
-        return list(_family(*args, **kwargs, side=SIDES))
 
-    walk = functools.partial(one, "walk", play=go.walk, trail=("steps",), **_WALK)
+def _each_side(*args, **facts) -> list[Act]:
+    return list(_family(*args, **facts, side=SIDES))
+
+
+def _moves() -> tuple[Act, Act, list[Act], list[Act]]:
+    """What gets somewhere in a sequence: ahead, back, and to each side by steps and by turns."""
+    walk = functools.partial(_only, "walk", play=go.walk, trail=("steps",), **_WALK)
     ahead, back = (
         walk(direction=("forward",), steps=(4,)),
         walk(direction=("backward",), steps=(3,)),
     )
-    sidesteps = each_side("sidestep", play=go.sidestep, trail=("steps",), steps=(2,), **_SIDESTEP)
+    sidesteps = _each_side("sidestep", play=go.sidestep, trail=("steps",), steps=(2,), **_SIDESTEP)
     quarter = ("turn {side} in place", "make a quarter turn to the {side}")
-    turns = each_side("turn", quarter, go.turn_around, angle=(90,))
-    waves = each_side(
-        "wave",
-        ("wave {hand}", "wave with {hand}"),
-        do.wave,
-        ("count",),
-        height=("low",),
-        count=(3,),
-    )
-    kicks = each_side(
-        "kick",
-        ("kick high with the {side} leg", "kick high with the {side} foot"),
-        do.kick,
-        where=("front",),
-        height=("high",),
-        count=(1,),
-    )
-    jump = one(
-        "jump",
-        ("jump up high", "jump high into the air"),
-        functools.partial(go.jump, height=0.5),
-        ("count",),
-        count=(1,),
-    )
-    squat = one(
-        "squat",
-        ("squat down deep", "do a deep squat"),
-        do.squat,
-        ("count",),
-        depth=("deep",),
-        count=(1,),
-    )
-    bow = one(
-        "bow", ("bow deeply", "bow very low"), do.bow, ("count",), depth=("deep",), count=(1,)
-    )
-    arms = one(
-        "raise-arm",
-        ("raise both arms overhead", "lift both arms above the head"),
-        do.raise_arms,
-        side=("both",),
-        where=("overhead",),
-    )
-    claps = one(
-        "clap",
-        ("clap the hands", "clap both hands"),
-        do.clap,
-        ("count",),
-        where=("front",),
-        count=(4,),
-    )
-    sit = one("sit", ("sit down on a chair", "take a seat on a chair"), do.sit, seat=("chair",))
+    turns = _each_side("turn", quarter, go.turn_around, angle=(90,))
+    return ahead, back, sidesteps, turns
+
+
+def _gestures() -> tuple[list[Act], list[Act], Act, Act, Act]:
+    """What is done on the spot in a sequence: waves, kicks, a jump, a squat, a bow."""
+    count = ("count",)
+    verbs = ("wave {hand}", "wave with {hand}")
+    waves = _each_side("wave", verbs, do.wave, count, height=("low",), count=(3,))
+    verbs = ("kick high with the {side} leg", "kick high with the {side} foot")
+    how = {"where": ("front",), "height": ("high",)}
+    kicks = _each_side("kick", verbs, do.kick, **how, count=(1,))
+    verbs = ("jump up high", "jump high into the air")
+    jump = _only("jump", verbs, functools.partial(go.jump, height=0.5), count, count=(1,))
+    verbs = ("squat down deep", "do a deep squat")
+    squat = _only("squat", verbs, do.squat, count, depth=("deep",), count=(1,))
+    verbs = ("bow deeply", "bow very low")
+    bow = _only("bow", verbs, do.bow, count, depth=("deep",), count=(1,))
+    return waves, kicks, jump, squat, bow
+
+
+def _sequences() -> Iterator[tuple[Act, Act]]:
+    ahead, back, sidesteps, turns = _moves()
+    waves, kicks, jump, squat, bow = _gestures()
+    verbs = ("raise both arms overhead", "lift both arms above the head")
+    arms = _only("raise-arm", verbs, do.raise_arms, side=("both",), where=("overhead",))
+    verbs = ("clap the hands", "clap both hands")
+    claps = _only("clap", verbs, do.clap, ("count",), where=("front",), count=(4,))
+    verbs = ("sit down on a chair", "take a seat on a chair")
+    sit = _only("sit", verbs, do.sit, seat=("chair",))
 
     yield from itertools.product(
         (ahead, back, *sidesteps, *turns), (*waves, *kicks, jump, squat, bow, arms)
@@ -797,8 +822,16 @@ def _sequences() -> Iterator[tuple[Act, Act]]:
 
 @functools.cache
 def all_meanings() -> tuple[Meaning, ...]:
-    """Every meaning, each under a key of its own."""
-    groups = (_getting_about, _jumping, _legs, _down_and_up, _arms, _trunk, _poses)
+    """Every meaning, each under a key of its own.
+
+    Their order decides which clips a seed gives.
+    """
+    groups = (
+        _straight, _in_place_and_sideways, _turning, _obstacles,
+        _jumps, _jumps_with_style, _hops, _kicks_and_knees, _balances_and_lunges,
+        _squats, _sitting_and_kneeling, _bending_down,
+        _raised_arms, _reaching, _hits, _throws_and_swings, _trunk, _poses,
+    )  # fmt: skip
     meanings = [Meaning((act,)) for group in groups for act in group()]
     meanings += [Meaning(acts) for acts in _sequences()]
     assert len({meaning.key for meaning in meanings}) == len(meanings)

@@ -1,19 +1,28 @@
 """The built-in dataset: a procedural human whose captions state what its joints do.
 
-No file is read. `synthetic_catalogue` says what can happen and in which words, `synthetic_actions`
-writes it as keyframes, `synthetic_score` plays the keyframes, `synthetic_body` poses the joints.
+No file is read. `catalogue` says what can happen and in which words, `actions` and `travel` write
+it as keyframes, `score` plays the keyframes, `body` poses the joints.
 """
 
+import argparse
 import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
 
+from data_prep.readers import Clips, Command
 from data_prep.readers.synthetic.body import sample_body
 from data_prep.readers.synthetic.catalogue import all_meanings
-from data_prep.readers.synthetic.score import FPS, Score
+from data_prep.readers.synthetic.score import Score
 
-__all__ = ["FPS", "SyntheticClip", "generate"]
+_ABOUT = """\
+A procedural 22-joint human that walks, turns, jumps, kicks, waves, ..., with captions that say
+what it does. Needs no files; the same --num_clips and --seed give the same clips.
+
+examples:
+  python -m data_prep synthetic
+  python -m data_prep synthetic --num_clips=300 --seed=1 --name=small
+"""
 
 _CAPTIONS = 3
 
@@ -89,3 +98,28 @@ def _split(turn: int, place: int, turns: int) -> str:
     if turn == (place + 1) % turns and place // turns % 2:
         return "val"
     return "train"
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--num_clips", type=int, default=2400, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+
+
+def _source(args: argparse.Namespace) -> dict:
+    if args.num_clips < 2:
+        raise ValueError(
+            f"--num_clips={args.num_clips}; at least 2 are needed, one for train and one for test, "
+            "and 8 for a clip in val"
+        )
+    return {"num_clips": args.num_clips, "seed": args.seed}
+
+
+COMMAND = Command(
+    name="synthetic",
+    summary="the built-in dataset",
+    about=_ABOUT,
+    add_options=_add_options,
+    source=_source,
+    make=lambda args: Clips(generate(args.num_clips, args.seed)),
+    paths=(),
+)

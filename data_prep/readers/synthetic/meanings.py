@@ -36,6 +36,7 @@ class Act:
 
     @property
     def key(self) -> str:
+        """The name and the facts, as in `walk direction=forward steps=4`."""
         return " ".join([self.name, *(f"{k}={v}".replace(" ", "-") for k, v in self.facts.items())])
 
     def words(self, rng: np.random.Generator, form: str, drop: float) -> str:
@@ -55,9 +56,11 @@ class Meaning:
 
     @property
     def key(self) -> str:
+        """The keys of the acts, the same for clips that do the same."""
         return " then ".join(act.key for act in self.acts)
 
     def play(self, score: Score) -> None:
+        """Writes the acts into a score, one after the other."""
         for act in self.acts:
             score.rate = act.rate
             act.play(score)

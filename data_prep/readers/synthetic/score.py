@@ -69,6 +69,7 @@ class Score:
     """
 
     def __init__(self, body: Body):
+        """An empty score: `body` stands at the origin, at ease, and faces +Z."""
         self.body = body
         self.place, self.heading, self.rate = (0.0, 0.0), 0.0, 1.0
         self.hip, self.toe = (float(length) for length in body.foot / body.leg)
@@ -81,7 +82,7 @@ class Score:
         }
 
     def torso(self, time, height=0.0, pitch=0.0, lean=0.0, side=0.0, twist=0.0, nod=0.0):
-        """The trunk: see `synthetic_body.joint_positions`; `height` in leg lengths."""
+        """The trunk: see `body.joint_positions`; `height` in leg lengths."""
         self._key("torso", time, (height, pitch, lean, side, twist, nod))
 
     def hips(self, time, ahead=0.0, left=0.0, turn=0.0):

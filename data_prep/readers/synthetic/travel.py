@@ -124,6 +124,10 @@ def travel(
     """Moves along a path in so many swings of alternating feet, from and to standing.
 
     Args:
+      s: the score.
+      gait: how feet, trunk and arms move.
+      path: where the body is at each progress.
+      swings: how many, 2 at least.
       first: the side whose foot swings first.
       landings: progress at which each swing lands; by default where the body will be in the middle
         of the following stance, so that the body passes over each planted foot.

@@ -1,40 +1,49 @@
-"""motionalign.checkpoints.published.convert."""
+"""A published checkpoint in, as one of ours; ours out, as the published code's.
+
+A converted checkpoint keeps the order and dtypes of the file's tensors, and the tensors that no
+computation needs, so that it goes back bit for bit.
+"""
 
 import dataclasses
 import hashlib
 import json
 import math
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
+import ml_dtypes
 import numpy as np
+import safetensors.numpy
 
+from motionalign import files
 from motionalign.checkpoints.published import registry
-from motionalign.checkpoints.published.format import Options, max_tokens
+from motionalign.checkpoints.published.format import Format, Options, max_tokens
 from motionalign.checkpoints.published.torch_files import read_state_dict
-from motionalign.checkpoints.run import Checkpoints
-from motionalign.checkpoints.shared import new_folder, open_saved
+from motionalign.checkpoints.run import Checkpoints, stored_run
+from motionalign.checkpoints.shared import open_saved
+from motionalign.data.dataset import Metadata
+from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.families import TEXT_FAMILIES, text_tower
 from motionalign.models.network import Network, network_of
 from motionalign.models.weights import keymap
+from motionalign.models.weights.keymap import Transform
 from motionalign.models.weights.load import load_tokenizer, load_weights
 from motionalign.models.weights.source import Source
 
-TOKENIZERS = {  # of the text encoders that the published code names
-    "distilbert": "distilbert/distilbert-base-uncased",
-    "bert": "google-bert/bert-base-uncased",
-    "mpnet": "sentence-transformers/all-mpnet-base-v2",
-}
-
+Path = str | pathlib.Path
+Tensors = Mapping[str, np.ndarray]
+Plan = Mapping[str, tuple[str, Transform]]  # parameter's path: (key of its tensor, transform)
 
 # ---------------------------------------------------------------------------------- converting
 
 
 def convert(
-    path: str | pathlib.Path,
-    workdir: str | pathlib.Path,
+    path: Path,
+    workdir: Path,
     published: str,
-    metadata,
-    options=None,
+    metadata: Metadata,
+    options: Options | None = None,
     tokenizer: str | None = None,
     text_weights: str | None = None,
 ) -> None:
@@ -43,146 +52,190 @@ def convert(
     Args:
       path: a state dict, of PyTorch or .safetensors.
       workdir: gets best/0 and config.json, as a run's folder; it must not be there yet.
-      published: key of `published.FORMATS`.
-      metadata: `records.Metadata` of the dataset that the model was trained on.
-      options: `published.Options`: what tensors do not say.
+      published: name of the published model, of `registry.FORMATS`.
+      metadata: of the dataset that the model was trained on.
+      options: what the tensors do not say, of the published model's own class of options.
       tokenizer: folder or Hub id with the text encoder's tokenizer.json.
-      text_weights: for walktext: folder or Hub id of the frozen text encoder, first token read out.
+      text_weights: folder or Hub id of the frozen text encoder, where the model has one beside its
+        file.
 
     Raises:
       ValueError: with everything that does not fit.
     """
-
+    form = registry.named(published)
+    if text_weights and form.text_readout is None:
+        raise ValueError(f"{published} takes no text encoder besides the file's tensors")
     if pathlib.Path(workdir).exists():  # before minutes of reading
         raise ValueError(f"{workdir} is already there; choose another folder, or remove it")
-    tensors = read_state_dict(path)
-    if published == "walktext":  # {encoder, head} in some files, the model's own names in others
-        renamed = {_walktext_name(key): value for key, value in tensors.items()}
-        if len(renamed) < len(tensors):
-            raise ValueError(f"{path} has a head both as head. and as motion_projection.")
-        tensors = renamed
-    form = registry.FORMATS[published]
-    options = options or Options()
-    shapes = {key: value.shape for key, value in tensors.items()}
+    options = options or form.options()
+    tensors = _named_tensors(path, form)
     try:
-        architecture = form.architecture(shapes, options)
-        frozen = None
-        if text_weights:
-            frozen = Source(text_weights)
-            architecture = _with_frozen_text(architecture, frozen, options)
-        network = Network(architecture)
-        abstract = network.abstract_params
-        key_map = form.key_map(architecture)
-        plan = keymap.match(shapes, {p: x.shape for p, x in abstract.items()}, key_map)
+        frozen = Source(text_weights) if text_weights else None
+        network = Network(_architecture(form, tensors, options, frozen))
+        plan = _plan(form, tensors, network)
     except (ValueError, KeyError) as error:
         missing = f"no tensor {error}" if isinstance(error, KeyError) else error
         raise ValueError(f"{path} does not fit {published}: {missing}") from error
-    params = {
-        p: transform.of(tensors[key], abstract[p].shape).astype(np.float32)
-        for p, (key, transform) in plan.items()
-    }
-    if "logit_scale" in params:
-        temperature = float(np.exp(-np.float64(tensors["logit_scale"])))
-        architecture = dataclasses.replace(architecture, temperature=temperature)
-    else:
-        params["logit_scale"] = np.float32(-math.log(architecture.temperature))
+    params = _parameters(tensors, plan, network)
     if frozen is not None:
         params |= _frozen_text(network, frozen)
-
-    used = {key for key, _ in plan.values()}
-    unused = {
-        key: value
-        for key, value in tensors.items()
-        # what has more bits than a parameter is kept as well
-        if key not in used or not _same_bits(value.astype(np.float32).astype(value.dtype), value)
-    }
-    tokenizer_json = None
-    if architecture.text is not None:
-        name = tokenizer or text_weights or TOKENIZERS[architecture.text_family]
-        used_tokenizer = load_tokenizer(name, architecture.max_tokens)
-        tokenizer_json, size = used_tokenizer.json, used_tokenizer.vocab_size
-        if size > architecture.text.vocab_size:
-            raise ValueError(
-                f"the tokenizer {name} has {size} tokens, the text encoder "
-                f"{architecture.text.vocab_size}: name the right one with --tokenizer"
-            )
-    metadata = _checked_metadata(metadata, architecture)
-    run = {
-        "architecture": architecture.to_dict(),
-        "config": {
-            "dtype": "float32",
-            "data": {"eval_batch_size": 64, "frame_bucket": 32, "text_bucket": 16},
-        },
-        "tokenizer": tokenizer_json,
-        "datasets": {metadata.name: metadata.to_json()},
-        "step": 0,
-        "score": None,
-        "source": {
-            "format": published,
-            "file": pathlib.Path(path).name,
-            "sha256": _sha256(path),
-            "tensors": [[key, str(value.dtype)] for key, value in tensors.items()],
-        },
-    }
-    with new_folder(workdir) as partial:
-        checkpoints = Checkpoints(partial)
-        checkpoints.save_best(0, params, run, unused)
-        checkpoints.close()
-        (partial / "checkpoints").rmdir()
-        (partial / "config.json").write_text(json.dumps(run["config"] | {"source": run["source"]}))
+    temperature = _temperature(tensors, plan, network)
+    architecture = dataclasses.replace(network.config, temperature=temperature)
+    tokenizer_json = _tokenizer(tokenizer or text_weights, architecture, form)
+    metadata = form.fit_metadata(metadata, architecture)
+    source = _source(path, published, tensors)
+    run = _run(architecture, metadata, tokenizer_json, source)
+    _write(workdir, params, run, _unused(tensors, plan))
 
 
-def _sha256(path: str | pathlib.Path) -> str:
-    with pathlib.Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _named_tensors(path: Path, form: Format) -> dict[str, np.ndarray]:
+    """The file's tensors under the published model's own names."""
+    tensors: dict[str, np.ndarray] = {}
+    for key, value in read_state_dict(path).items():
+        name = form.rename(key)
+        if name in tensors:
+            raise ValueError(f"{path} has {name} twice, under that name and under another")
+        tensors[name] = value
+    return tensors
 
 
-def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
-    return a.tobytes() == b.tobytes()
-
-
-def _walktext_name(key: str) -> str:
-    return f"motion_projection.{key.removeprefix('head.')}" if key.startswith("head.") else key
-
-
-def _with_frozen_text(architecture, source, options):
-
-    _, text = text_tower(source, readout="first")
+def _architecture(
+    form: Format, tensors: Tensors, options: Options, frozen: Source | None
+) -> DualEncoderConfig:
+    """Ours of the tensors, with the frozen text encoder if there is one."""
+    architecture = form.architecture(_shapes(tensors), options)
+    if frozen is None:
+        return architecture
+    _, text = text_tower(frozen, readout=form.text_readout)
     return dataclasses.replace(architecture, text=text, max_tokens=max_tokens(text, options))
 
 
-def _frozen_text(network, source) -> dict[str, np.ndarray]:
+def _plan(form: Format, tensors: Tensors, network: Network) -> Plan:
+    """Which tensor fills which parameter; a ValueError lists all that does not fit."""
+    parameters = _shapes(network.abstract_params)
+    return keymap.match(_shapes(tensors), parameters, form.key_map(network.config))
 
+
+def _shapes(arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in arrays.items()}
+
+
+def _parameters(tensors: Tensors, plan: Plan, network: Network) -> dict[str, np.ndarray]:
+    """Our parameters of the file's tensors, in float32."""
+    abstract = network.abstract_params
+    params = {
+        path: transform.of(tensors[key], abstract[path].shape).astype(np.float32)
+        for path, (key, transform) in plan.items()
+    }
+    if "logit_scale" not in params:
+        params["logit_scale"] = np.float32(-math.log(network.config.temperature))
+    return params
+
+
+def _temperature(tensors: Tensors, plan: Plan, network: Network) -> float:
+    """Of the file, in its own precision, or else the architecture's."""
+    if "logit_scale" not in plan:
+        return network.config.temperature
+    key, transform = plan["logit_scale"]
+    return float(np.exp(-np.float64(transform.of(tensors[key], ()))))
+
+
+def _frozen_text(network: Network, source: Source) -> dict[str, np.ndarray]:
+    """Parameters of the frozen text encoder."""
     tower = {p: x for p, x in network.abstract_params.items() if p.startswith("text_encoder/")}
     rules = TEXT_FAMILIES[network.config.text_family].key_map()
     loaded = load_weights(tower, source, rules, under="text_encoder")
     return {path: np.asarray(value) for path, value in loaded.items()}
 
 
-def _checked_metadata(metadata, architecture):
-    """The metadata with the model's patch size; a ValueError where they do not fit each other."""
-    motion = architecture.motion
-    if architecture.motion_inputs == "joints":
-        rotations = motion.channels == 6  # of which a skeleton may have any number
-        if not rotations and metadata.skeleton.num_joints != motion.joints:
-            raise ValueError(
-                f"the encoder takes {motion.joints} joints; skeleton {metadata.skeleton.name!r} "
-                f"has {metadata.skeleton.num_joints}: name the right one with --skeleton"
-            )
-    elif metadata.patch_size is None:
-        return dataclasses.replace(metadata, patch_size=motion.patch_size)
-    elif metadata.patch_size != motion.patch_size:
+def _unused(tensors: Tensors, plan: Plan) -> dict[str, np.ndarray]:
+    """The tensors that exporting could not make of the parameters, bit for bit."""
+    used = {key for key, _ in plan.values()}
+    return {
+        key: value
+        for key, value in tensors.items()
+        # what has more bits than a parameter is kept as well
+        if key not in used or not _same_bits(value.astype(np.float32).astype(value.dtype), value)
+    }
+
+
+def _tokenizer(name: str | None, architecture: DualEncoderConfig, form: Format) -> str | None:
+    """The text encoder's tokenizer.json; of the published model where no name is given.
+
+    Raises:
+      ValueError: it is not there, or has more tokens than the text encoder.
+    """
+    if architecture.text is None:
+        return None
+    name = name or form.tokenizer(architecture)
+    if name is None:
+        raise ValueError("the text encoder's tokenizer is needed: name it with --tokenizer")
+    tokenizer = load_tokenizer(name, architecture.max_tokens)
+    if tokenizer.vocab_size > architecture.text.vocab_size:
         raise ValueError(
-            f"the ViT has patches of {motion.patch_size}; dataset {metadata.name!r} was prepared "
-            f"with --patch_size={metadata.patch_size}"
+            f"the tokenizer {name} has {tokenizer.vocab_size} tokens, the text encoder "
+            f"{architecture.text.vocab_size}: name the right one with --tokenizer"
         )
-    return metadata
+    return tokenizer.json
+
+
+def _source(path: Path, published: str, tensors: Tensors) -> dict[str, Any]:
+    """What a converted checkpoint says of the file it is made of."""
+    with pathlib.Path(path).open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "format": published,
+        "file": pathlib.Path(path).name,
+        "sha256": sha256,
+        "tensors": [[key, str(value.dtype)] for key, value in tensors.items()],
+    }
+
+
+def _run(
+    architecture: DualEncoderConfig,
+    metadata: Metadata,
+    tokenizer_json: str | None,
+    source: dict[str, Any],
+) -> dict[str, Any]:
+    """What a checkpoint says of itself beside its parameters."""
+    return stored_run(
+        {
+            "architecture": architecture.to_dict(),
+            "config": {
+                "dtype": "float32",
+                "data": {"eval_batch_size": 64, "frame_bucket": 32, "text_bucket": 16},
+            },
+            "tokenizer": tokenizer_json,
+            "trained": None,
+            "distance": None,
+            "text_encoder": None,
+            "source": source,
+            "datasets": {metadata.name: metadata.to_json()},
+            "step": 0,
+            "score": None,
+        }
+    )
+
+
+def _write(workdir: Path, params: Tensors, run: dict[str, Any], unused: Tensors) -> None:
+    """Writes a run's folder that holds its best checkpoint only."""
+    with files.new_folder(workdir) as partial:
+        checkpoints = Checkpoints(partial)
+        checkpoints.save_best(0, params, run, unused=unused)
+        checkpoints.close()
+        (partial / "checkpoints").rmdir()
+        config = run["config"] | {"source": run["source"]}
+        files.write_text(partial / "config.json", json.dumps(config))
+
+
+def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.tobytes() == b.tobytes()
 
 
 # ----------------------------------------------------------------------------------- exporting
 
 
-def export(path: str | pathlib.Path, folder: str | pathlib.Path) -> str:
+def export(path: Path, folder: Path) -> str:
     """Writes a checkpoint under the published code's names: model.safetensors and config.json.
 
     A converted checkpoint gives back the tensors of the published file, bit for bit: in their order
@@ -194,36 +247,34 @@ def export(path: str | pathlib.Path, folder: str | pathlib.Path) -> str:
 
     Returns:
       Which published model it is.
-    """
-    import safetensors.numpy
 
+    Raises:
+      ValueError: no published code computes what the model does, or the folder is already there.
+    """
     saved = open_saved(path)
     network = network_of(saved.run)
-    config = network.config
-    source = saved.run.get("source")
-    name = source["format"] if source else registry.format_of(config)
-    form = registry.FORMATS[name]
-    params = saved.load_params(network.abstract_params)
-    params = {path: np.asarray(value) for path, value in params.items()}
-    key_map = form.key_map(config)
+    source = saved.run["source"]
+    name = source["format"] if source else registry.format_of(network.config)
+    form = registry.named(name)
+    loaded = saved.load_params(network.abstract_params)
+    params = {p: np.asarray(value) for p, value in loaded.items()}
+    key_map = form.key_map(network.config)
     if source is None:
-        tensors = keymap.export(params, key_map) | form.unused(config)
+        tensors = keymap.export(params, key_map) | form.unused(network.config)
     else:
         dtypes, unused = dict(source["tensors"]), saved.load_unused()
         made = keymap.export(params, key_map, dtypes)
         tensors = {key: _original(made.get(key), unused.get(key), dtypes[key]) for key in dtypes}
-    description = form.describe(config) | {"format": name}
-    with new_folder(folder) as partial:
+    description = form.describe(network.config) | {"format": name}
+    with files.new_folder(folder) as partial:
         data = safetensors.numpy.save(tensors, {"format": "pt"})
-        (partial / "model.safetensors").write_bytes(data)
-        (partial / "config.json").write_text(json.dumps(description, indent=2) + "\n")
+        files.write_bytes(partial / "model.safetensors", data)
+        files.write_json(partial / "config.json", description)
     return name
 
 
 def _original(made: np.ndarray | None, kept: np.ndarray | None, dtype: str) -> np.ndarray:
     """A tensor of the published file: from the parameters, unless more bits of it were kept."""
-    import ml_dtypes
-
     if made is None:
         return kept
     if kept is not None and _same_bits(kept.astype(made.dtype), made):

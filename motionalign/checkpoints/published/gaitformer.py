@@ -1,33 +1,90 @@
-"""motionalign.checkpoints.published.gaitformer."""
+"""GaitFormer: an encoder of 2D poses with an embedding, its projection and attributes of a person.
 
+Publication: Cosma and Radoi, "Learning Gait Representations with Noisy Multi-Task Learning",
+Sensors 22(18), 2022. Code: https://github.com/cosmaadrian/gaitformer.
+"""
+
+import argparse
 import dataclasses
-from typing import Any
+import json
+import pathlib
+from typing import Any, Self
 
-from motionalign.checkpoints.published.format import Format, Options, Shapes, require
-from motionalign.checkpoints.published.walktext import joint_description, joint_encoder
+from motionalign.checkpoints.published import joints
+from motionalign.checkpoints.published.format import Format, Shapes, check_fps, require
+from motionalign.data.dataset import Metadata
 from motionalign.models import motion_transformer
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.heads import GaitHeadConfig
 from motionalign.models.weights.keymap import KeyMap
 
-# -------------------------------------------------------------------------------------- GaitFormer
+NAME, SKELETON = "gaitformer", "coco18"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(joints.JointOptions):
+    """What the tensors leave unsaid: besides `JointOptions`, the names of the attributes.
+
+    attributes: None: attribute_0, attribute_1, ...
+    """
+
+    attributes: tuple[str, ...] | None = None
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Self:
+        """As for `JointOptions`; --attributes is a JSON file."""
+        options = super().from_args(args)
+        if args.attributes is None:
+            return options
+        names = json.loads(pathlib.Path(args.attributes).read_text("utf-8"))
+        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise ValueError(f"--attributes={args.attributes}: expected a JSON list of names")
+        return dataclasses.replace(options, attributes=tuple(names))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    joints.add_options(parser, SKELETON, "needed: the publications do not say it")
+    parser.add_argument("--attributes", help="JSON list of the attributes' names")
+
+
+def metadata(args: argparse.Namespace) -> Metadata:
+    """The metadata of the training data, as --skeleton and --fps say.
+
+    Raises:
+      ValueError: --fps is missing or not positive, or no skeleton has this name.
+    """
+    check_fps(args.fps)
+    if args.fps is None:
+        raise ValueError(
+            "--fps, the frame rate of its training data, is needed: the publications do not "
+            "say it; or --dataset=NAME of a dataset prepared here"
+        )
+    return joints.metadata(NAME, args.skeleton or SKELETON, args.fps)
 
 
 def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
+    """Our architecture of a file's tensors; it has no text encoder."""
     require(
         shapes,
         ("skeleton_encoding.weight", "positional_embedding", "out_embedding.weight"),
         "checkpoint of GaitFormer",
     )
-    motion = joint_encoder(
-        shapes, options, "skeleton_encoding.weight", "encoder.", "pre", "learned"
+    motion = joints.motion_encoder(
+        shapes,
+        options,
+        embedding="skeleton_encoding.weight",
+        encoder="encoder.",
+        norm="pre",
+        positions="learned",
+        frames=shapes["positional_embedding"][1],
     )
     count = shapes["out_appearance.weight"][0]
     names = options.attributes or tuple(f"attribute_{i}" for i in range(count))
     if len(names) != count:
         raise ValueError(f"{len(names)} names of attributes; the checkpoint has {count}")
     return DualEncoderConfig(
-        motion=dataclasses.replace(motion, frames=shapes["positional_embedding"][1]),
+        motion=motion,
         text=None,
         embed_dim=shapes["out_embedding.weight"][0],
         text_head=False,
@@ -36,6 +93,7 @@ def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
 
 
 def key_map(config: DualEncoderConfig) -> KeyMap:
+    """How the file's tensors become our parameters."""
     return (
         motion_transformer.gaitformer_key_map().within("", "motion_encoder/")
         | motion_transformer.gait_head_key_map().within("", "motion_head/")
@@ -43,12 +101,30 @@ def key_map(config: DualEncoderConfig) -> KeyMap:
     )
 
 
+def fits(config: DualEncoderConfig) -> bool:
+    """Whether the published code computes what an architecture does: it alone has these outputs."""
+    return config.gait_head is not None
+
+
 def describe(config: DualEncoderConfig) -> dict[str, Any]:
+    """The JSON that says how to build the published model."""
     model = "GaitFormer of https://github.com/cosmaadrian/gaitformer"
-    return joint_description(config, model) | {
+    return joints.describe(config, model) | {
         "projection_size": config.gait_head.projection_dim,
         "attributes": list(config.gait_head.attributes),
     }
 
 
-FORMAT = Format(architecture, key_map, lambda config: {}, describe)
+FORMAT = Format(
+    name=NAME,
+    title="GaitFormer",
+    options=Options,
+    add_options=add_options,
+    metadata=metadata,
+    dataset_options=joints.DATASET_OPTIONS,
+    architecture=architecture,
+    key_map=key_map,
+    fit_metadata=joints.fit_metadata,
+    fits=fits,
+    describe=describe,
+)

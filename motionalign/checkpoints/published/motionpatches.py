@@ -1,79 +1,248 @@
-"""motionalign.checkpoints.published.motionpatches."""
+"""Motion Patches: `ClipModel`, a ViT of timm and a text encoder of Hugging Face with a head each.
 
+Publication: Yu, Tanaka and Fujiwara, "Exploring Vision Transformers for 3D Human Motion-Language
+Models with Motion Patches" (CVPR 2024), https://arxiv.org/abs/2405.04771. Code:
+https://github.com/line/MotionPatches.
+
+The published checkpoints have a DistilBERT; the code takes any text encoder of Hugging Face, of
+which the table `TEXT_ENCODERS` has those that are read here.
+"""
+
+import argparse
 import dataclasses
-from typing import Any
+import pathlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Self
 
+import numpy as np
+
+from motionalign.checkpoints.published import format as published
 from motionalign.checkpoints.published.format import (
     Format,
-    Options,
     Shapes,
+    add_motion_options,
     below,
+    check_fps,
     count,
     head_map,
     heads_of,
     max_tokens,
+    positive,
     require,
 )
+from motionalign.data.dataset import Metadata
 from motionalign.models import bert, distilbert, mpnet, vit_weights
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.families import TEXT_FAMILIES
+from motionalign.models.vit import ViTConfig
 from motionalign.models.weights import keymap
 from motionalign.models.weights.keymap import KeyMap
+from motionalign.models.weights.source import read_json
+from motionalign.skeleton import SKELETONS, get_skeleton
 
-# ------------------------------------------------------------------------------- Motion Patches
+# ------------------------------------------------------------------------------- command line
 
-_VIT, _TEXT = r"motion_encoder\.model\.", r"text_encoder\.text_model\."
+
+@dataclasses.dataclass(frozen=True)
+class Options(published.Options):
+    """What the tensors leave unsaid: besides `published.Options`, the same of the text encoder.
+
+    text_heads: None: as many as are 64 wide.
+    text_norm_eps: None: that of the published model of the family.
+    text_config: config.json of the text encoder, which says all of this; None: the tensors and the
+      options do.
+    """
+
+    text_heads: int | None = None
+    text_activation: str = "gelu"
+    text_norm_eps: float | None = None
+    text_config: Mapping[str, Any] | None = None
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Self:
+        """As for `published.Options`; --text_config is a JSON file."""
+        options = super().from_args(args)
+        if args.text_config is None:
+            return options
+        return dataclasses.replace(options, text_config=read_json(pathlib.Path(args.text_config)))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    add_motion_options(parser)
+    parser.add_argument("--mean", help="Mean_raw.npy [joints, 3] of the published code")
+    parser.add_argument("--std", help="Std_raw.npy")
+    parser.add_argument("--skeleton", help="default: the one with as many joints")
+    parser.add_argument("--fps", type=float, help="of raw clips; default: of the dataset")
+    parser.add_argument("--text_heads", type=positive, help="default: as many as are 64 wide")
+    parser.add_argument("--text_activation", help="default: gelu")
+    parser.add_argument("--text_norm_eps", type=float, help="default: of the published model")
+    parser.add_argument("--text_config", help="config.json of the text encoder, for all this")
+    parser.add_argument(
+        "--tokenizer",
+        help="folder or Hub id with tokenizer.json (default: that of the published text "
+        "encoder of the family, such as distilbert/distilbert-base-uncased)",
+    )
+    parser.add_argument("--max_tokens", type=positive, help="of a text (default: 128)")
+
+
+def metadata(args: argparse.Namespace) -> Metadata:
+    """The metadata of HumanML3D or KIT-ML, whichever has the joints of the statistics given.
+
+    Raises:
+      ValueError: the statistics are missing, cannot be read or fit no skeleton.
+    """
+    check_fps(args.fps)
+    if not (args.mean and args.std):
+        raise ValueError(
+            "the statistics of the training data are needed: --mean=Mean_raw.npy --std=Std_raw.npy "
+            "(the published code's scripts/cal_mean_var.py makes them), or --dataset=NAME of a "
+            "dataset prepared here"
+        )
+    mean, std = _statistic(args.mean), _statistic(args.std)
+    if mean.shape != std.shape:
+        raise ValueError(f"{args.mean} is {mean.shape}, but {args.std} is {std.shape}")
+    fitting = [s for s in SKELETONS.values() if s.num_joints == len(mean) and s.name != "coco18"]
+    if args.skeleton:
+        fitting = [get_skeleton(args.skeleton)]
+    if not fitting or fitting[0].num_joints != len(mean):
+        known = ", ".join(f"{s.name} has {s.num_joints}" for s in SKELETONS.values())
+        raise ValueError(f"{args.mean} is of {len(mean)} joints; {known}")
+    skeleton = fitting[0]
+    kit = skeleton.name == "kit21"
+    return Metadata(
+        name="kit_ml" if kit else "humanml3d",
+        skeleton=skeleton,
+        patch_size=None,  # of the tensors
+        fps=20.0,
+        unit_in_metres=None if kit else 1.0,
+        mean=mean,
+        std=std,
+        source_fps=args.fps or (12.5 if kit else 20.0),
+    )
+
+
+def _statistic(path: str) -> np.ndarray:
+    """Mean or standard deviation [J, 3] of an .npy file."""
+    try:
+        value = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path} cannot be read as an array: {error}") from error
+    if value.ndim != 2 or value.shape[1] != 3 or not np.isfinite(value).all():
+        raise ValueError(
+            f"{path} is {value.dtype} {list(value.shape)}; expected [joints, 3] finite"
+        )
+    return value.astype(np.float64)
+
+
+# ------------------------------------------------------------------------------- text encoders
+
+
+class TextEncoder(NamedTuple):
+    """A family of text encoders in the names of Hugging Face, and what its published model is.
+
+    sign: the tensor that tells the family from the others.
+    layers: what the keys of a layer start with, ahead of its number.
+    mlp: key, within a layer, of its MLP's first matrix.
+    norm_eps: of the published model.
+    config_to_hf: our config to config.json.
+    tokenizer: Hub id of the published model.
+    sign_rows: as many rows as `sign` has at least.
+    unused_positions: rows of the position table that no token uses.
+    tables: fields of our config and the tensors whose rows they count.
+    """
+
+    sign: str
+    layers: str
+    mlp: str
+    norm_eps: float
+    config_to_hf: Callable[[Any], dict[str, Any]]
+    tokenizer: str
+    sign_rows: int = 1
+    unused_positions: int = 0
+    tables: tuple[tuple[str, str], ...] = ()
+
+    def is_of(self, shapes: Shapes) -> bool:
+        """Whether these tensors are of this family."""
+        rows, *_ = shapes.get(self.sign) or (0,)
+        return rows >= self.sign_rows
+
+
+_WORDS = "embeddings.word_embeddings.weight"
+_POSITIONS = "embeddings.position_embeddings.weight"
+_TYPES = "embeddings.token_type_embeddings.weight"
+
+TEXT_ENCODERS = {
+    "distilbert": TextEncoder(
+        sign="transformer.layer.0.attention.q_lin.weight",
+        layers="transformer.layer.",
+        mlp="ffn.lin1.weight",
+        norm_eps=1e-12,
+        config_to_hf=distilbert.config_to_hf,
+        tokenizer="distilbert/distilbert-base-uncased",
+    ),
+    "bert": TextEncoder(
+        sign=_TYPES,
+        sign_rows=2,  # RoBERTa, which counts positions from 2, has the same names and one type
+        layers="encoder.layer.",
+        mlp="intermediate.dense.weight",
+        norm_eps=1e-12,
+        config_to_hf=bert.config_to_hf,
+        tokenizer="google-bert/bert-base-uncased",
+        tables=(("type_vocab_size", _TYPES),),
+    ),
+    "mpnet": TextEncoder(
+        sign="encoder.relative_attention_bias.weight",
+        layers="encoder.layer.",
+        mlp="intermediate.dense.weight",
+        norm_eps=1e-5,
+        config_to_hf=mpnet.config_to_hf,
+        tokenizer="sentence-transformers/all-mpnet-base-v2",
+        unused_positions=mpnet.PADDING_ROW + 1,
+    ),
+}
 
 
 def _text_config(shapes: Shapes, options: Options):
     """The text encoder's config: of config.json where it is given, else from the tensors."""
-    first = shapes.get("embeddings.word_embeddings.weight")
-    if first is None:
-        raise ValueError(
-            "the text encoder is of an unknown family: no embeddings.word_embeddings.weight; "
-            f"known: {', '.join(_TEXT_SIZES)}"
-        )
-    if "transformer.layer.0.attention.q_lin.weight" in shapes:
-        family = "distilbert"
-    elif "encoder.relative_attention_bias.weight" in shapes:
-        family = "mpnet"
-    elif shapes.get("embeddings.token_type_embeddings.weight", (0,))[0] >= 2:
-        family = "bert"  # RoBERTa, which counts positions from 2, has the same names and one type
-    else:
+    known = f"known: {', '.join(TEXT_ENCODERS)}"
+    if _WORDS not in shapes:
+        raise ValueError(f"the text encoder is of an unknown family: no {_WORDS}; {known}")
+    family = next((name for name, kind in TEXT_ENCODERS.items() if kind.is_of(shapes)), None)
+    if family is None:
         raise ValueError(
             "the text encoder is of an unknown family: its tensors are "
-            f"{', '.join(list(shapes)[:4])}, ...; known: {', '.join(_TEXT_SIZES)}"
+            f"{', '.join(list(shapes)[:4])}, ...; {known}"
         )
-    hf = TEXT_FAMILIES[family]
     if options.text_config is not None:
-        return hf.config_from_hf(options.text_config, readout="first")
-    block, mlp, eps = _TEXT_SIZES[family]
-    vocab_size, width = first
-    rows = shapes["embeddings.position_embeddings.weight"][0]
-    sizes = {
-        "vocab_size": vocab_size,
-        "width": width,
-        "depth": count(shapes, block + r"(\d+)\."),
-        "heads": heads_of(width, options.text_heads, "--text_heads"),
-        "mlp_width": shapes[block.replace("\\", "") + "0." + mlp][0],
-        "max_positions": rows - (mpnet.PADDING_ROW + 1 if family == "mpnet" else 0),
-        "norm_eps": options.text_norm_eps or eps,
-        "activation": options.text_activation,
-        "readout": "first",
-    }
-    if family == "bert":
-        sizes["type_vocab_size"] = shapes["embeddings.token_type_embeddings.weight"][0]
-    return hf.config(**sizes)
+        return TEXT_FAMILIES[family].config_from_hf(options.text_config, readout="first")
+    kind = TEXT_ENCODERS[family]
+    vocab_size, width = shapes[_WORDS]
+    return TEXT_FAMILIES[family].config(
+        vocab_size=vocab_size,
+        width=width,
+        depth=count(shapes, re.escape(kind.layers) + r"(\d+)\."),
+        heads=heads_of(width, options.text_heads, "--text_heads"),
+        mlp_width=shapes[f"{kind.layers}0.{kind.mlp}"][0],
+        max_positions=shapes[_POSITIONS][0] - kind.unused_positions,
+        norm_eps=options.text_norm_eps or kind.norm_eps,
+        activation=options.text_activation,
+        readout="first",
+        **{field: shapes[key][0] for field, key in kind.tables},
+    )
 
 
-_TEXT_SIZES = {  # family: regex of a block, its MLP's first layer, epsilon of the published model
-    "distilbert": (r"transformer\.layer\.", "ffn.lin1.weight", 1e-12),
-    "bert": (r"encoder\.layer\.", "intermediate.dense.weight", 1e-12),
-    "mpnet": (r"encoder\.layer\.", "intermediate.dense.weight", 1e-5),
-}
+def tokenizer(config: DualEncoderConfig) -> str:
+    """Hub id of the published text encoder of the family, whose tokenizer the code takes."""
+    return TEXT_ENCODERS[config.text_family].tokenizer
+
+
+# ------------------------------------------------------------------------------- both towers
 
 
 def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
+    """Our architecture of a file's tensors."""
     require(
         shapes,
         ("motion_encoder.model.pos_embed", "motion_projection.projection.weight", "logit_scale"),
@@ -103,28 +272,57 @@ def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
 
 
 def key_map(config: DualEncoderConfig) -> KeyMap:
+    """How the file's tensors become our parameters."""
     tower = vit_weights.timm_key_map(config.motion, config.motion.grid)
     if config.motion.pool == "class":
         rules = tower.rules + keymap.norm("norm", "final_norm")
         tower = dataclasses.replace(tower, rules=rules)
-    scale = KeyMap("", (("logit_scale", "logit_scale", keymap.SAME),))
+    text = TEXT_FAMILIES[config.text_family].key_map()
     return (
-        tower.within(_VIT, "motion_encoder/")
-        | TEXT_FAMILIES[config.text_family].key_map().within(_TEXT, "text_encoder/")
+        tower.within(r"motion_encoder\.model\.", "motion_encoder/")
+        | text.within(r"text_encoder\.text_model\.", "text_encoder/")
         | head_map(r"motion_projection\.", "motion_head/")
         | head_map(r"text_projection\.", "text_head/")
-        | scale
+        | KeyMap("", (("logit_scale", "logit_scale", keymap.SAME),))
     )
 
 
-CONFIG_TO_HF = {
-    "distilbert": distilbert.config_to_hf,
-    "bert": bert.config_to_hf,
-    "mpnet": mpnet.config_to_hf,
-}
+def fit_metadata(metadata: Metadata, config: DualEncoderConfig) -> Metadata:
+    """The metadata with the patch size of the ViT.
+
+    Raises:
+      ValueError: those of a prepared dataset have another one.
+    """
+    patch_size = config.motion.patch_size
+    if metadata.patch_size not in (None, patch_size):
+        raise ValueError(
+            f"the ViT has patches of {patch_size}; dataset {metadata.name!r} was prepared "
+            f"with --patch_size={metadata.patch_size}"
+        )
+    return dataclasses.replace(metadata, patch_size=patch_size)
+
+
+def fits(config: DualEncoderConfig) -> bool:
+    """Whether the published code computes what an architecture does.
+
+    Raises:
+      ValueError: it would, but for the padding of clips.
+    """
+    text = config.text and config.text_family
+    if not isinstance(config.motion, ViTConfig) or config.gait_head is not None:
+        return False
+    if text not in TEXT_ENCODERS or not config.text_head:
+        return False
+    if config.motion.padding != "attend":
+        raise ValueError(
+            "the published code attends to the padding of a clip; this model, trained with "
+            "padding='mask', would compute something else there: it cannot be exported"
+        )
+    return True
 
 
 def describe(config: DualEncoderConfig) -> dict[str, Any]:
+    """The JSON that says how to build the published model."""
     motion = config.motion
     rows, parts = motion.grid
     return {
@@ -141,11 +339,24 @@ def describe(config: DualEncoderConfig) -> dict[str, Any]:
         },
         "motion_norm_eps": motion.norm_eps,
         "motion_activation": motion.activation,
-        "text_encoder": CONFIG_TO_HF[config.text_family](config.text),
+        "text_encoder": TEXT_ENCODERS[config.text_family].config_to_hf(config.text),
         "text_readout": config.text.readout,
         "projection_dims": config.embed_dim,
         "dropout": config.head_dropout,
     }
 
 
-FORMAT = Format(architecture, key_map, lambda config: {}, describe)
+FORMAT = Format(
+    name="motionpatches",
+    title="Motion Patches (timm ViT, Hugging Face text encoder, two heads)",
+    options=Options,
+    add_options=add_options,
+    metadata=metadata,
+    dataset_options=("mean", "std", "skeleton", "fps"),
+    architecture=architecture,
+    key_map=key_map,
+    fit_metadata=fit_metadata,
+    fits=fits,
+    describe=describe,
+    tokenizer=tokenizer,
+)

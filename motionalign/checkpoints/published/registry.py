@@ -1,41 +1,42 @@
-"""The published PyTorch models: how their state dicts are laid out, and what ours is of each.
-
-A `Format` reads a state dict's shapes into our architecture and names every tensor, both ways.
-"""
+"""The published models that are read and written: a line for each."""
 
 from motionalign.checkpoints.published import gaitformer, motionpatches, walktext
+from motionalign.checkpoints.published.format import Format
+from motionalign.models import layers
 from motionalign.models.dual_encoder import DualEncoderConfig
 
-FORMATS = {
-    "motionpatches": motionpatches.FORMAT,
-    "walktext": walktext.FORMAT,
-    "gaitformer": gaitformer.FORMAT,
+FORMATS: dict[str, Format] = {
+    form.name: form
+    for form in (
+        motionpatches.FORMAT,
+        walktext.FORMAT,
+        gaitformer.FORMAT,
+    )
 }
 
 
+def named(name: str) -> Format:
+    """The published model of a name; a ValueError that lists the known ones otherwise."""
+    layers.check_choice(name, FORMATS, "the published model")
+    return FORMATS[name]
+
+
 def format_of(config: DualEncoderConfig) -> str:
-    """The published model that an architecture is, or can be written as.
+    """Name of the published model that an architecture is, or can be written as.
 
     Raises:
-      ValueError: there is none.
+      ValueError: there is none; with the reason of the first that comes close.
     """
-    if config.gait_head is not None:
-        return "gaitformer"
-    if config.motion_family == "motion_transformer":
-        kind = (config.motion.norm, config.motion.positions)
-        if kind == ("post", "sinusoidal"):
-            return "walktext"
-        raise ValueError(
-            f"no published model has {kind[0]}-norm, {kind[1]} positions and a projection head"
-        )
+    reasons = []
+    for name, form in FORMATS.items():
+        try:
+            if form.fits(config):
+                return name
+        except ValueError as error:
+            reasons.append(error)
+    if reasons:
+        raise reasons[0]
     text = config.text and config.text_family
-    if config.motion_family == "vit" and text in motionpatches.CONFIG_TO_HF and config.text_head:
-        if config.motion.padding != "attend":
-            raise ValueError(
-                "the published code attends to the padding of a clip; this model, trained with "
-                "padding='mask', would compute something else there: it cannot be exported"
-            )
-        return "motionpatches"
     raise ValueError(
         f"no published code has a motion encoder of family {config.motion_family!r} and a text "
         f"encoder of family {text!r}: it cannot be exported"

@@ -1,4 +1,8 @@
-"""motionalign.checkpoints.published.torch_files."""
+"""State dicts of PyTorch's own files, read without running any code that they hold.
+
+A file is a pickle; `torch.load(weights_only=True)` refuses whatever is neither tensor nor plain
+container. torch is imported only where such a file is read; .safetensors files need none.
+"""
 
 import pathlib
 from collections.abc import Mapping
@@ -7,8 +11,6 @@ from typing import Any
 import numpy as np
 
 from motionalign.models.weights.source import open_tensors
-
-# ------------------------------------------------------------------------------------ reading
 
 
 def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:

@@ -1,38 +1,84 @@
-"""motionalign.checkpoints.published.walktext."""
+"""Walk and Text: the motion encoder of `Encoder_TRANSFORMER` and its `ProjectionHead`.
 
-import re
+Publication: Chivereanu et al., "Aligning Actions and Walking to LLM-Generated Textual
+Descriptions" (2024), https://arxiv.org/abs/2404.12192. Code:
+https://github.com/Radu1999/WalkAndText.
+
+The text side of the model is a frozen sentence encoder (UAE-Large) that is in no file of it; it can
+be given besides. Files hold either the model's own names (`encoder.`, `motion_projection.`) or a
+dictionary {encoder, head}.
+"""
+
+import argparse
+import dataclasses
 from typing import Any
 
 import numpy as np
 
+from motionalign.checkpoints.published import joints
 from motionalign.checkpoints.published.format import (
     Format,
-    Options,
     Shapes,
     below,
-    count,
+    check_fps,
     head_map,
-    heads_of,
+    positive,
     require,
 )
+from motionalign.data.dataset import Metadata
 from motionalign.models import motion_transformer
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.motion_transformer import MotionTransformerConfig
 from motionalign.models.weights.keymap import KeyMap
 
-# ----------------------------------------------------------------------------------- Walk and Text
+NAME, SKELETON, FPS = "walktext", "smpl22", 30.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(joints.JointOptions):
+    """What the tensors leave unsaid: besides `JointOptions`, the frames of a clip."""
+
+    frames: int = 60
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    joints.add_options(parser, SKELETON, f"default: {FPS:g}")
+    parser.add_argument("--frames", type=positive, help="of a clip (default: 60)")
+    parser.add_argument(
+        "--text_weights",
+        help="folder or Hub id of the frozen text encoder, such as WhereIsAI/UAE-Large-V1; "
+        "without it the model encodes motions only",
+    )
+
+
+def metadata(args: argparse.Namespace) -> Metadata:
+    """The metadata of the training data, as --skeleton and --fps say."""
+    check_fps(args.fps)
+    return joints.metadata(NAME, args.skeleton or SKELETON, args.fps or FPS)
+
+
+def rename(key: str) -> str:
+    """The model's own name of a tensor that some files have under `head.`."""
+    return f"motion_projection.{key.removeprefix('head.')}" if key.startswith("head.") else key
 
 
 def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
+    """Our architecture of a file's tensors; it has no text encoder."""
     require(
         shapes,
         ("encoder.skelEmbedding.weight", "motion_projection.projection.weight"),
         "checkpoint of Walk and Text",
     )
-    tower = below(shapes, "encoder.")
     return DualEncoderConfig(
-        motion=joint_encoder(
-            tower, options, "skelEmbedding.weight", r"seqTransEncoder.", "post", "sinusoidal"
+        motion=joints.motion_encoder(
+            below(shapes, "encoder."),
+            options,
+            embedding="skelEmbedding.weight",
+            encoder="seqTransEncoder.",
+            norm="post",
+            positions="sinusoidal",
+            frames=options.frames,
         ),
         text=None,
         embed_dim=shapes["motion_projection.projection.weight"][0],
@@ -41,70 +87,57 @@ def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
     )
 
 
-def joint_encoder(
-    shapes: Shapes, options: Options, embedding: str, encoder: str, norm: str, positions: str
-) -> MotionTransformerConfig:
-    width, inputs = shapes[embedding]
-    if inputs % options.channels:
-        raise ValueError(
-            f"{embedding} takes {inputs} numbers a frame, which is no multiple of --channels="
-            f"{options.channels}"
-        )
-    layer = encoder + "layers.0.linear1.weight"
-    if layer not in shapes:
-        raise ValueError(f"the encoder has no {layer}")
-    return MotionTransformerConfig(
-        joints=inputs // options.channels,
-        channels=options.channels,
-        width=width,
-        depth=count(shapes, re.escape(encoder) + r"layers\.(\d+)\."),
-        heads=heads_of(width, options.motion_heads, "--motion_heads"),
-        mlp_width=shapes[layer][0],
-        norm=norm,
-        positions=positions,
-        frames=options.frames,
-        root=options.root,
-        activation=options.activation,
-        norm_eps=options.motion_norm_eps or 1e-5,
-    )
-
-
 def key_map(config: DualEncoderConfig) -> KeyMap:
-    towers = motion_transformer.walktext_key_map().within(r"encoder\.", "motion_encoder/")
+    """How the file's tensors become our parameters; the text encoder's come from elsewhere."""
+    tower = motion_transformer.walktext_key_map().within(r"encoder\.", "motion_encoder/")
     rest = KeyMap("", (), fresh=("logit_scale", r"text_encoder/.*"))
-    return towers | head_map(r"motion_projection\.", "motion_head/") | rest
+    return tower | head_map(r"motion_projection\.", "motion_head/") | rest
+
+
+def fits(config: DualEncoderConfig) -> bool:
+    """Whether the published code computes what an architecture does.
+
+    Raises:
+      ValueError: the motion encoder is of the right kind, but put together otherwise.
+    """
+    motion = config.motion
+    if not isinstance(motion, MotionTransformerConfig) or config.gait_head is not None:
+        return False
+    if (motion.norm, motion.positions) != ("post", "sinusoidal"):
+        raise ValueError(
+            f"no published model has {motion.norm}-norm, {motion.positions} positions and a "
+            "projection head"
+        )
+    return True
 
 
 def unused(config: DualEncoderConfig) -> dict[str, np.ndarray]:
+    """The tensors that the published code has and does not compute with."""
     width = config.motion.width
     buffer = motion_transformer.sinusoids(5000, width)[:, None]  # [5000, 1, D]
     queries = {f"encoder.{name}Query": np.zeros((1, width), np.float32) for name in ("mu", "sigma")}
     return queries | {"encoder.sequence_pos_encoder.pe": buffer}
 
 
-def joint_description(config: DualEncoderConfig, model: str) -> dict[str, Any]:
-    motion = config.motion
-    return {
-        "model": model,
-        "num_joints": motion.joints,
-        "num_features": motion.channels,
-        "num_frames": motion.frames,
-        "latent_dim": motion.width,
-        "num_layers": motion.depth,
-        "num_heads": motion.heads,
-        "ff_size": motion.mlp_width,
-        "dropout": motion.dropout,
-        "activation": motion.activation,
-        "layer_norm_eps": motion.norm_eps,
-        "readout": motion.readout,
-        "root": motion.root,
-        "projection_dim": config.embed_dim,
-    }
-
-
 def describe(config: DualEncoderConfig) -> dict[str, Any]:
+    """The JSON that says how to build the published modules."""
     model = "Encoder_TRANSFORMER (encoder.) and ProjectionHead (motion_projection.) of "
-    return joint_description(config, model + "https://github.com/Radu1999/WalkAndText")
+    return joints.describe(config, model + "https://github.com/Radu1999/WalkAndText")
 
 
-FORMAT = Format(architecture, key_map, unused, describe)
+FORMAT = Format(
+    name=NAME,
+    title="the motion encoder of Walk and Text and its projection head",
+    options=Options,
+    add_options=add_options,
+    metadata=metadata,
+    dataset_options=joints.DATASET_OPTIONS,
+    architecture=architecture,
+    key_map=key_map,
+    fit_metadata=joints.fit_metadata,
+    fits=fits,
+    describe=describe,
+    rename=rename,
+    unused=unused,
+    text_readout="first",
+)

@@ -19,7 +19,7 @@ from data_prep.readers.babel import Babel, pieces
 from data_prep.survey import survey
 from motionalign.data.dataset import Dataset
 from motionalign.data.resample import nearest_frames, resample
-from motionalign.data.texts import class_names
+from motionalign.data.texts import label_classes
 from motionalign.skeleton import SKELETONS
 
 PARENTS = SKELETONS["smpl22"].parents
@@ -454,7 +454,7 @@ def test_prepared(files, tmp_path):
     assert set(dataset.texts["synonyms"]) == set(meta.label_names)
     reader, skeleton = Babel(**files), meta.skeleton
     split = dataset.split("test")
-    names, labels = class_names(meta, split, "labels")
+    names, labels = label_classes(meta, split)
     for i, record in enumerate(split):
         assert record["captions"] == [names[labels[i]]]
         assert record["labels"].tolist() == [labels[i]]

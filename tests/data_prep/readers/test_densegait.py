@@ -10,7 +10,7 @@ from data_prep.readers import Spoiled
 from data_prep.readers.densegait import ATTRIBUTES, COLUMNS, DenseGait
 from data_prep.survey import survey
 from motionalign.data.dataset import Dataset
-from motionalign.data.texts import class_names
+from motionalign.data.texts import attribute_classes
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_prepared(files, tmp_path):
     assert meta.attribute_opposites == {"female": "male"}
     assert '"patches"' not in (folder / "features.json").read_text()
     assert split.attributes.shape == (len(split), 42)
-    names, of_record = class_names(meta, split, "attributes")
+    names, of_record = attribute_classes(meta, split)
     reader = DenseGait(files)
     for i, record in enumerate(split):
         assert "patches" not in record

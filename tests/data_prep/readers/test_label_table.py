@@ -9,7 +9,7 @@ from data_prep.readers.humanml3d import HumanML3D
 from data_prep.readers.label_table import LabelTable
 from data_prep.survey import survey
 from motionalign.data.dataset import Dataset
-from motionalign.data.texts import class_names
+from motionalign.data.texts import attribute_classes
 
 ROWS = """\
 id,content,style,sex,speed
@@ -145,18 +145,19 @@ def test_options_that_make_no_sense(clips, tmp_path):
         main([*raw, "--label=content", "--labels_csv=nothing.csv"])
 
 
-def test_texts_of_the_classes(clips, tmp_path, capsys):
+def test_texts_of_the_classes(clips, tmp_path):
     texts = {"descriptions": ["They are quick."], "synonyms": ["dash", "sprint"]}
     path = tmp_path / "texts.json"
     path.write_text(json.dumps({"classes": {"run": texts, "active, M": texts}}))
     table = reader(clips, attributes=["style", "sex"], texts=path)
     assert table.class_texts() == {kind: {"run": of, "active, M": of} for kind, of in texts.items()}
-    capsys.readouterr()
+    assert table.notes == ()
     # "tired, F" is what clip d is; none is tired and active.
     path.write_text(json.dumps({"classes": dict.fromkeys(["tired, F", "active, tired, F"], texts)}))
     table = reader(clips, attributes=["style", "sex"], texts=path)
     assert set(table.class_texts()["synonyms"]) == {"tired, F"}
-    assert "no classes of this dataset: 'active, tired, F'" in capsys.readouterr().out
+    (note,) = table.notes
+    assert note == f"{path}: left out, no classes of this dataset: 'active, tired, F'"
     path.write_text(json.dumps({"classes": {"hop": texts}}))
     with pytest.raises(ValueError, match=r"no class of the dataset, but of 'hop'.*'walk turn le"):
         reader(clips, attributes=["style", "sex"], texts=path)
@@ -201,15 +202,17 @@ def test_mirrored_classes(clips):
     np.testing.assert_array_equal(twin.attributes(table), [0, 1])
 
 
-def test_from_the_command_line(clips, tmp_path):
+def test_from_the_command_line(clips, tmp_path, capsys):
     texts = {"descriptions": ["They are quick."], "synonyms": ["dash"]}
-    (tmp_path / "texts.json").write_text(json.dumps({"classes": {"run": texts}}))
+    classes = {"run": texts, "fly": texts}
+    (tmp_path / "texts.json").write_text(json.dumps({"classes": classes}))
     command = [
         "humanml3d", f"--raw_dir={clips.folder}", f"--data_dir={tmp_path}/data", "--name=actions",
         f"--labels_csv={clips.folder}/labels.csv", "--label=content", "--attributes=style,speed",
         "--only=run,walk-turn-right", f"--texts={tmp_path}/texts.json",
     ]  # fmt: skip
     main(command)
+    assert "texts.json: left out, no classes of this dataset: 'fly'" in capsys.readouterr().out
     dataset = Dataset(tmp_path / "data", "actions")
     assert dataset.metadata.label_names == ("run", "walk turn right")
     assert dataset.texts == {"descriptions": {"run": ["They are quick."]},
@@ -218,7 +221,7 @@ def test_from_the_command_line(clips, tmp_path):
     assert train.ids == ["b", "b#1", "c", "c#1"]
     np.testing.assert_array_equal(train.labels, [1, 1, 0, 0])
     np.testing.assert_array_equal(train.attributes, [[0, 1, 1]] * 2 + [[1, 0, 0]] * 2)
-    assert class_names(dataset.metadata, train, "attributes")[0] == ["active", "tired, speed"]
+    assert attribute_classes(dataset.metadata, train)[0] == ["active", "tired, speed"]
     main(command)  # the same again is there already
     with pytest.raises(SystemExit, match=r"was prepared with --labels_csv; --texts\. Give it"):
         main(command[:4])

@@ -1,0 +1,20 @@
+"""The schema of a run's config with all registries joined in."""
+
+from motionalign.config import Schema
+from motionalign.data.representation import INPUTS
+from motionalign.models.families import motion_entries, text_entries
+from motionalign.tasks.objectives import OBJECTIVES
+from motionalign.tasks.registry import TASKS
+
+
+def schema() -> Schema:
+    """The schema of all tasks, objectives, encoders and inputs that are registered now."""
+    return Schema(
+        {
+            "task": {name: task.entry for name, task in TASKS.items()},
+            "loss.kind": {name: objective.entry for name, objective in OBJECTIVES.items()},
+            "model.motion.family": motion_entries(),
+            "model.motion.input": {name: kind.entry for name, kind in INPUTS.items()},
+            "model.text.family": text_entries(),
+        }
+    )

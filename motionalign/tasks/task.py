@@ -1,0 +1,86 @@
+"""What a task is: what is said of a clip, and how a model is scored by it.
+
+`config.task` names one of `registry.TASKS`; each lies in the file of that name.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from motionalign.config import Entry
+from motionalign.data.dataset import Dataset
+from motionalign.data.records import Split
+from motionalign.data.texts import ClipTexts
+from motionalign.inference.encoder import Predictor
+from motionalign.models.heads import ClassifierConfig
+from motionalign.report.tables import Table
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """How a model scores on a split; nothing is printed or written yet.
+
+    Attributes:
+      scores: the content of metrics.json.
+      tables: to be printed.
+      pictures: {name: image [H, W, 3] uint8}.
+      page: writes a page to look at into a folder and gives its path; None: there is none.
+    """
+
+    scores: Mapping[str, Any]
+    tables: Sequence[Table]
+    pictures: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    page: Callable[[pathlib.Path], pathlib.Path] | None = None
+
+
+class Task(Protocol):
+    """What clips are told by, and scored by. Made of a config: `TASKS[config.task](config)`.
+
+    Attributes:
+      name: value of config.task.
+      entry: which fields of a config it reads.
+      has_classes: whether clips share classes.
+      exclusive: whether a clip is of exactly one class, or of any number; None without classes.
+      said: what is said of a clip in training, for notes: "captions", or a kind of class texts.
+    """
+
+    name: ClassVar[str]
+    entry: ClassVar[Entry]
+    has_classes: ClassVar[bool]
+    exclusive: ClassVar[bool | None]
+    said: str
+
+    def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
+        """[n] the class of each record, -1 where nothing is known of it."""
+
+    def texts(self, dataset: Dataset, split: Split) -> ClipTexts:
+        """What may be said of the clips of a split; a ValueError where nothing can be."""
+
+    def targets(self, dataset: Dataset, split: Split) -> np.ndarray | None:
+        """What a classifier is to tell of each record: [n] int32 or [n, A] float32, or None."""
+
+    def classes(self, datasets: Sequence[Dataset]) -> ClassifierConfig | None:
+        """The classes of a classifier; None: the task has none to tell apart."""
+
+    def check(self, dataset: Dataset, split_name: str, compares: bool, vectors: bool) -> None:
+        """Raises a ValueError where a split cannot be scored.
+
+        Args:
+          dataset, split_name: what is scored.
+          compares: whether the model compares clips with texts, instead of classifying them.
+          vectors: whether those texts are the dataset's sentence vectors.
+        """
+
+    def validate(
+        self, predict: Predictor, dataset: Dataset, split_name: str
+    ) -> tuple[float, dict[str, float]]:
+        """The selection score of a split and the scalars to log.
+
+        NaN and nothing where embeddings are not finite.
+        """
+
+    def evaluate(self, predict: Predictor, dataset: Dataset, split_name: str) -> Results:
+        """Scores a split in full."""

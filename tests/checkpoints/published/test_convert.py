@@ -1,0 +1,124 @@
+"""Files that do not convert, and what is kept and written of those that do."""
+
+import pickle
+import re
+
+import jax
+import pytest
+from converting import motionpatches_arguments
+
+import motionalign
+from motionalign.checkpoints.published.convert import convert, export
+from motionalign.checkpoints.shared import open_saved
+from motionalign.convert import main
+
+torch = pytest.importorskip("torch")
+
+
+def test_export_of_trained_parameters(motionpatches, tmp_path):
+    """What has been trained since is written, not the published tensor that was kept."""
+    from motionalign.checkpoints.run import Checkpoints
+
+    saved = open_saved(motionpatches)
+    model = motionalign.load(motionpatches)
+    params = {**model.params, "logit_scale": jax.numpy.float32(1.5)}
+    checkpoints = Checkpoints(tmp_path / "run")
+    checkpoints.save_best(3, params, saved.run, saved.load_unused())
+    checkpoints.close()
+    export(tmp_path / "run", tmp_path / "out")
+    from safetensors.torch import load_file
+
+    scale = load_file(tmp_path / "out" / "model.safetensors")["logit_scale"]
+    assert (scale.dtype, scale.item()) == (torch.float64, 1.5)
+
+
+class Malicious:
+    def __reduce__(self):
+        return (print, ("code of the file has run",))
+
+
+def spoil(tmp_path, golden, how):
+    """A spoilt copy of the published checkpoint."""
+    state = torch.load(golden / "motionpatches_clip.pt", weights_only=True)
+    path = tmp_path / "bad.pt"
+    if how == "missing":
+        del state["motion_projection.fc.bias"]
+    elif how == "extra":
+        state["motion_encoder.model.extra"] = torch.zeros(3)
+    elif how == "shape":
+        state["motion_projection.fc.bias"] = torch.zeros(7)
+    elif how == "family":
+        state = {k.replace("word_embeddings", "wte"): v for k, v in state.items()}
+    elif how == "gpt":
+        state = {k.replace("attention.q_lin", "attn.c_attn"): v for k, v in state.items()}
+    elif how == "roberta":  # BERT's names, but positions from 2 on and one type
+        state = {k.replace("attention.q_lin", "attention.self.query"): v for k, v in state.items()}
+        types = "text_encoder.text_model.embeddings.token_type_embeddings.weight"
+        state[types] = torch.zeros(1, 48)
+    elif how == "twice":
+        state["motion_projection"] = {"fc.bias": torch.zeros(256)}
+    elif how == "float8":
+        state["motion_projection.fc.bias"] = torch.zeros(256).to(torch.float8_e4m3fn)
+    elif how == "epoch":
+        state["epoch"] = 3
+    elif how == "sparse":
+        state["logit_scale"] = torch.eye(3).to_sparse()
+    elif how == "other":
+        state = {"weight": torch.zeros(2)}
+    elif how == "code":
+        path.write_bytes(pickle.dumps({"a": Malicious()}))
+        return path
+    elif how == "module":
+        torch.save(torch.nn.Linear(2, 2), path)
+        return path
+    torch.save(state, path)
+    if how == "truncated":
+        path.write_bytes(path.read_bytes()[:100_000])
+    if how == "text":
+        path.write_text("this is no checkpoint")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("missing", r"1 mismatches:\s+missing +nothing fills motion_head/hidden/bias \[256\]"),
+        ("extra", r"1 mismatches:\s+unexpected +motion_encoder.model.extra \[3\]"),
+        ("shape", r"wrong shape motion_projection.fc.bias \[7\], expected \[256\]"),
+        ("family", "text encoder is of an unknown family: no embeddings.word_embeddings.weight"),
+        ("gpt", "text encoder is of an unknown family: its tensors are .* known: distilbert"),
+        ("roberta", "text encoder is of an unknown family: its tensors are .* known: distilbert"),
+        ("twice", "two tensors are named motion_projection.fc.bias"),
+        ("float8", "motion_projection.fc.bias is of torch.float8_e4m3fn, which is not read"),
+        ("epoch", r"bad.pt: epoch is a int; only tensors and plain containers"),
+        ("sparse", r"logit_scale is a sparse or quantised tensor"),
+        ("other", "no checkpoint of Motion Patches: it has no motion_encoder.model.pos_embed"),
+        ("code", "more than tensors and plain containers, and is refused"),
+        ("module", "more than tensors and plain containers, and is refused"),
+        ("truncated", "is not a whole file of PyTorch"),
+        ("text", "is not a whole file of PyTorch"),
+    ],
+)
+def test_bad_files(how, message, golden, tokenizer, statistics, tmp_path, capsys):
+    out = tmp_path / "out"
+    source = spoil(tmp_path, golden, how)
+    with pytest.raises(SystemExit) as error:
+        main(motionpatches_arguments(golden, tokenizer, statistics, out, source=source))
+    assert re.search(message, str(error.value)), error.value
+    assert "code of the file has run" not in capsys.readouterr().out
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.pt"]  # nothing half-written
+
+
+def test_nothing_is_overwritten(motionpatches, golden, tokenizer, statistics):
+    with pytest.raises(SystemExit, match="is already there"):
+        main(motionpatches_arguments(golden, tokenizer, statistics, motionpatches))
+    with pytest.raises(SystemExit, match="is already there"):
+        main(["export", str(motionpatches), str(motionpatches)])
+
+
+def test_what_a_published_model_does_not_take(golden, tmp_path):
+    source, out = golden / "gaitformer.pt", tmp_path / "out"
+    with pytest.raises(ValueError, match="the published model is 'tmr'; valid: 'motionpatches'"):
+        convert(source, out, "tmr", None)
+    with pytest.raises(ValueError, match="gaitformer takes no text encoder besides"):
+        convert(source, out, "gaitformer", None, text_weights="WhereIsAI/UAE-Large-V1")

@@ -1,0 +1,28 @@
+"""State dicts with torch and without."""
+
+import sys
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from motionalign.checkpoints.published import torch_files
+
+torch = pytest.importorskip("torch")
+
+
+def test_without_torch(golden, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ValueError, match="takes torch, which is not installed: pip install torch"):
+        torch_files.read_state_dict(golden / "gaitformer.pt")
+
+
+def test_safetensors_need_no_torch(golden, tmp_path, monkeypatch):
+    from safetensors.torch import save_file
+
+    state = torch.load(golden / "gaitformer.pt", weights_only=True)
+    save_file({**state, "half": torch.ones(2, dtype=torch.bfloat16)}, tmp_path / "a.safetensors")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    tensors = torch_files.read_state_dict(tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(tensors["projection.bias"], state["projection.bias"])
+    assert tensors["half"].dtype == ml_dtypes.bfloat16

@@ -1,0 +1,43 @@
+"""Other words for classes: files of them read, put together and told apart."""
+
+import json
+
+from runs import ROOT
+
+from data_prep import class_texts
+
+
+def test_the_shipped_files_can_be_read():
+    for path in (ROOT / "data_prep" / "captions").glob("*.json"):
+        classes = json.loads(path.read_text())["classes"]
+        texts = class_texts.read_texts(path, classes)
+        assert texts["synonyms"].keys() == texts["descriptions"].keys() == classes.keys()
+
+
+def test_classes_of_other_datasets_are_left_out_and_named(tmp_path):
+    path = tmp_path / "a.json"
+    classes = {"walk": {"synonyms": ["a"]}, "fly": {"synonyms": ["soar"]}}
+    path.write_text(json.dumps({"about": "", "prompt": "", "classes": classes}))
+    expected = {"descriptions": {}, "synonyms": {"walk": ["a"]}}
+    said = []
+    assert class_texts.read_texts(path, ["walk"], said.append) == expected
+    assert said == [f"{path}: left out, no classes of this dataset: 'fly'"]
+    assert class_texts.read_texts(path, ["walk"]) == expected
+    assert class_texts.read_texts(path, ["walk", "fly"], said.append)["synonyms"].keys() == {
+        *classes
+    }
+    assert len(said) == 1
+
+
+def test_each_text_of_a_class_is_there_once_in_order():
+    first = {"synonyms": {"walk": ["go", "stroll", "go"]}}
+    second = {"synonyms": {"walk": ["amble", "go"], "run": ["dash"]}, "descriptions": {"run": []}}
+    assert class_texts.merge([first, second]) == {
+        "synonyms": {"walk": ["go", "stroll", "amble"], "run": ["dash"]},
+        "descriptions": {"run": []},
+    }
+
+
+def test_some_of_many():
+    assert class_texts.some(["a", "b"]) == "'a', 'b'"
+    assert class_texts.some(["a", "b", "c"], count=1) == "'a' and 2 more"

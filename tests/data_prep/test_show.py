@@ -1,0 +1,41 @@
+"""The page that shows a prepared dataset."""
+
+from data_prep.__main__ import main
+
+
+def test_classes_are_shown(published, tmp_path):
+    for name, split in (("a", "train"), ("b", "train"), ("c", "test")):
+        published.clip(name, split)
+    rows = ["id,action,style", "a,run,tired", "b,walk,tired", "c,walk,<b>"]
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    table = [f"--labels_csv={tmp_path}/labels.csv", "--label=action", "--attributes=style"]
+    data = f"--data_dir={tmp_path}/data"
+    main(["humanml3d", f"--raw_dir={published.folder}", data, "--name=mine", *table])
+    main(["show", data, "--name=mine", "--split=test"])
+    page = (tmp_path / "data" / "mine.html").read_text()
+    splits = "<th>train</th><th>test</th>"
+    assert f"<table><tr><th>action</th>{splits}</tr>\n" in page
+    assert "<tr><th>walk</th><td>1</td><td>1</td>\n<tr><th>run</th><td>1</td><td>0</td>" in page
+    assert f"<table><tr><th>attribute</th>{splits}</tr>\n<tr><th>tired</th><td>2</td>" in page
+    assert "; walk; &lt;b&gt;</small>" in page
+
+
+def test_prepare_and_show(published, tmp_path, capsys):
+    published.clip("a", lines=["walks", "turns#x#0.5#1.0"]).clip("b").clip("c", "test")
+    published.clip("d", "test", lines=["#x#0#0", "sits"])
+    published.text("b").write_text("nothing")
+    data = f"--data_dir={tmp_path}/data"
+    main(["humanml3d", f"--raw_dir={published.folder}", data, "--mirror"])
+    assert "1 text_malformed" in capsys.readouterr().out
+    main(["show", data, "--name=humanml3d", "--num_clips=3"])
+    page = (tmp_path / "data" / "humanml3d.html").read_text()
+    assert page.count("data:image/png") == 6  # a strip and a patch picture each
+    for needed in ("3 of 4 records of train", "text_malformed", "walks", "right leg", "<svg",
+                   "blue is the right side"):  # fmt: skip
+        assert needed in page
+    assert "seconds 0.5 to 1 of" in page
+    assert "<th>scored</th>" in page
+    assert "Classes" not in page  # there are none
+    assert (
+        "<tr><th>test</th>" + "".join(f"<td>{n}</td>" for n in (4, 4, 0, 2, 4, 4, 2)) in page
+    )  # d is not scored
