@@ -20,6 +20,7 @@ LOSSES = ("triplet", "mse", "contrastive", "classify")
 
 
 def get_config(arg=None):
+    """The config; `arg` is what follows the colon."""
     chosen = common.parse_arg(
         arg,
         loss=LOSSES,

@@ -16,6 +16,7 @@ from motionalign.tasks.objectives import OBJECTIVES
 
 
 def get_config(arg=None):
+    """The config; `arg` is what follows the colon."""
     chosen = common.parse_arg(
         arg,
         loss=LOSSES,
