@@ -112,9 +112,10 @@ def test_motion_patches_equal_the_published_outputs(motionpatches, golden):
     patches = io["motion"].transpose(0, 2, 3, 1)  # [4, 224, 80, 3]
     ids, mask = io["input_ids"].astype(np.int32), io["attention_mask"].astype(bool)
     module = bound(model)
-    features = run(module.motion_encoder, patches)
+    features = run(module.motion_encoder, patches).pooled
     np.testing.assert_allclose(features, io["motion_features"], atol=1e-4)
-    np.testing.assert_allclose(run(module.text_encoder, ids, mask), io["text_features"], atol=1e-4)
+    texts = run(module.text_encoder, ids, mask).pooled
+    np.testing.assert_allclose(texts, io["text_features"], atol=1e-4)
     inputs = {"patches": patches, "num_frames": None, "input_ids": ids, "text_mask": mask}
     motion, texts = run(module, inputs)
     np.testing.assert_allclose(motion, io["motion_embeds"], atol=1e-4)
@@ -314,13 +315,13 @@ def test_walk_and_text(golden, tmp_path):
     io = np.load(golden / "walktext_encoder_io.npz")
     joints = io["x"].transpose(0, 3, 1, 2)  # [3, 60, 18, 3]
     module = bound(model)
-    features = run(module.motion_encoder, joints)
+    features = run(module.motion_encoder, joints).pooled
     np.testing.assert_allclose(features, io["mu"], atol=1e-4)
     np.testing.assert_allclose(run(module.motion_head, features), io["projected"], atol=1e-4)
 
     vectors = model.encode_motion(list(joints), fps=30, normalize=False)
     moved = joints - joints[:, :1, :1]
-    expected = run(module.motion_head, run(module.motion_encoder, moved))
+    expected = run(module.motion_head, run(module.motion_encoder, moved).pooled)
     np.testing.assert_allclose(vectors, expected, atol=1e-4)
     with pytest.raises(ValueError, match="no text encoder: it encodes motions only"):
         model.encode_text("a person walks")
@@ -362,7 +363,7 @@ def test_gaitformer(golden, tmp_path):
     io = np.load(golden / "gaitformer_io.npz")
     joints = io["image"][..., 0].transpose(0, 2, 3, 1)  # [3, 60, 18, 3]
     module = bound(model)
-    features = run(module.motion_encoder, joints)
+    features = run(module.motion_encoder, joints).pooled
     embedding = run(module.motion_head, features)
     probabilities = jax.nn.sigmoid(module.motion_head.attribute_logits(features))
     np.testing.assert_allclose(probabilities, io["appearance"], atol=1e-4)
