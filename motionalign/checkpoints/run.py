@@ -134,6 +134,7 @@ class Checkpoints:
         self._best.wait_until_finished()
 
     def close(self) -> None:
+        """Waits for all saves and ends."""
         self.wait()
         self._latest.close()
         self._best.close()

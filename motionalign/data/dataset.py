@@ -240,6 +240,7 @@ class Dataset:
         self.metadata = Metadata.from_json(json.loads(path.read_text()))
 
     def split(self, split: str) -> "Split":
+        """One of its splits; a ValueError lists those there are."""
         return Split(self.version_dir, split)
 
     @functools.cached_property
@@ -253,10 +254,12 @@ class Dataset:
 
     @functools.cached_property
     def caption_vectors(self) -> CaptionVectors | None:
+        """Sentence vectors of all its texts; None until `data_prep embed` made them."""
         path = self.version_dir / CAPTION_VECTORS
         return CaptionVectors.read(path) if path.is_file() else None
 
     def require_caption_vectors(self) -> CaptionVectors:
+        """`caption_vectors`; a ValueError says how to make them."""
         if self.caption_vectors is None:
             raise ValueError(
                 f"dataset {self.name!r} has no caption vectors. Make them with\n  python -m "

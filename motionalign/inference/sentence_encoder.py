@@ -87,7 +87,7 @@ class SentenceEncoder:
         def forward(params, ids, mask):
             # Accelerators multiply float32 with fewer bits by default; these vectors are kept.
             with jax.default_matmul_precision("highest"):
-                return nnx.merge(graphdef, params)(ids, mask)
+                return nnx.merge(graphdef, params)(ids, mask, tokens=False).pooled
 
         tokenizer = load_tokenizer(self.encoder, config.max_positions)
         return tokenizer, config, functools.partial(forward, params)

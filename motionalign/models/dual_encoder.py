@@ -168,7 +168,8 @@ class DualEncoder(nnx.Module):
         Returns:
           [B, E] in the compute dtype.
         """
-        return self.motion_head(self.motion_encoder(clips, num_frames, rngs), rngs)
+        features = self.motion_encoder(clips, num_frames, rngs, tokens=False).pooled
+        return self.motion_head(features, rngs)
 
     def encode_text(self, input_ids, text_mask, rngs: nnx.Rngs | None = None):
         """Embeddings of texts, not normalised.
@@ -181,7 +182,7 @@ class DualEncoder(nnx.Module):
         Returns:
           [B, E] in the compute dtype.
         """
-        features = self.text_encoder(input_ids, text_mask, rngs)
+        features = self.text_encoder(input_ids, text_mask, rngs, tokens=False).pooled
         return self.text_head(features, rngs) if self.config.text_head else features
 
     def classify(self, clips, num_frames=None, rngs: nnx.Rngs | None = None):
@@ -191,7 +192,7 @@ class DualEncoder(nnx.Module):
                 "this model has no classes of its own: it compares motions with any texts, by "
                 "`nearness`"
             )
-        features = self.motion_encoder(clips, num_frames, rngs)
+        features = self.motion_encoder(clips, num_frames, rngs, tokens=False).pooled
         if self.config.classifier:
             return self.motion_head(features, rngs)
         return self.motion_head.attribute_logits(features)

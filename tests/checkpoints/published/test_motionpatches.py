@@ -28,11 +28,13 @@ def test_motion_patches_equal_the_published_outputs(motionpatches, golden):
     patches = io["motion"].transpose(0, 2, 3, 1)  # [4, 224, 80, 3]
     ids, mask = io["input_ids"].astype(np.int32), io["attention_mask"].astype(bool)
     module = bound(model)
-    features = run(module.motion_encoder, patches)
+    features = run(module.motion_encoder, patches).pooled
     np.testing.assert_allclose(features, io["motion_features"], atol=1e-4)
-    np.testing.assert_allclose(run(module.text_encoder, ids, mask), io["text_features"], atol=1e-4)
+    np.testing.assert_allclose(
+        run(module.text_encoder, ids, mask).pooled, io["text_features"], atol=1e-4
+    )
     inputs = {"patches": patches, "num_frames": None, "input_ids": ids, "text_mask": mask}
-    motion, texts = run(module, inputs)
+    motion, texts, _ = run(module, inputs)
     np.testing.assert_allclose(motion, io["motion_embeds"], atol=1e-4)
     np.testing.assert_allclose(texts, io["text_embeds"], atol=1e-4)
     loss = losses.info_nce(motion, texts, module.scale())
