@@ -50,13 +50,11 @@ def bound(folder):
 
 
 def motion_features(module, clips):
-    encoded = module.motion_encoder(clips)
-    return getattr(encoded, "pooled", encoded)
+    return module.motion_encoder(clips).pooled
 
 
 def text_features(module, ids, mask):
-    encoded = module.text_encoder(ids, mask)
-    return getattr(encoded, "pooled", encoded)
+    return module.text_encoder(ids, mask).pooled
 
 
 def encode_motion(module, clips):
