@@ -1,4 +1,9 @@
-"""motionalign.data.dataset."""
+"""A prepared dataset: what holds for all its records, and what lies beside them.
+
+A prepared dataset is the folder `<data_dir>/<name>/<version>` that `python -m data_prep` writes:
+records (data/records.py), `metadata.json`, `report.json`, `class_texts.json` where there are other
+words for the classes, and `caption_vectors.safetensors` after `data_prep embed`.
+"""
 
 import dataclasses
 import functools
