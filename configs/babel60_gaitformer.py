@@ -14,12 +14,13 @@ configs/common.py has it (Adam's constants and seed 0 are PyTorch's and the code
 from ml_collections import ConfigDict
 
 from configs import common
+from motionalign.tasks.objectives import OBJECTIVES
 
 LOSSES = ("triplet", "mse", "contrastive", "classify")
-MASKED = ("triplet", "contrastive")  # losses with negatives
 
 
 def get_config(arg=None):
+    """The config; `arg` is what follows the colon."""
     chosen = common.parse_arg(
         arg,
         loss=LOSSES,
@@ -30,7 +31,7 @@ def get_config(arg=None):
     c = common.base()
     c.task = "labels"
     c.data.datasets = "babel"
-    if chosen["loss"] != "classify":
+    if OBJECTIVES[chosen["loss"]].compares:
         c.data.texts = chosen["texts"]  # both are the paper's; generated ones are its point
     c.model.motion.family = chosen["encoder"]  # "gaitformer": the paper; "actor": the code
     c.model.motion.input = chosen["input"]  # 6D rotations: the paper
@@ -50,14 +51,15 @@ def use_recipe(c: ConfigDict, loss: str) -> None:
     c.model.embed_dim = None  # of the text vectors, or the number of classes
 
     c.loss.kind = loss
-    if loss != "classify":
+    reads = OBJECTIVES[loss].entry.reads
+    if OBJECTIVES[loss].compares:
         c.model.text.family = "frozen"  # the paper: UAE-Large-V1, which `data_prep embed` takes
         c.model.head_dropout = 0.1  # the code
-    if loss == "triplet":
+    if "loss.margin" in reads:
         c.loss.margin = 10.0  # the code
-    if loss == "contrastive":
+    if "model.temperature" in reads:
         c.model.temperature = 0.07  # ours, that of CLIP
-    if loss in MASKED:
+    if "loss.mask_negatives" in reads:
         c.loss.mask_negatives = True  # the paper
         c.loss.mask_threshold = 0.8  # ours, not tuned: the paper says "a certain threshold"
 

@@ -11,10 +11,12 @@ Prepare the data with `python -m data_prep densegait`, then `python -m data_prep
 """
 
 from configs import common
-from configs.babel60_gaitformer import LOSSES, MASKED, use_recipe
+from configs.babel60_gaitformer import LOSSES, use_recipe
+from motionalign.tasks.objectives import OBJECTIVES
 
 
 def get_config(arg=None):
+    """The config; `arg` is what follows the colon."""
     chosen = common.parse_arg(
         arg,
         loss=LOSSES,
@@ -25,12 +27,12 @@ def get_config(arg=None):
     c = common.base()
     c.task = "attributes"
     c.data.datasets = "densegait"
-    if chosen["loss"] != "classify":
+    if OBJECTIVES[chosen["loss"]].compares:
         c.data.texts = chosen["texts"]  # "descriptions": the paper; words need no language model
     c.model.motion.family = chosen["encoder"]
     # For DenseGait the paper gives no learning rate and no loss: taken over from BABEL-60, ours.
     use_recipe(c, chosen["loss"])
-    if chosen["loss"] in MASKED:
+    if c.loss.mask_negatives:
         c.loss.mask_threshold = 0.95  # ours: all sets of attributes in words are alike, above 0.8
     c.epochs = 140  # the paper
     c.data.batch_size = 256  # the paper

@@ -9,6 +9,7 @@ from configs import common
 
 
 def get_config(arg=None):
+    """The config; `arg` is what follows the colon."""
     if not arg:
         raise ValueError("name the model to go on from: --config=configs/finetune.py:FOLDER")
     from motionalign.checkpoints.shared import open_saved

@@ -11,6 +11,7 @@ from configs import common
 
 
 def get_config(arg=None):
+    """The config; `arg` is what follows the colon."""
     chosen = common.parse_arg(arg, size=("B", "Ti", "S", "L"), recipe=("code", "paper"))
     c = common.base()
     c.data.datasets = "humanml3d"

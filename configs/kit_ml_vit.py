@@ -7,6 +7,7 @@ from configs import common, humanml3d_vit
 
 
 def get_config(arg=None):
+    """The config; `arg` is what follows the colon."""
     chosen = common.parse_arg(arg, size=("B", "Ti", "S", "L"), recipe=("code", "paper"))
     c = humanml3d_vit.get_config(arg).unlock()
     c.data.datasets = "kit_ml"

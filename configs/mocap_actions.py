@@ -11,16 +11,18 @@ A small GaitFormer trained towards the vectors of all-MiniLM-L6-v2. Prepare the 
 """
 
 from configs import common
-from configs.babel60_gaitformer import LOSSES, MASKED, use_recipe
+from configs.babel60_gaitformer import LOSSES, use_recipe
+from motionalign.tasks.objectives import OBJECTIVES
 
 
 def get_config(arg=None):
+    """The config; `arg` is what follows the colon."""
     chosen = common.parse_arg(
         arg, loss=LOSSES, texts=("words", "descriptions"), task=("actions", "attributes")
     )
     c = common.base()
     c.data.datasets = "actions"
-    if chosen["loss"] != "classify":
+    if OBJECTIVES[chosen["loss"]].compares:
         c.data.texts = chosen["texts"]
     use_recipe(c, chosen["loss"])
     c.model.motion.family = "gaitformer"
@@ -30,9 +32,9 @@ def get_config(arg=None):
     c.model.motion.heads = 4
     c.model.motion.pool = "mean"
     c.data.batch_size = 64
-    if chosen["loss"] == "triplet":
+    if "loss.margin" in OBJECTIVES[chosen["loss"]].entry.reads:
         c.loss.margin = 1.0  # this encoder's vectors of two actions lie from 1 to 5 apart
-    if chosen["loss"] in MASKED:
+    if c.loss.mask_negatives:
         # Only clips of the same action: "raise up left hand" is almost "right" to the text encoder.
         c.loss.mask_threshold = 1.0
     for group in ("motion_encoder", "heads"):

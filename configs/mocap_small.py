@@ -10,6 +10,7 @@ from configs import common, humanml3d_vit
 
 
 def get_config(arg=None):
+    """The config; `arg` is what follows the colon."""
     recipe = common.parse_arg(arg, recipe=("ours", "code"))["recipe"]
     c = common.base()
     c.data.datasets = "mocap"

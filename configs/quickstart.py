@@ -4,6 +4,7 @@ from configs import common
 
 
 def get_config(arg=None):
+    """The config; `arg` is what follows the colon."""
     common.parse_arg(arg)  # takes no argument
     c = common.base()
     c.data.datasets = "synthetic"

@@ -1,7 +1,7 @@
 """Optimizer from a config: learning-rate groups by regex, layer by layer, cosine, clipping."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import optax
@@ -96,17 +96,8 @@ def make_optimizer(
       no optimizer state and its gradients do not count towards the clipping norm.
     """
     groups = {name: config.groups[name] for name in config.groups}
+    _check_groups(groups)
     labels = {path: group_of(path, groups) for path in params}
-    negative = [f"{name}={group['lr']}" for name, group in groups.items() if group["lr"] < 0]
-    if negative:
-        raise ValueError(f"learning rates of config.optim.groups below 0: {', '.join(negative)}")
-    decays = {name: _layer_decay(group) for name, group in groups.items()}
-    wrong = [f"{name}={decay}" for name, decay in decays.items() if not 0 < decay <= 1]
-    if wrong:
-        raise ValueError(
-            f"layer_decay of config.optim.groups must be above 0 and at most 1: {', '.join(wrong)}"
-        )
-    scales = layer_scales(groups, params)
     schedules = {
         name: learning_rate(group["lr"], config, num_steps)
         for name, group in groups.items()
@@ -114,32 +105,11 @@ def make_optimizer(
     }
     if not schedules:
         raise ValueError("every group of config.optim.groups has lr 0: nothing to train")
-
-    def adam(schedule, group):
-        return optax.chain(
-            optax.scale_by_adam(config.b1, config.b2, config.eps),
-            optax.add_decayed_weights(
-                config.weight_decay,
-                mask=lambda tree: {
-                    path: leaf if isinstance(leaf, optax.MaskedNode) else _decays(path, leaf)
-                    for path, leaf in tree.items()
-                },
-            )
-            if config.weight_decay
-            else optax.identity(),
-            optax.scale_by_learning_rate(schedule),
-            optax.stateless(
-                lambda updates, params: {
-                    path: update if isinstance(update, optax.MaskedNode) else update * scales[path]
-                    for path, update in updates.items()
-                }
-            )
-            if _layer_decay(group) != 1
-            else optax.identity(),
-        )
-
+    scales = layer_scales(groups, params)
     transforms = {
-        name: adam(schedules[name], group) if name in schedules else optax.set_to_zero()
+        name: _adam(config, schedules[name], scales if _layer_decay(group) != 1 else None)
+        if name in schedules
+        else optax.set_to_zero()
         for name, group in groups.items()
     }
     optimizer = optax.partition(transforms, labels)
@@ -149,3 +119,41 @@ def make_optimizer(
         clip = optax.masked(optax.clip_by_global_norm(config.clip_norm), mask)
         optimizer = optax.chain(clip, optimizer)
     return optimizer, schedules
+
+
+def _check_groups(groups: Mapping[str, Mapping]) -> None:
+    """Raises a ValueError that names the groups whose rates are no rates; NaN is none."""
+    wrong = [f"{name}={group['lr']}" for name, group in groups.items() if not group["lr"] >= 0]
+    if wrong:
+        raise ValueError(f"learning rates of config.optim.groups below 0: {', '.join(wrong)}")
+    decays = {name: _layer_decay(group) for name, group in groups.items()}
+    wrong = [f"{name}={decay}" for name, decay in decays.items() if not 0 < decay <= 1]
+    if wrong:
+        raise ValueError(
+            f"layer_decay of config.optim.groups must be above 0 and at most 1: {', '.join(wrong)}"
+        )
+
+
+def _adam(config, schedule: optax.Schedule, scales: Mapping[str, float] | None):
+    """Adam with decoupled weight decay; `scales`: of each parameter's rate, None: all 1."""
+
+    def each(change: Callable) -> Callable:
+        """`change(path, leaf)` on the leaves of a group; those of other groups are masked."""
+        return lambda tree: {
+            path: leaf if isinstance(leaf, optax.MaskedNode) else change(path, leaf)
+            for path, leaf in tree.items()
+        }
+
+    transforms = [optax.scale_by_adam(config.b1, config.b2, config.eps)]
+    transforms.append(
+        optax.add_decayed_weights(config.weight_decay, mask=each(_decays))
+        if config.weight_decay
+        else optax.identity()
+    )
+    transforms.append(optax.scale_by_learning_rate(schedule))
+    if scales is None:
+        transforms.append(optax.identity())
+    else:
+        scaled = each(lambda path, update: update * scales[path])
+        transforms.append(optax.stateless(lambda updates, params: scaled(updates)))
+    return optax.chain(*transforms)

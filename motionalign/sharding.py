@@ -81,6 +81,7 @@ def abstract(tree, mesh: Mesh):
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """The layout of a batch: its rows split over the data axis."""
     return NamedSharding(mesh, P("data"))
 
 

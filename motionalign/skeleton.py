@@ -39,6 +39,7 @@ class Skeleton:
 
     @property
     def num_joints(self) -> int:
+        """J."""
         return len(self.joint_names)
 
     def to_dict(self) -> dict[str, Any]:

@@ -76,7 +76,7 @@ DUMMY = published.Format(
     fit_metadata=fit_metadata,
     fits=lambda config: config.motion.positions == "learned" and config.gait_head is None,
     describe=lambda config: {"model": "Dummy", "dims": config.embed_dim},
-    rename=lambda key: key.removeprefix("module."),
+    own_name=lambda key: key.removeprefix("module."),
 )
 
 

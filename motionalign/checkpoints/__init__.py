@@ -1,0 +1,1 @@
+"""Trained models on disk: checkpoints of runs, folders to share, published files."""

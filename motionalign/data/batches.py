@@ -80,6 +80,7 @@ class BatchPlan:
 
     @property
     def steps_per_epoch(self) -> int:
+        """Whole batches of an epoch."""
         return sum(map(len, self.num_frames)) // self.batch_size
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 (a plan lives as long as its run)

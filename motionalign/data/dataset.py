@@ -1,4 +1,9 @@
-"""motionalign.data.dataset."""
+"""A prepared dataset: what holds for all its records, and what lies beside them.
+
+A prepared dataset is the folder `<data_dir>/<name>/<version>` that `python -m data_prep` writes:
+records (data/records.py), `metadata.json`, `report.json`, `class_texts.json` where there are other
+words for the classes, and `caption_vectors.safetensors` after `data_prep embed`.
+"""
 
 import dataclasses
 import functools
@@ -244,6 +249,7 @@ class Dataset:
         self.metadata = Metadata.from_json(json.loads(path.read_text()))
 
     def split(self, split: str) -> "Split":
+        """One of its splits; a ValueError lists those there are."""
         return Split(self.version_dir, split)
 
     @functools.cached_property
@@ -257,10 +263,12 @@ class Dataset:
 
     @functools.cached_property
     def caption_vectors(self) -> CaptionVectors | None:
+        """Sentence vectors of all its texts; None until `data_prep embed` made them."""
         path = self.version_dir / CAPTION_VECTORS
         return CaptionVectors.read(path) if path.is_file() else None
 
     def require_caption_vectors(self) -> CaptionVectors:
+        """`caption_vectors`; a ValueError says how to make them."""
         if self.caption_vectors is None:
             raise ValueError(
                 f"dataset {self.name!r} has no caption vectors. Make them with\n  python -m "

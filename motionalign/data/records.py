@@ -69,10 +69,12 @@ def _decoder(version_dir: pathlib.Path):
 
 
 def join_lines(lines: list[str]) -> np.ndarray:
+    """Texts of one line each as one array of UTF-8 bytes."""
     return np.array(bytearray("\n".join(lines).encode()), np.uint8)
 
 
 def read_lines(array: np.ndarray) -> list[str]:
+    """Inverse of `join_lines`; an empty array holds no line."""
     return array.tobytes().decode().split("\n") if array.size else []
 
 

@@ -1,0 +1,1 @@
+"""Motion files of other makers: each to joints, skeleton and frame rate."""

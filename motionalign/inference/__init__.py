@@ -1,0 +1,1 @@
+"""Trained models in use: clips and texts in, embeddings and scores out."""

@@ -41,7 +41,7 @@ class BertConfig(layers.Config):
 
 
 class Bert(nnx.Module):
-    """Token ids to one feature vector."""
+    """Token ids to token features and one feature vector a text."""
 
     def __init__(self, config: BertConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
         c = self.config = config
@@ -66,20 +66,24 @@ class Bert(nnx.Module):
         x = self.embedding_norm(x)
         return layers.dropout(x, self.config.dropout, rngs)
 
-    def __call__(self, input_ids, mask, rngs: nnx.Rngs | None = None):
-        """One feature vector a text.
+    def __call__(
+        self, input_ids, mask, rngs: nnx.Rngs | None = None, *, tokens: bool = True
+    ) -> layers.Encoded:
+        """Encodes texts.
 
         Args:
           input_ids: [B, L] int32.
           mask: [B, L] bool, True at real tokens.
           rngs: stream `dropout`; None in evaluation.
+          tokens: whether the last block computes all tokens, or only what is pooled.
 
         Returns:
-          [B, D] in the compute dtype.
+          The tokens [B, L, D] of Hugging Face's `last_hidden_state`, `mask`, and [B, D] by
+          `config.readout`.
         """
         x = self.embed(input_ids, rngs)
         bias = layers.attention_bias(mask)
-        return layers.read_out(self.blocks, x, bias, mask, self.config.readout, rngs)
+        return layers.read_out(self.blocks, x, bias, mask, self.config.readout, rngs, tokens)
 
 
 def config_from_hf(source: Mapping[str, Any], **ours) -> BertConfig:

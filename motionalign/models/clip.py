@@ -71,7 +71,7 @@ class CLIPVisionConfig(layers.Config):
 
 
 class CLIPVision(nnx.Module):
-    """Motion patches to one feature vector."""
+    """Motion patches to patch features and one feature vector a clip."""
 
     def __init__(self, config: CLIPVisionConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
         c = self.config = config
@@ -100,21 +100,18 @@ class CLIPVision(nnx.Module):
         x = self.embedding_norm(x + self.positions[: x.shape[1]].astype(self.dtype))
         return layers.dropout(x, c.dropout, rngs)
 
-    def __call__(self, patches, num_frames=None, rngs: nnx.Rngs | None = None):
-        """One feature vector [B, D] a clip; arguments as of `vit.ViT`."""
+    def __call__(
+        self, patches, num_frames=None, rngs: nnx.Rngs | None = None, *, tokens: bool = True
+    ) -> layers.Encoded:
+        """Encodes clips; arguments and result as of `vit.ViT`.
+
+        Hugging Face's CLIP norms the class token only; here the patch tokens of pool="class" go
+        through the same norm.
+        """
         x = self.embed(patches, rngs)
         mask = layers.patch_mask(self.config, patches.shape[1], num_frames)
-        bias = None
-        if mask is not None:
-            bias = layers.attention_bias(jnp.pad(mask, ((0, 0), (1, 0)), constant_values=True))
-        class_pool = self.config.pool == "class"
-        for block in self.blocks[:-1]:
-            x = block(x, bias, rngs)
-        # Of the last block's output only what is pooled is computed.
-        x = self.blocks[-1](x, bias, rngs, first=1 if class_pool else None)
-        if class_pool:
-            return self.final_norm(x[:, 0])
-        return self.fc_norm(layers.masked_mean(x[:, 1:], mask))
+        norm = self.fc_norm if self.config.pool == "mean" else self.final_norm
+        return layers.pool_patches(self.blocks, x, mask, self.config.pool, norm, rngs, tokens)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +141,7 @@ class CLIPTextConfig(layers.Config):
 
 
 class CLIPText(nnx.Module):
-    """Token ids to one feature vector."""
+    """Token ids to token features and one feature vector a text."""
 
     def __init__(self, config: CLIPTextConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
         c = self.config = config
@@ -167,16 +164,20 @@ class CLIPText(nnx.Module):
         seen = causal & mask[:, None, :]
         return jnp.where(seen, 0.0, jnp.finfo(jnp.float32).min)[:, None]
 
-    def __call__(self, input_ids, mask, rngs: nnx.Rngs | None = None):
-        """One feature vector a text.
+    def __call__(
+        self, input_ids, mask, rngs: nnx.Rngs | None = None, *, tokens: bool = True
+    ) -> layers.Encoded:
+        """Encodes texts.
 
         Args:
           input_ids: [B, L] int32.
           mask: [B, L] bool, True at real tokens.
           rngs: stream `dropout`; None in evaluation.
+          tokens: whether the final norm is computed for all tokens, or only for what is pooled.
 
         Returns:
-          [B, D] in the compute dtype.
+          The tokens [B, L, D] after the final norm, Hugging Face's `last_hidden_state`; `mask`; and
+          [B, D] by `config.readout`.
         """
         c = self.config
         x = self.embed(input_ids, rngs)
@@ -184,10 +185,14 @@ class CLIPText(nnx.Module):
         for block in self.blocks:
             x = block(x, bias, rngs)
         if c.readout == "mean":
-            return layers.masked_mean(self.final_norm(x), mask).astype(self.dtype)
+            x = self.final_norm(x)
+            return layers.Encoded(x, mask, layers.masked_mean(x, mask).astype(self.dtype))
         real = jnp.where(mask, input_ids, -1)
         end = (real if c.eos_id is None else real == c.eos_id).argmax(axis=1)
-        return self.final_norm(x[jnp.arange(len(x)), end])
+        if not tokens:
+            return layers.Encoded(None, mask, self.final_norm(x[jnp.arange(len(x)), end]))
+        x = self.final_norm(x)
+        return layers.Encoded(x, mask, x[jnp.arange(len(x)), end])
 
 
 # --------------------------------------------------------------------------- pretrained weights

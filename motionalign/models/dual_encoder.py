@@ -21,7 +21,9 @@ from motionalign.models.heads import (
     GaitHeadConfig,
     ProjectionHead,
 )
+from motionalign.models.weights.keymap import KeyMap
 
+TEXT_TOWER = "text_encoder"  # its path
 MAX_SCALE = 100.0  # a learnt temperature goes no lower than its inverse, as in CLIP
 
 
@@ -94,6 +96,12 @@ class DualEncoderConfig(layers.Config):
     def batch_fields(self) -> tuple[str, ...]:
         """What batches must carry besides clips and tokens."""
         return ("text_vectors",) if self.text is None and self.classifier is None else ()
+
+    def key_map(self, under: str) -> KeyMap:
+        """How pretrained tensors become the parameters of a tower that may be frozen."""
+        if under != TEXT_TOWER or self.text is None:
+            raise ValueError(f"a dual encoder refers to weights of its {TEXT_TOWER}, not {under!r}")
+        return TEXT_FAMILIES[self.text_family].key_map()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; the sections of the encoders say their family."""
@@ -168,7 +176,8 @@ class DualEncoder(nnx.Module):
         Returns:
           [B, E] in the compute dtype.
         """
-        return self.motion_head(self.motion_encoder(clips, num_frames, rngs), rngs)
+        features = self.motion_encoder(clips, num_frames, rngs, tokens=False).pooled
+        return self.motion_head(features, rngs)
 
     def encode_text(self, input_ids, text_mask, rngs: nnx.Rngs | None = None):
         """Embeddings of texts, not normalised.
@@ -181,7 +190,7 @@ class DualEncoder(nnx.Module):
         Returns:
           [B, E] in the compute dtype.
         """
-        features = self.text_encoder(input_ids, text_mask, rngs)
+        features = self.text_encoder(input_ids, text_mask, rngs, tokens=False).pooled
         return self.text_head(features, rngs) if self.config.text_head else features
 
     def classify(self, clips, num_frames=None, rngs: nnx.Rngs | None = None):
@@ -191,7 +200,7 @@ class DualEncoder(nnx.Module):
                 "this model has no classes of its own: it compares motions with any texts, by "
                 "`nearness`"
             )
-        features = self.motion_encoder(clips, num_frames, rngs)
+        features = self.motion_encoder(clips, num_frames, rngs, tokens=False).pooled
         if self.config.classifier:
             return self.motion_head(features, rngs)
         return self.motion_head.attribute_logits(features)

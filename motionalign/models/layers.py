@@ -4,13 +4,29 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 Shape = tuple[int, ...]
+
+
+class Encoded(NamedTuple):
+    """What an encoder returns.
+
+    Attributes:
+      tokens: [B, N, D] in the compute dtype, after the norms that the published model ends with.
+        None where `tokens=False` leaves them uncomputed: an encoder whose pooling reads all of them
+        returns them all the same.
+      mask: [B, N] bool, True at the tokens that hold input; the values of the others mean nothing.
+      pooled: [B, D] in the compute dtype, the feature that heads take.
+    """
+
+    tokens: jax.Array | None
+    mask: jax.Array
+    pooled: jax.Array
 
 
 def gelu(x: jax.Array) -> jax.Array:
@@ -342,17 +358,59 @@ def look_up(table, input_ids, max_positions: int) -> jax.Array:
     return table[...].at[input_ids].get(mode="fill")  # NaN for an id out of range
 
 
-def read_out(blocks, x, bias, mask, readout: str, rngs: nnx.Rngs | None) -> jax.Array:
-    """Tokens [B, L, D] through the blocks of a text encoder to one vector [B, D] each.
+def read_out(blocks, x, bias, mask, readout: str, rngs: nnx.Rngs | None, tokens: bool) -> Encoded:
+    """Runs the blocks of an encoder without a class token, and pools.
 
-    readout: "first": the first token's output; "mean": mean over the tokens in `mask` [B, L].
+    Args:
+      blocks: called with (x, bias, rngs, first=None).
+      x: [B, N, D].
+      bias: of the attention logits, or None.
+      mask: [B, N] bool, True at real tokens; None: all are.
+      readout: "first": the first token's output; "mean": mean over the real tokens.
+      rngs: stream `dropout`; None in evaluation.
+      tokens: False: of the last block's output only what is pooled is computed.
     """
     for block in blocks[:-1]:
         x = block(x, bias, rngs)
-    # Of the last block's output only what is read out is computed.
-    if readout == "first":
-        return blocks[-1](x, bias, rngs, first=1)[:, 0]
-    return masked_mean(blocks[-1](x, bias, rngs), mask).astype(x.dtype)
+    real = jnp.ones(x.shape[:2], bool) if mask is None else mask
+    if readout == "mean":
+        x = blocks[-1](x, bias, rngs)
+        return Encoded(x, real, masked_mean(x, mask).astype(x.dtype))
+    x = blocks[-1](x, bias, rngs, first=None if tokens else 1)
+    return Encoded(x if tokens else None, real, x[:, 0])
+
+
+def pool_patches(
+    blocks, x, mask, pool: str, norm: LayerNorm, rngs: nnx.Rngs | None, tokens: bool
+) -> Encoded:
+    """Runs the blocks of a ViT, and pools.
+
+    Args:
+      blocks: `PreNormBlock`s.
+      x: [B, 1 + N, D], the class token first.
+      mask: [B, N] bool, True at the patch tokens to attend to and to pool; None: all of them.
+      pool: "class": the class token after `norm`. "mean": `norm` of the patch tokens' mean.
+      norm: of the encoder's output.
+      rngs: stream `dropout`; None in evaluation.
+      tokens: False: of the last block's output only what is pooled is computed.
+
+    Returns:
+      The patch tokens, without the class token: after `norm` with pool="class", as they leave the
+      last block with "mean".
+    """
+    bias = None
+    if mask is not None:
+        bias = attention_bias(jnp.pad(mask, ((0, 0), (1, 0)), constant_values=True))
+    for block in blocks[:-1]:
+        x = block(x, bias, rngs)
+    real = jnp.ones((x.shape[0], x.shape[1] - 1), bool) if mask is None else mask
+    if pool == "mean":
+        x = blocks[-1](x, bias, rngs)[:, 1:]
+        return Encoded(x, real, norm(masked_mean(x, mask)))
+    if not tokens:
+        return Encoded(None, real, norm(blocks[-1](x, bias, rngs, first=1)[:, 0]))
+    x = norm(blocks[-1](x, bias, rngs))
+    return Encoded(x[:, 1:], real, x[:, 0])
 
 
 def masked_mean(x: jax.Array, mask: jax.Array | None) -> jax.Array:

@@ -122,27 +122,26 @@ class Block(nnx.Module):
         self.mlp = layers.MLP(c.width, c.mlp_width, c.activation, dtype, rngs, inits)
         self.mlp_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
 
-    def _attend(self, x, rngs, first):
-        return layers.dropout(
-            self.attention(x[:, :first], x, None, rngs), self.config.dropout, rngs
-        )
+    def _attend(self, x, bias, rngs, first):
+        attended = self.attention(x[:, :first], x, bias, rngs)
+        return layers.dropout(attended, self.config.dropout, rngs)
 
     def _feed_forward(self, x, rngs):
         rate = self.config.dropout
         x = layers.ACTIVATIONS[self.config.activation](self.mlp.up(x))
         return layers.dropout(self.mlp.down(layers.dropout(x, rate, rngs)), rate, rngs)
 
-    def __call__(self, x, rngs: nnx.Rngs | None = None, first: int | None = None):
+    def __call__(self, x, bias=None, rngs: nnx.Rngs | None = None, first: int | None = None):
         """[B, F, D] to [B, F, D], or only to its `first` tokens [B, first, D]."""
         if self.config.norm == "pre":
-            x = x[:, :first] + self._attend(self.attention_norm(x), rngs, first)
+            x = x[:, :first] + self._attend(self.attention_norm(x), bias, rngs, first)
             return x + self._feed_forward(self.mlp_norm(x), rngs)
-        x = self.attention_norm(x[:, :first] + self._attend(x, rngs, first))
+        x = self.attention_norm(x[:, :first] + self._attend(x, bias, rngs, first))
         return self.mlp_norm(x + self._feed_forward(x, rngs))
 
 
 class MotionTransformer(nnx.Module):
-    """Frames of joints to one feature vector."""
+    """Frames of joints to frame features and one feature vector a clip."""
 
     def __init__(self, config: MotionTransformerConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
         c = self.config = config
@@ -168,24 +167,22 @@ class MotionTransformer(nnx.Module):
         x = x + sinusoids(c.frames, c.width).astype(self.dtype)
         return layers.dropout(x, c.dropout, rngs)
 
-    def __call__(self, joints, num_frames=None, rngs: nnx.Rngs | None = None):
-        """One feature vector a clip.
+    def __call__(
+        self, joints, num_frames=None, rngs: nnx.Rngs | None = None, *, tokens: bool = True
+    ) -> layers.Encoded:
+        """Encodes clips.
 
         Args:
           joints: [B, F, J, C].
           num_frames: not looked at: as published, a clip is filled up with its last frame.
           rngs: stream `dropout`; None in evaluation.
+          tokens: whether the last block computes all tokens, or only what is pooled.
 
         Returns:
-          [B, D] in the compute dtype.
+          A token a frame [B, F, D], a mask that is True throughout, and [B, D] by `config.readout`.
         """
         x = self.embed(joints, rngs)
-        for block in self.blocks[:-1]:
-            x = block(x, rngs)
-        # Of the last block's output only what is read out is computed.
-        if self.config.readout == "first":
-            return self.blocks[-1](x, rngs, first=1)[:, 0]
-        return layers.masked_mean(self.blocks[-1](x, rngs), None).astype(self.dtype)
+        return layers.read_out(self.blocks, x, None, None, self.config.readout, rngs, tokens)
 
 
 # --------------------------------------------------------------------------- published weights

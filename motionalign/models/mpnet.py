@@ -68,7 +68,7 @@ def relative_buckets(length: int) -> np.ndarray:
 
 
 class MPNet(nnx.Module):
-    """Token ids to one feature vector."""
+    """Token ids to token features and one feature vector a text."""
 
     def __init__(self, config: MPNetConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
         c = self.config = config
@@ -99,20 +99,24 @@ class MPNet(nnx.Module):
         relative = table[relative_buckets(mask.shape[1])].transpose(2, 0, 1)  # [H, L, L]
         return relative + layers.attention_bias(mask)
 
-    def __call__(self, input_ids, mask, rngs: nnx.Rngs | None = None):
-        """One feature vector a text.
+    def __call__(
+        self, input_ids, mask, rngs: nnx.Rngs | None = None, *, tokens: bool = True
+    ) -> layers.Encoded:
+        """Encodes texts.
 
         Args:
           input_ids: [B, L] int32.
           mask: [B, L] bool, True at real tokens, which come first.
           rngs: stream `dropout`; None in evaluation.
+          tokens: whether the last block computes all tokens, or only what is pooled.
 
         Returns:
-          [B, D] in the compute dtype.
+          The tokens [B, L, D] of Hugging Face's `last_hidden_state`, `mask`, and [B, D] by
+          `config.readout`.
         """
         x = self.embed(input_ids, rngs)
         bias = self.bias(mask)
-        return layers.read_out(self.blocks, x, bias, mask, self.config.readout, rngs)
+        return layers.read_out(self.blocks, x, bias, mask, self.config.readout, rngs, tokens)
 
 
 def config_from_hf(source: Mapping[str, Any], **ours) -> MPNetConfig:

@@ -66,7 +66,7 @@ class ViTConfig(layers.Config):
 
 
 class ViT(nnx.Module):
-    """Motion patches to one feature vector."""
+    """Motion patches to patch features and one feature vector a clip."""
 
     def __init__(self, config: ViTConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
         c = self.config = config
@@ -96,30 +96,25 @@ class ViT(nnx.Module):
         x = x + self.positions[: x.shape[1]].astype(self.dtype)
         return layers.dropout(x, c.dropout, rngs)
 
-    def __call__(self, patches, num_frames=None, rngs: nnx.Rngs | None = None):
-        """One feature vector a clip.
+    def __call__(
+        self, patches, num_frames=None, rngs: nnx.Rngs | None = None, *, tokens: bool = True
+    ) -> layers.Encoded:
+        """Encodes clips.
 
         Args:
           patches: [B, F, parts * N, 3]; F is max_frames with padding="attend", any multiple of N
             up to it with "mask".
           num_frames: [B] int32, real frames of each clip; used with padding="mask" only.
           rngs: stream `dropout`; None in evaluation.
+          tokens: whether the last block computes all tokens, or only what is pooled.
 
         Returns:
-          [B, D] in the compute dtype.
+          The patch tokens [B, F / N * parts, D], numbered as `layers.patch_tokens` does and without
+          the class token: after `final_norm` with pool="class", as they leave the last block with
+          "mean", where `fc_norm` follows the pooling. The mask is True where a token holds a real
+          frame; everywhere with padding="attend".
         """
         x = self.embed(patches, rngs)
-        patch_mask = layers.patch_mask(self.config, patches.shape[1], num_frames)
-        bias = None
-        if patch_mask is not None:
-            bias = layers.attention_bias(
-                jnp.pad(patch_mask, ((0, 0), (1, 0)), constant_values=True)
-            )
-        class_pool = self.config.pool == "class"
-        for block in self.blocks[:-1]:
-            x = block(x, bias, rngs)
-        # Of the last block's output only what is pooled is computed.
-        x = self.blocks[-1](x, bias, rngs, first=1 if class_pool else None)
-        if class_pool:
-            return self.final_norm(x[:, 0])
-        return self.fc_norm(layers.masked_mean(x[:, 1:], patch_mask))
+        mask = layers.patch_mask(self.config, patches.shape[1], num_frames)
+        norm = self.fc_norm if self.config.pool == "mean" else self.final_norm
+        return layers.pool_patches(self.blocks, x, mask, self.config.pool, norm, rngs, tokens)

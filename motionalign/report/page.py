@@ -1,14 +1,19 @@
-"""motionalign.report.page."""
+"""A page of example queries with their hits, in one HTML file.
+
+Rows and columns of every similarity matrix are clips of the gallery: row i is the first caption of
+clip i, column j the motion of clip j. Text to motion reads it by rows, motion to text by columns.
+"""
 
 import dataclasses
+import functools
 import html
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from motionalign.files import write_text
+from motionalign import files
 from motionalign.metrics import retrieval_ranks
 from motionalign.report import pictures
 from motionalign.report.tables import protocol_notes, retrieval_rows
@@ -72,7 +77,7 @@ def write_page(
 
     Args:
       folder: made where absent.
-      results: as `run_protocols` gives them.
+      results: as `run_protocols` gives them, for the table.
       gallery: the evaluated clips.
       similarity: [G, G], text by motion.
       num_queries: example queries, over both directions.
@@ -81,42 +86,25 @@ def write_page(
 
     Returns:
       The path of the page.
+
+    Raises:
+      ValueError: `similarity` of another size than the gallery.
     """
     size = len(gallery.captions)
     if similarity.shape != (size, size):
         raise ValueError(f"similarity must be [{size}, {size}]; found {similarity.shape}")
-    relevant = same_caption(gallery.captions)
-    strips = {}
-
-    def strip(i: int) -> str:
-        if i not in strips:
-            strips[i] = _strip(gallery, i)
-        return strips[i]
-
-    sections = []
-    for way, count in (("t2m", (num_queries + 1) // 2), ("m2t", num_queries // 2)):
-        if count == 0:
-            continue
-        scores, right = (similarity, relevant) if way == "t2m" else (similarity.T, relevant.T)
-        ranks = retrieval_ranks(scores, right)
-        cards = [
-            _card(gallery, way, i, scores[i], right[i], ranks[i], strip)
-            for i in example_queries(ranks, gallery.captions, count, [seed, way == "m2t"])
-        ]
-        sections.append(f"<h2>{_HEADINGS[way]}</h2>\n{''.join(cards)}")
-
-    path = Path(folder) / "index.html"
     text = _PAGE.format(
         title=html.escape(title),
         style=_STYLE,
         summary=f"{size} clips, {len(set(gallery.captions))} distinct captions, "
         f"skeleton {html.escape(gallery.skeleton.name)}",
-        table=_html_table(results),
+        table=_html_table(*retrieval_rows(results), protocol_notes(results)),
         legend=_LEGEND,
         seed=seed,
-        sections="\n".join(sections),
+        sections=_examples(gallery, similarity, num_queries, seed),
     )
-    write_text(path, text)
+    path = Path(folder) / "index.html"
+    files.write_text(path, text)
     return path
 
 
@@ -136,6 +124,24 @@ def example_queries(
                 chosen.append(int(pile.pop(0)))
                 seen.add(captions[chosen[-1]])
     return chosen
+
+
+def _examples(gallery: Gallery, similarity: np.ndarray, num_queries: int, seed: int) -> str:
+    """The sections of example queries, one a direction; each clip is drawn once."""
+    relevant = same_caption(gallery.captions)
+    strip = functools.cache(lambda i: _strip(gallery, i))
+    sections = []
+    for way, count in (("t2m", (num_queries + 1) // 2), ("m2t", num_queries // 2)):
+        if count == 0:
+            continue
+        scores, right = (similarity, relevant) if way == "t2m" else (similarity.T, relevant.T)
+        ranks = retrieval_ranks(scores, right)
+        cards = [
+            _card(gallery, way, i, scores[i], right[i], ranks[i], strip)
+            for i in example_queries(ranks, gallery.captions, count, [seed, way == "m2t"])
+        ]
+        sections.append(f"<h2>{_HEADINGS[way]}</h2>\n{''.join(cards)}")
+    return "\n".join(sections)
 
 
 def _card(gallery, way, query, scores, right, rank, strip) -> str:
@@ -196,20 +202,21 @@ def _strip(gallery: Gallery, i: int) -> str:
     )
 
 
-def _html_table(results: Mapping) -> str:
-    head, rows = retrieval_rows(results)
+def _html_table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], notes: Iterable[tuple[str, str]]
+) -> str:
+    """A table of cells of text, and below it a list of (what it is of, note)."""
     cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>\n"
         for row in rows
     )
-    notes = "".join(
-        f"<li><b>{html.escape(protocol)}</b>: {html.escape(note)}</li>\n"
-        for protocol, note in protocol_notes(results)
+    items = "".join(
+        f"<li><b>{html.escape(name)}</b>: {html.escape(note)}</li>\n" for name, note in notes
     )
     return (
         f'<div class="scroll"><table><thead><tr>{cells}</tr></thead>\n<tbody>{body}</tbody></table>'
-        f'</div>\n<ul class="notes">{notes}</ul>'
+        f'</div>\n<ul class="notes">{items}</ul>'
     )
 
 

@@ -6,10 +6,14 @@ no pyplot state.
 
 import base64
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from motionalign.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Blue is the right side and orange the left (distinct for every kind of colour vision); within a
 # side the leg is the darker.
@@ -41,13 +45,25 @@ def skeleton_strip(
       joints: [T, J, 3], Y up, any unit.
       skeleton: the J joints.
       num_poses: poses, evenly spread over the clip.
-      width, height: pixels.
+      width: pixels.
+      height: pixels.
 
     Returns:
       [height, width, 3] uint8 RGB.
 
     Raises:
       ValueError: joints of another shape than the skeleton's, or not finite.
+    """
+    return rendered(strip_figure(joints, skeleton, num_poses, width, height))
+
+
+def strip_figure(
+    joints: np.ndarray, skeleton: Skeleton, num_poses: int = 8, width: int = 960, height: int = 176
+) -> "Figure":
+    """The figure of `skeleton_strip`, before it is rendered.
+
+    It has no axes: its artists are in pixels from the lower left corner, and named by their `gid`
+    ("floor", "bones", "heads", "edge", "path", "path_poses", "start", "end").
     """
     joints = np.asarray(joints, np.float32)
     if joints.ndim != 3 or joints.shape[1:] != (skeleton.num_joints, 3) or not len(joints):
@@ -58,68 +74,21 @@ def skeleton_strip(
     if not np.isfinite(joints).all():
         raise ValueError("a strip needs finite joints; found NaN or infinity")
 
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-    from matplotlib.transforms import IdentityTransform
 
     frames = np.unique(np.linspace(0, len(joints) - 1, num_poses).round().astype(int))
-    root = skeleton.parents.index(-1)
-    forward, left = _facing(joints[0], skeleton)
-    right_of_screen = np.sin(_VIEW) * forward + np.cos(_VIEW) * left
-    to_viewer = np.cross(right_of_screen, (0, 1, 0))
-
-    body = joints - joints[:, root : root + 1] * np.array([1, 0, 1], np.float32)  # [T, J, 3]
-    body[..., 1] -= body[..., 1].min()
-    across = body @ right_of_screen  # [T, J]
-    across -= (across.min() + across.max()) / 2
-    # Wide poses may touch, with a fifth of a slot, before the figure is made smaller.
-    slot = (width - _INSET) / (num_poses + 0.2)
-    scale = min(
-        (height - _FLOOR - _TOP) / max(1.07 * body[..., 1].max(), 1e-6),
-        1.2 * slot / max(2 * across.max(), 1e-6),
-    )
-    centre = slot * (np.arange(len(frames)) + 0.6)
-    points = np.stack(
-        [centre[:, None] + scale * across[frames], _FLOOR + scale * body[frames, :, 1]], axis=-1
-    )  # [P, J, 2] pixels
-    spine = joints[0, list(skeleton.chains[skeleton.chain_names.index("torso")])]
-    torso = np.linalg.norm(np.diff(spine, axis=0), axis=1).sum()  # a length no posture changes
-
     figure = Figure(figsize=(width / 100, height / 100), dpi=100)
+    points, depth, scale = _placed(joints, frames, skeleton, (width - _INSET, height), num_poses)
+    _draw_poses(figure, points, depth, skeleton, width - _INSET, scale * _spine(joints, skeleton))
+    _draw_path(figure, joints, frames, skeleton, (width, height))
+    return figure
+
+
+def rendered(figure: "Figure") -> np.ndarray:
+    """A figure as an image [height, width, 3] uint8 RGB."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     canvas = FigureCanvasAgg(figure)
-
-    def draw(points, **style):  # [n, 2] pixels from the lower left; far cheaper than Axes
-        figure.add_artist(Line2D(*np.transpose(points), transform=IdentityTransform(), **style))
-
-    draw([(0, _FLOOR), (width - _INSET, _FLOOR)], color="#cbd5e1", linewidth=1)
-    parents, children = np.array(skeleton.bones).T
-    depth = (body @ to_viewer)[frames]
-    # Far bones first, pose by pose, so that near ones cover them.
-    order = np.argsort(depth[:, parents] + depth[:, children], axis=1)
-    bones = np.stack([points[:, parents], points[:, children]], axis=2)  # [P, bones, 2, 2]
-    bones = np.take_along_axis(bones, order[..., None, None], axis=1).reshape(-1, 2, 2)
-    colours = np.array(_bone_colours(skeleton))[order].ravel()
-    figure.add_artist(
-        LineCollection(
-            bones, colors=colours, linewidths=2, capstyle="round", transform=IdentityTransform()
-        )
-    )
-    neck, head = skeleton.chains[skeleton.chain_names.index("torso")][-2:]
-    crown = points[:, head] + 0.35 * (points[:, head] - points[:, neck])
-    size = 0.19 * scale * torso
-    draw(crown, color=PART_COLOURS["torso"], marker="o", markersize=size, linestyle="", zorder=3)
-
-    path, turn = _path_from_above(joints, skeleton, forward, left, 2.5 * torso)
-    path = (width - _INSET / 2, height / 2) + path * (min(_INSET, height) - 36)
-    draw([(width - _INSET + 4, 12), (width - _INSET + 4, height - 12)], color="#e2e8f0")
-    draw(path, color="#94a3b8", linewidth=1.5)
-    draw(path[frames], color="#94a3b8", marker="o", markersize=2.5, linestyle="")
-    ends = {"color": "#475569", "linestyle": "", "zorder": 3}
-    draw(path[:1], marker="o", markersize=6.5, fillstyle="none", **ends)
-    draw(path[-1:], marker=(3, 0, turn), markersize=7, **ends)
-
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
@@ -160,6 +129,89 @@ def data_uri(image: np.ndarray, colours: int | None = None) -> str:
     return "data:image/png;base64," + base64.b64encode(png(image, colours)).decode()
 
 
+def _placed(joints, frames, skeleton, room, num_poses) -> tuple[np.ndarray, np.ndarray, float]:
+    """The poses of P frames side by side, all from one camera and at one scale.
+
+    `room` is the width and height in pixels that they share. Returns points [P, J, 2] in pixels
+    from the lower left, depth [P, J], more of it being nearer to the viewer, and pixels a unit.
+    """
+    width, height = room
+    root = skeleton.parents.index(-1)
+    forward, left = _facing(joints[0], skeleton)
+    right_of_screen = np.sin(_VIEW) * forward + np.cos(_VIEW) * left
+    to_viewer = np.cross(right_of_screen, (0, 1, 0))
+
+    body = joints - joints[:, root : root + 1] * np.array([1, 0, 1], np.float32)  # [T, J, 3]
+    body[..., 1] -= body[..., 1].min()
+    across = body @ right_of_screen  # [T, J]
+    across -= (across.min() + across.max()) / 2
+    # Wide poses may touch, with a fifth of a slot, before the figure is made smaller.
+    slot = width / (num_poses + 0.2)
+    scale = min(
+        (height - _FLOOR - _TOP) / max(1.07 * body[..., 1].max(), 1e-6),
+        1.2 * slot / max(2 * across.max(), 1e-6),
+    )
+    centre = slot * (np.arange(len(frames)) + 0.6)
+    points = np.stack(
+        [centre[:, None] + scale * across[frames], _FLOOR + scale * body[frames, :, 1]], axis=-1
+    )
+    return points, (body @ to_viewer)[frames], scale
+
+
+def _draw_poses(figure, points, depth, skeleton, width, spine) -> None:
+    """Draws poses [P, J, 2] on a floor `width` pixels wide; `spine` is the torso's length."""
+    from matplotlib.collections import LineCollection
+    from matplotlib.transforms import IdentityTransform
+
+    _draw(figure, "floor", [(0, _FLOOR), (width, _FLOOR)], color="#cbd5e1", linewidth=1)
+    parents, children = np.array(skeleton.bones).T
+    # Far bones first, pose by pose, so that near ones cover them.
+    order = np.argsort(depth[:, parents] + depth[:, children], axis=1)
+    bones = np.stack([points[:, parents], points[:, children]], axis=2)  # [P, bones, 2, 2]
+    bones = np.take_along_axis(bones, order[..., None, None], axis=1).reshape(-1, 2, 2)
+    colours = np.array(_bone_colours(skeleton))[order].ravel()
+    style = {"linewidths": 2, "capstyle": "round", "transform": IdentityTransform()}
+    figure.add_artist(LineCollection(bones, colors=colours, gid="bones", **style))
+    neck, head = _torso(skeleton)[-2:]
+    crown = points[:, head] + 0.35 * (points[:, head] - points[:, neck])
+    style = {"color": PART_COLOURS["torso"], "marker": "o", "linestyle": "", "zorder": 3}
+    _draw(figure, "heads", crown, markersize=0.19 * spine, **style)
+
+
+def _draw_path(figure, joints, frames, skeleton, size) -> None:
+    """Draws the path from above at the right of a strip of `size` (width, height)."""
+    width, height = size
+    path, turn = _path_from_above(joints, skeleton, 2.5 * _spine(joints, skeleton))
+    path = (width - _INSET / 2, height / 2) + path * (min(_INSET, height) - 36)
+    edge = width - _INSET + 4
+    _draw(figure, "edge", [(edge, 12), (edge, height - 12)], color="#e2e8f0")
+    _draw(figure, "path", path, color="#94a3b8", linewidth=1.5)
+    dots = {"color": "#94a3b8", "marker": "o", "markersize": 2.5, "linestyle": ""}
+    _draw(figure, "path_poses", path[frames], **dots)
+    ends = {"color": "#475569", "linestyle": "", "zorder": 3}
+    _draw(figure, "start", path[:1], marker="o", markersize=6.5, fillstyle="none", **ends)
+    _draw(figure, "end", path[-1:], marker=(3, 0, turn), markersize=7, **ends)
+
+
+def _draw(figure, name: str, points, **style) -> None:
+    """Adds a line through points [n, 2], pixels from the lower left; far cheaper than Axes."""
+    from matplotlib.lines import Line2D
+    from matplotlib.transforms import IdentityTransform
+
+    line = Line2D(*np.transpose(points), gid=name, transform=IdentityTransform(), **style)
+    figure.add_artist(line)
+
+
+def _torso(skeleton: Skeleton) -> list[int]:
+    """The joints of the torso's chain."""
+    return list(skeleton.chains[skeleton.chain_names.index("torso")])
+
+
+def _spine(joints: np.ndarray, skeleton: Skeleton) -> float:
+    """The torso's length along its bones: a length that no posture changes."""
+    return np.linalg.norm(np.diff(joints[0, _torso(skeleton)], axis=0), axis=1).sum()
+
+
 def _facing(pose: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors [3] on the floor: where a pose [J, 3] faces, and its left; found at the hips."""
     hips = [
@@ -181,12 +233,13 @@ def _bone_colours(skeleton: Skeleton) -> list[str]:
     return [PART_COLOURS[part.get(child, "torso")] for _, child in skeleton.bones]
 
 
-def _path_from_above(joints, skeleton, forward, left, least) -> tuple[np.ndarray, float]:
-    """The root's path [T, 2] in -0.5..0.5 with `forward` up, and the last facing in degrees.
+def _path_from_above(joints, skeleton, least) -> tuple[np.ndarray, float]:
+    """The root's path [T, 2] in -0.5..0.5, and the last facing in degrees.
 
-    A path shorter than `least` is shown at the scale of `least`: standing still is a dot, not an
-    enlarged trembling.
+    Up is where the body faces at the start. A path shorter than `least` is shown at the scale of
+    `least`: standing still is a dot, not an enlarged trembling.
     """
+    forward, left = _facing(joints[0], skeleton)
     root = joints[:, skeleton.parents.index(-1)]
     path = np.stack([-(root @ left), root @ forward], axis=-1)
     extent = max(np.ptp(path, axis=0).max(), least, 1e-6)

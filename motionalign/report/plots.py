@@ -1,16 +1,21 @@
 """Plots of results: confusion between classes, scores of attributes, NDCG curves.
 
-As in `pictures`, matplotlib is imported when the first plot is drawn, and only its Agg canvas is
-used. Every plot is an image [height, width, 3] uint8 RGB, for `pictures.png` or `write_picture`.
+Each plot comes as a matplotlib figure and as an image [height, width, 3] uint8 RGB, for
+`pictures.png` or `write_picture`. As in `pictures`, matplotlib is imported when the first plot is
+drawn, and only its Agg canvas is used.
 """
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from motionalign.report.pictures import PART_COLOURS, png
+from motionalign import files
+from motionalign.report.pictures import PART_COLOURS, png, rendered
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _DPI = 100
 
@@ -31,16 +36,47 @@ _NUMBERED = 20  # cells are large enough for numbers up to so many classes
 _LONGEST = 32  # letters of a name
 
 
+# Images ------------------------------------------------------------------------------------------
+
+
 def confusion_picture(counts: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """The image of `confusion_figure`: [height, width, 3] uint8."""
+    return rendered(confusion_figure(counts, names))
+
+
+def attribute_bars(results: Mapping) -> np.ndarray:
+    """The image of `attribute_bars_figure`: [height, width, 3] uint8."""
+    return rendered(attribute_bars_figure(results))
+
+
+def ndcg_curves(results: Mapping) -> np.ndarray:
+    """The image of `ndcg_curves_figure`: [height, width, 3] uint8."""
+    return rendered(ndcg_curves_figure(results))
+
+
+def attribute_ndcg(results: Mapping) -> np.ndarray:
+    """The image of `attribute_ndcg_figure`: [height, width, 3] uint8."""
+    return rendered(attribute_ndcg_figure(results))
+
+
+def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
+    """Writes an image [height, width, 3] uint8 as PNG; a reader never finds half of one."""
+    files.write_bytes(path, png(image))
+
+
+# Figures -----------------------------------------------------------------------------------------
+
+
+def confusion_figure(counts: np.ndarray, names: Sequence[str]) -> "Figure":
     """What each class is recognised as, in percent of its clips; rows add up to 100.
 
     Args:
-      counts: [K, K], row = true class, as `recognition.confusion` gives them. A class without clips
-        is a grey row.
+      counts: [K, K], row = true class, as `labels.confusion` gives them. A class without clips is a
+        grey row.
       names: K names.
 
     Returns:
-      [height, width, 3] uint8, larger for more classes; cells carry numbers up to 20 classes.
+      The figure, larger for more classes; cells carry numbers up to 20 classes.
 
     Raises:
       ValueError: counts that are not square, not counts, or do not fit the names.
@@ -54,60 +90,41 @@ def confusion_picture(counts: np.ndarray, names: Sequence[str]) -> np.ndarray:
     clips = counts.sum(axis=1)
     share = 100 * counts / np.where(clips, clips, np.nan)[:, None]
 
-    from matplotlib import colormaps
-    from matplotlib.colors import PowerNorm
-
     cell = 0.48 if size <= _NUMBERED else 0.19  # inches
     letters = max(map(len, map(_short, names)))
     margin = 1.0 + 0.075 * letters
     side = max(cell * size, 2.4)
-    figure, canvas, axes = _figure(side + margin + 0.9, side + margin)
-    colours = colormaps["Blues"].with_extremes(bad="#e5e7eb")
-    # Steeper near 0, where most confusions are: linear, a few percent are hardly seen.
-    scale = PowerNorm(0.6, vmin=0, vmax=100)
-    image = axes.imshow(np.ma.masked_invalid(share), cmap=colours, norm=scale)
-    places = np.arange(size)
-    small = 9 if size <= _NUMBERED else 8
-    axes.set_xticks(places, [_short(name) for name in names], rotation=90, fontsize=small)
-    labels = [f"{_short(name)} ({n:.0f})" for name, n in zip(names, clips, strict=True)]
-    axes.set_yticks(places, labels, fontsize=small)
-    axes.set_xticks(places[1:] - 0.5, minor=True)
-    axes.set_yticks(places[1:] - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=0.8)
-    axes.tick_params(which="both", length=0)
-    axes.set_xlabel("recognised as")
-    axes.set_ylabel("true class (clips)")
+    figure, axes = _figure(side + margin + 0.9, side + margin)
+    image = _draw_cells(axes, share)
+    _label_classes(axes, names, clips)
     bar = figure.colorbar(image, ax=axes, shrink=min(1, 4 / side), aspect=16, pad=0.02)
     bar.set_label("share of the true class's clips (%)")
     bar.outline.set_visible(False)
     if size <= _NUMBERED:
         for row, column in np.argwhere(counts > 0):
             value = share[row, column]
-            axes.text(
-                column,
-                row,
-                f"{value:.0f}" if value >= 0.5 else "<1",
-                ha="center",
-                va="center",
-                fontsize=9,
-                color="white" if scale(value) > 0.6 else _INK,
-            )
-    return _rendered(canvas)
+            colour = "white" if image.norm(value) > 0.6 else _INK
+            style = {"ha": "center", "va": "center", "fontsize": 9, "color": colour}
+            axes.text(column, row, f"{value:.0f}" if value >= 0.5 else "<1", **style)
+    return figure
 
 
-def attribute_bars(results: Mapping) -> np.ndarray:
+def attribute_bars_figure(results: Mapping) -> "Figure":
     """F1 of each attribute as a bar, the best at the top, with AP and base rate as marks.
 
     Args:
       results: as `attributes.classification` gives them (Walk and Text, Figure 5).
 
     Returns:
-      [height, width, 3] uint8, taller for more attributes.
+      The figure, taller for more attributes.
+
+    Raises:
+      ValueError: results of no attribute.
     """
     rows = sorted(results["attributes"].items(), key=lambda item: -item[1]["f1"])
     if not rows:
         raise ValueError("there are no attributes to plot")
-    figure, canvas, axes = _rows_figure([_short(name) for name, _ in rows])
+    figure, axes = _rows_figure([_short(name) for name, _ in rows])
     places = np.arange(len(rows))
 
     def column(key):
@@ -121,19 +138,16 @@ def attribute_bars(results: Mapping) -> np.ndarray:
     (rate,) = axes.plot(column("base_rate"), places, label=chance, zorder=3, **_TICK)
     axes.set_xlabel(f"score (0 to 1) on {results['clips']} clips")
     _legend(figure, [bars, ap, rate])
-    return _rendered(canvas)
+    return figure
 
 
-def ndcg_curves(results: Mapping) -> np.ndarray:
+def ndcg_curves_figure(results: Mapping) -> "Figure":
     """NDCG@K over K: a line a method, and chance dashed.
 
     Args:
       results: as `attributes.retrieval` gives them (Walk and Text, Figure 6).
-
-    Returns:
-      [height, width, 3] uint8.
     """
-    figure, canvas, axes = _figure(6.4, 4.2)
+    figure, axes = _figure(6.4, 4.2)
     ks = results["ks"]
     single = {"marker": "o"} if len(ks) == 1 else {}  # one point draws no line
     for i, (method, values) in enumerate(results["ndcg"].items()):
@@ -148,25 +162,26 @@ def ndcg_curves(results: Mapping) -> np.ndarray:
     axes.set_xlabel(f"K (first hits of {results['gallery']} clips)")
     axes.set_ylabel(f"NDCG@K (0 to 1), mean of {results['queries']} queries")
     _legend(figure, axes.get_lines())
-    return _rendered(canvas)
+    return figure
 
 
-def attribute_ndcg(results: Mapping) -> np.ndarray:
+def attribute_ndcg_figure(results: Mapping) -> "Figure":
     """NDCG@K of each attribute against chance, sorted by the first method, the best at the top.
 
     Args:
       results: as `attributes.retrieval` gives them (Walk and Text, Figure 7, with K = 5).
 
     Returns:
-      [height, width, 3] uint8, taller for more attributes.
+      The figure, taller for more attributes.
+
+    Raises:
+      ValueError: results of no attribute.
     """
     methods = list(results["ndcg"])
     rows = sorted(results["per_attribute"].items(), key=lambda item: -item[1][methods[0]])
     if not rows:
         raise ValueError("no attribute has both a query and a clip: there is nothing to plot")
-    figure, canvas, axes = _rows_figure(
-        [f"{_short(name)} ({row['queries']})" for name, row in rows]
-    )
+    figure, axes = _rows_figure([f"{_short(name)} ({row['queries']})" for name, row in rows])
     places = np.arange(len(rows))
     values = np.array([[row[method] for method in [*methods, "random"]] for _, row in rows])
     axes.hlines(places, values.min(axis=1), values.max(axis=1), color=_FAINT, linewidth=2, zorder=1)
@@ -180,34 +195,26 @@ def attribute_ndcg(results: Mapping) -> np.ndarray:
     axes.set_xlabel(f"NDCG@{results['attribute_k']} (0 to 1)")
     axes.set_ylabel("attribute (queries)")
     _legend(figure, [*dots, random])
-    return _rendered(canvas)
+    return figure
 
 
-def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Writes an image [height, width, 3] uint8 as PNG; a reader never finds half of one."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.incomplete")
-    aside.write_bytes(png(image))
-    os.replace(aside, path)
+# Parts of figures --------------------------------------------------------------------------------
 
 
 def _figure(width: float, height: float):
-    """A figure of so many inches with its canvas and one pair of axes, which fit their labels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    """A figure of so many inches with one pair of axes, which fit their labels."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.spines[:].set_visible(False)
     axes.tick_params(color=_FAINT, labelcolor=_INK)
-    return figure, canvas, axes
+    return figure, axes
 
 
 def _rows_figure(labels: Sequence[str]):
     """`_figure` with one row a label, the first at the top, and a scale of 0 to 1 across."""
-    figure, canvas, axes = _figure(7.2, 1.3 + 0.24 * len(labels))
+    figure, axes = _figure(7.2, 1.3 + 0.24 * len(labels))
     axes.set_yticks(range(len(labels)), labels)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(labels) - 0.4, -0.6)
@@ -215,7 +222,33 @@ def _rows_figure(labels: Sequence[str]):
     axes.set_xticks(np.linspace(0, 1, 6))
     axes.grid(axis="x", color=_FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
-    return figure, canvas, axes
+    return figure, axes
+
+
+def _draw_cells(axes, share: np.ndarray):
+    """Draws shares [K, K] in percent as cells, NaN in grey, and returns them with their scale."""
+    from matplotlib import colormaps
+    from matplotlib.colors import PowerNorm
+
+    colours = colormaps["Blues"].with_extremes(bad="#e5e7eb")
+    # Steeper near 0, where most confusions are: linear, a few percent are hardly seen.
+    scale = PowerNorm(0.6, vmin=0, vmax=100)
+    return axes.imshow(np.ma.masked_invalid(share), cmap=colours, norm=scale)
+
+
+def _label_classes(axes, names: Sequence[str], clips: np.ndarray) -> None:
+    """Labels the rows and columns of a confusion, and separates its cells."""
+    places = np.arange(len(names))
+    small = 9 if len(names) <= _NUMBERED else 8
+    axes.set_xticks(places, [_short(name) for name in names], rotation=90, fontsize=small)
+    labels = [f"{_short(name)} ({n:.0f})" for name, n in zip(names, clips, strict=True)]
+    axes.set_yticks(places, labels, fontsize=small)
+    axes.set_xticks(places[1:] - 0.5, minor=True)
+    axes.set_yticks(places[1:] - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=0.8)
+    axes.tick_params(which="both", length=0)
+    axes.set_xlabel("recognised as")
+    axes.set_ylabel("true class (clips)")
 
 
 def _legend(figure, handles) -> None:
@@ -228,8 +261,3 @@ def _short(name: str) -> str:
     """A name short enough for an axis, in which a dollar sign does not begin a formula."""
     name = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
     return name.replace("$", r"\$")
-
-
-def _rendered(canvas) -> np.ndarray:
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

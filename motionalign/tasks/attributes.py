@@ -254,47 +254,19 @@ def retrieval(
     query_sets, gallery_sets = _checked_sets(query_sets, gallery_sets)
     names = _checked_names(names, query_sets.shape[1])
     size = len(gallery_sets)
-    if not scores_by_method or {"queries", "random"} & set(scores_by_method):
-        raise ValueError(
-            'retrieval needs one or more methods, none of them called "queries" or "random"; '
-            f"found {list(scores_by_method)}"
-        )
-    for method, scores in scores_by_method.items():
-        if np.shape(scores) != (len(query_sets), size):
-            raise ValueError(
-                f"scores of {method} must be [{len(query_sets)} queries, {size} clips]; "
-                f"found {np.shape(scores)}"
-            )
+    _check_methods(scores_by_method, (len(query_sets), size))
     kept_ks = [int(k) for k in ks if k <= size]
     if not kept_ks:
         raise ValueError(f"none of the cut-offs {list(ks)} is within a gallery of {size}")
-
-    in_gallery = gallery_sets.any(axis=0)
-    keep = (query_sets & in_gallery).any(axis=1)
-    if not keep.any():
-        raise ValueError("no query shares an attribute with any clip of the gallery")
+    keep = _queries_with_gain(query_sets, gallery_sets)
     methods = {name: np.asarray(scores) for name, scores in scores_by_method.items()}
-    chance = np.broadcast_to(np.float32(0), (len(query_sets), size))
+    with_chance = methods | {"random": _chance(query_sets, gallery_sets)}
     curves = {
         method: _ndcg(scores, keep, query_sets, gallery_sets, kept_ks).tolist()
-        for method, scores in (methods | {"random": chance}).items()
+        for method, scores in with_chance.items()
     }
-
     attribute_k = min(attribute_k, size)
-    per_attribute = {}
-    for a in np.flatnonzero(query_sets.any(axis=0) & in_gallery):
-        has = query_sets[:, a]
-        # To each of its queries an attribute gains the same, so chance needs only the first.
-        first = np.arange(len(has)) == has.argmax()
-        per_attribute[names[a]] = {"queries": int(has.sum())} | {
-            method: float(
-                _ndcg(scores, rows, query_sets[:, [a]], gallery_sets[:, [a]], [attribute_k])[0]
-            )
-            for method, scores, rows in (
-                *((method, scores, has) for method, scores in methods.items()),
-                ("random", chance, first),
-            )
-        }
+    per_attribute = _per_attribute(query_sets, gallery_sets, names, methods, attribute_k)
     return {
         "queries": int(keep.sum()),
         "left_out": int((~keep).sum()),
@@ -308,12 +280,60 @@ def retrieval(
     }
 
 
-def ndcg_curve(query_sets, gallery_sets, scores: np.ndarray, ks: Sequence[int] = KS) -> np.ndarray:
-    """NDCG@K of one method alone, [K]; arguments and cut-offs as of `retrieval`."""
-    query_sets, gallery_sets = _checked_sets(query_sets, gallery_sets)
+def _queries_with_gain(query_sets: np.ndarray, gallery_sets: np.ndarray) -> np.ndarray:
+    """[Q] bool: which queries share an attribute with a clip; a ValueError where none does."""
     keep = (query_sets & gallery_sets.any(axis=0)).any(axis=1)
     if not keep.any():
         raise ValueError("no query shares an attribute with any clip of the gallery")
+    return keep
+
+
+def _check_methods(scores_by_method: Mapping[str, np.ndarray], shape: tuple[int, int]) -> None:
+    """Raises a ValueError unless there are methods, each with scores [Q, G]."""
+    if not scores_by_method or {"queries", "random"} & set(scores_by_method):
+        raise ValueError(
+            'retrieval needs one or more methods, none of them called "queries" or "random"; '
+            f"found {list(scores_by_method)}"
+        )
+    for method, scores in scores_by_method.items():
+        if np.shape(scores) != shape:
+            raise ValueError(
+                f"scores of {method} must be [{shape[0]} queries, {shape[1]} clips]; "
+                f"found {np.shape(scores)}"
+            )
+
+
+def _chance(query_sets: np.ndarray, gallery_sets: np.ndarray) -> np.ndarray:
+    """Scores [Q, G] that are all tied: their NDCG is the expectation over all orders."""
+    return np.broadcast_to(np.float32(0), (len(query_sets), len(gallery_sets)))
+
+
+def _per_attribute(
+    query_sets: np.ndarray,
+    gallery_sets: np.ndarray,
+    names: Sequence[str],
+    methods: Mapping[str, np.ndarray],
+    k: int,
+) -> dict[str, dict[str, float]]:
+    """{name: {"queries", method: NDCG@k, ..., "random"}} of attributes with a query and a clip."""
+    chance = _chance(query_sets, gallery_sets)
+    found = {}
+    for a in np.flatnonzero(query_sets.any(axis=0) & gallery_sets.any(axis=0)):
+        has = query_sets[:, a]
+        # To each of its queries an attribute gains the same, so chance needs only the first.
+        first = np.arange(len(has)) == has.argmax()
+        scored = [(method, scores, has) for method, scores in methods.items()]
+        found[names[a]] = {"queries": int(has.sum())} | {
+            method: float(_ndcg(scores, rows, query_sets[:, [a]], gallery_sets[:, [a]], [k])[0])
+            for method, scores, rows in (*scored, ("random", chance, first))
+        }
+    return found
+
+
+def ndcg_curve(query_sets, gallery_sets, scores: np.ndarray, ks: Sequence[int] = KS) -> np.ndarray:
+    """NDCG@K of one method alone, [K]; arguments and cut-offs as of `retrieval`."""
+    query_sets, gallery_sets = _checked_sets(query_sets, gallery_sets)
+    keep = _queries_with_gain(query_sets, gallery_sets)
     ks = [int(k) for k in ks if k <= len(gallery_sets)]
     return _ndcg(np.asarray(scores), keep, query_sets, gallery_sets, ks)
 

@@ -61,14 +61,15 @@ def build(config, module, params=None, dtype=np.float32):
 
 
 def run(method, *args):
-    """`method(*args)` of one of our modules, compiled once for all tests of equal shapes."""
+    """`method(*args)` of one of our modules, of an encoder what it pools; compiled once a shape."""
     graphdef, params = nnx.split(method.__self__)
     return _run(graphdef, method.__name__, params, *args)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _run(graphdef, method, params, *args):
-    return getattr(nnx.merge(graphdef, params), method)(*args)
+    out = getattr(nnx.merge(graphdef, params), method)(*args)
+    return out.pooled if isinstance(out, layers.Encoded) else out
 
 
 def dropout_sites(monkeypatch, model, *inputs) -> list[tuple[float, tuple[int, ...]]]:

@@ -1,6 +1,5 @@
-"""Protocols against the published code's scores and by hand, the table, and the page."""
+"""Protocols against the published code's scores and by hand, and the table."""
 
-import html.parser
 import json
 import time
 
@@ -9,8 +8,7 @@ import pytest
 
 from motionalign.inference.similarity import cosine_similarity
 from motionalign.report import tables
-from motionalign.report.page import Gallery, example_queries, same_caption, write_page
-from motionalign.skeleton import SKELETONS
+from motionalign.report.page import same_caption
 from motionalign.tasks.captions import (
     dissimilar_subset,
     run_protocols,
@@ -39,24 +37,6 @@ def embeddings(size=60, noise=0.8, width=16, seed=0):
 
 def names(size=60):
     return [f"a person does thing {i}" for i in range(size)]
-
-
-@pytest.fixture
-def gallery():
-    skeleton = SKELETONS["smpl22"]
-
-    def joints(i):
-        joints.drawn.append(i)
-        return np.random.default_rng(i).standard_normal((10 + i, 22, 3), np.float32)
-
-    joints.drawn = []
-    clips = [f"{i:03d}" for i in range(60)]
-    captions = names()
-    captions[1] = captions[0]  # a twin that shares the caption
-    captions[3] = "a person <b>turns</b> & waves left"  # a twin that does not
-    mirrored_of = [""] * 60
-    mirrored_of[1], mirrored_of[3] = "000", "002"
-    return Gallery(clips, clips, captions, mirrored_of, joints, skeleton, 20.0, "MiniLM")
 
 
 # Protocols ---------------------------------------------------------------------------------------
@@ -236,99 +216,3 @@ def test_json_is_written_whole(tmp_path):
     tables.write_json(path, results)
     assert json.loads(path.read_text()) == results
     assert [p.name for p in path.parent.iterdir()] == ["metrics.json"]
-
-
-# The page ----------------------------------------------------------------------------------------
-
-
-class Reader(html.parser.HTMLParser):
-    """Checks that tags close in order, and keeps list items, images and text."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.items, self.images, self.links = [], [], [], []
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        attrs = dict(attrs)
-        self.links += [attrs[k] for k in ("src", "href") if k in attrs]
-        if tag == "li" and attrs.get("class") in ("right", "wrong"):
-            self.items.append([attrs["class"], ""])
-        if tag == "img":
-            self.images.append(attrs)
-        elif tag != "meta":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "li" in self.open and self.items:
-            self.items[-1][1] += data
-
-
-def page_of(folder, gallery, similarity, **more):
-    motion, text, _ = embeddings()
-    results = run_protocols(motion, text, gallery.captions)
-    path = write_page(folder, results, gallery, similarity, **more)
-    return path.read_text(encoding="utf-8")
-
-
-def test_page(tmp_path, gallery):
-    motion, text, _ = embeddings(noise=2.0)
-    similarity = cosine_similarity(text, motion)
-    page = page_of(tmp_path, gallery, similarity, num_queries=6, title="clips & words")
-    reader = Reader(page)
-    assert page.count("<article>") == 6
-    assert all(link.startswith("data:image/png;base64,") for link in reader.links)  # offline
-    assert len(reader.images) == len(reader.items) + 3  # a strip for each hit and motion query
-    drawn = gallery.joints.drawn
-    assert len(drawn) == len(set(drawn))  # each clip drawn once
-    assert "<title>clips &amp; words</title>" in page
-    assert "<b>turns</b>" not in page
-    assert [p.name for p in tmp_path.iterdir()] == ["index.html"]
-    assert page_of(tmp_path, gallery, similarity, num_queries=6, title="clips & words") == page
-
-
-def test_page_marks_right_answers_and_twins(tmp_path, gallery):
-    # Every caption finds its own clip and then the next one; 0 and 1 share a caption.
-    similarity = np.eye(60) + 0.5 * np.eye(60, k=1) + 0.1
-    reader = Reader(page_of(tmp_path, gallery, similarity, num_queries=120))
-    tags = [(kind, text.split()[0], text) for kind, text in reader.items]
-    assert {kind for kind, place, _ in tags if place == "1"} == {"right"}
-    assert any(kind == "right" and "right: its mirrored twin" in text for kind, _, text in tags)
-    assert any(kind == "wrong" and "mirrored twin, other words" in text for kind, _, text in tags)
-
-
-def test_page_shows_a_right_answer_beyond_the_fifth(tmp_path, gallery):
-    # Each query's own clip comes last; only the clips that share a caption do better.
-    similarity = (np.arange(60)[None] - np.arange(60)[:, None]) % 60
-    page = page_of(tmp_path, gallery, similarity.astype(float), num_queries=120)
-    items = Reader(page).items
-    assert ["right", "60 0.000right"] in [[kind, text[:13]] for kind, text in items]
-    assert "right answer at rank 60 of 60" in page
-    for (kind, text), (_, before) in zip(items[1:], items[:-1]):
-        if text.startswith("60 "):
-            assert kind == "right" and before.startswith("5 ")
-
-
-def test_page_without_examples(tmp_path, gallery):
-    page = page_of(tmp_path, gallery, np.eye(60), num_queries=0)
-    assert "<article>" not in page and "<table>" in page
-
-
-def test_page_wants_a_matching_similarity(tmp_path, gallery):
-    with pytest.raises(ValueError, match=r"must be \[60, 60\]; found \(5, 5\)"):
-        page_of(tmp_path, gallery, np.eye(5))
-
-
-def test_examples_mix_hits_near_misses_and_misses():
-    ranks = np.array([1.0] * 20 + [3.0] * 20 + [1.5, 5, 5.5, 40])
-    captions = [f"{i}" for i in range(len(ranks))]
-    chosen = example_queries(ranks, captions, 6, seed=0)
-    assert [int(ranks[i] > 1) + int(ranks[i] > 5) for i in chosen] == [0, 1, 2, 0, 1, 2]
-    assert len(set(example_queries(ranks, captions, 99, seed=0))) == len(ranks)
-    assert example_queries(ranks, captions, 6, seed=0) == chosen
-    assert example_queries(ranks, captions, 6, seed=1) != chosen
-    assert len(example_queries(ranks, ["same"] * len(ranks), 6, seed=0)) == 1

@@ -92,7 +92,7 @@ def _named_tensors(path: Path, form: Format) -> dict[str, np.ndarray]:
     """The file's tensors under the published model's own names."""
     tensors: dict[str, np.ndarray] = {}
     for key, value in read_state_dict(path).items():
-        name = form.rename(key)
+        name = form.own_name(key)
         if name in tensors:
             raise ValueError(f"{path} has {name} twice, under that name and under another")
         tensors[name] = value
@@ -209,6 +209,7 @@ def _run(
             "trained": None,
             "distance": None,
             "text_encoder": None,
+            "frozen": [],
             "source": source,
             "datasets": {metadata.name: metadata.to_json()},
             "step": 0,

@@ -75,7 +75,7 @@ class Format:
     fits: whether the published code computes what our architecture does. A ValueError says what
       stands in the way of one that would fit otherwise.
     describe: our architecture to the JSON that says how to build the published model.
-    rename: key of a file to the published model's own name of the tensor.
+    own_name: key of a file to the published model's own name of the tensor.
     unused: our architecture to the tensors {key: value} that the published code has besides.
     tokenizer: our architecture to the folder or Hub id with the text encoder's tokenizer.json; None
       where only the user can say it.
@@ -94,7 +94,7 @@ class Format:
     fit_metadata: Callable[[Metadata, DualEncoderConfig], Metadata]
     fits: Callable[[DualEncoderConfig], bool]
     describe: Callable[[DualEncoderConfig], dict[str, Any]]
-    rename: Callable[[str], str] = lambda key: key
+    own_name: Callable[[str], str] = lambda key: key
     unused: Callable[[DualEncoderConfig], dict[str, np.ndarray]] = lambda config: {}
     tokenizer: Callable[[DualEncoderConfig], str | None] = lambda config: None
     text_readout: str | None = None

@@ -58,7 +58,7 @@ def metadata(args: argparse.Namespace) -> Metadata:
     return joints.metadata(NAME, args.skeleton or SKELETON, args.fps or FPS)
 
 
-def rename(key: str) -> str:
+def own_name(key: str) -> str:
     """The model's own name of a tensor that some files have under `head.`."""
     return f"motion_projection.{key.removeprefix('head.')}" if key.startswith("head.") else key
 
@@ -137,7 +137,7 @@ FORMAT = Format(
     fit_metadata=joints.fit_metadata,
     fits=fits,
     describe=describe,
-    rename=rename,
+    own_name=own_name,
     unused=unused,
     text_readout="first",
 )

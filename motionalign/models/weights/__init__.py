@@ -1,0 +1,1 @@
+"""Pretrained weights in, strictly: sources, key maps as data, one loader."""

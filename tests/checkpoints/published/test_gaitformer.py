@@ -25,7 +25,7 @@ def test_gaitformer(golden, tmp_path):
     io = np.load(golden / "gaitformer_io.npz")
     joints = io["image"][..., 0].transpose(0, 2, 3, 1)  # [3, 60, 18, 3]
     module = bound(model)
-    features = run(module.motion_encoder, joints)
+    features = run(module.motion_encoder, joints).pooled
     embedding = run(module.motion_head, features)
     probabilities = jax.nn.sigmoid(module.motion_head.attribute_logits(features))
     np.testing.assert_allclose(probabilities, io["appearance"], atol=1e-4)

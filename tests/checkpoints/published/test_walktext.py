@@ -20,13 +20,13 @@ def test_walk_and_text(golden, tmp_path):
     io = np.load(golden / "walktext_encoder_io.npz")
     joints = io["x"].transpose(0, 3, 1, 2)  # [3, 60, 18, 3]
     module = bound(model)
-    features = run(module.motion_encoder, joints)
+    features = run(module.motion_encoder, joints).pooled
     np.testing.assert_allclose(features, io["mu"], atol=1e-4)
     np.testing.assert_allclose(run(module.motion_head, features), io["projected"], atol=1e-4)
 
     vectors = model.encode_motion(list(joints), fps=30, normalize=False)
     moved = joints - joints[:, :1, :1]
-    expected = run(module.motion_head, run(module.motion_encoder, moved))
+    expected = run(module.motion_head, run(module.motion_encoder, moved).pooled)
     np.testing.assert_allclose(vectors, expected, atol=1e-4)
     with pytest.raises(ValueError, match="no text encoder: it encodes motions only"):
         model.encode_text("a person walks")
