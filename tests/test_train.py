@@ -151,7 +151,7 @@ def test_gradients_on_eight_devices_equal_one(small_dataset, tmp_path, padding):
         batch = sharding.put_local(run.batches[0], config.data.batch_size, mesh)
         loss_fn = train.make_loss(run.network, run.objective, mesh)
         loss_and_grad = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
-        (loss, _), grads = loss_and_grad(weights, {}, batch, jax.random.key(3))
+        (loss, _), grads = loss_and_grad(weights, {}, {}, batch, jax.random.key(3))
         values[name] = jax.tree.map(np.asarray, {"loss": loss, "weights": weights, "grads": grads})
         if name == "eight":
             kernel = weights["motion_encoder/blocks/0/attention/query/kernel"]
