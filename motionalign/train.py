@@ -153,7 +153,7 @@ def set_up(config: ConfigDict, workdir: pathlib.Path) -> Run:
     return Run(
         config, workdir, mesh, task, objective, network, datasets, batches, checkpoints,
         Encoder(network, tokenizer, mesh, config.data), optimizer, schedules,
-        _stored(config, task, objective, architecture, tokenizer, datasets),
+        _stored(config, task, objective, network, tokenizer, datasets),
     )  # fmt: skip
 
 
@@ -253,17 +253,18 @@ def make_batches(
     )
 
 
-def _stored(config, task, objective, architecture, tokenizer, datasets) -> dict[str, Any]:
+def _stored(config, task, objective, network, tokenizer, datasets) -> dict[str, Any]:
     """What is stored beside parameters, so that a checkpoint says all by itself."""
     frozen = objective.compares and is_frozen(config.model.text)
     return stored_run(
         {
-            "architecture": architecture.to_dict(),
+            "architecture": network.config.to_dict(),
             "config": stored_form(config),
             "tokenizer": tokenizer.json if tokenizer else None,
             "trained": {"task": task.name, "loss": config.loss.kind, "texts": task.said},
             "distance": objective.distance,
             "text_encoder": datasets[0].require_caption_vectors().origin if frozen else None,
+            "frozen": [tower.to_dict() for tower in network.frozen],
             "source": None,
             "datasets": {dataset.name: dataset.metadata.to_json() for dataset in datasets},
         }
@@ -274,8 +275,9 @@ def _stored(config, task, objective, architecture, tokenizer, datasets) -> dict[
 
 
 def abstract_state(network: Network, optimizer, mesh: Mesh) -> State:
-    """What is trained and checkpointed, as shapes in their shardings."""
+    """The training state as shapes in their shardings; frozen parameters are not checkpointed."""
     shapes = {
+        "frozen": network.abstract_frozen,
         "params": network.abstract_params,
         "rest": network.abstract_rest,
         "optimizer": jax.eval_shape(optimizer.init, network.abstract_params),
@@ -318,14 +320,18 @@ def init_state(network: Network, optimizer, config, mesh: Mesh) -> State:
         draw = jax.jit(lambda: network.init_rest(config.seed), out_shardings=layout["rest"])
         rest = draw()
     begin = jax.jit(optimizer.init, out_shardings=layout["optimizer"])
-    return {"params": params, "rest": rest, "optimizer": begin(params)}
+    frozen = network.load_frozen(abstract_state(network, optimizer, mesh)["frozen"])
+    return {"params": params, "rest": rest, "optimizer": begin(params), "frozen": frozen}
 
 
 def make_loss(network: Network, objective: Objective, mesh: Mesh) -> Callable:
-    """The function (params, rest, batch, dropout key) → (loss, (rest, scalars)) to descend."""
+    """The function to descend by its first argument.
 
-    def loss_fn(params, rest, batch, key):
-        outputs, rest = network.apply(params, rest, batch, key)
+    It is (params, rest, frozen, batch, dropout key) → (loss, (rest, scalars)).
+    """
+
+    def loss_fn(params, rest, frozen, batch, key):
+        outputs, rest = network.apply(params, rest, batch, key, frozen)
         loss, rest, scalars = objective.loss(outputs, rest, batch, mesh)
         return loss, (rest, scalars)
 
@@ -346,7 +352,9 @@ def make_train_step(
 
     def train_step(state, step, batch):
         key = jax.random.fold_in(jax.random.key(config.seed), step)
-        (loss, (rest, scalars)), grads = grad_fn(state["params"], state["rest"], batch, key)
+        (loss, (rest, scalars)), grads = grad_fn(
+            state["params"], state["rest"], state["frozen"], batch, key
+        )
         updates, opt_state = optimizer.update(grads, state["optimizer"], state["params"])
         params = network.clamped(optax.apply_updates(state["params"], updates))
         metrics = {
@@ -355,7 +363,7 @@ def make_train_step(
             "update_norm": optax.global_norm(updates),
             **scalars,
         }
-        return {"params": params, "rest": rest, "optimizer": opt_state}, metrics
+        return state | {"params": params, "rest": rest, "optimizer": opt_state}, metrics
 
     shardings = _shardings(abstract_state(network, optimizer, mesh))
     return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None))
@@ -370,6 +378,7 @@ def _begin(run: Run) -> tuple[State, dict, Any, int]:
         state = init_state(run.network, run.optimizer, run.config, run.mesh)
         return state, iterator.get_state(), iterator, 0
     step, state, pipeline = resumed
+    state |= {"frozen": run.network.load_frozen(abstract["frozen"])}
     iterator.set_state(pipeline)
     logging.info("resumed from step %d of %s", step, run.workdir)
     return state, pipeline, iterator, step
@@ -449,7 +458,8 @@ class _Loop:
         run = self._run
         self._check.previous()
         distance = run.objective.distance
-        predict = Predictor(run.encoder, state["params"] | state["rest"], distance)
+        arrays = state["params"] | state["rest"] | state["frozen"]
+        predict = Predictor(run.encoder, arrays, distance)
         split = self._config.data.val_split
         score, scalars, words = validate_all(run.task, predict, run.datasets, split)
         self._check.validation(step - 1, score)

@@ -142,7 +142,8 @@ class Checkpoints:
 
 def migrate_unsaid(run: dict[str, Any]) -> dict[str, Any]:
     """Migration 1: what runs of version 0.1 left unsaid is said."""
-    run = {"distance": None, "text_encoder": None, "trained": None, "source": None, **run}
+    unsaid = {"distance": None, "text_encoder": None, "trained": None, "source": None, "frozen": []}
+    run = unsaid | run
     run["score"] = run.get("score")
     architecture = {"gait_head": None, "classifier": None, **run["architecture"]}
     motion = {"family": "vit", **architecture["motion"]}

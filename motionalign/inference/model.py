@@ -26,6 +26,7 @@ class Model:
     Attributes:
       params: {path: array}.
       rest: the network's state that is no parameter, likewise.
+      frozen: parameters that the checkpoint only refers to, likewise.
       datasets: metadata of the training datasets by name.
       run: what is stored of its training: config, step, score.
     """
@@ -35,6 +36,7 @@ class Model:
         encoder: Encoder,
         params: Params,
         rest: Rest,
+        frozen: Params,
         datasets: dict[str, Metadata],
         saved: Saved,
         text_encoder: str | None = None,
@@ -45,6 +47,7 @@ class Model:
         self._text_encoder = text_encoder
         self.params = params
         self.rest = rest
+        self.frozen = frozen
         self.datasets = datasets
         self.run = saved.run
 
@@ -55,8 +58,8 @@ class Model:
 
     @property
     def arrays(self) -> dict[str, jax.Array]:
-        """All that the network computes with: parameters and other state, by path."""
-        return self.params | self.rest
+        """All that the network computes with, by path."""
+        return self.params | self.rest | self.frozen
 
     def metadata(self, dataset: str | None = None) -> Metadata:
         """Skeleton, rates and statistics of a training dataset; of the first one by default."""
@@ -241,10 +244,11 @@ def load(
     mesh = mesh or sharding.mesh_of(jax.local_devices()[:1], 1, 1)
     params = saved.load_params(sharding.abstract(network.abstract_params, mesh))
     rest = saved.load_rest(sharding.abstract(network.abstract_rest, mesh))
+    frozen = network.load_frozen(sharding.abstract(network.abstract_frozen, mesh))
     tokenizer = None
     if network.config.text is not None:
         tokenizer = Tokenizer(run["tokenizer"], network.config.max_tokens)
     datasets = {name: Metadata.from_json(values) for name, values in run["datasets"].items()}
     data_config = data_config or ConfigDict(run["config"]["data"])
     encoder = Encoder(network, tokenizer, mesh, data_config)
-    return Model(encoder, params, rest, datasets, saved, text_encoder)
+    return Model(encoder, params, rest, frozen, datasets, saved, text_encoder)

@@ -5,9 +5,7 @@ that a motion encoder with a frozen text tower is trained into: then new texts a
 """
 
 import functools
-import hashlib
-import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -46,7 +44,7 @@ class SentenceEncoder:
 
         The same as `records.CaptionVectors.fingerprint`.
         """
-        return _sha256(self._source.weights()), self.readout
+        return self._source.sha256, self.readout
 
     def __call__(self, texts: Sequence[str], progress: bool = False) -> np.ndarray:
         """Vectors [K, D] float32 of K texts, as the encoder gives them, not normalised.
@@ -99,12 +97,3 @@ def _fitted(x: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     rows, columns = x.shape[0], min(x.shape[1], shape[1])
     out[:rows, :columns] = x[:, :columns]
     return out
-
-
-def _sha256(paths: Iterable[pathlib.Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

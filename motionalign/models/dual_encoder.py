@@ -21,7 +21,9 @@ from motionalign.models.heads import (
     GaitHeadConfig,
     ProjectionHead,
 )
+from motionalign.models.weights.keymap import KeyMap
 
+TEXT_TOWER = "text_encoder"  # its path
 MAX_SCALE = 100.0  # a learnt temperature goes no lower than its inverse, as in CLIP
 
 
@@ -94,6 +96,12 @@ class DualEncoderConfig(layers.Config):
     def batch_fields(self) -> tuple[str, ...]:
         """What batches must carry besides clips and tokens."""
         return ("text_vectors",) if self.text is None and self.classifier is None else ()
+
+    def key_map(self, under: str) -> KeyMap:
+        """How pretrained tensors become the parameters of a tower that may be frozen."""
+        if under != TEXT_TOWER or self.text is None:
+            raise ValueError(f"a dual encoder refers to weights of its {TEXT_TOWER}, not {under!r}")
+        return TEXT_FAMILIES[self.text_family].key_map()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; the sections of the encoders say their family."""

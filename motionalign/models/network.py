@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from motionalign.models.dual_encoder import MAX_SCALE, DualEncoder, DualEncoderConfig, Outputs
+from motionalign.models.frozen import FrozenWeights
 
 Params = dict[str, jax.Array]
 Rest = dict[str, jax.Array]
@@ -49,16 +50,19 @@ class Network:
       config: sizes.
       dtype: compute dtype; parameters are float32.
       module: class of the Flax module, made as `module(config, dtype, rngs=...)`.
+      frozen: towers whose parameters are not among `abstract_params`, but referred to.
     """
 
     config: DualEncoderConfig
     dtype: jnp.dtype = jnp.float32
     module: type[nnx.Module] = DualEncoder
+    frozen: tuple[FrozenWeights, ...] = ()
 
     def init(self, seed: int) -> Params:
-        """Fresh parameters {path: array}; traceable."""
+        """Fresh parameters {path: array}, the frozen excepted; traceable."""
         with tree_mode():
-            return flatten(nnx.state(self._build(seed), nnx.Param))
+            drawn = flatten(nnx.state(self._build(seed), nnx.Param))
+        return {path: drawn[path] for path in self.abstract_params}
 
     def init_rest(self, seed: int) -> Rest:
         """Fresh state that is no parameter, {path: array}, such as counters; traceable."""
@@ -67,8 +71,24 @@ class Network:
 
     @functools.cached_property
     def abstract_params(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """{path: shape and dtype} of the parameters."""
-        return flatten(self._graph[1])
+        """{path: shape and dtype} of the parameters, the frozen excepted."""
+        every = flatten(self._graph[1])
+        return {path: leaf for path, leaf in every.items() if path not in self.abstract_frozen}
+
+    @functools.cached_property
+    def abstract_frozen(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """{path: shape and own dtype} of the frozen parameters."""
+        every, frozen = flatten(self._graph[1]), {}
+        for tower in self.frozen:
+            frozen |= tower.abstract(every)
+        return frozen
+
+    def load_frozen(self, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> Params:
+        """The frozen parameters from where they are referred to, in the given shardings."""
+        loaded: Params = {}
+        for tower in self.frozen:
+            loaded |= tower.load(abstract, self.config.key_map(tower.under))
+        return loaded
 
     @functools.cached_property
     def abstract_rest(self) -> dict[str, jax.ShapeDtypeStruct]:
@@ -84,23 +104,28 @@ class Network:
             abstract = nnx.eval_shape(lambda: self._build(0))
             return nnx.split(abstract, nnx.Param, ...)
 
-    def bind(self, params: Params, rest: Rest | None = None) -> DualEncoder:
-        """The module with these parameters, and its other state, in it."""
-        graphdef, param_state, rest_state = self._graph
+    def bind(self, arrays: Mapping[str, jax.Array]) -> DualEncoder:
+        """The module with these arrays in it: parameters, frozen ones and other state, by path."""
+        graphdef, params, rest = self._graph
         with tree_mode():
-            return nnx.merge(graphdef, _fill(param_state, params), _fill(rest_state, rest or {}))
+            return nnx.merge(graphdef, _fill(params, arrays), _fill(rest, arrays))
 
     def apply(
-        self, params: Params, rest: Rest, batch: Mapping[str, jax.Array], key: jax.Array
+        self,
+        params: Params,
+        rest: Rest,
+        batch: Mapping[str, jax.Array],
+        key: jax.Array,
+        frozen: Params | None = None,
     ) -> tuple[Outputs, Rest]:
         """The outputs of a training batch, and the new state that is no parameter.
 
         Args:
-          params, rest: of the network.
+          params, rest, frozen: of the network.
           batch: as `data.TrainingData` makes it.
           key: of dropout.
         """
-        module = self.bind(params, rest)
+        module = self.bind(params | rest | (frozen or {}))
         outputs = module(batch, rngs=nnx.Rngs(dropout=key))
         if not rest:
             return outputs, rest
@@ -118,10 +143,11 @@ class Network:
         return params | {"logit_scale": jnp.minimum(params["logit_scale"], highest)}
 
     def __hash__(self):
-        return hash((repr(self.config), str(self.dtype), self.module))
+        return hash((repr(self.config), str(self.dtype), self.module, self.frozen))
 
 
 def network_of(run: Mapping[str, Any]) -> Network:
     """The network of a saved model, from what is stored beside its parameters."""
     config = DualEncoderConfig.from_dict(run["architecture"])
-    return Network(config, jnp.dtype(run["config"]["dtype"]))
+    frozen = tuple(map(FrozenWeights.from_dict, run["frozen"]))
+    return Network(config, jnp.dtype(run["config"]["dtype"]), frozen=frozen)

@@ -209,6 +209,7 @@ def _run(
             "trained": None,
             "distance": None,
             "text_encoder": None,
+            "frozen": [],
             "source": source,
             "datasets": {metadata.name: metadata.to_json()},
             "step": 0,

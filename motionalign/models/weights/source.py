@@ -1,6 +1,7 @@
 """motionalign.models.weights.source."""
 
 import functools
+import hashlib
 import json
 import pathlib
 import re
@@ -203,6 +204,16 @@ class Source:
             "in PyTorch's own files can be saved as safetensors where PyTorch is; a .safetensors "
             "or .npz file of another name can be named itself"
         )
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the files of weights, one after the other."""
+        digest = hashlib.sha256()
+        for path in self.weights():
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        return digest.hexdigest()
 
     @functools.cached_property
     def tensors(self) -> dict[str, Tensor]:

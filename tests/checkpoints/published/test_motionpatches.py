@@ -251,7 +251,7 @@ def test_statistics_of_a_prepared_dataset(golden, tokenizer, statistics, small_d
     out = tmp_path / "out"
     main(motionpatches_arguments(golden, tokenizer, statistics, out, **changed))
     metadata = Metadata.from_json(open_saved(out).run["datasets"]["small"])
-    assert metadata.skeleton is get_skeleton("smpl22")
+    assert metadata.skeleton == get_skeleton("smpl22")
 
 
 def test_evaluation_takes_the_checkpoints_own_statistics(
@@ -262,7 +262,6 @@ def test_evaluation_takes_the_checkpoints_own_statistics(
 
     from motionalign import evaluate
     from motionalign.data.dataset import Dataset
-    from motionalign.inference.model import own_preparation
     from motionalign.tasks.captions import embed_split
 
     metadata = Dataset(small_dataset, "small").metadata
@@ -273,14 +272,15 @@ def test_evaluation_takes_the_checkpoints_own_statistics(
         own = dataclasses.replace(metadata, std=factor * metadata.std)
         source = golden / "motionpatches_clip.pt"
         convert(source, tmp_path / name, "motionpatches", own, options, str(tokenizer))
-        scores[name] = evaluate.evaluate_checkpoint(config, tmp_path / name, tmp_path / name)
+        scores[name] = evaluate.evaluate_checkpoint(
+            config, tmp_path / name, tmp_path / name, say=print
+        )
         model = motionalign.load(tmp_path / name)
         dataset = Dataset(small_dataset, "small")
-        prepare = own_preparation(model, dataset)
+        prepare = evaluate.own_preparation(model, dataset)
         assert (prepare is None) == (name == "same")
-        embedded[name], _, gallery = embed_split(
-            model.encoder, model.params, dataset, "test", prepare=prepare
-        )
+        predict = evaluate.predictor(model, prepare)
+        embedded[name], _, gallery = embed_split(predict, dataset, "test")
         clips = [gallery.joints(i) for i in range(len(gallery.ids))]
         expected = model.encode_motion(clips, metadata.fps, normalize=False)
         np.testing.assert_allclose(embedded[name], expected, atol=1e-4)
