@@ -131,8 +131,9 @@ METADATA_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_whole_skeleto
 
 
 def migrate_metadata(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored metadata as today's code stores it; without a version it is of version 0."""
-    return migrate(stored, METADATA_MIGRATIONS, "the metadata of a dataset")
+    """Stored metadata as `Metadata.to_json` gives it; without a version it is of version 0."""
+    values = migrate(stored, METADATA_MIGRATIONS, "the metadata of a dataset")
+    return {VERSION_KEY: len(METADATA_MIGRATIONS), **values}
 
 
 def positive_attributes(
