@@ -13,6 +13,9 @@
   Encode a folder of clips (.npy, [frames, joints, 3]) for search:
     python launch.py --mode=encode --checkpoint=runs/quickstart --input=clips --output=clips.npz
 
+  List every field of a config, with its default, its values and what it means:
+    python launch.py --help_config
+
   Several processes (one a host or a GPU): start the same command on each, with --distributed where
   the cluster can be detected (SLURM, TPU pods, MPI), or with --coordinator, --num_processes and
   --process_id.
@@ -54,6 +57,7 @@ _CACHE = flags.DEFINE_string(
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Detect the cluster and join it.")
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0, to join by hand.")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "With --coordinator: of the run.")
+_HELP_CONFIG = flags.DEFINE_bool("help_config", False, "List the fields of a config, and exit.")
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "With --coordinator: 0 to num_processes-1.")
 
 
@@ -123,6 +127,11 @@ def main(argv) -> None:
 
 
 def _run() -> None:
+    if _HELP_CONFIG.value:
+        from motionalign.tasks.schema import schema
+
+        print(schema().describe())
+        return
     checkpoint = _CHECKPOINT.value or _WORKDIR.value
     if _MODE.value == "train":
         _require(config=_config(), workdir=_WORKDIR.value)

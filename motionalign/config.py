@@ -505,6 +505,9 @@ class Schema:
           now: the config of today.
         """
         old, new = self.values(before), self.values(now)
+        for name in new.keys() - old.keys() - FIELDS.keys():
+            if name in self.fields:  # of an entry that was registered since
+                old[name] = self.fields[name].default
         return [
             f"{name}: {_plain(old.get(name))!r} before, {_plain(new.get(name))!r} now"
             for name in sorted(old.keys() | new.keys())

@@ -116,8 +116,7 @@ def check_fit(model: Model, dataset: Dataset, task: Task) -> None:
       task: to score it by.
     """
     config = model.encoder.network.config
-    wanted = task.classes([dataset]) if config.classifier else None
-    if config.classifier and (wanted is None or wanted.exclusive != config.classifier.exclusive):
+    if config.classifier and config.classifier.exclusive != task.exclusive:
         own = next(
             name for name, each in TASKS.items() if each.exclusive == config.classifier.exclusive
         )

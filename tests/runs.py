@@ -1,18 +1,28 @@
-"""Small training runs for the tests: in this process, or through launch.py in another."""
+"""Small training runs for the tests, and launch.py: in this process, or in one of its own."""
 
+import contextlib
+import io
 import json
 import os
 import pathlib
+import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+from unittest import mock
 
 import jax
 import numpy as np
+from absl import app, logging
+from absl.testing import flagsaver
 from ml_collections import ConfigDict
 
 from configs import quickstart
+from motionalign import host
 from motionalign.checkpoints.run import LATEST
 from motionalign.inference.model import load
+from motionalign.tasks.schema import schema
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -38,18 +48,93 @@ TINY = {
 
 
 def tiny_config(data_dir, **fields) -> ConfigDict:
-    """configs/quickstart.py made tiny; a double underscore in a keyword stands for a dot."""
+    """configs/quickstart.py made tiny; a double underscore in a keyword stands for a dot.
+
+    What the given fields leave unread of the others goes back to its default.
+    """
     config = quickstart.get_config()
     given = {name.replace("__", "."): value for name, value in fields.items()}
     with config.unlocked():
         config.update_from_flattened_dict({**TINY, "data.data_dir": str(data_dir), **given})
+        idle = [name for name in schema().unread(config) if name not in given]
+        config.update_from_flattened_dict({name: schema().fields[name].default for name in idle})
     return config
+
+
+class Done(NamedTuple):
+    """What became of a command: its exit code, and what it printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def command(*arguments: str) -> Done:
+    """`python launch.py ARGUMENTS` in this process, which is afterwards as it was.
+
+    An exception that launch.py does not turn into a message comes through.
+    """
+    printed, errors = io.StringIO(), io.StringIO()
+    code = 0
+    with (
+        _process_restored("launch.py", f"--compilation_cache={_cache()}", *arguments),
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(errors),
+    ):
+        try:
+            runpy.run_path(str(ROOT / "launch.py"), run_name="__main__")
+        except SystemExit as end:
+            code = end.code or 0
+            if isinstance(code, str):  # the interpreter would print it
+                errors.write(code + "\n")
+                code = 1
+    return Done(code, printed.getvalue(), errors.getvalue())
+
+
+_JAX_SETTINGS = (
+    "jax_compilation_cache_dir",
+    "jax_persistent_cache_min_compile_time_secs",
+    "jax_persistent_cache_min_entry_size_bytes",
+)
+
+
+@contextlib.contextmanager
+def _process_restored(*argv: str) -> Iterator[None]:
+    """A context with the arguments `argv`, which gives back what launch.py sets in a process."""
+    app.define_help_flags()  # absl defines them once in a process
+    settings = {name: getattr(jax.config, name) for name in _JAX_SETTINGS}
+    verbosity = logging.get_verbosity()
+    with (
+        flagsaver.flagsaver(),
+        mock.patch.object(sys, "argv", list(argv)),
+        mock.patch.object(host, "keep_freed_memory"),
+    ):
+        try:
+            yield
+        finally:
+            logging.set_verbosity(verbosity)
+            for name, value in settings.items():
+                jax.config.update(name, value)
+
+
+def _cache() -> str:
+    """The folder of compiled programs that all tests share."""
+    return os.environ["JAX_COMPILATION_CACHE_DIR"]
+
+
+def tiny_flags(workdir, data_dir, **fields) -> list[str]:
+    """The arguments of launch.py that say what `tiny_config` says."""
+    given = {name.replace("__", "."): value for name, value in fields.items()}
+    values = {**TINY, "data.data_dir": str(data_dir), **given}
+    return [
+        f"--config={ROOT / 'configs' / 'quickstart.py'}",
+        f"--workdir={workdir}",
+        *(f"--config.{name}={value}" for name, value in values.items()),
+    ]
 
 
 def launch(workdir, data_dir, *flags, devices: int = 1, **fields) -> subprocess.Popen:
     """Starts `launch.py` with the same config as a process of its own."""
-    given = {name.replace("__", "."): value for name, value in fields.items()}
-    values = {**TINY, "data.data_dir": str(data_dir), **given}
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
@@ -59,10 +144,8 @@ def launch(workdir, data_dir, *flags, devices: int = 1, **fields) -> subprocess.
     command = [
         sys.executable,
         str(ROOT / "launch.py"),
-        f"--config={ROOT / 'configs' / 'quickstart.py'}",
-        f"--workdir={workdir}",
-        f"--compilation_cache={os.environ['JAX_COMPILATION_CACHE_DIR']}",
-        *(f"--config.{name}={value}" for name, value in values.items()),
+        f"--compilation_cache={_cache()}",
+        *tiny_flags(workdir, data_dir, **fields),
         *flags,
     ]
     return subprocess.Popen(

@@ -1,24 +1,20 @@
 """Whole runs of Walk and Text: from files as they are published to tables and pictures."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import safetensors.numpy
 from published_files import write_babel, write_densegait
-from runs import ROOT, losses, scalars
+from runs import ROOT, command, losses, scalars
 
 import motionalign
 from configs import babel60_gaitformer, densegait_gaitformer
 from data_prep.__main__ import main
-from motionalign import evaluate, metrics, train
-from motionalign.data.batches import TrainingData
+from motionalign import evaluate, metrics, sharding, train
 from motionalign.data.dataset import Dataset
-from motionalign.tasks import attributes, objectives
+from motionalign.tasks import attributes
 
 SMALL = {
     "epochs": 2,
@@ -43,16 +39,13 @@ def small(config, data_dir, **fields):
 
 
 def launch(config: str, workdir, fields: dict) -> str:
-    """What launch.py prints of a config file, on one device."""
-    command = [
-        *(sys.executable, str(ROOT / "launch.py"), f"--workdir={workdir}"),
+    """What launch.py prints of a config file."""
+    done = command(
         f"--config={ROOT / 'configs' / config}",
-        f"--compilation_cache={os.environ['JAX_COMPILATION_CACHE_DIR']}",
+        f"--workdir={workdir}",
         *(f"--config.{name}={value}" for name, value in fields.items()),
-    ]
-    environment = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    )
+    assert done.code == 0, done.stdout + done.stderr
     return done.stdout
 
 
@@ -255,27 +248,16 @@ def test_two_steps_at_the_published_size(name, tmp_path, minilm):
     assert (motion["joints"], motion["channels"]) == {"babel": (22, 6), "densegait": (18, 3)}[name]
 
 
-def batches(config, data_dir, name, rows=None):
-    dataset = Dataset(data_dir, name)
-    config = small(config, data_dir)
-    motion = train.resolve_architecture(config, [dataset]).motion
-    return TrainingData(
-        {dataset: 1.0},
-        None,
-        config.data,
-        motion=motion,
-        seed=config.seed,
-        task=config.task,
-        extras=objectives.extras(config),
-        rows=rows,
-    )
+def batches(arg, data_dir, workdir):
+    """The training batches of a BABEL run."""
+    return train.set_up(small(babel60_gaitformer.get_config(arg), data_dir), workdir).batches
 
 
-def test_the_batches(babel):
+def test_the_batches(babel, tmp_path, monkeypatch):
     dataset = Dataset(babel, "babel")
-    every = batches(babel60_gaitformer.get_config("triplet,joints"), babel, "babel")
+    every = batches("triplet,joints", babel, tmp_path)
     batch = every[0]
-    again = batches(babel60_gaitformer.get_config("triplet,joints"), babel, "babel")[0]
+    again = batches("triplet,joints", babel, tmp_path)[0]
     for name, array in again.items():  # a resumed run sees the same
         np.testing.assert_array_equal(array, batch[name])
     shapes = {name: array.shape for name, array in batch.items()}
@@ -293,14 +275,13 @@ def test_the_batches(babel):
         own = vectors[described[name]]
         assert (own == batch["text_vectors"][i]).all(axis=1).any()
         assert not (own == batch["negative_vectors"][i]).all(axis=1).any()
+    classes = batches("contrastive,joints", babel, tmp_path)[0]
+    np.testing.assert_array_equal(classes["classes"], dataset_rows.labels[every._records(0)[1]])
     # A process reads its own rows of the same batch.
-    some = batches(
-        babel60_gaitformer.get_config("triplet,joints"), babel, "babel", rows=np.array([3, 7])
-    )
+    monkeypatch.setattr(sharding, "local_rows", lambda mesh, batch_size: np.array([3, 7]))
+    some = batches("triplet,joints", babel, tmp_path)
     for name, array in some[0].items():
         np.testing.assert_array_equal(array, batch[name][[3, 7]])
-    classes = batches(babel60_gaitformer.get_config("contrastive,joints"), babel, "babel")[0]
-    np.testing.assert_array_equal(classes["classes"], dataset_rows.labels[every._records(0)[1]])
 
 
 def test_what_is_wrong_is_said_before_training(babel, densegait, tmp_path):

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from runs import ROOT, finish, launch, tiny_config
+from runs import ROOT, command, tiny_config, tiny_flags
 
 import motionalign
 from configs import (
@@ -23,7 +23,8 @@ from configs import (
 )
 from motionalign import evaluate, train
 from motionalign.checkpoints.run import find, load_run
-from motionalign.checkpoints.workdir import flat, run_folder
+from motionalign.checkpoints.workdir import run_folder
+from motionalign.config import flat
 from motionalign.data.dataset import Dataset
 from motionalign.inference.folder import encode_folder
 from motionalign.tasks.captions import embed_split, evaluation_set
@@ -52,14 +53,13 @@ def test_copied_checkpoint_scores_the_same(workdir, small_dataset, tmp_path):
     expected = evaluate.evaluate_checkpoint(config, workdir, tmp_path / "here")["small"]
     (step_dir,) = (workdir / "best").glob("[0-9]*")
     copy = shutil.copytree(step_dir, tmp_path / "elsewhere")
-    process = launch(
-        tmp_path / "results", small_dataset, "--mode=eval", f"--checkpoint={copy}", devices=8
-    )
-    output = finish(process)
-    assert "text → motion" in output
-    assert "without effect on a trained model: " in output  # the tiny config's model
-    assert "--config.model.embed_dim" in output
-    assert "--config.data" not in output
+    flags = tiny_flags(tmp_path / "results", small_dataset)
+    done = command(*flags, "--mode=eval", f"--checkpoint={copy}")
+    assert done.code == 0
+    assert "text → motion" in done.stdout
+    assert "without effect on a trained model: " in done.stderr  # the tiny config's model
+    assert "--config.model.embed_dim" in done.stderr
+    assert "--config.data" not in done.stdout + done.stderr
     written = json.loads((tmp_path / "results" / "metrics.json").read_text())
     assert written == json.loads((tmp_path / "here" / "metrics.json").read_text())
     assert written["all"]["t2m"] == pytest.approx(expected["all"]["t2m"])
@@ -101,9 +101,7 @@ def test_encode_a_folder(workdir, model, small_dataset, tmp_path):
         encode_folder(workdir, tmp_path / "out", output)
 
 
-def test_clips_are_taken_to_have_the_rate_of_the_raw_files(
-    workdir, model, small_dataset, tmp_path, capsys
-):
+def test_clips_are_taken_to_have_the_rate_of_the_raw_files(workdir, model, small_dataset, tmp_path):
     clip = joints(Dataset(small_dataset, "small"), 0)
     (tmp_path / "clips").mkdir()
     np.save(tmp_path / "clips" / "a.npy", clip)
@@ -111,8 +109,10 @@ def test_clips_are_taken_to_have_the_rate_of_the_raw_files(
     run = load_run(copy)
     run["datasets"]["small"]["source_fps"] = 60.0  # prepared with --fps=60
     (copy / "run" / "metadata").write_text(json.dumps(run))
-    encode_folder(copy, tmp_path / "clips", tmp_path / "x.npz")
-    assert "1 clips at 60 fps" in capsys.readouterr().out
+    flags = (f"--checkpoint={copy}", f"--input={tmp_path}/clips", f"--output={tmp_path}/x.npz")
+    done = command("--mode=encode", *flags)
+    assert done.code == 0
+    assert "1 clips at 60 fps" in done.stdout
     with np.load(tmp_path / "x.npz") as written:
         expected = model.encode_motion(clip, fps=60)
         np.testing.assert_allclose(written["embeddings"][0], expected, atol=1e-6)
@@ -165,7 +165,7 @@ def test_part_of_a_published_subset(workdir, small_dataset, tmp_path):
 def test_motions_are_those_of_the_evaluation(model, small_dataset):
     """Joints encoded by hand equal the prepared patches encoded by the evaluation."""
     dataset = Dataset(small_dataset, "small")
-    embeddings, texts, gallery = embed_split(model.encoder, model.params, dataset, "test")
+    embeddings, texts, gallery = embed_split(evaluate.predictor(model), dataset, "test")
     clips = [gallery.joints(i) for i in range(len(gallery.ids))]
     by_hand = model.encode_motion(clips, fps=20, normalize=False)
     # Prepared patches are float16, and so are those of encode_motion.
@@ -222,12 +222,6 @@ def test_load_says_what_is_missing(workdir, tmp_path):
         motionalign.load(tmp_path / "part")
 
 
-def command(*flags) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "launch.py", *flags], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
-
-
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -255,16 +249,16 @@ def command(*flags) -> subprocess.CompletedProcess:
     ],
 )
 def test_usage_errors(flags, message):
-    result = command("--config=configs/quickstart.py", *flags)
-    assert result.returncode != 0
-    assert message in result.stdout + result.stderr
-    assert "Traceback" not in result.stderr
+    done = command("--config=configs/quickstart.py", *flags)
+    assert done.code != 0
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_help_teaches():
-    result = command("--help")
+    done = command("--help")
     assert (
-        "python launch.py --config=configs/quickstart.py --workdir=runs/quickstart" in result.stdout
+        "python launch.py --config=configs/quickstart.py --workdir=runs/quickstart" in done.stdout
     )
 
 
@@ -272,7 +266,7 @@ def test_nothing_heavy_is_imported_at_run_time():
     """No TensorFlow, torch or transformers behind the public modules."""
     code = (
         "import sys; import motionalign, motionalign.convert, motionalign.train, launch;"
-        "motionalign.train.summary_writer_class();"
+        "motionalign.checkpoints.workdir.summary_writer_class();"
         "print([m for m in ('tensorflow', 'torch', 'transformers') if m in sys.modules])"
     )
     done = subprocess.run(

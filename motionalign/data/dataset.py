@@ -1,4 +1,9 @@
-"""motionalign.data.dataset."""
+"""A prepared dataset: what holds for all its records, and what lies beside them.
+
+A prepared dataset is the folder `<data_dir>/<name>/<version>` that `python -m data_prep` writes:
+records (data/records.py), `metadata.json`, `report.json`, `class_texts.json` where there are other
+words for the classes, and `caption_vectors.safetensors` after `data_prep embed`.
+"""
 
 import dataclasses
 import functools
@@ -131,9 +136,12 @@ METADATA_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_whole_skeleto
 
 
 def migrate_metadata(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored metadata as `Metadata.to_json` gives it; without a version it is of version 0."""
-    values = migrate(stored, METADATA_MIGRATIONS, "the metadata of a dataset")
-    return {VERSION_KEY: len(METADATA_MIGRATIONS), **values}
+    """Stored metadata as today's code stores it, with its version; without one it is of version 0.
+
+    Models carry the metadata of their datasets, and whoever reads those finds them migrated.
+    """
+    migrated = migrate(stored, METADATA_MIGRATIONS, "the metadata of a dataset")
+    return {VERSION_KEY: len(METADATA_MIGRATIONS), **migrated}
 
 
 def positive_attributes(

@@ -1,4 +1,4 @@
-"""motionalign.models.heads."""
+"""What stands on an encoder's pooled vector: projections, classifiers, GaitFormer's outputs."""
 
 import dataclasses
 
