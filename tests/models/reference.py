@@ -87,15 +87,15 @@ def eager(method, *args, **kwargs):
     return jax.tree.map(np.asarray, method(*args, **kwargs))
 
 
-def run(method, *args):
+def run(method, *args, **static):
     """`method(*args)` of one of our modules, compiled once for all tests of equal shapes."""
     graphdef, params = nnx.split(method.__self__)
-    return _run(graphdef, method.__name__, params, *args)
+    return _run(graphdef, method.__name__, tuple(static.items()), params, *args)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _run(graphdef, method, params, *args):
-    return getattr(nnx.merge(graphdef, params), method)(*args)
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _run(graphdef, method, static, params, *args):
+    return getattr(nnx.merge(graphdef, params), method)(*args, **dict(static))
 
 
 def dropout_sites(monkeypatch, model, *inputs, **kwargs) -> list[tuple[float, tuple[int, ...]]]:

@@ -15,7 +15,7 @@ from motionalign.models.weights.source import Source
 def test_final_norm_fresh_or_loaded(tmp_path):
     """With mean pooling, which the source's final norm was not trained for."""
     model = save_clip(tmp_path)
-    patches, _ = CLIP_VISION.inputs
+    patches, _ = CLIP_VISION.compared
     states = CLIP_VISION.states(model, patches, None)
     mean = torch.from_numpy(states.blocks[-1][:, 1:].mean(1))
     with torch.no_grad():

@@ -82,7 +82,7 @@ def test_initial_values_are_the_published_ones(norm):
         "mlp/up": layer.linear1,
         "mlp/down": layer.linear2,
     }
-    model = jax.jit(lambda: MotionTransformer(config, rngs=nnx.Rngs(0)))()
+    model = MotionTransformer(config, rngs=nnx.Rngs(0))
     params = {
         parameter_path(path).removeprefix("blocks/0/"): np.asarray(value)
         for path, value in jax.tree_util.tree_flatten_with_path(nnx.state(model))[0]

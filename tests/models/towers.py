@@ -51,7 +51,7 @@ class Tower:
     Attributes:
       kind, family: the registry, "motion" or "text", and the key in it.
       module: the encoder's class.
-      config: what the files of `save` are loaded as.
+      config: small sizes.
       inputs: what the module is called with: (ids, mask), or (clips, num_frames).
       save: (folder, **changes) saves a random reference model and returns it. `changes` are fields
         of `config`, or model_class.
@@ -65,7 +65,8 @@ class Tower:
       bias: (module, *inputs) gives what the blocks add to their logits.
       too_long: inputs that the encoder refuses, and its message.
       pooling: the field of `config` that says what is pooled.
-      reference_inputs: what is compared with the reference, where `inputs` would not show all.
+      reference_config, reference_inputs: what the files of `save` are loaded as, and what is
+        compared with the reference, where `config` and `inputs` do not fit it or do not show all.
       pads_alike: whether the reference embeds padding as ours does.
       rtol: how far what a block computes may lie from the reference, besides 1e-5.
     """
@@ -86,9 +87,15 @@ class Tower:
     too_long: tuple[tuple, str]
     bias: Callable[..., jax.Array | None] = lambda model, *inputs: None
     pooling: str = "readout"
+    reference_config: Any = None
     reference_inputs: tuple | None = None
     pads_alike: bool = True
     rtol: float = 1e-5
+
+    @property
+    def loaded(self):
+        """The config of the files of `save`."""
+        return self.reference_config or self.config
 
     @property
     def compared(self) -> tuple:
@@ -280,9 +287,9 @@ def save_clip(folder, model_class="CLIPModel", activation="quick_gelu", norm_eps
     return model
 
 
-def motion(points: int, clips: int = 2) -> np.ndarray:
-    """Random patches [B, 64, points, 3] float32."""
-    return np.random.default_rng(0).normal(size=(clips, 64, points, 3)).astype(np.float32)
+def motion(points: int) -> np.ndarray:
+    """Random patches [3, 64, points, 3] float32."""
+    return np.random.default_rng(0).normal(size=(3, 64, points, 3)).astype(np.float32)
 
 
 def load_clip_vision(folder, dtype=jnp.float32, final_norm="fresh", **ours):
@@ -315,18 +322,22 @@ def _fresh_norm(x, eps):
     return torch.nn.functional.layer_norm(torch.from_numpy(x), x.shape[-1:], eps=eps).numpy()
 
 
+_CLIP_VISION = clip.CLIPVisionConfig(**_SIZES, heads=3, patch_size=8, max_frames=64)
+
 CLIP_VISION = Tower(
     kind="motion",
     family="clip",
     module=clip.CLIPVision,
-    config=clip.CLIPVisionConfig(**_SIZES, heads=3, patch_size=8, max_frames=64, parts=8),
-    inputs=(motion(64), None),
+    config=_CLIP_VISION,
+    inputs=(motion(40), None),
+    reference_config=dataclasses.replace(_CLIP_VISION, parts=8),  # Hugging Face's are square
+    reference_inputs=(motion(64), None),
     save=save_clip,
     load=load_clip_vision,
     states=clip_vision_states,
     key_map=lambda config, source: clip.vision_key_map(config, source.config()),
     dropout={"dropout": 0.1},
-    sites=5 * [(0.1, (2, 65, WIDTH))],  # embedding, and two in each of two blocks
+    sites=5 * [(0.1, (3, 41, WIDTH))],  # embedding, and two in each of two blocks
     wrong=({"activation": "gelu"}, {"norm_eps": 1e-2}),
     variants=(
         {},
@@ -334,7 +345,7 @@ CLIP_VISION = Tower(
         {"model_class": "CLIPVisionModel", "activation": "gelu"},
         {"norm_eps": 1e-2},
     ),
-    too_long=((motion(64)[:, :56], None), "every clip is padded to max_frames=64"),
+    too_long=((motion(40)[:, :56], None), "every clip is padded to max_frames=64"),
     pooling="pool",
 )
 
@@ -439,7 +450,7 @@ VIT = Tower(
     states=vit_states,
     key_map=vit_weights.key_map,
     dropout={"dropout": 0.1},
-    sites=5 * [(0.1, (2, 41, WIDTH))],  # embedding, and two in each of two blocks
+    sites=5 * [(0.1, (3, 41, WIDTH))],  # embedding, and two in each of two blocks
     wrong=({"activation": "gelu_new"}, {"norm_eps": 1e-3}),
     variants=(
         {"model_class": "ViTForMaskedImageModeling"},
