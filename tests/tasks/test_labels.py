@@ -5,9 +5,18 @@ import json
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
+from stand_ins import Predict, SomeDataset, Split, metadata
 
+from configs import common
 from motionalign.inference import similarity
-from motionalign.tasks.labels import class_scores, confusion, recognise, recognition_table
+from motionalign.models.heads import ClassifierConfig
+from motionalign.tasks.labels import (
+    Labels,
+    class_scores,
+    confusion,
+    recognise,
+    recognition_table,
+)
 
 
 def case(num_clips=200, num_classes=6, width=8, seed=0):
@@ -149,6 +158,106 @@ def test_recognise_errors(change, message):
 def test_confusion_errors(num_classes, labels, message):
     with pytest.raises(ValueError, match=message):
         confusion(np.ones((2, 3)), labels, num_classes)
+
+
+# The task ----------------------------------------------------------------------------------------
+
+NAMES = ("walk", "sit", "run")
+
+
+def scored(texts="words", **more):
+    """(task, a model's answers, dataset) of five clips, one of which has no label."""
+    config = common.base()
+    config.update({"task": "labels", "data": {"texts": texts}})
+    kinds = {"descriptions": {"walk": ["goes", "strides"], "sit": ["rests"], "run": ["races"]}}
+    split = Split([0, 2, -1, 1, 0])
+    dataset = SomeDataset(split, metadata(label_names=NAMES), texts=kinds)
+    clips = [[1, 0.1, 0], [0, 0, 1], [9, 9, 9], [0, 1, 0], [0, 1, 0.1]]  # the last one is wrong
+    words = ("walk", "sit", "run", "goes", "rests", "races")
+    said = dict(zip(words, np.tile(np.eye(3), (2, 1)))) | {"strides": np.array([1, 0, 0.2])}
+    return Labels(config), Predict(np.array(clips), said, **more), dataset
+
+
+def test_clips_are_told_by_the_texts_of_their_action():
+    task, _, dataset = scored("descriptions")
+    split = dataset.split("test")
+    texts = task.texts(dataset, split)
+    assert texts.names == list(NAMES)
+    assert texts.texts == [["goes", "strides"], ["rests"], ["races"]]
+    assert texts.class_of.tolist() == task.class_of(dataset, split).tolist() == [0, 2, -1, 1, 0]
+    targets = task.targets(dataset, split)
+    assert (targets.tolist(), targets.dtype) == ([0, 2, -1, 1, 0], np.int32)
+    assert task.classes([dataset]) == ClassifierConfig(NAMES, exclusive=True)
+    assert task.said == "descriptions"
+    task.check(dataset, "test", compares=True, vectors=False)
+    del dataset.texts["descriptions"]["run"]
+    task.check(dataset, "test", compares=False, vectors=False)  # a classifier needs none
+    with pytest.raises(ValueError, match="no descriptions of 1 of 3 classes, 'run' for one"):
+        task.check(dataset, "test", compares=True, vectors=False)
+    dataset.split_of.labels[:] = -1
+    with pytest.raises(ValueError, match="data/mine: split 'test' has no labels"):
+        task.check(dataset, "test", compares=False, vectors=False)
+
+
+def test_validation_is_recognition_by_the_trained_texts():
+    for texts in ("words", "descriptions"):
+        task, predict, dataset = scored(texts)
+        score, scalars = task.validate(predict, dataset, "test")
+        assert score == scalars["top1"] == 75
+        assert scalars == {"top1": 75, "top5": 100, "top1_per_class": pytest.approx(250 / 3)}
+    predict.clips[3, 0] = np.nan
+    score, scalars = task.validate(predict, dataset, "test")
+    assert np.isnan(score) and scalars == {}
+    predict.said.pop("rests")
+    predict.clips[3, 0] = 0
+    with pytest.raises(ValueError, match="no vector of 'rests'"):
+        task.validate(predict, dataset, "test")
+
+
+def test_results_of_every_kind_of_text_that_there_is():
+    task, predict, dataset = scored()
+    results = task.evaluate(predict, dataset, "test")
+    assert list(results.scores) == ["task", "distance", "recognition", "table"]
+    assert (results.scores["task"], results.scores["distance"]) == ("labels", "euclidean")
+    assert list(results.scores["recognition"]) == ["label words", "descriptions"]
+    for row in results.scores["recognition"].values():
+        assert (row["top1"], row["clips"], row["classes"]) == (75, 4, 3)
+    (table,) = results.tables
+    assert table.markdown() == results.scores["table"]
+    assert list(results.pictures) == ["confusion-words", "confusion-descriptions"]
+    for picture in results.pictures.values():
+        assert picture.ndim == 3 and picture.dtype == np.uint8
+    assert results.page is None
+    assert table.notes[0].startswith("unseen synonyms left out: dataset 'mine' has no synonyms")
+    assert table.notes[1:] == [
+        "by the euclidean distance; of several texts of a class the mean counts",
+        "training not recorded; text encoder a stub",
+    ]
+
+
+def test_results_without_the_texts_that_were_trained_on():
+    """Label words are always there to score by; their vectors must be."""
+    task, predict, dataset = scored("descriptions")
+    predict.said = {k: v for k, v in predict.said.items() if k not in NAMES}
+    with pytest.raises(ValueError, match="no vector of 'walk'"):
+        task.evaluate(predict, dataset, "test")
+
+
+def test_results_of_a_classifier():
+    task, predict, dataset = scored(class_names=NAMES)
+    score, _ = task.validate(predict, dataset, "test")
+    results = task.evaluate(predict, dataset, "test")
+    assert list(results.scores) == ["task", "recognition", "table"]
+    assert list(results.scores["recognition"]) == ["linear classifier"]
+    assert results.scores["recognition"]["linear classifier"]["top1"] == score == 75
+    assert results.tables[0].notes == []
+    assert list(results.pictures) == ["confusion-linear-classifier"]
+    predict.class_names = NAMES[::-1]
+    with pytest.raises(ValueError, match="the model tells 3 classes apart"):
+        task.validate(predict, dataset, "test")
+
+
+# Tables ------------------------------------------------------------------------------------------
 
 
 def test_table_is_aligned_and_carries_its_notes():
