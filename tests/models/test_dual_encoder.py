@@ -23,6 +23,7 @@ CUSTOM = {
     "text": {"family": "bert", "width": 16, "depth": 1, "heads": 2, "vocab_size": 50},
     "embed_dim": 32,
 }
+MASKED = resolve({**CUSTOM, "motion": {**CUSTOM["motion"], "padding": "mask"}})
 
 
 def batch(config, frames=64):
@@ -42,7 +43,7 @@ def batch(config, frames=64):
 def test_initial_values_are_the_published_ones():
     config = resolve({**CUSTOM, "embed_dim": 256})
     params = nnx.state(jax.jit(lambda: DualEncoder(config, rngs=nnx.Rngs(0)))())
-    leaves = jax.tree_util.tree_flatten_with_path(params)[0]
+    leaves = jax.tree_util.tree_flatten_with_path(jax.device_get(params))[0]
     seen = {}
     for key_path, value in leaves:
         path = parameter_path(key_path)
@@ -77,9 +78,8 @@ def test_initial_values_are_the_published_ones():
 
 
 def test_dropout_only_with_rngs():
-    config = resolve(CUSTOM)
-    model = reference.build(config, DualEncoder)
-    inputs = batch(config)
+    model = reference.build(MASKED, DualEncoder)
+    inputs = batch(MASKED)
     evaluated = run(model.__call__, inputs)
     rngs = [nnx.Rngs(dropout=seed) for seed in (0, 0, 1)]
     first, same, other = (run(model.__call__, inputs, rng) for rng in rngs)
@@ -100,10 +100,9 @@ def test_dropout_keeps_the_mean():
 
 
 def test_bfloat16_compute_with_float32_parameters():
-    config = resolve({**CUSTOM, "motion": {**CUSTOM["motion"], "padding": "mask"}})
-    inputs = batch(config)
-    single = reference.build(config, DualEncoder)
-    half = reference.build(config, DualEncoder, nnx.state(single), dtype=jnp.bfloat16)
+    inputs = batch(MASKED)
+    single = reference.build(MASKED, DualEncoder)
+    half = reference.build(MASKED, DualEncoder, nnx.state(single), dtype=jnp.bfloat16)
     for a, b in zip(run(single.__call__, inputs), run(half.__call__, inputs)):
         assert a.dtype == jnp.float32
         assert b.dtype == jnp.bfloat16
@@ -229,7 +228,10 @@ def test_stored_config_is_strict():
         DualEncoderConfig.from_dict({**values, "motion": motion})
 
 
-def pretrained_section(folder):
+@pytest.fixture(scope="module")
+def pretrained_folder(tmp_path_factory):
+    """A folder with a random ViT in "vit" and a BERT in "bert"."""
+    folder = tmp_path_factory.mktemp("pretrained")
     vit_config = transformers.ViTConfig(
         hidden_size=192,
         num_hidden_layers=12,
@@ -246,14 +248,19 @@ def pretrained_section(folder):
         vocab_size=30,
     )
     reference.save_random(folder / "bert", "BertModel", bert_config)
+    return folder
+
+
+@pytest.fixture
+def section(pretrained_folder):
+    """The `model` section that names both."""
     return {
-        "motion": {"size": "Ti", "weights": str(folder / "vit")},
-        "text": {"family": "bert", "weights": str(folder / "bert"), "dropout": None},
+        "motion": {"size": "Ti", "weights": str(pretrained_folder / "vit")},
+        "text": {"family": "bert", "weights": str(pretrained_folder / "bert"), "dropout": None},
     }
 
 
-def test_pretrained_towers_fill_only_themselves(tmp_path):
-    section = pretrained_section(tmp_path)
+def test_pretrained_towers_fill_only_themselves(section):
     config = resolve(section)
     assert config.motion.norm_eps == 1e-12  # the source's
     assert config.text == bert.BertConfig(
@@ -281,8 +288,7 @@ def test_pretrained_towers_fill_only_themselves(tmp_path):
         ("text", {"family": "distilbert"}, "model_type 'bert'; expected 'distilbert'"),
     ],
 )
-def test_weights_that_contradict_the_section(tmp_path, tower, change, message):
-    section = pretrained_section(tmp_path)
+def test_weights_that_contradict_the_section(section, tower, change, message):
     section[tower].update(change)
     with pytest.raises(ValueError, match=message):
         resolve(section)
