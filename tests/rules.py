@@ -539,8 +539,6 @@ EXCUSED_TESTS = {
     "motionalign/tasks/schema.py": "joins what the registries declare: test_config",
     "motionalign/checkpoints/published/format.py": "every format's test",
     "motionalign/checkpoints/published/joints.py": "test_walktext and test_gaitformer",
-    "motionalign/checkpoints/published/registry.py": "the registry: every format's test",
-    "motionalign/checkpoints/published/torch_files.py": "test_convert",
 }
 
 
