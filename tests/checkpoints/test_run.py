@@ -12,7 +12,14 @@ import pytest
 from orbax.checkpoint._src.path import atomicity
 
 from motionalign import sharding
-from motionalign.checkpoints.run import LATEST, Checkpoints, find, load_params, load_run
+from motionalign.checkpoints.run import (
+    LATEST,
+    Checkpoints,
+    find,
+    load_params,
+    load_run,
+    stored_run,
+)
 
 PARAMS = {
     "motion_encoder/blocks/0/attention/query/kernel": (6, 4, 2),
@@ -21,13 +28,16 @@ PARAMS = {
     "logit_scale": (),
 }
 RUN = {"architecture": {"width": 6}, "tokenizer": "{…}", "score": 12.5}
+STORED = stored_run(RUN)
 
 
 def make_state(seed=0):
     rng = np.random.default_rng(seed)
     params = {path: rng.normal(size=shape).astype(np.float32) for path, shape in PARAMS.items()}
     moments = {path: rng.normal(size=shape).astype(np.float32) for path, shape in PARAMS.items()}
-    return {"params": params, "optimizer": {"mu": moments, "count": np.int32(7)}}
+    rest = {"motion_encoder/codebook/counts": rng.integers(9, size=5).astype(np.int32)}
+    optimizer = {"mu": moments, "count": np.int32(7)}
+    return {"params": params, "rest": rest, "optimizer": optimizer}
 
 
 def put(state, mesh):
@@ -54,8 +64,8 @@ def template(tmp_path_factory, mesh):
     workdir = tmp_path_factory.mktemp("run")
     checkpoints = Checkpoints(workdir)
     state = put(make_state(), mesh)
-    checkpoints.save_best(5, put(make_state(5), mesh)["params"], {**RUN, "step": 5})
-    checkpoints.save_latest(9, state, {"next": 9}, {**RUN, "step": 9})
+    checkpoints.save_best(5, put(make_state(5), mesh)["params"], {**STORED, "step": 5})
+    checkpoints.save_latest(9, state, {"next": 9}, {**STORED, "step": 9})
     checkpoints.close()
     return workdir
 
@@ -104,7 +114,7 @@ def test_nothing_to_resume_from(tmp_path, mesh):
 
 def test_only_the_newest_is_kept(opened, workdir, mesh):
     for step in (10, 12):
-        opened.save_latest(step, put(make_state(step), mesh), {"next": step}, RUN)
+        opened.save_latest(step, put(make_state(step), mesh), {"next": step}, STORED)
     opened.wait()
     assert steps(workdir / "checkpoints") == ["12"]
     _, state, _ = opened.restore_latest(sharding.abstract(make_state(), mesh))
@@ -114,7 +124,7 @@ def test_only_the_newest_is_kept(opened, workdir, mesh):
 def test_a_step_that_is_there_is_not_written_again(opened, workdir, mesh):
     """The last step of a run may also be the end of an epoch."""
     before = (workdir / "checkpoints" / "9" / "_CHECKPOINT_METADATA").read_text()
-    opened.save_latest(9, put(make_state(1), mesh), {"next": 0}, RUN)
+    opened.save_latest(9, put(make_state(1), mesh), {"next": 0}, STORED)
     opened.wait()
     assert (workdir / "checkpoints" / "9" / "_CHECKPOINT_METADATA").read_text() == before
     _, state, pipeline = opened.restore_latest(sharding.abstract(make_state(), mesh))
@@ -125,7 +135,7 @@ def test_a_step_that_is_there_is_not_written_again(opened, workdir, mesh):
 def test_best_score_is_that_of_the_best_on_disk(opened, workdir, mesh):
     assert opened.best_score() == 12.5
     params = put(make_state(), mesh)["params"]
-    opened.save_best(8, params, {**RUN, "score": 20.0})
+    opened.save_best(8, params, {**STORED, "score": 20.0})
     opened.wait()
     assert opened.best_score() == 20
     assert steps(workdir / "best") == ["8"]
@@ -139,7 +149,7 @@ def test_best_score_is_that_of_the_best_on_disk(opened, workdir, mesh):
 def test_a_better_one_at_an_earlier_step_replaces_the_best(opened, workdir, mesh, step):
     """Of a run that went back: resumed from before its best, or begun anew in its workdir."""
     params = make_state(step)["params"]
-    opened.save_best(step, put(params, mesh), {**RUN, "score": 30.0})
+    opened.save_best(step, put(params, mesh), {**STORED, "score": 30.0})
     opened.wait()
     assert opened.best_score() == 30
     assert steps(workdir / "best") == [str(step)]
@@ -155,9 +165,9 @@ def test_the_best_is_on_disk_before_the_step_is_one_to_resume_from(opened, mesh,
         monkeypatch.setattr(
             manager, name, lambda *a, m=method, n=name, **k: (order.append(n), m(*a, **k))[1]
         )
-    opened.save_best(10, put(make_state(), mesh)["params"], RUN)
+    opened.save_best(10, put(make_state(), mesh)["params"], STORED)
     order.clear()
-    opened.save_latest(10, put(make_state(), mesh), {"next": 10}, RUN)
+    opened.save_latest(10, put(make_state(), mesh), {"next": 10}, STORED)
     assert order[:2] == ["wait_until_finished", "save"]
 
 
@@ -224,7 +234,7 @@ def test_a_copy_in_part(workdir):
 def test_a_copy_that_lacks_some_of_its_files(tmp_path, lost):
     numbers = np.random.default_rng(0).normal(size=(300, 40)).astype(np.float32)
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save_best(1, {"kernel": jnp.asarray(numbers)}, RUN)
+    checkpoints.save_best(1, {"kernel": jnp.asarray(numbers)}, STORED)
     checkpoints.close()
     step = find(tmp_path)
     wanted = {"kernel": jax.ShapeDtypeStruct(numbers.shape, numbers.dtype)}
@@ -265,7 +275,7 @@ def test_what_a_killed_run_was_writing_is_no_checkpoint(workdir, mesh, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(atomicity.AtomicRenameTemporaryPath, "finalize", killed)
         with pytest.raises(InterruptedError):
-            killed_run.save_latest(11, put(make_state(1), mesh), {"next": 11}, RUN)
+            killed_run.save_latest(11, put(make_state(1), mesh), {"next": 11}, STORED)
             killed_run.wait()
     left = steps(workdir / "checkpoints")
     assert len(left) == 2
@@ -276,7 +286,7 @@ def test_what_a_killed_run_was_writing_is_no_checkpoint(workdir, mesh, monkeypat
     step, state, _ = resumed.restore_latest(sharding.abstract(make_state(), mesh))
     assert step == 9
     assert_is(state, make_state(), mesh)
-    resumed.save_latest(10, put(make_state(1), mesh), {"next": 10}, RUN)
+    resumed.save_latest(10, put(make_state(1), mesh), {"next": 10}, STORED)
     resumed.close()
     assert steps(workdir / "checkpoints") == ["10"]  # what was left over is swept away
 

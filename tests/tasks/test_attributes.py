@@ -7,6 +7,7 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from motionalign import metrics
+from motionalign.report.tables import format_tables
 from motionalign.tasks import attributes
 
 NAMES = ("Female", "Male", "Backpack", "Boots", "Dress")
@@ -62,7 +63,7 @@ def test_classification_equals_scikit_learn():
 def test_nothing_occurs():
     results = attributes.classification(np.ones((3, 5)), np.zeros((3, 5)), NAMES)
     assert results["occurring"] == 0 and set(results["macro"].values()) == {None}
-    assert "| -" in attributes.format_classification(results)
+    assert "| -" in attributes.classification_table(results).markdown()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_names_must_fit(names, message):
 
 def test_classification_table():
     results = attributes.classification(*classified(), NAMES, threshold=0.6)
-    lines = attributes.format_classification(results).splitlines()
+    lines = attributes.classification_table(results).markdown().splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[:8]]
     assert rows[0] == ["attribute", "F1", "precision", "recall", "AP", "base rate"]
     assert len({len(line) for line in lines[:8]}) == 1
@@ -181,7 +182,7 @@ def test_a_small_gallery_cuts_every_k():
     gallery[0] = True
     results = attributes.retrieval(queries, gallery, NAMES, methods)
     assert results["ks"] == [1, 2, 3] and results["attribute_k"] == 3
-    assert "NDCG@3; gain 1" in attributes.format_retrieval(results)
+    assert "NDCG@3; gain 1" in format_tables(attributes.retrieval_tables(results))
 
 
 @pytest.mark.parametrize(
@@ -211,7 +212,7 @@ def test_retrieval_tables():
     queries[3] = [False, False, False, False, True]
     gallery[:, 4] = False
     results = attributes.retrieval(queries, gallery, NAMES, {"good": methods["good"], **methods})
-    text = attributes.format_retrieval(results)
+    text = format_tables(attributes.retrieval_tables(results))
     lines = text.splitlines()
     assert [cell.strip() for cell in lines[0].strip("|").split("|")] == [
         "method",

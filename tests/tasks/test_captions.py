@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from motionalign.files import write_json
 from motionalign.inference.similarity import cosine_similarity
 from motionalign.report import tables
 from motionalign.report.page import same_caption
@@ -212,7 +213,7 @@ def test_json_is_written_whole(tmp_path):
     motion, text, _ = embeddings()
     results = run_protocols(motion, text, names())
     path = tmp_path / "new" / "metrics.json"
-    tables.write_json(path, {"old": 1})
-    tables.write_json(path, results)
+    write_json(path, {"old": 1})
+    write_json(path, results)
     assert json.loads(path.read_text()) == results
     assert [p.name for p in path.parent.iterdir()] == ["metrics.json"]
