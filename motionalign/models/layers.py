@@ -80,7 +80,7 @@ def repeat(depth: int, make: Callable[[nnx.Rngs], nnx.Module], rngs: nnx.Rngs) -
 
     def draw(key):
         nonlocal graphdef
-        graphdef, state = nnx.split(make(nnx.Rngs(params=key)))
+        graphdef, state = nnx.split(make(nnx.Rngs(params=key)), graph=False)
         return state
 
     drawn = jax.vmap(draw)(jax.random.split(rngs.params(), depth))

@@ -31,7 +31,8 @@ class Network:
 
     def init(self, seed: int) -> dict:
         """Fresh parameters {path: array}; traceable."""
-        return flatten(nnx.state(self._build(seed), nnx.Param))
+        with nnx.set_graph_mode(False):
+            return flatten(nnx.state(self._build(seed), nnx.Param))
 
     @functools.cached_property
     def abstract_params(self) -> dict[str, jax.ShapeDtypeStruct]:
@@ -39,11 +40,13 @@ class Network:
         return flatten(self._graph[1])
 
     def _build(self, seed: int) -> DualEncoder:
-        return DualEncoder(self.config, dtype=self.dtype, rngs=nnx.Rngs(seed))
+        with nnx.set_graph_mode(False):
+            return DualEncoder(self.config, dtype=self.dtype, rngs=nnx.Rngs(seed))
 
     @functools.cached_property
     def _graph(self) -> tuple[nnx.GraphDef, nnx.State]:
-        return nnx.split(nnx.eval_shape(lambda: self._build(0)))
+        with nnx.set_graph_mode(False):
+            return nnx.split(nnx.eval_shape(lambda: self._build(0)))
 
     def bind(self, params: Params) -> DualEncoder:
         """The module with these parameters in it."""
@@ -52,7 +55,8 @@ class Network:
             (path, leaf.replace(params["/".join(map(str, path))]))
             for path, leaf in nnx.to_flat_state(state)
         ]
-        return nnx.merge(graphdef, nnx.from_flat_state(flat))
+        with nnx.set_graph_mode(False):
+            return nnx.merge(graphdef, nnx.from_flat_state(flat))
 
     def clamped(self, params: Params) -> Params:
         """Parameters after an update, a learnt temperature kept at 0.01 or above, as CLIP does.
