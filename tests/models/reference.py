@@ -77,6 +77,13 @@ def abstract(config, module, dtype=np.float32):
     return nnx.split(nnx.eval_shape(lambda: module(config, dtype, rngs=nnx.Rngs(0))))
 
 
+def flat(state) -> dict:
+    """{path: leaf} of an NNX state."""
+    return {
+        parameter_path(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]
+    }
+
+
 def eager(method, *args, **kwargs):
     """`method(*args)` of one of our modules, op by op.
 

@@ -12,9 +12,13 @@ from motionalign.models.weights import keymap
 from motionalign.models.weights.source import Source
 
 
-def test_final_norm_fresh_or_loaded(tmp_path):
+@pytest.mark.parametrize(
+    ("model_class", "activation"),
+    [("CLIPModel", "quick_gelu"), ("CLIPVisionModel", "quick_gelu"), ("CLIPVisionModel", "gelu")],
+)
+def test_final_norm_fresh_or_loaded(tmp_path, model_class, activation):
     """With mean pooling, which the source's final norm was not trained for."""
-    model = save_clip(tmp_path)
+    model = save_clip(tmp_path, model_class, activation)
     patches, _ = CLIP_VISION.compared
     states = CLIP_VISION.states(model, patches, None)
     mean = torch.from_numpy(states.blocks[-1][:, 1:].mean(1))

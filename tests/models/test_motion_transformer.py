@@ -9,7 +9,8 @@ from flax import nnx
 from reference import eager, torch
 from towers import GAITFORMER
 
-from motionalign.data import representation
+from motionalign.data import augment, representation
+from motionalign.models import motion_transformer
 from motionalign.models.motion_transformer import MotionTransformer
 from motionalign.models.weights.load import parameter_path
 
@@ -35,6 +36,10 @@ def test_the_number_of_frames_is_not_looked_at():
     out = eager(model.__call__, joints, np.array([1, 5, 13], np.int32))
     np.testing.assert_array_equal(out.pooled, eager(model.__call__, joints).pooled)
     assert out.mask.all()
+
+
+def test_windows_are_those_that_augment_takes():
+    assert motion_transformer.WINDOWS == augment.WINDOWS
 
 
 def test_a_clip_is_cut_filled_up_and_moved_to_the_origin():

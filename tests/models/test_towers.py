@@ -16,7 +16,6 @@ from towers import TOWERS
 
 from motionalign.models.families import MOTION_FAMILIES, TEXT_FAMILIES
 from motionalign.models.weights import keymap
-from motionalign.models.weights.load import parameter_path
 from motionalign.models.weights.source import Source
 
 every_tower = pytest.mark.parametrize("tower", TOWERS.values(), ids=TOWERS)
@@ -170,6 +169,29 @@ def test_a_masked_batch_equals_single_clips(tower):
         np.testing.assert_array_equal(changed.tokens[together.mask], together.tokens[together.mask])
 
 
+# ------------------------------------------------------------------------------- Flax's modes
+
+
+@every_tower
+def test_both_modes_of_flax_make_the_same_module(tower):
+    """Graph mode is the default of Flax; motionalign itself works in tree mode."""
+    expected = reference.flat(nnx.state(tower.build()))
+    out = []
+    for mode in (True, False):
+        with nnx.set_graph_mode(mode):
+            model = nnx.eval_shape(lambda: tower.module(tower.config, rngs=nnx.Rngs(0)))
+            graphdef, shapes = nnx.split(model)
+            found = reference.flat(shapes)
+            assert {p: (x.shape, x.dtype) for p, x in found.items()} == {
+                p: (x.shape, x.dtype) for p, x in expected.items()
+            }
+            assert list(found) == list(expected)
+            model = nnx.merge(graphdef, nnx.state(tower.build()))
+            out.append(eager(model.__call__, *tower.inputs))
+    np.testing.assert_array_equal(out[0].pooled, out[1].pooled)
+    np.testing.assert_array_equal(out[0].tokens, out[1].tokens)
+
+
 # ------------------------------------------------------------------------------- dropout, dtypes
 
 
@@ -241,10 +263,7 @@ def test_weights_are_read_strictly_and_written_back(published, tmp_path, tower):
     model = tower.load(folder, **ours)
     source = Source(folder)
     key_map = tower.key_map(model.config, source)
-    params = {
-        parameter_path(path): np.asarray(value)
-        for path, value in jax.tree_util.tree_flatten_with_path(nnx.state(model))[0]
-    }
+    params = reference.flat(jax.device_get(nnx.state(model)))
     tensors = load_file(folder / "model.safetensors")
     names = {key: re.sub(f"^(?:{key_map.prefix})", "", key) for key in tensors}
     needed = {
