@@ -73,16 +73,29 @@ class Field:
         return self.kind is not None
 
     @property
+    def of_several(self) -> bool:
+        """Whether its value is several, in a list or tuple."""
+        return isinstance(self.default, tuple)
+
+    @property
+    def type(self) -> type:
+        """The type of its value, or of each of several."""
+        return self.kind or type(self.default[0] if self.of_several else self.default)
+
+    @property
     def expected(self) -> str:
         """The range in words."""
         bounds = {"at least": self.low, "above": self.above, "at most": self.high}
         bounds["below"] = self.below
-        return " and ".join(f"{word} {x:g}" for word, x in bounds.items() if x is not None)
+        given = {word: x for word, x in bounds.items() if x is not None}
+        return " and ".join(
+            f"{word} {x}" if isinstance(x, int) else f"{word} {x:g}" for word, x in given.items()
+        )
 
     def holds(self, value: float) -> bool:
         """Whether a number is finite and within the range."""
         return (
-            math.isfinite(value)
+            (isinstance(value, int) or math.isfinite(value))  # large integers overflow it
             and (self.low is None or value >= self.low)
             and (self.high is None or value <= self.high)
             and (self.above is None or value > self.above)
@@ -550,17 +563,33 @@ def _check_value(name: str, value: Any, field: Field) -> None:
         if not field.optional:
             raise ValueError(f"{name} has no value")
         return
-    for each in value if isinstance(value, list | tuple) else [value]:
+    several = isinstance(value, list | tuple)
+    if several != field.of_several:
+        raise ValueError(
+            f"{name} is {value!r}; expected {'one value' if several else 'a list of values'}"
+        )
+    if several and not value:
+        raise ValueError(f"{name} is empty; expected one or more values")
+    for each in value if several else [value]:
         if field.choices:
             if each not in field.choices:
                 valid = ", ".join(map(str, field.choices))
                 raise ValueError(f"{name} is {each!r}; valid: {valid}")
-        elif isinstance(each, bool) or not isinstance(each, numbers.Number):
             continue
-        elif not field.holds(each):
+        kind, words = _TYPES[field.type]
+        if not isinstance(each, kind) or (isinstance(each, bool) and field.type is not bool):
+            raise ValueError(f"{name} is {each!r}; expected {words}")
+        if field.type in (int, float) and not field.holds(each):
             raise ValueError(f"{name} is {each}; expected {field.expected or 'a finite number'}")
-    if isinstance(value, list | tuple) and not value:
-        raise ValueError(f"{name} is empty; expected one or more values")
+
+
+_TYPES = {
+    bool: (bool, "True or False"),
+    int: (numbers.Integral, "a whole number"),
+    float: (numbers.Real, "a number"),
+    str: (str, "a text"),
+}
+"""Types of fields: what their values may be, and what that is called."""
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
