@@ -11,6 +11,7 @@ from towers import GAITFORMER
 
 from motionalign.data import augment
 from motionalign.models import motion_transformer
+from motionalign.models.families import representation_of
 from motionalign.models.motion_transformer import MotionTransformer
 from motionalign.models.weights.load import parameter_path
 
