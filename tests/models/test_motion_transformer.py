@@ -9,8 +9,9 @@ from flax import nnx
 from reference import eager, torch
 from towers import GAITFORMER
 
-from motionalign.data import augment, representation
+from motionalign.data import augment
 from motionalign.models import motion_transformer
+from motionalign.models.families import representation_of
 from motionalign.models.motion_transformer import MotionTransformer
 from motionalign.models.weights.load import parameter_path
 
@@ -45,13 +46,14 @@ def test_windows_are_those_that_augment_takes():
 def test_a_clip_is_cut_filled_up_and_moved_to_the_origin():
     config = dataclasses.replace(GAITFORMER.config, frames=11)
     joints = np.arange(4 * 5 * 3, dtype=np.float32).reshape(4, 5, 3)
-    filled = representation.clip(joints, config)
+    filled = representation_of(config, frame_bucket=1).window(joints)
     assert filled.shape == (11, 5, 3)
     np.testing.assert_array_equal(filled[0, 0], 0)
     np.testing.assert_array_equal(filled[:4], joints - joints[0, 0])
     np.testing.assert_array_equal(filled[4:], np.broadcast_to(filled[3], (7, 5, 3)))
     config = dataclasses.replace(config, frames=2, root=None)
-    np.testing.assert_array_equal(representation.clip(joints, config), joints[:2])
+    two = representation_of(config, frame_bucket=1).window(joints)
+    np.testing.assert_array_equal(two, joints[:2])
 
 
 @pytest.mark.parametrize(
