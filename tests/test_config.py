@@ -80,7 +80,7 @@ def test_no_field_takes_what_is_no_number(name):
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("optim.groups.heads.lr", math.nan, "is nan; expected at least 0 and at most 1e+39"),
+        ("optim.groups.heads.lr", math.nan, "is nan; expected at least 0"),
         ("eval.threshold", math.nan, "is nan; expected at least -1 and at most 1"),
         ("eval.num_queries", -3, "is -3; expected at least 0 and at most 10000"),
         ("seed", 1e20, "is 1e+20; expected a whole number"),
@@ -162,12 +162,6 @@ def test_of_choices_only_the_listed_are_valid(data):
     with pytest.raises(ValueError) as error:
         SCHEMA.check_values(config)
     assert str(error.value).startswith(f"config.{name} is {value!r}; valid: ")
-
-
-def test_the_largest_learning_rate():
-    SCHEMA.validate(changed({"optim.groups.heads.lr": 1e39}))
-    with pytest.raises(ValueError, match=r"lr is 1e\+40; expected at least 0 and at most 1e\+39"):
-        SCHEMA.validate(changed({"optim.groups.heads.lr": 1e40}))
 
 
 @pytest.mark.parametrize("unset", [None, ""])  # "" on the command line takes a value away again
