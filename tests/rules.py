@@ -527,16 +527,9 @@ MIRRORED = {
 }
 
 EXCUSED_TESTS = {
-    "motionalign/models/build.py": "from configs to networks: test_dual_encoder, test_train",
     "motionalign/models/family.py": "what families have in common: every encoder's test",
     "motionalign/models/families.py": "the registry: every encoder's test",
-    "motionalign/models/heads.py": "test_dual_encoder",
-    "motionalign/models/layers.py": "every encoder's test",
-    "motionalign/tasks/classes.py": "what labels and attributes share: their tests",
-    "motionalign/tasks/objectives.py": "test_losses, test_train, test_class_runs",
-    "motionalign/tasks/registry.py": "the registry: every task's test",
     "motionalign/tasks/task.py": "the protocol: every task's test",
-    "motionalign/tasks/schema.py": "joins what the registries declare: test_config",
     "motionalign/checkpoints/published/format.py": "every format's test",
     "motionalign/checkpoints/published/joints.py": "test_walktext and test_gaitformer",
 }

@@ -239,7 +239,7 @@ def test_bfloat16_compute_with_float32_parameters(tower):
 
 @every_tower
 def test_inputs_that_are_refused(tower):
-    inputs, message = tower.too_long
+    inputs, message = tower.refused
     with pytest.raises(ValueError, match=message):
         eager(tower.build().__call__, *inputs)
 

@@ -37,11 +37,11 @@ def load(path, **ours):
     return load_vit(path, **{"max_frames": 64, **ours})
 
 
-def assert_equal_layers(model, expected, patches):
-    np.testing.assert_allclose(eager(model.embed, patches), expected[0], atol=1e-5)
+def assert_equal_layers(model, expected, patches, compute=eager):
+    np.testing.assert_allclose(compute(model.embed, patches), expected[0], atol=1e-5)
     for block, before, after in zip(model.blocks, expected, expected[1:]):
-        np.testing.assert_allclose(eager(block.__call__, before), after, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(eager(model.__call__, patches).pooled, expected[-1], atol=1e-4)
+        np.testing.assert_allclose(compute(block.__call__, before), after, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(compute(model.__call__, patches).pooled, expected[-1], atol=1e-4)
 
 
 @pytest.mark.parametrize(("pool", "timm_pool"), [("class", "token"), ("mean", "avg")])
@@ -110,7 +110,7 @@ def test_positions_resized_to_any_grid_equal_timms(tmp_path, parts):
     resized = random_vit(img_size=(64, 8 * parts), global_pool="token")
     resized.load_state_dict(timm_checkpoint(square.state_dict(), resized))
     patches = motion(8 * parts)
-    assert_equal_layers(model, hidden_states(resized, patches), patches)
+    assert_equal_layers(model, hidden_states(resized, patches), patches, run)
 
 
 def timm_checkpoint(state_dict, model):

@@ -63,7 +63,7 @@ class Tower:
       wrong: changes of `config` that the comparison must notice.
       variants: `changes` under which the layers are compared.
       bias: (module, *inputs) gives what the blocks add to their logits.
-      too_long: inputs that the encoder refuses, and its message.
+      refused: inputs that the encoder refuses, and its message.
       pooling: the field of `config` that says what is pooled.
       reference_config, reference_inputs: what the files of `save` are loaded as, and what is
         compared with the reference, where `config` and `inputs` do not fit it or do not show all.
@@ -84,7 +84,7 @@ class Tower:
     sites: list[tuple[float, tuple[int, ...]]]
     wrong: tuple[dict[str, Any], ...]
     variants: tuple[dict[str, Any], ...]
-    too_long: tuple[tuple, str]
+    refused: tuple[tuple, str]
     bias: Callable[..., jax.Array | None] = lambda model, *inputs: None
     pooling: str = "readout"
     reference_config: Any = None
@@ -194,7 +194,7 @@ def _bert_like(file, module, config, **fields) -> Tower:
             "dropout": {"dropout": 0.1, "attention_dropout": 0.2},
             "sites": [hidden, *2 * [weights, hidden, hidden]],
             "bias": lambda model, ids, mask: layers.attention_bias(jnp.asarray(mask)),
-            "too_long": _too_many_tokens(config.max_positions),
+            "refused": _too_many_tokens(config.max_positions),
             **fields,
         }
     )
@@ -345,7 +345,7 @@ CLIP_VISION = Tower(
         {"model_class": "CLIPVisionModel", "activation": "gelu"},
         {"norm_eps": 1e-2},
     ),
-    too_long=((motion(40)[:, :56], None), "every clip is padded to max_frames=64"),
+    refused=((motion(40)[:, :56], None), "every clip is padded to max_frames=64"),
     pooling="pool",
 )
 
@@ -396,7 +396,7 @@ CLIP_TEXT = Tower(
         {"norm_eps": 1e-2},
     ),
     bias=lambda model, ids, mask: model.bias(jnp.asarray(mask)),
-    too_long=_too_many_tokens(20),
+    refused=_too_many_tokens(20),
 )
 
 
@@ -457,7 +457,7 @@ VIT = Tower(
         {"model_class": "ViTForImageClassification", "activation": "gelu_pytorch_tanh"},
         {"norm_eps": 1e-2},
     ),
-    too_long=((motion(40)[:, :56], None), "every clip is padded to max_frames=64"),
+    refused=((motion(40)[:, :56], None), "every clip is padded to max_frames=64"),
     pooling="pool",
 )
 
@@ -553,7 +553,7 @@ def _frames(norm: str, positions: str, key_map: Callable[[], KeyMap], sites: lis
         wrong=({"activation": "gelu_new"}, {"norm_eps": 1e-2}),
         variants=({},),
         rtol=1e-7,
-        too_long=((joints, None), r"\(3, 14, 5, 3\); this model takes \[clips, 13, 5, 3\]"),
+        refused=((joints, None), r"\(3, 14, 5, 3\); this model takes \[clips, 13, 5, 3\]"),
     )
 
 
