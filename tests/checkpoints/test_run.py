@@ -17,7 +17,9 @@ from motionalign.checkpoints.run import (
     Checkpoints,
     find,
     load_params,
+    load_rest,
     load_run,
+    load_unused,
     stored_run,
 )
 
@@ -100,8 +102,37 @@ def test_parameters_and_run_of_the_best(workdir, mesh):
     folder = find(workdir)
     assert folder == workdir / "best" / "5"
     assert load_run(folder) == {**RUN, "step": 5}
+    assert load_unused(folder) == {}
     expected = make_state(5)["params"]
     assert_is(load_params(folder, sharding.abstract(expected, mesh)), expected, mesh)
+
+
+def test_what_a_network_does_not_have_is_not_saved(tmp_path, mesh):
+    state = make_state() | {"rest": {}}
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save_latest(3, put(state, mesh), {"next": 3}, STORED)
+    checkpoints.wait()
+    assert "rest" not in steps(tmp_path / "checkpoints" / "3")
+    _, restored, _ = checkpoints.restore_latest(sharding.abstract(state, mesh))
+    assert_is(restored, state, mesh)
+    checkpoints.close()
+    assert load_rest(find(tmp_path), {}) == {}
+
+
+def test_other_state_and_tensors_travel_with_the_best(tmp_path, mesh):
+    state = make_state(1)
+    unused = {"vision.proj": np.eye(3), "ids": np.arange(4), "half": np.ones(2, np.float16)}
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save_best(2, put(state["params"], mesh), STORED, put(state["rest"], mesh), unused)
+    checkpoints.close()
+    step = find(tmp_path)
+    rest = load_rest(step, sharding.abstract(state["rest"], mesh))
+    assert_is(rest, state["rest"], mesh)
+    found = load_unused(step)
+    assert found.keys() == unused.keys()
+    for name, tensor in unused.items():
+        assert found[name].dtype == tensor.dtype  # float64 stays what it is
+        np.testing.assert_array_equal(found[name], tensor)
 
 
 def test_nothing_to_resume_from(tmp_path, mesh):
