@@ -8,7 +8,7 @@
 
 Prepare the data with `python -m data_prep babel`, then `python -m data_prep embed --name=babel`.
 Each value says whether it is the paper's, its code's or ours; what is not set here is ours, as
-configs/common.py has it (Adam's constants and seed 0 are PyTorch's and the code's too).
+motionalign/config.py has it (Adam's constants and seed 0 are PyTorch's and the code's too).
 """
 
 from ml_collections import ConfigDict

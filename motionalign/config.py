@@ -73,16 +73,26 @@ class Field:
         return self.kind is not None
 
     @property
+    def of_several(self) -> bool:
+        """Whether its value is several, in a list or tuple."""
+        return isinstance(self.default, tuple)
+
+    @property
+    def type(self) -> type:
+        """The type of its value, or of each of several."""
+        return self.kind or type(self.default[0] if self.of_several else self.default)
+
+    @property
     def expected(self) -> str:
         """The range in words."""
         bounds = {"at least": self.low, "above": self.above, "at most": self.high}
         bounds["below"] = self.below
-        return " and ".join(f"{word} {x:g}" for word, x in bounds.items() if x is not None)
+        return " and ".join(f"{word} {x}" for word, x in bounds.items() if x is not None)
 
     def holds(self, value: float) -> bool:
         """Whether a number is finite and within the range."""
         return (
-            math.isfinite(value)
+            (isinstance(value, int) or math.isfinite(value))  # large integers overflow it
             and (self.low is None or value >= self.low)
             and (self.high is None or value <= self.high)
             and (self.above is None or value > self.above)
@@ -135,9 +145,9 @@ FIELDS: dict[str, Field] = {
     "data.val_split": Field("val", "Split that selects the best checkpoint; test never does."),
     "data.test_split": Field("test", "Split that is scored at the end.", free=True),
     "data.batch_size": Field(
-        128, "Global batch: over all devices of all processes.", low=1, high=2**24
+        128, "Global batch: over all devices of all processes.", low=1, high=10**7
     ),
-    "data.eval_batch_size": Field(64, "Batch in evaluation.", low=1, high=2**24, free=True),
+    "data.eval_batch_size": Field(64, "Batch in evaluation.", low=1, high=10**7, free=True),
     "data.frame_bucket": Field(
         32, "Batches are padded to a multiple of so many frames.", low=1, high=10**6
     ),
@@ -196,11 +206,11 @@ FIELDS: dict[str, Field] = {
         "mlp_width.",
         choices=one_of("Ti", "S", "B", "L", custom=tuple(f"model.motion.{n}" for n in _SIZES)),
     ),
-    "model.motion.width": _size("Width of the motion encoder.", 2**16),
+    "model.motion.width": _size("Width of the motion encoder.", 65536),
     "model.motion.depth": _size("Its layers.", 1000),
-    "model.motion.heads": _size("Its attention heads.", 2**12),
+    "model.motion.heads": _size("Its attention heads.", 4096),
     "model.motion.mlp_width": _size(
-        "Width of its MLPs; by default 4 times the width, of encoders over frames twice.", 2**18
+        "Width of its MLPs; by default 4 times the width, of encoders over frames twice.", 262144
     ),
     "model.motion.patch_size": Field(
         16, "Frames, and points of a body part, of a patch.", low=1, high=1024
@@ -256,13 +266,13 @@ FIELDS: dict[str, Field] = {
         below=1,
     ),
     "model.text.max_tokens": Field(128, "Longer texts are cut.", low=1, high=10**5),
-    "model.text.width": _size("Width of a text encoder from scratch.", 2**16),
+    "model.text.width": _size("Width of a text encoder from scratch.", 65536),
     "model.text.depth": _size("Its layers.", 1000),
-    "model.text.heads": _size("Its attention heads.", 2**12),
-    "model.text.mlp_width": _size("Width of its MLPs; by default 4 times the width.", 2**18),
+    "model.text.heads": _size("Its attention heads.", 4096),
+    "model.text.mlp_width": _size("Width of its MLPs; by default 4 times the width.", 262144),
     "model.text.vocab_size": _size("Tokens of a vocabulary learnt from the texts.", 10**6),
     "model.embed_dim": Field(
-        256, "Width of the common space; None: of the frozen text vectors.", int, low=1, high=2**16
+        256, "Width of the common space; None: of the frozen text vectors.", int, low=1, high=65536
     ),
     "model.head_dropout": Field(0.5, "Dropout in the projection heads.", low=0, below=1),
     "model.temperature": Field(
@@ -309,11 +319,11 @@ FIELDS: dict[str, Field] = {
         0.0, "Largest norm of the gradient; 0: no clipping.", low=0, high=10**12
     ),
     "mesh.data": Field(
-        -1, "Devices that the batch is split over; -1: all that model leaves.", low=-1, high=2**20,
+        -1, "Devices that the batch is split over; -1: all that model leaves.", low=-1, high=10**6,
         free=True,
     ),
     "mesh.model": Field(
-        1, "Devices that attention heads and MLPs are split over.", low=1, high=2**20, free=True
+        1, "Devices that attention heads and MLPs are split over.", low=1, high=10**6, free=True
     ),
     "eval.checkpoint": Field(
         "best",
@@ -342,7 +352,7 @@ FIELDS: dict[str, Field] = {
 
 GROUP_FIELDS = {
     "match": Field("", "Regex that a parameter's whole path must match."),
-    "lr": Field(0.0, "Peak learning rate; 0 freezes the group.", low=0, high=1e39),
+    "lr": Field(0.0, "Peak learning rate; 0 freezes the group.", low=0),
     "layer_decay": Field(
         1.0, "What a tower's rate is multiplied by for each layer further down.", above=0, high=1
     ),
@@ -550,17 +560,33 @@ def _check_value(name: str, value: Any, field: Field) -> None:
         if not field.optional:
             raise ValueError(f"{name} has no value")
         return
-    for each in value if isinstance(value, list | tuple) else [value]:
+    several = isinstance(value, list | tuple)
+    if several != field.of_several:
+        raise ValueError(
+            f"{name} is {value!r}; expected {'one value' if several else 'a list of values'}"
+        )
+    if several and not value:
+        raise ValueError(f"{name} is empty; expected one or more values")
+    for each in value if several else [value]:
         if field.choices:
             if each not in field.choices:
                 valid = ", ".join(map(str, field.choices))
                 raise ValueError(f"{name} is {each!r}; valid: {valid}")
-        elif isinstance(each, bool) or not isinstance(each, numbers.Number):
             continue
-        elif not field.holds(each):
+        kind, words = _TYPES[field.type]
+        if not isinstance(each, kind) or (isinstance(each, bool) and field.type is not bool):
+            raise ValueError(f"{name} is {each!r}; expected {words}")
+        if field.type in (int, float) and not field.holds(each):
             raise ValueError(f"{name} is {each}; expected {field.expected or 'a finite number'}")
-    if isinstance(value, list | tuple) and not value:
-        raise ValueError(f"{name} is empty; expected one or more values")
+
+
+_TYPES = {
+    bool: (bool, "True or False"),
+    int: (numbers.Integral, "a whole number"),
+    float: (numbers.Real, "a number"),
+    str: (str, "a text"),
+}
+"""Types of fields: what their values may be, and what that is called."""
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -37,6 +37,24 @@ class Skeleton:
     mirror: tuple[int, ...]
     dims: int = 3
 
+    def __post_init__(self):
+        """Checks that the parts fit together: a description may come from a file."""
+        joints = range(len(self.joint_names))
+        tree = len(self.parents) == len(joints) and self.parents[:1] == (-1,)
+        sides = len(self.mirror) == len(joints) and all(twin in joints for twin in self.mirror)
+        holds = {
+            "joints of different names": len(set(self.joint_names)) == len(joints) > 0,
+            "one root, the first joint, and every parent before its children": tree
+            and all(0 <= self.parents[j] < j for j in joints[1:]),
+            "chains of its joints, each with a name": len(self.chains) == len(self.chain_names)
+            and all(j in joints for chain in self.chains for j in chain),
+            "a mirror that is its own inverse": sides
+            and all(self.mirror[self.mirror[j]] == j for j in joints),
+            "2 or 3 dims": self.dims in (2, 3),
+        }
+        if wrong := [what for what, is_so in holds.items() if not is_so]:
+            raise ValueError(f"skeleton {self.name!r} must have {wrong[0]}")
+
     @property
     def num_joints(self) -> int:
         """J."""

@@ -269,6 +269,49 @@ def test_vectors_and_threshold_go_together():
             losses.masked_info_nce(motion, text, 1.0, **half)
 
 
+# ---------------------------------------------------------------------------- forms over scores
+
+
+def test_info_nce_is_a_form_over_any_score_matrix():
+    motion, text = pairs()
+    keep = random_keep(6)
+    scores = losses.cosine_scores(jnp.asarray(motion), jnp.asarray(text))
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (motion, text)]
+    np.testing.assert_allclose(scores, unit[0] @ unit[1].T, atol=1e-6)
+    for mask, expected in ((None, info_nce(motion, text, 14.0)),
+                           (keep, masked_info_nce(motion, text, 14.0, keep))):  # fmt: skip
+        found = losses.symmetric_cross_entropy(14.0 * scores, mask)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    # Scores need be no cosines, and not symmetric.
+    logits = np.array([[5.0, 1.0], [-2.0, 0.5]], np.float32)
+    rows = np.log(1 + np.exp([-4, -2.5])).mean()
+    columns = np.log(1 + np.exp([-7, 0.5])).mean()
+    found = losses.symmetric_cross_entropy(jnp.asarray(logits))
+    np.testing.assert_allclose(found, (rows + columns) / 2, rtol=1e-6)
+
+
+def test_distinct_is_what_the_threshold_leaves():
+    vectors = jnp.asarray([[1.0, 0], [3, 0], [1, 1], [0, -2]])
+    found = losses.distinct(vectors, 0.6)
+    same = [[0, 1], [1, 0], [0, 2], [2, 0], [1, 2], [2, 1], *([i, i] for i in range(4))]
+    assert np.argwhere(~np.asarray(found)).tolist() == sorted(same)
+
+
+def test_triplets_by_any_distance():
+    positive, negative = jnp.asarray([3.0, 0.0, 4.0]), jnp.asarray([5.0, 1.0, 1.0])
+    np.testing.assert_allclose(losses.triplet_margin(positive, negative, 1.5), 5 / 3, rtol=1e-6)
+    keep = jnp.asarray([True, True, False])
+    assert losses.triplet_margin(positive, negative, 1.5, keep) == 0.25
+    assert losses.triplet_margin(positive, negative, 1.5, ~(keep | True)) == 0
+
+
+def test_cosines_of_rows():
+    motion, text = pairs()
+    expected = np.diag(losses.cosine_scores(jnp.asarray(motion), jnp.asarray(text)))
+    np.testing.assert_allclose(losses.cosine(motion, text), expected, atol=1e-6)
+    assert losses.cosine(0 * motion, text).tolist() == [0.0] * 6
+
+
 # ------------------------------------------------------------------------------- MSE and triplet
 
 

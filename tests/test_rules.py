@@ -285,7 +285,7 @@ BROKEN = {
         (
             {
                 "motionalign/models/vit.py": "",
-                "motionalign/models/layers.py": "",  # excused
+                "motionalign/models/families.py": "",  # excused
                 "motionalign/models/__init__.py": "",
                 "motionalign/models/gpt.py": "",
                 "data_prep/readers/synthetic/__init__.py": "",
@@ -330,9 +330,8 @@ def test_what_is_excused_would_break_the_rule(check):
 
 
 def test_every_registry_is_read():
-    missing = rules.missing_registries(ROOT)
-    if missing:
-        pytest.skip(f"not there yet: {', '.join(missing)}")
+    """One that moved would let every comparison of its names through."""
+    assert rules.missing_registries(ROOT) == []
 
 
 def test_the_drawing_is_that_of_the_code():

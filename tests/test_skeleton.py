@@ -1,11 +1,13 @@
 """Skeletons: the published numbers as literals, trees, body parts and mirrors."""
 
+import dataclasses
 import itertools
+import json
 
 import numpy as np
 import pytest
 
-from motionalign.skeleton import PARTS, SKELETONS, get_skeleton
+from motionalign.skeleton import PARTS, SKELETONS, Skeleton, get_skeleton
 
 skeletons = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
 
@@ -120,3 +122,33 @@ def test_unknown_skeleton():
         ValueError, match=r"unknown skeleton 'smpl24'; known: coco18, kit21, smpl22"
     ):
         get_skeleton("smpl24")
+
+
+@skeletons
+def test_a_skeleton_in_full_goes_to_json_and_back(skeleton):
+    described = json.loads(json.dumps(skeleton.to_dict()))
+    assert Skeleton.from_dict(described) == skeleton
+    with pytest.raises(ValueError, match=r"described by chain_names, .*; dims is missing or unkn"):
+        Skeleton.from_dict({name: value for name, value in described.items() if name != "dims"})
+    with pytest.raises(ValueError, match="; bones is missing or unknown"):
+        Skeleton.from_dict(described | {"bones": []})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"joint_names": ("pelvis",) * 22}, "joints of different names"),
+        ({"parents": (-1,) * 22}, "one root, the first joint"),
+        ({"parents": (-1, 2, 0, *range(2, 21))}, "every parent before its children"),
+        ({"parents": (-1,)}, "one root"),
+        ({"chains": ((0, 22),) * 5}, "chains of its joints"),
+        ({"chain_names": ("torso",)}, "chains of its joints, each with a name"),
+        ({"mirror": tuple(range(21))}, "a mirror that is its own inverse"),
+        ({"mirror": (*range(1, 22), 0)}, "a mirror that is its own inverse"),
+        ({"mirror": (22, *range(1, 22))}, "a mirror that is its own inverse"),
+        ({"dims": 4}, "2 or 3 dims"),
+    ],
+)
+def test_parts_that_do_not_fit_together(change, message):
+    with pytest.raises(ValueError, match=f"skeleton 'smpl22' must have .*{message}"):
+        dataclasses.replace(SKELETONS["smpl22"], **change)

@@ -32,7 +32,7 @@ from motionalign.checkpoints.run import (
     migrate_run,
     stored_run,
 )
-from motionalign.data.dataset import migrate_metadata
+from motionalign.data.dataset import Metadata
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.weights import keymap
 from motionalign.models.weights.keymap import KeyMap
@@ -113,10 +113,7 @@ def _open_shared(source: Source) -> Saved:
         )
     run = {key: value for key, value in config.items() if key not in ("model_type", "version")}
     run = migrate_run(run)
-    run["datasets"] = {
-        name: migrate_metadata(values)
-        for name, values in read_json(source.require("datasets.json")).items()
-    }
+    run["datasets"] = _datasets(source)
     run["tokenizer"] = None
     if run["architecture"]["text"] is not None:
         run["tokenizer"] = source.require("tokenizer.json").read_text("utf-8")
@@ -137,6 +134,15 @@ def _open_shared(source: Source) -> Saved:
         load_rest=load_rest,
         load_unused=load_unused,
     )
+
+
+def _datasets(source: Source) -> dict[str, dict[str, Any]]:
+    """{dataset: its metadata} of a folder to share, as today's code stores them."""
+    stored = read_json(source.require("datasets.json"))
+    try:
+        return {name: Metadata.from_json(values).to_json() for name, values in stored.items()}
+    except ValueError as error:
+        raise ValueError(f"{source.name}: datasets.json: {error}") from error
 
 
 def write_shared(

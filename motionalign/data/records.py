@@ -93,7 +93,8 @@ def write_index(version_dir: pathlib.Path, split: str) -> None:
             with path.open("rb") as file:
                 file.seek(offset)
                 example = decode(_read_payload(file.read(size), path, offset))
-            example = {"attributes": no_attributes, **example}
+            # Records from before there were classes have neither.
+            example = {"labels": (), "attributes": no_attributes, **example}
             captions = [caption.decode() for caption in example["captions"]]
             assert not any("\n" in caption for caption in captions), captions
             labels = example["labels"]

@@ -203,11 +203,15 @@ class Patches:
         return next(bucket for bucket in self.buckets if bucket >= longest)
 
     def stack(self, clips: Sequence[np.ndarray], padded: int) -> Batch:
-        """`patches` [B, padded, 5N, 3], zeros where a clip has ended, and `num_frames` [B]."""
+        """`patches` [B, padded, 5N, 3], zeros where a clip has ended, and `num_frames` [B].
+
+        What a clip holds beyond `padded` frames is cut off.
+        """
         out = np.zeros((len(clips), padded, *clips[0].shape[1:]), np.float16)
         for i, clip in enumerate(clips):
-            out[i, : len(clip)] = clip
-        return {self.field: out, "num_frames": np.array(list(map(len, clips)), np.int32)}
+            out[i, : len(clip)] = clip[:padded]
+        num_frames = np.array([min(len(clip), padded) for clip in clips], np.int32)
+        return {self.field: out, "num_frames": num_frames}
 
 
 _PARTS = dict(zip(WINDOWS, ("start", "middle", "frames all along them"), strict=True))

@@ -76,15 +76,16 @@ class SentenceEncoder:
     def _loaded(self):
         """(tokenizer, config, jitted forward pass of ids [B, L] and mask [B, L])."""
         family, config = text_tower(self._source, readout=self.readout)
-        graphdef, params = nnx.split(
-            nnx.eval_shape(lambda: family.module(config, rngs=nnx.Rngs(0)))
-        )
+        with nnx.set_graph_mode(False):  # the thread's own mode is its owner's
+            graphdef, params = nnx.split(
+                nnx.eval_shape(lambda: family.module(config, rngs=nnx.Rngs(0)))
+            )
         params = load_weights(params, self._source, family.key_map())
 
         @jax.jit
         def forward(params, ids, mask):
             # Accelerators multiply float32 with fewer bits by default; these vectors are kept.
-            with jax.default_matmul_precision("highest"):
+            with nnx.set_graph_mode(False), jax.default_matmul_precision("highest"):
                 return nnx.merge(graphdef, params)(ids, mask, tokens=False).pooled
 
         tokenizer = load_tokenizer(self.encoder, config.max_positions)

@@ -2,9 +2,7 @@
 
 A model is split into a graph definition and a tree of parameters, and merged again inside pure
 functions; nothing relies on graph updates, shared parameters or object identity, which Flax is
-moving away from (FLIP 5310). Tree mode makes that a fact instead of a habit.
+moving away from (FLIP 5310). `network.Network` and whoever else splits a module does so in Flax's
+tree mode, which makes that a fact instead of a habit. The mode is never switched for the process:
+other models in it may share parameters.
 """
-
-from flax import nnx
-
-nnx.set_graph_mode(False)

@@ -18,8 +18,16 @@ from motionalign.models.weights.source import check_model_type
 class BertConfig(layers.Config):
     """Sizes and readout of a BERT.
 
-    dropout: after the embedding and in each residual branch; attention_dropout: on the weights.
-    readout: "first": the first token's output ([CLS]); "mean": mean over the real tokens.
+    Attributes:
+      vocab_size: rows of the table of tokens.
+      width, depth, heads, mlp_width: of the transformer.
+      max_positions: tokens of the longest text.
+      type_vocab_size: rows of the table of segments, of which the first is used.
+      activation: key of `layers.ACTIVATIONS`.
+      norm_eps: of every LayerNorm.
+      dropout: after the embedding and in each residual branch.
+      attention_dropout: on the attention weights.
+      readout: "first": the first token's output ([CLS]); "mean": mean over the real tokens.
     """
 
     vocab_size: int
@@ -36,6 +44,7 @@ class BertConfig(layers.Config):
     readout: str = "first"
 
     def __post_init__(self):
+        """Raises a ValueError for sizes and names that make no encoder."""
         layers.check_transformer(self)
         layers.check_choice(self.readout, ("first", "mean"), "BertConfig.readout")
 
@@ -44,6 +53,7 @@ class Bert(nnx.Module):
     """Token ids to token features and one feature vector a text."""
 
     def __init__(self, config: BertConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+        """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
         c = self.config = config
         self.dtype = dtype
 

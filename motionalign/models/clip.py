@@ -37,8 +37,9 @@ VISION_SIZES = {  # Radford et al., table 20
 class CLIPVisionConfig(layers.Config):
     """Sizes and readout of CLIP's ViT over motion patches; fields as in `vit.ViTConfig`.
 
-    pool: "class": the class token after the final norm. "mean": mean of the patch tokens, then
-      `fc_norm`.
+    Attributes:
+      pool: "class": the class token after the final norm. "mean": mean of the patch tokens, then
+        `fc_norm`.
     """
 
     width: int
@@ -55,6 +56,7 @@ class CLIPVisionConfig(layers.Config):
     norm_eps: float = 1e-5
 
     def __post_init__(self):
+        """Raises a ValueError for sizes and names that make no encoder."""
         layers.check_transformer(self)
         layers.check_choice(self.pool, ("mean", "class"), "CLIPVisionConfig.pool")
         layers.check_choice(self.padding, ("attend", "mask"), "CLIPVisionConfig.padding")
@@ -74,6 +76,7 @@ class CLIPVision(nnx.Module):
     """Motion patches to patch features and one feature vector a clip."""
 
     def __init__(self, config: CLIPVisionConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+        """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
         c = self.config = config
         self.dtype = dtype
         rows, parts = c.grid
@@ -118,9 +121,16 @@ class CLIPVision(nnx.Module):
 class CLIPTextConfig(layers.Config):
     """Sizes and readout of CLIP's text tower. Each token sees itself and those before it.
 
-    eos_id: of the token that ends a text; None: the highest id that the text has.
-    readout: "end": the output at that token, which alone has seen the whole text; "mean": over the
-      real tokens.
+    Attributes:
+      vocab_size: rows of the table of tokens.
+      width, depth, heads, mlp_width: of the transformer.
+      max_positions: tokens of the longest text.
+      activation: key of `layers.ACTIVATIONS`.
+      norm_eps: of every LayerNorm.
+      dropout: after the embedding and in each residual branch.
+      eos_id: of the token that ends a text; None: the highest id that the text has.
+      readout: "end": the output at that token, which alone has seen the whole text; "mean": mean
+        over the real tokens.
     """
 
     vocab_size: int
@@ -136,6 +146,7 @@ class CLIPTextConfig(layers.Config):
     readout: str = "end"
 
     def __post_init__(self):
+        """Raises a ValueError for sizes and names that make no encoder."""
         layers.check_transformer(self)
         layers.check_choice(self.readout, ("end", "mean"), "CLIPTextConfig.readout")
 
@@ -144,6 +155,7 @@ class CLIPText(nnx.Module):
     """Token ids to token features and one feature vector a text."""
 
     def __init__(self, config: CLIPTextConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+        """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
         c = self.config = config
         self.dtype = dtype
         self.tokens = nnx.Param(layers.published(rngs.params(), (c.vocab_size, c.width)))
@@ -289,7 +301,7 @@ def vision_key_map(
 ) -> KeyMap:
     """How a Hugging Face CLIP's vision tower becomes ours; `source` is its config.json.
 
-    final_norm: as in `vit.key_map`.
+    `final_norm` is that of `vit_weights.key_map`.
     """
     layers.check_choice(final_norm, keymap.FINAL_NORM, "final_norm")
     given = _tower(source, "vision_config")

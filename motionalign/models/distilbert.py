@@ -18,9 +18,15 @@ from motionalign.models.weights.source import check_model_type
 class DistilBertConfig(layers.Config):
     """Sizes and readout of a DistilBERT.
 
-    dropout: after the embedding and the feed-forward layer, but unlike BERT not after attention;
-    attention_dropout: on the weights.
-    readout: "first": the first token's output ([CLS]); "mean": mean over the real tokens.
+    Attributes:
+      vocab_size: rows of the table of tokens.
+      width, depth, heads, mlp_width: of the transformer.
+      max_positions: tokens of the longest text.
+      activation: key of `layers.ACTIVATIONS`.
+      norm_eps: of every LayerNorm.
+      dropout: after the embedding and the feed-forward layer, but unlike BERT not after attention.
+      attention_dropout: on the attention weights.
+      readout: "first": the first token's output ([CLS]); "mean": mean over the real tokens.
     """
 
     vocab_size: int
@@ -36,6 +42,7 @@ class DistilBertConfig(layers.Config):
     readout: str = "first"
 
     def __post_init__(self):
+        """Raises a ValueError for sizes and names that make no encoder."""
         layers.check_transformer(self)
         layers.check_choice(self.readout, ("first", "mean"), "DistilBertConfig.readout")
 
@@ -44,6 +51,7 @@ class Block(nnx.Module):
     """Post-norm transformer block."""
 
     def __init__(self, config: DistilBertConfig, dtype, rngs: nnx.Rngs):
+        """Random parameters; `dtype` is what it computes in."""
         c = config
         self.attention = layers.Attention(c.width, c.heads, c.attention_dropout, dtype, rngs)
         self.attention_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
@@ -61,6 +69,7 @@ class DistilBert(nnx.Module):
     """Token ids to token features and one feature vector a text."""
 
     def __init__(self, config: DistilBertConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+        """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
         c = self.config = config
         self.dtype = dtype
 

@@ -80,7 +80,7 @@ def repeat(depth: int, make: Callable[[nnx.Rngs], nnx.Module], rngs: nnx.Rngs) -
 
     def draw(key):
         nonlocal graphdef
-        graphdef, state = nnx.split(make(nnx.Rngs(params=key)))
+        graphdef, state = nnx.split(make(nnx.Rngs(params=key)), graph=False)
         return state
 
     drawn = jax.vmap(draw)(jax.random.split(rngs.params(), depth))
@@ -94,6 +94,7 @@ class Config:
     """A frozen dataclass that goes to plain JSON types and back, strictly."""
 
     def to_dict(self) -> dict[str, Any]:
+        """{field: value}, nested configs as dicts."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -154,6 +155,7 @@ class LayerNorm(nnx.Module):
     """
 
     def __init__(self, width: int, eps: float, dtype):
+        """Scale 1 and bias 0 of `width`; `dtype` is that of the output."""
         self.scale = nnx.Param(jnp.ones((width,)))
         self.bias = nnx.Param(jnp.zeros((width,)))
         self.eps = eps
@@ -182,6 +184,7 @@ class Dense(nnx.Module):
         kernel_init: nnx.Initializer = published,
         bias_init: nnx.Initializer = nnx.initializers.zeros,
     ):
+        """A kernel [*inputs, *outputs] and a bias [*outputs]; computes in `dtype`."""
         self.kernel = nnx.Param(kernel_init(rngs.params(), (*inputs, *outputs)))
         self.bias = nnx.Param(bias_init(rngs.params(), outputs))
         self.inputs, self.outputs = inputs, outputs
@@ -253,6 +256,17 @@ class Attention(nnx.Module):
         in_init: nnx.Initializer = published,
         out_init: nnx.Initializer = published,
     ):
+        """Random parameters.
+
+        Args:
+          width: D, of the tokens; `heads` divides it.
+          heads: H.
+          dropout_rate: of the attention weights in training.
+          dtype: what it computes in.
+          rngs: stream `params`.
+          in_init: of the kernels of query, key and value.
+          out_init: of the output's kernel.
+        """
         split = (heads, width // heads)
         self.query = Dense((width,), split, dtype, rngs, in_init)
         self.key = Dense((width,), split, dtype, rngs, in_init)
@@ -298,7 +312,16 @@ class MLP(nnx.Module):
         rngs: nnx.Rngs,
         inits: Callable[[int, int], tuple[nnx.Initializer, nnx.Initializer]] | None = None,
     ):
-        """`inits`: (inputs, outputs) of a layer to the initializers of its kernel and bias."""
+        """Random parameters.
+
+        Args:
+          width: D, of input and output.
+          mlp_width: between the layers.
+          activation: key of `ACTIVATIONS`.
+          dtype: what it computes in.
+          rngs: stream `params`.
+          inits: (inputs, outputs) of a layer to the initializers of its kernel and bias.
+        """
         up = inits(width, mlp_width) if inits else ()
         down = inits(mlp_width, width) if inits else ()
         self.up = Dense((width,), (mlp_width,), dtype, rngs, *up)
@@ -306,6 +329,7 @@ class MLP(nnx.Module):
         self.activation = activation
 
     def __call__(self, x):
+        """[..., D] to [..., D]."""
         return self.down(ACTIVATIONS[self.activation](self.up(x)))
 
 
@@ -313,6 +337,7 @@ class PreNormBlock(nnx.Module):
     """Transformer block with its norms before attention and MLP, as in ViT and CLIP."""
 
     def __init__(self, config, dtype, rngs: nnx.Rngs):
+        """Random parameters of an encoder's config; `dtype` is what it computes in."""
         c = config
         self.attention_norm = LayerNorm(c.width, c.norm_eps, dtype)
         self.attention = Attention(c.width, c.heads, 0.0, dtype, rngs)
@@ -334,6 +359,7 @@ class PostNormBlock(nnx.Module):
     """Transformer block with its norms after attention and MLP, as in BERT and MPNet."""
 
     def __init__(self, config, dtype, rngs: nnx.Rngs):
+        """Random parameters of an encoder's config; `dtype` is what it computes in."""
         c = config
         self.attention = Attention(c.width, c.heads, c.attention_dropout, dtype, rngs)
         self.attention_norm = LayerNorm(c.width, c.norm_eps, dtype)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from motionalign.data import augment
+from motionalign.data.augment import WINDOWS
 from motionalign.data.representation import INPUTS, Joints
 from motionalign.models import layers
 from motionalign.models.family import FRAMES_ENTRY, Inputs, MotionFamily, Variant
@@ -25,17 +25,22 @@ from motionalign.models.weights.keymap import KeyMap, Rule
 class MotionTransformerConfig(layers.Config):
     """Sizes and readout of a transformer over frames.
 
-    joints, channels: of the input; 3D joints have 3 channels, 6D rotations 6.
-    frames: of a clip, F; shorter ones repeat their last frame.
-    window: which F frames of a longer clip are looked at, of `augment.WINDOWS`.
-    norm: "pre" or "post": where the norms stand. positions: "learned" or "sinusoidal".
-    readout: "first": the first frame's token; "mean": mean over the tokens.
-    root: the joint whose place in the first frame is the origin; None: as the clip has it.
-    dims: how many channels are coordinates, and move with the origin. 2D joints have a third
-      channel, their confidence, from which the published code takes the root's away as well.
-    input: what the channels are, of `representation.INPUTS`.
-    dropout: on attention weights, after both layers of the MLP and after attention; with sinusoidal
-      positions on the embedding too.
+    Attributes:
+      joints, channels: of the input; 3D joints have 3 channels, 6D rotations 6.
+      width, depth, heads, mlp_width: of the transformer.
+      norm: "pre" or "post": where the norms stand.
+      positions: "learned" or "sinusoidal".
+      frames: of a clip, F; shorter ones repeat their last frame.
+      input: what the channels are, of `representation.INPUTS`.
+      window: which F frames of a longer clip are looked at, of `augment.WINDOWS`.
+      readout: "first": the first frame's token; "mean": mean over the tokens.
+      root: the joint whose place in the first frame is the origin; None: as the clip has it.
+      dims: how many channels are coordinates, and move with the origin. 2D joints have a third
+        channel, their confidence, from which the published code takes the root's away as well.
+      dropout: on attention weights, after both layers of the MLP and after attention; with
+        sinusoidal positions on the embedding too.
+      activation: key of `layers.ACTIVATIONS`.
+      norm_eps: of every LayerNorm.
     """
 
     joints: int
@@ -57,12 +62,13 @@ class MotionTransformerConfig(layers.Config):
     input: str = "joints"
 
     def __post_init__(self):
+        """Raises a ValueError for sizes and names that make no encoder."""
         layers.check_transformer(self)
         layers.check_choice(self.norm, ("pre", "post"), "MotionTransformerConfig.norm")
         kinds = ("learned", "sinusoidal")
         layers.check_choice(self.positions, kinds, "MotionTransformerConfig.positions")
         layers.check_choice(self.readout, ("first", "mean"), "MotionTransformerConfig.readout")
-        layers.check_choice(self.window, augment.WINDOWS, "MotionTransformerConfig.window")
+        layers.check_choice(self.window, WINDOWS, "MotionTransformerConfig.window")
         layers.check_choice(self.input, INPUTS, "MotionTransformerConfig.input")
         for name in ("joints", "channels", "frames"):
             if getattr(self, name) < 1:
@@ -72,6 +78,7 @@ class MotionTransformerConfig(layers.Config):
 
     @property
     def max_frames(self) -> int:
+        """Frames of the longest clip, F, by the name that the encoders of patches have for it."""
         return self.frames
 
 
@@ -110,6 +117,7 @@ class Block(nnx.Module):
     """PyTorch's `TransformerEncoderLayer`."""
 
     def __init__(self, config: MotionTransformerConfig, dtype, rngs: nnx.Rngs):
+        """Random parameters as published; `dtype` is what it computes in."""
         c = self.config = config
         # In PyTorch query, key and value are one matrix, drawn by Xavier's rule, biases zero.
         in_init = layers.xavier(c.width, 3 * c.width)
@@ -144,6 +152,7 @@ class MotionTransformer(nnx.Module):
     """Frames of joints to frame features and one feature vector a clip."""
 
     def __init__(self, config: MotionTransformerConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+        """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
         c = self.config = config
         self.dtype = dtype
         inputs = c.joints * c.channels

@@ -28,9 +28,15 @@ PADDING_ROW = 1  # of the position table; the first token's position is the next
 class MPNetConfig(layers.Config):
     """Sizes and readout of an MPNet.
 
-    max_positions: tokens of the longest text; the table holds two rows more, which no token uses.
-    dropout: after the embedding and in each residual branch; attention_dropout: on the weights.
-    readout: "first": the first token's output; "mean": mean over the real tokens.
+    Attributes:
+      vocab_size: rows of the table of tokens.
+      width, depth, heads, mlp_width: of the transformer.
+      max_positions: tokens of the longest text; the table holds two rows more, which no token uses.
+      activation: key of `layers.ACTIVATIONS`.
+      norm_eps: of every LayerNorm.
+      dropout: after the embedding and in each residual branch.
+      attention_dropout: on the attention weights.
+      readout: "first": the first token's output; "mean": mean over the real tokens.
     """
 
     vocab_size: int
@@ -46,6 +52,7 @@ class MPNetConfig(layers.Config):
     readout: str = "first"
 
     def __post_init__(self):
+        """Raises a ValueError for sizes and names that make no encoder."""
         layers.check_transformer(self)
         layers.check_choice(self.readout, ("first", "mean"), "MPNetConfig.readout")
 
@@ -71,6 +78,7 @@ class MPNet(nnx.Module):
     """Token ids to token features and one feature vector a text."""
 
     def __init__(self, config: MPNetConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+        """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
         c = self.config = config
         self.dtype = dtype
 

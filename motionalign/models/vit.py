@@ -25,15 +25,18 @@ SIZES = {  # Dosovitskiy et al., table 1; Ti and S: Touvron et al., 2021 (DeiT),
 class ViTConfig(layers.Config):
     """Sizes and readout of a ViT over motion patches.
 
-    patch_size: N, frames per token and points per body part.
-    max_frames: positions exist for ceil(max_frames / patch_size) rows of tokens.
-    parts: tokens per row, 5 body parts a person.
-    pool: "class": the class token after the final norm. "mean": mean of the patch tokens, then
-      `fc_norm`; the class token is attended to but not averaged (timm's global_pool="avg").
-    padding: "attend": frames beyond the clip are tokens like any other, as published.
-      "mask": tokens without a real frame are neither attended to nor pooled.
-    dropout: after the embedding and in each residual branch; 0 as published.
-    norm_eps: 1e-6 in timm, 1e-12 in Hugging Face's.
+    Attributes:
+      width, depth, heads, mlp_width: of the transformer.
+      patch_size: N, frames per token and points per body part.
+      max_frames: positions exist for ceil(max_frames / patch_size) rows of tokens.
+      parts: tokens per row, 5 body parts a person.
+      pool: "class": the class token after the final norm. "mean": mean of the patch tokens, then
+        `fc_norm`; the class token is attended to but not averaged (timm's global_pool="avg").
+      padding: "attend": frames beyond the clip are tokens like any other, as published.
+        "mask": tokens without a real frame are neither attended to nor pooled.
+      dropout: after the embedding and in each residual branch; 0 as published.
+      activation: key of `layers.ACTIVATIONS`.
+      norm_eps: of every LayerNorm; 1e-6 in timm, 1e-12 in Hugging Face's.
     """
 
     width: int
@@ -50,6 +53,7 @@ class ViTConfig(layers.Config):
     norm_eps: float = 1e-6
 
     def __post_init__(self):
+        """Raises a ValueError for sizes and names that make no encoder."""
         layers.check_transformer(self)
         layers.check_choice(self.pool, ("mean", "class"), "ViTConfig.pool")
         layers.check_choice(self.padding, ("attend", "mask"), "ViTConfig.padding")
@@ -69,6 +73,7 @@ class ViT(nnx.Module):
     """Motion patches to patch features and one feature vector a clip."""
 
     def __init__(self, config: ViTConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+        """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
         c = self.config = config
         self.dtype = dtype
         rows, parts = c.grid

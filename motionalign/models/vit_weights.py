@@ -1,4 +1,7 @@
-"""motionalign.models.vit_weights."""
+"""Pretrained ViTs: how Hugging Face's files, timm's and Google's .npz become `vit.ViT`.
+
+A `Layout` is one kind of file; `config_from` and `key_map` find the one that a source is in.
+"""
 
 import dataclasses
 import functools
@@ -22,15 +25,14 @@ from motionalign.models.weights import keymap
 from motionalign.models.weights.keymap import KeyMap, Rule
 from motionalign.models.weights.source import Source, check_model_type
 
-# --------------------------------------------------------------------------- pretrained weights
-
 
 class Layout(NamedTuple):
     """How a kind of file holds a ViT.
 
-    config: (source, heads or None, **fields that the source does not know) to ViTConfig.
-    key_map: (config, source) to KeyMap, without the final norm.
-    final_norm: our path of that norm to its rules.
+    Attributes:
+      config: (source, heads or None, **fields that the source does not know) to ViTConfig.
+      key_map: (config, source) to KeyMap, without the final norm.
+      final_norm: our path of that norm to its rules.
     """
 
     config: Callable[..., ViTConfig]
@@ -39,7 +41,7 @@ class Layout(NamedTuple):
 
 
 def layout(source: Source) -> Layout:
-    """Which layout a source's files are in."""
+    """Which layout a source's files are in; a ValueError where it is none of them."""
     if source.path is not None and source.path.suffix == ".npz":
         return GOOGLE
     if source.has_config():
@@ -113,6 +115,9 @@ def source_grid(tokens: int, config: ViTConfig, size: tuple[int, int] | None) ->
     raise ValueError(f"{count} position embeddings are neither a square nor rows of {config.parts}")
 
 
+# ---------------------------------------------------------------------------------- Hugging Face
+
+
 def _hugging_face_config(source: Source, heads: int | None, **ours) -> ViTConfig:
     given = source.config()
     if given.get("num_channels", 3) != 3:
@@ -172,6 +177,9 @@ def _square(size, name: str) -> int:
     if height != width:
         raise ValueError(f"config.json has {name} {size}; a ViT over motion takes square patches")
     return height
+
+
+# ------------------------------------------------------------------------------------------ timm
 
 
 def _timm_config(source: Source, heads: int | None, **ours) -> ViTConfig:
@@ -261,7 +269,12 @@ def _timm_key_map(config: ViTConfig, source: Source) -> KeyMap:
 
 
 def timm_key_map(config: ViTConfig, grid: tuple[int, int]) -> KeyMap:
-    """timm's `VisionTransformer` with positions for (rows, columns), without its final norm."""
+    """How timm's `VisionTransformer` becomes ours, its final norm excepted.
+
+    Args:
+      config: of our ViT.
+      grid: (rows, columns) of the source's positions.
+    """
     block, ours = r"blocks\.(\d+)\.", r"blocks/\1/"
     fused = keymap.heads_fused(block + r"attn\.qkv", r"\.weight", r"\.bias", ours + "attention")
     fc_norm = keymap.norm(r"fc_norm", "fc_norm") if config.pool == "mean" else ()
@@ -284,10 +297,13 @@ def timm_key_map(config: ViTConfig, grid: tuple[int, int]) -> KeyMap:
     )
 
 
+# ---------------------------------------------------------------------------------------- Google
+
 _GOOGLE_PREFIX = r"opt/target/|params/(?:img/)?"
 
 
 def _google_shapes(source: Source) -> dict[str, Shape]:
+    """Shapes by key, what stands before the model's own names taken off."""
     return {re.sub(f"^(?:{_GOOGLE_PREFIX})", "", k): shape for k, shape in source.shapes().items()}
 
 
@@ -347,6 +363,8 @@ def _google_key_map(config: ViTConfig, source: Source) -> KeyMap:
 def _google_norm(path: str) -> tuple[Rule, ...]:
     return ((r"Transformer/encoder_norm/(scale|bias)", path + r"/\1", keymap.SAME),)
 
+
+# --------------------------------------------------------------------------------------- layouts
 
 HUGGING_FACE = Layout(
     _hugging_face_config, _hugging_face_key_map, functools.partial(keymap.norm, "layernorm")

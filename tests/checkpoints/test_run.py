@@ -12,7 +12,16 @@ import pytest
 from orbax.checkpoint._src.path import atomicity
 
 from motionalign import sharding
-from motionalign.checkpoints.run import LATEST, Checkpoints, find, load_params, load_run
+from motionalign.checkpoints.run import (
+    LATEST,
+    Checkpoints,
+    find,
+    load_params,
+    load_rest,
+    load_run,
+    load_unused,
+    stored_run,
+)
 
 PARAMS = {
     "motion_encoder/blocks/0/attention/query/kernel": (6, 4, 2),
@@ -21,13 +30,16 @@ PARAMS = {
     "logit_scale": (),
 }
 RUN = {"architecture": {"width": 6}, "tokenizer": "{…}", "score": 12.5}
+STORED = stored_run(RUN)
 
 
 def make_state(seed=0):
     rng = np.random.default_rng(seed)
     params = {path: rng.normal(size=shape).astype(np.float32) for path, shape in PARAMS.items()}
     moments = {path: rng.normal(size=shape).astype(np.float32) for path, shape in PARAMS.items()}
-    return {"params": params, "optimizer": {"mu": moments, "count": np.int32(7)}}
+    rest = {"motion_encoder/codebook/counts": rng.integers(9, size=5).astype(np.int32)}
+    optimizer = {"mu": moments, "count": np.int32(7)}
+    return {"params": params, "rest": rest, "optimizer": optimizer}
 
 
 def put(state, mesh):
@@ -54,8 +66,8 @@ def template(tmp_path_factory, mesh):
     workdir = tmp_path_factory.mktemp("run")
     checkpoints = Checkpoints(workdir)
     state = put(make_state(), mesh)
-    checkpoints.save_best(5, put(make_state(5), mesh)["params"], {**RUN, "step": 5})
-    checkpoints.save_latest(9, state, {"next": 9}, {**RUN, "step": 9})
+    checkpoints.save_best(5, put(make_state(5), mesh)["params"], {**STORED, "step": 5})
+    checkpoints.save_latest(9, state, {"next": 9}, {**STORED, "step": 9})
     checkpoints.close()
     return workdir
 
@@ -90,8 +102,37 @@ def test_parameters_and_run_of_the_best(workdir, mesh):
     folder = find(workdir)
     assert folder == workdir / "best" / "5"
     assert load_run(folder) == {**RUN, "step": 5}
+    assert load_unused(folder) == {}
     expected = make_state(5)["params"]
     assert_is(load_params(folder, sharding.abstract(expected, mesh)), expected, mesh)
+
+
+def test_what_a_network_does_not_have_is_not_saved(tmp_path, mesh):
+    state = make_state() | {"rest": {}}
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save_latest(3, put(state, mesh), {"next": 3}, STORED)
+    checkpoints.wait()
+    assert "rest" not in steps(tmp_path / "checkpoints" / "3")
+    _, restored, _ = checkpoints.restore_latest(sharding.abstract(state, mesh))
+    assert_is(restored, state, mesh)
+    checkpoints.close()
+    assert load_rest(find(tmp_path), {}) == {}
+
+
+def test_other_state_and_tensors_travel_with_the_best(tmp_path, mesh):
+    state = make_state(1)
+    unused = {"vision.proj": np.eye(3), "ids": np.arange(4), "half": np.ones(2, np.float16)}
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save_best(2, put(state["params"], mesh), STORED, put(state["rest"], mesh), unused)
+    checkpoints.close()
+    step = find(tmp_path)
+    rest = load_rest(step, sharding.abstract(state["rest"], mesh))
+    assert_is(rest, state["rest"], mesh)
+    found = load_unused(step)
+    assert found.keys() == unused.keys()
+    for name, tensor in unused.items():
+        assert found[name].dtype == tensor.dtype  # float64 stays what it is
+        np.testing.assert_array_equal(found[name], tensor)
 
 
 def test_nothing_to_resume_from(tmp_path, mesh):
@@ -104,7 +145,7 @@ def test_nothing_to_resume_from(tmp_path, mesh):
 
 def test_only_the_newest_is_kept(opened, workdir, mesh):
     for step in (10, 12):
-        opened.save_latest(step, put(make_state(step), mesh), {"next": step}, RUN)
+        opened.save_latest(step, put(make_state(step), mesh), {"next": step}, STORED)
     opened.wait()
     assert steps(workdir / "checkpoints") == ["12"]
     _, state, _ = opened.restore_latest(sharding.abstract(make_state(), mesh))
@@ -114,7 +155,7 @@ def test_only_the_newest_is_kept(opened, workdir, mesh):
 def test_a_step_that_is_there_is_not_written_again(opened, workdir, mesh):
     """The last step of a run may also be the end of an epoch."""
     before = (workdir / "checkpoints" / "9" / "_CHECKPOINT_METADATA").read_text()
-    opened.save_latest(9, put(make_state(1), mesh), {"next": 0}, RUN)
+    opened.save_latest(9, put(make_state(1), mesh), {"next": 0}, STORED)
     opened.wait()
     assert (workdir / "checkpoints" / "9" / "_CHECKPOINT_METADATA").read_text() == before
     _, state, pipeline = opened.restore_latest(sharding.abstract(make_state(), mesh))
@@ -125,7 +166,7 @@ def test_a_step_that_is_there_is_not_written_again(opened, workdir, mesh):
 def test_best_score_is_that_of_the_best_on_disk(opened, workdir, mesh):
     assert opened.best_score() == 12.5
     params = put(make_state(), mesh)["params"]
-    opened.save_best(8, params, {**RUN, "score": 20.0})
+    opened.save_best(8, params, {**STORED, "score": 20.0})
     opened.wait()
     assert opened.best_score() == 20
     assert steps(workdir / "best") == ["8"]
@@ -139,7 +180,7 @@ def test_best_score_is_that_of_the_best_on_disk(opened, workdir, mesh):
 def test_a_better_one_at_an_earlier_step_replaces_the_best(opened, workdir, mesh, step):
     """Of a run that went back: resumed from before its best, or begun anew in its workdir."""
     params = make_state(step)["params"]
-    opened.save_best(step, put(params, mesh), {**RUN, "score": 30.0})
+    opened.save_best(step, put(params, mesh), {**STORED, "score": 30.0})
     opened.wait()
     assert opened.best_score() == 30
     assert steps(workdir / "best") == [str(step)]
@@ -155,9 +196,9 @@ def test_the_best_is_on_disk_before_the_step_is_one_to_resume_from(opened, mesh,
         monkeypatch.setattr(
             manager, name, lambda *a, m=method, n=name, **k: (order.append(n), m(*a, **k))[1]
         )
-    opened.save_best(10, put(make_state(), mesh)["params"], RUN)
+    opened.save_best(10, put(make_state(), mesh)["params"], STORED)
     order.clear()
-    opened.save_latest(10, put(make_state(), mesh), {"next": 10}, RUN)
+    opened.save_latest(10, put(make_state(), mesh), {"next": 10}, STORED)
     assert order[:2] == ["wait_until_finished", "save"]
 
 
@@ -224,7 +265,7 @@ def test_a_copy_in_part(workdir):
 def test_a_copy_that_lacks_some_of_its_files(tmp_path, lost):
     numbers = np.random.default_rng(0).normal(size=(300, 40)).astype(np.float32)
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save_best(1, {"kernel": jnp.asarray(numbers)}, RUN)
+    checkpoints.save_best(1, {"kernel": jnp.asarray(numbers)}, STORED)
     checkpoints.close()
     step = find(tmp_path)
     wanted = {"kernel": jax.ShapeDtypeStruct(numbers.shape, numbers.dtype)}
@@ -265,7 +306,7 @@ def test_what_a_killed_run_was_writing_is_no_checkpoint(workdir, mesh, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(atomicity.AtomicRenameTemporaryPath, "finalize", killed)
         with pytest.raises(InterruptedError):
-            killed_run.save_latest(11, put(make_state(1), mesh), {"next": 11}, RUN)
+            killed_run.save_latest(11, put(make_state(1), mesh), {"next": 11}, STORED)
             killed_run.wait()
     left = steps(workdir / "checkpoints")
     assert len(left) == 2
@@ -276,7 +317,7 @@ def test_what_a_killed_run_was_writing_is_no_checkpoint(workdir, mesh, monkeypat
     step, state, _ = resumed.restore_latest(sharding.abstract(make_state(), mesh))
     assert step == 9
     assert_is(state, make_state(), mesh)
-    resumed.save_latest(10, put(make_state(1), mesh), {"next": 10}, RUN)
+    resumed.save_latest(10, put(make_state(1), mesh), {"next": 10}, STORED)
     resumed.close()
     assert steps(workdir / "checkpoints") == ["10"]  # what was left over is swept away
 

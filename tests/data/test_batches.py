@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import itertools
-import threading
 
 import numpy as np
 import pytest
@@ -11,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs import common
-from motionalign.data import representation
-from motionalign.data.batches import BatchPlan, TrainingData, parse_mixture, to_device
+from motionalign.data.batches import BatchPlan, Source, TrainingData, parse_mixture, to_device
 from motionalign.data.dataset import CaptionVectors, Dataset
-from motionalign.data.representation import ClipCache
-from motionalign.data.tokenizer import Tokenizer, pad_tokens, text_bucket, train_wordpiece
+from motionalign.data.representation import Patches
+from motionalign.data.texts import ClipTexts
+from motionalign.data.tokenizer import Tokenizer, train_wordpiece
+from motionalign.models.families import representation_of
 from motionalign.models.vit import ViTConfig
 
 # ---- plans -----------------------------------------------------------------------------------
@@ -170,64 +170,6 @@ def test_wrong_mixtures(text):
         parse_mixture(text)
 
 
-# ---- padding ---------------------------------------------------------------------------------
-
-
-def test_round_up():
-    buckets = (32, 64, 96)
-    assert [representation.round_up(n, buckets) for n in (1, 32, 33, 64, 65, 96)] == [
-        32,
-        32,
-        64,
-        64,
-        96,
-        96,
-    ]
-
-
-def buckets(padding, frame_bucket=32, max_frames=224, patch_size=16):
-    c = common.base().data
-    c.frame_bucket = frame_bucket
-    return representation.frame_buckets(c, padding, max_frames, patch_size)
-
-
-def test_frame_buckets():
-    assert buckets("attend") == (224,)
-    assert buckets("attend", max_frames=220) == (224,)
-    assert buckets("mask") == (32, 64, 96, 128, 160, 192, 224)
-    assert buckets("mask", frame_bucket=100) == (112, 224)
-    assert buckets("mask", frame_bucket=300) == (224,)
-    assert buckets("mask", frame_bucket=1, max_frames=40, patch_size=8) == (8, 16, 24, 32, 40)
-
-
-@given(st.integers(1, 300), st.integers(1, 300), st.sampled_from([8, 16, 32]))
-def test_any_frame_buckets_are_whole_patches_and_hold_every_clip(step, longest, patch_size):
-    found = buckets("mask", step, longest, patch_size)
-    assert list(found) == sorted(set(found))
-    assert all(bucket % patch_size == 0 for bucket in found)
-    assert found[-1] - patch_size < longest <= found[-1]
-
-
-def test_text_bucket():
-    tokenizer = Tokenizer(train_wordpiece(["walks"], 50), max_tokens=40)
-    assert [text_bucket(n, 16, tokenizer) for n in (3, 16, 17, 33, 40)] == [16, 16, 32, 40, 40]
-
-
-def test_stack_patches():
-    clips = [np.full((n, 80, 3), n, np.float16) for n in (2, 5)]
-    stacked = representation.stack_patches(clips, 4)
-    assert stacked.shape == (2, 4, 80, 3)
-    assert stacked.dtype == np.float16
-    np.testing.assert_array_equal(stacked[:, :, 0, 0], [[2, 2, 0, 0], [5, 5, 5, 5]])
-
-
-def test_pad_tokens():
-    ids, mask = pad_tokens(np.array([[5, 6]], np.int32), np.array([[True, True]]), 4)
-    np.testing.assert_array_equal(ids, [[5, 6, 0, 0]])
-    np.testing.assert_array_equal(mask, [[True, True, False, False]])
-    assert (ids.dtype, mask.dtype) == (np.int32, bool)
-
-
 # ---- batches of real records -----------------------------------------------------------------
 
 MAX_FRAMES = 48  # some of the clips are longer, and get cropped
@@ -258,25 +200,27 @@ def training_data(
 ):
     config = common.base().data
     config.update({"batch_size": 8, "frame_bucket": 16, "text_bucket": 8, **fields})
+    sizes = {"width": 8, "depth": 1, "heads": 1, "mlp_width": 8, "patch_size": patch_size}
+    motion = ViTConfig(**sizes, max_frames=max_frames, padding=padding)
+    representation = representation_of(motion, config.frame_bucket)
     if isinstance(datasets, Dataset):
         datasets = {datasets: 1.0}
     return TrainingData(
-        datasets,
-        tokenizer,
+        [source_of(dataset, weight, config.train_split) for dataset, weight in datasets.items()],
+        representation.for_training(config),
         config,
-        motion=ViTConfig(
-            width=8,
-            depth=1,
-            heads=1,
-            mlp_width=8,
-            patch_size=patch_size,
-            max_frames=max_frames,
-            padding=padding,
-        ),
         seed=seed,
-        extras=("text_vectors",) if text_vectors else (),
+        tokenizer=tokenizer,
+        fields=("text_vectors",) if text_vectors else (),
         rows=rows,
     )
+
+
+def source_of(dataset, weight=1.0, split="train"):
+    """A split with the captions of its clips."""
+    split = dataset.split(split)
+    texts = ClipTexts(split.ids, split.captions, np.arange(len(split)))
+    return Source(dataset, split, weight, texts)
 
 
 def assert_same(a, b):
@@ -531,6 +475,82 @@ def test_vectors_of_two_encoders_do_not_mix(two_datasets, tokenizer):
     training_data(datasets, tokenizer, text_vectors=True)
 
 
+# ---- what else batches carry -----------------------------------------------------------------
+
+
+def source_of_classes(dataset, class_of, num_classes=3, texts=2):
+    """The training split told by classes with several texts each, whose vectors are one-hot."""
+    names = [f"{dataset.name} {k}" for k in range(num_classes)]
+    said = [[f"{name} text {i}" for i in range(texts)] for name in names]
+    rows = {text: row for row, text in enumerate(itertools.chain(*said))}
+    vectors = np.eye(12, dtype=np.float32)[: len(rows)]
+    dataset.caption_vectors = CaptionVectors("eye", ("0", "mean"), rows, vectors)
+    targets = np.stack([class_of, class_of % 2], axis=1).astype(np.float32)
+    return Source(dataset, dataset.split("train"), 1.0, ClipTexts(names, said, class_of), targets)
+
+
+def class_batches(sources, *fields, rows=None):
+    config = common.base().data
+    config.update({"batch_size": 8})
+    representation = Patches(patch_size=16, max_frames=MAX_FRAMES)
+    return TrainingData(sources, representation, config, seed=0, fields=fields, rows=rows)
+
+
+FIELDS = ("text_vectors", "negative_vectors", "classes", "targets")
+
+
+def test_fields_are_those_of_each_clips_class(two_datasets):
+    small, other = (Dataset(two_datasets, name) for name in ("small", "other"))
+    sources = [
+        source_of_classes(small, np.arange(38) % 4 - 1),  # every fourth clip is of no class
+        source_of_classes(other, np.arange(16) % 3),
+    ]
+    batches = class_batches(sources, *FIELDS)
+    texts, negatives = collections.defaultdict(set), collections.defaultdict(set)
+    for step in range(40):
+        batch = batches[step]
+        assert batch.keys() == {"patches", "num_frames", *FIELDS}
+        for i, name in enumerate(batches.clip_ids(step)):
+            d = int(name.startswith("other"))
+            row = sources[d].split.ids.index(name)
+            own = int(sources[d].texts.class_of[row])
+            assert own >= 0
+            assert batch["classes"][i] == 3 * d + own
+            np.testing.assert_array_equal(batch["targets"][i], sources[d].targets[row])
+            texts[d, own].add(int(batch["text_vectors"][i].argmax()))
+            negatives[d, own].add(int(batch["negative_vectors"][i].argmax()))
+    assert batch["classes"].dtype == np.int32
+    for (d, own), found in texts.items():
+        mine = {2 * own, 2 * own + 1}
+        assert found == mine
+        assert negatives[d, own] == set(range(6)) - mine
+    assert len(texts) == 6
+
+
+def test_a_process_makes_its_own_rows_of_every_field(small_dataset):
+    source = source_of_classes(Dataset(small_dataset, "small"), np.arange(38) % 3)
+    whole = class_batches([source], *FIELDS)[3]
+    part = class_batches([source], *FIELDS, rows=np.arange(2, 5))[3]
+    assert_same(part, {name: array[2:5] for name, array in whole.items()})
+
+
+def test_one_class_has_no_negatives(small_dataset):
+    source = source_of_classes(Dataset(small_dataset, "small"), np.zeros(38, int), num_classes=1)
+    class_batches([source], "text_vectors")
+    with pytest.raises(ValueError, match="dataset 'small' has one class only: no negatives"):
+        class_batches([source], "negative_vectors")
+
+
+def test_datasets_of_two_rates_do_not_mix(two_datasets):
+    sources = [source_of(Dataset(two_datasets, name)) for name in ("small", "other")]
+    sources[1].dataset.metadata = dataclasses.replace(sources[1].dataset.metadata, fps=10.0)
+    with pytest.raises(ValueError, match="one frame rate; found small 20, other 10"):
+        class_batches(sources)
+
+
+# ---- settings --------------------------------------------------------------------------------
+
+
 def test_wrong_settings(small, tokenizer):
     message = r"'small' was prepared with --patch_size=16; the model has patch_size 32"
     with pytest.raises(ValueError, match=message):
@@ -541,81 +561,7 @@ def test_wrong_settings(small, tokenizer):
         training_data(small, tokenizer, batch_size=64)
 
 
-# ---- the cache -------------------------------------------------------------------------------
-
-
-class Split:
-    """Stands in for `records.Split`: clip i has i + 1 frames; counts what is read."""
-
-    version_dir = "data/small"
-    ids = tuple(f"clip-{i}" for i in range(20))
-
-    def __init__(self, persons=1):
-        self.persons = persons
-        self.read = collections.Counter()
-
-    def __getitem__(self, row):
-        self.read[row] += 1
-        return {"patches": np.full((row + 1, self.persons, 80, 3), row, np.float16)}
-
-
-def test_the_cache_decodes_once():
-    split = Split()
-    budget = [10**6]
-    cache = ClipCache(split, budget)
-    for _ in range(3):
-        for row in (4, 7):
-            np.testing.assert_array_equal(cache[row], np.full((row + 1, 80, 3), row))
-    assert split.read == {4: 1, 7: 1}
-    assert budget[0] == 10**6 - (5 + 8) * 80 * 3 * 2
-
-
-def test_the_cache_keeps_to_its_budget():
-    """One budget for all datasets of a run; what does not fit is read each time."""
-    frame = 80 * 3 * 2
-    budget = [10 * frame]
-    a, b = Split(), Split()
-    first, second = ClipCache(a, budget), ClipCache(b, budget)
-    for _ in range(2):
-        assert len(first[5]) == 6
-        assert len(second[6]) == 7  # does not fit beside it
-        assert len(second[3]) == 4  # this does
-        assert len(first[0]) == 1
-    assert budget == [0]
-    assert a.read == {5: 1, 0: 2}
-    assert b.read == {6: 2, 3: 1}
-
-
-def test_no_cache_at_all():
-    split = Split()
-    cache = ClipCache(split, [0])
-    for _ in range(3):
-        cache[2]
-    assert split.read == {2: 3}
-
-
-def test_threads_that_meet_over_a_clip_charge_it_once():
-    barrier = threading.Barrier(2)
-
-    class Slow(Split):
-        def __getitem__(self, row):
-            barrier.wait(timeout=30)  # both threads have missed the cache by now
-            return super().__getitem__(row)
-
-    budget = [10**6]
-    cache = ClipCache(Slow(), budget)
-    threads = [threading.Thread(target=cache.__getitem__, args=(4,)) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert budget[0] == 10**6 - 5 * 80 * 3 * 2
-
-
-def test_two_persons_are_refused():
-    cache = ClipCache(Split(persons=2), [10**6])
-    with pytest.raises(ValueError, match=r"data/small: clip 'clip-3' holds 2 persons; this model"):
-        cache[3]
+# ---- the cache ---------------------------------------------------------------------------
 
 
 def test_cached_clips_are_all_of_the_budget(small, tokenizer):

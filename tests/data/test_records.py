@@ -1,63 +1,17 @@
 """Prepared datasets read back: against TFDS, against the clips, and when files are damaged."""
 
-import dataclasses
 import json
 import pathlib
-import shutil
 import struct
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-import safetensors.numpy
 import tensorflow_datasets as tfds
 
-from data_prep.builders import prepare
-from data_prep.readers.humanml3d import HumanML3D
-from motionalign.data.dataset import CLASS_TEXTS, Dataset, Metadata
+from motionalign.data.dataset import Dataset
 from motionalign.data.records import Split, _masked_crc, scan_tfrecord, write_index
-from motionalign.data.texts import attribute_classes, label_classes
-from motionalign.skeleton import SKELETONS
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory):
-    """Raw clips in HumanML3D's layout: several captions, spans, one clip with spans only."""
-    raw = tmp_path_factory.mktemp("raw")
-    for name in ("new_joints", "texts"):
-        (raw / name).mkdir()
-    texts = {
-        "train": {
-            "a": ["walks", "walks, then sits#x#1.0#2.0", "strolls", "ünïcode “quotes”\x85inside"],
-            "b": ["sits#x#0.5#1.5", "stands"],
-            "c": ["only this part#x#0.2#1.2"],
-        },
-        "val": {"v": ["jumps"]},
-        "test": {"t": ["turns left", "turns"], "Mt": ["turns right"]},
-    }
-    for split, clips in texts.items():
-        (raw / f"{split}.txt").write_text("\n".join(clips) + "\n")
-        for name, lines in clips.items():
-            lines = [line if "#" in line else f"{line}#x#0.0#0.0" for line in lines]
-            (raw / "texts" / f"{name}.txt").write_text("\n".join(lines) + "\n", "utf-8")
-            joints = np.random.default_rng(ord(name[-1])).normal(size=(50, 22, 3))
-            np.save(raw / "new_joints" / f"{name}.npy", joints.astype(np.float32))
-    return raw
-
-
-@pytest.fixture(scope="module")
-def data_dir(published, tmp_path_factory):
-    """The same, prepared as "tiny"."""
-    folder = tmp_path_factory.mktemp("prepared")
-    prepare(lambda: HumanML3D(published), folder, "tiny")
-    return folder
-
-
-@pytest.fixture
-def copy(data_dir, tmp_path):
-    """A version folder that a test may spoil."""
-    return shutil.copytree(data_dir / "tiny" / "1.0.0", tmp_path / "tiny" / "1.0.0")
 
 
 def shard(version_dir, split="train"):
@@ -91,11 +45,11 @@ def test_random_access_equals_tfds(small_dataset, split):
 
 def test_reading_imports_no_tensorflow(small_dataset):
     code = (
-        "import sys; from motionalign.records import Dataset;"
+        "import sys; from motionalign.data.dataset import Dataset;"
         f"Dataset({str(small_dataset)!r}, 'small').split('val')[0];"
         "assert not {'tensorflow', 'torch', 'transformers'} & set(sys.modules), 'imported'"
     )
-    root = pathlib.Path(__file__).parents[1]
+    root = pathlib.Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120, cwd=root)
 
 
@@ -129,91 +83,13 @@ def test_mirrored_twins_name_their_source(data_dir):
     assert Dataset(data_dir, "tiny").split("val").mirrored_of == [""]
 
 
-def test_metadata_round_trip(data_dir):
-    metadata = Dataset(data_dir, "tiny").metadata
-    assert (metadata.name, metadata.skeleton.name, metadata.patch_size) == ("tiny", "smpl22", 16)
-    assert (metadata.fps, metadata.source_fps, metadata.unit_in_metres) == (20, 20, 1)
-    assert metadata.mean.shape == metadata.std.shape == (22, 3)
-    values = metadata.to_json()
-    assert values == json.loads((data_dir / "tiny" / "1.0.0" / "metadata.json").read_text())
-    again = Metadata.from_json(json.loads(json.dumps(values)))
-    np.testing.assert_array_equal(again.mean, metadata.mean)
-    assert again.to_json() == values
-    with pytest.raises(ValueError, match="unknown skeleton 'smpl24'"):
-        Metadata.from_json(values | {"skeleton": "smpl24"})
-
-
-APPEARANCE = Metadata(
-    "people", SKELETONS["coco18"], 16, 24, None, np.zeros((18, 3)), np.ones((18, 3)), 24,
-    label_names=("walk", "sit down"),
-    attribute_names=("female", "slim", "normal weight", "backpack"),
-    attribute_groups={"gender": ("female",), "body": ("slim", "normal weight")},
-    attribute_opposites={"female": "male"},
-    num_rotations=22,
-)  # fmt: skip
-
-
-def test_metadata_of_classes_round_trip():
-    again = Metadata.from_json(json.loads(json.dumps(APPEARANCE.to_json())))
-    for field in ("label_names", "attribute_names", "attribute_groups", "attribute_opposites",
-                  "num_rotations"):  # fmt: skip
-        assert getattr(again, field) == getattr(APPEARANCE, field), field
-
-
-def test_positive_attributes_in_words():
-    assert APPEARANCE.positive_names == ("female", "slim", "normal weight", "backpack", "male")
-    rows = np.array([[0.9, 0.2, 0.51, 0.5], [0.5, 0, 0.7, 0.6], [0.1, 0.3, 0.2, 0.1]], np.float32)
-    positive = APPEARANCE.positive(rows)
-    np.testing.assert_array_equal(
-        positive, [[1, 0, 1, 0, 0], [0, 0, 1, 1, 1], [0, 0, 0, 0, 1]]
-    )  # fmt: skip
-    assert positive.dtype == bool
-    assert [APPEARANCE.attribute_words(row) for row in positive] == [
-        "female, normal weight",
-        "male, normal weight, backpack",
-        "male",
-    ]
-    assert APPEARANCE.attribute_words(np.zeros(5, bool)) == "no attribute"
-    with pytest.raises(ValueError, match="zip"):
-        APPEARANCE.attribute_words(np.zeros(4, bool))
-
-
-@dataclasses.dataclass
-class SomeSplit:
-    labels: np.ndarray
-    attributes: np.ndarray
-
-
-def test_class_names():
-    attributes = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 0.9, 0, 0.4], [0, 0, 1, 0]], np.float32)
-    split = SomeSplit(np.array([1, 0, -1, 1]), attributes)
-    names, of_record = label_classes(APPEARANCE, split)
-    assert names == ["walk", "sit down"]
-    assert of_record.tolist() == [1, 0, -1, 1]
-    names, of_record = attribute_classes(APPEARANCE, split)
-    assert names == ["female, slim", "male, normal weight", "male, normal weight, backpack"]
-    assert of_record.tolist() == [0, 2, 0, 1]
-
-
-@pytest.mark.parametrize(
-    ("kind", "classes"), [("labels", label_classes), ("attributes", attribute_classes)]
-)
-def test_class_names_of_a_dataset_without_classes(data_dir, kind, classes):
-    dataset = Dataset(data_dir, "tiny")
-    split = dataset.split("train")
-    assert split.labels.tolist() == [-1] * 5
-    assert split.attributes.shape == (5, 0)
-    assert dataset.texts == {}
-    with pytest.raises(ValueError, match=f"dataset 'tiny' has no {kind}"):
-        classes(dataset.metadata, split)
-
-
 def test_datasets_prepared_before_there_were_classes(copy, tmp_path):
     """Without the fields in metadata.json, the columns in the index, the feature in the records."""
     values = json.loads((copy / "metadata.json").read_text())
     for field in ("label_names", "attribute_names", "attribute_groups", "attribute_opposites",
-                  "num_rotations"):  # fmt: skip
+                  "num_rotations", "format_version"):  # fmt: skip
         del values[field]
+    values["skeleton"] = "smpl22"
     (copy / "metadata.json").write_text(json.dumps(values))
     features = json.loads((copy / "features.json").read_text())
     del features["featuresDict"]["features"]["labels"]
@@ -224,7 +100,8 @@ def test_datasets_prepared_before_there_were_classes(copy, tmp_path):
             write_index(copy, "train")
         else:
             with np.load(copy / "index-train.npz") as index:
-                columns = {k: v for k, v in index.items() if k not in ("labels", "attributes")}
+                later = ("labels", "attributes", "format_version")
+                columns = {k: v for k, v in index.items() if k not in later}
             np.savez(copy / "index-train.npz", **columns)
         dataset = Dataset(tmp_path, "tiny")
         assert dataset.metadata.label_names == dataset.metadata.attribute_names == ()
@@ -236,12 +113,6 @@ def test_datasets_prepared_before_there_were_classes(copy, tmp_path):
         assert split.attributes.shape == (5, 0)
         assert "labels" not in split[0]
         assert len(split[0]["joints"]) == 50
-
-
-def test_class_texts(copy, tmp_path):
-    texts = {"descriptions": {"walk": ["Sie läuft."]}, "synonyms": {"walk": ["stroll"]}}
-    (copy / CLASS_TEXTS).write_text(json.dumps(texts, ensure_ascii=False), "utf-8")
-    assert Dataset(tmp_path, "tiny").texts == texts
 
 
 def test_index_of_several_shards(copy):
@@ -332,41 +203,6 @@ def test_crc_by_the_tfrecord_specification():
     assert _masked_crc(bytes(32)) == (((crc >> 15) | (crc << 17)) + 0xA282EAD8) % 2**32
 
 
-def test_a_dataset_that_is_not_prepared(tmp_path):
-    with pytest.raises(ValueError) as error:
-        Dataset(tmp_path, "humanml3d")
-    for part in (
-        "dataset 'humanml3d' is not prepared",
-        str(tmp_path / "humanml3d" / "1.0.0" / "metadata.json"),
-        "https://github.com/EricGuo5513/HumanML3D",
-        f"python -m data_prep humanml3d --data_dir={tmp_path} --raw_dir=",
-    ):
-        assert part in str(error.value)
-    with pytest.raises(ValueError) as error:
-        Dataset(tmp_path, "synthetic")
-    assert "python -m data_prep synthetic" in str(error.value)
-    assert "--raw_dir" not in str(error.value)
-    for name, needed in (("babel", "--smplh_dir"), ("densegait", "cosmaadrian/gaitformer")):
-        with pytest.raises(ValueError) as error:
-            Dataset(tmp_path, name)
-        assert f"python -m data_prep {name} --data_dir=" in str(error.value)
-        assert needed in str(error.value)
-    with pytest.raises(ValueError) as error:  # a name that somebody gave their own clips
-        Dataset(tmp_path, "mine")
-    assert "python -m data_prep humanml3d --name=mine --data_dir=" in str(error.value)
-
-
-def test_a_misspelt_name_is_told_what_is_there(data_dir):
-    with pytest.raises(ValueError, match=rf"Prepared in {data_dir}: tiny\. "):
-        Dataset(data_dir, "tyny")
-
-
-def test_a_preparation_that_was_killed_is_not_a_dataset(copy, tmp_path):
-    shutil.move(tmp_path / "tiny", tmp_path / ".tiny.incomplete")
-    with pytest.raises(ValueError, match="dataset 'tiny' is not prepared"):
-        Dataset(tmp_path, "tiny")
-
-
 def test_a_split_that_is_not_there(data_dir):
     with pytest.raises(ValueError, match="has no split 'dev'; it has test, train, val"):
         Dataset(data_dir, "tiny").split("dev")
@@ -385,32 +221,3 @@ def test_a_damaged_index(copy):
         (copy / "index-val.npz").write_bytes(damaged)
         with pytest.raises(ValueError, match=r"index-val\.npz is damaged or cut off"):
             Split(copy, "val")
-
-
-def write_vectors(version_dir, captions, vectors):
-    joined = np.frombuffer("\n".join(captions).encode(), np.uint8)
-    safetensors.numpy.save_file(
-        {"vectors": vectors, "captions": joined},
-        version_dir / "caption_vectors.safetensors",
-        metadata={"encoder": "an encoder", "sha256": "0", "readout": "mean"},
-    )
-
-
-def test_caption_vectors(copy, tmp_path):
-    dataset = Dataset(tmp_path, "tiny")
-    assert dataset.caption_vectors is None
-    with pytest.raises(ValueError) as error:
-        dataset.require_caption_vectors()
-    assert f"python -m data_prep embed --data_dir={tmp_path} --name=tiny" in str(error.value)
-
-    captions = ["sits", "strolls", "ünïcode “quotes”\x85inside"]
-    vectors = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
-    write_vectors(copy, captions, vectors)
-    found = Dataset(tmp_path, "tiny").require_caption_vectors()
-    assert found.encoder == "an encoder, readout mean"
-    assert found.fingerprint == ("0", "mean")
-    np.testing.assert_array_equal(found[[captions[2], captions[0]]], vectors[[2, 0]])
-
-    write_vectors(copy, captions, vectors[:2])
-    with pytest.raises(ValueError, match="3 captions, but 2 vectors"):
-        Dataset(tmp_path, "tiny").caption_vectors  # noqa: B018

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from motionalign.data.tokenizer import Tokenizer, train_wordpiece
+from motionalign.data.tokenizer import Tokenizer, pad_tokens, text_bucket, train_wordpiece
 from motionalign.models.weights.load import load_tokenizer
 
 CAPTIONS = [
@@ -58,12 +58,12 @@ def test_too_small_a_vocabulary_is_an_error():
 
 def test_training_gives_the_same_vocabulary_in_every_process(tmp_path):
     script = (
-        "import random, sys; from motionalign import text; rng = random.Random(0)\n"
+        "import random, sys; from motionalign.data import tokenizer; rng = random.Random(0)\n"
         "word = lambda: ''.join(rng.choices('abcdefghijklmno', k=rng.randint(2, 8)))\n"
         "words = [word() for _ in range(300)]\n"
         "captions = [' '.join(rng.choices(words, k=8)) for _ in range(300)]\n"
         "random.Random(int(sys.argv[1])).shuffle(captions)\n"
-        "print(text.train_wordpiece(captions, 300))"
+        "print(tokenizer.train_wordpiece(captions, 300))"
     )
     out = {
         subprocess.run(
@@ -91,3 +91,18 @@ def test_no_padding_token():
     json = train_wordpiece(CAPTIONS, 200).replace("[PAD]", "[nothing]")
     with pytest.raises(ValueError, match="no padding token"):
         Tokenizer(json, 77)
+
+
+# ---- padding ---------------------------------------------------------------------------------
+
+
+def test_text_bucket():
+    tokenizer = Tokenizer(train_wordpiece(["walks"], 50), max_tokens=40)
+    assert [text_bucket(n, 16, tokenizer) for n in (3, 16, 17, 33, 40)] == [16, 16, 32, 40, 40]
+
+
+def test_pad_tokens():
+    ids, mask = pad_tokens(np.array([[5, 6]], np.int32), np.array([[True, True]]), 4)
+    np.testing.assert_array_equal(ids, [[5, 6, 0, 0]])
+    np.testing.assert_array_equal(mask, [[True, True, False, False]])
+    assert (ids.dtype, mask.dtype) == (np.int32, bool)

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from motionalign.models import layers
-from motionalign.models.weights.load import load_weights
+from motionalign.models.weights.load import load_weights, parameter_path
 from motionalign.models.weights.source import Source
 
 torch = pytest.importorskip("torch")
@@ -42,37 +42,70 @@ def hidden_states(model, **inputs) -> list[np.ndarray]:
 
 
 def load(folder, family, module, dtype=np.float32, **ours):
-    """One of our towers with the weights of `folder`, through the real loader."""
+    """One of our text towers with the weights of `folder`, through the real loader."""
     source = Source(folder)
     config = family.config_from_hf(source.config(), **ours)
-    params = nnx.state(nnx.eval_shape(lambda: module(config, dtype, rngs=nnx.Rngs(0))))
-    params = load_weights(params, source, family.key_map())
-    return build(config, module, params, dtype)
+    return fill(config, module, source, family.key_map(), dtype)
+
+
+def fill(config, module, source, key_map, dtype=np.float32):
+    """A module with a source's weights; a norm that the key map leaves fresh is at 1 and 0."""
+    _, params = abstract(config, module, dtype)
+    params = load_weights(params, source, key_map)
+
+    def fresh(path, leaf):
+        if not isinstance(leaf, jax.ShapeDtypeStruct):
+            return leaf
+        _, name = parameter_path(path).rsplit("/", 1)
+        return jnp.full(leaf.shape, {"scale": 1.0, "bias": 0.0}[name], leaf.dtype)
+
+    return build(config, module, jax.tree_util.tree_map_with_path(fresh, params), dtype)
 
 
 def build(config, module, params=None, dtype=np.float32):
     """A module with these parameters, or with random ones (drawn here: that compiles nothing)."""
-    model = nnx.eval_shape(lambda: module(config, dtype, rngs=nnx.Rngs(0)))
-    graphdef, abstract = nnx.split(model)
+    graphdef, shapes = abstract(config, module, dtype)
     if params is None:
         rng = np.random.default_rng(0)
-        params = jax.tree.map(lambda x: jnp.asarray(rng.normal(0, 0.2, x.shape), x.dtype), abstract)
+        params = jax.tree.map(lambda x: jnp.asarray(rng.normal(0, 0.2, x.shape), x.dtype), shapes)
     return nnx.merge(graphdef, params)
 
 
-def run(method, *args):
-    """`method(*args)` of one of our modules, of an encoder what it pools; compiled once a shape."""
+@functools.cache
+def abstract(config, module, dtype=np.float32):
+    """(graph definition, shapes of the parameters) of a module."""
+    return nnx.split(nnx.eval_shape(lambda: module(config, dtype, rngs=nnx.Rngs(0))))
+
+
+def flat(state) -> dict:
+    """{path: leaf} of an NNX state."""
+    return {
+        parameter_path(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]
+    }
+
+
+def eager(method, *args, **kwargs):
+    """`method(*args)` of one of our modules, op by op.
+
+    JAX compiles an op once for a shape, whatever is around it: where many models of equal shapes
+    run, this is an order of magnitude faster than to compile each of them.
+    """
+    args = (jnp.asarray(x) if isinstance(x, np.ndarray) else x for x in args)
+    return jax.tree.map(np.asarray, method(*args, **kwargs))
+
+
+def run(method, *args, **static):
+    """`method(*args)` of one of our modules, compiled once for all tests of equal shapes."""
     graphdef, params = nnx.split(method.__self__)
-    return _run(graphdef, method.__name__, params, *args)
+    return _run(graphdef, method.__name__, tuple(static.items()), params, *args)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _run(graphdef, method, params, *args):
-    out = getattr(nnx.merge(graphdef, params), method)(*args)
-    return out.pooled if isinstance(out, layers.Encoded) else out
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _run(graphdef, method, static, params, *args):
+    return getattr(nnx.merge(graphdef, params), method)(*args, **dict(static))
 
 
-def dropout_sites(monkeypatch, model, *inputs) -> list[tuple[float, tuple[int, ...]]]:
+def dropout_sites(monkeypatch, model, *inputs, **kwargs) -> list[tuple[float, tuple[int, ...]]]:
     """(rate, shape) of everything that the model drops from in training, in order."""
     sites = []
 
@@ -84,7 +117,7 @@ def dropout_sites(monkeypatch, model, *inputs) -> list[tuple[float, tuple[int, .
     monkeypatch.setattr(layers, "dropout", record)
     graphdef, params = nnx.split(model)
     jax.eval_shape(
-        lambda params, *inputs: nnx.merge(graphdef, params)(*inputs, nnx.Rngs(dropout=0)),
+        lambda params, *inputs: nnx.merge(graphdef, params)(*inputs, nnx.Rngs(dropout=0), **kwargs),
         params,
         *inputs,
     )

@@ -10,20 +10,15 @@ import pytest
 import reference
 import timm_reference
 from flax import nnx
-from reference import run, torch
+from reference import eager, run, torch
 from timm_reference import hidden_states, random_vit
+from towers import load_vit, motion
 
 from motionalign.models import vit_weights
 from motionalign.models.vit import ViT, ViTConfig
 from motionalign.models.weights import keymap
 from motionalign.models.weights.load import load_weights, parameter_path
 from motionalign.models.weights.source import Source
-
-FRESH = {"fc_norm/scale": 1.0, "fc_norm/bias": 0.0}
-
-
-def motion(points=40):
-    return np.random.default_rng(0).normal(size=(2, 64, points, 3)).astype(np.float32)
 
 
 def save_timm(folder, model, config=True):
@@ -38,22 +33,15 @@ def save_timm(folder, model, config=True):
     return folder
 
 
-def load(path, heads=None, final_norm="fresh", **ours):
-    source = Source(path)
-    config = vit_weights.config_from(source, heads, max_frames=64, **ours)
-    params = nnx.state(reference.build(config, ViT))
-    for name, value in FRESH.items() if config.pool == "mean" else ():
-        module, leaf = name.split("/")
-        params[module][leaf][...] = np.full(config.width, value, np.float32)
-    params = load_weights(params, source, vit_weights.key_map(config, source, final_norm))
-    return reference.build(config, ViT, params)
+def load(path, **ours):
+    return load_vit(path, **{"max_frames": 64, **ours})
 
 
-def assert_equal_layers(model, expected, patches):
-    np.testing.assert_allclose(run(model.embed, patches), expected[0], atol=1e-5)
+def assert_equal_layers(model, expected, patches, compute=eager):
+    np.testing.assert_allclose(compute(model.embed, patches), expected[0], atol=1e-5)
     for block, before, after in zip(model.blocks, expected, expected[1:]):
-        np.testing.assert_allclose(run(block.__call__, before), after, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(run(model.__call__, patches), expected[-1], atol=1e-4)
+        np.testing.assert_allclose(compute(block.__call__, before), after, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(compute(model.__call__, patches).pooled, expected[-1], atol=1e-4)
 
 
 @pytest.mark.parametrize(("pool", "timm_pool"), [("class", "token"), ("mean", "avg")])
@@ -64,7 +52,11 @@ def test_timm_layers_and_whole(tmp_path, pool, timm_pool):
         width=24, depth=2, heads=3, mlp_width=40, patch_size=8, max_frames=64, pool=pool
     )
     assert model.config.norm_eps == 1e-6
-    assert_equal_layers(model, hidden_states(reference_model, motion()), motion())
+    assert_equal_layers(model, hidden_states(reference_model, motion(40)), motion(40))
+    out = eager(model.__call__, motion(40))
+    np.testing.assert_allclose(
+        out.tokens, timm_reference.tokens(reference_model, motion(40)), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"activation": "gelu_new"}, {"norm_eps": 1e-12}, {"heads": 2}])
@@ -75,28 +67,27 @@ def test_the_comparison_with_timm_notices(tmp_path, wrong):
             for parameter in (*reference_model.parameters(),)[:4]:  # of the embedding
                 parameter.mul_(1e-3)
     model = load(save_timm(tmp_path, reference_model), pool="class")
-    expected = hidden_states(reference_model, motion())[-1]
+    expected = hidden_states(reference_model, motion(40))[-1]
     config = dataclasses.replace(model.config, **{k: v for k, v in wrong.items() if k != "heads"})
     if "heads" in wrong:
         model = load(save_timm(tmp_path, reference_model, config=False), heads=2, pool="class")
         config = model.config
     wrong_model = reference.build(config, ViT, nnx.state(model))
-    assert np.abs(run(wrong_model.__call__, motion()) - expected).max() > 2e-4
+    assert np.abs(eager(wrong_model.__call__, motion(40)).pooled - expected).max() > 2e-4
 
 
 def test_final_norm_fresh_or_loaded(tmp_path):
     """A source with class pooling, read with mean pooling: as published, or with its norm."""
     reference_model = random_vit(img_size=(64, 40), global_pool="token")
     folder = save_timm(tmp_path, reference_model)
-    patches = motion()
+    patches = motion(40)
     pooled = torch.from_numpy(hidden_states(reference_model, patches)[-2][:, 1:].mean(1))
     fresh = torch.nn.functional.layer_norm(pooled, (24,), eps=1e-6)
-    np.testing.assert_allclose(run(load(folder).__call__, patches), fresh, atol=1e-4)
+    np.testing.assert_allclose(eager(load(folder).__call__, patches).pooled, fresh, atol=1e-4)
     with torch.no_grad():
         loaded = reference_model.norm(pooled)
-    np.testing.assert_allclose(
-        run(load(folder, final_norm="load").__call__, patches), loaded, atol=1e-4
-    )
+    out = eager(load(folder, final_norm="load").__call__, patches)
+    np.testing.assert_allclose(out.pooled, loaded, atol=1e-4)
     assert np.abs(fresh - loaded).max() > 0.1
     with pytest.raises(ValueError, match="final_norm is 'keep'; valid: 'fresh', 'load'"):
         load(folder, final_norm="keep")
@@ -107,7 +98,7 @@ def test_a_file_alone_needs_its_heads(tmp_path):
     save_timm(tmp_path, reference_model, config=False)
     path = tmp_path / "model.safetensors"
     model = load(path, heads=3, pool="class")
-    assert_equal_layers(model, hidden_states(reference_model, motion()), motion())
+    assert_equal_layers(model, hidden_states(reference_model, motion(40)), motion(40))
     with pytest.raises(ValueError, match="24 is not a multiple of the usual width of 64"):
         load(path, pool="class")
 
@@ -119,7 +110,7 @@ def test_positions_resized_to_any_grid_equal_timms(tmp_path, parts):
     resized = random_vit(img_size=(64, 8 * parts), global_pool="token")
     resized.load_state_dict(timm_checkpoint(square.state_dict(), resized))
     patches = motion(8 * parts)
-    assert_equal_layers(model, hidden_states(resized, patches), patches)
+    assert_equal_layers(model, hidden_states(resized, patches), patches, run)
 
 
 def timm_checkpoint(state_dict, model):
@@ -204,7 +195,7 @@ def test_patch_sizes(tmp_path, patch):
     assert model.config.patch_size == patch
     patches = motion(5 * patch)
     expected = hidden_states(reference_model, patches)[-1]
-    np.testing.assert_allclose(run(model.__call__, patches), expected, atol=1e-4)
+    np.testing.assert_allclose(run(model.__call__, patches).pooled, expected, atol=1e-4)
 
 
 def test_what_is_no_vit(tmp_path):
@@ -255,7 +246,7 @@ def test_timms_arguments_are_heeded_or_refused(tmp_path):
     (folder / "config.json").write_text(json.dumps(values))
     model = load(folder, pool="class")
     assert model.config.activation == "quick_gelu"
-    assert_equal_layers(model, hidden_states(reference_model, motion()), motion())
+    assert_equal_layers(model, hidden_states(reference_model, motion(40)), motion(40))
     values["model_args"]["reg_tokens"] = 4
     (folder / "config.json").write_text(json.dumps(values))
     with pytest.raises(ValueError, match="model_args reg_tokens, which this ViT does not have"):

@@ -84,3 +84,11 @@ def hidden_states(model, patches) -> list:
             states.append(block(states[-1]))
         pooled = model.forward_head(model.norm(states[-1]))
     return [state.numpy() for state in (*states, pooled)]
+
+
+def tokens(model, patches):
+    """The patch tokens after the norms that come before pooling."""
+    with torch.no_grad():
+        return model.forward_features(torch.from_numpy(patches.transpose(0, 3, 1, 2)))[
+            :, 1:
+        ].numpy()

@@ -5,8 +5,12 @@ import json
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
+from stand_ins import Predict, SomeDataset, Split, metadata
 
+from configs import common
 from motionalign import metrics
+from motionalign.models.heads import ClassifierConfig
+from motionalign.report.tables import format_tables
 from motionalign.tasks import attributes
 
 NAMES = ("Female", "Male", "Backpack", "Boots", "Dress")
@@ -62,7 +66,7 @@ def test_classification_equals_scikit_learn():
 def test_nothing_occurs():
     results = attributes.classification(np.ones((3, 5)), np.zeros((3, 5)), NAMES)
     assert results["occurring"] == 0 and set(results["macro"].values()) == {None}
-    assert "| -" in attributes.format_classification(results)
+    assert "| -" in attributes.classification_table(results).markdown()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +83,7 @@ def test_names_must_fit(names, message):
 
 def test_classification_table():
     results = attributes.classification(*classified(), NAMES, threshold=0.6)
-    lines = attributes.format_classification(results).splitlines()
+    lines = attributes.classification_table(results).markdown().splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[:8]]
     assert rows[0] == ["attribute", "F1", "precision", "recall", "AP", "base rate"]
     assert len({len(line) for line in lines[:8]}) == 1
@@ -181,7 +185,7 @@ def test_a_small_gallery_cuts_every_k():
     gallery[0] = True
     results = attributes.retrieval(queries, gallery, NAMES, methods)
     assert results["ks"] == [1, 2, 3] and results["attribute_k"] == 3
-    assert "NDCG@3; gain 1" in attributes.format_retrieval(results)
+    assert "NDCG@3; gain 1" in format_tables(attributes.retrieval_tables(results))
 
 
 @pytest.mark.parametrize(
@@ -211,7 +215,7 @@ def test_retrieval_tables():
     queries[3] = [False, False, False, False, True]
     gallery[:, 4] = False
     results = attributes.retrieval(queries, gallery, NAMES, {"good": methods["good"], **methods})
-    text = attributes.format_retrieval(results)
+    text = format_tables(attributes.retrieval_tables(results))
     lines = text.splitlines()
     assert [cell.strip() for cell in lines[0].strip("|").split("|")] == [
         "method",
@@ -227,3 +231,115 @@ def test_retrieval_tables():
     assert "29 queries, 70 clips" in text
     assert "left out: 1 queries" in text
     assert "no clip has them: Dress" in text
+
+
+# The task ----------------------------------------------------------------------------------------
+
+OF_PEOPLE = {"attribute_names": ("female", "bag"), "attribute_opposites": {"female": "male"}}
+SETS = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.9], [0.1, 0.0], [0.8, 0.3]])
+WORDS = ["female", "female, bag", "male", "male, bag"]  # of these sets, sorted
+
+
+def scored(texts="words", **more):
+    """(task, a model's answers, dataset) of five people; every clip lies at its own words."""
+    config = common.base()
+    config.update({"task": "attributes", "data": {"texts": texts}})
+    kinds = {"descriptions": {name: [f"somebody {name}", f"a {name}"] for name in WORDS}}
+    dataset = SomeDataset(Split(attributes=SETS), metadata(**OF_PEOPLE), texts=kinds)
+    places = dict(zip(WORDS, np.eye(4)))
+    clips = np.array([places[WORDS[k]] for k in (0, 3, 1, 2, 0)])
+    said = places | {text: places[k] for k, of in kinds["descriptions"].items() for text in of}
+    return attributes.Attributes(config), Predict(clips, said, **more), dataset
+
+
+def test_clips_are_told_by_the_texts_of_their_set():
+    task, _, dataset = scored("descriptions")
+    split = dataset.split("test")
+    texts = task.texts(dataset, split)
+    assert texts.names == WORDS
+    assert texts.texts[3] == ["somebody male, bag", "a male, bag"]
+    assert texts.class_of.tolist() == task.class_of(dataset, split).tolist() == [0, 3, 1, 2, 0]
+    targets = task.targets(dataset, split)
+    np.testing.assert_array_equal(targets, SETS > 0.5)
+    assert targets.dtype == np.float32
+    assert task.classes([dataset]) == ClassifierConfig(("female", "bag"), exclusive=False)
+    assert task.said == "descriptions"
+    task.check(dataset, "test", compares=True, vectors=False)
+    del dataset.texts["descriptions"]["male"]
+    task.check(dataset, "test", compares=False, vectors=False)
+    with pytest.raises(ValueError, match="no descriptions of 1 of 4 classes, 'male' for one"):
+        task.check(dataset, "test", compares=True, vectors=False)
+    dataset.split_of.attributes = 0 * SETS
+    with pytest.raises(ValueError, match="no clip of split 'test' has any attribute"):
+        task.check(dataset, "test", compares=False, vectors=False)
+
+
+@pytest.mark.parametrize("texts", ["words", "descriptions"])
+def test_validation_is_retrieval_by_the_words_of_sets(texts):
+    task, predict, dataset = scored(texts)
+    score, scalars = task.validate(predict, dataset, "test")
+    sets = dataset.metadata.positive(SETS)
+    first = [0, 2, 3, 1]  # a clip of each set, in the order of their words
+    scores = -np.linalg.norm(np.eye(4)[:, None] - predict.clips, axis=-1)
+    curve = attributes.ndcg_curve(sets[first], sets, scores)
+    assert score == pytest.approx(100 * curve.mean())
+    assert scalars == {"ndcg@1": 100, "ndcg@5": pytest.approx(100 * curve[4])}
+    predict.clips[0, 0] = np.nan
+    score, scalars = task.validate(predict, dataset, "test")
+    assert np.isnan(score) and scalars == {}
+
+
+def test_results_of_retrieval():
+    task, predict, dataset = scored()
+    results = task.evaluate(predict, dataset, "test")
+    assert list(results.scores) == ["task", "distance", "retrieval", "table"]
+    retrieval = results.scores["retrieval"]
+    assert (retrieval["queries"], retrieval["gallery"]) == (4, 5)
+    assert list(retrieval["ndcg"]) == ["cosine", "euclidean"]
+    assert set(retrieval["per_attribute"]) == {"female", "bag", "male"}
+    score, _ = task.validate(predict, dataset, "test")
+    assert 100 * np.mean(retrieval["ndcg"]["euclidean"]) == pytest.approx(score)
+    assert format_tables(results.tables) == results.scores["table"]
+    assert results.tables[1].notes[-1] == (
+        "queries are label words; training not recorded; text encoder a stub"
+    )
+    assert list(results.pictures) == ["ndcg", "attribute-ndcg"]
+    assert results.page is None
+
+
+def test_of_several_texts_of_a_set_the_seed_draws_one():
+    task, predict, dataset = scored("descriptions")
+    asked = []
+    predict.texts = lambda dataset, texts, name="": asked.append(texts) or np.eye(4)
+    for _ in range(2):
+        task.evaluate(predict, dataset, "test")
+    assert asked[0] == asked[1]
+    assert all(text in dataset.texts["descriptions"][name] for text, name in zip(asked[0], WORDS))
+
+
+def test_results_of_a_classifier():
+    task, predict, dataset = scored(class_names=("female", "bag"))
+    predict.clips = 8 * (SETS - 0.5)
+    score, scalars = task.validate(predict, dataset, "test")
+    assert score == scalars["ap"] == 100
+    assert scalars.keys() == {"precision", "recall", "f1", "ap", "base_rate"}
+    results = task.evaluate(predict, dataset, "test")
+    assert list(results.scores) == ["task", "classification", "table"]
+    found = results.scores["classification"]
+    expected = attributes.classification(predict.probabilities(predict.clips), SETS > 0.5,
+                                         ["female", "bag"])  # fmt: skip
+    assert found["macro"] == pytest.approx(expected["macro"])
+    assert list(results.pictures) == ["attributes"]
+
+
+def test_a_published_classifier_does_not_know_its_names():
+    task, predict, dataset = scored(class_names=("0", "1"), knows_names=False)
+    predict.clips = 8 * (SETS - 0.5)
+    assert task.validate(predict, dataset, "test")[0] == 100
+    predict.knows_names = True
+    with pytest.raises(ValueError, match="the model tells 2 classes apart"):
+        task.validate(predict, dataset, "test")
+    predict.knows_names, predict.class_names = False, ("0", "1", "2")
+    predict.clips = np.zeros((5, 3))
+    with pytest.raises(ValueError, match="the model tells 3 classes apart"):
+        task.validate(predict, dataset, "test")

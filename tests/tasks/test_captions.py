@@ -1,15 +1,22 @@
 """Protocols against the published code's scores and by hand, and the table."""
 
 import json
+import math
+import pathlib
 import time
 
 import numpy as np
 import pytest
+from stand_ins import Predict, SomeDataset, Split, metadata
 
+from configs import common
+from motionalign.data.dataset import CaptionVectors
+from motionalign.files import write_json
 from motionalign.inference.similarity import cosine_similarity
 from motionalign.report import tables
 from motionalign.report.page import same_caption
 from motionalign.tasks.captions import (
+    Captions,
     dissimilar_subset,
     run_protocols,
     selection_score,
@@ -189,6 +196,85 @@ def test_selection_score():
     assert selection_score({"t2m": way, "m2t": way, "gallery": 5}) == 62
 
 
+# The task ----------------------------------------------------------------------------------------
+
+
+def scored(num_clips=40, **fields):
+    """(task, a model's answers, dataset) of the split "test"."""
+    motion, text, vectors = embeddings(num_clips)
+    dataset = SomeDataset(Split([-1] * num_clips), metadata())
+    dataset.split_of.captions[1][0] = dataset.split_of.captions[0][0]  # twins
+    first = [captions[0] for captions in dataset.split_of.captions]
+    rows = {caption: row for row, caption in enumerate(first)}
+    dataset.caption_vectors = CaptionVectors("MiniLM", ("0", "mean"), rows, vectors)
+    dataset.version_dir = pathlib.Path("nowhere")
+    config = common.base()
+    config.eval.update(fields)
+    predict = Predict(motion, {c: text[row] for c, row in rows.items()}, "cosine")
+    return Captions(config), predict, dataset, (motion, predict.texts(dataset, first), first)
+
+
+def test_clips_are_told_by_their_own_captions():
+    task, _, dataset, _ = scored(3)
+    split = dataset.split("test")
+    texts = task.texts(dataset, split)
+    assert (texts.names, texts.texts) == (split.ids, split.captions)
+    assert texts.class_of.tolist() == task.class_of(dataset, split).tolist() == [0, 1, 2]
+    assert task.targets(dataset, split) is task.classes([dataset]) is None
+    task.check(dataset, "test", compares=True, vectors=False)
+    split.evaluation_rows = lambda: np.zeros(0, int)
+    with pytest.raises(ValueError, match="nowhere: split 'test' has no evaluation records"):
+        task.check(dataset, "test", compares=True, vectors=False)
+
+
+def test_validation_is_retrieval_over_the_split():
+    task, predict, dataset, given = scored()
+    score, scalars = task.validate(predict, dataset, "test")
+    expected = run_protocols(*given, protocols=["all"])["all"]
+    assert score == selection_score(expected)
+    assert scalars["t2m/R@1"] == expected["t2m"]["R@1"]
+    assert scalars.keys() == {f"{w}/{name}" for w in ("t2m", "m2t") for name in expected["t2m"]}
+    predict.clips[3, 0] = np.inf
+    score, scalars = task.validate(predict, dataset, "test")
+    assert math.isnan(score) and scalars == {}
+
+
+def test_results_are_those_of_the_protocols(tmp_path, capsys, monkeypatch):
+    task, predict, dataset, given = scored(threshold=0.3, num_queries=4)
+    monkeypatch.chdir(tmp_path)
+    results = task.evaluate(predict, dataset, "test")
+    vectors = dataset.caption_vectors[given[2]]
+    expected = run_protocols(*given, vectors, threshold=0.3, encoder="MiniLM, readout mean")
+    assert list(results.scores) == list(tables.PROTOCOLS)
+    for protocol, scores in expected.items():
+        for way in ("t2m", "m2t"):
+            assert results.scores[protocol][way] == pytest.approx(scores[way])
+    assert tables.format_tables(results.tables) == tables.format_table(results.scores)
+    assert results.pictures == {}
+    assert not list(tmp_path.iterdir())  # it is the caller who writes
+    page = results.page(tmp_path)
+    assert page == tmp_path / "index.html"
+    assert page.read_text("utf-8").count("<article>") == 4
+    assert capsys.readouterr().out == ""
+
+
+def test_only_the_protocols_of_the_config_are_scored():
+    task, predict, dataset, _ = scored(protocols=("dissimilar",))
+    assert list(task.evaluate(predict, dataset, "test").scores) == ["dissimilar"]
+
+
+def test_the_published_subset_lies_beside_the_dataset(tmp_path):
+    task, predict, dataset, given = scored(protocols=("dissimilar",))
+    dataset.version_dir = tmp_path
+    (tmp_path / "dissimilar-test.txt").write_text("clip 7\nclip 99\nclip 3\n")
+    found = task.evaluate(predict, dataset, "test").scores["dissimilar"]
+    expected = run_protocols(*given, dissimilar=[7, 3], protocols=["dissimilar"])["dissimilar"]
+    assert found["t2m"] == expected["t2m"] and found["gallery"] == 2
+    assert found["note"] == (
+        "2 of the 3 clips of the published subset; not scored in this dataset: clip 99"
+    )
+
+
 # Tables and files --------------------------------------------------------------------------------
 
 
@@ -212,7 +298,7 @@ def test_json_is_written_whole(tmp_path):
     motion, text, _ = embeddings()
     results = run_protocols(motion, text, names())
     path = tmp_path / "new" / "metrics.json"
-    tables.write_json(path, {"old": 1})
-    tables.write_json(path, results)
+    write_json(path, {"old": 1})
+    write_json(path, results)
     assert json.loads(path.read_text()) == results
     assert [p.name for p in path.parent.iterdir()] == ["metrics.json"]

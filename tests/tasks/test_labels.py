@@ -5,12 +5,18 @@ import json
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.preprocessing import StandardScaler
+from stand_ins import Predict, SomeDataset, Split, metadata
 
-from benchmarks import nearest_neighbour
+from configs import common
 from motionalign.inference import similarity
-from motionalign.tasks.labels import class_scores, confusion, format_table, recognise
+from motionalign.models.heads import ClassifierConfig
+from motionalign.tasks.labels import (
+    Labels,
+    class_scores,
+    confusion,
+    recognise,
+    recognition_table,
+)
 
 
 def case(num_clips=200, num_classes=6, width=8, seed=0):
@@ -29,31 +35,6 @@ def names(count):
 # Scores ------------------------------------------------------------------------------------------
 
 
-def test_scores_by_hand():
-    motion, texts = np.array([[3.0, 4], [1, 0]]), np.array([[6.0, 8], [0, 4], [-1, 0]])
-    cosine = similarity.nearness(motion, texts, "cosine")
-    np.testing.assert_allclose(cosine, [[1, 0.8, -0.6], [0.6, 0, -1]], atol=1e-15)
-    euclidean = similarity.nearness(motion, texts, "euclidean")
-    np.testing.assert_allclose(euclidean, -np.sqrt([[25, 9, 32], [89, 17, 4]]))
-
-
-def test_the_distance_decides():
-    # The long text points the way of the clip, the short one ends where the clip does.
-    motion, texts = np.array([[1.0, 0.1]]), np.array([[100.0, 10], [1, 0.3]])
-    assert similarity.nearness(motion, texts, "cosine").argmax() == 0
-    assert similarity.nearness(motion, texts, "euclidean").argmax() == 1
-
-
-def test_euclidean_scores_are_exact_enough_and_never_nan():
-    rng = np.random.default_rng(0)
-    motion = rng.standard_normal((50, 768)).astype(np.float32)
-    texts = np.concatenate([motion, rng.standard_normal((9, 768)).astype(np.float32)])
-    expected = -np.linalg.norm(motion[:, None].astype(np.float64) - texts, axis=-1)
-    found = similarity.nearness(motion, texts, "euclidean")
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert found.dtype == np.float64
-
-
 @pytest.mark.parametrize("distance", similarity.DISTANCES)
 def test_class_scores_are_the_mean_over_texts(distance):
     rng = np.random.default_rng(0)
@@ -65,31 +46,6 @@ def test_class_scores_are_the_mean_over_texts(distance):
     # Not the score of the mean text.
     of_mean = similarity.nearness(motion, np.stack([t.mean(axis=0) for t in texts]), distance)
     assert not np.allclose(found, of_mean)
-
-
-@pytest.mark.parametrize("distance", similarity.DISTANCES)
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"motion": np.ones(3)}, r"embeddings must be .* found shape \(3,\)"),
-        ({"texts": np.ones((2, 4))}, "embeddings of width 3 and 4 do not compare"),
-        ({"motion": [[1, 2, np.nan]]}, "finite; row 0|no direction .*length nan"),
-        ({"texts": [[1, 2, 3], [1, 2, np.inf]]}, "finite; row 1|no direction .*row 1, length inf"),
-    ],
-)
-def test_score_errors(distance, change, message):
-    arguments = {"motion": np.ones((4, 3)), "texts": np.ones((2, 3)), "distance": distance}
-    with pytest.raises(ValueError, match=message):
-        similarity.nearness(**arguments | change)
-
-
-def test_only_a_cosine_needs_a_direction():
-    motion, texts = np.ones((4, 3)), np.zeros((2, 3))
-    with pytest.raises(ValueError, match="2 of 2 embeddings have no direction"):
-        similarity.nearness(motion, texts, "cosine")
-    np.testing.assert_allclose(similarity.nearness(motion, texts, "euclidean"), -np.sqrt(3))
-    with pytest.raises(ValueError, match="unknown distance 'dot'; known: cosine, euclidean"):
-        similarity.nearness(motion, texts, "dot")
 
 
 @pytest.mark.parametrize(
@@ -204,11 +160,111 @@ def test_confusion_errors(num_classes, labels, message):
         confusion(np.ones((2, 3)), labels, num_classes)
 
 
+# The task ----------------------------------------------------------------------------------------
+
+NAMES = ("walk", "sit", "run")
+
+
+def scored(texts="words", **more):
+    """(task, a model's answers, dataset) of five clips, one of which has no label."""
+    config = common.base()
+    config.update({"task": "labels", "data": {"texts": texts}})
+    kinds = {"descriptions": {"walk": ["goes", "strides"], "sit": ["rests"], "run": ["races"]}}
+    split = Split([0, 2, -1, 1, 0])
+    dataset = SomeDataset(split, metadata(label_names=NAMES), texts=kinds)
+    clips = [[1, 0.1, 0], [0, 0, 1], [9, 9, 9], [0, 1, 0], [0, 1, 0.1]]  # the last one is wrong
+    words = ("walk", "sit", "run", "goes", "rests", "races")
+    said = dict(zip(words, np.tile(np.eye(3), (2, 1)))) | {"strides": np.array([1, 0, 0.2])}
+    return Labels(config), Predict(np.array(clips), said, **more), dataset
+
+
+def test_clips_are_told_by_the_texts_of_their_action():
+    task, _, dataset = scored("descriptions")
+    split = dataset.split("test")
+    texts = task.texts(dataset, split)
+    assert texts.names == list(NAMES)
+    assert texts.texts == [["goes", "strides"], ["rests"], ["races"]]
+    assert texts.class_of.tolist() == task.class_of(dataset, split).tolist() == [0, 2, -1, 1, 0]
+    targets = task.targets(dataset, split)
+    assert (targets.tolist(), targets.dtype) == ([0, 2, -1, 1, 0], np.int32)
+    assert task.classes([dataset]) == ClassifierConfig(NAMES, exclusive=True)
+    assert task.said == "descriptions"
+    task.check(dataset, "test", compares=True, vectors=False)
+    del dataset.texts["descriptions"]["run"]
+    task.check(dataset, "test", compares=False, vectors=False)  # a classifier needs none
+    with pytest.raises(ValueError, match="no descriptions of 1 of 3 classes, 'run' for one"):
+        task.check(dataset, "test", compares=True, vectors=False)
+    dataset.split_of.labels[:] = -1
+    with pytest.raises(ValueError, match="data/mine: split 'test' has no labels"):
+        task.check(dataset, "test", compares=False, vectors=False)
+
+
+def test_validation_is_recognition_by_the_trained_texts():
+    for texts in ("words", "descriptions"):
+        task, predict, dataset = scored(texts)
+        score, scalars = task.validate(predict, dataset, "test")
+        assert score == scalars["top1"] == 75
+        assert scalars == {"top1": 75, "top5": 100, "top1_per_class": pytest.approx(250 / 3)}
+    predict.clips[3, 0] = np.nan
+    score, scalars = task.validate(predict, dataset, "test")
+    assert np.isnan(score) and scalars == {}
+    predict.said.pop("rests")
+    predict.clips[3, 0] = 0
+    with pytest.raises(ValueError, match="no vector of 'rests'"):
+        task.validate(predict, dataset, "test")
+
+
+def test_results_of_every_kind_of_text_that_there_is():
+    task, predict, dataset = scored()
+    results = task.evaluate(predict, dataset, "test")
+    assert list(results.scores) == ["task", "distance", "recognition", "table"]
+    assert (results.scores["task"], results.scores["distance"]) == ("labels", "euclidean")
+    assert list(results.scores["recognition"]) == ["label words", "descriptions"]
+    for row in results.scores["recognition"].values():
+        assert (row["top1"], row["clips"], row["classes"]) == (75, 4, 3)
+    (table,) = results.tables
+    assert table.markdown() == results.scores["table"]
+    assert list(results.pictures) == ["confusion-words", "confusion-descriptions"]
+    for picture in results.pictures.values():
+        assert picture.ndim == 3 and picture.dtype == np.uint8
+    assert results.page is None
+    assert table.notes[0].startswith("unseen synonyms left out: dataset 'mine' has no synonyms")
+    assert table.notes[1:] == [
+        "by the euclidean distance; of several texts of a class the mean counts",
+        "training not recorded; text encoder a stub",
+    ]
+
+
+def test_results_without_the_texts_that_were_trained_on():
+    """Label words are always there to score by; their vectors must be."""
+    task, predict, dataset = scored("descriptions")
+    predict.said = {k: v for k, v in predict.said.items() if k not in NAMES}
+    with pytest.raises(ValueError, match="no vector of 'walk'"):
+        task.evaluate(predict, dataset, "test")
+
+
+def test_results_of_a_classifier():
+    task, predict, dataset = scored(class_names=NAMES)
+    score, _ = task.validate(predict, dataset, "test")
+    results = task.evaluate(predict, dataset, "test")
+    assert list(results.scores) == ["task", "recognition", "table"]
+    assert list(results.scores["recognition"]) == ["linear classifier"]
+    assert results.scores["recognition"]["linear classifier"]["top1"] == score == 75
+    assert results.tables[0].notes == []
+    assert list(results.pictures) == ["confusion-linear-classifier"]
+    predict.class_names = NAMES[::-1]
+    with pytest.raises(ValueError, match="the model tells 3 classes apart"):
+        task.validate(predict, dataset, "test")
+
+
+# Tables ------------------------------------------------------------------------------------------
+
+
 def test_table_is_aligned_and_carries_its_notes():
     scores, labels = case()
     results = recognise(scores, labels, names(6))
     rows = {"words": results, "unseen synonyms | ours": results | {"top1": 7.0}}
-    table = format_table(rows, ["cosine distance", "encoder UAE-Large"])
+    table = recognition_table(rows, ["cosine distance", "encoder UAE-Large"]).markdown()
     lines = table.splitlines()
     assert len({len(line) for line in lines[:4]}) == 1
     cells = [[cell.strip() for cell in line.split(" | ")] for line in lines[:4]]
@@ -216,83 +272,4 @@ def test_table_is_aligned_and_carries_its_notes():
     assert cells[2][1] == f"{results['top1']:.2f}" and cells[2][4:] == ["200", "6 |"]
     assert cells[3][:2] == [r"| unseen synonyms \| ours", "7.00"]
     assert lines[4:] == ["", "- cosine distance", "- encoder UAE-Large"]
-    assert format_table(rows).splitlines() == lines[:4]
-
-
-# The baseline without a model --------------------------------------------------------------------
-
-
-def test_pooled_joints():
-    rng = np.random.default_rng(0)
-    clips = [rng.standard_normal((frames, 22, 3)).astype(np.float32) for frames in (1, 7, 40)]
-    pooled = nearest_neighbour.pooled_joints(clips)
-    assert pooled.shape == (3, 66) and pooled.dtype == np.float64
-    np.testing.assert_array_equal(pooled[0], clips[0][0].ravel())
-    np.testing.assert_allclose(pooled[2], clips[2].astype(np.float64).mean(axis=0).ravel())
-
-
-@pytest.mark.parametrize(
-    ("clips", "message"),
-    [
-        ([], "no clips"),
-        ([np.ones((4, 3))], r"clip 0 is \(4, 3\)"),
-        ([np.ones((4, 5, 3)), np.ones((4, 6, 3))], r"clip 1 is \(4, 6, 3\)"),
-        ([np.ones((0, 5, 3))], "clip 0"),
-        ([np.ones((2, 5, 3)), np.full((2, 5, 3), np.nan)], "finite; row 1"),
-    ],
-)
-def test_pooled_joints_errors(clips, message):
-    with pytest.raises(ValueError, match=message):
-        nearest_neighbour.pooled_joints(clips)
-
-
-def test_nearest_neighbour_by_hand():
-    # Second feature: deviation 100, so that 100 there weighs as 1 of the first.
-    train = np.array([[-1.0, -100], [1, 100], [-1, 100], [1, -100]])
-    scores = nearest_neighbour.nearest_neighbour(
-        train, np.array([0, 0, 2, 2]), np.array([[2.0, 100]])
-    )
-    assert scores.shape == (1, 3)
-    np.testing.assert_allclose(scores[0, [0, 2]], [-1, -np.sqrt(5)])
-    assert np.isfinite(scores).all() and scores.argmin() == 1  # the class without a clip
-
-
-def test_nearest_neighbour_equals_scikit_learn_in_any_block_size(monkeypatch):
-    rng = np.random.default_rng(0)
-    train = rng.standard_normal((90, 12)) * np.logspace(-2, 3, 12) + 5
-    labels = rng.permutation(np.arange(90) % 7)
-    test = rng.standard_normal((31, 12)) * np.logspace(-2, 3, 12) + 5
-    scaler = StandardScaler().fit(train)
-    nearest = KNeighborsClassifier(1).fit(scaler.transform(train), labels)
-    scores = nearest_neighbour.nearest_neighbour(train, labels, test)
-    np.testing.assert_array_equal(scores.argmax(axis=1), nearest.predict(scaler.transform(test)))
-    distance = nearest.kneighbors(scaler.transform(test))[0][:, 0]
-    np.testing.assert_allclose(-scores.max(axis=1), distance)
-    monkeypatch.setattr(nearest_neighbour, "_BLOCK", 4 * 90)
-    blocked = nearest_neighbour.nearest_neighbour(train, labels, test, num_classes=9)
-    np.testing.assert_allclose(blocked[:, :7], scores)
-    assert (blocked[:, 7:] < scores.min()).all()
-
-
-def test_a_feature_that_does_not_vary_is_left_out():
-    rng = np.random.default_rng(0)
-    train, test = rng.standard_normal((20, 3)), rng.standard_normal((5, 3))
-    labels = np.arange(20) % 4
-    expected = nearest_neighbour.nearest_neighbour(train, labels, test)
-    train = np.column_stack([train, np.full(20, 0.1)])  # its mean is not quite 0.1
-    test = np.column_stack([test, np.full(5, 0.7)])
-    np.testing.assert_allclose(nearest_neighbour.nearest_neighbour(train, labels, test), expected)
-
-
-@pytest.mark.parametrize(
-    ("train", "labels", "test", "message"),
-    [
-        (np.ones((4, 3)), [0, 1, 2, 3], np.ones((2, 4)), "train has 3 features, test 4"),
-        (np.ones((4, 3)), [0, 1, 2], np.ones((2, 3)), r"labels must be \[4\] integers"),
-        (np.ones((4, 3)), [0, 1, 2, -1], np.ones((2, 3)), r"found -1\.\.2"),
-        (np.full((1, 3), np.nan), [0], np.ones((2, 3)), "train must be finite"),
-    ],
-)
-def test_nearest_neighbour_errors(train, labels, test, message):
-    with pytest.raises(ValueError, match=message):
-        nearest_neighbour.nearest_neighbour(train, labels, test)
+    assert recognition_table(rows).markdown().splitlines() == lines[:4]

@@ -1,1 +1,1 @@
-"""Pretrained weights in, strictly: sources, key maps as data, one loader."""
+"""Pretrained weights in, strictly: key maps as data, one loader, sources local or on the Hub."""

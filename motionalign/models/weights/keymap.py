@@ -1,9 +1,9 @@
-"""Pretrained weights in, strictly: key maps as data, one loader, sources local or on the Hub.
+"""Key maps: how the tensors of a source become our parameters, and back, as data.
 
-Each family's file states how a source's tensors become ours as a `KeyMap`; `load` applies it, and
-`export` goes the other way. Every tensor of the source is used or excused by name, every parameter
-is filled or named as deliberately fresh, and every shape is checked, before anything is read; all
-that does not fit is reported in one error.
+Each encoder's file states its `KeyMap`; `match` applies it to the shapes of a source, and `export`
+goes the other way. Every tensor of the source is used or excused by name, every parameter is filled
+or named as deliberately fresh, and every shape is checked; all that does not fit is reported in one
+error.
 """
 
 import dataclasses
@@ -24,10 +24,11 @@ Shape = tuple[int, ...]
 class Transform:
     """How a tensor, or a part of one, becomes a parameter, and back.
 
-    source_shape: the shape that the tensor (or part) must have, from the parameter's.
-    apply: the tensor and the parameter's shape to the parameter's value.
-    invert: the parameter's value and the tensor's shape to the tensor.
-    part: (i, n): the tensor's first axis is n equal parts, this one the i-th of them.
+    Attributes:
+      source_shape: the shape that the tensor (or part) must have, from the parameter's.
+      apply: the tensor and the parameter's shape to the parameter's value.
+      invert: the parameter's value and the tensor's shape to the tensor.
+      part: (i, n): the tensor's first axis is n equal parts, this one the i-th of them.
     """
 
     source_shape: Callable[[Shape], Shape]
@@ -143,11 +144,12 @@ Rule = tuple[str, str, Transform]
 class KeyMap:
     """How a source's tensors become the parameters of a tower.
 
-    prefix: regex. Models saved with a task head carry their base model's name in front of the base
-      model's keys: it is taken off the keys that start with it.
-    rules: every rule whose regex matches a whole key applies; a fused tensor needs several.
-    excused: regexes of source keys that no parameter needs.
-    fresh: regexes of parameters that keep their initial value.
+    Attributes:
+      prefix: regex. Models saved with a task head carry their base model's name in front of the
+        base model's keys: it is taken off the keys that start with it.
+      rules: every rule whose regex matches a whole key applies; a fused tensor needs several.
+      excused: regexes of source keys that no parameter needs.
+      fresh: regexes of parameters that keep their initial value.
     """
 
     prefix: str
@@ -285,11 +287,11 @@ def source_key(path: str, rule: Rule) -> str | None:
 def export(
     params: Mapping[str, np.ndarray], key_map: KeyMap, keys: Iterable[str] | None = None
 ) -> dict[str, np.ndarray]:
-    """The tensors that `load` would make these parameters from.
+    """The tensors that `load.load_weights` would make these parameters from.
 
     Args:
       params: values by path; all must find a place, those of `key_map.fresh` excepted.
-      key_map: as for `load`; its prefix is left out.
+      key_map: as for loading; its prefix is left out.
       keys: those of the source to write, in that order; by default what the rules say.
 
     Returns:

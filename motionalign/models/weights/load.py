@@ -1,4 +1,4 @@
-"""motionalign.models.weights.load."""
+"""The one loader of pretrained weights: a source's tensors into parameters, by a key map."""
 
 import jax
 import jax.numpy as jnp
@@ -7,8 +7,6 @@ import numpy as np
 from motionalign.data.tokenizer import Tokenizer
 from motionalign.models.weights.keymap import KeyMap, match
 from motionalign.models.weights.source import Source
-
-# ------------------------------------------------------------------------------------ loading
 
 
 def parameter_path(key_path) -> str:
@@ -65,6 +63,7 @@ def load_weights(params, source: Source, key_map: KeyMap, under: str = ""):
 
 
 def _place(value: np.ndarray, like) -> jax.Array:
+    """The value in the dtype and sharding of `like`, on its devices."""
     assert value.shape == like.shape, (value.shape, like.shape)
     value = np.asarray(value).astype(like.dtype, copy=False)
     sharding = getattr(like, "sharding", None)

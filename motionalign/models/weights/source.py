@@ -1,4 +1,8 @@
-"""motionalign.models.weights.source."""
+"""Sources of pretrained weights: a local file or folder, or a repository of the Hugging Face Hub.
+
+Nothing is unpickled: tensors come from .safetensors and .npz files, one at a time when they are
+asked for; their shapes are known from the files' headers.
+"""
 
 import functools
 import hashlib
@@ -115,8 +119,12 @@ def _read_npz(path: pathlib.Path, key: str) -> np.ndarray:
 class Source:
     """A pretrained model's files: a local folder or file, or a Hub id `owner/name[@revision]`.
 
-    A file is .safetensors or .npz; a config.json beside it is read with it. `files` names what a
-    user without the Hub must put into a folder.
+    A file is .safetensors or .npz; a config.json beside it is read with it.
+
+    Attributes:
+      name: as given.
+      path: of the file, where the source is one; else None.
+      folder: of local files; None where they come from the Hub.
     """
 
     def __init__(
@@ -125,6 +133,15 @@ class Source:
         files: str = "config.json, model.safetensors (or model.safetensors.index.json with its "
         "shards) and, for a text encoder, tokenizer.json",
     ):
+        """Takes a name; nothing is read or downloaded yet.
+
+        Args:
+          name: of a folder, file or Hub id.
+          files: for errors: what a user without the Hub must put into a folder.
+
+        Raises:
+          ValueError: there is no such folder or file, and a Hub id does not look so.
+        """
         self._files = files
         self.name = str(name)
         path = pathlib.Path(self.name).expanduser()
@@ -158,6 +175,7 @@ class Source:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> ValueError:
+        """The error to raise where the Hub cannot be asked, with what to do without it."""
         reason = str(error).strip().split("\n")[0]
         return ValueError(
             f"{self.name} is neither a local folder nor to be had from the Hugging Face Hub "

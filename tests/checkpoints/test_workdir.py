@@ -1,0 +1,194 @@
+"""The folder of a run: its config, tokenizer, metrics and results."""
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+
+import pytest
+from runs import ROOT
+
+from configs import common
+from motionalign.checkpoints import workdir as workdir_module
+from motionalign.checkpoints.shared import open_saved
+from motionalign.checkpoints.workdir import (
+    Metrics,
+    prepare_tokenizer,
+    record_run,
+    results_beside,
+    run_folder,
+)
+from motionalign.config import stored_form
+from motionalign.tasks.schema import schema
+
+SCHEMA = schema()
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+# Metrics -----------------------------------------------------------------------------------------
+
+
+def test_metrics_are_lines_of_json(tmp_path):
+    metrics = Metrics(tmp_path, resumed_step=0)
+    metrics.write(1, {"loss": 2.5})
+    metrics.write(2, {"loss": 2.0, "val/score": 7.0})
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()  # there before it is closed
+    metrics.close()
+    assert [json.loads(line) for line in lines] == [
+        {"step": 1, "loss": 2.5},
+        {"step": 2, "loss": 2.0, "val/score": 7.0},
+    ]
+    assert list((tmp_path / "tensorboard").glob("events.*"))
+
+
+def test_a_resumed_run_writes_its_steps_again(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    lines = [json.dumps({"step": step, "loss": 1.0}) for step in range(1, 6)]
+    path.write_text("\n".join([*lines, '{"step": 6, "lo']))  # killed while it wrote
+    metrics = Metrics(tmp_path, resumed_step=3)
+    metrics.write(4, {"loss": math.pi})
+    metrics.close()
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3, 4]
+    assert json.loads(path.read_text().splitlines()[-1])["loss"] == math.pi
+
+
+def test_only_the_first_process_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr("jax.process_index", lambda: 1)
+    metrics = Metrics(tmp_path, resumed_step=0)
+    metrics.write(1, {"loss": 2.5})
+    metrics.close()
+    record_run(common.base(), tmp_path, False, SCHEMA)
+    assert not list(tmp_path.iterdir())
+
+
+def test_tensorboard_does_not_import_torch():
+    code = (
+        "import sys; from motionalign.checkpoints.workdir import summary_writer_class;"
+        "summary_writer_class(); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+# Config ------------------------------------------------------------------------------------------
+
+
+def test_what_is_recorded_of_a_run(tmp_path):
+    config = common.base()
+    record_run(config, tmp_path, False, SCHEMA)
+    assert read(tmp_path / "config.json") == stored_form(config)
+    if (ROOT / ".git").exists():
+        commit = (tmp_path / "git_commit.txt").read_text().strip()
+        assert len(commit) == 40 and int(commit, 16)
+        assert (tmp_path / "git_diff.txt").is_file()
+
+
+def test_an_installed_package_has_no_repository(tmp_path, monkeypatch):
+    def no_git(*args, **options):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(workdir_module.subprocess, "run", no_git)
+    record_run(common.base(), tmp_path, False, SCHEMA)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_run_goes_on_with_its_config(tmp_path):
+    config = common.base()
+    record_run(config, tmp_path, False, SCHEMA)
+    config.log_steps = 3  # free to change
+    record_run(config, tmp_path, True, SCHEMA)
+    assert read(tmp_path / "config.json")["log_steps"] == 3
+    config.seed, config.optim.weight_decay = 1, 0.5
+    with pytest.raises(ValueError) as error:
+        record_run(config, tmp_path, True, SCHEMA)
+    assert str(error.value) == (
+        f"{tmp_path} holds a run with another config. Choose a new --workdir, or go back to its "
+        "values:\n  optim.weight_decay: 0.0 before, 0.5 now\n  seed: 0 before, 1 now"
+    )
+    assert read(tmp_path / "config.json")["seed"] == 0
+    record_run(config, tmp_path, False, SCHEMA)  # nothing was trained yet: it begins anew
+    assert read(tmp_path / "config.json")["seed"] == 1
+
+
+def test_a_converted_model_is_no_run(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"source": {"format": "walktext"}}))
+    with pytest.raises(ValueError, match=r"a converted model, not a run.*configs/finetune\.py:"):
+        record_run(common.base(), tmp_path, True, SCHEMA)
+
+
+# Tokenizer ---------------------------------------------------------------------------------------
+
+
+def model_section(**text):
+    config = common.base().model
+    config.text.update({"vocab_size": 80, "max_tokens": 20, **text})
+    return config
+
+
+def said():
+    return ["a person walks", "someone waves twice"]
+
+
+def unasked():
+    raise AssertionError("asked for texts to learn a vocabulary from")
+
+
+def test_a_vocabulary_is_learnt_once(tmp_path):
+    tokenizer = prepare_tokenizer(model_section(), tmp_path, said, has_checkpoint=False)
+    assert tokenizer.max_tokens == 20
+    assert (tmp_path / "tokenizer.json").read_text() == tokenizer.json
+    again = prepare_tokenizer(model_section(), tmp_path, unasked, has_checkpoint=True)
+    assert again.json == tokenizer.json
+    # What a run left that never came to a checkpoint is not gone on with.
+    (tmp_path / "tokenizer.json").write_text("{}")
+    anew = prepare_tokenizer(model_section(), tmp_path, said, has_checkpoint=False)
+    assert anew.json == tokenizer.json
+
+
+def test_pretrained_weights_bring_their_tokenizer(minilm, tmp_path):
+    section = model_section(weights=str(minilm))
+    tokenizer = prepare_tokenizer(section, tmp_path, unasked, has_checkpoint=False)
+    assert tokenizer.vocab_size == 30522
+
+
+def test_a_trained_model_brings_its_tokenizer(trained, tmp_path):
+    section = model_section()
+    section.weights = str(trained)
+    tokenizer = prepare_tokenizer(section, tmp_path, unasked, has_checkpoint=False)
+    assert tokenizer.json == open_saved(trained).run["tokenizer"]
+
+
+def test_a_workdir_that_a_process_does_not_see(tmp_path, monkeypatch):
+    monkeypatch.setattr("jax.process_index", lambda: 1)
+    with pytest.raises(ValueError, match=r"process 1 does not see .*tokenizer\.json, which proc"):
+        prepare_tokenizer(model_section(), tmp_path, said, has_checkpoint=False)
+
+
+# Results -----------------------------------------------------------------------------------------
+
+
+def test_the_run_that_a_checkpoint_lies_in(trained, tmp_path):
+    (step,) = (trained / "best").glob("[0-9]*")
+    for path in (trained, str(trained), trained / "best", step):
+        assert run_folder(path) == trained
+    copied = shutil.copytree(step, tmp_path / "a" / "b" / "c")
+    with pytest.raises(ValueError, match=r"does not lie in a run's folder .*with --workdir"):
+        run_folder(copied)
+
+
+def test_results_are_of_the_same_step(trained, tmp_path):
+    (step,) = (trained / "best").glob("[0-9]*")
+    results = read(trained / "metrics.json")
+    for path in (trained, trained / "best", step, str(step)):
+        assert results_beside(path, 4) == results
+    assert results_beside(trained, 3) is None
+    # A checkpoint that somebody put into another run's folder.
+    folder = shutil.copytree(trained, tmp_path / "run")
+    shutil.copytree(trained / "best", folder / "other")
+    assert results_beside(folder / "other" / "4", 4) is None
+    assert results_beside(folder / "best" / "4", 4) is not None
+    (folder / "metrics.json").unlink()
+    assert results_beside(folder, 4) is None

@@ -1,0 +1,364 @@
+"""What an encoder reads of a clip: how it is prepared, cut, padded and stacked, and the cache."""
+
+import collections
+import dataclasses
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs import common
+from motionalign.data.augment import frame_indices, inference_indices
+from motionalign.data.dataset import Metadata
+from motionalign.data.representation import (
+    INPUTS,
+    REPRESENTATIONS,
+    ClipCache,
+    Joints,
+    Patches,
+    Rotations,
+    RowRandom,
+)
+from motionalign.models.families import representation_of
+from motionalign.models.vit import ViTConfig
+from motionalign.patches import motion_patches
+from motionalign.skeleton import SKELETONS
+
+SMPL = Metadata(
+    "clips", SKELETONS["smpl22"], 16, 20.0, 1.0, np.zeros((22, 3)), np.full((22, 3), 0.5), 20.0,
+    num_rotations=22,
+)  # fmt: skip
+COCO = dataclasses.replace(
+    SMPL, name="seen", skeleton=SKELETONS["coco18"], fps=24.0, mean=np.zeros((18, 3)),
+    std=np.ones((18, 3)), num_rotations=0,
+)  # fmt: skip
+READ = {
+    "patches": Patches(patch_size=16, max_frames=40, frame_bucket=16),
+    "joints": Joints(joints=22, channels=3, max_frames=40),
+    "rotations": Rotations(joints=22, channels=6, max_frames=40, dims=6, root=None),
+}
+each = pytest.mark.parametrize("representation", READ.values(), ids=READ)
+
+
+def raw_clip(representation, frames=30, seed=0):
+    """A clip as a user has it."""
+    shape = (22, 6 if representation.field == "rotations" else 3)
+    return np.random.default_rng(seed).normal(size=(frames, *shape)).astype(np.float32)
+
+
+def random(share=0.5, row=0):
+    return RowRandom(share, (0, 1, 2, row))
+
+
+# ---- what holds for all ----------------------------------------------------------------------
+
+
+def test_names():
+    assert set(READ) == set(REPRESENTATIONS)
+    assert set(INPUTS) == {"joints", "rotations"}
+    for name, representation in REPRESENTATIONS.items():
+        assert representation.field == name
+
+
+@each
+@pytest.mark.parametrize("frames", [2, 30, 40, 90])
+def test_a_clip_on_its_way_to_a_batch(representation, frames):
+    representation.check(SMPL)
+    clips = [representation.prepare(raw_clip(representation, n, n), 20, SMPL) for n in (frames, 25)]
+    assert all(map(len, clips))
+    lengths = np.array(list(map(len, clips)))
+    seen = representation.frames(lengths)
+    padded = representation.padded(seen)
+    assert seen.tolist() == [min(frames, 40), 25]
+    assert seen.max() <= padded <= 48
+    of_training = [representation.sample(c, random(0.9, i), SMPL) for i, c in enumerate(clips)]
+    for cut in (of_training, [representation.window(clip) for clip in clips]):
+        batch = representation.stack(cut, padded)
+        assert batch[representation.field].shape[:2] == (2, padded)
+        if "num_frames" in batch:
+            np.testing.assert_array_equal(batch["num_frames"], seen)
+            assert batch["num_frames"].dtype == np.int32
+    again = [representation.sample(c, random(0.9, i), SMPL) for i, c in enumerate(clips)]
+    for one, other in zip(of_training, again):
+        np.testing.assert_array_equal(one, other)
+
+
+@each
+@pytest.mark.parametrize(
+    ("change", "fps", "message"),
+    [
+        (lambda clip: clip[:, :21], 20, r"\(30, 21, .\); expected \[frames >= 2, 22, .\] for ske"),
+        (lambda clip: clip[0], 20, "a clip has shape .* for skeleton 'smpl22'"),
+        (lambda clip: clip[:1], 20, "a clip has shape"),
+        (lambda clip: clip.astype(str), 20, "a clip is of dtype <U.*; expected numbers"),
+        (lambda clip: np.where(clip > 2, np.inf, clip), 20, "holds values that are not finite"),
+        (lambda clip: clip, 0, "fps=0; expected a positive number of frames per second"),
+        (lambda clip: clip, float("nan"), "fps=nan; expected a positive number"),
+    ],
+)
+def test_clips_that_cannot_be_prepared(representation, change, fps, message):
+    with pytest.raises(ValueError, match=message):
+        representation.prepare(change(raw_clip(representation)), fps, SMPL)
+
+
+def test_randomness_of_a_row():
+    one, same, other = random(0.3), random(0.3), random(0.3, row=1)
+    assert one.share == 0.3
+    drawn = one.generator.random()
+    assert drawn == same.generator.random() != other.generator.random()
+    assert one.generator.random() != drawn  # the same generator, which goes on
+
+
+# ---- patches: padding ------------------------------------------------------------------------
+
+
+def test_batches_are_padded_to_the_smallest_bucket():
+    patches = Patches(patch_size=16, max_frames=96, frame_bucket=32)
+    assert patches.buckets == (32, 64, 96)
+    found = [patches.padded(np.array([1, n])) for n in (1, 32, 33, 64, 65, 96)]
+    assert found == [32, 32, 64, 64, 96, 96]
+
+
+def buckets(padding, frame_bucket=32, max_frames=224, patch_size=16):
+    motion = ViTConfig(8, 1, 1, 8, patch_size=patch_size, max_frames=max_frames, padding=padding)
+    return representation_of(motion, frame_bucket).buckets
+
+
+def test_frame_buckets():
+    assert buckets("attend") == (224,)
+    assert buckets("attend", max_frames=220) == (224,)
+    assert buckets("mask") == (32, 64, 96, 128, 160, 192, 224)
+    assert buckets("mask", frame_bucket=100) == (112, 224)
+    assert buckets("mask", frame_bucket=300) == (224,)
+    assert buckets("mask", frame_bucket=1, max_frames=40, patch_size=8) == (8, 16, 24, 32, 40)
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.sampled_from([8, 16, 32]))
+def test_any_frame_buckets_are_whole_patches_and_hold_every_clip(step, longest, patch_size):
+    found = buckets("mask", step, longest, patch_size)
+    assert list(found) == sorted(set(found))
+    assert all(bucket % patch_size == 0 for bucket in found)
+    assert found[-1] - patch_size < longest <= found[-1]
+
+
+def test_only_masked_padding_goes_by_length():
+    assert Patches(16, 96, 32).by_length
+    assert not Patches(16, 96).by_length
+    assert not READ["joints"].by_length
+
+
+def test_stack_patches():
+    clips = [np.full((n, 80, 3), n, np.float16) for n in (2, 5)]
+    stacked = Patches(patch_size=16, max_frames=4).stack(clips, 4)
+    assert stacked["patches"].shape == (2, 4, 80, 3)
+    assert stacked["patches"].dtype == np.float16
+    np.testing.assert_array_equal(stacked["patches"][:, :, 0, 0], [[2, 2, 0, 0], [5, 5, 5, 5]])
+    np.testing.assert_array_equal(stacked["num_frames"], [2, 4])
+
+
+# ---- patches: clips and datasets -------------------------------------------------------------
+
+
+def test_patches_of_a_clip_are_those_of_its_statistics():
+    joints = raw_clip(READ["patches"])
+    patches = READ["patches"].prepare(joints, 20, SMPL)
+    expected = motion_patches(joints, SMPL.skeleton, SMPL.mean, SMPL.std, 16)
+    np.testing.assert_array_equal(patches, expected.astype(np.float16))
+    assert len(READ["patches"].prepare(joints, 40, SMPL)) == 15  # at the dataset's rate
+
+
+def test_a_clip_in_another_unit():
+    joints = 1e6 * raw_clip(READ["patches"])
+    with pytest.raises(ValueError, match=r"reaches .*e\+06, far beyond the training data; is it"):
+        READ["patches"].prepare(joints, 20, SMPL)
+
+
+def test_a_training_stretch_goes_by_the_share():
+    clip = np.arange(90)[:, None, None]
+    patches = READ["patches"]
+    for share, first in ((0.0, 0), (0.5, 25), (0.999, 50)):
+        cut = patches.sample(clip, random(share), SMPL)[:, 0, 0]
+        np.testing.assert_array_equal(cut, np.arange(first, first + 40))
+    np.testing.assert_array_equal(patches.sample(clip[:40], random(0.9), SMPL), clip[:40])
+    np.testing.assert_array_equal(patches.window(clip), clip[:40])
+
+
+def test_datasets_that_have_no_such_patches():
+    patches = READ["patches"]
+    with pytest.raises(ValueError, match=r"'seen' has 2D joints \(coco18\) and so no motion pat"):
+        patches.check(COCO)
+    message = "'clips' was prepared with --patch_size=8; the model has patch_size 16"
+    with pytest.raises(ValueError, match=message):
+        patches.check(dataclasses.replace(SMPL, patch_size=8))
+
+
+def test_patches_are_made_anew_by_other_statistics():
+    patches = READ["patches"]
+    assert patches.by_statistics
+    other = dataclasses.replace(SMPL, mean=SMPL.mean + 1)
+    assert patches.as_prepared(SMPL, SMPL, 20)
+    assert patches.as_prepared(None, SMPL, 20)  # it has none of its own: the dataset's count
+    assert not patches.as_prepared(other, SMPL, 20)
+    assert not patches.as_prepared(dataclasses.replace(SMPL, std=2 * SMPL.std), SMPL, 20)
+    # Of another skeleton or patch size they cannot be.
+    assert patches.as_prepared(dataclasses.replace(other, patch_size=8), SMPL, 20)
+    kit = dataclasses.replace(other, skeleton=SKELETONS["kit21"])
+    assert patches.as_prepared(kit, SMPL, 20)
+    faster = dataclasses.replace(SMPL, fps=30.0)
+    message = "'clips' has 30 frames a second, the model reads 20; motion patches are not made anew"
+    for own in (SMPL, None):
+        with pytest.raises(ValueError, match=message):
+            patches.as_prepared(own, faster, 20)
+
+
+# ---- joints and rotations --------------------------------------------------------------------
+
+
+def test_frames_of_joints_begin_at_the_origin():
+    clip = raw_clip(READ["joints"], 60)
+    for root in (0, 5):
+        joints = dataclasses.replace(READ["joints"], root=root)
+        seen = joints.window(clip)
+        np.testing.assert_array_equal(seen[0, root], 0)
+        np.testing.assert_allclose(seen, clip[:40] - clip[0, root], atol=1e-6)
+    as_it_is = dataclasses.replace(READ["joints"], root=None)
+    np.testing.assert_array_equal(as_it_is.window(clip), clip[:40])
+    confidence = dataclasses.replace(READ["joints"], dims=2)
+    np.testing.assert_array_equal(confidence.window(clip)[..., 2], clip[:40, :, 2])
+    np.testing.assert_array_equal(confidence.window(clip)[0, 0, :2], 0)
+
+
+def test_a_short_clip_repeats_its_last_frame():
+    clip = raw_clip(READ["rotations"], 7)
+    seen = READ["rotations"].window(clip)
+    np.testing.assert_array_equal(seen[:7], clip)
+    np.testing.assert_array_equal(seen[7:], np.repeat(clip[-1:], 33, axis=0))
+
+
+@pytest.mark.parametrize("window", ["first", "centre", "spread"])
+def test_frames_of_evaluation(window):
+    joints = dataclasses.replace(READ["joints"], window_of=window, root=None)
+    clip = raw_clip(joints, 100)
+    np.testing.assert_array_equal(joints.window(clip), clip[inference_indices(100, 40, window)])
+    words = {"first": "start", "centre": "middle", "spread": "frames all along them"}
+    assert joints.part_seen == words[window]
+
+
+def test_frames_of_training_are_drawn_and_changed_as_the_run_says():
+    data = common.base().data
+    data.sampling, data.step = "random_conseq", 3
+    data.augment.mirror, data.augment.reverse = 1.0, 1.0
+    joints = dataclasses.replace(READ["joints"], root=None).for_training(data)
+    clip = raw_clip(joints, 90)
+    changed = SMPL.skeleton.mirrored(clip)[::-1]
+    generator = random().generator
+    generator.random(2)  # whether to mirror, and to reverse
+    frames = frame_indices(90, 40, "random_conseq", generator, 3)
+    np.testing.assert_array_equal(joints.sample(clip, random(), SMPL), changed[frames])
+    assert READ["patches"].for_training(data) is READ["patches"]  # a run changes nothing in patches
+
+
+def test_datasets_of_other_joints():
+    message = r"'seen' has 18 joints of 3 numbers \(skeleton 'coco18'\); the model takes 22 of 3"
+    with pytest.raises(ValueError, match=message):
+        READ["joints"].check(COCO)
+    message = "'seen' has no rotations: set config.model.motion.input=joints"
+    with pytest.raises(ValueError, match=message):
+        READ["rotations"].check(COCO)
+    with pytest.raises(ValueError, match="'clips' has 24 joints of 6 numbers"):
+        READ["rotations"].check(dataclasses.replace(SMPL, num_rotations=24))
+    assert Joints.shape_of(COCO) == (18, 3, 2)
+    assert Joints.shape_of(SMPL) == (22, 3, 3)
+    assert Rotations.shape_of(SMPL) == (22, 6, 6)
+
+
+def test_rates_of_joints_and_rotations():
+    """Joints are interpolated; between two rotations lies none, so the nearest counts."""
+    clip = raw_clip(READ["rotations"], 31)
+    again = READ["rotations"].prepare(clip, 30, SMPL)
+    assert len(again) == 21
+    assert {frame.tobytes() for frame in again} <= {frame.tobytes() for frame in clip}
+    moved = np.linspace(0, 1, 31, dtype=np.float32)[:, None, None] * np.ones((22, 3), np.float32)
+    again = READ["joints"].prepare(moved, 30, SMPL)
+    np.testing.assert_allclose(again[:, 0, 0], np.linspace(0, 1, 21), atol=1e-6)
+    assert not READ["joints"].as_prepared(SMPL, SMPL, 20)
+    assert not READ["joints"].by_statistics
+
+
+# ---- the cache -------------------------------------------------------------------------------
+
+
+class Split:
+    """Stands in for `records.Split`: clip i has i + 1 frames; counts what is read."""
+
+    version_dir = "data/small"
+    ids = tuple(f"clip-{i}" for i in range(20))
+
+    def __init__(self, persons=1):
+        self.persons = persons
+        self.read = collections.Counter()
+
+    def __getitem__(self, row):
+        self.read[row] += 1
+        return {"patches": np.full((row + 1, self.persons, 80, 3), row, np.float16)}
+
+
+def test_the_cache_decodes_once():
+    split = Split()
+    budget = [10**6]
+    cache = ClipCache(split, budget)
+    for _ in range(3):
+        for row in (4, 7):
+            np.testing.assert_array_equal(cache[row], np.full((row + 1, 80, 3), row))
+    assert split.read == {4: 1, 7: 1}
+    assert budget[0] == 10**6 - (5 + 8) * 80 * 3 * 2
+
+
+def test_the_cache_keeps_to_its_budget():
+    """One budget for all datasets of a run; what does not fit is read each time."""
+    frame = 80 * 3 * 2
+    budget = [10 * frame]
+    a, b = Split(), Split()
+    first, second = ClipCache(a, budget), ClipCache(b, budget)
+    for _ in range(2):
+        assert len(first[5]) == 6
+        assert len(second[6]) == 7  # does not fit beside it
+        assert len(second[3]) == 4  # this does
+        assert len(first[0]) == 1
+    assert budget == [0]
+    assert a.read == {5: 1, 0: 2}
+    assert b.read == {6: 2, 3: 1}
+
+
+def test_no_cache_at_all():
+    split = Split()
+    cache = ClipCache(split, [0])
+    for _ in range(3):
+        cache[2]
+    assert split.read == {2: 3}
+
+
+def test_threads_that_meet_over_a_clip_charge_it_once():
+    barrier = threading.Barrier(2)
+
+    class Slow(Split):
+        def __getitem__(self, row):
+            barrier.wait(timeout=30)  # both threads have missed the cache by now
+            return super().__getitem__(row)
+
+    budget = [10**6]
+    cache = ClipCache(Slow(), budget)
+    threads = [threading.Thread(target=cache.__getitem__, args=(4,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert budget[0] == 10**6 - 5 * 80 * 3 * 2
+
+
+def test_two_persons_are_refused():
+    cache = ClipCache(Split(persons=2), [10**6])
+    with pytest.raises(ValueError, match=r"data/small: clip 'clip-3' holds 2 persons; this model"):
+        cache[3]

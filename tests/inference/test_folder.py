@@ -1,0 +1,77 @@
+"""A folder of clips encoded for search."""
+
+import json
+
+import numpy as np
+import pytest
+
+import motionalign
+from motionalign.inference.folder import encode_folder
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Four clips and three files that are none."""
+    folder = tmp_path / "clips"
+    (folder / "deep").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name, frames in (("b", 60), ("a", 30), ("deep/c", 200), ("d", 7)):
+        np.save(folder / f"{name}.npy", rng.normal(size=(frames, 22, 3)).astype(np.float32))
+    np.save(folder / "other.npy", rng.normal(size=(9, 21, 3)))
+    (folder / "text.npy").write_text("no array")
+    (folder / "empty.npy").touch()
+    (folder / "notes.txt").touch()
+    return folder
+
+
+def test_what_is_written(folders, clips, tmp_path, capsys):
+    encoded = encode_folder(folders["captions"], clips, tmp_path / "out.npz")
+    assert capsys.readouterr().out == ""
+    with np.load(tmp_path / "out.npz") as found:
+        assert found["ids"].tolist() == encoded.ids == ["a", "b", "d", "deep/c"]
+        skipped = json.loads(str(found["skipped"]))
+        assert found["cut"].tolist() == encoded.cut == ["deep/c"]  # 200 frames at 60, 67 at 20
+        embeddings = found["embeddings"]
+    assert [item["id"] for item in skipped] == ["empty", "other", "text"]
+    assert "expected [frames >= 2, 22, 3]" in skipped[1]["reason"]
+    assert skipped == encoded.skipped
+    model = motionalign.load(folders["captions"])
+    files = [np.load(clips / f"{name}.npy") for name in encoded.ids]
+    np.testing.assert_allclose(embeddings, model.encode_motion(files, fps=60), atol=1e-6)
+    assert encoded.fps == 60  # of the raw files that it was trained on
+
+
+def test_the_summary_says_what_became_of_each(folders, clips, tmp_path):
+    lines = encode_folder(folders["captions"], clips, tmp_path / "out.npz").summary().splitlines()
+    assert lines[0] == f"4 clips at 60 fps → {tmp_path / 'out.npz'}; 3 skipped"
+    assert lines[1] == "1 are longer than 2.0 s: their start count"
+    assert lines[3].startswith("  other: a clip has shape (9, 21, 3)")
+    assert len(lines) == 5
+    frozen = encode_folder(folders["frozen"], clips, tmp_path / "out.npz", fps=20).summary()
+    assert "at 20 fps" in frozen
+    assert "3 are longer than 0.6 s: their middle count" in frozen
+
+
+def test_lengths_count_by_the_euclidean_distance(folders, clips, tmp_path):
+    """Of a model that compares by it; a cosine needs the direction alone."""
+    for name in ("captions", "frozen"):
+        encode_folder(folders[name], clips, tmp_path / "out.npz")
+        lengths = np.linalg.norm(np.load(tmp_path / "out.npz")["embeddings"], axis=1)
+        assert np.allclose(lengths, 1, atol=1e-5) == (name == "captions")
+
+
+def test_another_dataset_of_the_model(folders, clips, tmp_path):
+    encoded = encode_folder(folders["captions"], clips, tmp_path / "out.npz", 25, "other")
+    assert encoded.ids == ["other"]
+    assert len(encoded.skipped) == 6
+
+
+def test_folders_that_cannot_be_encoded(folders, tmp_path):
+    with pytest.raises(ValueError, match=r"--output=out\.npy: expected a name that ends in \.npz"):
+        encode_folder(folders["captions"], tmp_path, "out.npy")
+    with pytest.raises(ValueError, match=r"no \.npy file in it"):
+        encode_folder(folders["captions"], tmp_path, tmp_path / "out.npz")
+    np.save(tmp_path / "a.npy", np.zeros((5, 3)))
+    with pytest.raises(ValueError, match=r"none of 1 clips can be used: .*'a'.* shape \(5, 3\)"):
+        encode_folder(folders["captions"], tmp_path, tmp_path / "out.npz")
+    assert not (tmp_path / "out.npz").exists()

@@ -1,0 +1,154 @@
+"""A model in use: what it prepares, encodes, compares and tells apart."""
+
+import json
+
+import numpy as np
+import pytest
+
+import motionalign
+from motionalign.inference import model as model_module
+from motionalign.inference.similarity import nearness
+
+TEXTS = ["a person walks", "someone waves"]
+
+
+@pytest.fixture(scope="module", params=["captions", "frozen", "classes"])
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def models(folders):
+    return {name: motionalign.load(folder) for name, folder in folders.items()}
+
+
+def clips(count=3, joints=22):
+    rng = np.random.default_rng(0)
+    return [rng.normal(size=(9 + 20 * i, joints, 3)).astype(np.float32) for i in range(count)]
+
+
+def test_what_is_known_of_a_model(models):
+    captions, frozen, classes = models.values()
+    assert [model.distance for model in models.values()] == ["cosine", "euclidean", "cosine"]
+    assert captions.class_names == frozen.class_names == ()
+    assert classes.class_names == ("walk", "sit", "run")
+    assert captions.metadata().name == "mine"
+    assert captions.metadata("other").skeleton.name == "kit21"
+    with pytest.raises(ValueError, match="no statistics of dataset 'x'; it has mine, other"):
+        captions.metadata("x")
+    assert captions.arrays.keys() == captions.params.keys()
+    assert captions.run["step"] == 3
+
+
+def test_one_clip_or_many(models):
+    for name in ("captions", "frozen"):
+        model = models[name]
+        many = model.encode_motion(clips(), fps=20)
+        assert many.shape == (3, 6) and many.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(many, axis=1), 1, rtol=1e-5)
+        for clip, vector in zip(clips(), many):
+            alone = model.encode_motion(clip, fps=20)
+            np.testing.assert_allclose(alone, vector, atol=1e-5)
+        raw = model.encode_motion(clips(), fps=20, normalize=False)
+        np.testing.assert_allclose(raw / np.linalg.norm(raw, axis=1)[:, None], many, atol=1e-5)
+        prepared = [model.prepare(clip, 20) for clip in clips()]
+        np.testing.assert_array_equal(model.encode_prepared(prepared), many)
+
+
+def test_each_dataset_has_its_own_skeleton_and_rate(models):
+    model = models["captions"]
+    (clip,) = clips(1, joints=21)
+    assert model.prepare(clip, 25, "other").shape == (5, 40, 3)  # 9 frames at 25, as 12.5
+    assert model.encode_motion(clip, 25, dataset="other").shape == (6,)
+    with pytest.raises(ValueError, match=r"clip has shape \(9, 21, 3\); expected \[frames >= 2, "):
+        model.encode_motion(clip, 25)
+
+
+def test_a_bad_clip_of_a_list_is_named(models):
+    with pytest.raises(ValueError, match="clip 1 of the list: a clip holds values that are"):
+        models["captions"].encode_motion([*clips(1), np.full((4, 22, 3), np.nan)], 20)
+
+
+def test_frames_beyond_what_a_model_sees_do_not_count(models):
+    for name, seen in (("captions", slice(40)), ("frozen", slice(44, 56))):  # the beginning; middle
+        (clip,) = [np.random.default_rng(0).normal(size=(100, 22, 3)).astype(np.float32)]
+        changed = clip + 1.0
+        changed[seen] = clip[seen]
+        vectors = models[name].encode_motion([clip, changed], 20)
+        np.testing.assert_array_equal(vectors[0], vectors[1])
+        assert np.abs(models[name].encode_motion(clip[::-1].copy(), 20) - vectors[0]).max() > 1e-4
+
+
+def test_texts(models):
+    model = models["captions"]
+    many = model.encode_text([*TEXTS, TEXTS[0]])
+    assert many.shape == (3, 6)
+    np.testing.assert_array_equal(many[0], many[2])
+    np.testing.assert_allclose(model.encode_text(TEXTS[1]), many[1], atol=1e-5)
+    with pytest.raises(ValueError, match="texts are strings; found 7"):
+        model.encode_text(["a", 7])
+    with pytest.raises(ValueError, match="this model has no text encoder: it encodes motions only"):
+        models["classes"].encode_text("a person walks")
+
+
+def test_nearness_is_by_the_models_distance(models):
+    model = models["captions"]
+    scores = model.nearness(clips(), TEXTS, fps=20)
+    motion = model.encode_motion(clips(), 20, normalize=False)
+    text = model.encode_text(TEXTS, normalize=False)
+    np.testing.assert_allclose(scores, nearness(motion, text, "cosine"), atol=1e-6)
+    np.testing.assert_allclose(model.nearness(clips()[1], TEXTS, 20), scores[1], atol=1e-5)
+    assert model.nearness(clips()[1], TEXTS[0], 20).shape == (1,)  # a string is one text
+
+
+class SomeEncoder:
+    """Stands in for `SentenceEncoder`: each text to its length, six times."""
+
+    def __init__(self, source, readout):
+        if source == "nowhere/encoder":
+            raise ValueError("not on this machine")
+        self.encoder = source
+        self.fingerprint = ("0" * 64 if source == "here" else "1" * 64, readout)
+
+    def __call__(self, texts):
+        return np.array([[len(text)] * 6 for text in texts], np.float32)
+
+
+def test_a_frozen_text_encoder_is_loaded_when_it_is_needed(folders, monkeypatch):
+    monkeypatch.setattr(model_module, "SentenceEncoder", SomeEncoder)
+    model = motionalign.load(folders["frozen"], text_encoder="here")
+    np.testing.assert_array_equal(model.encode_text(TEXTS, normalize=False)[:, 0], [14, 13])
+    motion = model.encode_motion(clips(), 20, normalize=False)
+    expected = -np.linalg.norm(motion[:, None] - np.array([[[14.0], [13]]]), axis=-1)
+    np.testing.assert_allclose(model.nearness(clips(), TEXTS, 20), expected, rtol=1e-5)
+
+    message = r"encoded by nowhere/encoder, which is not here \(not on this .*text_encoder=FOLDER"
+    with pytest.raises(ValueError, match=message):
+        motionalign.load(folders["frozen"]).encode_text("a")
+    message = r"was trained with the text encoder nowhere/encoder .*there has other weights \(1111"
+    with pytest.raises(ValueError, match=message):
+        motionalign.load(folders["frozen"], text_encoder="there").encode_text("a")
+
+
+def test_a_classifier(models):
+    model = models["classes"]
+    found = model.classify(clips(), fps=20)
+    assert found.shape == (3, 3)
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(model.classify(clips()[1], 20), found[1], atol=1e-5)
+    with pytest.raises(ValueError, match="is a classifier and gives no embeddings: use `classify`"):
+        model.encode_motion(clips(), 20)
+    with pytest.raises(ValueError, match="this model has no classes of its own"):
+        models["captions"].classify(clips(), 20)
+
+
+def test_a_model_is_saved_as_it_was(name, folders, models, tmp_path):
+    folder = models[name].save_pretrained(tmp_path / "again")
+    before = folders[name]
+    for file in ("model.safetensors", "datasets.json"):
+        assert (folder / file).read_bytes() == (before / file).read_bytes(), file
+    config = json.loads((folder / "config.json").read_text())
+    assert config == json.loads((before / "config.json").read_text())
+    assert config["model_type"] == "motionalign"
+    with pytest.raises(ValueError, match="is already there"):
+        models[name].save_pretrained(tmp_path / "again")

@@ -1,0 +1,82 @@
+"""Frozen towers: outside optimizer and checkpoint, in their own dtype, by source and hash."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from small_network import CONFIG, abstract, batch, begin
+
+from motionalign.checkpoints.run import Checkpoints
+from motionalign.models import bert
+from motionalign.models.frozen import FrozenWeights
+from motionalign.models.network import Network
+from motionalign.models.weights import keymap
+
+
+def frozen_network(folder, dtype="bfloat16") -> Network:
+    """A network whose text tower is a file of random BERT weights, referred to."""
+    plain = Network(CONFIG)
+    params = {
+        path.removeprefix("text_encoder/"): np.asarray(value)
+        for path, value in plain.init(1).items()
+        if path.startswith("text_encoder/")
+    }
+    folder.mkdir(exist_ok=True)
+    save_file(keymap.export(params, bert.key_map()), folder / "model.safetensors")
+    tower = FrozenWeights.of("text_encoder", str(folder), dtype)
+    return Network(CONFIG, frozen=(tower,))
+
+
+def test_a_frozen_tower_is_referred_to(tmp_path):
+    network = frozen_network(tmp_path / "bert")
+    assert not any(path.startswith("text_encoder/") for path in network.abstract_params)
+    assert {leaf.dtype for leaf in network.abstract_frozen.values()} == {jnp.dtype(jnp.bfloat16)}
+    state, step = begin(network)
+    before = jax.tree.map(np.asarray, state["frozen"])
+    trained = np.asarray(state["params"]["text_head/projection/kernel"])
+    state, scalars = step(state, jnp.int32(0), batch())
+    assert np.isfinite(scalars["loss"])
+    for path, value in state["frozen"].items():  # in its own dtype, and unchanged
+        assert value.dtype == jnp.bfloat16
+        np.testing.assert_array_equal(np.asarray(value), before[path])
+    assert np.abs(np.asarray(state["params"]["text_head/projection/kernel"]) - trained).max() > 0
+
+
+def test_a_frozen_tower_computes_what_its_own_parameters_would(tmp_path):
+    network, data = frozen_network(tmp_path / "bert", "float32"), batch()
+    params, frozen = network.init(0), network.load_frozen(network.abstract_frozen)
+    drawn = Network(CONFIG).init(1)  # of which the file was made
+    own = {path: drawn[path] for path in frozen}
+    texts = (data["input_ids"], data["text_mask"])
+    expected = Network(CONFIG).bind({**params, **own}).encode_text(*texts)
+    found = network.bind({**params, **frozen}).encode_text(*texts)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_checkpoint_does_not_hold_a_frozen_tower(tmp_path):
+    network = frozen_network(tmp_path / "bert")
+    state, _ = begin(network)
+    checkpoints = Checkpoints(tmp_path / "run")
+    checkpoints.save_latest(1, state, {}, {})
+    restored = checkpoints.restore_latest(abstract(network))[1]
+    checkpoints.close()
+    assert restored["params"].keys() == network.abstract_params.keys()
+    assert "frozen" not in restored
+    assert not any("text_encoder" in str(path) for path in (tmp_path / "run").rglob("*"))
+
+
+def test_other_weights_than_those_referred_to(tmp_path):
+    network = frozen_network(tmp_path / "bert")
+    tensors = load_file(tmp_path / "bert" / "model.safetensors")
+    first = next(iter(tensors))
+    save_file(tensors | {first: tensors[first] + 1}, tmp_path / "bert" / "model.safetensors")
+    with pytest.raises(ValueError, match=r"bert has other weights .* text_encoder refers to"):
+        network.load_frozen(network.abstract_frozen)
+    gone = dataclasses.replace(network.frozen[0], source=str(tmp_path / "gone" / "away" / "far"))
+    with pytest.raises(ValueError, match="which the checkpoint refers to and does not hold"):
+        Network(CONFIG, frozen=(gone,)).load_frozen(network.abstract_frozen)
+    with pytest.raises(ValueError, match="refers to weights of its text_encoder"):
+        CONFIG.key_map("motion_encoder")

@@ -1,0 +1,54 @@
+"""Every task is in the file of its name and says all that a task says."""
+
+import inspect
+
+import pytest
+
+from configs import common
+from motionalign.tasks.registry import TASKS
+from motionalign.tasks.schema import schema
+from motionalign.tasks.task import Task
+
+each_task = pytest.mark.parametrize("name", TASKS)
+
+
+def test_names():
+    assert list(TASKS) == ["captions", "labels", "attributes"]
+
+
+@each_task
+def test_a_task_lies_in_the_file_of_its_name(name):
+    assert TASKS[name].name == name
+    assert TASKS[name].__module__ == f"motionalign.tasks.{name}"
+
+
+@each_task
+def test_a_task_is_whole(name):
+    config = common.base()
+    config.task = name
+    task = TASKS[name](config)
+    methods = {
+        method: inspect.signature(function)
+        for method, function in inspect.getmembers(Task, inspect.isfunction)
+        if not method.startswith("_")
+    }
+    assert set(methods) == {
+        "class_of", "texts", "targets", "classes", "check", "validate", "evaluate",
+    }  # fmt: skip
+    for method, signature in methods.items():
+        own = inspect.signature(getattr(TASKS[name], method))
+        assert list(own.parameters) == list(signature.parameters), method
+    for attribute in Task.__annotations__:
+        assert hasattr(task, attribute), attribute
+    assert task.has_classes == (task.exclusive is not None)
+
+
+@each_task
+def test_what_a_task_reads_are_fields(name):
+    assert TASKS[name].entry.all_reads <= schema().fields.keys()
+
+
+def test_tasks_with_classes_differ_in_how_many_a_clip_has():
+    """By this a classifier is known: see `evaluate.check_fit`."""
+    kinds = [task.exclusive for task in TASKS.values()]
+    assert len(set(kinds)) == len(kinds)

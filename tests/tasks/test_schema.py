@@ -1,0 +1,50 @@
+"""The schema of the project: all registries are joined into it."""
+
+import dataclasses
+
+import pytest
+
+from motionalign import config
+from motionalign.config import Entry, Field
+from motionalign.data.representation import INPUTS
+from motionalign.models.families import FROZEN, MOTION_FAMILIES, TEXT_FAMILIES
+from motionalign.tasks.objectives import MSE, OBJECTIVES
+from motionalign.tasks.registry import TASKS
+from motionalign.tasks.schema import schema
+
+
+def test_choices_are_those_of_the_registries():
+    fields = schema().fields
+    assert list(fields["task"].choices) == list(TASKS)
+    assert list(fields["loss.kind"].choices) == list(OBJECTIVES)
+    assert list(fields["model.motion.input"].choices) == list(INPUTS)
+    assert list(fields["model.text.family"].choices) == [*TEXT_FAMILIES, FROZEN]
+    families = [name for family in MOTION_FAMILIES.values() for name in family.variants]
+    assert list(fields["model.motion.family"].choices) == families
+    assert list(config.FIELDS) == [n for n in fields if n in config.FIELDS]  # in their order
+
+
+@dataclasses.dataclass
+class Huber(MSE):
+    """An objective as somebody would add it."""
+
+    entry = Entry(
+        reads=MSE.entry.reads,
+        fields={"loss.delta": Field(1.0, "Where the loss turns linear.", above=0, high=1e6)},
+    )
+
+
+def test_an_entry_that_is_registered_brings_its_fields(monkeypatch):
+    assert "loss.delta" not in schema().fields
+    monkeypatch.setitem(OBJECTIVES, "huber", Huber)
+    fields = schema()
+    base = fields.base()
+    assert base.loss.delta == 1.0
+    base.update({"loss": {"kind": "huber", "delta": 0.5}, "model": {"text": {"family": FROZEN}}})
+    fields.validate(base)
+    base.loss.delta = 0.0
+    with pytest.raises(ValueError, match=r"config\.loss\.delta is 0\.0; expected above 0 and"):
+        fields.validate(base)
+    base.update({"loss": {"kind": "mse", "delta": 0.5}})
+    with pytest.raises(ValueError, match=r"loss\.delta is 0\.5, .* is 'mse', and only 'huber' r"):
+        fields.validate(base)
