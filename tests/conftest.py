@@ -87,13 +87,18 @@ def small_dataset(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def short_run(small_dataset, tmp_path_factory) -> pathlib.Path:
-    """The workdir of a run of one epoch on "small", over eight devices; not to be changed."""
+    """The workdir of a run of one epoch on "small", over eight devices, evaluated.
+
+    To be read, not changed.
+    """
     from runs import tiny_config
 
-    from motionalign import train
+    from motionalign import evaluate, train
 
     workdir = tmp_path_factory.mktemp("runs") / "short"
-    assert train.train(tiny_config(small_dataset, epochs=1), workdir) == "finished"
+    config = tiny_config(small_dataset, epochs=1)
+    assert train.train(config, workdir) == "finished"
+    evaluate.evaluate_checkpoint(config, workdir, workdir)
     return workdir
 
 

@@ -329,7 +329,7 @@ def test_another_config_is_refused_once_there_is_a_checkpoint(short_run, small_d
         (
             "optim.clip_norm",
             -1.0,
-            r"config.optim.clip_norm is -1.0; expected at least 0 and at most 1e\+12$",
+            "config.optim.clip_norm is -1.0; expected at least 0 and at most 10{12}$",
         ),
         ("model.text.vocab_size", None, "model.text without weights needs vocab_size"),
         (
@@ -341,7 +341,7 @@ def test_another_config_is_refused_once_there_is_a_checkpoint(short_run, small_d
         (
             "optim.groups.heads.lr",
             -1.0,
-            "optim.groups.heads.lr is -1.0; expected at least 0 ",
+            "optim.groups.heads.lr is -1.0; expected at least 0$",
         ),
         ("optim.groups.heads.match", "motion_head/.*", "'text_head/.*' is matched by no group"),
     ],

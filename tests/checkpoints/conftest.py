@@ -1,21 +1,15 @@
 """A small run and the folder to share that is made of it."""
 
 import pytest
-from runs import tiny_config
 
 import motionalign
-from motionalign import evaluate, train
 from motionalign.checkpoints.workdir import results_beside
 
 
 @pytest.fixture(scope="session")
-def trained(small_dataset, tmp_path_factory):
+def trained(short_run):
     """The workdir of a run of one epoch, evaluated; to be read, not changed."""
-    workdir = tmp_path_factory.mktemp("saved") / "run"
-    config = tiny_config(small_dataset, epochs=1)
-    assert train.train(config, workdir) == "finished"
-    evaluate.evaluate_checkpoint(config, workdir, workdir)
-    return workdir
+    return short_run
 
 
 @pytest.fixture(scope="session")

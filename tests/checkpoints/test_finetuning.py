@@ -16,6 +16,8 @@ from motionalign.models.network import Network
 from motionalign.tasks.objectives import OBJECTIVES
 from motionalign.tasks.registry import TASKS
 
+pytestmark = pytest.mark.usefixtures("one_device")
+
 
 def finetuning(path, data_dir, **fields):
     """configs/finetune.py with a tiny run's batches."""
