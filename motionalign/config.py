@@ -108,9 +108,6 @@ def one_of(*values: Any, **reads: tuple[str, ...]) -> dict[Any, Entry]:
     return {value: Entry() for value in values} | {k: Entry(reads=r) for k, r in reads.items()}
 
 
-_SIZES = ("width", "depth", "heads", "mlp_width")
-
-
 def _size(what: str, most: int) -> Field:
     return Field(None, what, int, low=1, high=most)
 
@@ -204,7 +201,7 @@ FIELDS: dict[str, Field] = {
         "B",
         "Ti, S, B or L, as far as the family has them, or custom, with width, depth, heads and "
         "mlp_width.",
-        choices=one_of("Ti", "S", "B", "L", custom=tuple(f"model.motion.{n}" for n in _SIZES)),
+        choices=REGISTRY,
     ),
     "model.motion.width": _size("Width of the motion encoder.", 65536),
     "model.motion.depth": _size("Its layers.", 1000),
@@ -689,10 +686,15 @@ def section(names: Iterable[str], prefix: str) -> tuple[str, ...]:
     return tuple(f"{prefix}.{name}" for name in names)
 
 
-def defaults_below(prefix: str) -> dict[str, Any]:
-    """The defaults of the shared fields of a section, nested as a config is."""
+def defaults_below(prefix: str, more: Mapping[str, Field] | None = None) -> dict[str, Any]:
+    """The defaults of the fields of a section, nested as a config is.
+
+    Args:
+      prefix: dotted name of the section.
+      more: fields by dotted name, beside the shared ones.
+    """
     out: dict[str, Any] = {}
-    for name, field in FIELDS.items():
+    for name, field in (FIELDS | dict(more or {})).items():
         if not name.startswith(prefix + "."):
             continue
         *sections, last = name.removeprefix(prefix + ".").split(".")

@@ -31,7 +31,7 @@ from motionalign.tasks.registry import TASKS
 from motionalign.tasks.schema import schema
 from motionalign.tasks.task import Results, Task
 
-# Of the scalars of a validation, those to print after an epoch.
+# Of the scalars of a validation, those to print after an epoch; of others, all.
 SHOWN = ("t2m/R@1", "t2m/R@10", "top1", "top5", "ap", "f1", "ndcg@1", "ndcg@5")
 
 
@@ -104,7 +104,9 @@ def write_results(folder: pathlib.Path, scores: dict, results: Results) -> str:
         write_picture(folder / f"{name}.png", image)
     if results.page:
         return f"Example queries with their hits: {results.page(folder)}"
-    return f"Pictures: {', '.join(f'{folder / name}.png' for name in results.pictures)}"
+    if results.pictures:
+        return f"Pictures: {', '.join(f'{folder / name}.png' for name in results.pictures)}"
+    return f"Scores: {folder / 'metrics.json'}"
 
 
 def check_fit(model: Model, dataset: Dataset, task: Task) -> None:
@@ -172,9 +174,6 @@ def validate_all(
         scores.append(score)
         prefix = "val" if dataset is datasets[0] else f"val_{dataset.name}"
         scalars |= {f"{prefix}/{name}": value for name, value in found.items()}
-        words = words or ", ".join(
-            f"{name.replace('/', ' ')} {value:.2f}"
-            for name, value in found.items()
-            if name in SHOWN
-        )
+        shown = [name for name in found if name in SHOWN] or found
+        words = words or ", ".join(f"{n.replace('/', ' ')} {found[n]:.2f}" for n in shown)
     return float(np.mean(scores)), scalars, words

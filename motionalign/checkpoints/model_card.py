@@ -8,8 +8,6 @@ from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.families import representation_of
 from motionalign.report import tables
 
-_SIZES = "{family}, {depth} layers of width {width}"
-
 
 def model_card(name: str, run: Mapping[str, Any], results: Mapping[str, Any] | None) -> str:
     """README.md of a shared model: what it is, how to use it, how it scores.
@@ -55,9 +53,9 @@ def _facts(run: Mapping[str, Any]) -> list[str]:
     """The table of what a model is."""
     architecture, frozen = run["architecture"], run["text_encoder"]
     text, classifier = architecture["text"], architecture["classifier"]
-    encoder = _SIZES.format(**text) if text else frozen["encoder"] if frozen else "none"
+    encoder = _sizes(text) if text else frozen["encoder"] if frozen else "none"
     lines = ["| | |", "|---|---|"]
-    lines.append(f"| motion encoder | {_SIZES.format(**architecture['motion'])} |")
+    lines.append(f"| motion encoder | {_sizes(architecture['motion'])} |")
     lines.append(f"| text encoder | {encoder} |")
     if classifier:
         lines.append(f"| classes | {len(classifier['names'])} |")
@@ -81,6 +79,12 @@ def _facts(run: Mapping[str, Any]) -> list[str]:
             f"a second, coordinates {unit} |"
         )
     return lines
+
+
+def _sizes(encoder: Mapping[str, Any]) -> str:
+    """The size of an encoder in words; not all have layers."""
+    layers = f"{encoder['depth']} layers of " if "depth" in encoder else ""
+    return f"{encoder['family']}, {layers}width {encoder['width']}"
 
 
 def _results(results: Mapping[str, Any] | None) -> list[str]:

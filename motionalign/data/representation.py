@@ -3,7 +3,7 @@
 A representation knows everything that lies between a record, or a clip of a user's, and the arrays
 of a batch: which field of the record is read, whether a dataset has it, how a raw clip is made
 into it, which frames training and evaluation see, and how clips are stacked. An encoder's config
-names its representation (`input`), and `REPRESENTATIONS` is where names become one.
+names its representation (`input`), and `REPRESENTATIONS` has them by name.
 """
 
 import dataclasses
@@ -46,7 +46,10 @@ class Representation(Protocol):
     """What an encoder reads.
 
     Attributes:
-      field: of a record, and of a batch.
+      name: in the configs of encoders, and in a batch.
+      entry: which fields of a config it reads.
+      of_frames: whether config.model.motion.input may name it, for encoders over frames.
+      field: of a record, that is read.
       raw_field: of a record, what `prepare` makes it from; raw_shape: its shape in words.
       part_seen: which part of a longer clip evaluation sees, in words.
       by_statistics: whether what is read depends on a dataset's statistics.
@@ -54,6 +57,9 @@ class Representation(Protocol):
       by_length: whether batches of clips of like length are shorter, and so faster.
     """
 
+    name: ClassVar[str]
+    entry: ClassVar[Entry]
+    of_frames: ClassVar[bool]
     field: str
     raw_field: str
     raw_shape: str
@@ -112,6 +118,8 @@ class Patches:
       frame_bucket: batches are padded to a multiple of it; None: all to the whole length.
     """
 
+    name: ClassVar[str] = "patches"
+    of_frames: ClassVar[bool] = False
     field: ClassVar[str] = "patches"
     raw_field: ClassVar[str] = "joints"
     raw_shape: ClassVar[str] = "[frames, joints, 3]"
@@ -211,7 +219,7 @@ class Patches:
         for i, clip in enumerate(clips):
             out[i, : len(clip)] = clip[:padded]
         num_frames = np.array([min(len(clip), padded) for clip in clips], np.int32)
-        return {self.field: out, "num_frames": num_frames}
+        return {self.name: out, "num_frames": num_frames}
 
 
 _PARTS = dict(zip(WINDOWS, ("start", "middle", "frames all along them"), strict=True))
@@ -233,6 +241,8 @@ class Joints:
       augment: what training changes in a clip.
     """
 
+    name: ClassVar[str] = "joints"
+    of_frames: ClassVar[bool] = True
     field: ClassVar[str] = "joints"
     raw_field: ClassVar[str] = "joints"
     raw_shape: ClassVar[str] = "[frames, joints, 3]"
@@ -312,13 +322,14 @@ class Joints:
         return self.max_frames
 
     def stack(self, clips: Sequence[np.ndarray], padded: int) -> Batch:
-        """The clips [B, F, J, C] under the name of the field."""
-        return {self.field: np.stack(clips)}
+        """The clips [B, F, J, C] under the name of the representation."""
+        return {self.name: np.stack(clips)}
 
 
 class Rotations(Joints):
     """A fixed number of frames of 6D rotations [F, R, 6] float32; they have no origin."""
 
+    name: ClassVar[str] = "rotations"
     field: ClassVar[str] = "rotations"
     raw_field: ClassVar[str] = "rotations"
     raw_shape: ClassVar[str] = "6D, [frames, rotations, 6]"
@@ -342,12 +353,14 @@ class Rotations(Joints):
 
 
 REPRESENTATIONS: dict[str, type[Any]] = {
-    representation.field: representation for representation in (Patches, Joints, Rotations)
+    representation.name: representation for representation in (Patches, Joints, Rotations)
 }
 """What encoders may read, by the name that their configs and batches have for it."""
 
-INPUTS = {name: REPRESENTATIONS[name] for name in ("joints", "rotations")}
-"""Values of config.model.motion.input: what encoders over frames may read."""
+
+def inputs() -> dict[str, type[Any]]:
+    """Values of config.model.motion.input: what encoders over frames may read."""
+    return {name: each for name, each in REPRESENTATIONS.items() if each.of_frames}
 
 
 def check_clip(joints: np.ndarray, fps: float, shape: tuple[int, int], metadata: Metadata) -> None:

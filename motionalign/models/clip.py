@@ -64,7 +64,7 @@ class CLIPVisionConfig(layers.Config):
     @property
     def input(self) -> str:
         """The representation that is read."""
-        return Patches.field
+        return Patches.name
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -24,7 +24,7 @@ class Results:
     """How a model scores on a split; nothing is printed or written yet.
 
     Attributes:
-      scores: the content of metrics.json.
+      scores: the content of metrics.json; its "table", in Markdown, is shown in a model card.
       tables: to be printed.
       pictures: {name: image [H, W, 3] uint8}.
       page: writes a page to look at into a folder and gives its path; None: there is none.
