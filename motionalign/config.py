@@ -204,7 +204,7 @@ FIELDS: dict[str, Field] = {
         "B",
         "Ti, S, B or L, as far as the family has them, or custom, with width, depth, heads and "
         "mlp_width.",
-        choices=one_of("Ti", "S", "B", "L", custom=tuple(f"model.motion.{n}" for n in _SIZES)),
+        choices=REGISTRY,
     ),
     "model.motion.width": _size("Width of the motion encoder.", 65536),
     "model.motion.depth": _size("Its layers.", 1000),
@@ -222,7 +222,6 @@ FIELDS: dict[str, Field] = {
         "mean",
         "Readout: mean over the tokens, the class token (class; of a ViT), or the first frame's "
         "(first; of encoders over frames).",
-        choices=one_of("mean", "class", "first"),
     ),
     "model.motion.padding": Field(
         "attend",
@@ -256,7 +255,6 @@ FIELDS: dict[str, Field] = {
     "model.text.readout": Field(
         "first",
         "Readout: the first token, the mean over tokens, or the end of the text (CLIP).",
-        choices=one_of("first", "mean", "end"),
     ),
     "model.text.dropout": Field(
         0.1,
@@ -689,13 +687,17 @@ def section(names: Iterable[str], prefix: str) -> tuple[str, ...]:
     return tuple(f"{prefix}.{name}" for name in names)
 
 
+def below(fields: Mapping[str, Field], prefix: str) -> dict[str, Field]:
+    """The fields of a section by the rest of their names."""
+    start = prefix + "."
+    return {name.removeprefix(start): f for name, f in fields.items() if name.startswith(start)}
+
+
 def defaults_below(prefix: str) -> dict[str, Any]:
     """The defaults of the shared fields of a section, nested as a config is."""
     out: dict[str, Any] = {}
-    for name, field in FIELDS.items():
-        if not name.startswith(prefix + "."):
-            continue
-        *sections, last = name.removeprefix(prefix + ".").split(".")
+    for name, field in below(FIELDS, prefix).items():
+        *sections, last = name.split(".")
         inner = out
         for part in sections:
             inner = inner.setdefault(part, {})

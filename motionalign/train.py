@@ -30,7 +30,7 @@ from motionalign.config import Schema, stored_form
 from motionalign.data.augment import WINDOW_OF
 from motionalign.data.batches import Source, TrainingData, parse_mixture, to_device
 from motionalign.data.dataset import Dataset
-from motionalign.data.representation import INPUTS
+from motionalign.data.representation import REPRESENTATIONS
 from motionalign.data.tokenizer import Tokenizer
 from motionalign.evaluate import validate_all
 from motionalign.inference.encoder import Encoder, Predictor
@@ -195,7 +195,7 @@ def resolve_architecture(
         trained = DualEncoderConfig.from_dict(stored)
     if not datasets:
         return build.resolve(config.model.to_dict(), trained)
-    kind = INPUTS[config.model.motion.input]
+    kind = REPRESENTATIONS[config.model.motion.input]
     joints, channels, dims = kind.shape_of(datasets[0].metadata)
     classifier = width = None
     if not objective.compares:
@@ -203,7 +203,7 @@ def resolve_architecture(
     elif is_frozen(config.model.text):
         width = datasets[0].require_caption_vectors().vectors.shape[1]
     window = WINDOW_OF[config.data.sampling]
-    inputs = Inputs(joints, channels, dims, window, width, classifier, kind.field)
+    inputs = Inputs(joints, channels, dims, window, width, classifier, config.model.motion.input)
     return build.resolve(config.model.to_dict(), trained, inputs)
 
 

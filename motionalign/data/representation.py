@@ -47,6 +47,8 @@ class Representation(Protocol):
 
     Attributes:
       field: of a record, and of a batch.
+      entry: which fields of a config it reads.
+      of_frames: whether config.model.motion.input may name it.
       raw_field: of a record, what `prepare` makes it from; raw_shape: its shape in words.
       part_seen: which part of a longer clip evaluation sees, in words.
       by_statistics: whether what is read depends on a dataset's statistics.
@@ -55,6 +57,8 @@ class Representation(Protocol):
     """
 
     field: str
+    entry: Entry
+    of_frames: bool
     raw_field: str
     raw_shape: str
     max_frames: int
@@ -113,6 +117,7 @@ class Patches:
     """
 
     field: ClassVar[str] = "patches"
+    of_frames: ClassVar[bool] = False
     raw_field: ClassVar[str] = "joints"
     raw_shape: ClassVar[str] = "[frames, joints, 3]"
     part_seen: ClassVar[str] = "start"
@@ -234,6 +239,7 @@ class Joints:
     """
 
     field: ClassVar[str] = "joints"
+    of_frames: ClassVar[bool] = True
     raw_field: ClassVar[str] = "joints"
     raw_shape: ClassVar[str] = "[frames, joints, 3]"
     by_statistics: ClassVar[bool] = False
@@ -346,8 +352,10 @@ REPRESENTATIONS: dict[str, type[Any]] = {
 }
 """What encoders may read, by the name that their configs and batches have for it."""
 
-INPUTS = {name: REPRESENTATIONS[name] for name in ("joints", "rotations")}
-"""Values of config.model.motion.input: what encoders over frames may read."""
+
+def inputs() -> dict[str, type[Any]]:
+    """Values of config.model.motion.input: what encoders over frames may read."""
+    return {name: kind for name, kind in REPRESENTATIONS.items() if kind.of_frames}
 
 
 def check_clip(joints: np.ndarray, fps: float, shape: tuple[int, int], metadata: Metadata) -> None:

@@ -8,16 +8,18 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from motionalign.config import defaults_below, flat
+from motionalign.config import below, defaults_below, flat
 from motionalign.models import layers
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.families import (
     MOTION_FAMILIES,
     TEXT_FAMILIES,
     is_frozen,
+    motion_entries,
+    text_entries,
     variant_of,
 )
-from motionalign.models.family import SIZE_NAMES, Inputs
+from motionalign.models.family import CUSTOM, SIZE_NAMES, Inputs
 from motionalign.models.weights.keymap import FINAL_NORM
 from motionalign.models.weights.load import load_weights
 from motionalign.models.weights.source import Source
@@ -49,8 +51,8 @@ def resolve(
       ValueError: for unknown fields, missing sizes, or weights that contradict the sizes.
     """
     c = _with_defaults(model_config, DEFAULTS, "model")
-    motion = _with_defaults(c.pop("motion"), DEFAULTS["motion"], "model.motion")
-    text = _with_defaults(c.pop("text"), DEFAULTS["text"], "model.text")
+    motion = _with_defaults(c.pop("motion"), _defaults("motion"), "model.motion")
+    text = _with_defaults(c.pop("text"), _defaults("text"), "model.text")
     weights = c.pop("weights")
     if weights:
         assert trained is not None
@@ -120,7 +122,7 @@ def _resolve_trained(
             )
     sizes = variant_of(motion["family"]).sizes
     if motion["size"] in sizes:
-        motion = motion | sizes[motion["size"]] | {"size": "custom"}
+        motion = motion | sizes[motion["size"]] | {"size": CUSTOM}
     expected, given = flat(section_of(trained)), flat({**section, "motion": motion})
     different = [
         f"model.{name} is {given[name]!r}, the weights have {value!r}"
@@ -186,6 +188,15 @@ def load_pretrained(
     return params
 
 
+def _defaults(tower: str) -> dict[str, Any]:
+    """The defaults of a tower's section, with the fields that registered encoders declare."""
+    own = {}
+    for entries in (motion_entries(), text_entries()):
+        for entry in entries.values():
+            own |= below(entry.fields, f"model.{tower}")
+    return DEFAULTS[tower] | {name: field.default for name, field in own.items()}
+
+
 def _with_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any], what: str) -> dict:
     layers.check_keys(given, defaults, what)
     return {**defaults, **given}
@@ -210,7 +221,7 @@ def _resolve_motion(section: dict, inputs: Inputs | None):
                 f"{', '.join(given)} is given as well; set size='custom' to choose them"
             )
         return variant.build(variant.sizes[size], section, inputs)
-    layers.check_choice(size, (*variant.sizes, "custom"), "model.motion.size")
+    layers.check_choice(size, (*variant.sizes, CUSTOM), "model.motion.size")
     _require(given, ("width", "depth", "heads"), "model.motion.size='custom'")
     sizes = {"mlp_width": variant.mlp_ratio * given["width"], **given}
     return variant.build(sizes, section, inputs)
@@ -228,12 +239,12 @@ def _resolve_text(section: dict, max_tokens: int):
     rates = {} if dropout is None else rates
     readout = section.pop("readout")
     given = _sizes(section, (*SIZE_NAMES, "vocab_size"))
-    assert not section, section
+    own = {name: section[name] for name in below(family.entry.fields, "model.text")}
     if not weights:
         _require(given, ("width", "depth", "heads", "vocab_size"), "model.text without weights")
         sizes = {"mlp_width": 4 * given["width"], "max_positions": max_tokens, **given}
-        return family.config(**sizes, **rates, readout=readout)
-    config = family.config_from_hf(Source(weights).config(), **rates, readout=readout)
+        return family.config(**sizes, **rates, **own, readout=readout)
+    config = family.config_from_hf(Source(weights).config(), **rates, **own, readout=readout)
     for name, value in given.items():
         if getattr(config, name) != value:
             raise ValueError(

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from motionalign.config import Entry
+from motionalign.config import Entry, section
 from motionalign.data.representation import Representation
 from motionalign.models import bert, clip, distilbert, layers, motion_transformer, mpnet
 from motionalign.models import vit_weights as vit
-from motionalign.models.family import MotionFamily, TextFamily, Variant
+from motionalign.models.family import CUSTOM, SIZE_NAMES, MotionFamily, TextFamily, Variant
 from motionalign.models.weights.source import Source
 
 MOTION_FAMILIES: dict[str, MotionFamily] = {
@@ -34,6 +34,13 @@ def motion_entries() -> dict[str, Entry]:
         for family in MOTION_FAMILIES.values()
         for name, variant in family.variants.items()
     }
+
+
+def size_entries() -> dict[str, Entry]:
+    """What each value of config.model.motion.size reads."""
+    variants = [v for family in MOTION_FAMILIES.values() for v in family.variants.values()]
+    named = dict.fromkeys((name for variant in variants for name in variant.sizes), Entry())
+    return named | {CUSTOM: Entry(section(SIZE_NAMES, "model.motion"))}
 
 
 def text_entries() -> dict[str, Entry]:

@@ -13,6 +13,7 @@ from motionalign.models.weights.keymap import KeyMap
 from motionalign.models.weights.source import Source
 
 SIZE_NAMES = ("width", "depth", "heads", "mlp_width")
+CUSTOM = "custom"  # the size for which these are given
 
 
 class Inputs(NamedTuple):
@@ -98,7 +99,7 @@ FRAMES_ENTRY = Entry(
 def patches_section(config: Any) -> dict[str, Any]:
     """The model.motion fields, but for its family, of an encoder of motion patches."""
     fields = (*SIZE_NAMES, "patch_size", "max_frames", "pool", "padding", "dropout")
-    return {"size": "custom", **{name: getattr(config, name) for name in fields}}
+    return {"size": CUSTOM, **{name: getattr(config, name) for name in fields}}
 
 
 def check_sizes(config: Any, asked: Mapping[str, Any], weights: str, size: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 
 from motionalign.data.augment import WINDOWS
-from motionalign.data.representation import INPUTS, Joints
+from motionalign.data.representation import REPRESENTATIONS, Joints, inputs
 from motionalign.models import layers
 from motionalign.models.family import FRAMES_ENTRY, Inputs, MotionFamily, Variant
 from motionalign.models.weights import keymap
@@ -31,7 +31,7 @@ class MotionTransformerConfig(layers.Config):
       norm: "pre" or "post": where the norms stand.
       positions: "learned" or "sinusoidal".
       frames: of a clip, F; shorter ones repeat their last frame.
-      input: what the channels are, of `representation.INPUTS`.
+      input: what the channels are, of `representation.inputs`.
       window: which F frames of a longer clip are looked at, of `augment.WINDOWS`.
       readout: "first": the first frame's token; "mean": mean over the tokens.
       root: the joint whose place in the first frame is the origin; None: as the clip has it.
@@ -69,7 +69,7 @@ class MotionTransformerConfig(layers.Config):
         layers.check_choice(self.positions, kinds, "MotionTransformerConfig.positions")
         layers.check_choice(self.readout, ("first", "mean"), "MotionTransformerConfig.readout")
         layers.check_choice(self.window, WINDOWS, "MotionTransformerConfig.window")
-        layers.check_choice(self.input, INPUTS, "MotionTransformerConfig.input")
+        layers.check_choice(self.input, inputs(), "MotionTransformerConfig.input")
         for name in ("joints", "channels", "frames"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
@@ -253,25 +253,25 @@ def gait_head_key_map() -> KeyMap:
 def _builder(kind: str):
     """The function from a model.motion section to the config of one of `KINDS`."""
 
-    def build(sizes, section, inputs: Inputs | None) -> MotionTransformerConfig:
+    def build(sizes, section, data: Inputs | None) -> MotionTransformerConfig:
         layers.check_choice(section["pool"], ("first", "mean"), "model.motion.pool")
         if section["weights"]:
             raise ValueError(
                 f"model.motion.weights={section['weights']}: a published {kind} is a whole model, "
                 "which motionalign.convert reads"
             )
-        if inputs is None:
+        if data is None:
             raise ValueError(f"model.motion.family={kind!r} needs the data's joints")
         return MotionTransformerConfig(
-            joints=inputs.joints,
-            channels=inputs.channels,
-            dims=inputs.dims,
-            window=inputs.window,
-            input=inputs.input,
+            joints=data.joints,
+            channels=data.channels,
+            dims=data.dims,
+            window=data.window,
+            input=data.input,
             frames=section["max_frames"],
             readout=section["pool"],
             dropout=section["dropout"],
-            root=0 if section["root"] and INPUTS[inputs.input].has_root else None,
+            root=0 if section["root"] and REPRESENTATIONS[data.input].has_root else None,
             **KINDS[kind],
             **sizes,
         )
@@ -280,7 +280,7 @@ def _builder(kind: str):
 
 
 def _representation(config: MotionTransformerConfig, frame_bucket: int) -> Joints:
-    return INPUTS[config.input](
+    return REPRESENTATIONS[config.input](
         joints=config.joints,
         channels=config.channels,
         max_frames=config.frames,

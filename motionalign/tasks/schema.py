@@ -1,8 +1,8 @@
 """The schema of a run's config with all registries joined in."""
 
 from motionalign.config import Schema
-from motionalign.data.representation import INPUTS
-from motionalign.models.families import motion_entries, text_entries
+from motionalign.data.representation import inputs
+from motionalign.models.families import motion_entries, size_entries, text_entries
 from motionalign.tasks.objectives import OBJECTIVES
 from motionalign.tasks.registry import TASKS
 
@@ -14,7 +14,8 @@ def schema() -> Schema:
             "task": {name: task.entry for name, task in TASKS.items()},
             "loss.kind": {name: objective.entry for name, objective in OBJECTIVES.items()},
             "model.motion.family": motion_entries(),
-            "model.motion.input": {name: kind.entry for name, kind in INPUTS.items()},
+            "model.motion.size": size_entries(),
+            "model.motion.input": {name: kind.entry for name, kind in inputs().items()},
             "model.text.family": text_entries(),
         }
     )

@@ -13,13 +13,13 @@ from configs import common
 from motionalign.data.augment import frame_indices, inference_indices
 from motionalign.data.dataset import Metadata
 from motionalign.data.representation import (
-    INPUTS,
     REPRESENTATIONS,
     ClipCache,
     Joints,
     Patches,
     Rotations,
     RowRandom,
+    inputs,
 )
 from motionalign.models.families import representation_of
 from motionalign.models.vit import ViTConfig
@@ -57,7 +57,7 @@ def random(share=0.5, row=0):
 
 def test_names():
     assert set(READ) == set(REPRESENTATIONS)
-    assert set(INPUTS) == {"joints", "rotations"}
+    assert set(inputs()) == {"joints", "rotations"}
     for name, representation in REPRESENTATIONS.items():
         assert representation.field == name
 

@@ -6,7 +6,7 @@ import pytest
 
 from motionalign import config
 from motionalign.config import Entry, Field
-from motionalign.data.representation import INPUTS
+from motionalign.data.representation import inputs
 from motionalign.models.families import FROZEN, MOTION_FAMILIES, TEXT_FAMILIES
 from motionalign.tasks.objectives import MSE, OBJECTIVES
 from motionalign.tasks.registry import TASKS
@@ -17,7 +17,7 @@ def test_choices_are_those_of_the_registries():
     fields = schema().fields
     assert list(fields["task"].choices) == list(TASKS)
     assert list(fields["loss.kind"].choices) == list(OBJECTIVES)
-    assert list(fields["model.motion.input"].choices) == list(INPUTS)
+    assert list(fields["model.motion.input"].choices) == list(inputs())
     assert list(fields["model.text.family"].choices) == [*TEXT_FAMILIES, FROZEN]
     families = [name for family in MOTION_FAMILIES.values() for name in family.variants]
     assert list(fields["model.motion.family"].choices) == families
