@@ -33,8 +33,9 @@ from configs import babel60_gaitformer
 from motionalign import optim, sharding, train
 from motionalign.models import build
 from motionalign.models.bert import BertConfig
-from motionalign.models.build import Inputs
+from motionalign.models.family import Inputs
 from motionalign.models.network import Network
+from motionalign.tasks.objectives import OBJECTIVES
 
 UAE_LARGE = BertConfig(
     vocab_size=30522, width=1024, depth=24, heads=16, mlp_width=4096, dropout=0, attention_dropout=0
@@ -45,7 +46,7 @@ class Contender:
     """A train step and its state, with or without the text tower."""
 
     def __init__(self, config: ConfigDict, tower: bool, batch: dict):
-        inputs = Inputs(joints=22, channels=6, dims=6, text_width=UAE_LARGE.width)
+        inputs = Inputs(22, 6, 6, text_width=UAE_LARGE.width, input="rotations")
         architecture = build.resolve(config.model.to_dict(), inputs=inputs)
         if tower:
             architecture = dataclasses.replace(architecture, text=UAE_LARGE)
@@ -55,7 +56,8 @@ class Contender:
         mesh = sharding.make_mesh()
         optimizer, _ = optim.make_optimizer(config.optim, network.abstract_params, 1000)
         self._state = train.init_state(network, optimizer, config, mesh)
-        self._step = train.make_train_step(network, optimizer, config, mesh)
+        objective = OBJECTIVES[config.loss.kind](config.loss, has_classes=True)
+        self._step = train.make_train_step(network, objective, optimizer, config, mesh)
         self._batch = jax.device_put(batch)
 
     def seconds(self) -> float:
@@ -67,6 +69,7 @@ class Contender:
 
 
 def main() -> None:
+    """Measures and prints."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -80,7 +83,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     size, width = args.batch_size, UAE_LARGE.width
     batch = {
-        "joints": rng.normal(size=(size, 60, 22, 6)).astype(np.float32),
+        "rotations": rng.normal(size=(size, 60, 22, 6)).astype(np.float32),
         "text_vectors": rng.normal(size=(size, width)).astype(np.float32),
         "negative_vectors": rng.normal(size=(size, width)).astype(np.float32),
     }

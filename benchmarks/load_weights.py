@@ -243,6 +243,7 @@ def measure(what: str, path: str, dtype: str) -> dict[str, float]:
 
 
 def main() -> None:
+    """Measures and prints."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--runs", type=int, default=3, help="of each, in turn")

@@ -1,11 +1,20 @@
-"""benchmarks.nearest_neighbour."""
+"""Action recognition without a model: the training clip with the nearest mean pose.
 
+  python -m benchmarks.nearest_neighbour --data_dir=data --dataset=actions
+
+The baseline beside the tables of configs/mocap_actions.py in docs/results.md: joints with the first
+frame's root at the origin, their mean over the frames, z-scored; the class of the nearest clip.
+"""
+
+import argparse
 from collections.abc import Sequence
 
 import numpy as np
 
+from motionalign.data.dataset import Dataset
 from motionalign.inference.similarity import checked_matrix, squared_distances
 from motionalign.metrics import checked_labels
+from motionalign.tasks.labels import recognise, recognition_table
 
 # Distances held at once by the nearest-neighbour baseline: 128 MiB.
 _BLOCK = 1 << 24
@@ -83,3 +92,38 @@ def nearest_neighbour(
         )  # [step, classes present]
         scores[i : i + step, present] = -np.sqrt(nearest)
     return scores
+
+
+def features(dataset: Dataset, split_name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mean poses [N, J * C] and labels [N] of the labelled clips of a split."""
+    split = dataset.split(split_name)
+    known = np.flatnonzero(split.labels >= 0)
+    clips = [split[i]["joints"][:, 0] for i in known]
+    dims = dataset.metadata.skeleton.dims
+    return (
+        pooled_joints([clip[..., :dims] - clip[:1, :1, :dims] for clip in clips]),
+        split.labels[known],
+    )
+
+
+def main() -> None:
+    """Scores the baseline and prints its row."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data_dir", default="data")
+    parser.add_argument("--dataset", default="actions", help="a prepared dataset with labels")
+    parser.add_argument("--train_split", default="train")
+    parser.add_argument("--test_split", default="test")
+    args = parser.parse_args()
+    dataset = Dataset(args.data_dir, args.dataset)
+    names = dataset.metadata.label_names
+    train, train_labels = features(dataset, args.train_split)
+    test, labels = features(dataset, args.test_split)
+    scores = nearest_neighbour(train, train_labels, test, len(names))
+    found = recognise(scores, labels, names)
+    print(recognition_table({"nearest mean pose": found}).markdown())
+
+
+if __name__ == "__main__":
+    main()

@@ -37,6 +37,7 @@ def looped_patches(joints, skeleton, mean, std, patch_size: int):
 
 
 def main() -> None:
+    """Measures and prints."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

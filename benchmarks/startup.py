@@ -61,6 +61,7 @@ def _cpu_seconds_of_children() -> float:
 
 
 def main() -> None:
+    """Measures and prints."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -37,6 +37,7 @@ import time
 
 
 def parse_args():
+    """The arguments of the command line; contenders are checked."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -92,19 +93,23 @@ class Batches:
     """The batches of the first epoch, from the training's own input pipeline."""
 
     def __init__(self, config, rounds: int, steps: int):
-        from motionalign.data.batches import TrainingData
+        from motionalign.data.batches import Source, TrainingData
         from motionalign.data.dataset import Dataset
         from motionalign.models import build
+        from motionalign.models.families import representation_of
         from motionalign.models.weights.load import load_tokenizer
+        from motionalign.tasks.registry import TASKS
 
-        text = config.model.text
+        text, task = config.model.text, TASKS[config.task](config)
         dataset = Dataset(config.data.data_dir, config.data.datasets)
+        split = dataset.split(config.data.train_split)
+        motion = build.resolve(config.model.to_dict()).motion
         self._data = TrainingData(
-            {dataset: 1.0},
-            load_tokenizer(text.weights, text.max_tokens),
+            [Source(dataset, split, 1.0, task.texts(dataset, split))],
+            representation_of(motion, config.data.frame_bucket).for_training(config.data),
             config.data,
-            motion=build.resolve(config.model.to_dict()).motion,
             seed=config.seed,
+            tokenizer=load_tokenizer(text.weights, text.max_tokens),
         )
         self._workers = config.data.workers
         # One pass also fills the cache of decoded clips: reading files is not what is compared.
@@ -150,6 +155,7 @@ class Ours:
         from motionalign.data.batches import to_device
         from motionalign.models import build
         from motionalign.models.network import Network
+        from motionalign.tasks.objectives import OBJECTIVES
         from motionalign.train import init_state, make_train_step
 
         config = make_config(args, "mask" if args.setting == "masked" else "attend")
@@ -158,7 +164,8 @@ class Ours:
         network = Network(build.resolve(config.model.to_dict()))
         optimizer, _ = optim.make_optimizer(config.optim, network.abstract_params, 1000)
         self._state = init_state(network, optimizer, config, mesh)
-        self._step = make_train_step(network, optimizer, config, mesh)
+        objective = OBJECTIVES[config.loss.kind](config.loss, has_classes=False)
+        self._step = make_train_step(network, objective, optimizer, config, mesh)
         self._number = jnp.int32
         self._to_device = lambda batches: to_device(
             batches, lambda batch: sharding.put_local(batch, args.batch_size, mesh)
@@ -172,6 +179,65 @@ class Ours:
         return loss
 
 
+def torch_model(config, attention: str):
+    """Two towers with a head each, in PyTorch, with the sizes and weights of `config`."""
+    import transformers
+    from torch import nn
+
+    from motionalign.models.weights.source import Source
+
+    rate = config.model.head_dropout
+
+    class Head(nn.Module):
+        def __init__(self, width, embed_dim):
+            super().__init__()
+            self.projection = nn.Linear(width, embed_dim)
+            self.hidden = nn.Linear(embed_dim, embed_dim)
+            self.dropout = nn.Dropout(rate)
+            self.norm = nn.LayerNorm(embed_dim)
+
+        def forward(self, x):
+            projected = self.projection(x)
+            x = self.hidden(nn.functional.gelu(projected))
+            return self.norm(self.dropout(x) + projected)
+
+    class DualEncoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            vit = transformers.ViTConfig(
+                hidden_size=192,
+                num_hidden_layers=12,
+                num_attention_heads=3,
+                intermediate_size=768,
+                layer_norm_eps=1e-6,
+                image_size=(config.model.motion.max_frames, 5 * 16),
+                patch_size=16,
+                hidden_dropout_prob=0.0,
+                attention_probs_dropout_prob=0.0,
+                attn_implementation=attention,
+            )
+            self.motion = transformers.ViTModel(vit, add_pooling_layer=False)
+            self.motion.layernorm = nn.Identity()  # after pooling instead, as timm does
+            self.motion_norm = nn.LayerNorm(192, eps=1e-6)
+            source = Source(config.model.text.weights).require("config.json")
+            self.text = transformers.BertModel.from_pretrained(
+                source.parent,
+                add_pooling_layer=False,
+                attn_implementation=attention,
+                hidden_dropout_prob=config.model.text.dropout,
+                attention_probs_dropout_prob=config.model.text.dropout,
+            )
+            self.motion_head = Head(192, config.model.embed_dim)
+            self.text_head = Head(self.text.config.hidden_size, config.model.embed_dim)
+
+        def forward(self, patches, input_ids, mask):
+            motion = self.motion(patches).last_hidden_state[:, 1:].mean(1)
+            text = self.text(input_ids, mask).last_hidden_state[:, 0]
+            return self.motion_head(self.motion_norm(motion)), self.text_head(text)
+
+    return DualEncoder().train()
+
+
 class Torch:
     """The same model and step in PyTorch."""
 
@@ -183,10 +249,6 @@ class Torch:
         if "keep" in options:
             host.keep_freed_memory()
         import torch
-        import transformers
-        from torch import nn
-
-        from motionalign.models.weights.source import Source
 
         torch.manual_seed(0)
         torch.set_num_threads(len(os.sched_getaffinity(0)))
@@ -194,56 +256,7 @@ class Torch:
         config = make_config(args, "attend", text_bucket=1 if args.setting == "masked" else None)
         self.batches = Batches(config, args.rounds, args.steps)
         attention = "eager" if "eager" in options else "sdpa"
-        rate = config.model.head_dropout
-
-        class Head(nn.Module):
-            def __init__(self, width, embed_dim):
-                super().__init__()
-                self.projection = nn.Linear(width, embed_dim)
-                self.hidden = nn.Linear(embed_dim, embed_dim)
-                self.dropout = nn.Dropout(rate)
-                self.norm = nn.LayerNorm(embed_dim)
-
-            def forward(self, x):
-                projected = self.projection(x)
-                x = self.hidden(nn.functional.gelu(projected))
-                return self.norm(self.dropout(x) + projected)
-
-        class DualEncoder(nn.Module):
-            def __init__(self):
-                super().__init__()
-                vit = transformers.ViTConfig(
-                    hidden_size=192,
-                    num_hidden_layers=12,
-                    num_attention_heads=3,
-                    intermediate_size=768,
-                    layer_norm_eps=1e-6,
-                    image_size=(config.model.motion.max_frames, 5 * 16),
-                    patch_size=16,
-                    hidden_dropout_prob=0.0,
-                    attention_probs_dropout_prob=0.0,
-                    attn_implementation=attention,
-                )
-                self.motion = transformers.ViTModel(vit, add_pooling_layer=False)
-                self.motion.layernorm = nn.Identity()  # after pooling instead, as timm does
-                self.motion_norm = nn.LayerNorm(192, eps=1e-6)
-                source = Source(config.model.text.weights).require("config.json")
-                self.text = transformers.BertModel.from_pretrained(
-                    source.parent,
-                    add_pooling_layer=False,
-                    attn_implementation=attention,
-                    hidden_dropout_prob=config.model.text.dropout,
-                    attention_probs_dropout_prob=config.model.text.dropout,
-                )
-                self.motion_head = Head(192, config.model.embed_dim)
-                self.text_head = Head(self.text.config.hidden_size, config.model.embed_dim)
-
-            def forward(self, patches, input_ids, mask):
-                motion = self.motion(patches).last_hidden_state[:, 1:].mean(1)
-                text = self.text(input_ids, mask).last_hidden_state[:, 0]
-                return self.motion_head(self.motion_norm(motion)), self.text_head(text)
-
-        self._model = DualEncoder().train()
+        self._model = torch_model(config, attention)
         groups = config.optim.groups
         heads = [*self._model.motion_head.parameters(), *self._model.text_head.parameters()]
         motion = [*self._model.motion.parameters(), *self._model.motion_norm.parameters()]
@@ -317,6 +330,7 @@ def cpu_seconds_of_others() -> float:
 
 
 def run(args) -> dict:
+    """Sets all contenders up and lets them run in turn; what each round took."""
     context = multiprocessing.get_context("spawn")
     contenders, processes, ready = {}, [], {}
     for contender in args.contenders:
@@ -344,6 +358,7 @@ def run(args) -> dict:
 
 
 def pairs_per_second(rounds: list[dict], batch_size: int) -> float:
+    """The throughput over some rounds."""
     return sum(r["steps"] for r in rounds) * batch_size / sum(r["seconds"] for r in rounds)
 
 
@@ -369,6 +384,7 @@ def summarise(results: dict, batch_size: int) -> dict:
 
 
 def machine() -> dict:
+    """What the figures were measured on."""
     from importlib import metadata
 
     packages = ("jax", "jaxlib", "flax", "torch", "transformers", "numpy")
@@ -389,6 +405,7 @@ def machine() -> dict:
 
 
 def main() -> None:
+    """Measures, prints the table and writes the results."""
     args = parse_args()
     results = run(args)
     summary = summarise(results, args.batch_size)
