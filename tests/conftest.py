@@ -1,7 +1,7 @@
 """Shared fixtures. CPU only, with 8 virtual devices, set before JAX is first imported.
 
-Most of the suite's time is compilation, so programs are compiled with less optimisation (a third of
-the time), and kept for tests that need the same one again.
+Most of the suite's time is compilation, so programs are compiled with less optimisation (a quarter
+of the time); whole runs keep theirs for the next run of the same one (`runs.one_device`).
 """
 
 import contextlib
@@ -20,10 +20,12 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = (
         os.environ.get("XLA_FLAGS", "")
         + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+        + " --xla_cpu_use_fusion_emitters=false"
     )
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share what their parent has made
     _CACHE = tempfile.TemporaryDirectory(prefix="motionalign-tests-xla-")
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
+    os.environ["MOTIONALIGN_TEST_CACHE"] = _CACHE.name
+os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 # PyTorch's CUDA builds bring Triton, whose LLVM aborts the process when TensorFlow's came first.
@@ -81,6 +83,27 @@ def small_dataset(tmp_path_factory) -> pathlib.Path:
     data_dir = tmp_path_factory.mktemp("data")
     prepare(lambda: Clips(clips), data_dir, "small")
     return data_dir
+
+
+@pytest.fixture(scope="session")
+def short_run(small_dataset, tmp_path_factory) -> pathlib.Path:
+    """The workdir of a run of one epoch on "small", over eight devices; not to be changed."""
+    from runs import tiny_config
+
+    from motionalign import train
+
+    workdir = tmp_path_factory.mktemp("runs") / "short"
+    assert train.train(tiny_config(small_dataset, epochs=1), workdir) == "finished"
+    return workdir
+
+
+@pytest.fixture
+def one_device():
+    """Runs of this process are on one device, and find programs that another has compiled."""
+    import runs
+
+    with runs.one_device():
+        yield
 
 
 @pytest.fixture(scope="session")

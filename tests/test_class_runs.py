@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from published_files import write_babel, write_densegait
-from runs import ROOT, command, losses, scalars
+from runs import ROOT, command, losses, one_device, scalars
 
 import motionalign
 from configs import babel60_gaitformer, densegait_gaitformer
@@ -15,6 +15,8 @@ from data_prep.__main__ import main
 from motionalign import evaluate, metrics, sharding, train
 from motionalign.data.dataset import Dataset
 from motionalign.tasks import attributes
+
+pytestmark = pytest.mark.usefixtures("one_device")
 
 SMALL = {
     "epochs": 2,
@@ -40,11 +42,12 @@ def small(config, data_dir, **fields):
 
 def launch(config: str, workdir, fields: dict) -> str:
     """What launch.py prints of a config file."""
-    done = command(
-        f"--config={ROOT / 'configs' / config}",
-        f"--workdir={workdir}",
-        *(f"--config.{name}={value}" for name, value in fields.items()),
-    )
+    with one_device():
+        done = command(
+            f"--config={ROOT / 'configs' / config}",
+            f"--workdir={workdir}",
+            *(f"--config.{name}={value}" for name, value in fields.items()),
+        )
     assert done.code == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -21,7 +21,7 @@ from configs import (
     mocap_small,
     quickstart,
 )
-from motionalign import evaluate, train
+from motionalign import evaluate
 from motionalign.checkpoints.run import find, load_run
 from motionalign.checkpoints.workdir import run_folder
 from motionalign.config import flat
@@ -31,27 +31,19 @@ from motionalign.tasks.captions import embed_split, evaluation_set
 
 
 @pytest.fixture(scope="module")
-def workdir(small_dataset, tmp_path_factory):
-    """A run of a few steps."""
-    folder = tmp_path_factory.mktemp("runs") / "short"
-    assert train.train(tiny_config(small_dataset, epochs=2), folder) == "finished"
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(workdir):
-    return motionalign.load(workdir)
+def model(short_run):
+    return motionalign.load(short_run)
 
 
 def joints(dataset: Dataset, row: int) -> np.ndarray:
     return dataset.split("test")[row]["joints"][:, 0]
 
 
-def test_copied_checkpoint_scores_the_same(workdir, small_dataset, tmp_path):
+def test_copied_checkpoint_scores_the_same(short_run, small_dataset, tmp_path):
     """A step folder copied elsewhere, evaluated by the command."""
-    config = tiny_config(small_dataset, epochs=2)
-    expected = evaluate.evaluate_checkpoint(config, workdir, tmp_path / "here")["small"]
-    (step_dir,) = (workdir / "best").glob("[0-9]*")
+    config = tiny_config(small_dataset)
+    expected = evaluate.evaluate_checkpoint(config, short_run, tmp_path / "here")["small"]
+    (step_dir,) = (short_run / "best").glob("[0-9]*")
     copy = shutil.copytree(step_dir, tmp_path / "elsewhere")
     flags = tiny_flags(tmp_path / "results", small_dataset)
     done = command(*flags, "--mode=eval", f"--checkpoint={copy}")
@@ -67,7 +59,7 @@ def test_copied_checkpoint_scores_the_same(workdir, small_dataset, tmp_path):
     assert page.is_file()
 
 
-def test_encode_a_folder(workdir, model, small_dataset, tmp_path):
+def test_encode_a_folder(short_run, model, small_dataset, tmp_path):
     dataset = Dataset(small_dataset, "small")
     clips = tmp_path / "clips"
     (clips / "deep").mkdir(parents=True)
@@ -80,7 +72,7 @@ def test_encode_a_folder(workdir, model, small_dataset, tmp_path):
     np.save(clips / "huge.npy", 1e7 * joints(dataset, 1))
     (clips / "broken.npy").write_bytes(b"not an array")
     output = tmp_path / "out" / "x.npz"
-    encode_folder(workdir, clips, output)
+    encode_folder(short_run, clips, output)
     with np.load(output, allow_pickle=False) as written:
         assert list(written["ids"]) == ["a", "deep/b", "long"]
         assert list(written["cut"]) == ["long"]
@@ -96,16 +88,18 @@ def test_encode_a_folder(workdir, model, small_dataset, tmp_path):
     assert "not finite" in skipped["nan"]
     assert not list(tmp_path.rglob("*partial*"))
     with pytest.raises(ValueError, match=r"\.npz"):
-        encode_folder(workdir, clips, tmp_path / "x.npy")
+        encode_folder(short_run, clips, tmp_path / "x.npy")
     with pytest.raises(ValueError, match=r"no \.npy file"):
-        encode_folder(workdir, tmp_path / "out", output)
+        encode_folder(short_run, tmp_path / "out", output)
 
 
-def test_clips_are_taken_to_have_the_rate_of_the_raw_files(workdir, model, small_dataset, tmp_path):
+def test_clips_are_taken_to_have_the_rate_of_the_raw_files(
+    short_run, model, small_dataset, tmp_path
+):
     clip = joints(Dataset(small_dataset, "small"), 0)
     (tmp_path / "clips").mkdir()
     np.save(tmp_path / "clips" / "a.npy", clip)
-    copy = shutil.copytree(find(workdir), tmp_path / "copy")
+    copy = shutil.copytree(find(short_run), tmp_path / "copy")
     run = load_run(copy)
     run["datasets"]["small"]["source_fps"] = 60.0  # prepared with --fps=60
     (copy / "run" / "metadata").write_text(json.dumps(run))
@@ -130,35 +124,35 @@ def test_a_query_does_not_cost_a_whole_batch(model, monkeypatch):
         assert shapes[::2] == rows  # ids and mask of each batch
 
 
-def test_results_lie_beside_the_checkpoint(workdir, small_dataset, tmp_path):
-    (step_dir,) = (workdir / "best").glob("[0-9]*")
-    for path in (workdir, workdir / "best", step_dir):
-        assert run_folder(path) == workdir
+def test_results_lie_beside_the_checkpoint(short_run, small_dataset, tmp_path):
+    (step_dir,) = (short_run / "best").glob("[0-9]*")
+    for path in (short_run, short_run / "best", step_dir):
+        assert run_folder(path) == short_run
     with pytest.raises(ValueError, match="with --workdir"):
         run_folder(shutil.copytree(step_dir, tmp_path / "copy"))
 
-    config = tiny_config(small_dataset, epochs=2, data__eval_batch_size=16)
-    scores = evaluate.evaluate_checkpoint(config, workdir, tmp_path, split="val")["small"]
+    config = tiny_config(small_dataset, data__eval_batch_size=16)
+    scores = evaluate.evaluate_checkpoint(config, short_run, tmp_path, split="val")["small"]
     assert (scores["dataset"], scores["split"], scores["all"]["gallery"]) == ("small", "val", 7)
     assert (tmp_path / "evaluation" / "small-val" / "metrics.json").is_file()
     assert not (tmp_path / "metrics.json").exists()  # which is of the test split
 
 
-def test_part_of_a_published_subset(workdir, small_dataset, tmp_path):
+def test_part_of_a_published_subset(short_run, small_dataset, tmp_path):
     """What is missing of it is said in the results; a subset that is missing whole is left out."""
     shutil.copytree(small_dataset / "small", tmp_path / "data" / "small")
     dataset = Dataset(tmp_path / "data", "small")
     split, rows = evaluation_set(dataset, "test")
     path = dataset.version_dir / "dissimilar-test.txt"
-    config = tiny_config(tmp_path / "data", epochs=2, eval__num_queries=1)
+    config = tiny_config(tmp_path / "data", eval__num_queries=1)
 
     path.write_text("\n".join([split.sources[rows[0]], "gone", split.sources[rows[2]]]) + "\n")
-    results = evaluate.evaluate_checkpoint(config, workdir, tmp_path)["small"]
+    results = evaluate.evaluate_checkpoint(config, short_run, tmp_path)["small"]
     assert results["dissimilar"]["gallery"] == 2
     assert "2 of the 3 clips of the published subset" in results["dissimilar"]["note"]
     assert "gone" in results["dissimilar"]["note"]
     path.write_text("gone\n")
-    results = evaluate.evaluate_checkpoint(config, workdir, tmp_path)["small"]
+    results = evaluate.evaluate_checkpoint(config, short_run, tmp_path)["small"]
     assert "0 of the 1 clips" in results["left_out"]["dissimilar"]
 
 
@@ -212,10 +206,10 @@ def test_bad_clips(model, shape, fps, message):
         model.encode_motion(np.zeros(shape), fps=fps)
 
 
-def test_load_says_what_is_missing(workdir, tmp_path):
+def test_load_says_what_is_missing(short_run, tmp_path):
     with pytest.raises(ValueError, match="no checkpoint at"):
         motionalign.load(tmp_path)
-    (step_dir,) = (workdir / "best").glob("[0-9]*")
+    (step_dir,) = (short_run / "best").glob("[0-9]*")
     shutil.copytree(step_dir, tmp_path / "part")
     (tmp_path / "part" / "run" / "metadata").unlink()
     with pytest.raises(ValueError, match="copied in part"):
