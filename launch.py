@@ -1,10 +1,10 @@
-"""Trains, evaluates and applies motion-language models.
+r"""Trains, evaluates and applies motion-language models.
 
   Train, or go on after an interruption (the same command again):
     python launch.py --config=configs/quickstart.py --workdir=runs/quickstart
 
   Override any field of the config:
-    python launch.py --config=configs/humanml3d_vit.py:paper --workdir=runs/paper \\
+    python launch.py --config=configs/humanml3d_vit.py:paper --workdir=runs/paper \
       --config.seed=1 --config.dtype=bfloat16
 
   Evaluate a checkpoint, here or copied from elsewhere:
@@ -112,6 +112,7 @@ def _evaluate(checkpoint: str) -> None:
 
 
 def main(argv) -> None:
+    """Does what the flags say; what a user can mend ends it with a line on stderr."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
     if not FLAGS["verbosity"].present:
