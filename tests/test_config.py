@@ -373,6 +373,7 @@ REGISTRIES = {
         ),
     },
     "model.motion.family": {"vit": Entry()},
+    "model.motion.size": {"B": Entry()},
     "model.motion.input": {"joints": Entry()},
     "model.text.family": {"bert": Entry(reads=("model.text.width",)), "frozen": Entry()},
 }
