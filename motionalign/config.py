@@ -36,9 +36,9 @@ class Entry:
     fields: Mapping[str, "Field"] = dataclasses.field(default_factory=dict)
 
     @property
-    def all_reads(self) -> frozenset[str]:
-        """Everything that it reads."""
-        return frozenset(self.reads) | self.fields.keys()
+    def all_reads(self) -> tuple[str, ...]:
+        """Everything that it reads, each once."""
+        return tuple(dict.fromkeys((*self.reads, *self.fields)))
 
 
 @dataclasses.dataclass(frozen=True)
