@@ -112,7 +112,7 @@ def _evaluate(checkpoint: str) -> None:
 
 
 def main(argv) -> None:
-    """Runs the command of the flags; `argv` is what the parser of flags left."""
+    """Does what the flags say; what a user can mend ends it with a line on stderr."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
     if not FLAGS["verbosity"].present:

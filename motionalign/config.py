@@ -36,9 +36,9 @@ class Entry:
     fields: Mapping[str, "Field"] = dataclasses.field(default_factory=dict)
 
     @property
-    def all_reads(self) -> frozenset[str]:
-        """Everything that it reads."""
-        return frozenset(self.reads) | self.fields.keys()
+    def all_reads(self) -> tuple[str, ...]:
+        """Everything that it reads, each once."""
+        return tuple(dict.fromkeys((*self.reads, *self.fields)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +106,9 @@ REGISTRY = "registry"
 def one_of(*values: Any, **reads: tuple[str, ...]) -> dict[Any, Entry]:
     """Choices of a field: `values`, which read nothing more, and those that read `reads`."""
     return {value: Entry() for value in values} | {k: Entry(reads=r) for k, r in reads.items()}
+
+
+_SIZES = ("width", "depth", "heads", "mlp_width")
 
 
 def _size(what: str, most: int) -> Field:
@@ -219,7 +222,6 @@ FIELDS: dict[str, Field] = {
         "mean",
         "Readout: mean over the tokens, the class token (class; of a ViT), or the first frame's "
         "(first; of encoders over frames).",
-        choices=one_of("mean", "class", "first"),
     ),
     "model.motion.padding": Field(
         "attend",
@@ -253,7 +255,6 @@ FIELDS: dict[str, Field] = {
     "model.text.readout": Field(
         "first",
         "Readout: the first token, the mean over tokens, or the end of the text (CLIP).",
-        choices=one_of("first", "mean", "end"),
     ),
     "model.text.dropout": Field(
         0.1,
@@ -686,18 +687,17 @@ def section(names: Iterable[str], prefix: str) -> tuple[str, ...]:
     return tuple(f"{prefix}.{name}" for name in names)
 
 
-def defaults_below(prefix: str, more: Mapping[str, Field] | None = None) -> dict[str, Any]:
-    """The defaults of the fields of a section, nested as a config is.
+def below(fields: Mapping[str, Field], prefix: str) -> dict[str, Field]:
+    """The fields of a section by the rest of their names."""
+    start = prefix + "."
+    return {name.removeprefix(start): f for name, f in fields.items() if name.startswith(start)}
 
-    Args:
-      prefix: dotted name of the section.
-      more: fields by dotted name, beside the shared ones.
-    """
+
+def defaults_below(prefix: str) -> dict[str, Any]:
+    """The defaults of the shared fields of a section, nested as a config is."""
     out: dict[str, Any] = {}
-    for name, field in (FIELDS | dict(more or {})).items():
-        if not name.startswith(prefix + "."):
-            continue
-        *sections, last = name.removeprefix(prefix + ".").split(".")
+    for name, field in below(FIELDS, prefix).items():
+        *sections, last = name.split(".")
         inner = out
         for part in sections:
             inner = inner.setdefault(part, {})

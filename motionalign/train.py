@@ -203,7 +203,7 @@ def resolve_architecture(
     elif is_frozen(config.model.text):
         width = datasets[0].require_caption_vectors().vectors.shape[1]
     window = WINDOW_OF[config.data.sampling]
-    inputs = Inputs(joints, channels, dims, window, width, classifier, kind.name)
+    inputs = Inputs(joints, channels, dims, window, width, classifier, config.model.motion.input)
     return build.resolve(config.model.to_dict(), trained, inputs)
 
 

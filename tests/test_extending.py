@@ -30,10 +30,12 @@ def use(config, workdir):
     """Trains, evaluates, loads and shares: the scores, and the model."""
     assert train.train(config, workdir) == "finished"
     assert len(losses(workdir)) == 2
-    said = []
+    said, folder = [], workdir / "evaluation" / "small-test"
     scores = evaluate.evaluate_checkpoint(config, workdir, workdir, say=said.append)["small"]
     assert scores["split"] == "test"
-    assert str(workdir / "evaluation" / "small-test") in said[-1]
+    assert (
+        f"Scores: {folder}" in said[-1] or f"Example queries with their hits: {folder}" in said[-1]
+    )
     model = motionalign.load(workdir)
     shared = motionalign.load(model.save_pretrained(workdir / "shared", scores))
     clip = Dataset(config.data.data_dir, "small").split("test")[0]["joints"][:, 0]
@@ -52,6 +54,7 @@ def test_an_objective(small_dataset, tmp_path, monkeypatch):
     scores, model = use(config, tmp_path / "run")
     assert scores["all"]["gallery"] == 15
     assert model.run["trained"]["loss"] == "sharpened"
+    assert model.distance == "cosine"
     assert model.encode_text("a person walks").shape == (8,)
     assert all(0 < line["margin"] <= 10 for line in scalars(tmp_path / "run") if "loss" in line)
 
@@ -87,6 +90,7 @@ def test_a_task(small_dataset, tmp_path, monkeypatch, loss):
         by_hand.append(found.argmax() == (len(joints) >= 50))
     np.testing.assert_allclose(scores["right"], 100 * np.mean(by_hand))
     assert "val/right" in scalars(tmp_path)[-1]
+    assert model.run["trained"] == {"task": "lengths", "loss": loss, "texts": "lengths"}
     assert "| lengths |" in (tmp_path / "shared" / "README.md").read_text()
     with pytest.raises(ValueError, match=r"config.data.long_from is 70, but nothing reads it"):
         train.train(small_config(small_dataset, data__long_from=70), tmp_path / "other")
@@ -101,6 +105,7 @@ def test_an_encoder(small_dataset, tmp_path, monkeypatch):
     )
     _, model = use(config, tmp_path)
     motion = model.encoder.network.config.motion
+    assert model.run["architecture"]["motion"]["family"] == "pooling"
     assert motion == pooling.PoolingConfig(joints=22, channels=3, width=16, frames=40, stride=2)
     # Every other frame counts, and no more than 40 of them.
     clip = np.random.default_rng(0).normal(size=(60, 22, 3))
@@ -127,12 +132,14 @@ def test_a_representation(small_dataset, tmp_path, monkeypatch):
         data__velocity_noise=0.1, **fields,
     )  # fmt: skip
     batch = train.set_up(config, tmp_path / "batches").batches[0]
-    assert batch["velocities"].shape == (16, 40, 22, 3)
-    np.testing.assert_allclose(batch["velocities"][:, 0].std(), 0.1, rtol=0.1)  # nothing but noise
+    assert batch["joints"].shape == (16, 40, 22, 3)
+    np.testing.assert_allclose(batch["joints"][:, 0].std(), 0.1, rtol=0.1)  # nothing but noise
 
     _, model = use(config, tmp_path / "run")
     # Poses that nobody leaves are all alike; the way from one to another is not.
     poses = np.random.default_rng(0).normal(size=(30, 22, 3))
+    seen = model.encoder.representation.window(poses)
+    np.testing.assert_allclose(seen[1:30], np.diff(poses, axis=0), atol=1e-6)
     still = [np.repeat(poses[i : i + 1], 30, axis=0) for i in (0, 1)]
     first, second, moving = model.encode_motion([*still, poses], fps=20)
     np.testing.assert_array_equal(first, second)

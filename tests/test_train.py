@@ -289,12 +289,9 @@ def test_a_run_from_before_some_fields_were_there_goes_on(small_dataset, tmp_pat
 
 
 def test_another_config_is_refused_once_there_is_a_checkpoint(short_run, small_dataset, tmp_path):
-    for pool, message in (
-        ("max", "valid: mean, class, first"),
-        ("first", "valid: 'mean', 'class'"),
-    ):
+    for pool in ("max", "first"):  # the second is of other families
         bad = tiny_config(small_dataset, model__motion__pool=pool)
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match="valid: 'mean', 'class'"):
             train.train(bad, tmp_path)
     workdir = shutil.copytree(short_run, tmp_path / "run")
     for series in ("neither", "checkpoints"):  # with best/ left alone there is still a run

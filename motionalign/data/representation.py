@@ -3,7 +3,7 @@
 A representation knows everything that lies between a record, or a clip of a user's, and the arrays
 of a batch: which field of the record is read, whether a dataset has it, how a raw clip is made
 into it, which frames training and evaluation see, and how clips are stacked. An encoder's config
-names its representation (`input`), and `REPRESENTATIONS` has them by name.
+names its representation (`input`), and `REPRESENTATIONS` is where names become one.
 """
 
 import dataclasses
@@ -46,10 +46,9 @@ class Representation(Protocol):
     """What an encoder reads.
 
     Attributes:
-      name: in the configs of encoders, and in a batch.
+      field: of a record, and of a batch.
       entry: which fields of a config it reads.
-      of_frames: whether config.model.motion.input may name it, for encoders over frames.
-      field: of a record, that is read.
+      of_frames: whether config.model.motion.input may name it.
       raw_field: of a record, what `prepare` makes it from; raw_shape: its shape in words.
       part_seen: which part of a longer clip evaluation sees, in words.
       by_statistics: whether what is read depends on a dataset's statistics.
@@ -57,10 +56,9 @@ class Representation(Protocol):
       by_length: whether batches of clips of like length are shorter, and so faster.
     """
 
-    name: ClassVar[str]
-    entry: ClassVar[Entry]
-    of_frames: ClassVar[bool]
     field: str
+    entry: Entry
+    of_frames: bool
     raw_field: str
     raw_shape: str
     max_frames: int
@@ -118,9 +116,8 @@ class Patches:
       frame_bucket: batches are padded to a multiple of it; None: all to the whole length.
     """
 
-    name: ClassVar[str] = "patches"
-    of_frames: ClassVar[bool] = False
     field: ClassVar[str] = "patches"
+    of_frames: ClassVar[bool] = False
     raw_field: ClassVar[str] = "joints"
     raw_shape: ClassVar[str] = "[frames, joints, 3]"
     part_seen: ClassVar[str] = "start"
@@ -219,7 +216,7 @@ class Patches:
         for i, clip in enumerate(clips):
             out[i, : len(clip)] = clip[:padded]
         num_frames = np.array([min(len(clip), padded) for clip in clips], np.int32)
-        return {self.name: out, "num_frames": num_frames}
+        return {self.field: out, "num_frames": num_frames}
 
 
 _PARTS = dict(zip(WINDOWS, ("start", "middle", "frames all along them"), strict=True))
@@ -241,9 +238,8 @@ class Joints:
       augment: what training changes in a clip.
     """
 
-    name: ClassVar[str] = "joints"
-    of_frames: ClassVar[bool] = True
     field: ClassVar[str] = "joints"
+    of_frames: ClassVar[bool] = True
     raw_field: ClassVar[str] = "joints"
     raw_shape: ClassVar[str] = "[frames, joints, 3]"
     by_statistics: ClassVar[bool] = False
@@ -322,14 +318,13 @@ class Joints:
         return self.max_frames
 
     def stack(self, clips: Sequence[np.ndarray], padded: int) -> Batch:
-        """The clips [B, F, J, C] under the name of the representation."""
-        return {self.name: np.stack(clips)}
+        """The clips [B, F, J, C] under the name of the field."""
+        return {self.field: np.stack(clips)}
 
 
 class Rotations(Joints):
     """A fixed number of frames of 6D rotations [F, R, 6] float32; they have no origin."""
 
-    name: ClassVar[str] = "rotations"
     field: ClassVar[str] = "rotations"
     raw_field: ClassVar[str] = "rotations"
     raw_shape: ClassVar[str] = "6D, [frames, rotations, 6]"
@@ -353,14 +348,14 @@ class Rotations(Joints):
 
 
 REPRESENTATIONS: dict[str, type[Any]] = {
-    representation.name: representation for representation in (Patches, Joints, Rotations)
+    representation.field: representation for representation in (Patches, Joints, Rotations)
 }
 """What encoders may read, by the name that their configs and batches have for it."""
 
 
 def inputs() -> dict[str, type[Any]]:
     """Values of config.model.motion.input: what encoders over frames may read."""
-    return {name: each for name, each in REPRESENTATIONS.items() if each.of_frames}
+    return {name: kind for name, kind in REPRESENTATIONS.items() if kind.of_frames}
 
 
 def check_clip(joints: np.ndarray, fps: float, shape: tuple[int, int], metadata: Metadata) -> None:

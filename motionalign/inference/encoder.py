@@ -40,16 +40,16 @@ class Encoder:
         self._devices = mesh.shape["data"]  # that a batch is split over
         self._batch_sharding = sharding.batch_sharding(mesh)
         replicated = NamedSharding(mesh, P())
-        clips = self.representation.name
+        field = self.representation.field
         self._encode_motion = jax.jit(
             lambda params, batch: network.bind(params).encode_motion(
-                batch[clips], batch.get("num_frames")
+                batch[field], batch.get("num_frames")
             ),
             out_shardings=replicated,
         )
         self._classify = jax.jit(
             lambda params, batch: network.bind(params).classify(
-                batch[clips], batch.get("num_frames")
+                batch[field], batch.get("num_frames")
             ),
             out_shardings=replicated,
         )

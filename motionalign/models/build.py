@@ -8,20 +8,23 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from motionalign.config import flat
+from motionalign.config import below, defaults_below, flat
 from motionalign.models import layers
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.families import (
     MOTION_FAMILIES,
     TEXT_FAMILIES,
     is_frozen,
-    model_defaults,
+    motion_entries,
+    text_entries,
     variant_of,
 )
-from motionalign.models.family import CUSTOM_SIZE, SIZE_NAMES, Inputs
+from motionalign.models.family import CUSTOM, SIZE_NAMES, Inputs
 from motionalign.models.weights.keymap import FINAL_NORM
 from motionalign.models.weights.load import load_weights
 from motionalign.models.weights.source import Source
+
+DEFAULTS = defaults_below("model")
 
 # What may differ from a trained model that training goes on from: it changes no parameter's shape.
 _FREE_TO_CHANGE = (
@@ -47,10 +50,9 @@ def resolve(
     Raises:
       ValueError: for unknown fields, missing sizes, or weights that contradict the sizes.
     """
-    defaults = model_defaults()
-    c = _with_defaults(model_config, defaults, "model")
-    motion = _with_defaults(c.pop("motion"), defaults["motion"], "model.motion")
-    text = _with_defaults(c.pop("text"), defaults["text"], "model.text")
+    c = _with_defaults(model_config, DEFAULTS, "model")
+    motion = _with_defaults(c.pop("motion"), _defaults("motion"), "model.motion")
+    text = _with_defaults(c.pop("text"), _defaults("text"), "model.text")
     weights = c.pop("weights")
     if weights:
         assert trained is not None
@@ -120,7 +122,7 @@ def _resolve_trained(
             )
     sizes = variant_of(motion["family"]).sizes
     if motion["size"] in sizes:
-        motion = motion | sizes[motion["size"]] | {"size": CUSTOM_SIZE}
+        motion = motion | sizes[motion["size"]] | {"size": CUSTOM}
     expected, given = flat(section_of(trained)), flat({**section, "motion": motion})
     different = [
         f"model.{name} is {given[name]!r}, the weights have {value!r}"
@@ -176,7 +178,7 @@ def load_pretrained(
     if weights := motion.get("weights"):
         family = MOTION_FAMILIES[config.motion_family]
         source = Source(weights)
-        final_norm = motion.get("final_norm", model_defaults()["motion"]["final_norm"])
+        final_norm = motion.get("final_norm", DEFAULTS["motion"]["final_norm"])
         rules = family.key_map(config.motion, source, final_norm)
         params = load_weights(params, source, rules, under="motion_encoder")
     weights = text.get("weights")
@@ -184,6 +186,15 @@ def load_pretrained(
         rules = TEXT_FAMILIES[config.text_family].key_map()
         params = load_weights(params, Source(weights), rules, under="text_encoder")
     return params
+
+
+def _defaults(tower: str) -> dict[str, Any]:
+    """The defaults of a tower's section, with the fields that registered encoders declare."""
+    own = {}
+    for entries in (motion_entries(), text_entries()):
+        for entry in entries.values():
+            own |= below(entry.fields, f"model.{tower}")
+    return DEFAULTS[tower] | {name: field.default for name, field in own.items()}
 
 
 def _with_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any], what: str) -> dict:
@@ -210,7 +221,7 @@ def _resolve_motion(section: dict, inputs: Inputs | None):
                 f"{', '.join(given)} is given as well; set size='custom' to choose them"
             )
         return variant.build(variant.sizes[size], section, inputs)
-    layers.check_choice(size, (*variant.sizes, CUSTOM_SIZE), "model.motion.size")
+    layers.check_choice(size, (*variant.sizes, CUSTOM), "model.motion.size")
     _require(given, ("width", "depth", "heads"), "model.motion.size='custom'")
     sizes = {"mlp_width": variant.mlp_ratio * given["width"], **given}
     return variant.build(sizes, section, inputs)
@@ -228,7 +239,7 @@ def _resolve_text(section: dict, max_tokens: int):
     rates = {} if dropout is None else rates
     readout = section.pop("readout")
     given = _sizes(section, (*SIZE_NAMES, "vocab_size"))
-    own = {name: section[name] for name in known if name in section}  # that families declare
+    own = {name: section[name] for name in below(family.entry.fields, "model.text")}
     if not weights:
         _require(given, ("width", "depth", "heads", "vocab_size"), "model.text without weights")
         sizes = {"mlp_width": 4 * given["width"], "max_positions": max_tokens, **given}

@@ -64,7 +64,7 @@ class CLIPVisionConfig(layers.Config):
     @property
     def input(self) -> str:
         """The representation that is read."""
-        return Patches.name
+        return Patches.field
 
     @property
     def grid(self) -> tuple[int, int]:

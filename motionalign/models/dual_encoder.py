@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from motionalign.data.representation import REPRESENTATIONS
 from motionalign.models import layers
 from motionalign.models.families import MOTION_FAMILIES, TEXT_FAMILIES, family_of
 from motionalign.models.heads import (
@@ -210,7 +211,7 @@ class DualEncoder(nnx.Module):
 
         Without a text encoder the text's are the sentence vectors of the batch.
         """
-        clips = batch[self.config.motion.input]
+        clips = batch[REPRESENTATIONS[self.config.motion.input].field]
         motion = self.encode_motion(clips, batch.get("num_frames"), rngs)
         if self.config.text is not None:
             text = self.encode_text(batch["input_ids"], batch["text_mask"], rngs)

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from motionalign.config import Entry, defaults_below, section
-from motionalign.data.representation import Representation, inputs
+from motionalign.config import Entry, section
+from motionalign.data.representation import Representation
 from motionalign.models import bert, clip, distilbert, layers, motion_transformer, mpnet
 from motionalign.models import vit_weights as vit
-from motionalign.models.family import CUSTOM_SIZE, SIZE_NAMES, MotionFamily, TextFamily, Variant
+from motionalign.models.family import CUSTOM, SIZE_NAMES, MotionFamily, TextFamily, Variant
 from motionalign.models.weights.source import Source
 
 MOTION_FAMILIES: dict[str, MotionFamily] = {
@@ -36,24 +36,16 @@ def motion_entries() -> dict[str, Entry]:
     }
 
 
+def size_entries() -> dict[str, Entry]:
+    """What each value of config.model.motion.size reads."""
+    variants = [v for family in MOTION_FAMILIES.values() for v in family.variants.values()]
+    named = dict.fromkeys((name for variant in variants for name in variant.sizes), Entry())
+    return named | {CUSTOM: Entry(section(SIZE_NAMES, "model.motion"))}
+
+
 def text_entries() -> dict[str, Entry]:
     """What each value of config.model.text.family reads."""
     return {name: family.entry for name, family in TEXT_FAMILIES.items()} | {FROZEN: Entry()}
-
-
-def size_entries() -> dict[str, Entry]:
-    """What each value of config.model.motion.size reads: the sizes of all families, and custom."""
-    families = MOTION_FAMILIES.values()
-    sizes = [s for family in families for v in family.variants.values() for s in v.sizes]
-    own = Entry(section(SIZE_NAMES, "model.motion"))
-    return {name: Entry() for name in sizes} | {CUSTOM_SIZE: own}
-
-
-def model_defaults() -> dict[str, Any]:
-    """The defaults of a `model` section, with the fields that encoders and inputs declare."""
-    entries = [*motion_entries().values(), *text_entries().values()]
-    entries += [kind.entry for kind in inputs().values()]
-    return defaults_below("model", {n: f for entry in entries for n, f in entry.fields.items()})
 
 
 def is_frozen(text_section: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from motionalign.models.weights.keymap import KeyMap
 from motionalign.models.weights.source import Source
 
 SIZE_NAMES = ("width", "depth", "heads", "mlp_width")
-CUSTOM_SIZE = "custom"  # whose numbers the config gives
+CUSTOM = "custom"  # the size for which these are given
 
 
 class Inputs(NamedTuple):
@@ -99,7 +99,7 @@ FRAMES_ENTRY = Entry(
 def patches_section(config: Any) -> dict[str, Any]:
     """The model.motion fields, but for its family, of an encoder of motion patches."""
     fields = (*SIZE_NAMES, "patch_size", "max_frames", "pool", "padding", "dropout")
-    return {"size": CUSTOM_SIZE, **{name: getattr(config, name) for name in fields}}
+    return {"size": CUSTOM, **{name: getattr(config, name) for name in fields}}
 
 
 def check_sizes(config: Any, asked: Mapping[str, Any], weights: str, size: str) -> None:

@@ -253,25 +253,25 @@ def gait_head_key_map() -> KeyMap:
 def _builder(kind: str):
     """The function from a model.motion section to the config of one of `KINDS`."""
 
-    def build(sizes, section, inputs: Inputs | None) -> MotionTransformerConfig:
+    def build(sizes, section, data: Inputs | None) -> MotionTransformerConfig:
         layers.check_choice(section["pool"], ("first", "mean"), "model.motion.pool")
         if section["weights"]:
             raise ValueError(
                 f"model.motion.weights={section['weights']}: a published {kind} is a whole model, "
                 "which motionalign.convert reads"
             )
-        if inputs is None:
+        if data is None:
             raise ValueError(f"model.motion.family={kind!r} needs the data's joints")
         return MotionTransformerConfig(
-            joints=inputs.joints,
-            channels=inputs.channels,
-            dims=inputs.dims,
-            window=inputs.window,
-            input=inputs.input,
+            joints=data.joints,
+            channels=data.channels,
+            dims=data.dims,
+            window=data.window,
+            input=data.input,
             frames=section["max_frames"],
             readout=section["pool"],
             dropout=section["dropout"],
-            root=0 if section["root"] and REPRESENTATIONS[inputs.input].has_root else None,
+            root=0 if section["root"] and REPRESENTATIONS[data.input].has_root else None,
             **KINDS[kind],
             **sizes,
         )

@@ -61,7 +61,7 @@ class ViTConfig(layers.Config):
     @property
     def input(self) -> str:
         """The representation that is read."""
-        return Patches.name
+        return Patches.field
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs import common
+from motionalign import data
+from motionalign.data import batches as batches_module
 from motionalign.data.batches import BatchPlan, Source, TrainingData, parse_mixture, to_device
 from motionalign.data.dataset import CaptionVectors, Dataset
 from motionalign.data.representation import Patches
@@ -573,3 +575,11 @@ def test_cached_clips_are_all_of_the_budget(small, tokenizer):
         cache[row]
     assert cache._budget == [0]
     assert len(cache._kept) == 38
+
+
+def test_the_package_has_what_is_documented():
+    """Of batches it imports only what is asked for: Grain and JAX take seconds."""
+    for name in ("BatchPlan", "TrainingData", "parse_mixture"):
+        assert getattr(data, name) is getattr(batches_module, name)
+    with pytest.raises(AttributeError, match="has no attribute 'Trainin'"):
+        data.Trainin  # noqa: B018

@@ -59,7 +59,7 @@ def test_names():
     assert set(READ) == set(REPRESENTATIONS)
     assert set(inputs()) == {"joints", "rotations"}
     for name, representation in REPRESENTATIONS.items():
-        assert representation.name == name
+        assert representation.field == name
 
 
 @each
@@ -76,7 +76,7 @@ def test_a_clip_on_its_way_to_a_batch(representation, frames):
     of_training = [representation.sample(c, random(0.9, i), SMPL) for i, c in enumerate(clips)]
     for cut in (of_training, [representation.window(clip) for clip in clips]):
         batch = representation.stack(cut, padded)
-        assert batch[representation.name].shape[:2] == (2, padded)
+        assert batch[representation.field].shape[:2] == (2, padded)
         if "num_frames" in batch:
             np.testing.assert_array_equal(batch["num_frames"], seen)
             assert batch["num_frames"].dtype == np.int32

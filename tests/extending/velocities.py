@@ -16,7 +16,8 @@ def velocities(joints):
 
 @dataclasses.dataclass(frozen=True)
 class Velocities(Joints):
-    name: ClassVar[str] = "velocities"
+    """Of records' joints; their field, in records and batches, stays that of joints."""
+
     entry: ClassVar[Entry] = Entry(
         fields={"data.velocity_noise": Field(0.0, "Its standard deviation.", low=0, high=10)}
     )

@@ -155,6 +155,21 @@ def test_what_cannot_run_is_left_out_with_the_reason():
     assert "20 clips do not fill a batch of 32" in table
 
 
+def test_a_published_subset_of_which_nothing_is_there():
+    motion, text, vectors = embeddings()
+    note = "0 of the 2 clips of the published subset; not scored in this dataset: x, y"
+    results = run_protocols(
+        motion, text, names(), vectors, dissimilar=[], dissimilar_note=note, encoder="x"
+    )
+    assert results["left_out"] == {"dissimilar": note}
+    assert "dissimilar" not in results
+
+
+def test_batches_that_are_not_filled():
+    with pytest.raises(ValueError, match="31 clips do not fill a batch of 32"):
+        small_batch_metrics(np.eye(31), np.eye(31, dtype=bool), np.arange(31))
+
+
 def test_only_the_wanted_protocols_run():
     motion, text, vectors = embeddings()
     results = run_protocols(

@@ -85,7 +85,7 @@ def fit_metadata(metadata: Metadata, config: DualEncoderConfig) -> Metadata:
       ValueError: the skeleton has another number of joints than the encoder takes.
     """
     motion = config.motion
-    rotations = motion.input == Rotations.name  # of which a skeleton may have any number
+    rotations = motion.input == Rotations.field  # of which a skeleton may have any number
     if not rotations and metadata.skeleton.num_joints != motion.joints:
         raise ValueError(
             f"the encoder takes {motion.joints} joints; skeleton {metadata.skeleton.name!r} "
@@ -96,7 +96,7 @@ def fit_metadata(metadata: Metadata, config: DualEncoderConfig) -> Metadata:
 
 def _inputs_of(channels: int) -> str:
     """What has so many channels."""
-    return Rotations.name if channels == Rotations.channels_of_one else Joints.name
+    return Rotations.field if channels == Rotations.channels_of_one else Joints.field
 
 
 def motion_encoder(
