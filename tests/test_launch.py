@@ -28,6 +28,7 @@ from motionalign.config import flat
 from motionalign.data.dataset import Dataset
 from motionalign.inference.folder import encode_folder
 from motionalign.tasks.captions import embed_split, evaluation_set
+from motionalign.tasks.schema import schema
 
 
 @pytest.fixture(scope="module")
@@ -254,6 +255,15 @@ def test_help_teaches():
     assert (
         "python launch.py --config=configs/quickstart.py --workdir=runs/quickstart" in done.stdout
     )
+
+
+def test_help_lists_every_field():
+    done = command("--help_config")
+    assert done.code == 0
+    lines = done.stdout.splitlines()
+    for name, field in schema().fields.items():
+        (place,) = (i for i, line in enumerate(lines) if line.startswith(f"{name} = "))
+        assert lines[place + 1].strip() == field.meaning
 
 
 def test_nothing_heavy_is_imported_at_run_time():
