@@ -67,7 +67,7 @@ def test_tfds_reads_back_what_the_source_holds(published, tmp_path):
     assert twins == {"010": b"", "M010": b"010"}
 
     assert metadata | {
-        "name": "small", "skeleton": "smpl22", "patch_size": 16, "fps": 20.0, "source_fps": 20.0,
+        "name": "small", "skeleton": skeleton.to_dict(), "patch_size": 16, "fps": 20.0, "source_fps": 20.0,
         "unit_in_metres": 1.0,
     } == metadata  # fmt: skip
     report = json.loads((folder / "report.json").read_text())
