@@ -250,6 +250,17 @@ def test_usage_errors(flags, message):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("flags", [["--config.modl.x=3"], []])  # refused by the parser, by main
+def test_in_this_process_as_in_one_of_its_own(flags):
+    flags = ["--config=configs/quickstart.py", *flags]
+    real = subprocess.run(
+        [sys.executable, ROOT / "launch.py", *flags], cwd=ROOT, capture_output=True, text=True
+    )
+    done = command(*flags)
+    assert (done.code, done.stdout) == (real.returncode, real.stdout)
+    assert done.stderr.splitlines()[-2:] == real.stderr.splitlines()[-2:]
+
+
 def test_help_teaches():
     done = command("--help")
     assert (
