@@ -9,10 +9,9 @@ __version__ = "0.1.0"
 
 
 def load(checkpoint, *, text_encoder=None):
-    """Loads a trained model; see `motionalign.model.load`."""
-    from motionalign.inference import (
-        model,  # JAX takes seconds to import: only those who need it wait
-    )
+    """Loads a trained model; see `motionalign.inference.model.load`."""
+    # JAX takes seconds to import: only those who need it wait.
+    from motionalign.inference import model
 
     return model.load(checkpoint, text_encoder=text_encoder)
 

@@ -390,9 +390,9 @@ class Schema:
         self.fields = dict(FIELDS) | _group_fields()
         for name, entries in registries.items():
             for value, entry in entries.items():
-                if known := entry.fields.keys() & self.fields.keys():
-                    raise ValueError(f"{name}={value!r} declares {min(known)}, which is declared")
-                self.fields |= entry.fields
+                for own, field in entry.fields.items():
+                    if self.fields.setdefault(own, field) is not field:
+                        raise ValueError(f"{name}={value!r} declares {own}, which is declared")
         for name, entries in registries.items():
             self.fields[name] = dataclasses.replace(self.fields[name], choices=entries)
         self._readers = self._find_readers()
@@ -473,9 +473,13 @@ class Schema:
     def _is_read(self, name: str, values: Mapping[str, Any]) -> bool:
         """Whether all choices that have a say about a field let it be read."""
         return all(
-            self._is_read(choice, values) and _chosen(values[choice], readers)
+            self._is_read(choice, values) and _chosen(self._value(choice, values), readers)
             for choice, readers in self._readers.get(name, {}).items()
         )
+
+    def _value(self, name: str, values: Mapping[str, Any]) -> Any:
+        """The value of a field, its default where a config does not have it."""
+        return values[name] if name in values else self.fields[name].default
 
     def _explain(self, name: str, config) -> str:
         """Why nothing reads a field, and what would."""
@@ -484,9 +488,10 @@ class Schema:
         for choice, readers in self._readers[name].items():
             if not self._is_read(choice, values):
                 reasons.append(f"config.{choice}, which decides about it, is not read either")
-            elif not _chosen(values[choice], readers):
+            elif not _chosen(self._value(choice, values), readers):
                 by = " or ".join("a value" if r is _SET else repr(r) for r in readers)
-                reasons.append(f"config.{choice} is {values[choice]!r}, and only {by} reads it")
+                value = self._value(choice, values)
+                reasons.append(f"config.{choice} is {value!r}, and only {by} reads it")
         default = self.fields[name].default
         back = "unset" if default is None else f"at {default!r}"
         return (
@@ -519,7 +524,8 @@ class Schema:
         return [
             f"{name}: {_plain(old.get(name))!r} before, {_plain(new.get(name))!r} now"
             for name in sorted(old.keys() | new.keys())
-            if _plain(old.get(name)) != _plain(new.get(name)) and not self.field(name).free
+            if _plain(old.get(name)) != _plain(new.get(name))
+            and not (name in self.fields and self.fields[name].free)
         ]
 
     def describe(self) -> str:
@@ -567,7 +573,8 @@ def _check_value(name: str, value: Any, field: Field) -> None:
         raise ValueError(f"{name} is empty; expected one or more values")
     for each in value if several else [value]:
         if field.choices:
-            if each not in field.choices:
+            # Not `in` alone: 1 == True.
+            if not any(each == c and type(each) is type(c) for c in field.choices):
                 valid = ", ".join(map(str, field.choices))
                 raise ValueError(f"{name} is {each!r}; valid: {valid}")
             continue

@@ -8,7 +8,6 @@ import numpy as np
 
 from motionalign import sharding
 from motionalign.checkpoints.run import SERIES
-from motionalign.config import Schema
 from motionalign.data.batches import parse_mixture
 from motionalign.data.dataset import Dataset
 from motionalign.files import write_json
@@ -57,7 +56,7 @@ def evaluate_checkpoint(
       {dataset: the content of its metrics.json}: the scores of the task, after "dataset", "split"
       and "step" of the checkpoint.
     """
-    _check_config(config, schema())
+    schema().check_values(config)  # what a model does not read is of no consequence here
     split = split or config.data.test_split
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
     model = load(path, SERIES[config.eval.checkpoint], mesh, config.data)
@@ -83,11 +82,6 @@ def evaluate_checkpoint(
         if len(all_results) == 1 and split == config.data.test_split:
             write_json(output / "metrics.json", scores)
     return all_results
-
-
-def _check_config(config, schema: Schema) -> None:
-    """Checks the values of a config; what a model does not read is of no consequence here."""
-    schema.check_values(config)
 
 
 def predictor(model: Model, prepare: Callable | None = None) -> Predictor:

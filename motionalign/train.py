@@ -120,7 +120,8 @@ def set_up(config: ConfigDict, workdir: pathlib.Path) -> Run:
     """Checks a config against data, devices and workdir, and makes all that the run needs.
 
     Raises:
-      ValueError: something does not fit; nothing has been written but for the workdir's config.
+      ValueError: something does not fit. Of the workdir at most config.json, the commit and the
+        tokenizer are there then; there is no checkpoint.
     """
     fields = schema()
     check_config(config, fields)
@@ -193,8 +194,12 @@ def resolve_architecture(
     if config.model.weights:
         stored = open_saved(config.model.weights).run["architecture"]
         trained = DualEncoderConfig.from_dict(stored)
+    # Fields that an objective or task declares for itself are not the architecture's.
+    section = {
+        name: value for name, value in config.model.to_dict().items() if name in build.DEFAULTS
+    }
     if not datasets:
-        return build.resolve(config.model.to_dict(), trained)
+        return build.resolve(section, trained)
     kind = REPRESENTATIONS[config.model.motion.input]
     joints, channels, dims = kind.shape_of(datasets[0].metadata)
     classifier = width = None
@@ -204,7 +209,7 @@ def resolve_architecture(
         width = datasets[0].require_caption_vectors().vectors.shape[1]
     window = WINDOW_OF[config.data.sampling]
     inputs = Inputs(joints, channels, dims, window, width, classifier, config.model.motion.input)
-    return build.resolve(config.model.to_dict(), trained, inputs)
+    return build.resolve(section, trained, inputs)
 
 
 def _check_datasets(config, task, objective, architecture, datasets) -> None:
@@ -316,7 +321,11 @@ def init_state(network: Network, optimizer, config, mesh: Mesh) -> State:
     params = init_params(network, config, mesh)
     layout = _shardings(abstract_state(network, optimizer, mesh))
     rest = {}
-    if layout["rest"]:
+    if layout["rest"] and config.model.weights:
+        rest = open_saved(config.model.weights).load_rest(
+            sharding.abstract(network.abstract_rest, mesh)
+        )
+    elif layout["rest"]:
         draw = jax.jit(lambda: network.init_rest(config.seed), out_shardings=layout["rest"])
         rest = draw()
     begin = jax.jit(optimizer.init, out_shardings=layout["optimizer"])

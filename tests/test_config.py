@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 
 from configs import common
 from motionalign import config as config_module
+from motionalign import optim
+from motionalign.checkpoints import run
 from motionalign.config import Entry, Field, Schema, stored_form
+from motionalign.data import augment, texts
+from motionalign.models.weights import keymap
+from motionalign.report import tables
 from motionalign.tasks.schema import schema
 
 SCHEMA = schema()
@@ -156,7 +161,7 @@ def test_of_choices_only_the_listed_are_valid(data):
     field = SCHEMA.fields[name]
     value = data.draw(st.sampled_from(list(field.choices)) | st.text(min_size=1))
     config = changed(choices_for(name) | {name: alone(name, value)})
-    if value in field.choices:
+    if value in field.choices:  # a text is neither 0 nor 1, which equal False and True
         SCHEMA.check_values(config)
         return
     with pytest.raises(ValueError) as error:
@@ -407,14 +412,17 @@ def test_a_field_is_declared_once(declared):
 
 def test_two_entries_may_not_declare_the_same_field():
     own = {"model.motion.stride": Field(2, "Frames from one token to the next.", low=1, high=9)}
-    families = {"a": Entry(fields=own), "b": Entry(fields=own)}
+    other = {"model.motion.stride": Field(4, "Frames that a token covers.", low=1, high=9)}
+    families = {"a": Entry(fields=own), "b": Entry(fields=other)}
     with pytest.raises(ValueError, match=r"='b' declares model\.motion\.stride, which is declared"):
         Schema(REGISTRIES | {"model.motion.family": families})
-    shared = {"a": Entry(fields=own), "b": Entry(reads=("model.motion.stride",))}
-    fields = Schema(REGISTRIES | {"model.motion.family": shared})
-    for family in "ab":  # the other one reads it
-        values = {"model.motion.family": family, "model.motion.stride": 3}
-        assert "model.motion.stride" not in fields.unread(changed(values, fields))
+    # It may read it, or declare the very same.
+    for second in (Entry(reads=("model.motion.stride",)), Entry(fields=own)):
+        families = {"a": Entry(fields=own), "b": second}
+        fields = Schema(REGISTRIES | {"model.motion.family": families})
+        for family in "ab":
+            values = {"model.motion.family": family, "model.motion.stride": 3}
+            assert "model.motion.stride" not in fields.unread(changed(values, fields))
 
 
 def test_an_entry_reads_fields_that_there_are():
@@ -495,3 +503,26 @@ def test_names_below_a_section():
     assert config_module.flat({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {
         "a.b": 1, "a.c.d": 2, "e": 3,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_number_is_no_switch(number):
+    for name in ("model.learn_temperature", "loss.mask_negatives"):
+        with pytest.raises(ValueError, match=f"config.{name} is {number}; valid: False, True"):
+            SCHEMA.check_values(changed({name: number}))
+
+
+@pytest.mark.parametrize(
+    ("name", "elsewhere"),
+    [
+        ("data.sampling", augment.SAMPLINGS),
+        ("data.texts", texts.KINDS[:2]),  # synonyms are searched by, not trained on
+        ("optim.schedule", optim.SCHEDULES),
+        ("eval.protocols", tables.PROTOCOLS),
+        ("eval.checkpoint", run.SERIES),
+        ("model.motion.final_norm", keymap.FINAL_NORM),
+    ],
+)
+def test_choices_that_are_written_twice_agree(name, elsewhere):
+    """A config is checked before the modules that do the work are imported."""
+    assert set(SCHEMA.fields[name].choices) == set(elsewhere)

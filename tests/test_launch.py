@@ -277,6 +277,17 @@ def test_help_lists_every_field():
         assert lines[place + 1].strip() == field.meaning
 
 
+def test_freed_memory_is_kept_before_a_config_is_read(tmp_path):
+    """Config files import JAX. `command` puts a stand-in in the place of the function."""
+    config = tmp_path / "calls.py"
+    config.write_text(
+        "from motionalign import host\n"
+        "def get_config():\n"
+        "    raise ValueError(f'{host.keep_freed_memory.call_count} calls so far')\n"
+    )
+    assert "1 calls so far" in command(f"--config={config}", "--workdir=x").stderr
+
+
 def test_nothing_heavy_is_imported_at_run_time():
     """No TensorFlow, torch or transformers behind the public modules."""
     code = (

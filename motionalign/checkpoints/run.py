@@ -3,6 +3,7 @@
 A run's workdir holds
   checkpoints/<step>   the latest states: parameters, optimizer, input pipeline; to resume from
   best/<step>          the parameters with the best validation score; to use and to share
+A network with state that is no parameter has it as an item `rest` in both.
 Converted checkpoints are best/0, with an item `unused` for the tensors that no computation needs.
 
 Each step folder carries, in its `run` item, everything that encoding a new clip takes: the resolved
@@ -196,7 +197,7 @@ def load_run(step_dir: pathlib.Path) -> dict:
     path = step_dir / "run" / "metadata"
     if not path.is_file():
         raise ValueError(f"{step_dir}: no {path.relative_to(step_dir)}; was it copied in part?")
-    return migrate_run(json.loads(path.read_text()))
+    return migrate_run(json.loads(path.read_text("utf-8")))
 
 
 def load_params(step_dir: pathlib.Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict:

@@ -81,7 +81,7 @@ def open_saved(path: str | pathlib.Path, series: str = BEST) -> Saved:
 
 
 def _open(path: str | pathlib.Path, series: str) -> Saved:
-    folder = pathlib.Path(path).expanduser()
+    folder = files.expand(path)
     # What lies below a folder that is here is no Hub id, however it is misspelt.
     hub_id = re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", str(path))
     if hub_id and not folder.exists() and not pathlib.Path(folder.parts[0]).is_dir():

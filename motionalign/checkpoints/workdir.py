@@ -45,7 +45,7 @@ class Metrics:
         if jax.process_index() != 0:
             return
         path = workdir / "metrics.jsonl"
-        lines = path.read_text().splitlines() if path.is_file() else []
+        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
         self._file = open_lines(path, (line for line in lines if _step_of(line) <= resumed_step))
         writer = summary_writer_class()
         self._writer = writer(str(workdir / "tensorboard"), purge_step=resumed_step + 1)
@@ -104,7 +104,7 @@ def prepare_tokenizer(
             f"process {jax.process_index()} does not see {path}, which process 0 wrote: --workdir "
             "must be on storage that all hosts share"
         )
-    return Tokenizer(path.read_text(), text.max_tokens)
+    return Tokenizer(path.read_text("utf-8"), text.max_tokens)
 
 
 def barrier(name: str) -> None:
@@ -121,7 +121,7 @@ def record_run(config, workdir: pathlib.Path, has_checkpoint: bool, schema: Sche
     """
     path = workdir / "config.json"
     if has_checkpoint and path.is_file():
-        stored = json.loads(path.read_text())
+        stored = json.loads(path.read_text("utf-8"))
         if "source" in stored:
             raise ValueError(
                 f"{workdir} holds a converted model, not a run. To train it further, choose a new "
@@ -173,5 +173,6 @@ def results_beside(path: str | pathlib.Path, step: int) -> dict | None:
     if path.name in series:
         path = path.parent
     metrics = path / "metrics.json"
-    results = json.loads(metrics.read_text()) if metrics.is_file() else None
-    return results if results is not None and results["step"] == step else None
+    results = json.loads(metrics.read_text("utf-8")) if metrics.is_file() else {}
+    # The first ones did not say of which step they are.
+    return results if "step" in results and results["step"] == step else None

@@ -287,7 +287,8 @@ BatchField = Callable[[RowsOfBatch], np.ndarray]
 
 def _text_vectors(sources: Sequence[Source]) -> BatchField:
     """[n, V] float32: the vector of a text of each clip's class."""
-    return lambda rows: _of_texts(sources, TextRows.pick, rows, rows.pick_text)
+    vectors = [source.vectors for source in sources]
+    return lambda rows: _of_texts(vectors, TextRows.pick, rows, rows.pick_text)
 
 
 def _negative_vectors(sources: Sequence[Source]) -> BatchField:
@@ -295,16 +296,17 @@ def _negative_vectors(sources: Sequence[Source]) -> BatchField:
     for source in sources:
         if len(source.texts.names) < 2:
             raise ValueError(f"dataset {source.dataset.name!r} has one class only: no negatives")
-    return lambda rows: _of_texts(sources, TextRows.pick_other, rows, rows.pick_negative)
+    vectors = [source.vectors for source in sources]
+    return lambda rows: _of_texts(vectors, TextRows.pick_other, rows, rows.pick_negative)
 
 
-def _of_texts(sources, pick, rows: RowsOfBatch, share: np.ndarray) -> np.ndarray:
+def _of_texts(of_sources: list[TextRows], pick, rows: RowsOfBatch, share: np.ndarray) -> np.ndarray:
     """[n, V] from each clip's own dataset, by `pick(text rows, classes, shares)`."""
-    width = sources[0].vectors.vectors.shape[1]
+    width = of_sources[0].vectors.shape[1]
     out = np.empty((len(rows.row), width), np.float32)
-    for d, source in enumerate(sources):
+    for d, vectors in enumerate(of_sources):
         mine = rows.source == d
-        out[mine] = pick(source.vectors, rows.clip_class[mine], share[mine])
+        out[mine] = pick(vectors, rows.clip_class[mine], share[mine])
     return out
 
 

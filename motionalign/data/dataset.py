@@ -128,7 +128,9 @@ def migrate_whole_skeleton(values: dict[str, Any]) -> dict[str, Any]:
         **values,
     }
     described = values.pop("skeleton_description", None)
-    return values | {"skeleton": described or get_skeleton(values["skeleton"]).to_dict()}
+    if described is None:
+        return values | {"skeleton": get_skeleton(values["skeleton"]).to_dict()}
+    return values | {"skeleton": {"dims": 3, **described}}  # the first ones were all in 3D
 
 
 METADATA_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_whole_skeleton,)
@@ -246,7 +248,7 @@ class Dataset:
                 + (f"Prepared in {data_dir}: {', '.join(there)}. " if there else "")
                 + _how_to_prepare(name, data_dir)
             )
-        self.metadata = Metadata.from_json(json.loads(path.read_text()))
+        self.metadata = Metadata.from_json(json.loads(path.read_text("utf-8")))
 
     def split(self, split: str) -> "Split":
         """One of its splits; a ValueError lists those there are."""

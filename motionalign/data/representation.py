@@ -23,6 +23,9 @@ from motionalign.patches import motion_patches
 
 Batch = dict[str, np.ndarray]
 
+# Which part of a longer clip each window sees.
+_PARTS = dict(zip(WINDOWS, ("start", "middle", "frames all along them"), strict=True))
+
 
 class RowRandom:
     """The randomness of one row of a training batch.
@@ -48,7 +51,9 @@ class Representation(Protocol):
     Attributes:
       field: of a record, and of a batch.
       entry: which fields of a config it reads.
-      of_frames: whether config.model.motion.input may name it.
+      of_frames: whether config.model.motion.input may name it; then encoders make it as
+        `Joints` is made, and it has `shape_of(metadata)`, (joints, channels, coordinates among
+        them) of a dataset's records, and `has_root`, whether there is something to move.
       raw_field: of a record, what `prepare` makes it from; raw_shape: its shape in words.
       part_seen: which part of a longer clip evaluation sees, in words.
       by_statistics: whether what is read depends on a dataset's statistics.
@@ -219,8 +224,6 @@ class Patches:
         return {self.field: out, "num_frames": num_frames}
 
 
-_PARTS = dict(zip(WINDOWS, ("start", "middle", "frames all along them"), strict=True))
-
 # Frames of joints or rotations ------------------------------------------------------------------
 
 
@@ -259,7 +262,9 @@ class Joints:
 
     def for_training(self, data) -> "Joints":
         """With the run's sampling and augmentation."""
-        augment = Augmentation(**data.augment.to_dict())
+        own = {field.name for field in dataclasses.fields(Augmentation)}
+        given = data.augment.to_dict()
+        augment = Augmentation(**{name: given[name] for name in given if name in own})
         return dataclasses.replace(self, sampling=data.sampling, step=data.step, augment=augment)
 
     @staticmethod
@@ -334,12 +339,18 @@ class Rotations(Joints):
 
     @staticmethod
     def shape_of(metadata: Metadata) -> tuple[int, int, int]:
-        """(rotations, 6, 6); a ValueError where a dataset has none."""
+        """(rotations, 6, 6); a ValueError where a dataset has none to train on."""
         if not metadata.num_rotations:
             raise ValueError(
                 f"dataset {metadata.name!r} has no rotations: set config.model.motion.input=joints"
             )
         return metadata.num_rotations, Rotations.channels_of_one, Rotations.channels_of_one
+
+    def check(self, metadata: Metadata) -> None:
+        """See `Representation.check`."""
+        if not metadata.num_rotations:
+            raise ValueError(f"dataset {metadata.name!r} has no rotations; the model reads them")
+        super().check(metadata)
 
     def prepare(self, joints: np.ndarray, fps: float, metadata: Metadata) -> np.ndarray:
         """Rotations [T, R, 6] to [T', R, 6]; between two rotations lies none, so the nearest."""

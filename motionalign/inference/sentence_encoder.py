@@ -42,7 +42,7 @@ class SentenceEncoder:
     def fingerprint(self) -> tuple[str, str]:
         """SHA-256 of the weights, and the readout: vectors may be compared where these are equal.
 
-        The same as `records.CaptionVectors.fingerprint`.
+        The same as `dataset.CaptionVectors.fingerprint`.
         """
         return self._source.sha256, self.readout
 

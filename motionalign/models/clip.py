@@ -21,6 +21,7 @@ from motionalign.models.family import (
     TextFamily,
     Variant,
     check_sizes,
+    patches_representation,
     patches_section,
 )
 from motionalign.models.weights import keymap
@@ -364,17 +365,11 @@ def _build(sizes, section, inputs) -> CLIPVisionConfig:
     return config
 
 
-def _representation(config, frame_bucket: int) -> Patches:
-    return Patches(
-        config.patch_size, config.max_frames, frame_bucket if config.padding == "mask" else None
-    )
-
-
 MOTION_FAMILY = MotionFamily(
     CLIPVisionConfig,
     CLIPVision,
     variants={"clip": Variant(VISION_SIZES, 4, _build, PATCHES_ENTRY)},
-    representation=_representation,
+    representation=patches_representation,
     key_map=lambda config, source, final_norm: vision_key_map(config, source.config(), final_norm),
     section=patches_section,
 )

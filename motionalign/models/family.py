@@ -1,6 +1,7 @@
 """What a family of encoders brings with it, and what the data decide about an encoder.
 
-Each encoder's file ends with its `FAMILY`; models/families.py registers it in one line.
+Each encoder's file ends with its `FAMILY` (the ViT's stands with its weights, in vit_weights.py);
+models/families.py registers it in one line.
 """
 
 import dataclasses
@@ -8,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from motionalign.config import Entry, section
-from motionalign.data.representation import Representation
+from motionalign.data.representation import Patches, Representation
 from motionalign.models.weights.keymap import KeyMap
 from motionalign.models.weights.source import Source
 
@@ -100,6 +101,12 @@ def patches_section(config: Any) -> dict[str, Any]:
     """The model.motion fields, but for its family, of an encoder of motion patches."""
     fields = (*SIZE_NAMES, "patch_size", "max_frames", "pool", "padding", "dropout")
     return {"size": CUSTOM, **{name: getattr(config, name) for name in fields}}
+
+
+def patches_representation(config: Any, frame_bucket: int) -> Patches:
+    """What an encoder of motion patches reads; only masked padding may differ in length."""
+    bucket = frame_bucket if config.padding == "mask" else None
+    return Patches(config.patch_size, config.max_frames, bucket)
 
 
 def check_sizes(config: Any, asked: Mapping[str, Any], weights: str, size: str) -> None:

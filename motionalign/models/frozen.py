@@ -5,6 +5,7 @@ where they come from and the SHA-256 of their files: the one exception to a self
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,21 +27,27 @@ class FrozenWeights(layers.Config):
       source: a folder or Hub id.
       sha256: of its files of weights.
       dtype: in which the parameters are held.
+      trained: regex of paths within the tower that are trained and stored all the same, such as
+        adapters; "": none are.
     """
 
     under: str
     source: str
     sha256: str
     dtype: str
+    trained: str = ""
 
     @classmethod
-    def of(cls, under: str, source: str, dtype: str) -> "FrozenWeights":
+    def of(cls, under: str, source: str, dtype: str, trained: str = "") -> "FrozenWeights":
         """A reference to the weights that a source has now."""
-        return cls(under, source, Source(source).sha256, dtype)
+        return cls(under, source, Source(source).sha256, dtype, trained)
 
     def holds(self, path: str) -> bool:
-        """Whether a parameter is of the tower."""
-        return path.startswith(self.under + "/")
+        """Whether a parameter is of the tower, and not trained."""
+        inside = path.removeprefix(self.under + "/")
+        if inside == path:
+            return False
+        return not (self.trained and re.fullmatch(self.trained, inside))
 
     def abstract(self, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Any]:
         """The tower's parameters {path: shape in the tower's own dtype} among all `shapes`."""

@@ -86,7 +86,6 @@ KINDS = {
     "gaitformer": {"norm": "pre", "positions": "learned"},
     "actor": {"norm": "post", "positions": "sinusoidal"},
 }
-
 """Name in a config: what sets the two published encoders apart."""
 
 SIZES = {

@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from motionalign.data.representation import Patches
 from motionalign.models import layers
 from motionalign.models.family import (
     PATCHES_ENTRY,
     MotionFamily,
     Variant,
     check_sizes,
+    patches_representation,
     patches_section,
 )
 from motionalign.models.layers import Shape
@@ -390,17 +390,11 @@ def _build(sizes, section, inputs) -> ViTConfig:
     return config
 
 
-def _representation(config, frame_bucket: int) -> Patches:
-    return Patches(
-        config.patch_size, config.max_frames, frame_bucket if config.padding == "mask" else None
-    )
-
-
 FAMILY = MotionFamily(
     ViTConfig,
     ViT,
     variants={"vit": Variant(SIZES, 4, _build, PATCHES_ENTRY)},
-    representation=_representation,
+    representation=patches_representation,
     key_map=key_map,
     section=patches_section,
 )

@@ -147,7 +147,7 @@ def _published_subset(
     if not path.is_file():
         return None, ""
     row = {source: i for i, source in enumerate(gallery.sources)}
-    names = path.read_text().splitlines()
+    names = path.read_text("utf-8").splitlines()
     missing = [name for name in names if name not in row]
     note = "the published subset"
     if missing:

@@ -460,6 +460,16 @@ def test_text_vectors_are_those_of_the_chosen_captions(small_dataset, tokenizer)
         np.testing.assert_array_equal(np.concatenate(both), batch["text_vectors"])
 
 
+def test_texts_without_vectors_are_found_before_the_first_batch(small_dataset, tokenizer):
+    dataset = Dataset(small_dataset, "small")
+    captions = sorted(set(itertools.chain(*dataset.split("train").captions)))
+    rows = {caption: row for row, caption in enumerate(captions[1:])}
+    vectors = np.zeros((len(rows), 4), np.float32)
+    dataset.caption_vectors = CaptionVectors("random", ("0", "mean"), rows, vectors)
+    with pytest.raises(ValueError, match=f"no vectors of 1 texts, '{captions[0][:20]}"):
+        training_data(dataset, tokenizer, text_vectors=True)
+
+
 def test_vectors_of_two_encoders_do_not_mix(two_datasets, tokenizer):
     datasets = {Dataset(two_datasets, name): 1.0 for name in ("small", "other")}
     for i, dataset in enumerate(datasets):

@@ -28,6 +28,11 @@ def test_metadata_round_trip(data_dir):
     del values["format_version"]  # the oldest name their skeleton
     with pytest.raises(ValueError, match="unknown skeleton 'smpl24'"):
         Metadata.from_json(values | {"skeleton": "smpl24"})
+    # Shared models described theirs beside the name, the first of them without its dimensions.
+    named = values | {"skeleton": "ours", "skeleton_description": values["skeleton"]}
+    assert Metadata.from_json(named).skeleton == metadata.skeleton
+    del named["skeleton_description"]["dims"]
+    assert Metadata.from_json(named).skeleton == metadata.skeleton
 
 
 APPEARANCE = Metadata(

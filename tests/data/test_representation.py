@@ -264,9 +264,11 @@ def test_datasets_of_other_joints():
     message = r"'seen' has 18 joints of 3 numbers \(skeleton 'coco18'\); the model takes 22 of 3"
     with pytest.raises(ValueError, match=message):
         READ["joints"].check(COCO)
+    with pytest.raises(ValueError, match="'seen' has no rotations; the model reads them"):
+        READ["rotations"].check(COCO)
     message = "'seen' has no rotations: set config.model.motion.input=joints"
     with pytest.raises(ValueError, match=message):
-        READ["rotations"].check(COCO)
+        Rotations.shape_of(COCO)
     with pytest.raises(ValueError, match="'clips' has 24 joints of 6 numbers"):
         READ["rotations"].check(dataclasses.replace(SMPL, num_rotations=24))
     assert Joints.shape_of(COCO) == (18, 3, 2)

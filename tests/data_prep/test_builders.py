@@ -66,10 +66,15 @@ def test_tfds_reads_back_what_the_source_holds(published, tmp_path):
     twins = {key: example["mirrored_of"] for key, example in with_tfds(folder, "test").items()}
     assert twins == {"010": b"", "M010": b"010"}
 
-    assert metadata | {
-        "name": "small", "skeleton": skeleton.to_dict(), "patch_size": 16, "fps": 20.0, "source_fps": 20.0,
+    expected = {
+        "name": "small",
+        "skeleton": skeleton.to_dict(),
+        "patch_size": 16,
+        "fps": 20.0,
+        "source_fps": 20.0,
         "unit_in_metres": 1.0,
-    } == metadata  # fmt: skip
+    }
+    assert metadata | expected == metadata
     report = json.loads((folder / "report.json").read_text())
     assert (report["read"], report["kept"], report["records"]) == (9, 9, 15)
 

@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from safetensors.numpy import load_file, save_file
 from small_network import CONFIG, abstract, batch, begin
 
 from motionalign.checkpoints.run import Checkpoints
 from motionalign.models import bert
+from motionalign.models.dual_encoder import DualEncoder
 from motionalign.models.frozen import FrozenWeights
 from motionalign.models.network import Network
 from motionalign.models.weights import keymap
@@ -66,6 +68,40 @@ def test_a_checkpoint_does_not_hold_a_frozen_tower(tmp_path):
     assert restored["params"].keys() == network.abstract_params.keys()
     assert "frozen" not in restored
     assert not any("text_encoder" in str(path) for path in (tmp_path / "run").rglob("*"))
+
+
+class Adapted(DualEncoder):
+    """A dual encoder with an adapter in its text tower, which the tower's weights do not have."""
+
+    def __init__(self, config, dtype=jnp.float32, *, rngs):
+        super().__init__(config, dtype, rngs=rngs)
+        self.text_encoder.adapter = nnx.Linear(8, 8, dtype=dtype, rngs=rngs)
+
+    def encode_text(self, input_ids, text_mask, rngs=None):
+        features = self.text_encoder(input_ids, text_mask, rngs, tokens=False).pooled
+        return self.text_head(features + self.text_encoder.adapter(features), rngs)
+
+
+def test_an_adapter_of_a_frozen_tower_is_trained(tmp_path):
+    """By the optimizer, in float32, in the checkpoint."""
+    tower = dataclasses.replace(frozen_network(tmp_path / "bert").frozen[0], trained="adapter/.*")
+    network = Network(CONFIG, module=Adapted, frozen=(tower,))
+    adapter = {f"text_encoder/adapter/{leaf}" for leaf in ("kernel", "bias")}
+    assert {p for p in network.abstract_params if p.startswith("text_encoder/")} == adapter
+    assert not adapter & set(network.abstract_frozen)
+    state, step = begin(network)
+    assert state["frozen"].keys() == network.abstract_frozen.keys()
+    before = {path: np.asarray(state["params"][path]) for path in adapter}
+    state, _ = step(state, jnp.int32(0), batch())
+    for path, old in before.items():
+        assert state["params"][path].dtype == jnp.float32
+        assert np.abs(np.asarray(state["params"][path]) - old).max() > 0
+    checkpoints = Checkpoints(tmp_path / "run")
+    checkpoints.save_latest(1, state, {}, {})
+    restored = checkpoints.restore_latest(abstract(network))[1]
+    checkpoints.close()
+    assert restored["params"].keys() == network.abstract_params.keys()
+    assert adapter <= restored["params"].keys()
 
 
 def test_other_weights_than_those_referred_to(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from configs import common
-from motionalign import losses
+from motionalign import losses, sharding
 from motionalign.data.batches import BATCH_FIELDS
 from motionalign.inference.similarity import DISTANCES
 from motionalign.models.dual_encoder import Outputs
@@ -186,3 +186,49 @@ def test_only_what_is_masked_needs_vectors():
     config.mask_negatives = True
     assert OBJECTIVES["contrastive"](config, True).batch_fields == ("text_vectors", "classes")
     assert OBJECTIVES["contrastive"](config, False).batch_fields == ("text_vectors",)
+
+
+# Over devices ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mesh", [{"data": 8, "model": 1}, {"data": 4, "model": 2}])
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("contrastive", {"mask_negatives": True}),
+        ("mse", {}),
+        ("triplet", {"mask_negatives": True}),
+        ("classify", {}),
+    ],
+)
+def test_a_batch_over_eight_devices_is_one_batch(kind, fields, mesh):
+    """Negatives are those of the whole batch, means are over it, and so are the gradients."""
+    rng, mesh = np.random.default_rng(0), sharding.make_mesh(**mesh)
+    size, width = 16, 5
+    objective = make(kind, has_classes=True, **fields)
+    vectors = rng.normal(size=(size, width)).astype(np.float32)
+    vectors[9] = vectors[2]  # alike, on two devices
+    batch = {
+        "motion": rng.normal(size=(size, width)).astype(np.float32),
+        "text": vectors,
+        "text_vectors": vectors,
+        "negative_vectors": np.roll(vectors, 7, axis=0),
+        "classes": np.arange(size, dtype=np.int32) % 6,
+        "targets": np.arange(size, dtype=np.int32) % width,
+    }
+
+    def loss(given):
+        outputs = Outputs(given["motion"], given["text"], SCALE)
+        carried = {name: given[name] for name in objective.batch_fields}
+        value, _, scalars = objective.loss(outputs, REST, carried, mesh)
+        return value, scalars
+
+    step = jax.jit(jax.value_and_grad(lambda m, b: loss(b | {"motion": m}), has_aux=True))
+    spread = sharding.put_local(batch, size, mesh)
+    (value, scalars), gradient = step(spread["motion"], spread)
+    (expected, of_one), expected_gradient = step(batch["motion"], batch)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-4, atol=1e-7)
+    assert scalars == {name: pytest.approx(float(of_one[name])) for name in of_one}
+    if fields:
+        assert 0 < scalars["negatives_kept"] < 1

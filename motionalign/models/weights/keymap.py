@@ -59,7 +59,6 @@ TOKEN = _reshaping(lambda shape: (1, 1, *shape), lambda x, shape: x[0, 0])
 BATCHED = _reshaping(lambda shape: (1, *shape), lambda x, shape: x[0])
 
 LINEAR = Transform(lambda shape: shape[::-1], lambda x, shape: x.T, lambda x, shape: x.T)
-
 """[out, in] of PyTorch's Linear to [in, out]."""
 
 HEADS_IN = Transform(
@@ -67,11 +66,9 @@ HEADS_IN = Transform(
     lambda x, shape: x.T.reshape(shape),
     lambda x, shape: x.reshape(shape[::-1]).T,
 )
-
 """[H * hd, D] to [D, H, hd]."""
 
 HEADS_BIAS = _reshaping(lambda shape: (math.prod(shape),), lambda x, shape: x.reshape(shape))
-
 """[H * hd] to [H, hd]."""
 
 HEADS_OUT = Transform(
@@ -79,7 +76,6 @@ HEADS_OUT = Transform(
     lambda x, shape: x.T.reshape(shape),
     lambda x, shape: x.reshape(shape[::-1]).T,
 )
-
 """[D, H * hd] to [H, hd, D]."""
 
 PATCHES = Transform(
@@ -87,14 +83,12 @@ PATCHES = Transform(
     lambda x, shape: x.transpose(2, 3, 1, 0).reshape(shape),
     lambda x, shape: x.reshape(*shape[2:], 3, shape[0]).transpose(3, 2, 0, 1),
 )
-
 """[D, 3, N, N] of a Conv2d to [N * N * 3, D], ordered frame, point, coordinate."""
 
 PATCHES_JAX = _reshaping(
     lambda shape: (math.isqrt(shape[0] // 3), math.isqrt(shape[0] // 3), 3, shape[1]),
     lambda x, shape: x.reshape(shape),
 )
-
 """[N, N, 3, D] of a JAX convolution to [N * N * 3, D]."""
 
 

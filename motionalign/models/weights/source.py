@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from motionalign.files import expand
 from motionalign.models.weights.keymap import Shape
 
 # ----------------------------------------------------------------------------------- tensors
@@ -144,7 +145,7 @@ class Source:
         """
         self._files = files
         self.name = str(name)
-        path = pathlib.Path(self.name).expanduser()
+        path = expand(self.name)
         self.path = path if self.name and path.is_file() else None
         self.folder = path.parent if self.path else path if self.name and path.is_dir() else None
         if self.folder is None and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", self.name):
