@@ -255,6 +255,8 @@ def main() -> None:
     if args.worker:
         print(json.dumps(measure(*args.worker, args.dtype)))
         return
+    if not any(args.only in name for name in FORMATS):
+        parser.error(f"no format has {args.only!r} in its name: {', '.join(FORMATS)}")
     report = {}
     print(f"{'':24} {'weights':>8}   {'load':>7} {'read':>7} {'ratio':>6}   peak, in copies")
     for name, (sizes, make) in FORMATS.items():
