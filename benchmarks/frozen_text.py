@@ -30,7 +30,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from configs import babel60_gaitformer
-from motionalign import optim, sharding, train
+from motionalign import optim, sharding, step
 from motionalign.models import build
 from motionalign.models.bert import BertConfig
 from motionalign.models.family import Inputs
@@ -55,9 +55,10 @@ class Contender:
             config.optim.groups.text_encoder.lr = 0.0  # frozen
         mesh = sharding.make_mesh()
         optimizer, _ = optim.make_optimizer(config.optim, network.abstract_params, 1000)
-        self._state = train.init_state(network, optimizer, config, mesh)
+        shapes = step.abstract_state(network, optimizer, mesh)
+        self._state = step.init_state(network, optimizer, config, shapes, trained=None)
         objective = OBJECTIVES[config.loss.kind](config.loss, has_classes=True)
-        self._step = train.make_train_step(network, objective, optimizer, config, mesh)
+        self._step = step.make_train_step(network, objective, optimizer, config, mesh, shapes)
         self._batch = jax.device_put(batch)
 
     def seconds(self) -> float:

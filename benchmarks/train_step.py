@@ -155,17 +155,18 @@ class Ours:
         from motionalign.data.batches import to_device
         from motionalign.models import build
         from motionalign.models.network import Network
+        from motionalign.step import abstract_state, init_state, make_train_step
         from motionalign.tasks.objectives import OBJECTIVES
-        from motionalign.train import init_state, make_train_step
 
         config = make_config(args, "mask" if args.setting == "masked" else "attend")
         self.batches = Batches(config, args.rounds, args.steps)
         mesh = sharding.make_mesh()
         network = Network(build.resolve(config.model.to_dict()))
         optimizer, _ = optim.make_optimizer(config.optim, network.abstract_params, 1000)
-        self._state = init_state(network, optimizer, config, mesh)
+        shapes = abstract_state(network, optimizer, mesh)
+        self._state = init_state(network, optimizer, config, shapes, trained=None)
         objective = OBJECTIVES[config.loss.kind](config.loss, has_classes=False)
-        self._step = make_train_step(network, objective, optimizer, config, mesh)
+        self._step = make_train_step(network, objective, optimizer, config, mesh, shapes)
         self._number = jnp.int32
         self._to_device = lambda batches: to_device(
             batches, lambda batch: sharding.put_local(batch, args.batch_size, mesh)

@@ -29,6 +29,7 @@ FACE = "motionalign"  # motionalign/__init__.py, which imports inside its functi
 FLOORS = (
     ("launch", "configs", "data_prep", "motionalign.convert"),
     ("motionalign.train",),
+    ("motionalign.step",),
     ("motionalign.evaluate",),
     ("motionalign.tasks",),
     ("motionalign.inference",),

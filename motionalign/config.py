@@ -689,8 +689,8 @@ def stored_form(config: ConfigDict) -> dict[str, Any]:
     return {VERSION_KEY: len(MIGRATIONS), **json.loads(config.to_json())}
 
 
-def section(names: Iterable[str], prefix: str) -> tuple[str, ...]:
-    """Dotted names of fields: `section(("a", "b"), "x")` is ("x.a", "x.b")."""
+def in_section(names: Iterable[str], prefix: str) -> tuple[str, ...]:
+    """Dotted names of fields: `in_section(("a", "b"), "x")` is ("x.a", "x.b")."""
     return tuple(f"{prefix}.{name}" for name in names)
 
 

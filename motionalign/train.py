@@ -1,16 +1,15 @@
 """Training: one loop for every task, on one device or many processes.
 
-Read `train` first. A step is a pure function of (state, step number, batch); everything random is
-derived from the run's seed and the step number, so a resumed run repeats an uninterrupted one bit
-for bit.
+Read `train` first. What a step does is in motionalign/step.py; what surrounds steps is here.
 """
 
 import dataclasses
+import functools
 import math
 import pathlib
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -24,7 +23,7 @@ from tqdm import tqdm
 
 from motionalign import optim, sharding
 from motionalign.checkpoints.run import Checkpoints, stored_run
-from motionalign.checkpoints.shared import open_saved
+from motionalign.checkpoints.shared import Saved, open_saved
 from motionalign.checkpoints.workdir import Metrics, prepare_tokenizer, record_run
 from motionalign.config import Schema, stored_form
 from motionalign.data.augment import WINDOW_OF
@@ -38,13 +37,12 @@ from motionalign.models import build
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.families import is_frozen, representation_of
 from motionalign.models.family import Inputs
-from motionalign.models.network import Network, Params
+from motionalign.models.network import Network
+from motionalign.step import State, abstract_state, init_state, make_train_step
 from motionalign.tasks.objectives import OBJECTIVES, Objective
 from motionalign.tasks.registry import TASKS
 from motionalign.tasks.schema import schema
 from motionalign.tasks.task import Task
-
-State = dict[str, Any]
 
 
 class NonFiniteLoss(FloatingPointError):
@@ -93,7 +91,7 @@ class Run:
       checkpoints: of the workdir.
       encoder: to validate by.
       optimizer, schedules: with each group's learning rate.
-      stored: what is stored beside parameters.
+      trained: the model that training goes on from, where the config names one.
     """
 
     config: ConfigDict
@@ -108,12 +106,37 @@ class Run:
     encoder: Encoder
     optimizer: optax.GradientTransformation
     schedules: Mapping[str, optax.Schedule]
-    stored: Mapping[str, Any]
+    trained: Saved | None
 
     @property
     def num_steps(self) -> int:
         """Steps of the whole run."""
         return self.config.epochs * self.batches.plan.steps_per_epoch
+
+    @functools.cached_property
+    def abstract_state(self) -> State:
+        """The training state as shapes in their shardings."""
+        return abstract_state(self.network, self.optimizer, self.mesh)
+
+    @functools.cached_property
+    def stored(self) -> dict[str, Any]:
+        """What is stored beside parameters, so that a checkpoint says all by itself."""
+        config, first, tokenizer = self.config, self.datasets[0], self.encoder.tokenizer
+        frozen = self.objective.compares and is_frozen(config.model.text)
+        trained = {"task": self.task.name, "loss": config.loss.kind, "texts": self.task.said}
+        return stored_run(
+            {
+                "architecture": self.network.config.to_dict(),
+                "config": stored_form(config),
+                "tokenizer": tokenizer.json if tokenizer else None,
+                "trained": trained,
+                "distance": self.objective.distance,
+                "text_encoder": first.require_caption_vectors().origin if frozen else None,
+                "frozen": [tower.to_dict() for tower in self.network.frozen],
+                "source": None,
+                "datasets": {each.name: each.metadata.to_json() for each in self.datasets},
+            }
+        )
 
 
 def set_up(config: ConfigDict, workdir: pathlib.Path) -> Run:
@@ -129,20 +152,22 @@ def set_up(config: ConfigDict, workdir: pathlib.Path) -> Run:
     sharding.check_batch_size("data.batch_size", config.data.batch_size, mesh)
     task = TASKS[config.task](config)
     objective = OBJECTIVES[config.loss.kind](config.loss, task.has_classes)
+    trained = open_saved(config.model.weights) if config.model.weights else None
     mixture = parse_mixture(config.data.datasets)
     weights = {Dataset(config.data.data_dir, name): weight for name, weight in mixture.items()}
     datasets = list(weights)
-    architecture = resolve_architecture(config, task, objective, datasets)
-    _check_datasets(config, task, objective, architecture, datasets)
+    architecture = resolve_architecture(config, task, objective, trained, datasets)
+    sources = _sources(config, task, objective, architecture, weights)
 
     workdir.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(workdir)
     begun = checkpoints.exist()
     record_run(config, workdir, begun, fields)
-    sources = _sources(config, task, objective, weights)
     tokenizer = None
     if architecture.text is not None:
-        tokenizer = prepare_tokenizer(config.model, workdir, lambda: _said(sources), begun)
+        # All that training may say, where a vocabulary is to be learnt from it.
+        said = (text for s in sources for texts in s.texts.texts for text in texts)
+        tokenizer = prepare_tokenizer(config.model, workdir, said, begun, trained)
         if not (config.model.text.weights or config.model.weights):
             # Captions may not fill the vocabulary that was asked for.
             text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)
@@ -153,8 +178,7 @@ def set_up(config: ConfigDict, workdir: pathlib.Path) -> Run:
     optimizer, schedules = optim.make_optimizer(config.optim, network.abstract_params, num_steps)
     return Run(
         config, workdir, mesh, task, objective, network, datasets, batches, checkpoints,
-        Encoder(network, tokenizer, mesh, config.data), optimizer, schedules,
-        _stored(config, task, objective, network, tokenizer, datasets),
+        Encoder(network, tokenizer, mesh, config.data), optimizer, schedules, trained,
     )  # fmt: skip
 
 
@@ -184,22 +208,27 @@ def check_config(config: ConfigDict, fields: Schema) -> None:
 
 
 def resolve_architecture(
-    config: ConfigDict, task: Task, objective: Objective, datasets: Sequence[Dataset] = ()
+    config: ConfigDict,
+    task: Task,
+    objective: Objective,
+    trained: Saved | None,
+    datasets: Sequence[Dataset] = (),
 ) -> DualEncoderConfig:
     """The architecture that a config's `model` section means for these datasets.
 
-    What the first dataset decides; `TrainingData` checks that the others agree.
+    Args:
+      config: of a run.
+      task, objective: of the run.
+      trained: the model that config.model.weights names, where it names one.
+      datasets: the first one decides; `TrainingData` checks that the others agree.
     """
-    trained = None
-    if config.model.weights:
-        stored = open_saved(config.model.weights).run["architecture"]
-        trained = DualEncoderConfig.from_dict(stored)
+    before = trained and DualEncoderConfig.from_dict(trained.run["architecture"])
     # Fields that an objective or task declares for itself are not the architecture's.
     section = {
         name: value for name, value in config.model.to_dict().items() if name in build.DEFAULTS
     }
     if not datasets:
-        return build.resolve(section, trained)
+        return build.resolve(section, before)
     kind = REPRESENTATIONS[config.model.motion.input]
     joints, channels, dims = kind.shape_of(datasets[0].metadata)
     classifier = width = None
@@ -209,31 +238,26 @@ def resolve_architecture(
         width = datasets[0].require_caption_vectors().vectors.shape[1]
     window = WINDOW_OF[config.data.sampling]
     inputs = Inputs(joints, channels, dims, window, width, classifier, config.model.motion.input)
-    return build.resolve(section, trained, inputs)
+    return build.resolve(section, before, inputs)
 
 
-def _check_datasets(config, task, objective, architecture, datasets) -> None:
-    """What is wrong there must not come out hours later."""
+def _sources(
+    config, task, objective, architecture, weights: Mapping[Dataset, float]
+) -> list[Source]:
+    """The training split of each dataset, with what the task says of it.
+
+    The other splits are checked: what is wrong there must not come out hours later.
+    """
     representation = representation_of(architecture.motion, config.data.frame_bucket)
-    for dataset in datasets:
-        representation.check(dataset.metadata)
-        for split in (config.data.val_split, config.data.test_split):
-            task.check(dataset, split, objective.compares, is_frozen(config.model.text))
-
-
-def _sources(config, task, objective, weights: Mapping[Dataset, float]) -> list[Source]:
-    """The training split of each dataset, with what the task says of it."""
     sources = []
     for dataset, weight in weights.items():
+        representation.check(dataset.metadata)
+        for name in (config.data.val_split, config.data.test_split):
+            task.check(dataset, name, objective.compares, is_frozen(config.model.text))
         split = dataset.split(config.data.train_split)
         targets = None if objective.compares else task.targets(dataset, split)
         sources.append(Source(dataset, split, weight, task.texts(dataset, split), targets))
     return sources
-
-
-def _said(sources: Sequence[Source]) -> list[str]:
-    """All that training may say, to learn a vocabulary from."""
-    return sorted(text for s in sources for texts in s.texts.texts for text in texts)
 
 
 def make_batches(
@@ -258,142 +282,23 @@ def make_batches(
     )
 
 
-def _stored(config, task, objective, network, tokenizer, datasets) -> dict[str, Any]:
-    """What is stored beside parameters, so that a checkpoint says all by itself."""
-    frozen = objective.compares and is_frozen(config.model.text)
-    return stored_run(
-        {
-            "architecture": network.config.to_dict(),
-            "config": stored_form(config),
-            "tokenizer": tokenizer.json if tokenizer else None,
-            "trained": {"task": task.name, "loss": config.loss.kind, "texts": task.said},
-            "distance": objective.distance,
-            "text_encoder": datasets[0].require_caption_vectors().origin if frozen else None,
-            "frozen": [tower.to_dict() for tower in network.frozen],
-            "source": None,
-            "datasets": {dataset.name: dataset.metadata.to_json() for dataset in datasets},
-        }
-    )
-
-
-# State and step ----------------------------------------------------------------------------------
-
-
-def abstract_state(network: Network, optimizer, mesh: Mesh) -> State:
-    """The training state as shapes in their shardings; frozen parameters are not checkpointed."""
-    shapes = {
-        "frozen": network.abstract_frozen,
-        "params": network.abstract_params,
-        "rest": network.abstract_rest,
-        "optimizer": jax.eval_shape(optimizer.init, network.abstract_params),
-    }
-    return sharding.abstract(shapes, mesh)
-
-
-def _shardings(abstract):
-    return jax.tree.map(lambda leaf: leaf.sharding, abstract)
-
-
-def init_params(network: Network, config, mesh: Mesh) -> Params:
-    """Parameters in their shardings: from pretrained weights, all others fresh from the seed.
-
-    Only what no weights fill is drawn: a large tower is in memory once.
-    """
-    params = sharding.abstract(network.abstract_params, mesh)
-    if config.model.weights:
-        return open_saved(config.model.weights).load_params(params)
-    params = build.load_pretrained(params, config.model.to_dict(), network.config)
-    fresh = {
-        path: value.sharding
-        for path, value in params.items()
-        if isinstance(value, jax.ShapeDtypeStruct)
-    }
-
-    def draw():
-        drawn = network.init(config.seed)
-        return {path: drawn[path] for path in fresh}
-
-    return params | jax.jit(draw, out_shardings=fresh)()
-
-
-def init_state(network: Network, optimizer, config, mesh: Mesh) -> State:
-    """The state before the first step: `init_params`, and what begins with them."""
-    params = init_params(network, config, mesh)
-    layout = _shardings(abstract_state(network, optimizer, mesh))
-    rest = {}
-    if layout["rest"] and config.model.weights:
-        rest = open_saved(config.model.weights).load_rest(
-            sharding.abstract(network.abstract_rest, mesh)
-        )
-    elif layout["rest"]:
-        draw = jax.jit(lambda: network.init_rest(config.seed), out_shardings=layout["rest"])
-        rest = draw()
-    begin = jax.jit(optimizer.init, out_shardings=layout["optimizer"])
-    frozen = network.load_frozen(abstract_state(network, optimizer, mesh)["frozen"])
-    return {"params": params, "rest": rest, "optimizer": begin(params), "frozen": frozen}
-
-
-def make_loss(network: Network, objective: Objective, mesh: Mesh) -> Callable:
-    """The function to descend by its first argument.
-
-    It is (params, rest, frozen, batch, dropout key) → (loss, (rest, scalars)).
-    """
-
-    def loss_fn(params, rest, frozen, batch, key):
-        outputs, rest = network.apply(params, rest, batch, key, frozen)
-        loss, rest, scalars = objective.loss(outputs, rest, batch, mesh)
-        return loss, (rest, scalars)
-
-    return loss_fn
-
-
-def make_train_step(
-    network: Network, objective: Objective, optimizer, config, mesh: Mesh
-) -> Callable:
-    """The jitted update: (state, step, batch) → (state, scalars).
-
-    The scalars are loss, grad_norm, update_norm and those of the loss. `grad_norm` is of the
-    trained parameters, as `optim.clip_norm` has it. (A frozen tower's gradients are then used by
-    nobody, and the compiler leaves out its backward pass.)
-    """
-    grad_fn = jax.value_and_grad(make_loss(network, objective, mesh), has_aux=True)
-    trained = optim.trained_paths(config.optim, network.abstract_params)
-
-    def train_step(state, step, batch):
-        key = jax.random.fold_in(jax.random.key(config.seed), step)
-        (loss, (rest, scalars)), grads = grad_fn(
-            state["params"], state["rest"], state["frozen"], batch, key
-        )
-        updates, opt_state = optimizer.update(grads, state["optimizer"], state["params"])
-        params = network.clamped(optax.apply_updates(state["params"], updates))
-        metrics = {
-            "loss": loss,
-            "grad_norm": optax.global_norm({path: grads[path] for path in trained}),
-            "update_norm": optax.global_norm(updates),
-            **scalars,
-        }
-        return state | {"params": params, "rest": rest, "optimizer": opt_state}, metrics
-
-    shardings = _shardings(abstract_state(network, optimizer, mesh))
-    return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None))
+# The loop ----------------------------------------------------------------------------------------
 
 
 def _begin(run: Run) -> tuple[State, dict, Any, int]:
     """(state, pipeline state, iterator over batches, step): of the latest checkpoint, or new."""
-    iterator = run.batches.batches(run.num_steps)
-    abstract = abstract_state(run.network, run.optimizer, run.mesh)
+    abstract = run.abstract_state
     resumed = run.checkpoints.restore_latest(abstract)
     if resumed is None:
-        state = init_state(run.network, run.optimizer, run.config, run.mesh)
+        state = init_state(run.network, run.optimizer, run.config, abstract, run.trained)
+        iterator = run.batches.batches(run.num_steps)
         return state, iterator.get_state(), iterator, 0
     step, state, pipeline = resumed
     state |= {"frozen": run.network.load_frozen(abstract["frozen"])}
+    iterator = run.batches.batches(run.num_steps)
     iterator.set_state(pipeline)
     logging.info("resumed from step %d of %s", step, run.workdir)
     return state, pipeline, iterator, step
-
-
-# The loop ----------------------------------------------------------------------------------------
 
 
 class _Loop:
@@ -403,7 +308,10 @@ class _Loop:
         config = self._config = run.config
         self._run = run
         self._started = started
-        self._step = make_train_step(run.network, run.objective, run.optimizer, config, run.mesh)
+        self._check = _FiniteCheck(run.batches)
+        self._step = make_train_step(
+            run.network, run.objective, run.optimizer, config, run.mesh, run.abstract_state
+        )
         self._best_score = run.checkpoints.best_score()
         self._metrics = Metrics(run.workdir, step)
         self._bar = tqdm(
@@ -414,7 +322,6 @@ class _Loop:
             dynamic_ncols=True,
             disable=jax.process_index() != 0,
         )
-        self._check = _FiniteCheck(run.batches)
         self._stop_asked = _StopRequest()
         self._window = time.monotonic(), step  # since which the throughput is measured
 

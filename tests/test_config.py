@@ -499,7 +499,7 @@ def test_the_help_lists_every_field():
 
 
 def test_names_below_a_section():
-    assert config_module.section(("a", "b"), "x.y") == ("x.y.a", "x.y.b")
+    assert config_module.in_section(("a", "b"), "x.y") == ("x.y.a", "x.y.b")
     assert config_module.flat({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {
         "a.b": 1, "a.c.d": 2, "e": 3,
     }  # fmt: skip

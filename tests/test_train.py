@@ -21,7 +21,7 @@ from runs import (
     tiny_config,
 )
 
-from motionalign import optim, sharding, train
+from motionalign import optim, sharding, step, train
 from motionalign.checkpoints.run import BEST, LATEST, find, load_run
 from motionalign.checkpoints.workdir import Metrics, prepare_tokenizer, record_run
 from motionalign.data.dataset import Dataset
@@ -119,7 +119,7 @@ def launch_two(workdir, data_dir, **fields) -> list:
 def test_a_workdir_that_the_hosts_do_not_share(small_dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_index", lambda: 1)
     with pytest.raises(ValueError, match=r"process 1 does not see .*storage that all hosts share"):
-        prepare_tokenizer(tiny_config(small_dataset).model, tmp_path, list, False)
+        prepare_tokenizer(tiny_config(small_dataset).model, tmp_path, [], False, None)
 
 
 @pytest.mark.parametrize("model_axis", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -156,9 +156,10 @@ def test_gradients_on_eight_devices_equal_one(small_dataset, tmp_path, padding):
         "one": sharding.mesh_of(jax.devices()[:1], 1, 1),
         "eight": sharding.make_mesh(4, 2),
     }.items():
-        weights = train.init_params(run.network, config, mesh)
+        shapes = sharding.abstract(run.network.abstract_params, mesh)
+        weights = step.init_params(run.network, config, shapes, trained=None)
         batch = sharding.put_local(run.batches[0], config.data.batch_size, mesh)
-        loss_fn = train.make_loss(run.network, run.objective, mesh)
+        loss_fn = step.make_loss(run.network, run.objective, mesh)
         loss_and_grad = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
         (loss, _), grads = loss_and_grad(weights, {}, {}, batch, jax.random.key(3))
         values[name] = jax.tree.map(np.asarray, {"loss": loss, "weights": weights, "grads": grads})
@@ -364,7 +365,8 @@ def test_frozen_group_stays(special):
     trained = params(workdir)
     architecture = load_run(find(workdir))["architecture"]
     network = Network(DualEncoderConfig.from_dict(architecture))
-    fresh = train.init_params(network, config, sharding.make_mesh())
+    shapes = sharding.abstract(network.abstract_params, sharding.make_mesh())
+    fresh = step.init_params(network, config, shapes, trained=None)
     for path, value in fresh.items():
         same = np.array_equal(value, trained[path])
         assert same == path.startswith("text_encoder/"), path
@@ -388,7 +390,7 @@ def test_optimizer_state_is_laid_out_like_its_parameters(small_dataset):
     network = Network(build.resolve(config.model.to_dict()))
     optimizer, _ = optim.make_optimizer(config.optim, network.abstract_params, 10)
     mesh = sharding.make_mesh(4, 2)
-    state = train.abstract_state(network, optimizer, mesh)["optimizer"]
+    state = step.abstract_state(network, optimizer, mesh)["optimizer"]
     leaves = jax.tree_util.tree_leaves_with_path(state)
     split = [leaf for keys, leaf in leaves if "query/kernel" in jax.tree_util.keystr(keys)]
     assert len(split) == 4  # two moments in each tower

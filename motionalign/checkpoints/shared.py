@@ -74,34 +74,33 @@ def open_saved(path: str | pathlib.Path, series: str = BEST) -> Saved:
     Raises:
       ValueError: there is no model, or it is incomplete.
     """
-    saved = _open(path, series)
+    shared = _find_shared(path)
+    saved = _open_shared(shared) if shared else _open_checkpoint(find(files.expand(path), series))
     # In full: what older versions left unsaid is said.
     architecture = DualEncoderConfig.from_dict(saved.run["architecture"]).to_dict()
     return dataclasses.replace(saved, run=saved.run | {"architecture": architecture})
 
 
-def _open(path: str | pathlib.Path, series: str) -> Saved:
+def _find_shared(path: str | pathlib.Path) -> Source | None:
+    """What `path` means if it is a Hub id or a folder to share; None if it is neither."""
     folder = files.expand(path)
     # What lies below a folder that is here is no Hub id, however it is misspelt.
     hub_id = re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", str(path))
     if hub_id and not folder.exists() and not pathlib.Path(folder.parts[0]).is_dir():
-        return _open_shared(Source(str(path), _FILES))
-    if _is_shared(folder):
-        return _open_shared(Source(str(folder), _FILES))
-    step_dir = find(folder, series)
+        return Source(str(path), _FILES)
+    if not all((folder / name).is_file() for name in ("config.json", "model.safetensors")):
+        return None
+    source = Source(str(folder), _FILES)
+    return source if source.config().get("model_type") == MODEL_TYPE else None
+
+
+def _open_checkpoint(step_dir: pathlib.Path) -> Saved:
     return Saved(
         run=load_run(step_dir),
         load_params=lambda abstract: load_params(step_dir, dict(abstract)),
         load_rest=lambda abstract: load_rest(step_dir, dict(abstract)),
         load_unused=lambda: load_unused(step_dir),
     )
-
-
-def _is_shared(folder: pathlib.Path) -> bool:
-    path = folder / "config.json"
-    if not (path.is_file() and (folder / "model.safetensors").is_file()):
-        return False
-    return Source(str(folder)).config().get("model_type") == MODEL_TYPE
 
 
 def _open_shared(source: Source) -> Saved:
@@ -111,12 +110,16 @@ def _open_shared(source: Source) -> Saved:
             f"{source.name} is no model of ours: its config.json has model_type "
             f"{config.get('model_type')!r}, expected {MODEL_TYPE!r}"
         )
+    datasets = read_json(source.require("datasets.json"))
+    try:
+        datasets = {name: Metadata.from_json(each).to_json() for name, each in datasets.items()}
+    except ValueError as error:
+        raise ValueError(f"{source.name}: datasets.json: {error}") from error
+    tokenizer = None
+    if config["architecture"]["text"] is not None:
+        tokenizer = source.require("tokenizer.json").read_text("utf-8")
     run = {key: value for key, value in config.items() if key not in ("model_type", "version")}
-    run = migrate_run(run)
-    run["datasets"] = _datasets(source)
-    run["tokenizer"] = None
-    if run["architecture"]["text"] is not None:
-        run["tokenizer"] = source.require("tokenizer.json").read_text("utf-8")
+    run = migrate_run(run) | {"datasets": datasets, "tokenizer": tokenizer}
 
     def load_unused():
         path = source.file("unused.safetensors") if run["source"] else None
@@ -134,15 +137,6 @@ def _open_shared(source: Source) -> Saved:
         load_rest=load_rest,
         load_unused=load_unused,
     )
-
-
-def _datasets(source: Source) -> dict[str, dict[str, Any]]:
-    """{dataset: its metadata} of a folder to share, as today's code stores them."""
-    stored = read_json(source.require("datasets.json"))
-    try:
-        return {name: Metadata.from_json(values).to_json() for name, values in stored.items()}
-    except ValueError as error:
-        raise ValueError(f"{source.name}: datasets.json: {error}") from error
 
 
 def write_shared(

@@ -5,14 +5,14 @@ import math
 import pathlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import jax
 from absl import logging
 from jax.experimental import multihost_utils
 
 from motionalign.checkpoints.run import BEST, LATEST, SERIES
-from motionalign.checkpoints.shared import open_saved
+from motionalign.checkpoints.shared import Saved
 from motionalign.config import Schema, migrate_config, stored_form
 from motionalign.data.tokenizer import Tokenizer, train_wordpiece
 from motionalign.files import open_lines, write_json, write_text
@@ -75,8 +75,9 @@ def _step_of(line: str) -> float:
 def prepare_tokenizer(
     model_config,
     workdir: pathlib.Path,
-    texts: Callable[[], Iterable[str]],
+    texts: Iterable[str],
     has_checkpoint: bool,
+    trained: Saved | None,
 ) -> Tokenizer:
     """The tokenizer of a run: its pretrained weights', or one learnt from the texts.
 
@@ -85,18 +86,19 @@ def prepare_tokenizer(
     Args:
       model_config: the `model` section.
       workdir: of the run.
-      texts: gives all that training may say; asked only where a vocabulary is learnt.
+      texts: all that training may say; read only where a vocabulary is learnt.
       has_checkpoint: whether the run has begun, and so has its tokenizer.
+      trained: the model that model_config.weights names, where it names one.
     """
     path = workdir / "tokenizer.json"
     text = model_config.text
     if not (has_checkpoint and path.is_file()) and jax.process_index() == 0:
-        if model_config.weights:
-            tokenizer_json = open_saved(model_config.weights).run["tokenizer"]
+        if trained:
+            tokenizer_json = trained.run["tokenizer"]
         elif text.weights:
             tokenizer_json = load_tokenizer(text.weights, text.max_tokens).json
         else:
-            tokenizer_json = train_wordpiece(texts(), text.vocab_size)
+            tokenizer_json = train_wordpiece(texts, text.vocab_size)
         write_text(path, tokenizer_json)
     barrier("tokenizer")
     if not path.is_file():

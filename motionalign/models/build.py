@@ -8,7 +8,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from motionalign.config import below, defaults_below, flat
+from flax.traverse_util import flatten_dict
+
+from motionalign.config import below, defaults_below
 from motionalign.models import layers
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.families import (
@@ -123,7 +125,8 @@ def _resolve_trained(
     sizes = variant_of(motion["family"]).sizes
     if motion["size"] in sizes:
         motion = motion | sizes[motion["size"]] | {"size": CUSTOM}
-    expected, given = flat(section_of(trained)), flat({**section, "motion": motion})
+    expected = flatten_dict(section_of(trained), sep=".")
+    given = flatten_dict({**section, "motion": motion}, sep=".")
     different = [
         f"model.{name} is {given[name]!r}, the weights have {value!r}"
         for name, value in expected.items()

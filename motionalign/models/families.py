@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from motionalign.config import Entry, section
+from motionalign.config import Entry, in_section
 from motionalign.data.representation import Representation
 from motionalign.models import bert, clip, distilbert, layers, motion_transformer, mpnet
 from motionalign.models import vit_weights as vit
@@ -40,7 +40,7 @@ def size_entries() -> dict[str, Entry]:
     """What each value of config.model.motion.size reads."""
     variants = [v for family in MOTION_FAMILIES.values() for v in family.variants.values()]
     named = dict.fromkeys((name for variant in variants for name in variant.sizes), Entry())
-    return named | {CUSTOM: Entry(section(SIZE_NAMES, "model.motion"))}
+    return named | {CUSTOM: Entry(in_section(SIZE_NAMES, "model.motion"))}
 
 
 def text_entries() -> dict[str, Entry]:

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from motionalign.config import Entry, section
+from motionalign.config import Entry, in_section
 from motionalign.data.representation import Patches, Representation
 from motionalign.models.weights.keymap import KeyMap
 from motionalign.models.weights.source import Source
@@ -77,7 +77,7 @@ class MotionFamily:
 
 
 PATCHES_ENTRY = Entry(
-    section(
+    in_section(
         ("size", "patch_size", "max_frames", "pool", "padding", "dropout", "weights"),
         "model.motion",
     )
@@ -86,9 +86,9 @@ PATCHES_ENTRY = Entry(
 
 FRAMES_ENTRY = Entry(
     (
-        *section(("size", "max_frames", "pool", "dropout", "input"), "model.motion"),
+        *in_section(("size", "max_frames", "pool", "dropout", "input"), "model.motion"),
         "data.sampling",
-        *section(
+        *in_section(
             ("crop", "paces", "squeeze", "mirror", "reverse", "joint_noise", "point_noise"),
             "data.augment",
         ),
@@ -121,11 +121,11 @@ def check_sizes(config: Any, asked: Mapping[str, Any], weights: str, size: str) 
 
 TEXT_ENTRY = Entry(
     (
-        *section(
+        *in_section(
             ("weights", "readout", "dropout", "max_tokens", *SIZE_NAMES, "vocab_size"), "model.text"
         ),
         "data.text_bucket",
-        *section(("lr", "layer_decay"), "optim.groups.text_encoder"),
+        *in_section(("lr", "layer_decay"), "optim.groups.text_encoder"),
     )
 )
 """Fields that text encoders read."""

@@ -8,8 +8,9 @@ from runs import assert_same_bits, params
 
 import motionalign
 from configs import finetune
-from motionalign import sharding, train
+from motionalign import sharding, step, train
 from motionalign.checkpoints.run import LATEST, find
+from motionalign.checkpoints.shared import open_saved
 from motionalign.convert import main
 from motionalign.data.tokenizer import train_wordpiece
 from motionalign.models.network import Network
@@ -33,7 +34,7 @@ def finetuning(path, data_dir, **fields):
 def architecture_of(config):
     task = TASKS[config.task](config)
     objective = OBJECTIVES[config.loss.kind](config.loss, task.has_classes)
-    return train.resolve_architecture(config, task, objective)
+    return train.resolve_architecture(config, task, objective, open_saved(config.model.weights))
 
 
 def test_training_goes_on_from_a_shared_folder(shared, small_dataset, tmp_path):
@@ -91,7 +92,8 @@ def test_towers_of_weights_are_in_memory_once(shared, small_dataset):
             raise AssertionError("drew parameters that the weights fill")
 
     no_draws = NoDraws(network.config)
-    loaded = train.init_params(no_draws, config, sharding.make_mesh())
+    shapes = sharding.abstract(network.abstract_params, sharding.make_mesh())
+    loaded = step.init_params(no_draws, config, shapes, open_saved(shared))
     assert_same_bits(loaded, motionalign.load(shared).params)
 
 

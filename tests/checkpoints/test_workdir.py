@@ -128,43 +128,46 @@ def model_section(**text):
     return config
 
 
-def said():
-    return ["a person walks", "someone waves twice"]
+SAID = ["a person walks", "someone waves twice"]
 
 
 def unasked():
     raise AssertionError("asked for texts to learn a vocabulary from")
+    yield
 
 
 def test_a_vocabulary_is_learnt_once(tmp_path):
-    tokenizer = prepare_tokenizer(model_section(), tmp_path, said, has_checkpoint=False)
+    tokenizer = prepare_tokenizer(
+        model_section(), tmp_path, SAID, has_checkpoint=False, trained=None
+    )
     assert tokenizer.max_tokens == 20
     assert (tmp_path / "tokenizer.json").read_text() == tokenizer.json
-    again = prepare_tokenizer(model_section(), tmp_path, unasked, has_checkpoint=True)
+    again = prepare_tokenizer(
+        model_section(), tmp_path, unasked(), has_checkpoint=True, trained=None
+    )
     assert again.json == tokenizer.json
     # What a run left that never came to a checkpoint is not gone on with.
     (tmp_path / "tokenizer.json").write_text("{}")
-    anew = prepare_tokenizer(model_section(), tmp_path, said, has_checkpoint=False)
+    anew = prepare_tokenizer(model_section(), tmp_path, SAID, has_checkpoint=False, trained=None)
     assert anew.json == tokenizer.json
 
 
 def test_pretrained_weights_bring_their_tokenizer(minilm, tmp_path):
     section = model_section(weights=str(minilm))
-    tokenizer = prepare_tokenizer(section, tmp_path, unasked, has_checkpoint=False)
+    tokenizer = prepare_tokenizer(section, tmp_path, unasked(), has_checkpoint=False, trained=None)
     assert tokenizer.vocab_size == 30522
 
 
 def test_a_trained_model_brings_its_tokenizer(trained, tmp_path):
-    section = model_section()
-    section.weights = str(trained)
-    tokenizer = prepare_tokenizer(section, tmp_path, unasked, has_checkpoint=False)
-    assert tokenizer.json == open_saved(trained).run["tokenizer"]
+    saved = open_saved(trained)
+    tokenizer = prepare_tokenizer(model_section(), tmp_path, unasked(), False, saved)
+    assert tokenizer.json == saved.run["tokenizer"]
 
 
 def test_a_workdir_that_a_process_does_not_see(tmp_path, monkeypatch):
     monkeypatch.setattr("jax.process_index", lambda: 1)
     with pytest.raises(ValueError, match=r"process 1 does not see .*tokenizer\.json, which proc"):
-        prepare_tokenizer(model_section(), tmp_path, said, has_checkpoint=False)
+        prepare_tokenizer(model_section(), tmp_path, SAID, has_checkpoint=False, trained=None)
 
 
 # Results -----------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import numpy as np
 import optax
 from runs import tiny_config
 
-from motionalign import sharding, train
+from motionalign import sharding, step
 from motionalign.models import bert
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.vit import ViTConfig
@@ -35,11 +35,12 @@ def begin(network, optimizer=None):
     mesh = sharding.mesh_of(jax.devices()[:1], 1, 1)
     optimizer = optimizer or optax.sgd(0.1)
     objective = OBJECTIVES["contrastive"](config.loss, has_classes=False)
-    state = train.init_state(network, optimizer, config, mesh)
-    return state, train.make_train_step(network, objective, optimizer, config, mesh)
+    shapes = step.abstract_state(network, optimizer, mesh)
+    state = step.init_state(network, optimizer, config, shapes, trained=None)
+    return state, step.make_train_step(network, objective, optimizer, config, mesh, shapes)
 
 
 def abstract(network, optimizer=None):
     """The shapes of `begin`'s state."""
     mesh = sharding.mesh_of(jax.devices()[:1], 1, 1)
-    return train.abstract_state(network, optimizer or optax.sgd(0.1), mesh)
+    return step.abstract_state(network, optimizer or optax.sgd(0.1), mesh)

@@ -75,4 +75,5 @@ def _place(value: np.ndarray, like) -> jax.Array:
 
 def load_tokenizer(source: str, max_tokens: int) -> Tokenizer:
     """The tokenizer of a text encoder: a local folder or Hub id that has a tokenizer.json."""
-    return Tokenizer(Source(source).require("tokenizer.json").read_text("utf-8"), max_tokens)
+    tokenizer_json = Source(source).require("tokenizer.json").read_text("utf-8")
+    return Tokenizer(tokenizer_json, max_tokens)

@@ -1,0 +1,138 @@
+"""The training state and its update, as pure functions.
+
+A step is a function of (state, step number, batch); everything random is derived from the run's
+seed and the step number, so a resumed run repeats an uninterrupted one bit for bit.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import optax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from motionalign import optim, sharding
+from motionalign.checkpoints.shared import Saved
+from motionalign.models import build
+from motionalign.models.network import Network, Params, Rest
+from motionalign.tasks.objectives import Objective
+
+State = dict[str, Any]
+
+
+def abstract_state(network: Network, optimizer, mesh: Mesh) -> State:
+    """The training state as shapes in their shardings; frozen parameters are not checkpointed."""
+    shapes = {
+        "frozen": network.abstract_frozen,
+        "params": network.abstract_params,
+        "rest": network.abstract_rest,
+        "optimizer": jax.eval_shape(optimizer.init, network.abstract_params),
+    }
+    return sharding.abstract(shapes, mesh)
+
+
+def _shardings(abstract):
+    return jax.tree.map(lambda leaf: leaf.sharding, abstract)
+
+
+def init_params(
+    network: Network,
+    config: ConfigDict,
+    abstract: Mapping[str, jax.ShapeDtypeStruct],
+    trained: Saved | None,
+) -> Params:
+    """Parameters in their shardings: from pretrained weights, all others fresh from the seed.
+
+    Only what no weights fill is drawn: a large tower is in memory once.
+
+    Args:
+      network: whose parameters they are.
+      config: `model` names the weights of towers; `seed` draws the rest.
+      abstract: {path: shape, dtype and sharding}.
+      trained: the model that config.model.weights names, where it names one.
+    """
+    assert (trained is not None) == bool(config.model.weights), config.model.weights
+    if trained:
+        return trained.load_params(abstract)
+    params = build.load_pretrained(dict(abstract), config.model.to_dict(), network.config)
+    fresh = {
+        path: value.sharding
+        for path, value in params.items()
+        if isinstance(value, jax.ShapeDtypeStruct)
+    }
+
+    def draw():
+        drawn = network.init(config.seed)
+        return {path: drawn[path] for path in fresh}
+
+    return params | jax.jit(draw, out_shardings=fresh)()
+
+
+def init_state(
+    network: Network, optimizer, config: ConfigDict, abstract: State, trained: Saved | None
+) -> State:
+    """The state before the first step: `init_params`, and what begins with them.
+
+    `abstract` is the network's `abstract_state`; the others are as for `init_params`.
+    """
+    params = init_params(network, config, abstract["params"], trained)
+    layout = _shardings(abstract)
+    rest: Rest = {}
+    if layout["rest"] and trained:
+        rest = trained.load_rest(abstract["rest"])
+    elif layout["rest"]:
+        draw = jax.jit(lambda: network.init_rest(config.seed), out_shardings=layout["rest"])
+        rest = draw()
+    begin = jax.jit(optimizer.init, out_shardings=layout["optimizer"])
+    frozen = network.load_frozen(abstract["frozen"])
+    return {"params": params, "rest": rest, "optimizer": begin(params), "frozen": frozen}
+
+
+def make_loss(network: Network, objective: Objective, mesh: Mesh) -> Callable:
+    """The function to descend by its first argument.
+
+    It is (params, rest, frozen, batch, dropout key) → (loss, (rest, scalars)).
+    """
+
+    def loss_fn(params, rest, frozen, batch, key):
+        outputs, rest = network.apply(params, rest, batch, key, frozen)
+        loss, rest, scalars = objective.loss(outputs, rest, batch, mesh)
+        return loss, (rest, scalars)
+
+    return loss_fn
+
+
+def make_train_step(
+    network: Network,
+    objective: Objective,
+    optimizer,
+    config: ConfigDict,
+    mesh: Mesh,
+    abstract: State,
+) -> Callable:
+    """The jitted update: (state, step, batch) → (state, scalars), for an `abstract_state`.
+
+    The scalars are loss, grad_norm, update_norm and those of the loss. `grad_norm` is of the
+    trained parameters, as `optim.clip_norm` has it. (A frozen tower's gradients are then used by
+    nobody, and the compiler leaves out its backward pass.)
+    """
+    grad_fn = jax.value_and_grad(make_loss(network, objective, mesh), has_aux=True)
+    trained = optim.trained_paths(config.optim, network.abstract_params)
+
+    def train_step(state, step, batch):
+        key = jax.random.fold_in(jax.random.key(config.seed), step)
+        (loss, (rest, scalars)), grads = grad_fn(
+            state["params"], state["rest"], state["frozen"], batch, key
+        )
+        updates, opt_state = optimizer.update(grads, state["optimizer"], state["params"])
+        params = network.clamped(optax.apply_updates(state["params"], updates))
+        metrics = {
+            "loss": loss,
+            "grad_norm": optax.global_norm({path: grads[path] for path in trained}),
+            "update_norm": optax.global_norm(updates),
+            **scalars,
+        }
+        return state | {"params": params, "rest": rest, "optimizer": opt_state}, metrics
+
+    return jax.jit(train_step, donate_argnums=0, out_shardings=(_shardings(abstract), None))
