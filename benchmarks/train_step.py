@@ -77,7 +77,7 @@ def parse_contender(contender: str) -> tuple[str, dict[str, str]]:
 
 def make_config(args, padding: str, text_bucket: int | None = None):
     """configs/mocap_small.py:code on the data of the command line."""
-    from configs import mocap_small
+    from motionalign.configs import mocap_small
 
     config = mocap_small.get_config("code")
     config.data.data_dir, config.data.datasets = args.data_dir, args.dataset

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TextIO
@@ -23,13 +24,25 @@ def expand(path: Path) -> pathlib.Path:
     return pathlib.Path(path).expanduser()
 
 
+def expand_arguments(arguments: Iterable[str]) -> list[str]:
+    """Command-line arguments with `~` expanded at the beginning of a path.
+
+    That is in `~/x`, `--name=~/x` and `--config=FILE:~/x`; of these, shells expand the first only.
+    """
+    pattern = re.compile(r"^(-{1,2}[\w.]+=(?:[^~:]*:)?)?(~[^/]*)(?=/|$)")
+    return [
+        pattern.sub(lambda found: (found[1] or "") + os.path.expanduser(found[2]), argument)
+        for argument in arguments
+    ]
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[pathlib.Path]:
     """A path to write to that becomes `path` at the end, or is removed if anything fails.
 
     The suffix stays, for writers that go by it. Folders above are made where absent.
     """
-    path = pathlib.Path(path)
+    path = expand(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
@@ -65,7 +78,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def open_lines(path: Path, keep: Iterable[str] = ()) -> TextIO:
     """A text file to add lines to, each on disk at its end; it begins with the lines `keep`."""
     write_text(path, "".join(line + "\n" for line in keep))
-    return pathlib.Path(path).open("a", buffering=1, encoding="utf-8")
+    return expand(path).open("a", buffering=1, encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -75,7 +88,7 @@ def new_folder(folder: Path) -> Iterator[pathlib.Path]:
     Raises:
       ValueError: `folder` is already there.
     """
-    folder = pathlib.Path(folder)
+    folder = expand(folder)
     if folder.exists():
         raise ValueError(f"{folder} is already there; choose another folder, or remove it")
     partial = folder.with_name(folder.name + ".partial")

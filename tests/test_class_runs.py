@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from published_files import write_babel, write_densegait
-from runs import ROOT, command, losses, one_device, scalars
+from runs import command, losses, one_device, scalars
 
 import motionalign
-from configs import babel60_gaitformer, densegait_gaitformer
 from data_prep.__main__ import main
 from motionalign import evaluate, metrics, sharding, train
+from motionalign.configs import babel60_gaitformer, densegait_gaitformer
 from motionalign.data.dataset import Dataset
 from motionalign.tasks import attributes
 
@@ -44,7 +44,7 @@ def launch(config: str, workdir, fields: dict) -> str:
     """What launch.py prints of a config file."""
     with one_device():
         done = command(
-            f"--config={ROOT / 'configs' / config}",
+            f"--config=configs/{config}",
             f"--workdir={workdir}",
             *(f"--config.{name}={value}" for name, value in fields.items()),
         )

@@ -11,7 +11,11 @@ import pytest
 from runs import ROOT, command, tiny_config, tiny_flags
 
 import motionalign
-from configs import (
+from motionalign import evaluate
+from motionalign.checkpoints.run import find, load_run
+from motionalign.checkpoints.workdir import run_folder
+from motionalign.config import flat
+from motionalign.configs import (
     babel60_gaitformer,
     common,
     densegait_gaitformer,
@@ -21,10 +25,6 @@ from configs import (
     mocap_small,
     quickstart,
 )
-from motionalign import evaluate
-from motionalign.checkpoints.run import find, load_run
-from motionalign.checkpoints.workdir import run_folder
-from motionalign.config import flat
 from motionalign.data.dataset import Dataset
 from motionalign.inference.folder import encode_folder
 from motionalign.tasks.captions import embed_split, evaluation_set
@@ -52,6 +52,7 @@ def test_copied_checkpoint_scores_the_same(short_run, small_dataset, tmp_path):
     assert "text → motion" in done.stdout
     assert "without effect on a trained model: " in done.stderr  # the tiny config's model
     assert "--config.model.embed_dim" in done.stderr
+    assert "evaluation reads config.task, config.data, config.eval, config.mesh" in done.stderr
     assert "--config.data" not in done.stdout + done.stderr
     written = json.loads((tmp_path / "results" / "metrics.json").read_text())
     assert written == json.loads((tmp_path / "here" / "metrics.json").read_text())
@@ -227,7 +228,7 @@ def test_load_says_what_is_missing(short_run, tmp_path):
         (["--config.data.datasets=nothing", "--workdir=w"], "data_prep humanml3d --name=nothing"),
         (
             ["--config=configs/none.py", "--workdir=w"],
-            "no config file configs/none.py. Those of this project: configs/babel60_gaitformer.py",
+            "configs/none.py: no such file. Yours, or one of: configs/babel60_gaitformer.py, ",
         ),
         (["--config=configs/humanml3d_vit.py:XL"], "'XL'; valid: size: B, Ti, S, L; recipe: code"),
         (
@@ -240,7 +241,6 @@ def test_load_says_what_is_missing(short_run, tmp_path):
         (["--mode=encode"], "--mode=encode needs --checkpoint and --input and --output"),
         (["--mode=eval"], "--mode=eval needs --checkpoint"),
         (["--mode=sing"], "<train|eval|encode>"),
-        ([], "--mode=train needs --workdir"),
     ],
 )
 def test_usage_errors(flags, message):
@@ -250,7 +250,8 @@ def test_usage_errors(flags, message):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("flags", [["--config.modl.x=3"], []])  # refused by the parser, by main
+# Refused by the parser, by main.
+@pytest.mark.parametrize("flags", [["--config.modl.x=3"], ["--config.data.data_dir=nowhere"]])
 def test_in_this_process_as_in_one_of_its_own(flags):
     flags = ["--config=configs/quickstart.py", *flags]
     real = subprocess.run(
@@ -264,7 +265,8 @@ def test_in_this_process_as_in_one_of_its_own(flags):
 def test_help_teaches():
     done = command("--help")
     assert (
-        "python launch.py --config=configs/quickstart.py --workdir=runs/quickstart" in done.stdout
+        "python launch.py --config=configs/humanml3d_vit.py:paper --workdir=runs/paper"
+        in done.stdout
     )
 
 

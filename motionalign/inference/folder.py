@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
-from motionalign.files import write_arrays
+from motionalign.files import expand, write_arrays
 from motionalign.inference.model import load
 
 
@@ -70,7 +70,7 @@ def encode_folder(
       fps: of the clips; by default of the raw files that the model was trained on.
       dataset: whose skeleton and statistics to use, where the model was trained on several.
     """
-    folder, output = pathlib.Path(folder), pathlib.Path(output)
+    folder, output = expand(folder), expand(output)
     if output.suffix != ".npz":
         raise ValueError(f"--output={output}: expected a name that ends in .npz")
     files = sorted(folder.rglob("*.npy"))
