@@ -49,6 +49,7 @@ FLOORS = (
         "motionalign.optim",
         "motionalign.sharding",
         "motionalign.files",
+        "motionalign.commands",
         "motionalign.host",
     ),
 )

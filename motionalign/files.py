@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import pathlib
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TextIO
@@ -22,18 +21,6 @@ Path = str | os.PathLike
 def expand(path: Path) -> pathlib.Path:
     """A path as the user means it, `~` being the home folder."""
     return pathlib.Path(path).expanduser()
-
-
-def expand_arguments(arguments: Iterable[str]) -> list[str]:
-    """Command-line arguments with `~` expanded at the beginning of a path.
-
-    That is in `~/x`, `--name=~/x` and `--config=FILE:~/x`; of these, shells expand the first only.
-    """
-    pattern = re.compile(r"^(-{1,2}[\w.]+=(?:[^~:]*:)?)?(~[^/]*)(?=/|$)")
-    return [
-        pattern.sub(lambda found: (found[1] or "") + os.path.expanduser(found[2]), argument)
-        for argument in arguments
-    ]
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ from collections.abc import Sequence
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from motionalign import files, host
+from motionalign import commands, host
 
 FLAGS = flags.FLAGS
 CONFIGS = pathlib.Path(__file__).parent / "configs"
@@ -93,7 +93,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     """
     if argv is not None:
         sys.argv = list(argv)  # where ml_collections looks for --config.FIELD
-    with host.ending_cleanly():
+    with commands.ending_cleanly():
         app.run(main, flags_parser=parse_flags)
 
 
@@ -270,7 +270,7 @@ def default_workdir(config_path: str) -> pathlib.Path:
 def parse_flags(argv: list[str]) -> list[str]:
     """absl's parser, with one line for what is wrong: a flag, a config's argument, a field."""
     host.keep_freed_memory()  # config files import JAX
-    argv = [argv[0], *files.expand_arguments(argv[1:])]
+    argv = [argv[0], *commands.expand_arguments(argv[1:])]
     if any(arg.lstrip("-") in ("help", "h", "helpshort", "helpfull") for arg in argv[1:]):
         print(f"{__doc__}\n{FLAGS.module_help(sys.modules[__name__])}")
         sys.exit(0)

@@ -449,7 +449,7 @@ def _replacing(node: ast.AST) -> bool:
 # A command's file → its functions that may print; None: all.
 PRINTING = {
     "motionalign/launch.py": None,
-    "motionalign/host.py": ("ending_cleanly",),  # what ends a command
+    "motionalign/commands.py": ("ending_cleanly",),  # what ends a command
     "motionalign/convert.py": None,
     "motionalign/cli.py": None,
     "data_prep/__main__.py": None,
