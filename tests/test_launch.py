@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -11,12 +12,13 @@ import pytest
 from runs import ROOT, command, tiny_config, tiny_flags
 
 import motionalign
-from motionalign import evaluate
+from motionalign import evaluate, launch
 from motionalign.checkpoints.run import find, load_run
 from motionalign.checkpoints.workdir import run_folder
 from motionalign.config import flat
 from motionalign.configs import (
     babel60_gaitformer,
+    checkpoint,
     common,
     densegait_gaitformer,
     humanml3d_vit,
@@ -248,6 +250,97 @@ def test_usage_errors(flags, message):
     assert done.code != 0
     assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_without_a_workdir(small_dataset, tmp_path, monkeypatch, one_device):
+    """Each slow step is announced; the same command again only evaluates."""
+    monkeypatch.chdir(tmp_path)
+    flags = [flag for flag in tiny_flags("", small_dataset) if not flag.startswith("--workdir")]
+    done = command(*flags, "--config.epochs=1")
+    assert done.code == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "Devices: 1 × cpu (data 1 × model 1)"
+    assert re.match(r"Parameters: [\d,]+ \((motion|text)_encoder [\d,]+, ", lines[1])
+    assert lines[2:5] == [
+        "Data: 38 clips of small; batches of 8",
+        "Steps: 4, 4 for each of 1 epochs",
+        "Results: runs/quickstart",
+    ]
+    assert lines[5:7] == [
+        "Initialising parameters",
+        "Compiling the training step; the first step follows (faster next time: it is kept)",
+    ]
+    assert "text → motion" in done.stdout
+    assert (tmp_path / "runs" / "quickstart" / "metrics.json").is_file()
+
+    again = command(*flags, "--config.epochs=1")
+    assert again.code == 0, again.stderr
+    assert again.stdout.startswith(
+        "runs/quickstart is a finished run of 1 epochs. To train its model further, choose a new "
+        "--workdir and --config=configs/finetune.py:runs/quickstart\n"
+    )
+    assert "text → motion" in again.stdout
+
+    other = command(*flags, "--config.epochs=1", "--config.seed=1")
+    assert other.code == 1
+    assert "runs/quickstart holds a run with another config. Choose a new --workdir" in other.stderr
+    assert "configs/finetune.py:runs/quickstart" in other.stderr
+    assert other.stdout == ""  # nothing was begun
+
+
+def test_evaluation_needs_no_config(short_run, small_dataset, tmp_path):
+    """A checkpoint has one: of a run, of a folder to share."""
+    expected = json.loads((short_run / "metrics.json").read_text())
+    shared = motionalign.load(short_run).save_pretrained(tmp_path / "shared")
+    data = f"--config.data.data_dir={small_dataset}"
+    for model, flags in ((short_run, []), (shared, [data])):
+        out = tmp_path / f"of-{model.name}"
+        done = command("--mode=eval", f"--checkpoint={model}", f"--workdir={out}", *flags)
+        assert done.code == 0, done.stderr
+        assert "without effect" not in done.stderr
+        assert json.loads((out / "metrics.json").read_text())["all"] == expected["all"]
+    done = command("--mode=eval", f"--checkpoint={tmp_path}/none")
+    assert (done.code, done.stdout) == (1, "")
+    assert f"no checkpoint at {tmp_path}/none" in done.stderr
+
+
+def test_the_config_of_a_checkpoint(short_run, small_dataset):
+    """Without the mesh, which is of the machine that trained it."""
+    config = checkpoint.get_config(str(short_run))
+    trained = tiny_config(small_dataset, epochs=1)
+    assert schema().differences(json.loads(trained.to_json()), config) == []
+    with pytest.raises(ValueError, match=r"name the model: --config=configs/checkpoint.py:FOLDER"):
+        checkpoint.get_config()
+
+
+@pytest.mark.parametrize(
+    ("config", "workdir"),
+    [
+        ("configs/humanml3d_vit.py", "runs/humanml3d_vit"),
+        ("configs/humanml3d_vit.py:Ti,paper", "runs/humanml3d_vit-Ti-paper"),
+        ("/x/mine.py", "runs/mine"),
+        ("configs/finetune.py:/work/runs/published", "runs/finetune-work-runs-published"),
+        ("configs/finetune.py:../me/model@v1", "runs/finetune-me-model@v1"),
+    ],
+)
+def test_the_default_workdir(config, workdir):
+    assert str(launch.default_workdir(config)) == workdir
+
+
+def test_config_files_are_found(tmp_path, monkeypatch):
+    """One that exists comes first; else one that is installed, from any folder."""
+    monkeypatch.chdir(tmp_path)
+    installed = str(launch.CONFIGS / "quickstart.py")
+    for given in ("configs/quickstart.py", "quickstart.py", "quickstart"):
+        assert launch.find_config(given) == installed
+        assert launch.find_config(f"{given}:a,b:c") == f"{installed}:a,b:c"
+    for given in ("configs/none.py", "other/quickstart.py", "/configs/quickstart.py"):
+        assert launch.find_config(given) == given
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "quickstart.py").write_text("")
+    assert launch.find_config("configs/quickstart.py") == "configs/quickstart.py"
+    assert "configs/quickstart.py" in launch.shipped_configs()
+    assert not {"configs/common.py", "configs/checkpoint.py"} & set(launch.shipped_configs())
 
 
 # Refused by the parser, by main.

@@ -94,12 +94,15 @@ def test_kill_at_random_moments(uninterrupted, small_dataset, tmp_path):
     assert not list(workdir.rglob("*.partial"))
 
 
-def test_sigterm_saves_and_exits(uninterrupted, small_dataset, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_exits(uninterrupted, small_dataset, tmp_path, number):
     workdir = tmp_path / "stopped"
     process = start(workdir, small_dataset)
     wait_for_step(process, workdir, 2)
-    process.send_signal(signal.SIGTERM)
-    assert "Stopped by SIGTERM" in finish(process)
+    process.send_signal(number)
+    printed = finish(process)
+    assert "Stopped; everything is saved. The same command continues from here." in printed
+    assert ("Ctrl-C again stops without saving" in printed) == (number == signal.SIGINT)
     stopped_at = load_run(find(workdir, LATEST))["step"]
     assert 2 <= stopped_at < NUM_STEPS
     assert scalars(workdir)[-1]["step"] == stopped_at  # nothing done was lost
@@ -130,7 +133,7 @@ def test_two_processes_train_to_the_same_losses(uninterrupted, small_dataset, tm
         wait_for_step(processes[0], tmp_path / "two", 2)
         processes[1].send_signal(signal.SIGTERM)
         for process in processes:
-            assert "Stopped by SIGTERM" in finish(process)
+            assert "Stopped; everything is saved" in finish(process)
         latest = find(tmp_path / "two", LATEST)
         assert 2 <= load_run(latest)["step"] < NUM_STEPS
         processes = launch_two(tmp_path / "two", small_dataset)
