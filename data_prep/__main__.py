@@ -51,7 +51,8 @@ def main(argv: list[str] | None = None) -> None:
     Args:
       argv: the arguments, by default those of the process.
     """
-    args = _parser().parse_args(expand_arguments(sys.argv[1:] if argv is None else argv))
+    arguments = expand_arguments(sys.argv[1:] if argv is None else argv)
+    args = _parser().parse_args(arguments or ["--help"])
     # TensorFlow reports its CPU features, oneDNN and missing GPUs on import; none matters here.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

@@ -132,7 +132,8 @@ def main(argv: list[str] | None = None) -> None:
       SystemExit: a command line that is not understood (status 2), or an error (status 1).
     """
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # nothing here computes
-    args = _parser().parse_args(expand_arguments(sys.argv[1:] if argv is None else argv))
+    arguments = expand_arguments(sys.argv[1:] if argv is None else argv)
+    args = _parser().parse_args(arguments or ["--help"])
     with ending_cleanly():
         try:
             args.run(args)

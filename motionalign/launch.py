@@ -278,7 +278,8 @@ def parse_flags(argv: list[str]) -> list[str]:
     try:
         return FLAGS(argv)
     except flags.Error as error:
-        message = str(error)
+        message = re.sub(r"invalid literal for int.*", "expected a whole number", str(error))
+        message = re.sub(r"could not convert string to float.*", "expected a number", message)
         if "Traceback" in message:  # around what a config file says of its argument
             message = message.partition("ValueError: ")[2].strip() or message
     except (AttributeError, KeyError):

@@ -183,7 +183,6 @@ def set_up(
         tokenizer are there then; there is no checkpoint.
     """
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
-    say(f"Devices: {sharding.describe(mesh)}")
     sharding.check_batch_size("data.batch_size", config.data.batch_size, mesh)
     task = TASKS[config.task](config)
     objective = OBJECTIVES[config.loss.kind](config.loss, task.has_classes)
@@ -212,7 +211,7 @@ def set_up(
     network = Network(architecture, jnp.dtype(config.dtype))
     batches = make_batches(config, network, objective, sources, tokenizer, mesh)
     num_steps = config.epochs * batches.plan.steps_per_epoch
-    say(_summary(config, network, batches, workdir))
+    say(f"Devices: {sharding.describe(mesh)}\n{_summary(config, network, batches, workdir)}")
     optimizer, schedules = optim.make_optimizer(config.optim, network.abstract_params, num_steps)
     return Run(
         config, workdir, mesh, task, objective, network, datasets, batches, checkpoints,
