@@ -189,4 +189,6 @@ def key_map(prefix: str = r"bert\.", heads: tuple[str, ...] = (r"cls\..*",)) -> 
     )
 
 
-FAMILY = TextFamily(BertConfig, Bert, config_from_hf, key_map, ("bert",), config_to_hf)
+FAMILY = TextFamily(
+    BertConfig, Bert, config_from_hf, key_map, ("bert",), config_to_hf, tokenizer="BertTokenizer"
+)

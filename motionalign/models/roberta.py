@@ -66,4 +66,12 @@ def key_map() -> KeyMap:
     return bert.key_map(prefix=r"roberta\.", heads=(r"lm_head\..*",))
 
 
-FAMILY = TextFamily(RobertaConfig, Roberta, config_from_hf, key_map, ("roberta",), config_to_hf)
+FAMILY = TextFamily(
+    RobertaConfig,
+    Roberta,
+    config_from_hf,
+    key_map,
+    ("roberta",),
+    config_to_hf,
+    tokenizer="RobertaTokenizer",
+)

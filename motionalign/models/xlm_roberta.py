@@ -34,5 +34,11 @@ def config_to_hf(config: XLMRobertaConfig) -> dict[str, Any]:
 
 
 FAMILY = TextFamily(
-    XLMRobertaConfig, XLMRoberta, config_from_hf, key_map, (MODEL_TYPE,), config_to_hf
+    XLMRobertaConfig,
+    XLMRoberta,
+    config_from_hf,
+    key_map,
+    (MODEL_TYPE,),
+    config_to_hf,
+    tokenizer="XLMRobertaTokenizer",
 )
