@@ -101,7 +101,10 @@ def train_wordpiece(captions: Iterable[str], vocab_size: int) -> str:
 
 
 def pad_tokens(ids: np.ndarray, mask: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ids and mask [B, L] padded to [B, length]; the mask says what is real."""
+    """Ids and mask [B, L] padded to [B, length]; the mask says what is real.
+
+    The ids added are 0, also where the tokenizer's padding is another: no encoder reads them.
+    """
     pad = ((0, 0), (0, length - ids.shape[1]))
     return np.pad(ids, pad), np.pad(mask, pad)
 

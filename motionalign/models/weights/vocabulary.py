@@ -179,7 +179,9 @@ def _check_sentencepiece(source: Source) -> None:
             )
 
 
-def _check_special_tokens(source: Source, name: str, tokenizer, stated) -> None:
+def _check_special_tokens(
+    source: Source, name: str, tokenizer: Any, stated: Mapping[str, Any]
+) -> None:
     """Raises a ValueError where a class puts tokens around texts that the model does not know.
 
     `transformers` appends those to the vocabulary; the model has no embeddings of them.
