@@ -96,7 +96,7 @@ class Batches:
         from motionalign.data.batches import Source, TrainingData
         from motionalign.data.dataset import Dataset
         from motionalign.models import build
-        from motionalign.models.families import representation_of
+        from motionalign.models.families import TEXT_FAMILIES, representation_of
         from motionalign.models.weights.load import load_tokenizer
         from motionalign.tasks.registry import TASKS
 
@@ -109,7 +109,9 @@ class Batches:
             representation_of(motion, config.data.frame_bucket).for_training(config.data),
             config.data,
             seed=config.seed,
-            tokenizer=load_tokenizer(text.weights, text.max_tokens),
+            tokenizer=load_tokenizer(
+                text.weights, text.max_tokens, TEXT_FAMILIES[text.family].tokenizer
+            ),
         )
         self._workers = config.data.workers
         # One pass also fills the cache of decoded clips: reading files is not what is compared.

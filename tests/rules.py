@@ -174,7 +174,7 @@ GUARDED = {
     "tensorflow": ("data_prep/",),
     "tensorflow_datasets": ("data_prep/", "motionalign/data/records.py"),
     "torch": ("motionalign/checkpoints/published/torch_files.py",),
-    "transformers": (),
+    "transformers": ("motionalign/models/weights/vocabulary.py",),
 }
 
 

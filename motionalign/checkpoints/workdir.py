@@ -17,6 +17,7 @@ from motionalign.checkpoints.shared import Saved
 from motionalign.config import Schema, migrate_config, stored_form
 from motionalign.data.tokenizer import Tokenizer, train_wordpiece
 from motionalign.files import open_lines, write_json, write_text
+from motionalign.models.families import TEXT_FAMILIES
 from motionalign.models.weights.load import load_tokenizer
 
 
@@ -97,7 +98,7 @@ def prepare_tokenizer(
         if trained:
             tokenizer_json = trained.run["tokenizer"]
         elif text.weights:
-            tokenizer_json = load_tokenizer(text.weights, text.max_tokens).json
+            tokenizer_json = _pretrained_tokenizer(text)
         else:
             tokenizer_json = train_wordpiece(texts, text.vocab_size)
         write_text(path, tokenizer_json)
@@ -108,6 +109,19 @@ def prepare_tokenizer(
             "must be on storage that all hosts share"
         )
     return Tokenizer(path.read_text("utf-8"), text.max_tokens)
+
+
+def _pretrained_tokenizer(text) -> str:
+    """The tokenizer.json of the weights that a `model.text` section names."""
+    tokenizer_class = TEXT_FAMILIES[text.family].tokenizer
+    tokenizer = load_tokenizer(text.weights, text.max_tokens, tokenizer_class)
+    if tokenizer.max_tokens < text.max_tokens:
+        raise ValueError(
+            f"config.model.text.max_tokens is {text.max_tokens}, but {text.weights} states "
+            f"model_max_length {tokenizer.max_tokens} in its tokenizer_config.json; set "
+            f"--config.model.text.max_tokens={tokenizer.max_tokens}, or less"
+        )
+    return tokenizer.json
 
 
 def barrier(name: str) -> None:

@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import vocabularies
 from runs import ROOT
 
 from motionalign.checkpoints import workdir as workdir_module
@@ -164,6 +166,34 @@ def test_pretrained_weights_bring_their_tokenizer(minilm, tmp_path):
     section = model_section(weights=str(minilm))
     tokenizer = prepare_tokenizer(section, tmp_path, unasked(), begun=False, trained=None)
     assert tokenizer.vocab_size == 30522
+
+
+def test_a_vocabulary_of_pretrained_weights_is_converted_once(tmp_path):
+    """By the class of the family; the run keeps the outcome and needs the source no more."""
+    pytest.importorskip("transformers")
+    source, workdir = tmp_path / "source", tmp_path / "run"
+    source.mkdir()
+    vocabularies.byte_level(source)
+    section = model_section(weights=str(source), family="roberta")
+    tokenizer = prepare_tokenizer(section, workdir, unasked(), has_checkpoint=False, trained=None)
+    ids, mask = tokenizer.encode(["a person walks", "turns"])
+    assert (ids[:, 0].tolist(), ids[~mask].tolist()[0]) == ([0, 0], 1)
+    assert (workdir / "tokenizer.json").read_text("utf-8") == tokenizer.json
+    shutil.rmtree(source)
+    again = prepare_tokenizer(section, workdir, unasked(), has_checkpoint=True, trained=None)
+    np.testing.assert_array_equal(again.encode(["a person walks", "turns"])[0], ids)
+
+
+def test_texts_longer_than_the_source_states(tmp_path):
+    pytest.importorskip("transformers")
+    vocabularies.byte_level(tmp_path)
+    vocabularies.write_json(tmp_path / "tokenizer_config.json", {"model_max_length": 16})
+    section = model_section(weights=str(tmp_path), family="roberta")
+    message = r"max_tokens is 20, but .* model_max_length 16 .* --config.model.text.max_tokens=16"
+    with pytest.raises(ValueError, match=message):
+        prepare_tokenizer(section, tmp_path / "run", unasked(), has_checkpoint=False, trained=None)
+    section.text.max_tokens = 16
+    prepare_tokenizer(section, tmp_path / "run", unasked(), has_checkpoint=False, trained=None)
 
 
 def test_a_trained_model_brings_its_tokenizer(trained, tmp_path):
