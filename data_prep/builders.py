@@ -23,7 +23,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
 from data_prep.class_texts import all_texts
-from data_prep.readers import Reader, Spoiled
+from data_prep.readers import InvalidClip, Reader
 from data_prep.survey import Source, Survey, survey
 from motionalign import files
 from motionalign.data import records
@@ -251,7 +251,7 @@ def _drop_far(reader: Reader, found: Survey, mean: np.ndarray, std: np.ndarray) 
             f"a coordinate lies {furthest:.3g} standard deviations from the mean of train, which "
             "overflows float16. Is the clip in other units?"
         )
-        found.drop(raw, split, Spoiled("not_finite", detail))
+        found.drop(raw, split, InvalidClip("not_finite", detail))
 
 
 def statistics(clips: Callable[[], Iterable[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

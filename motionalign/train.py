@@ -152,7 +152,7 @@ class Run:
         """What is stored beside parameters, so that a checkpoint says all by itself."""
         config, first, tokenizer = self.config, self.datasets[0], self.encoder.tokenizer
         frozen = self.objective.compares and is_frozen(config.model.text)
-        trained = {"task": self.task.name, "loss": config.loss.kind, "texts": self.task.said}
+        trained = {"task": self.task.name, "loss": config.loss.kind, "texts": self.task.text_kind}
         return stored_run(
             {
                 "architecture": self.network.config.to_dict(),

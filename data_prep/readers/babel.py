@@ -31,8 +31,8 @@ from data_prep.readers import (
     SPAN_SLACK,
     Caption,
     Command,
+    InvalidClip,
     Reader,
-    Spoiled,
     load_joints,
 )
 from motionalign.data.resample import HUMANML3D_FPS, nearest_frames, resample
@@ -163,7 +163,7 @@ class Babel(Reader):
             for kind in ("descriptions", "synonyms")
         }
 
-    def captions(self, source: str) -> list[Caption | Spoiled]:
+    def captions(self, source: str) -> list[Caption | InvalidClip]:
         """The category's name for every piece of a segment and category; what is unusable last."""
         sequence = self._sequences[source]
         segments = sequence["whole"]
@@ -171,17 +171,17 @@ class Babel(Reader):
             segments = sequence["frames"]
         if not segments:
             kind = "seq_ann" if self._labels == "sequence" else "frame_ann or seq_ann"
-            raise Spoiled("label_missing", f"no labels in {kind}")
+            raise InvalidClip("label_missing", f"no labels in {kind}")
         usable, unusable = [], []
         for start, end, categories, text in segments:
             known = [name for name in categories if name in self._texts]
             where = f"{text!r}, seconds {start:g} to {end:g}"
             if not known:
                 found = ", ".join(categories) or "no category"
-                unusable.append(Spoiled("label_unknown", f"{where}: {found}"))
+                unusable.append(InvalidClip("label_unknown", f"{where}: {found}"))
             elif not (0 <= start < end <= sequence["dur"] + SPAN_SLACK):
                 detail = f"{where} of a sequence of {sequence['dur']:g} seconds"
-                unusable.append(Spoiled("span_outside", detail))
+                unusable.append(InvalidClip("span_outside", detail))
             else:
                 usable += [
                     Caption(name, *span, self.label_names.index(name))
@@ -191,15 +191,15 @@ class Babel(Reader):
         return [*dict.fromkeys(usable), *unusable]  # the former in their order, each once
 
     def joints(self, source: str) -> np.ndarray:
-        """[T, 1, 22, 3] float32 metres at 30 frames a second; raises Spoiled."""
+        """[T, 1, 22, 3] float32 metres at 30 frames a second; raises InvalidClip."""
         return self._clip(source)[0][:, None]
 
     def rotations(self, source: str) -> np.ndarray:
-        """[T, 1, 22, 6] float32 of the same frames, from AMASS only; raises Spoiled."""
+        """[T, 1, 22, 6] float32 of the same frames, from AMASS only; raises InvalidClip."""
         return self._clip(source)[1][:, None]
 
     def _read_clip(self, source: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """Joints [T, 22, 3] and rotations [T, 22, 6] or None, at 30 fps; raises Spoiled."""
+        """Joints [T, 22, 3] and rotations [T, 22, 6] or None, at 30 fps; raises InvalidClip."""
         feat_p = self._sequences[source]["feat_p"]
         if self._joints_dir is not None:
             return self._processed(feat_p), None
@@ -217,19 +217,21 @@ class Babel(Reader):
         arrays, gender, rate = _read_amass(self._amass_dir / file, file)
         for name, array in arrays.items():
             if array.dtype.kind not in "fiu" or array.ndim != (1 if name == "betas" else 2):
-                raise Spoiled("wrong_shape", f"{file}: {name} is {array.dtype} {[*array.shape]}")
+                raise InvalidClip(
+                    "wrong_shape", f"{file}: {name} is {array.dtype} {[*array.shape]}"
+                )
             if not np.isfinite(array).all():
-                raise Spoiled("not_finite", f"{file}: NaN or infinity in {name}")
+                raise InvalidClip("not_finite", f"{file}: NaN or infinity in {name}")
         poses, trans = arrays["poses"], arrays["trans"]
         if len(poses) != len(trans):
             detail = f"{file}: {len(poses)} frames of poses, {len(trans)} of trans"
-            raise Spoiled("wrong_shape", detail)
+            raise InvalidClip("wrong_shape", detail)
         frames = nearest_frames(len(poses), rate, self.fps)
         body = self._body(gender)
         try:
             return smplh.pose_clip(body, poses[frames], trans[frames], arrays["betas"])
         except ValueError as error:
-            raise Spoiled("wrong_shape", f"{file}: {error}") from error
+            raise InvalidClip("wrong_shape", f"{file}: {error}") from error
 
     def _read_body(self, gender: str) -> smplh.SMPLH:
         path = self._smplh_dir / gender / "model.npz"
@@ -286,11 +288,11 @@ def _find(folder: pathlib.Path, file: str) -> str:
     for place in filter(None, places):
         if (folder / place).is_file():
             return place
-    raise Spoiled("motion_missing", f"no file {' or '.join(filter(None, places))}")
+    raise InvalidClip("motion_missing", f"no file {' or '.join(filter(None, places))}")
 
 
 def _read_amass(path: pathlib.Path, file: str) -> tuple[dict[str, np.ndarray], str, float]:
-    """poses, trans and betas, the gender, and frames a second; raises Spoiled."""
+    """poses, trans and betas, the gender, and frames a second; raises InvalidClip."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in ("poses", "trans", "betas")}
@@ -300,12 +302,12 @@ def _read_amass(path: pathlib.Path, file: str) -> tuple[dict[str, np.ndarray], s
             rate = float(archive["mocap_frame_rate" if newer else "mocap_framerate"])
     except Exception as error:  # damaged or other files make NumPy fail in a dozen ways
         message = f"{file}: {type(error).__name__}: {error}"
-        raise Spoiled("motion_unreadable", message) from error
+        raise InvalidClip("motion_unreadable", message) from error
     gender = gender.decode(errors="replace") if isinstance(gender, bytes) else gender
     if gender not in GENDERS:
-        raise Spoiled("motion_unreadable", f"{file}: gender {gender!r}, none of {GENDERS}")
+        raise InvalidClip("motion_unreadable", f"{file}: gender {gender!r}, none of {GENDERS}")
     if not 1 <= rate < math.inf:
-        raise Spoiled("motion_unreadable", f"{file}: {rate} frames a second")
+        raise InvalidClip("motion_unreadable", f"{file}: {rate} frames a second")
     return arrays, gender, rate
 
 

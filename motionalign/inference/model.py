@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import warnings
 from collections.abc import Sequence
 
 import jax
@@ -123,8 +124,8 @@ class Model:
         vectors = self._encoder.motions(self.arrays, clips.__getitem__, frames, progress)
         return unit(vectors) if normalize else vectors
 
-    def nearness(self, joints, texts: Sequence[str], fps: float, dataset=None) -> np.ndarray:
-        """How near clips are to texts: what to rank clips by for a text, or texts for a clip.
+    def similarity(self, joints, texts: Sequence[str], fps: float, dataset=None) -> np.ndarray:
+        """Similarity of clips to texts: ranks clips for a text, or texts for a clip.
 
         Args:
           joints, fps, dataset: as of `encode_motion`.
@@ -132,14 +133,19 @@ class Model:
             trained with.
 
         Returns:
-          [K] float for one clip, [N, K] for a list; higher is nearer. The cosine, or minus the
-          Euclidean distance of raw vectors, whichever the model was trained by (`distance`).
+          [K] float for one clip, [N, K] for a list; higher is more similar. The cosine, or minus
+          the Euclidean distance of raw vectors, whichever the model was trained by (`distance`).
         """
         motion = self.encode_motion(joints, fps, normalize=False, dataset=dataset)
         texts = [texts] if isinstance(texts, str) else list(texts)  # not its letters
         text = self.encode_text(texts, normalize=False)
-        scores = similarity.nearness(np.atleast_2d(motion), text, self.distance)
+        scores = similarity.similarity_scores(np.atleast_2d(motion), text, self.distance)
         return scores[0] if motion.ndim == 1 else scores
+
+    def nearness(self, *args, **kwargs) -> np.ndarray:
+        """Deprecated: the name of `similarity` in version 0.1."""
+        warnings.warn("nearness is now called similarity", DeprecationWarning, stacklevel=2)
+        return self.similarity(*args, **kwargs)
 
     def encode_text(self, captions: str | list[str], normalize: bool = True) -> np.ndarray:
         """Embeds captions: [E] float32 for one string, [N, E] for a list.

@@ -99,7 +99,7 @@ class Bert(nnx.Module):
         """
         x = self.embed(input_ids, rngs)
         bias = layers.attention_bias(mask)
-        return layers.read_out(self.blocks, x, bias, mask, self.config.readout, rngs, tokens)
+        return layers.encode_and_pool(self.blocks, x, bias, mask, self.config.readout, rngs, tokens)
 
 
 def fields_from_hf(source: Mapping[str, Any], model_type: str) -> dict[str, Any]:

@@ -199,7 +199,7 @@ class DualEncoder(nnx.Module):
         if not self.config.class_names:
             raise ValueError(
                 "this model has no classes of its own: it compares motions with any texts, by "
-                "`nearness`"
+                "`similarity`"
             )
         features = self.motion_encoder(clips, num_frames, rngs, tokens=False).pooled
         if self.config.classifier:

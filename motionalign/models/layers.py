@@ -384,7 +384,9 @@ def look_up(table, input_ids, max_positions: int) -> jax.Array:
     return table[...].at[input_ids].get(mode="fill")  # NaN for an id out of range
 
 
-def read_out(blocks, x, bias, mask, readout: str, rngs: nnx.Rngs | None, tokens: bool) -> Encoded:
+def encode_and_pool(
+    blocks, x, bias, mask, readout: str, rngs: nnx.Rngs | None, tokens: bool
+) -> Encoded:
     """Runs the blocks of an encoder without a class token, and pools.
 
     Args:

@@ -190,7 +190,7 @@ class MotionTransformer(nnx.Module):
           A token a frame [B, F, D], a mask that is True throughout, and [B, D] by `config.readout`.
         """
         x = self.embed(joints, rngs)
-        return layers.read_out(self.blocks, x, None, None, self.config.readout, rngs, tokens)
+        return layers.encode_and_pool(self.blocks, x, None, None, self.config.readout, rngs, tokens)
 
 
 # --------------------------------------------------------------------------- published weights

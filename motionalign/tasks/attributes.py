@@ -45,7 +45,7 @@ class Attributes:
     exclusive: ClassVar[bool | None] = False
 
     def __init__(self, config):
-        self._kind = self.said = config.data.texts
+        self._kind = self.text_kind = config.data.texts
         self._seed = config.seed
 
     def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
@@ -92,8 +92,8 @@ class Attributes:
             return 100 * macro["ap"], {name: 100 * value for name, value in macro.items()}
         first, queries = self._queries(predict, dataset, split)
         sets = dataset.metadata.positive(split.attributes)
-        nearness = similarity.nearness(queries, found, predict.distance)
-        curve = ndcg_curve(sets[first], sets[known], nearness)
+        scores = similarity.similarity_scores(queries, found, predict.distance)
+        curve = ndcg_curve(sets[first], sets[known], scores)
         scalars = {f"ndcg@{k}": 100 * float(curve[k - 1]) for k in (1, 5, 50) if k <= len(curve)}
         return 100 * float(np.mean(curve)), scalars
 
@@ -111,7 +111,7 @@ class Attributes:
         first, queries = self._queries(predict, dataset, split)
         sets = dataset.metadata.positive(split.attributes)
         by_distance = {
-            distance: similarity.nearness(queries, found, distance)
+            distance: similarity.similarity_scores(queries, found, distance)
             for distance in similarity.DISTANCES
         }
         names = dataset.metadata.positive_names

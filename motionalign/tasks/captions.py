@@ -17,7 +17,7 @@ from motionalign.data.dataset import Dataset
 from motionalign.data.records import Split
 from motionalign.data.texts import ClipTexts
 from motionalign.inference.encoder import Predictor
-from motionalign.inference.similarity import cosine_similarity, nearness
+from motionalign.inference.similarity import cosine_similarity, similarity_scores
 from motionalign.metrics import retrieval_metrics
 from motionalign.models.heads import ClassifierConfig
 from motionalign.report.page import Gallery, same_caption, write_page
@@ -36,7 +36,7 @@ class Captions:
     entry: ClassVar[Entry] = Entry(reads=("eval.protocols", "eval.num_queries"))
     has_classes: ClassVar[bool] = False
     exclusive: ClassVar[bool | None] = None
-    said: ClassVar[str] = "captions"
+    text_kind: ClassVar[str] = "captions"
 
     def __init__(self, config):
         self._protocols = tuple(config.eval.protocols)
@@ -70,7 +70,7 @@ class Captions:
         motion, text, gallery = embed_split(predict, dataset, split_name)
         if not (np.isfinite(motion).all() and np.isfinite(text).all()):
             return math.nan, {}
-        scores = nearness(text, motion, predict.distance)
+        scores = similarity_scores(text, motion, predict.distance)
         results = score_protocols(scores, gallery.captions, protocols=("all",))["all"]
         scalars = {
             f"{direction}/{name}": float(value)
@@ -84,7 +84,7 @@ class Captions:
         motion, text, gallery = embed_split(predict, dataset, split_name)
         vectors = dataset.caption_vectors
         dissimilar, note = _published_subset(dataset, split_name, gallery)
-        scores = nearness(text, motion, predict.distance)
+        scores = similarity_scores(text, motion, predict.distance)
         results = score_protocols(
             scores,
             gallery.captions,
@@ -185,7 +185,7 @@ def run_protocols(
     for name, rows in (("motion", motion), ("text", text)):
         _check_rows(name, rows, captions)
     return score_protocols(
-        nearness(text, motion, distance),
+        similarity_scores(text, motion, distance),
         captions,
         caption_vectors,
         dissimilar,

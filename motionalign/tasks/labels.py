@@ -14,7 +14,7 @@ from motionalign.data.dataset import Dataset
 from motionalign.data.records import Split
 from motionalign.data.texts import KINDS, TITLES, ClipTexts, class_texts, label_classes
 from motionalign.inference.encoder import Predictor
-from motionalign.inference.similarity import checked_matrix, nearness
+from motionalign.inference.similarity import checked_matrix, similarity_scores
 from motionalign.metrics import checked_labels, retrieval_ranks, topk_accuracy
 from motionalign.models.heads import ClassifierConfig
 from motionalign.report import plots
@@ -32,7 +32,7 @@ class Labels:
     exclusive: ClassVar[bool | None] = True
 
     def __init__(self, config):
-        self._kind = self.said = config.data.texts
+        self._kind = self.text_kind = config.data.texts
 
     def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
         """[n] index of each record's action, -1 where it has none."""
@@ -130,7 +130,7 @@ class Labels:
 def class_scores(
     motion: np.ndarray, class_vectors: Sequence[np.ndarray], distance: str
 ) -> np.ndarray:
-    """How near every clip is to every class: the mean of `nearness` over the texts of the class.
+    """Similarity of every clip to every class: the mean over the texts of the class.
 
     Args:
       motion: [N, D].
@@ -142,7 +142,7 @@ def class_scores(
       [N, K] float64, higher is nearer.
 
     Raises:
-      ValueError: those of `nearness`, and a class without a text.
+      ValueError: those of `similarity_scores`, and a class without a text.
     """
     class_vectors = [
         checked_matrix(texts, f"texts of class {k}") for k, texts in enumerate(class_vectors)
@@ -153,7 +153,7 @@ def class_scores(
             f"every class needs texts of the same width; found widths {sorted(widths)}"
         )
     counts = np.array([len(texts) for texts in class_vectors])
-    return class_means(nearness(motion, np.concatenate(class_vectors), distance), counts)
+    return class_means(similarity_scores(motion, np.concatenate(class_vectors), distance), counts)
 
 
 def class_means(scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
