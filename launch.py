@@ -23,9 +23,10 @@ r"""Trains, evaluates and applies motion-language models.
 
 import pathlib
 import sys
+from collections.abc import Sequence
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from motionalign import host
 
@@ -84,13 +85,13 @@ def _start_jax() -> None:
         jax.distributed.initialize()
 
 
-def _require(**given) -> None:
+def _require(**given: str | None) -> None:
     missing = [f"--{name}" for name, value in given.items() if value is None]
     if missing:
         raise app.UsageError(f"--mode={_MODE.value} needs {' and '.join(missing)}")
 
 
-def _config():
+def _config() -> ConfigDict:
     """The config; a ValueError where its file is not there, which it says only when it is used."""
     try:
         getattr(_CONFIG.value, "seed", None)
@@ -111,7 +112,7 @@ def _evaluate(checkpoint: str) -> None:
     evaluate_checkpoint(_config(), checkpoint, output, _SPLIT.value, say=print)
 
 
-def main(argv) -> None:
+def main(argv: Sequence[str]) -> None:
     """Does what the flags say; what a user can mend ends it with a line on stderr."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
@@ -182,7 +183,7 @@ def parse_flags(argv: list[str]) -> list[str]:
         sys.exit(f"{argv[0]}: {message}")
 
 
-def unknown_field(config, argv: list[str]) -> str | None:
+def unknown_field(config: ConfigDict, argv: list[str]) -> str | None:
     """What to say of the first `--config.FIELD=...` in `argv` that the config does not have."""
     for arg in argv:
         if not arg.startswith("--config."):

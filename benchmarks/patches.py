@@ -21,9 +21,12 @@ import numpy as np
 
 from motionalign.data.dataset import Dataset
 from motionalign.patches import motion_patches
+from motionalign.skeleton import Skeleton
 
 
-def looped_patches(joints, skeleton, mean, std, patch_size: int):
+def looped_patches(
+    joints: np.ndarray, skeleton: Skeleton, mean: np.ndarray, std: np.ndarray, patch_size: int
+) -> np.ndarray:
     """Joints [T, J, 3] to patches [T, 5N, 3], a resize for each chain of each frame."""
     joints = (joints - mean) / std
     frames = []

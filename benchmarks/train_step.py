@@ -34,9 +34,18 @@ import platform
 import statistics
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from ml_collections import ConfigDict
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
 
 
-def parse_args():
+def parse_args() -> argparse.Namespace:
     """The arguments of the command line; contenders are checked."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -75,7 +84,9 @@ def parse_contender(contender: str) -> tuple[str, dict[str, str]]:
     return name, dict(part.partition("=")[::2] for part in rest.split(",") if part)
 
 
-def make_config(args, padding: str, text_bucket: int | None = None):
+def make_config(
+    args: argparse.Namespace, padding: str, text_bucket: int | None = None
+) -> ConfigDict:
     """configs/mocap_small.py:code on the data of the command line."""
     from configs import mocap_small
 
@@ -92,7 +103,7 @@ def make_config(args, padding: str, text_bucket: int | None = None):
 class Batches:
     """The batches of the first epoch, from the training's own input pipeline."""
 
-    def __init__(self, config, rounds: int, steps: int):
+    def __init__(self, config: ConfigDict, rounds: int, steps: int) -> None:
         from motionalign.data.batches import Source, TrainingData
         from motionalign.data.dataset import Dataset
         from motionalign.models import build
@@ -126,7 +137,7 @@ class Batches:
         # One step of each shape that the rounds contain, to compile.
         self.shapes = {shapes[step]: step for round_ in self.rounds for step in round_}
 
-    def __call__(self, steps: list[int]):
+    def __call__(self, steps: list[int]) -> "Iterator[dict[str, np.ndarray]]":
         """A Grain iterator over these steps, read ahead in threads as in training."""
         import grain
 
@@ -140,7 +151,7 @@ class Ours:
 
     options = frozenset({"devices", "malloc"})
 
-    def __init__(self, args, options):
+    def __init__(self, args: argparse.Namespace, options: Mapping[str, str]) -> None:
         from motionalign import host
 
         if "malloc" not in options:
@@ -180,7 +191,7 @@ class Ours:
         return loss
 
 
-def torch_model(config, attention: str):
+def torch_model(config: ConfigDict, attention: str) -> "torch.nn.Module":
     """Two towers with a head each, in PyTorch, with the sizes and weights of `config`."""
     import transformers
     from torch import nn
@@ -190,20 +201,20 @@ def torch_model(config, attention: str):
     rate = config.model.head_dropout
 
     class Head(nn.Module):
-        def __init__(self, width, embed_dim):
+        def __init__(self, width: int, embed_dim: int) -> None:
             super().__init__()
             self.projection = nn.Linear(width, embed_dim)
             self.hidden = nn.Linear(embed_dim, embed_dim)
             self.dropout = nn.Dropout(rate)
             self.norm = nn.LayerNorm(embed_dim)
 
-        def forward(self, x):
+        def forward(self, x: "torch.Tensor") -> "torch.Tensor":
             projected = self.projection(x)
             x = self.hidden(nn.functional.gelu(projected))
             return self.norm(self.dropout(x) + projected)
 
     class DualEncoder(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             vit = transformers.ViTConfig(
                 hidden_size=192,
@@ -231,7 +242,9 @@ def torch_model(config, attention: str):
             self.motion_head = Head(192, config.model.embed_dim)
             self.text_head = Head(self.text.config.hidden_size, config.model.embed_dim)
 
-        def forward(self, patches, input_ids, mask):
+        def forward(
+            self, patches: "torch.Tensor", input_ids: "torch.Tensor", mask: "torch.Tensor"
+        ) -> "tuple[torch.Tensor, torch.Tensor]":
             motion = self.motion(patches).last_hidden_state[:, 1:].mean(1)
             text = self.text(input_ids, mask).last_hidden_state[:, 0]
             return self.motion_head(self.motion_norm(motion)), self.text_head(text)
@@ -244,7 +257,7 @@ class Torch:
 
     options = frozenset({"keep", "eager", "fused", "compile"})
 
-    def __init__(self, args, options):
+    def __init__(self, args: argparse.Namespace, options: Mapping[str, str]) -> None:
         from motionalign import host
 
         if "keep" in options:
@@ -298,7 +311,7 @@ class Torch:
 WORKERS = {"ours": Ours, "torch": Torch}
 
 
-def serve(connection, contender: str, args) -> None:
+def serve(connection: Connection, contender: str, args: argparse.Namespace) -> None:
     """The process of one contender: sets up, then runs a round whenever it is told to."""
     name, options = parse_contender(contender)
     start = time.perf_counter()
@@ -330,7 +343,7 @@ def cpu_seconds_of_others() -> float:
     return busy / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
-def run(args) -> dict:
+def run(args: argparse.Namespace) -> dict:
     """Sets all contenders up and lets them run in turn; what each round took."""
     context = multiprocessing.get_context("spawn")
     contenders, processes, ready = {}, [], {}

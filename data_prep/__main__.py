@@ -4,6 +4,7 @@ import argparse
 import functools
 import os
 import sys
+from collections.abc import Callable
 
 from data_prep import embed, show
 from data_prep.captions import describe
@@ -70,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--traceback", **traceback)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def add(name: str, summary: str, about: str, run) -> argparse.ArgumentParser:
+    def add(
+        name: str, summary: str, about: str, run: Callable[[argparse.Namespace], None]
+    ) -> argparse.ArgumentParser:
         sub = subparsers.add_parser(name, help=summary, description=about, formatter_class=raw)
         sub.set_defaults(run=run)
         # Before the command and after it; without the default it would take back the former.

@@ -15,6 +15,7 @@ import pathlib
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -302,7 +303,7 @@ class _CanonicalWriter(writer.ExampleWriter):
     the same clips would give other bytes each time.
     """
 
-    def write(self, path, examples):
+    def write(self, path: Any, examples: Iterable[Any]) -> Any:
         example = tf_example_pb2.Example
         canonical = (
             (key, example.FromString(data).SerializeToString(deterministic=True))
@@ -324,7 +325,9 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     code_path = None
     pkg_dir_path = pathlib.Path(__file__).parent
 
-    def __init__(self, reader: Reader, found: Survey, metadata: Metadata, data_dir: pathlib.Path):
+    def __init__(
+        self, reader: Reader, found: Survey, metadata: Metadata, data_dir: pathlib.Path
+    ) -> None:
         """`found`: what the survey keeps of `reader`; `metadata`: of the dataset to be written."""
         self.name = metadata.name
         self._reader = reader
@@ -345,7 +348,9 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         features, raw_bytes = tfds.features, tfds.features.Encoding.BYTES
         joints, points = self._metadata.skeleton.num_joints, 5 * self._metadata.patch_size
 
-        def tensor(shape, dtype):
+        def tensor(
+            shape: tuple[int | None, ...], dtype: np.typing.DTypeLike
+        ) -> tfds.features.Tensor:
             # BYTES: two unknown dimensions need it, and it decodes four times as fast.
             return features.Tensor(shape=shape, dtype=dtype, encoding=raw_bytes)
 
@@ -374,7 +379,7 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             features=features.FeaturesDict(fields),
         )
 
-    def _split_generators(self, dl_manager) -> dict[str, Iterator]:
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         # TFDS refuses a split without examples: one that kept nothing is left out.
         return {
             split: self._generate_examples(_by_id(sources))

@@ -16,7 +16,7 @@ import itertools
 import pathlib
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -64,7 +64,7 @@ class Import(NamedTuple):
       module: The importing file's module; of a package's __init__.py the package.
       target: A module of the project where there is such a file, else what the statement names.
       names: What is taken from `target`; empty where it is `target` itself.
-      lazy: Whether the statement is inside a function.
+      lazy: Whether importing the file passes it by: it is inside a function, or for type checkers.
     """
 
     path: str
@@ -92,9 +92,13 @@ def ancestors(node: ast.AST) -> Iterator[ast.AST]:
         yield node
 
 
-def in_function(node: ast.AST) -> bool:
-    """Whether a node of `parse` is inside a function."""
-    return any(isinstance(a, ast.FunctionDef | ast.AsyncFunctionDef) for a in ancestors(node))
+def is_lazy(node: ast.AST) -> bool:
+    """Whether a node of `parse` is inside a function or under `if TYPE_CHECKING:`."""
+    return any(
+        isinstance(a, ast.FunctionDef | ast.AsyncFunctionDef)
+        or (isinstance(a, ast.If) and isinstance(a.test, ast.Name) and a.test.id == "TYPE_CHECKING")
+        for a in ancestors(node)
+    )
 
 
 def modules(root: pathlib.Path) -> dict[str, str]:
@@ -118,11 +122,13 @@ def imports(root: pathlib.Path) -> list[Import]:
         package = module if path.endswith("__init__.py") else module.rpartition(".")[0]
         for node in ast.walk(parse((root / path).read_text("utf-8"))):
             for target, names in _targets(node, package, known):
-                found.append(Import(path, node.lineno, module, target, names, in_function(node)))
+                found.append(Import(path, node.lineno, module, target, names, is_lazy(node)))
     return found
 
 
-def _targets(node: ast.AST, package: str, known) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _targets(
+    node: ast.AST, package: str, known: Collection[str]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
     """(module, names taken from it) for each module that a statement imports."""
     if isinstance(node, ast.Import):
         for alias in node.names:
@@ -245,7 +251,7 @@ def _summary(root: pathlib.Path, path: str | None) -> str:
     return line if len(line) < 90 else ""
 
 
-def _file_lines(units, paths: list[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _file_lines(units: Sequence[str], paths: list[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """(folder below the unit, names of its files): its own ones first."""
     if len(units) == 1 and paths == [units[0].replace(".", "/") + ".py"]:
         return ()  # the title says it
@@ -359,7 +365,7 @@ def _box(row: Row, color: str) -> list[str]:
     return out
 
 
-def _wrapped(folder: str, names) -> tuple[list[tuple[str, float, float]], float]:
+def _wrapped(folder: str, names: Iterable[str]) -> tuple[list[tuple[str, float, float]], float]:
     """(name, x, y below the first line) of a folder's chips, and their height with a gap below."""
     start = MARGIN + 14 + (round((len(folder) + 2) * LETTER, 2) if folder else 0)
     chips, x, y = [], start, 0.0

@@ -378,7 +378,7 @@ def _group_fields() -> dict[str, Field]:
 class Schema:
     """All fields of a config, the shared ones and those of the registries' entries."""
 
-    def __init__(self, registries: Mapping[str, Mapping[str, Entry]]):
+    def __init__(self, registries: Mapping[str, Mapping[str, Entry]]) -> None:
         """Joins the shared fields with what registries declare.
 
         Args:
@@ -481,7 +481,7 @@ class Schema:
         """The value of a field, its default where a config does not have it."""
         return values[name] if name in values else self.fields[name].default
 
-    def _explain(self, name: str, config) -> str:
+    def _explain(self, name: str, config: ConfigDict) -> str:
         """Why nothing reads a field, and what would."""
         values = self.values(config)
         reasons = []

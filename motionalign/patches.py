@@ -1,10 +1,16 @@
 """Joints to motion patches (Motion Patches, §3.2), as one matrix product."""
 
 import functools
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from motionalign.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    import jax
+
+Array = TypeVar("Array", np.ndarray, "jax.Array")
 
 
 @functools.cache
@@ -36,7 +42,13 @@ def _coordinate_matrix(skeleton: Skeleton, patch_size: int) -> np.ndarray:
     return np.ascontiguousarray(np.kron(resampling_matrix(skeleton, patch_size), np.eye(3)).T)
 
 
-def motion_patches(joints, skeleton: Skeleton, mean, std, patch_size: int = 16):
+def motion_patches(
+    joints: Array,
+    skeleton: Skeleton,
+    mean: "np.ndarray | jax.Array",
+    std: "np.ndarray | jax.Array",
+    patch_size: int = 16,
+) -> Array:
     """Z-scores joint positions and lays points along the five body parts.
 
     NumPy arrays stay NumPy (data preparation); JAX arrays stay on their device and may be traced.

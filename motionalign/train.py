@@ -10,7 +10,8 @@ import pathlib
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +44,9 @@ from motionalign.tasks.objectives import OBJECTIVES, Objective
 from motionalign.tasks.registry import TASKS
 from motionalign.tasks.schema import schema
 from motionalign.tasks.task import Task
+
+if TYPE_CHECKING:
+    import grain
 
 
 class NonFiniteLoss(FloatingPointError):
@@ -242,7 +246,11 @@ def resolve_architecture(
 
 
 def _sources(
-    config, task, objective, architecture, weights: Mapping[Dataset, float]
+    config: ConfigDict,
+    task: Task,
+    objective: Objective,
+    architecture: DualEncoderConfig,
+    weights: Mapping[Dataset, float],
 ) -> list[Source]:
     """The training split of each dataset, with what the task says of it.
 
@@ -304,7 +312,7 @@ def _begin(run: Run) -> tuple[State, dict, Any, int]:
 class _Loop:
     """Steps with what happens between them: metrics, validation, checkpoints, a request to stop."""
 
-    def __init__(self, run: Run, step: int, started: float):
+    def __init__(self, run: Run, step: int, started: float) -> None:
         config = self._config = run.config
         self._run = run
         self._started = started
@@ -325,7 +333,9 @@ class _Loop:
         self._stop_asked = _StopRequest()
         self._window = time.monotonic(), step  # since which the throughput is measured
 
-    def train(self, state: State, pipeline: dict, iterator, step: int) -> str:
+    def train(
+        self, state: State, pipeline: dict, iterator: "grain.DatasetIterator", step: int
+    ) -> str:
         """Trains from `step` to the end of the run, or until it is asked to stop."""
         run = self._run
         batch_size, per_epoch = self._config.data.batch_size, run.batches.plan.steps_per_epoch
@@ -410,13 +420,13 @@ class _Loop:
 class _StopRequest:
     """Turns SIGTERM (a pre-emption, a job's end) into a flag that is read between steps."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._asked = False
         # With several processes, the runtime's own watcher makes all stop at the same step.
         if jax.process_count() == 1:
             self._before = signal.signal(signal.SIGTERM, self._on_signal)
 
-    def _on_signal(self, signum, frame):
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         self._asked = True
 
     def __call__(self, step: int) -> bool:
@@ -425,7 +435,7 @@ class _StopRequest:
             return multihost_utils.reached_preemption_sync_point(step)
         return self._asked
 
-    def close(self):
+    def close(self) -> None:
         """Gives the signal back."""
         if jax.process_count() == 1:
             signal.signal(signal.SIGTERM, self._before)
@@ -434,7 +444,7 @@ class _StopRequest:
 class _FiniteCheck:
     """Stops on numbers that are not finite, one step late so that the device need not wait."""
 
-    def __init__(self, batches: TrainingData):
+    def __init__(self, batches: TrainingData) -> None:
         self._batches = batches
         self._pending = None
 

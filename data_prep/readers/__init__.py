@@ -46,7 +46,7 @@ SPAN_SLACK = 1.0  # seconds
 class Spoiled(Exception):
     """A source or caption line that cannot be used, and why."""
 
-    def __init__(self, reason: str, detail: str):
+    def __init__(self, reason: str, detail: str) -> None:
         """`reason`: a key of `REASONS`; `detail`: what was found, for report.json."""
         assert reason in REASONS, reason
         super().__init__(f"{reason}: {detail}")
@@ -227,7 +227,7 @@ class Clips(Reader):
     source_fps = FPS
     unit_in_metres = 1.0
 
-    def __init__(self, clips: Iterable, skeleton: str = "smpl22"):
+    def __init__(self, clips: Iterable, skeleton: str = "smpl22") -> None:
         """`clips`: objects with a unique id, split, joints [T, J, 3] and captions (list of str)."""
         self.skeleton = SKELETONS[skeleton]
         self._clips = {}

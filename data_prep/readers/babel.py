@@ -23,6 +23,7 @@ import json
 import math
 import os
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +91,7 @@ class Babel(Reader):
         labels: str = "segments",
         num_classes: int = 60,
         seed: int = 0,
-    ):
+    ) -> None:
         """Reads the annotations.
 
         Args:
@@ -249,7 +250,11 @@ def pieces(start: float, end: float) -> list[tuple[float, float]]:
     return list(itertools.pairwise(edges))
 
 
-def _check_motion_folders(amass_dir, smplh_dir, joints_dir) -> None:
+def _check_motion_folders(
+    amass_dir: pathlib.Path | str | None,
+    smplh_dir: pathlib.Path | str | None,
+    joints_dir: pathlib.Path | str | None,
+) -> None:
     """Raises ValueError unless motions come from AMASS with body models, or from joints."""
     if joints_dir is not None and (amass_dir is not None or smplh_dir is not None):
         raise ValueError(
@@ -370,7 +375,7 @@ def _segments(annotations: list, dur: float | None, where: str) -> list[tuple]:
     return out
 
 
-def _get(values: dict, key: str, kinds: type | tuple, where: str):
+def _get(values: dict, key: str, kinds: type | tuple, where: str) -> Any:
     """`values[key]`; a ValueError unless it is there and of one of these kinds."""
     if not isinstance(values, dict) or key not in values:
         raise ValueError(f'{where}: no "{key}"')

@@ -36,7 +36,7 @@ class LabelTable(Reader):
         attributes: Sequence[str] = (),
         only: Sequence[str] = (),
         texts: str | None = None,
-    ):
+    ) -> None:
         """Reads the table.
 
         Args:

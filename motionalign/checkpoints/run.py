@@ -36,7 +36,7 @@ _STATE = ("params", "rest", "optimizer")
 class Checkpoints:
     """The two checkpoint series of a workdir; saves run in the background."""
 
-    def __init__(self, workdir: str | pathlib.Path):
+    def __init__(self, workdir: str | pathlib.Path) -> None:
         workdir = pathlib.Path(workdir).absolute()
         self._latest, self._best = (
             ocp.CheckpointManager(

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import jax
 from absl import logging
 from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
 
 from motionalign.checkpoints.run import BEST, LATEST, SERIES
 from motionalign.checkpoints.shared import Saved
@@ -39,7 +40,7 @@ def summary_writer_class() -> type:
 class Metrics:
     """Scalars of a run to JSON lines and TensorBoard; on process 0 only."""
 
-    def __init__(self, workdir: pathlib.Path, resumed_step: int):
+    def __init__(self, workdir: pathlib.Path, resumed_step: int) -> None:
         """Opens the files; lines after `resumed_step` are taken away, and will be written again."""
         self._writer = self._file = None
         if jax.process_index() != 0:
@@ -73,7 +74,7 @@ def _step_of(line: str) -> float:
 
 
 def prepare_tokenizer(
-    model_config,
+    model_config: ConfigDict,
     workdir: pathlib.Path,
     texts: Iterable[str],
     has_checkpoint: bool,
@@ -115,7 +116,9 @@ def barrier(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def record_run(config, workdir: pathlib.Path, has_checkpoint: bool, schema: Schema) -> None:
+def record_run(
+    config: ConfigDict, workdir: pathlib.Path, has_checkpoint: bool, schema: Schema
+) -> None:
     """Stores config, commit and diff.
 
     Raises:

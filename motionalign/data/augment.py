@@ -180,10 +180,10 @@ class Augmentation:
     joint_noise: float = 0.0
     point_noise: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "paces", tuple(self.paces))  # JSON has lists
 
-        def check(field, holds, expected):
+        def check(field: str, holds: bool, expected: str) -> None:
             if not holds:
                 raise ValueError(
                     f"data.augment.{field} is {getattr(self, field)!r}; expected {expected}"

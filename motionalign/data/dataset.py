@@ -236,7 +236,7 @@ _PUBLISHED = {
 class Dataset:
     """A prepared dataset: its metadata, its splits and, once embedded, its caption vectors."""
 
-    def __init__(self, data_dir: str | pathlib.Path, name: str):
+    def __init__(self, data_dir: str | pathlib.Path, name: str) -> None:
         self.name = name
         self.version_dir = pathlib.Path(data_dir) / name / VERSION
         path = self.version_dir / "metadata.json"

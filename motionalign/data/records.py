@@ -12,6 +12,7 @@ import pathlib
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -62,7 +63,7 @@ def scan_tfrecord(path: pathlib.Path) -> Iterator[tuple[int, int]]:
             file.seek(offset)
 
 
-def _decoder(version_dir: pathlib.Path):
+def _decoder(version_dir: pathlib.Path) -> Callable[[bytes], dict[str, Any]]:
     from tensorflow_datasets import features
 
     return features.FeaturesDict.from_config(str(version_dir)).deserialize_example_np
@@ -165,7 +166,7 @@ class Split:
     `num_frames`, `first_line`, `labels` [n] int64 (-1: none) and `attributes` [n, A] float32.
     """
 
-    def __init__(self, version_dir: str | pathlib.Path, split: str):
+    def __init__(self, version_dir: str | pathlib.Path, split: str) -> None:
         self.version_dir = pathlib.Path(version_dir)
         self.name = split
         path = self.version_dir / f"index-{split}.npz"
@@ -199,7 +200,7 @@ class Split:
         return len(self.ids)
 
     @functools.cached_property
-    def _decode(self):
+    def _decode(self) -> Callable[[bytes], dict[str, Any]]:
         return _decoder(self.version_dir)
 
     def payload(self, i: int) -> bytes:

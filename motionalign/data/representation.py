@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from motionalign.config import Entry
 from motionalign.data.augment import WINDOWS, Augmentation, frame_indices, inference_indices
@@ -34,7 +35,7 @@ class RowRandom:
       share: uniform in 0..1, drawn with the whole global batch.
     """
 
-    def __init__(self, share: float, seed: tuple[int, ...]):
+    def __init__(self, share: float, seed: tuple[int, ...]) -> None:
         """`seed`: of the row's own generator."""
         self.share = share
         self._seed = seed
@@ -71,7 +72,7 @@ class Representation(Protocol):
     part_seen: str
     by_statistics: bool
 
-    def for_training(self, data) -> "Representation":
+    def for_training(self, data: ConfigDict) -> "Representation":
         """With what a run's `data` section says of training clips."""
 
     def check(self, metadata: Metadata) -> None:
@@ -138,7 +139,7 @@ class Patches:
         """Only masked padding may differ in length."""
         return self.frame_bucket is not None
 
-    def for_training(self, data) -> "Patches":
+    def for_training(self, data: ConfigDict) -> "Patches":
         """Itself."""
         return self
 
@@ -260,7 +261,7 @@ class Joints:
     step: int = 1
     augment: Augmentation = dataclasses.field(default_factory=Augmentation)
 
-    def for_training(self, data) -> "Joints":
+    def for_training(self, data: ConfigDict) -> "Joints":
         """With the run's sampling and augmentation."""
         own = {field.name for field in dataclasses.fields(Augmentation)}
         given = data.augment.to_dict()
@@ -400,7 +401,7 @@ class ClipCache:
 
     _lock = threading.Lock()  # of the budget, and so of all caches
 
-    def __init__(self, split: Split, budget: list[int], field: str = "patches"):
+    def __init__(self, split: Split, budget: list[int], field: str = "patches") -> None:
         self.split = split
         self._field = field
         self._budget = budget

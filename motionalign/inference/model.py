@@ -40,7 +40,7 @@ class Model:
         datasets: dict[str, Metadata],
         saved: Saved,
         text_encoder: str | None = None,
-    ):
+    ) -> None:
         """See `load`, which makes models."""
         self._encoder = encoder
         self._saved = saved
@@ -81,7 +81,9 @@ class Model:
         metadata = self.metadata(dataset)
         return self._encoder.representation.prepare(np.asarray(joints), fps, metadata)
 
-    def _prepare_all(self, joints, fps, dataset) -> tuple[list[np.ndarray], bool]:
+    def _prepare_all(
+        self, joints: np.ndarray | Sequence[np.ndarray], fps: float, dataset: str | None
+    ) -> tuple[list[np.ndarray], bool]:
         """What `prepare` makes of one clip or a list of them, and whether it was one."""
         if not isinstance(joints, list | tuple):
             return [self.prepare(joints, fps, dataset)], True
@@ -93,7 +95,13 @@ class Model:
                 raise ValueError(f"clip {i} of the list: {error}") from error
         return clips, False
 
-    def encode_motion(self, joints, fps: float, normalize: bool = True, dataset=None) -> np.ndarray:
+    def encode_motion(
+        self,
+        joints: np.ndarray | Sequence[np.ndarray],
+        fps: float,
+        normalize: bool = True,
+        dataset: str | None = None,
+    ) -> np.ndarray:
         """Embeds clips.
 
         Args:
@@ -123,7 +131,13 @@ class Model:
         vectors = self._encoder.motions(self.arrays, clips.__getitem__, frames, progress)
         return unit(vectors) if normalize else vectors
 
-    def nearness(self, joints, texts: Sequence[str], fps: float, dataset=None) -> np.ndarray:
+    def nearness(
+        self,
+        joints: np.ndarray | Sequence[np.ndarray],
+        texts: Sequence[str],
+        fps: float,
+        dataset: str | None = None,
+    ) -> np.ndarray:
         """How near clips are to texts: what to rank clips by for a text, or texts for a clip.
 
         Args:
@@ -190,7 +204,9 @@ class Model:
         """What `classify` tells apart; () where it cannot."""
         return self._encoder.network.config.class_names
 
-    def classify(self, joints, fps: float, dataset=None) -> np.ndarray:
+    def classify(
+        self, joints: np.ndarray | Sequence[np.ndarray], fps: float, dataset: str | None = None
+    ) -> np.ndarray:
         """Probabilities of `class_names` by the model's own classifier.
 
         Arguments as of `encode_motion`.

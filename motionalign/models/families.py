@@ -76,7 +76,7 @@ def representation_of(motion: Any, frame_bucket: int) -> Representation:
     return family.representation(motion, frame_bucket)
 
 
-def text_tower(source: Source, **ours):
+def text_tower(source: Source, **ours: Any) -> tuple[TextFamily, Any]:
     """(family, config) of the text encoder that a source holds; `ours` are config fields."""
     family = text_family(source.config(), source.name)
     return family, family.config_from_hf(source.config(), **ours)

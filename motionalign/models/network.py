@@ -9,6 +9,7 @@ around each split and merge only, so that the host process and its other models 
 import dataclasses
 import functools
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -22,7 +23,7 @@ Params = dict[str, jax.Array]
 Rest = dict[str, jax.Array]
 
 
-def tree_mode():
+def tree_mode() -> AbstractContextManager[Any]:
     """A context in which Flax treats modules as trees; the mode outside is as it was."""
     return nnx.set_graph_mode(False)
 
@@ -142,7 +143,7 @@ class Network:
         highest = jnp.log(MAX_SCALE).astype(params["logit_scale"].dtype)
         return params | {"logit_scale": jnp.minimum(params["logit_scale"], highest)}
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((repr(self.config), str(self.dtype), self.module, self.frozen))
 
 

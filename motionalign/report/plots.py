@@ -7,7 +7,7 @@ drawn, and only its Agg canvas is used.
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from motionalign import files
 from motionalign.report.pictures import PART_COLOURS, png, rendered
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 _DPI = 100
 
@@ -127,7 +129,7 @@ def attribute_bars_figure(results: Mapping) -> "Figure":
     figure, axes = _rows_figure([_short(name) for name, _ in rows])
     places = np.arange(len(rows))
 
-    def column(key):
+    def column(key: str) -> list[float]:
         return [np.nan if row[key] is None else row[key] for _, row in rows]
 
     colour = PART_COLOURS["right_arm"]
@@ -201,7 +203,7 @@ def attribute_ndcg_figure(results: Mapping) -> "Figure":
 # Parts of figures --------------------------------------------------------------------------------
 
 
-def _figure(width: float, height: float):
+def _figure(width: float, height: float) -> "tuple[Figure, Axes]":
     """A figure of so many inches with one pair of axes, which fit their labels."""
     from matplotlib.figure import Figure
 
@@ -212,7 +214,7 @@ def _figure(width: float, height: float):
     return figure, axes
 
 
-def _rows_figure(labels: Sequence[str]):
+def _rows_figure(labels: Sequence[str]) -> "tuple[Figure, Axes]":
     """`_figure` with one row a label, the first at the top, and a scale of 0 to 1 across."""
     figure, axes = _figure(7.2, 1.3 + 0.24 * len(labels))
     axes.set_yticks(range(len(labels)), labels)
@@ -225,7 +227,7 @@ def _rows_figure(labels: Sequence[str]):
     return figure, axes
 
 
-def _draw_cells(axes, share: np.ndarray):
+def _draw_cells(axes: "Axes", share: np.ndarray) -> "AxesImage":
     """Draws shares [K, K] in percent as cells, NaN in grey, and returns them with their scale."""
     from matplotlib import colormaps
     from matplotlib.colors import PowerNorm
@@ -236,7 +238,7 @@ def _draw_cells(axes, share: np.ndarray):
     return axes.imshow(np.ma.masked_invalid(share), cmap=colours, norm=scale)
 
 
-def _label_classes(axes, names: Sequence[str], clips: np.ndarray) -> None:
+def _label_classes(axes: "Axes", names: Sequence[str], clips: np.ndarray) -> None:
     """Labels the rows and columns of a confusion, and separates its cells."""
     places = np.arange(len(names))
     small = 9 if len(names) <= _NUMBERED else 8
@@ -251,7 +253,7 @@ def _label_classes(axes, names: Sequence[str], clips: np.ndarray) -> None:
     axes.set_ylabel("true class (clips)")
 
 
-def _legend(figure, handles) -> None:
+def _legend(figure: "Figure", handles: Sequence[Any]) -> None:
     """A legend above the axes, where it covers nothing."""
     columns = min(len(handles), 3)
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False)

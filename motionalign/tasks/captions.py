@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from motionalign.config import Entry
 from motionalign.data.dataset import Dataset
@@ -38,7 +39,7 @@ class Captions:
     exclusive: ClassVar[bool | None] = None
     said: ClassVar[str] = "captions"
 
-    def __init__(self, config):
+    def __init__(self, config: ConfigDict) -> None:
         self._protocols = tuple(config.eval.protocols)
         self._threshold = config.eval.threshold
         self._num_queries = config.eval.num_queries

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from motionalign.config import Entry
 from motionalign.data.dataset import Dataset
@@ -31,7 +32,7 @@ class Labels:
     has_classes: ClassVar[bool] = True
     exclusive: ClassVar[bool | None] = True
 
-    def __init__(self, config):
+    def __init__(self, config: ConfigDict) -> None:
         self._kind = self.said = config.data.texts
 
     def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:

@@ -7,11 +7,13 @@ joints do not do. Most entries are families: one act for each combination of the
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from data_prep.readers.synthetic import actions as do
 from data_prep.readers.synthetic import travel as go
 from data_prep.readers.synthetic.body import OTHER, SIDES, SIGN
 from data_prep.readers.synthetic.meanings import Act, Meaning
+from data_prep.readers.synthetic.score import Score
 
 _ANY_SIDE = (*SIDES, "both")
 
@@ -746,7 +748,9 @@ def _poses() -> Iterator[Act]:
         ("overhead", "hips", ("hold {arm} straight up and the {other} hand on the hip",), {}),
     ):
 
-        def play(s, side, pose, other=other, trunk=trunk):
+        def play(
+            s: Score, side: str, pose: str, other: str = other, trunk: Mapping[str, float] = trunk
+        ) -> None:
             do.hold_pose(s, *(pose if arm == side else other for arm in SIDES), **trunk)
 
         name = "pose" if other == "down" else f"pose-{other}"
@@ -756,13 +760,13 @@ def _poses() -> Iterator[Act]:
 # ------------------------------------------------------------------------------- two in a row
 
 
-def _only(*args, **facts) -> Act:
+def _only(*args: Any, **facts: Any) -> Act:
     """The act of a family of one."""
     (act,) = _family(*args, **facts)
     return act
 
 
-def _each_side(*args, **facts) -> list[Act]:
+def _each_side(*args: Any, **facts: Any) -> list[Act]:
     return list(_family(*args, **facts, side=SIDES))
 
 

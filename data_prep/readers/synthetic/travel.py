@@ -174,7 +174,14 @@ def _progress(step: float, swings: int) -> float:
 
 
 def _swing(
-    s: Score, gait: Gait, path: Path, side: str, begin: float, start, goal, lift: float
+    s: Score,
+    gait: Gait,
+    path: Path,
+    side: str,
+    begin: float,
+    start: tuple[float, float],
+    goal: tuple[float, float],
+    lift: float,
 ) -> None:
     """One foot along the path, so that it goes round the other; `begin` in steps.
 
@@ -254,7 +261,7 @@ def curve(s: Score, side: str, angle: float, gait: Gait) -> None:
     turn = SIGN[side] * angle
     radius = (steps - 1) * gait.step / np.deg2rad(turn)
 
-    def path(p):
+    def path(p: float) -> tuple[float, float, float]:
         along = np.deg2rad(turn) * p
         return radius * np.sin(along), radius * (1 - np.cos(along)), turn * p
 
@@ -266,7 +273,7 @@ def wind(s: Score, side: str) -> None:
     steps = 10
     length, width = (steps - 1) * WALK.step, 0.9 * SIGN[side]
 
-    def path(p):
+    def path(p: float) -> tuple[float, float, float]:
         slope = 2 * np.pi * width / length * np.cos(2 * np.pi * p)
         ease = np.sin(np.pi * p) ** 0.5  # starts and ends facing straight ahead
         return length * p, width * np.sin(2 * np.pi * p), np.rad2deg(np.arctan(slope)) * ease
