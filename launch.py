@@ -85,7 +85,7 @@ def _start_jax() -> None:
         jax.distributed.initialize()
 
 
-def _require(**given: str | None) -> None:
+def _require(**given: object) -> None:
     missing = [f"--{name}" for name, value in given.items() if value is None]
     if missing:
         raise app.UsageError(f"--mode={_MODE.value} needs {' and '.join(missing)}")

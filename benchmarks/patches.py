@@ -54,15 +54,15 @@ def main() -> None:
 
     dataset = Dataset(args.data_dir, args.dataset)
     split, meta = dataset.split(args.split), dataset.metadata
+    size = meta.patch_size
+    assert size is not None
     clips = [split[i]["joints"][:, 0] for i in range(min(args.clips, len(split)))]
     statistics_ = (meta.mean.astype(np.float32), meta.std.astype(np.float32))
     contenders = {
         "matrix product": lambda clip: motion_patches(
-            clip, meta.skeleton, meta.mean, meta.std, meta.patch_size
+            clip, meta.skeleton, meta.mean, meta.std, size
         ),
-        "OpenCV loop": lambda clip: looped_patches(
-            clip, meta.skeleton, *statistics_, meta.patch_size
-        ),
+        "OpenCV loop": lambda clip: looped_patches(clip, meta.skeleton, *statistics_, size),
     }
     difference = max(
         float(np.abs(np.subtract(*(make(clip) for make in contenders.values()))).max())

@@ -36,7 +36,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 
@@ -128,7 +128,7 @@ class Batches:
         for step in range(self._data.plan.steps_per_epoch):
             batch = self._data[step]
             shapes[step] = (batch["patches"].shape[1], batch["input_ids"].shape[1])
-        by_length = sorted(shapes, key=shapes.get)
+        by_length = sorted(shapes, key=shapes.__getitem__)
         count = min(rounds * steps or len(by_length), len(by_length))
         if count < rounds:
             raise SystemExit(f"{count} batches an epoch do not divide into {rounds} rounds")
@@ -226,10 +226,11 @@ def torch_model(config: ConfigDict, attention: str) -> "torch.nn.Module":
                 patch_size=16,
                 hidden_dropout_prob=0.0,
                 attention_probs_dropout_prob=0.0,
-                attn_implementation=attention,
+                attn_implementation=attention,  # ty: ignore[unknown-argument]
             )
             self.motion = transformers.ViTModel(vit, add_pooling_layer=False)
-            self.motion.layernorm = nn.Identity()  # after pooling instead, as timm does
+            # After pooling instead, as timm does.
+            self.motion.layernorm = nn.Identity()  # ty: ignore[invalid-assignment]
             self.motion_norm = nn.LayerNorm(192, eps=1e-6)
             source = Source(config.model.text.weights).require("config.json")
             self.text = transformers.BertModel.from_pretrained(
@@ -270,14 +271,15 @@ class Torch:
         config = make_config(args, "attend", text_bucket=1 if args.setting == "masked" else None)
         self.batches = Batches(config, args.rounds, args.steps)
         attention = "eager" if "eager" in options else "sdpa"
-        self._model = torch_model(config, attention)
+        model: Any = torch_model(config, attention)
+        self._model = model
         groups = config.optim.groups
-        heads = [*self._model.motion_head.parameters(), *self._model.text_head.parameters()]
-        motion = [*self._model.motion.parameters(), *self._model.motion_norm.parameters()]
+        heads = [*model.motion_head.parameters(), *model.text_head.parameters()]
+        motion = [*model.motion.parameters(), *model.motion_norm.parameters()]
         self._optimizer = torch.optim.Adam(
             [
                 {"params": motion, "lr": groups.motion_encoder.lr},
-                {"params": self._model.text.parameters(), "lr": groups.text_encoder.lr},
+                {"params": model.text.parameters(), "lr": groups.text_encoder.lr},
                 {"params": heads, "lr": groups.heads.lr},
             ],
             fused="fused" in options or None,

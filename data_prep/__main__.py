@@ -5,6 +5,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from data_prep import embed, show
 from data_prep.captions import describe
@@ -67,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m data_prep", description=DESCRIPTION, formatter_class=raw
     )
-    traceback = {"action": "store_true", "help": "show where an error comes from"}
+    traceback: dict[str, Any] = {"action": "store_true", "help": "show where an error comes from"}
     parser.add_argument("--traceback", **traceback)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 

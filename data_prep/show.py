@@ -154,7 +154,7 @@ def _histogram(lengths: dict[str, np.ndarray], second: int) -> str:
     counts = {
         name: np.bincount(frames // second, minlength=top) for name, frames in lengths.items()
     }
-    tallest = max(sum(counts.values()).max(), 1)
+    tallest = max(np.sum(list(counts.values()), axis=0).max(), 1)
     width, height, slot = 900, 180, 900 / top
     bars = []
     base = np.zeros(top)

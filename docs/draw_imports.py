@@ -17,7 +17,7 @@ import pathlib
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DRAWING = pathlib.Path("docs/images/imports.svg")
@@ -79,17 +79,22 @@ class Import(NamedTuple):
 def parse(text: str) -> ast.Module:
     """The syntax tree of a file; every node knows its `parent`."""
     tree = ast.parse(text)
-    tree.parent = None
+    tree.parent = None  # ty: ignore[missing-attribute]
     for node in ast.walk(tree):
         for child in ast.iter_child_nodes(node):
-            child.parent = node
+            child.parent = node  # ty: ignore[missing-attribute]
     return tree
+
+
+def _parent(node: Any) -> ast.AST | None:
+    return node.parent
 
 
 def ancestors(node: ast.AST) -> Iterator[ast.AST]:
     """The nodes around a node of `parse`, from the inside out."""
-    while node := node.parent:
-        yield node
+    around: ast.AST | None = node
+    while around := _parent(around):
+        yield around
 
 
 def is_lazy(node: ast.AST) -> bool:
@@ -122,7 +127,8 @@ def imports(root: pathlib.Path) -> list[Import]:
         package = module if path.endswith("__init__.py") else module.rpartition(".")[0]
         for node in ast.walk(parse((root / path).read_text("utf-8"))):
             for target, names in _targets(node, package, known):
-                found.append(Import(path, node.lineno, module, target, names, is_lazy(node)))
+                line = node.lineno  # ty: ignore[missing-attribute]  (of a statement)
+                found.append(Import(path, line, module, target, names, is_lazy(node)))
     return found
 
 
@@ -155,6 +161,13 @@ def floor_of(module: str) -> tuple[int, str] | None:
             if module == unit or module.startswith(unit + "."):
                 return index, unit
     return None
+
+
+def _placed(module: str) -> tuple[int, str]:
+    """`floor_of` a module that has one."""
+    place = floor_of(module)
+    assert place is not None, module
+    return place
 
 
 # ---------------------------------------------------------------------------- the drawing
@@ -226,11 +239,11 @@ def _rows(root: pathlib.Path) -> list[Row]:
     boxes = [(unit,) for floor in FLOORS[:-1] for unit in floor] + [shared]
     rows, top, floor = [], MARGIN + 38 + 16 * len(LEGEND) + 14.0, 0
     for units in boxes:
-        files = [m for m in known if floor_of(m) and floor_of(m)[1] in units]
+        files = [m for m in known if floor_of(m) and _placed(m)[1] in units]
         if not files:
             continue
-        if floor_of(units[0])[0] != floor:
-            floor, top = floor_of(units[0])[0], top + GAP
+        if _placed(units[0])[0] != floor:
+            floor, top = _placed(units[0])[0], top + GAP
         path = known.get(units[0])
         if units == shared:
             title, about = "definitions and helpers", "single files, which may import each other"
@@ -291,7 +304,7 @@ def _flows(rows: list[Row], counts: Counter, lanes: dict[int, float]) -> list[st
     out, edge = [], MARGIN + BOX
     for below in sorted({below for _, below in counts}):  # along a row, to its box
         y, held = rows[below].enters, 0
-        above = sorted((a for a, b in counts if b == below), key=lanes.get, reverse=True)
+        above = sorted((a for a, b in counts if b == below), key=lanes.__getitem__, reverse=True)
         for row, after in itertools.zip_longest(above, above[1:]):
             held += counts[row, below]
             end = lanes[after] if after is not None else edge + 7
@@ -328,7 +341,7 @@ def _totals(counts: Counter, side: int) -> Counter:
 def _floors(rows: list[Row], width: float) -> list[str]:
     """A band behind each floor."""
     out = []
-    for _, floor in itertools.groupby(rows, key=lambda row: floor_of(row.units[0])[0]):
+    for _, floor in itertools.groupby(rows, key=lambda row: _placed(row.units[0])[0]):
         first, *_, last = [*floor] * 2
         top, bottom = first.top - GAP / 2, last.top + last.height + GAP / 2
         out.append(

@@ -401,7 +401,7 @@ class Schema:
         """{field: {choice: its values that read the field}} of the fields that not all read."""
         readers: dict[str, dict[str, list[Any]]] = {}
         for name, field in self.fields.items():
-            assert field.choices != REGISTRY, f"no registry declares the choices of {name}"
+            assert not isinstance(field.choices, str), f"no registry declares the choices of {name}"
             values = dict(field.choices or {})
             if field.when_set:
                 values |= {_SET: Entry(field.when_set)}
@@ -481,7 +481,7 @@ class Schema:
         """The value of a field, its default where a config does not have it."""
         return values[name] if name in values else self.fields[name].default
 
-    def _explain(self, name: str, config: ConfigDict) -> str:
+    def _explain(self, name: str, config: ConfigDict | Mapping) -> str:
         """Why nothing reads a field, and what would."""
         values = self.values(config)
         reasons = []
@@ -585,7 +585,7 @@ def _check_value(name: str, value: Any, field: Field) -> None:
             raise ValueError(f"{name} is {each}; expected {field.expected or 'a finite number'}")
 
 
-_TYPES = {
+_TYPES: dict[type, tuple[type, str]] = {
     bool: (bool, "True or False"),
     int: (numbers.Integral, "a whole number"),
     float: (numbers.Real, "a number"),

@@ -74,7 +74,7 @@ def evaluate_checkpoint(
         if prepare and model.encoder.representation.by_statistics and jax.process_index() == 0:
             say("Motions are z-scored by the checkpoint's statistics, not the dataset's.\n")
         results = task.evaluate(predictor(model, prepare), dataset, split)
-        scores = {"dataset": name, "split": split, "step": step} | results.scores
+        scores = {"dataset": name, "split": split, "step": step, **results.scores}
         all_results[name] = scores
         if jax.process_index() != 0:
             continue

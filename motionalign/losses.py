@@ -30,7 +30,7 @@ def symmetric_cross_entropy(logits: jax.Array, keep: jax.Array | None = None) ->
     return 0.5 * (rows.mean() + columns.mean())
 
 
-def info_nce(motion: jax.Array, text: jax.Array, scale: jax.typing.ArrayLike) -> jax.Array:
+def info_nce(motion: jax.Array, text: jax.Array, scale: float | jax.Array) -> jax.Array:
     """Symmetric InfoNCE (Motion Patches, eq. 2-4, as the mean of the two directions).
 
     Args:
@@ -47,7 +47,7 @@ def info_nce(motion: jax.Array, text: jax.Array, scale: jax.typing.ArrayLike) ->
 def masked_info_nce(
     motion: jax.Array,
     text: jax.Array,
-    scale: jax.typing.ArrayLike,
+    scale: float | jax.Array,
     keep: jax.Array | None = None,
     text_vectors: jax.Array | None = None,
     threshold: float | None = None,
@@ -69,7 +69,7 @@ def masked_info_nce(
     if (text_vectors is None) != (threshold is None):
         raise ValueError("text_vectors and threshold go together: give both or neither")
     scores = cosine_scores(motion, text)
-    if text_vectors is not None:
+    if text_vectors is not None and threshold is not None:
         different = distinct(text_vectors, threshold)
         keep = different if keep is None else keep & different
     return symmetric_cross_entropy(scale * scores, keep)

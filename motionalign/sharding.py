@@ -102,7 +102,8 @@ def put_local(batch: dict[str, np.ndarray], batch_size: int, mesh: Mesh) -> dict
     rows = local_rows(mesh, batch_size)
 
     def put(own: np.ndarray) -> jax.Array:
-        def of_device(index: tuple[slice, ...]) -> np.ndarray:
+        def of_device(index: tuple[slice, ...] | None) -> np.ndarray:
+            assert index is not None  # of an array with rows
             first, last, _ = index[0].indices(batch_size)
             start = np.searchsorted(rows, first)
             return own[start : start + last - first]

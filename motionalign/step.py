@@ -134,7 +134,8 @@ def make_train_step(
             state["params"], state["rest"], state["frozen"], batch, key
         )
         updates, opt_state = optimizer.update(grads, state["optimizer"], state["params"])
-        params = network.clamped(optax.apply_updates(state["params"], updates))
+        updated: Any = optax.apply_updates(state["params"], updates)
+        params = network.clamped(updated)
         metrics = {
             "loss": loss,
             "grad_norm": optax.global_norm({path: grads[path] for path in trained}),

@@ -226,7 +226,7 @@ def resolve_architecture(
       trained: the model that config.model.weights names, where it names one.
       datasets: the first one decides; `TrainingData` checks that the others agree.
     """
-    before = trained and DualEncoderConfig.from_dict(trained.run["architecture"])
+    before = DualEncoderConfig.from_dict(trained.run["architecture"]) if trained else None
     # Fields that an objective or task declares for itself are not the architecture's.
     section = {
         name: value for name, value in config.model.to_dict().items() if name in build.DEFAULTS
@@ -362,14 +362,15 @@ class _Loop:
         self._save(step, state, pipeline)
         return "finished" if step == run.num_steps else "stopped"
 
-    def _log(self, step: int, scalars: dict[str, jax.Array]) -> None:
+    def _log(self, step: int, on_device: Mapping[str, jax.Array]) -> None:
         """Writes the scalars of a step."""
-        scalars = {name: float(value) for name, value in scalars.items()}
+        scalars = {name: float(value) for name, value in on_device.items()}
         self._check.previous()
         now, (since, first) = time.monotonic(), self._window
         pairs = (step - first) * self._config.data.batch_size / (now - since)
         self._window = now, step
-        rates = {f"lr/{n}": float(rate(step - 1)) for n, rate in self._run.schedules.items()}
+        schedules: Mapping[str, Any] = self._run.schedules
+        rates = {f"lr/{n}": float(rate(step - 1)) for n, rate in schedules.items()}
         self._metrics.write(step, {**scalars, "pairs_per_second": pairs, **rates})
         if scalars.get("negatives_kept") == 0 and not self._bar.disable:
             self._bar.write(

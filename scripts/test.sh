@@ -32,5 +32,8 @@ say "ruff"
 ruff check .
 ruff format --check .
 
+say "types"
+ty check
+
 say "pytest"
 pytest -m "not slow" -n 2 --dist worksteal "$@"

@@ -161,13 +161,14 @@ async def _answer(
         if answer is None:
             response = await client.chat.completions.create(**asked)
             choice = response.choices[0]
-            answer = {
+            fresh: dict[str, Any] = {
                 "text": choice.message.content or "",
                 "refusal": bool(getattr(choice.message, "refusal", None)),
                 "finish_reason": choice.finish_reason,
                 "tokens_in": response.usage.prompt_tokens if response.usage else 0,
                 "tokens_out": response.usage.completion_tokens if response.usage else 0,
             }
+            answer = fresh
             cache.put(asked, answer)
             usage.asked += 1
             usage.tokens_in += answer["tokens_in"]
@@ -402,7 +403,7 @@ def _cost(usage: Usage, price_in: float | None, price_out: float | None) -> str:
         f"{usage.asked} answers asked for, {usage.cached} from the cache; "
         f"{usage.tokens_in} tokens in, {usage.tokens_out} out"
     )
-    if price_in is not None:
+    if price_in is not None and price_out is not None:
         cost = (usage.tokens_in * price_in + usage.tokens_out * price_out) / 1e6
         line += f", cost {cost:.4f}"
     return line

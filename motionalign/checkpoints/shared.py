@@ -59,8 +59,8 @@ class Saved:
     """
 
     run: dict[str, Any]
-    load_params: Callable[[Mapping], dict]
-    load_rest: Callable[[Mapping], dict]
+    load_params: Callable[[Mapping], dict[str, Any]]
+    load_rest: Callable[[Mapping], dict[str, Any]]
     load_unused: Callable[[], dict[str, np.ndarray]]
 
 
@@ -126,7 +126,7 @@ def _open_shared(source: Source) -> Saved:
         path = source.file("unused.safetensors") if run["source"] else None
         return safetensors.numpy.load_file(path) if path else {}
 
-    def load_rest(abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, jax.Array]:
+    def load_rest(abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Any]:
         if not abstract:
             return {}
         path = source.require("rest.safetensors")

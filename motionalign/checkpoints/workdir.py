@@ -28,7 +28,7 @@ def summary_writer_class() -> type:
     """
     hidden = "torch" not in sys.modules
     if hidden:
-        sys.modules["torch"] = None
+        sys.modules["torch"] = None  # ty: ignore[invalid-assignment]  (Python's way to say: absent)
     try:
         from tensorboardX import SummaryWriter
     finally:
@@ -53,7 +53,7 @@ class Metrics:
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
         """Adds a line, and a point to every curve."""
-        if self._file is None:
+        if self._file is None or self._writer is None:
             return
         self._file.write(json.dumps({"step": step, **scalars}) + "\n")
         for name, value in scalars.items():
@@ -63,6 +63,7 @@ class Metrics:
         """Closes the files."""
         if self._file is not None:
             self._file.close()
+        if self._writer is not None:
             self._writer.close()
 
 

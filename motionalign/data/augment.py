@@ -189,7 +189,7 @@ class Augmentation:
                     f"data.augment.{field} is {getattr(self, field)!r}; expected {expected}"
                 )
 
-        paces = self.paces and all(0 < factor < math.inf for factor in self.paces)
+        paces = bool(self.paces) and all(0 < factor < math.inf for factor in self.paces)
         check("paces", paces, "one or more positive factors")
         whole = isinstance(self.crop, int) and self.crop >= 0
         check("crop", whole, "a number of frames, or 0 for whole clips")

@@ -246,6 +246,7 @@ class TrainingData:
     def _tokens(self, source: np.ndarray, clip_class: np.ndarray, pick_text: np.ndarray) -> Batch:
         """`input_ids` and `text_mask`; all processes tokenise all texts, to agree on the length."""
         texts = [self.sources[d].texts.texts[k] for d, k in zip(source, clip_class)]
+        assert self._tokenizer is not None
         texts = [choices[int(u * len(choices))] for choices, u in zip(texts, pick_text)]
         ids, mask = self._tokenizer.encode(texts)
         length = text_bucket(ids.shape[1], self._text_bucket, self._tokenizer)

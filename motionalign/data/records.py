@@ -66,7 +66,8 @@ def scan_tfrecord(path: pathlib.Path) -> Iterator[tuple[int, int]]:
 def _decoder(version_dir: pathlib.Path) -> Callable[[bytes], dict[str, Any]]:
     from tensorflow_datasets import features
 
-    return features.FeaturesDict.from_config(str(version_dir)).deserialize_example_np
+    dataset: Any = features.FeaturesDict.from_config(str(version_dir))
+    return dataset.deserialize_example_np
 
 
 def join_lines(lines: list[str]) -> np.ndarray:
@@ -93,7 +94,7 @@ def write_index(version_dir: pathlib.Path, split: str) -> None:
         for offset, size in scan_tfrecord(path):
             with path.open("rb") as file:
                 file.seek(offset)
-                example = decode(_read_payload(file.read(size), path, offset))
+                example: dict[str, Any] = decode(_read_payload(file.read(size), path, offset))
             # Records from before there were classes have neither.
             example = {"labels": (), "attributes": no_attributes, **example}
             captions = [caption.decode() for caption in example["captions"]]

@@ -62,15 +62,24 @@ class Representation(Protocol):
       by_length: whether batches of clips of like length are shorter, and so faster.
     """
 
-    field: str
-    entry: Entry
-    of_frames: bool
-    raw_field: str
-    raw_shape: str
-    max_frames: int
-    by_length: bool
-    part_seen: str
-    by_statistics: bool
+    field: ClassVar[str]
+    entry: ClassVar[Entry]
+    of_frames: ClassVar[bool]
+    raw_field: ClassVar[str]
+    raw_shape: ClassVar[str]
+    by_statistics: ClassVar[bool]
+
+    @property
+    def max_frames(self) -> int:
+        """See the attributes."""
+
+    @property
+    def by_length(self) -> bool:
+        """See the attributes."""
+
+    @property
+    def part_seen(self) -> str:
+        """See the attributes."""
 
     def for_training(self, data: ConfigDict) -> "Representation":
         """With what a run's `data` section says of training clips."""
@@ -160,6 +169,7 @@ class Patches:
         """Joints [T, J, 3] to patches [T', 5N, 3] at the dataset's rate, by its statistics."""
         check_clip(joints, fps, (metadata.skeleton.num_joints, 3), metadata)
         joints = resample(joints, fps, metadata.fps)
+        assert metadata.patch_size is not None  # that of the tensors, once converted
         out = motion_patches(
             joints, metadata.skeleton, metadata.mean, metadata.std, metadata.patch_size
         )

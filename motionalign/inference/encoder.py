@@ -62,7 +62,7 @@ class Encoder:
         )
 
     def _batches(
-        self, lengths: Sequence[int], progress: str | None
+        self, lengths: Sequence[int] | np.ndarray, progress: str | None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Rows of each batch, all of one size: the last is filled up by repeating its first."""
         order = np.argsort(lengths, kind="stable")[::-1]  # longest first: memory trouble shows now
@@ -142,14 +142,15 @@ class Encoder:
         self, params: Params, captions: Sequence[str], progress: str | None = None
     ) -> np.ndarray:
         """Embeddings [N, E] float32; each distinct caption is encoded once."""
-        if self.tokenizer is None:
+        tokenizer = self.tokenizer
+        if tokenizer is None:
             raise ValueError("this model has no text encoder: it encodes motions only")
         distinct, inverse = np.unique(np.asarray(captions, dtype=object), return_inverse=True)
-        ids, mask = self.tokenizer.encode(list(distinct))
+        ids, mask = tokenizer.encode(list(distinct))
         lengths = mask.sum(1)
 
         def encode(rows: np.ndarray) -> jax.Array:
-            bucket = text_bucket(int(lengths[rows].max()), self._text_bucket, self.tokenizer)
+            bucket = text_bucket(int(lengths[rows].max()), self._text_bucket, tokenizer)
             width = min(bucket, ids.shape[1])
             batch = pad_tokens(ids[rows, :width], mask[rows, :width], bucket)
             return self._encode_text(params, *map(self._put, batch))
@@ -161,7 +162,6 @@ class Predictor:
     """What a model gives for datasets: all that a task sees of it.
 
     Attributes:
-      distance: what motions and texts are compared by, of `similarity.DISTANCES`.
       trained: how the model was trained, for notes; None: not recorded.
     """
 
@@ -169,7 +169,7 @@ class Predictor:
         self,
         encoder: Encoder,
         params: Params,
-        distance: str,
+        distance: str | None,
         trained: dict[str, str] | None = None,
         prepare: Callable[[np.ndarray], np.ndarray] | None = None,
         progress: bool = False,
@@ -182,7 +182,7 @@ class Predictor:
             dataset has prepared is read.
           progress: whether bars are shown.
         """
-        self.distance = distance
+        self._distance = distance
         self.trained = trained
         self._encoder = encoder
         self._params = params
@@ -222,6 +222,12 @@ class Predictor:
         ends = np.cumsum([len(of_class) for of_class in texts])
         return np.split(flat, ends[:-1])
 
+    @property
+    def distance(self) -> str:
+        """What motions and texts are compared by, of `similarity.DISTANCES`."""
+        assert self._distance is not None  # a classifier compares none
+        return self._distance
+
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Logits [N, K] to probabilities of `class_names`."""
         return np.asarray(self._encoder.network.config.probabilities(logits))
@@ -237,11 +243,11 @@ class Predictor:
 
     def _clips(self, split: Split) -> Callable[[int], np.ndarray]:
         """A function from a row of a split to what the representation has of that record."""
-        representation = self._encoder.representation
-        if self._prepare is None:  # decoded anew each time
+        representation, prepare = self._encoder.representation, self._prepare
+        if prepare is None:  # decoded anew each time
             return ClipCache(split, budget=[0], field=representation.field).__getitem__
         raw = ClipCache(split, budget=[0], field=representation.raw_field)
-        return lambda row: self._prepare(raw[row])
+        return lambda row: prepare(raw[row])
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -86,7 +86,7 @@ class Model:
     ) -> tuple[list[np.ndarray], bool]:
         """What `prepare` makes of one clip or a list of them, and whether it was one."""
         if not isinstance(joints, list | tuple):
-            return [self.prepare(joints, fps, dataset)], True
+            return [self.prepare(np.asarray(joints), fps, dataset)], True
         clips = []
         for i, clip in enumerate(joints):
             try:

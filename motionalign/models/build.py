@@ -184,6 +184,7 @@ def load_pretrained(
         family = MOTION_FAMILIES[config.motion_family]
         source = Source(weights)
         final_norm = motion.get("final_norm", DEFAULTS["motion"]["final_norm"])
+        assert family.key_map is not None, f"{config.motion_family} takes no weights"
         rules = family.key_map(config.motion, source, final_norm)
         params = load_weights(params, source, rules, under="motion_encoder")
     weights = text.get("weights")

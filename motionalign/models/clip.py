@@ -285,7 +285,7 @@ def config_from_hf(source: Mapping[str, Any], **ours: Any) -> CLIPTextConfig:
     given = _tower(source, "text_config")
     # Before 2023 every CLIP's config said 2, which is no end of text: its highest id is.
     eos_id = None if given["eos_token_id"] == 2 else given["eos_token_id"]
-    config = {
+    config: dict[str, Any] = {
         "vocab_size": given["vocab_size"],
         "width": given["hidden_size"],
         "depth": given["num_hidden_layers"],
@@ -374,7 +374,7 @@ def _build(
 ) -> CLIPVisionConfig:
     """The vision tower of a model.motion section."""
     fields = {name: section[name] for name in ("max_frames", "pool", "padding", "dropout")}
-    asked = {**sizes, "patch_size": section["patch_size"]}
+    asked: dict[str, Any] = {**sizes, "patch_size": section["patch_size"]}
     weights = section["weights"]
     if not weights:
         return CLIPVisionConfig(**asked, **fields)

@@ -127,7 +127,7 @@ class DistilBert(nnx.Module):
 def config_from_hf(source: Mapping[str, Any], **ours: Any) -> DistilBertConfig:
     """The config of a Hugging Face DistilBERT's config.json; `ours` are fields it does not know."""
     check_model_type(source, "distilbert")
-    given = {
+    given: dict[str, Any] = {
         "vocab_size": source["vocab_size"],
         "width": source["dim"],
         "depth": source["n_layers"],

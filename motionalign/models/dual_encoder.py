@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
@@ -88,7 +89,7 @@ class DualEncoderConfig(layers.Config):
             return self.classifier.names
         return self.gait_head.attributes if self.gait_head else ()
 
-    def probabilities(self, logits: jax.Array) -> jax.Array:
+    def probabilities(self, logits: np.ndarray | jax.Array) -> jax.Array:
         """Logits [N, K] of `class_names` to probabilities, of one class a clip or of any number."""
         if self.classifier and self.classifier.exclusive:
             return jax.nn.softmax(logits, axis=-1)
@@ -211,9 +212,9 @@ class DualEncoder(nnx.Module):
                 "`nearness`"
             )
         features = self.motion_encoder(clips, num_frames, rngs, tokens=False).pooled
-        if self.config.classifier:
-            return self.motion_head(features, rngs)
-        return self.motion_head.attribute_logits(features)
+        if isinstance(self.motion_head, GaitHead):
+            return self.motion_head.attribute_logits(features)
+        return self.motion_head(features, rngs)
 
     def __call__(self, batch: Mapping[str, jax.Array], rngs: nnx.Rngs | None = None) -> Outputs:
         """Both embeddings of a batch as `data.TrainingData` makes it.

@@ -85,6 +85,6 @@ def text_tower(source: Source, **ours: Any) -> tuple[TextFamily, Any]:
 def text_family(source_config: Mapping[str, Any], name: str) -> TextFamily:
     """The family of a text encoder from its config.json; `name` is for the error."""
     families = {kind: family for family in TEXT_FAMILIES.values() for kind in family.model_types}
-    model_type = source_config.get("model_type")
+    model_type: Any = source_config.get("model_type")
     layers.check_choice(model_type, families, f"model_type of {name}")
     return families[model_type]

@@ -77,7 +77,7 @@ def repeat(depth: int, make: Callable[[nnx.Rngs], nnx.Module], rngs: nnx.Rngs) -
 
     Compiling random draws one by one takes longer than the first training step of a small model.
     """
-    graphdef = None  # of every one of them
+    graphdef: Any = None  # of every one of them
 
     def draw(key: jax.Array) -> nnx.State:
         nonlocal graphdef
@@ -223,7 +223,7 @@ def patch_tokens(patches: jax.Array, config: Any, dtype: DTypeLike) -> jax.Array
     return x.transpose(0, 1, 3, 2, 4).reshape(batch, frames // n * parts, n * n * 3)
 
 
-def patch_mask(config: Any, frames: int, num_frames: jax.Array) -> jax.Array | None:
+def patch_mask(config: Any, frames: int, num_frames: jax.Array | None) -> jax.Array | None:
     """[B, F / N * parts] bool, True where a token holds a real frame; None: attend to all."""
     if config.padding == "attend":
         return None

@@ -85,7 +85,7 @@ class MotionTransformerConfig(layers.Config):
         return self.frames
 
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "gaitformer": {"norm": "pre", "positions": "learned"},
     "actor": {"norm": "post", "positions": "sinusoidal"},
 }

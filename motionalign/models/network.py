@@ -8,7 +8,7 @@ around each split and merge only, so that the host process and its other models 
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -56,7 +56,7 @@ class Network:
 
     config: DualEncoderConfig
     dtype: jnp.dtype = jnp.float32
-    module: type[nnx.Module] = DualEncoder
+    module: Callable[..., DualEncoder] = DualEncoder
     frozen: tuple[FrozenWeights, ...] = ()
 
     def init(self, seed: int) -> Params:
@@ -103,7 +103,8 @@ class Network:
     def _graph(self) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
         with tree_mode():
             abstract = nnx.eval_shape(lambda: self._build(0))
-            return nnx.split(abstract, nnx.Param, ...)
+            graphdef, params, rest = nnx.split(abstract, nnx.Param, ...)
+            return graphdef, params, rest
 
     def bind(self, arrays: Mapping[str, jax.Array]) -> DualEncoder:
         """The module with these arrays in it: parameters, frozen ones and other state, by path."""

@@ -169,7 +169,8 @@ def _hugging_face_key_map(config: ViTConfig, source: Source) -> KeyMap:
 
 def _pair(size: int | Sequence[int]) -> tuple[int, int]:
     """(height, width) of a size that is one number or two."""
-    return (size, size) if isinstance(size, int) else tuple(size)
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
 
 
 def _square(size: int | Sequence[int], name: str) -> int:
@@ -384,7 +385,7 @@ def _build(
 ) -> ViTConfig:
     """The ViT of a model.motion section."""
     fields = {name: section[name] for name in ("max_frames", "pool", "padding", "dropout")}
-    asked = {**sizes, "patch_size": section["patch_size"]}
+    asked: dict[str, Any] = {**sizes, "patch_size": section["patch_size"]}
     weights = section["weights"]
     if not weights:
         return ViTConfig(**asked, **fields)

@@ -183,8 +183,12 @@ def _draw_poses(
     bones = np.stack([points[:, parents], points[:, children]], axis=2)  # [P, bones, 2, 2]
     bones = np.take_along_axis(bones, order[..., None, None], axis=1).reshape(-1, 2, 2)
     colours = np.array(_bone_colours(skeleton))[order].ravel()
-    style = {"linewidths": 2, "capstyle": "round", "transform": IdentityTransform()}
-    figure.add_artist(LineCollection(bones, colors=colours, gid="bones", **style))
+    style: dict[str, Any] = {
+        "linewidths": 2,
+        "capstyle": "round",
+        "transform": IdentityTransform(),
+    }
+    figure.add_artist(LineCollection(list(bones), colors=colours, gid="bones", **style))
     neck, head = _torso(skeleton)[-2:]
     crown = points[:, head] + 0.35 * (points[:, head] - points[:, neck])
     style = {"color": PART_COLOURS["torso"], "marker": "o", "linestyle": "", "zorder": 3}
@@ -212,7 +216,7 @@ def _draw_path(
     _draw(figure, "end", path[-1:], marker=(3, 0, turn), markersize=7, **ends)
 
 
-def _draw(figure: "Figure", name: str, points: np.ndarray, **style: Any) -> None:
+def _draw(figure: "Figure", name: str, points: np.typing.ArrayLike, **style: Any) -> None:
     """Adds a line through points [n, 2], pixels from the lower left; far cheaper than Axes."""
     from matplotlib.lines import Line2D
     from matplotlib.transforms import IdentityTransform

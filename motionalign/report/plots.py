@@ -31,7 +31,7 @@ _MARKERS = "osD^"
 _DASHES = ("-", "-.", ":")
 
 # A short upright line: the level of chance in a row.
-_TICK = {"color": _INK, "marker": "|", "ls": "", "ms": 11, "mew": 2}
+_TICK: dict[str, Any] = {"color": _INK, "marker": "|", "ls": "", "ms": 11, "mew": 2}
 
 _NUMBERED = 20  # cells are large enough for numbers up to so many classes
 
@@ -103,10 +103,11 @@ def confusion_figure(counts: np.ndarray, names: Sequence[str]) -> "Figure":
     bar.set_label("share of the true class's clips (%)")
     bar.outline.set_visible(False)
     if size <= _NUMBERED:
+        shade: Any = image.norm  # from a share to 0..1
         for row, column in np.argwhere(counts > 0):
             value = share[row, column]
-            colour = "white" if image.norm(value) > 0.6 else _INK
-            style = {"ha": "center", "va": "center", "fontsize": 9, "color": colour}
+            colour = "white" if shade(value) > 0.6 else _INK
+            style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9, "color": colour}
             axes.text(column, row, f"{value:.0f}" if value >= 0.5 else "<1", **style)
     return figure
 
@@ -151,14 +152,18 @@ def ndcg_curves_figure(results: Mapping) -> "Figure":
     """
     figure, axes = _figure(6.4, 4.2)
     ks = results["ks"]
-    single = {"marker": "o"} if len(ks) == 1 else {}  # one point draws no line
+    single: dict[str, Any] = {"marker": "o"} if len(ks) == 1 else {}  # one point draws no line
     for i, (method, values) in enumerate(results["ndcg"].items()):
-        style = {"color": _COLOURS[i % 4], "linestyle": _DASHES[i // 4 % 3], "linewidth": 2}
+        style: dict[str, Any] = {
+            "color": _COLOURS[i % 4],
+            "linestyle": _DASHES[i // 4 % 3],
+            "linewidth": 2,
+        }
         axes.plot(ks, values, label=_short(method), **style, **single)
     axes.plot(ks, results["random"], "--", color=_INK, linewidth=1.5, label="random", **single)
     axes.set_ylim(0, 1)
     axes.set_xlim(*((min(ks), max(ks)) if len(ks) > 1 else (ks[0] - 1, ks[0] + 1)))
-    ticks = axes.xaxis.get_major_locator()
+    ticks: Any = axes.xaxis.get_major_locator()
     ticks.set_params(integer=True)
     axes.grid(color=_FAINT, linewidth=0.6)
     axes.set_xlabel(f"K (first hits of {results['gallery']} clips)")
@@ -190,7 +195,12 @@ def attribute_ndcg_figure(results: Mapping) -> "Figure":
     (random,) = axes.plot(values[:, -1], places, label="random", zorder=2, **_TICK)
     dots = []
     for i, method in enumerate(methods):  # the first method lies above the others
-        style = {"color": _COLOURS[i % 4], "marker": _MARKERS[i % 4], "ls": "", "ms": 6}
+        style: dict[str, Any] = {
+            "color": _COLOURS[i % 4],
+            "marker": _MARKERS[i % 4],
+            "ls": "",
+            "ms": 6,
+        }
         style |= {"markerfacecolor": "white"} if i >= 4 else {}
         layer = 4 - i / len(methods)
         dots += axes.plot(values[:, i], places, label=_short(method), zorder=layer, **style)

@@ -65,7 +65,8 @@ class Attributes:
     def classes(self, datasets: Sequence[Dataset]) -> ClassifierConfig:
         """The attributes, of which a clip may have any number."""
         names = {dataset: dataset.metadata.attribute_names for dataset in datasets}
-        return ClassifierConfig(classes.one_of_names(names, self.name), exclusive=self.exclusive)
+        known = classes.one_of_names(names, self.name)
+        return ClassifierConfig(known, exclusive=bool(self.exclusive))
 
     def check(self, dataset: Dataset, split_name: str, compares: bool, vectors: bool) -> None:
         """See `Task.check`."""
@@ -181,7 +182,7 @@ def classification(
     """
     columns = multilabel_f1(prob, target, threshold)
     columns["ap"] = average_precision(prob, target)
-    columns["base_rate"] = np.mean(target, axis=0, dtype=np.float64)
+    columns["base_rate"] = np.asarray(np.mean(target, axis=0, dtype=np.float64))
     names = _checked_names(names, len(columns["ap"]))
     occurs = columns["base_rate"] > 0
     return {

@@ -298,8 +298,9 @@ def _dissimilar(given: _Given) -> dict | str:
         return f"no published subset, and {_NO_VECTORS}"
     if given.dissimilar is not None:
         rows = _checked_rows(given.dissimilar, len(given.captions))
-        origin = {"note": given.dissimilar_note}
+        origin: dict[str, str | None] = {"note": given.dissimilar_note}
     else:
+        assert given.vectors is not None
         rows = dissimilar_subset(given.captions, given.vectors)
         origin = {
             "encoder": given.encoder,

@@ -38,7 +38,10 @@ class Objective(Protocol):
     compares: ClassVar[bool]
     frozen_text: ClassVar[bool]
     distance: ClassVar[str | None]
-    batch_fields: tuple[str, ...]
+
+    @property
+    def batch_fields(self) -> tuple[str, ...]:
+        """See the attributes."""
 
     def __init__(self, loss_config: ConfigDict, has_classes: bool) -> None:
         """`loss_config`: the `loss` section; `has_classes`: whether clips share classes."""
@@ -82,6 +85,7 @@ class Contrastive:
         self, outputs: Outputs, rest: Any, batch: Mapping[str, jax.Array], mesh: Mesh
     ) -> tuple[jax.Array, Any, Scalars]:
         """See `Objective.loss`."""
+        assert outputs.text is not None
         scores = losses.cosine_scores(outputs.motion, outputs.text)
         scalars = {"temperature": 1 / outputs.scale}
         if self._threshold is None:
@@ -109,6 +113,7 @@ class MSE:
         self, outputs: Outputs, rest: Any, batch: Mapping[str, jax.Array], mesh: Mesh
     ) -> tuple[jax.Array, Any, Scalars]:
         """See `Objective.loss`."""
+        assert outputs.text is not None
         return losses.mse(outputs.motion, outputs.text), rest, {}
 
 
@@ -129,6 +134,7 @@ class Triplet:
         self, outputs: Outputs, rest: Any, batch: Mapping[str, jax.Array], mesh: Mesh
     ) -> tuple[jax.Array, Any, Scalars]:
         """See `Objective.loss`."""
+        assert outputs.text is not None
         negative, keep, scalars = batch["negative_vectors"], None, {}
         if self._threshold is not None:  # negatives that say nearly the same
             keep = losses.cosine(outputs.text, negative) <= self._threshold

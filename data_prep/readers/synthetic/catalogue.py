@@ -477,7 +477,8 @@ def _sitting_and_kneeling() -> Iterator[Act]:
     sit_down = ("sit down on {seat}", "lower the body to sit on {seat}")
     stand_up = ("stand up from sitting on {seat}", "get up from {seat}")
     both = ("sit down on {seat} and *stand up again", "sit down on {seat} and *get up again")
-    seat, speeds = ("chair", "floor"), {"words": seats, "speed": _HASTE}
+    seat = ("chair", "floor")
+    speeds: dict[str, Any] = {"words": seats, "speed": _HASTE}
     yield from _family("sit", sit_down, do.sit, ("speed",), seat=seat, **speeds)
     yield from _family("stand-up", stand_up, do.stand_up, ("speed",), seat=seat, **speeds)
     yield from _family("sit-and-stand", both, do.sit_and_stand, words=seats, seat=seat)
@@ -751,7 +752,8 @@ def _poses() -> Iterator[Act]:
         def play(
             s: Score, side: str, pose: str, other: str = other, trunk: Mapping[str, float] = trunk
         ) -> None:
-            do.hold_pose(s, *(pose if arm == side else other for arm in SIDES), **trunk)
+            left, right = (pose if arm == side else other for arm in SIDES)
+            do.hold_pose(s, left, right, **trunk)
 
         name = "pose" if other == "down" else f"pose-{other}"
         yield from _family(name, verbs, play, side=SIDES, pose=(pose,))
@@ -800,7 +802,7 @@ def _gestures() -> tuple[list[Act], list[Act], Act, Act, Act]:
     return waves, kicks, jump, squat, bow
 
 
-def _sequences() -> Iterator[tuple[Act, Act]]:
+def _sequences() -> Iterator[tuple[Act, ...]]:
     ahead, back, sidesteps, turns = _moves()
     waves, kicks, jump, squat, bow = _gestures()
     verbs = ("raise both arms overhead", "lift both arms above the head")

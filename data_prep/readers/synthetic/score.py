@@ -75,7 +75,7 @@ class Score:
         self.place, self.heading, self.rate = (0.0, 0.0), 0.0, 1.0
         self.hip, self.toe = (float(length) for length in body.foot / body.leg)
         self._now = 0.0
-        self._tracks = {
+        self._tracks: dict[str, list[tuple[float, tuple[float, ...]]]] = {
             "ground": [(0.0, (0.0, 0.0, 0.0))],
             "torso": [(0.0, (0.0,) * 6)],
             **{f"{side}_arm": [(0.0, ARMS["down"])] for side in SIDES},

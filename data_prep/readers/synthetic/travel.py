@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -255,7 +256,7 @@ def diagonal(s: Score, direction: str, side: str, steps: int) -> None:
     travel(s, gait, path, steps, first=side, backward=backward)
 
 
-def curve(s: Score, side: str, angle: float, gait: Gait) -> None:
+def curve(s: Score, side: str, angle: int, gait: Gait) -> None:
     """Along a circular arc; a quarter takes 7 steps, a full circle 11."""
     steps = {90: 7, 180: 9, 360: 11}[angle]
     turn = SIGN[side] * angle
@@ -329,7 +330,7 @@ def jump(
     how: str | None = None,
 ) -> None:
     """Jumps with both feet, so high and so far each time, along a ballistic parabola."""
-    style = {"feet": {}, "trunk": {}, **_JUMPS[how]}
+    style: dict[str, Any] = {"feet": {}, "trunk": {}, **_JUMPS[how]}
     drawn = {"heel": 30, **style["feet"], "up": height + style["feet"].get("up", 0.0)}
     off = 0.55
     air = 2 * np.sqrt(2 * height * s.body.leg / 9.81) / s.rate

@@ -48,7 +48,7 @@ class Transform:
 
 
 def _reshaping(
-    source_shape: Callable[[Shape], Shape | None], apply: Callable[[np.ndarray, Shape], np.ndarray]
+    source_shape: Callable[[Shape], Shape], apply: Callable[[np.ndarray, Shape], np.ndarray]
 ) -> Transform:
     """Same elements in the same order."""
     return Transform(source_shape, apply, lambda x, shape: x.reshape(shape))

@@ -58,7 +58,7 @@ def load_weights(params: Params, source: Source, key_map: KeyMap, under: str = "
         plan = match(source.shapes(), shapes, key_map)
     except ValueError as error:
         raise ValueError(f"weights of {source.name} do not fit the model: {error}") from None
-    read_key = tensor = None
+    read_key, tensor = None, np.zeros(())
     for path, (key, transform) in plan.items():
         if key != read_key:  # parts of a fused tensor follow each other
             read_key, tensor = key, tensors[key].read()
