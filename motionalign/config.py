@@ -536,10 +536,20 @@ class Schema:
             valid = ", ".join(map(str, field.choices)) if field.choices else field.expected
             lines.append(f"{name} = {default}" + (f"   [{valid}]" if valid else ""))
             lines.append(f"    {field.meaning}")
-            for choice, readers in self._readers.get(name, {}).items():
-                by = ", ".join("set" if r is _SET else str(r) for r in readers)
-                lines.append(f"    Read where {choice} is {by}.")
+            for choice, values in self.readers(name).items():
+                lines.append(f"    Read where {choice} is {', '.join(map(str, values)) or 'set'}.")
         return "\n".join(lines)
+
+    def readers(self, name: str) -> dict[str, tuple[Any, ...]]:
+        """What must be chosen for a field to be read, all of it; empty where every run reads it.
+
+        Returns:
+          {field: its values that read the field; () where any value does}.
+        """
+        return {
+            choice: tuple(value for value in values if value is not _SET)
+            for choice, values in self._readers.get(name, {}).items()
+        }
 
 
 _SET = object()  # stands for any value of an optional field

@@ -40,3 +40,10 @@ fi
 
 say "pytest"
 pytest -m "not slow" -n 2 --dist worksteal "$@"
+
+say "documentation"
+export NO_MKDOCS_2_WARNING=1 # of Material, about a MkDocs that requirements-dev.txt keeps out
+mkdocs build --strict --quiet
+python scripts/check_links.py --site=site
+
+say "all checks passed"
