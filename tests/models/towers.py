@@ -123,7 +123,7 @@ class Tower:
 # ---------------------------------------------------------------------- text, Hugging Face's BERTs
 
 
-def _save_bert(config_class, model_class, positions, norm_eps):
+def _save_bert(config_class, model_class, positions, norm_eps, **fields):
     def save(folder, activation="gelu", norm_eps=norm_eps, model_class=model_class):
         config = getattr(transformers, config_class)(
             hidden_size=WIDTH,
@@ -134,6 +134,7 @@ def _save_bert(config_class, model_class, positions, norm_eps):
             max_position_embeddings=positions,
             hidden_act=activation,
             layer_norm_eps=norm_eps,
+            **fields,
         )
         return reference.save_random(folder, model_class, config)
 
