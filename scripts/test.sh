@@ -20,7 +20,7 @@ fi
 # The CPU build of PyTorch saves gigabytes of CUDA libraries. Where its index cannot be reached, the
 # requirement below installs the default build.
 if [[ "$(uname -s)" == Linux ]] && ! python -c 'import torch' 2>/dev/null; then
-  pip install -qq --retries 1 --timeout 30 "torch<2.14" \
+  pip install -qq --no-deps --retries 1 --timeout 20 "torch<2.14" \
     --index-url https://download.pytorch.org/whl/cpu ||
     echo "The index of CPU builds cannot be reached: installing the default build of PyTorch."
 fi

@@ -1,9 +1,21 @@
 """What the documentation is checked by, and the pages that are made: they find what is wrong."""
 
+import re
+
 import check_links
+import jax.numpy as jnp
+import numpy as np
 import pytest
 import site_hooks
 
+from data_prep import readers
+from data_prep.readers import Spoiled
+from motionalign import losses
+from motionalign.config import Field
+from motionalign.data import dataset
+from motionalign.models import motion_transformer
+from motionalign.models.dual_encoder import Outputs
+from motionalign.tasks import objectives
 from motionalign.tasks.schema import schema
 
 
@@ -76,3 +88,81 @@ def test_the_config_page_has_every_field():
     step = next(line for line in page.splitlines() if line.startswith("| `data.step` |"))
     assert "`data.sampling` is `conseq`" in step
     assert "## model.motion" in page
+
+
+# The examples of CONTRIBUTING.md -----------------------------------------------------------------
+
+
+def example(begins: str, *modules, **names) -> dict:
+    """What a block of CONTRIBUTING.md defines, beside what modules import and these names."""
+    text = (check_links.ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    (block,) = [block for block in blocks if block.startswith(begins)]
+    names = {name: value for each in modules for name, value in vars(each).items()} | names
+    exec(block, names)
+    return names
+
+
+def test_the_example_of_an_objective(monkeypatch):
+    import torch
+
+    huber = example("def huber", losses, optax=objectives.optax)["huber"]
+    monkeypatch.setattr(losses, "huber", huber, raising=False)
+    made = example("class Huber", objectives, Field=Field)["Huber"]
+    monkeypatch.setitem(objectives.OBJECTIVES, "huber", made)
+    config = schema().base()
+    config.update(
+        {"loss": {"kind": "huber", "delta": 0.5}, "model": {"text": {"family": "frozen"}}}
+    )
+    schema().validate(config)
+    motion, text = np.random.default_rng(0).normal(size=(2, 6, 4)).astype(np.float32)
+    objective = made(config.loss, has_classes=True)
+    outputs = Outputs(jnp.asarray(motion), jnp.asarray(text), jnp.float32(1.0))
+    loss, rest, scalars = objective.loss(outputs, {"a": 1}, {}, None)
+    expected = torch.nn.functional.huber_loss(*map(torch.from_numpy, (motion, text)), delta=0.5)
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+    assert (rest, scalars) == ({"a": 1}, {})
+
+
+def test_the_example_of_a_motion_encoder():
+    from motionalign.models import family
+
+    made = example(
+        "@dataclasses.dataclass(frozen=True)\nclass PoolingConfig", family, motion_transformer
+    )
+    variant = made["FAMILY"].variants["pooling"]
+    inputs = family.Inputs(joints=22)
+    config = variant.build({"width": 8}, {"max_frames": 40}, inputs)
+    assert config == made["PoolingConfig"](joints=22, channels=3, width=8, frames=40)
+    assert made["FAMILY"].representation(config, 1).max_frames == 40
+    pooling = made["Pooling"](config, rngs=motion_transformer.nnx.Rngs(0))
+    joints = jnp.ones((2, 40, 22, 3))
+    tokens, mask, pooled = pooling(joints)
+    assert (tokens.shape, mask.shape, pooled.shape) == ((2, 40, 8), (2, 40), (2, 8))
+
+
+def test_the_example_of_a_reader(tmp_path):
+    from data_prep.readers import kit_ml
+
+    made = example("class Treadmill", readers, kit_ml)
+    for split in ("train", "val", "test"):
+        (tmp_path / f"{split}.txt").write_text(f"{split}_walk absent")
+    np.save(tmp_path / "val_walk.npy", np.zeros((7, 22, 3)))
+    parser = kit_ml.argparse.ArgumentParser()
+    made["COMMAND"].add_options(parser)
+    args = parser.parse_args([f"--raw_dir={tmp_path}"])
+    assert made["COMMAND"].source(args) == {"raw_dir": str(tmp_path)}
+    reader = made["COMMAND"].make(args)
+    assert reader.splits()["val"] == ["val_walk", "absent"]
+    assert reader.joints("val_walk").shape == (7, 1, 22, 3)
+    assert [caption.is_whole for caption in reader.captions("val_walk")] == [True]
+    with pytest.raises(Spoiled, match="motion_missing"):
+        reader.joints("absent")
+    with pytest.raises(ValueError, match="is not a folder"):
+        made["Treadmill"](tmp_path / "elsewhere")
+
+
+def test_the_example_of_a_migration():
+    made = example("def migrate_unit", dataset)
+    assert made["METADATA_MIGRATIONS"][:-1] == dataset.METADATA_MIGRATIONS
+    assert made["migrate_unit"]({"unit_in_metres": 1.0}) == {"unit_in_metres": 1.0, "unit": "metre"}

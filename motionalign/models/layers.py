@@ -185,7 +185,7 @@ class Dense(nnx.Module):
         kernel_init: nnx.Initializer = published,
         bias_init: nnx.Initializer = nnx.initializers.zeros,
     ) -> None:
-        """A kernel [*inputs, *outputs] and a bias [*outputs]; computes in `dtype`."""
+        """A kernel `[*inputs, *outputs]` and a bias `[*outputs]`; computes in `dtype`."""
         self.kernel = nnx.Param(kernel_init(rngs.params(), (*inputs, *outputs)))
         self.bias = nnx.Param(bias_init(rngs.params(), outputs))
         self.inputs, self.outputs = inputs, outputs
