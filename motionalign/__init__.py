@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from motionalign.inference.model import Model
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 
 def load(checkpoint: "str | pathlib.Path", *, text_encoder: "str | None" = None) -> "Model":

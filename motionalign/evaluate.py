@@ -11,7 +11,7 @@ from motionalign import sharding
 from motionalign.checkpoints.run import SERIES
 from motionalign.data.batches import parse_mixture
 from motionalign.data.dataset import Dataset
-from motionalign.files import write_json
+from motionalign.files import expand, write_json
 from motionalign.inference.encoder import Predictor
 from motionalign.inference.model import Model, load
 from motionalign.report.page import Gallery as Gallery
@@ -62,7 +62,7 @@ def evaluate_checkpoint(
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
     model = load(path, SERIES[config.eval.checkpoint], mesh, config.data)
     task = TASKS[config.task](config)
-    output = pathlib.Path(output)
+    output = expand(output)
     all_results: dict[str, dict] = {}
     for name in parse_mixture(config.data.datasets):
         dataset = Dataset(config.data.data_dir, name)

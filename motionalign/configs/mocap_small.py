@@ -8,7 +8,7 @@ Prepare the library with `python -m data_prep humanml3d --name=mocap --raw_dir=.
 
 from ml_collections import ConfigDict
 
-from configs import common, humanml3d_vit
+from motionalign.configs import common, humanml3d_vit
 
 
 def get_config(arg: str | None = None) -> ConfigDict:

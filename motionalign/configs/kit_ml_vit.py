@@ -5,7 +5,7 @@ Takes the same arguments as humanml3d_vit.py.
 
 from ml_collections import ConfigDict
 
-from configs import common, humanml3d_vit
+from motionalign.configs import common, humanml3d_vit
 
 
 def get_config(arg: str | None = None) -> ConfigDict:

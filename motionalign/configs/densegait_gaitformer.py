@@ -12,8 +12,8 @@ Prepare the data with `python -m data_prep densegait`, then `python -m data_prep
 
 from ml_collections import ConfigDict
 
-from configs import common
-from configs.babel60_gaitformer import LOSSES, use_recipe
+from motionalign.configs import common
+from motionalign.configs.babel60_gaitformer import LOSSES, use_recipe
 from motionalign.tasks.objectives import OBJECTIVES
 
 

@@ -12,8 +12,8 @@ A small GaitFormer trained towards the vectors of all-MiniLM-L6-v2. Prepare the 
 
 from ml_collections import ConfigDict
 
-from configs import common
-from configs.babel60_gaitformer import LOSSES, use_recipe
+from motionalign.configs import common
+from motionalign.configs.babel60_gaitformer import LOSSES, use_recipe
 from motionalign.tasks.objectives import OBJECTIVES
 
 

@@ -7,7 +7,7 @@ Frozen towers, whose optimizer state is then not kept: --config.optim.groups.tex
 
 from ml_collections import ConfigDict
 
-from configs import common
+from motionalign.configs import common
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
