@@ -80,15 +80,7 @@ def encode_folder(
       ValueError: the folder has no clip that can be used, or `output` has another suffix.
     """
     folder, output = expand(folder), expand(output)
-    if output.suffix not in (".npz", ".csv"):
-        raise ValueError(
-            f"--output={output}: expected a name that ends in .npz (or, of a classifier, .csv)"
-        )
-    if not folder.is_dir():
-        raise ValueError(f"--input={folder}: no such folder")
-    files = sorted(folder.rglob("*.npy"))
-    if not files:
-        raise ValueError(f"--input={folder}: no .npy file in it")
+    files = _find(folder, output)
     model = load(path)
     classifier = model.encoder.network.config.classifier
     if output.suffix == ".csv" and not classifier:
@@ -122,6 +114,20 @@ def _prepared(
     if not clips:
         raise ValueError(f"--input={folder}: none of {len(files)} clips can be used: {skipped[0]}")
     return ids, clips, skipped
+
+
+def _find(folder: pathlib.Path, output: pathlib.Path) -> list[pathlib.Path]:
+    """The clips below a folder; a ValueError where there is none, or the output is of no kind."""
+    if output.suffix not in (".npz", ".csv"):
+        raise ValueError(
+            f"--output={output}: expected a name that ends in .npz (or, of a classifier, .csv)"
+        )
+    if not folder.is_dir():
+        raise ValueError(f"--input={folder}: no such folder")
+    files = sorted(folder.rglob("*.npy"))
+    if not files:
+        raise ValueError(f"--input={folder}: no .npy file in it")
+    return files
 
 
 def _encoded(model: Model, clips: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
