@@ -4,13 +4,15 @@ Nothing is unpickled: tensors come from .safetensors and .npz files, one at a ti
 asked for; their shapes are known from the files' headers.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
+import logging
 import pathlib
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 import ml_dtypes
@@ -117,6 +119,18 @@ def _read_npz(path: pathlib.Path, key: str) -> np.ndarray:
 # ----------------------------------------------------------------------------------- sources
 
 
+@contextlib.contextmanager
+def _quiet(name: str) -> Generator[None]:
+    """A context in which a package logs errors only."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 class Source:
     """A pretrained model's files: a local folder or file, or a Hub id `owner/name[@revision]`.
 
@@ -166,9 +180,9 @@ class Source:
 
         repo, _, revision = self.name.partition("@")
         try:
-            return pathlib.Path(
-                huggingface_hub.hf_hub_download(repo, name, revision=revision or None)
-            )
+            with _quiet("huggingface_hub"):  # its retries; what they come to is an error below
+                path = huggingface_hub.hf_hub_download(repo, name, revision=revision or None)
+            return pathlib.Path(path)
         except errors.LocalEntryNotFoundError as error:  # no network, or offline mode
             cached = huggingface_hub.try_to_load_from_cache(repo, name, revision=revision or None)
             if cached is huggingface_hub._CACHED_NO_EXIST:  # the Hub was asked for it before
