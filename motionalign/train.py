@@ -12,7 +12,8 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +53,9 @@ from motionalign.tasks.objectives import OBJECTIVES, Objective
 from motionalign.tasks.registry import TASKS
 from motionalign.tasks.schema import schema
 from motionalign.tasks.task import Task
+
+if TYPE_CHECKING:
+    import grain
 
 
 def _say_nothing(text: str) -> None:
@@ -282,7 +286,7 @@ def resolve_architecture(
       trained: the model that config.model.weights names, where it names one.
       datasets: the first one decides; `TrainingData` checks that the others agree.
     """
-    before = trained and DualEncoderConfig.from_dict(trained.run["architecture"])
+    before = DualEncoderConfig.from_dict(trained.run["architecture"]) if trained else None
     # Fields that an objective or task declares for itself are not the architecture's.
     section = {
         name: value for name, value in config.model.to_dict().items() if name in build.DEFAULTS
@@ -302,7 +306,11 @@ def resolve_architecture(
 
 
 def _sources(
-    config, task, objective, architecture, weights: Mapping[Dataset, float]
+    config: ConfigDict,
+    task: Task,
+    objective: Objective,
+    architecture: DualEncoderConfig,
+    weights: Mapping[Dataset, float],
 ) -> list[Source]:
     """The training split of each dataset, with what the task says of it.
 
@@ -365,7 +373,7 @@ def _begin(run: Run, say: Callable[[str], None]) -> tuple[State, dict, Any, int]
 class _Loop:
     """Steps with what happens between them: metrics, validation, checkpoints, a request to stop."""
 
-    def __init__(self, run: Run, step: int, started: float):
+    def __init__(self, run: Run, step: int, started: float) -> None:
         config = self._config = run.config
         self._run = run
         self._started = started
@@ -386,7 +394,9 @@ class _Loop:
         self._stop_asked = _StopRequest(self._bar.write)
         self._window = time.monotonic(), step  # since which the throughput is measured
 
-    def train(self, state: State, pipeline: dict, iterator, step: int) -> str:
+    def train(
+        self, state: State, pipeline: dict, iterator: "grain.DatasetIterator", step: int
+    ) -> str:
         """Trains from `step` to the end of the run, or until it is asked to stop."""
         run = self._run
         batch_size, per_epoch = self._config.data.batch_size, run.batches.plan.steps_per_epoch
@@ -413,14 +423,15 @@ class _Loop:
         self._save(step, state, pipeline)
         return "finished" if step == run.num_steps else "stopped"
 
-    def _log(self, step: int, scalars: dict[str, jax.Array]) -> None:
+    def _log(self, step: int, on_device: Mapping[str, jax.Array]) -> None:
         """Writes the scalars of a step."""
-        scalars = {name: float(value) for name, value in scalars.items()}
+        scalars = {name: float(value) for name, value in on_device.items()}
         self._check.previous()
         now, (since, first) = time.monotonic(), self._window
         pairs = (step - first) * self._config.data.batch_size / (now - since)
         self._window = now, step
-        rates = {f"lr/{n}": float(rate(step - 1)) for n, rate in self._run.schedules.items()}
+        schedules: Mapping[str, Any] = self._run.schedules
+        rates = {f"lr/{n}": float(rate(step - 1)) for n, rate in schedules.items()}
         self._metrics.write(step, {**scalars, "pairs_per_second": pairs, **rates})
         if scalars.get("negatives_kept") == 0 and not self._bar.disable:
             self._bar.write(
@@ -474,7 +485,7 @@ class _StopRequest:
     A second Ctrl-C stops at once, without saving.
     """
 
-    def __init__(self, write: Callable[[str], None]):
+    def __init__(self, write: Callable[[str], None]) -> None:
         self._asked = False
         self._write = write
         # With several processes, the runtime's own watcher of SIGTERM makes all stop at the same
@@ -482,7 +493,7 @@ class _StopRequest:
         signals = [signal.SIGINT, *([signal.SIGTERM] if jax.process_count() == 1 else [])]
         self._before = {each: signal.signal(each, self._on_signal) for each in signals}
 
-    def _on_signal(self, signum, frame):
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGINT:
             signal.signal(signal.SIGINT, self._before[signal.SIGINT])
             self._write("stopping after this step and saving; Ctrl-C again stops without saving")
@@ -496,7 +507,7 @@ class _StopRequest:
             return multihost_utils.reached_preemption_sync_point(step)
         return self._asked
 
-    def close(self):
+    def close(self) -> None:
         """Gives the signals back."""
         for each, handler in self._before.items():
             signal.signal(each, handler)
@@ -505,7 +516,7 @@ class _StopRequest:
 class _FiniteCheck:
     """Stops on numbers that are not finite, one step late so that the device need not wait."""
 
-    def __init__(self, batches: TrainingData):
+    def __init__(self, batches: TrainingData) -> None:
         self._batches = batches
         self._pending = None
 

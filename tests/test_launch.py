@@ -398,4 +398,8 @@ def test_readme_starts_with_the_two_commands():
     blocks = pathlib.Path(ROOT / "README.md").read_text().split("```bash\n")[1:]
     setup, tests = (block.split("```")[0] for block in blocks[:2])
     assert "configs/quickstart.py" in setup
-    assert "pytest" in tests
+    assert tests == "bash scripts/test.sh\n"
+    script = (ROOT / "scripts/test.sh").read_text()
+    for check in ("pre-commit run", 'pytest -m "not slow"', "mkdocs build --strict", "check_links"):
+        assert check in script
+    assert "\nexec bash scripts/test.sh\n" in (ROOT / ".ci/run").read_text()  # what CI runs

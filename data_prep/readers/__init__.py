@@ -47,7 +47,7 @@ SPAN_SLACK = 1.0  # seconds
 class InvalidClip(Exception):
     """A source or caption line that cannot be used, and why."""
 
-    def __init__(self, reason: str, detail: str):
+    def __init__(self, reason: str, detail: str) -> None:
         """`reason`: a key of `REASONS`; `detail`: what was found, for report.json."""
         assert reason in REASONS, reason
         super().__init__(f"{reason}: {detail}")
@@ -230,7 +230,7 @@ class Clips(Reader):
     source_fps = FPS
     unit_in_metres = 1.0
 
-    def __init__(self, clips: Iterable, skeleton: str = "smpl22"):
+    def __init__(self, clips: Iterable, skeleton: str = "smpl22") -> None:
         """`clips`: objects with a unique id, split, joints [T, J, 3] and captions (list of str)."""
         self.skeleton = SKELETONS[skeleton]
         self._clips = {}
@@ -255,7 +255,7 @@ class Clips(Reader):
         return [Caption(text) for text in self._clips[source].captions]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> type[InvalidClip]:
     """Names of version 0.1."""
     if name == "Spoiled":
         warnings.warn("Spoiled is now called InvalidClip", DeprecationWarning, stacklevel=2)

@@ -23,6 +23,7 @@ import json
 import math
 import os
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +91,7 @@ class Babel(Reader):
         labels: str = "segments",
         num_classes: int = 60,
         seed: int = 0,
-    ):
+    ) -> None:
         """Reads the annotations.
 
         Args:
@@ -119,9 +120,9 @@ class Babel(Reader):
         # Joints and rotations are asked for one after the other.
         self._clip = functools.lru_cache(maxsize=1)(self._read_clip)
         self._body = functools.cache(self._read_body)
-        self._joints_dir = _folder("--joints_dir", joints_dir)
-        self._amass_dir = _folder("--amass_dir", amass_dir)
-        self._smplh_dir = _folder("--smplh_dir", smplh_dir)
+        self._joints_dir = None if joints_dir is None else _folder("--joints_dir", joints_dir)
+        self._amass_dir = None if amass_dir is None else _folder("--amass_dir", amass_dir)
+        self._smplh_dir = None if smplh_dir is None else _folder("--smplh_dir", smplh_dir)
         self.num_rotations = smplh.NUM_BODY if joints_dir is None else 0
         self._sequences = {}
         self._listed = {"train": [], "test": []}
@@ -196,7 +197,9 @@ class Babel(Reader):
 
     def rotations(self, source: str) -> np.ndarray:
         """[T, 1, 22, 6] float32 of the same frames, from AMASS only; raises InvalidClip."""
-        return self._clip(source)[1][:, None]
+        rotations = self._clip(source)[1]
+        assert rotations is not None  # `num_rotations` is 0 without them
+        return rotations[:, None]
 
     def _read_clip(self, source: str) -> tuple[np.ndarray, np.ndarray | None]:
         """Joints [T, 22, 3] and rotations [T, 22, 6] or None, at 30 fps; raises InvalidClip."""
@@ -206,6 +209,7 @@ class Babel(Reader):
         return self._posed(feat_p)
 
     def _processed(self, feat_p: str) -> np.ndarray:
+        assert self._joints_dir is not None
         file = _find(self._joints_dir, feat_p.removesuffix(".npz") + ".npy")
         joints = load_joints(self._joints_dir, file, smplh.NUM_BODY)
         if len(joints) < 2:  # nothing to interpolate between
@@ -213,6 +217,7 @@ class Babel(Reader):
         return resample(joints, HUMANML3D_FPS, self.fps)
 
     def _posed(self, feat_p: str) -> tuple[np.ndarray, np.ndarray]:
+        assert self._amass_dir is not None
         file = _find(self._amass_dir, feat_p)
         arrays, gender, rate = _read_amass(self._amass_dir / file, file)
         for name, array in arrays.items():
@@ -234,6 +239,7 @@ class Babel(Reader):
             raise InvalidClip("wrong_shape", f"{file}: {error}") from error
 
     def _read_body(self, gender: str) -> smplh.SMPLH:
+        assert self._smplh_dir is not None
         path = self._smplh_dir / gender / "model.npz"
         if not path.is_file():
             raise ValueError(
@@ -251,7 +257,11 @@ def pieces(start: float, end: float) -> list[tuple[float, float]]:
     return list(itertools.pairwise(edges))
 
 
-def _check_motion_folders(amass_dir, smplh_dir, joints_dir) -> None:
+def _check_motion_folders(
+    amass_dir: pathlib.Path | str | None,
+    smplh_dir: pathlib.Path | str | None,
+    joints_dir: pathlib.Path | str | None,
+) -> None:
     """Raises ValueError unless motions come from AMASS with body models, or from joints."""
     if joints_dir is not None and (amass_dir is not None or smplh_dir is not None):
         raise ValueError(
@@ -276,10 +286,10 @@ def _annotation_files(raw_dir: pathlib.Path, extra: bool) -> list[pathlib.Path]:
     return [raw_dir / name for name in names]
 
 
-def _folder(option: str, path: str | pathlib.Path | None) -> pathlib.Path | None:
-    if path is not None and not pathlib.Path(path).is_dir():
+def _folder(option: str, path: str | pathlib.Path) -> pathlib.Path:
+    if not pathlib.Path(path).is_dir():
         raise ValueError(f"{option}={path} is not a folder")
-    return None if path is None else pathlib.Path(path)
+    return pathlib.Path(path)
 
 
 def _find(folder: pathlib.Path, file: str) -> str:
@@ -372,7 +382,7 @@ def _segments(annotations: list, dur: float | None, where: str) -> list[tuple]:
     return out
 
 
-def _get(values: dict, key: str, kinds: type | tuple, where: str):
+def _get(values: dict, key: str, kinds: type | tuple, where: str) -> Any:
     """`values[key]`; a ValueError unless it is there and of one of these kinds."""
     if not isinstance(values, dict) or key not in values:
         raise ValueError(f'{where}: no "{key}"')
@@ -400,12 +410,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
                         "(default: %(default)s)")  # fmt: skip
 
 
-def _folders(args: argparse.Namespace) -> dict[str, str]:
+def _folders(args: argparse.Namespace) -> dict[str, Any]:
     """The folders that are given, by the name of their option."""
     return {name: getattr(args, name) for name in _FOLDERS if getattr(args, name) is not None}
 
 
-def _options(args: argparse.Namespace) -> dict:
+def _options(args: argparse.Namespace) -> dict[str, Any]:
     return {"extra": args.extra, "labels": args.labels, "seed": args.seed}
 
 

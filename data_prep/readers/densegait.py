@@ -123,7 +123,7 @@ class DenseGait(Reader):
     attribute_groups = {group: tuple(of.values()) for group, of in ATTRIBUTES.items()}  # noqa: RUF012
     attribute_opposites = {"female": "male"}  # noqa: RUF012
 
-    def __init__(self, raw_dir: str | pathlib.Path, fps: float = 24.0, seed: int = 0):
+    def __init__(self, raw_dir: str | pathlib.Path, fps: float = 24.0, seed: int = 0) -> None:
         """Reads annotations.csv.
 
         Args:

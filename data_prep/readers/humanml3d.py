@@ -66,7 +66,7 @@ class HumanML3D(Reader):
     skeleton = SKELETONS["smpl22"]
     unit_in_metres = 1.0
 
-    def __init__(self, raw_dir: str | pathlib.Path, fps: float = 20.0):
+    def __init__(self, raw_dir: str | pathlib.Path, fps: float = 20.0) -> None:
         """Checks the folder.
 
         Args:

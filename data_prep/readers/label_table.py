@@ -36,7 +36,7 @@ class LabelTable(Reader):
         attributes: Sequence[str] = (),
         only: Sequence[str] = (),
         texts: str | None = None,
-    ):
+    ) -> None:
         """Reads the table.
 
         Args:
@@ -114,7 +114,7 @@ class LabelTable(Reader):
                 raise ValueError(
                     f"{path}: column {column!r} mixes numbers and words, {numbers[0]} and {word!r}"
                 )
-            if wrong := [cell for cell in numbers if not 0 <= _number(cell) <= 1]:
+            if wrong := [cell for cell in numbers if not 0 <= float(cell) <= 1]:
                 raise ValueError(
                     f"{path}: column {column!r} holds {wrong[0]}; numbers of an attribute are "
                     "from 0 to 1"

@@ -29,7 +29,7 @@ def summary_writer_class() -> type:
     """
     hidden = "torch" not in sys.modules
     if hidden:
-        sys.modules["torch"] = None
+        sys.modules["torch"] = None  # ty: ignore[invalid-assignment]  (Python's way to say: absent)
     try:
         from tensorboardX import SummaryWriter
     finally:
@@ -41,7 +41,7 @@ def summary_writer_class() -> type:
 class Metrics:
     """Scalars of a run to JSON lines and TensorBoard; on process 0 only."""
 
-    def __init__(self, workdir: pathlib.Path, resumed_step: int):
+    def __init__(self, workdir: pathlib.Path, resumed_step: int) -> None:
         """Opens the files; lines after `resumed_step` are taken away, and will be written again."""
         self._writer = self._file = None
         if jax.process_index() != 0:
@@ -54,7 +54,7 @@ class Metrics:
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
         """Adds a line, and a point to every curve."""
-        if self._file is None:
+        if self._file is None or self._writer is None:
             return
         self._file.write(json.dumps({"step": step, **scalars}) + "\n")
         for name, value in scalars.items():
@@ -64,6 +64,7 @@ class Metrics:
         """Closes the files."""
         if self._file is not None:
             self._file.close()
+        if self._writer is not None:
             self._writer.close()
 
 
@@ -75,7 +76,7 @@ def _step_of(line: str) -> float:
 
 
 def prepare_tokenizer(
-    model_config,
+    model_config: ConfigDict,
     workdir: pathlib.Path,
     texts: Iterable[str],
     begun: bool,
@@ -111,7 +112,7 @@ def prepare_tokenizer(
     return Tokenizer(path.read_text("utf-8"), text.max_tokens)
 
 
-def _pretrained_tokenizer(text) -> str:
+def _pretrained_tokenizer(text: ConfigDict) -> str:
     """The tokenizer.json of the weights that a `model.text` section names."""
     tokenizer_class = TEXT_FAMILIES[text.family].tokenizer
     tokenizer = load_tokenizer(text.weights, text.max_tokens, tokenizer_class)

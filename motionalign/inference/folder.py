@@ -87,6 +87,21 @@ def encode_folder(
         raise ValueError(f"--output={output}: the model gives embeddings; name an .npz for them")
     metadata, seen = model.metadata(dataset), model.encoder.representation
     fps = metadata.source_fps if fps is None else fps
+    ids, clips, skipped = _prepared(model, folder, files, fps, dataset)
+    cut = [name for name, clip in zip(ids, clips) if len(clip) > seen.max_frames]
+    content = {"ids": np.array(ids), **_encoded(model, clips), "cut": np.array(cut, dtype=str)}
+    if classifier is not None and output.suffix == ".csv":
+        write_text(output, _table(ids, classifier, content["probabilities"]))
+    else:
+        write_arrays(output, content | {"skipped": np.array(json.dumps(skipped))})
+    seconds = seen.max_frames / metadata.fps
+    return EncodedFolder(ids, fps, output, cut, seen.part_seen, seconds, skipped)
+
+
+def _prepared(
+    model: Model, folder: pathlib.Path, files: list[pathlib.Path], fps: float, dataset: str | None
+) -> tuple[list[str], list[np.ndarray], list[dict[str, str]]]:
+    """Ids and prepared clips of files, and those that cannot be used, with the reason."""
     ids, clips, skipped = [], [], []
     for file in tqdm(files, desc="read", unit="clip"):
         name = file.relative_to(folder).with_suffix("").as_posix()
@@ -98,14 +113,7 @@ def encode_folder(
         ids.append(name)
     if not clips:
         raise ValueError(f"--input={folder}: none of {len(files)} clips can be used: {skipped[0]}")
-    cut = [name for name, clip in zip(ids, clips) if len(clip) > seen.max_frames]
-    content = {"ids": np.array(ids), **_encoded(model, clips), "cut": np.array(cut, dtype=str)}
-    if output.suffix == ".csv":
-        write_text(output, _table(ids, classifier, content["probabilities"]))
-    else:
-        write_arrays(output, content | {"skipped": np.array(json.dumps(skipped))})
-    seconds = seen.max_frames / metadata.fps
-    return EncodedFolder(ids, fps, output, cut, seen.part_seen, seconds, skipped)
+    return ids, clips, skipped
 
 
 def _find(folder: pathlib.Path, output: pathlib.Path) -> list[pathlib.Path]:

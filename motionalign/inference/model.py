@@ -4,6 +4,7 @@ import functools
 import pathlib
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -41,7 +42,7 @@ class Model:
         datasets: dict[str, Metadata],
         saved: Saved,
         text_encoder: str | None = None,
-    ):
+    ) -> None:
         """See `load`, which makes models."""
         self._encoder = encoder
         self._saved = saved
@@ -82,10 +83,12 @@ class Model:
         metadata = self.metadata(dataset)
         return self._encoder.representation.prepare(np.asarray(joints), fps, metadata)
 
-    def _prepare_all(self, joints, fps, dataset) -> tuple[list[np.ndarray], bool]:
+    def _prepare_all(
+        self, joints: np.ndarray | Sequence[np.ndarray], fps: float, dataset: str | None
+    ) -> tuple[list[np.ndarray], bool]:
         """What `prepare` makes of one clip or a list of them, and whether it was one."""
         if not isinstance(joints, list | tuple):
-            return [self.prepare(joints, fps, dataset)], True
+            return [self.prepare(np.asarray(joints), fps, dataset)], True
         clips = []
         for i, clip in enumerate(joints):
             try:
@@ -94,7 +97,13 @@ class Model:
                 raise ValueError(f"clip {i} of the list: {error}") from error
         return clips, False
 
-    def encode_motion(self, joints, fps: float, normalize: bool = True, dataset=None) -> np.ndarray:
+    def encode_motion(
+        self,
+        joints: np.ndarray | Sequence[np.ndarray],
+        fps: float,
+        normalize: bool = True,
+        dataset: str | None = None,
+    ) -> np.ndarray:
         """Embeds clips.
 
         Args:
@@ -124,7 +133,13 @@ class Model:
         vectors = self._encoder.motions(self.arrays, clips.__getitem__, frames, progress)
         return unit(vectors) if normalize else vectors
 
-    def similarity(self, joints, texts: Sequence[str], fps: float, dataset=None) -> np.ndarray:
+    def similarity(
+        self,
+        joints: np.ndarray | Sequence[np.ndarray],
+        texts: Sequence[str],
+        fps: float,
+        dataset: str | None = None,
+    ) -> np.ndarray:
         """Similarity of clips to texts: ranks clips for a text, or texts for a clip.
 
         Args:
@@ -142,7 +157,7 @@ class Model:
         scores = similarity.similarity_scores(np.atleast_2d(motion), text, self.distance)
         return scores[0] if motion.ndim == 1 else scores
 
-    def nearness(self, *args, **kwargs) -> np.ndarray:
+    def nearness(self, *args: Any, **kwargs: Any) -> np.ndarray:
         """Deprecated: the name of `similarity` in version 0.1."""
         warnings.warn("nearness is now called similarity", DeprecationWarning, stacklevel=2)
         return self.similarity(*args, **kwargs)
@@ -196,7 +211,9 @@ class Model:
         """What `classify` tells apart; () where it cannot."""
         return self._encoder.network.config.class_names
 
-    def classify(self, joints, fps: float, dataset=None) -> np.ndarray:
+    def classify(
+        self, joints: np.ndarray | Sequence[np.ndarray], fps: float, dataset: str | None = None
+    ) -> np.ndarray:
         """Probabilities of `class_names` by the model's own classifier.
 
         Arguments as of `encode_motion`.

@@ -144,7 +144,15 @@ def _examples(gallery: Gallery, similarity: np.ndarray, num_queries: int, seed: 
     return "\n".join(sections)
 
 
-def _card(gallery, way, query, scores, right, rank, strip) -> str:
+def _card(
+    gallery: Gallery,
+    way: str,
+    query: int,
+    scores: np.ndarray,
+    right: np.ndarray,
+    rank: float,
+    strip: Callable[[int], str],
+) -> str:
     """One query with its five best hits, and its right answer where that is not among them."""
     caption = html.escape(gallery.captions[query])
     asked = f"<q>{caption}</q>" if way == "t2m" else strip(query)
@@ -170,7 +178,16 @@ def _card(gallery, way, query, scores, right, rank, strip) -> str:
     )
 
 
-def _hit(gallery, way, query, hit, place, score, right, strip) -> str:
+def _hit(
+    gallery: Gallery,
+    way: str,
+    query: int,
+    hit: int,
+    place: str,
+    score: float,
+    right: bool,
+    strip: Callable[[int], str],
+) -> str:
     twins = gallery.are_twins(query, hit)
     if hit == query:
         tag = "right"

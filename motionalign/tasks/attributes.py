@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from motionalign.config import Entry
 from motionalign.data.dataset import Dataset
@@ -44,7 +45,7 @@ class Attributes:
     has_classes: ClassVar[bool] = True
     exclusive: ClassVar[bool | None] = False
 
-    def __init__(self, config):
+    def __init__(self, config: ConfigDict) -> None:
         self._kind = self.text_kind = config.data.texts
         self._seed = config.seed
 
@@ -64,7 +65,8 @@ class Attributes:
     def classes(self, datasets: Sequence[Dataset]) -> ClassifierConfig:
         """The attributes, of which a clip may have any number."""
         names = {dataset: dataset.metadata.attribute_names for dataset in datasets}
-        return ClassifierConfig(classes.one_of_names(names, self.name), exclusive=self.exclusive)
+        known = classes.one_of_names(names, self.name)
+        return ClassifierConfig(known, exclusive=bool(self.exclusive))
 
     def check(self, dataset: Dataset, split_name: str, compares: bool, vectors: bool) -> None:
         """See `Task.check`."""
@@ -140,7 +142,9 @@ class Attributes:
         return first, predict.texts(dataset, chosen)
 
 
-def _classification(predict: Predictor, dataset: Dataset, split, known, logits) -> dict:
+def _classification(
+    predict: Predictor, dataset: Dataset, split: Split, known: np.ndarray, logits: np.ndarray
+) -> dict:
     """Scores of a classifier's logits [N, A]."""
     names = list(dataset.metadata.attribute_names)
     # A converted GaitFormer does not know the names of its attributes, but has them in this order.
@@ -178,7 +182,7 @@ def classification(
     """
     columns = multilabel_f1(prob, target, threshold)
     columns["ap"] = average_precision(prob, target)
-    columns["base_rate"] = np.mean(target, axis=0, dtype=np.float64)
+    columns["base_rate"] = np.asarray(np.mean(target, axis=0, dtype=np.float64))
     names = _checked_names(names, len(columns["ap"]))
     occurs = columns["base_rate"] > 0
     return {
@@ -330,7 +334,9 @@ def _per_attribute(
     return found
 
 
-def ndcg_curve(query_sets, gallery_sets, scores: np.ndarray, ks: Sequence[int] = KS) -> np.ndarray:
+def ndcg_curve(
+    query_sets: np.ndarray, gallery_sets: np.ndarray, scores: np.ndarray, ks: Sequence[int] = KS
+) -> np.ndarray:
     """NDCG@K of one method alone, [K]; arguments and cut-offs as of `retrieval`."""
     query_sets, gallery_sets = _checked_sets(query_sets, gallery_sets)
     keep = _queries_with_gain(query_sets, gallery_sets)
@@ -338,7 +344,13 @@ def ndcg_curve(query_sets, gallery_sets, scores: np.ndarray, ks: Sequence[int] =
     return _ndcg(np.asarray(scores), keep, query_sets, gallery_sets, ks)
 
 
-def _ndcg(scores, keep, query_sets, gallery_sets, ks) -> np.ndarray:
+def _ndcg(
+    scores: np.ndarray,
+    keep: np.ndarray,
+    query_sets: np.ndarray,
+    gallery_sets: np.ndarray,
+    ks: Sequence[int],
+) -> np.ndarray:
     """`ndcg_at_k` over the queries in `keep` [Q], in blocks that bound the memory → [len(ks)]."""
     rows = np.flatnonzero(keep)
     step = max(1, _BLOCK // len(gallery_sets))
@@ -410,7 +422,9 @@ def _checked_names(names: Sequence[str], count: int) -> list[str]:
     return names
 
 
-def _checked_sets(query_sets, gallery_sets) -> tuple[np.ndarray, np.ndarray]:
+def _checked_sets(
+    query_sets: np.ndarray, gallery_sets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Both as non-empty bool matrices of the same attributes."""
     checked = []
     for name, sets in (("query_sets", query_sets), ("gallery_sets", gallery_sets)):

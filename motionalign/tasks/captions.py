@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from motionalign.config import Entry
 from motionalign.data.dataset import Dataset
@@ -38,7 +39,7 @@ class Captions:
     exclusive: ClassVar[bool | None] = None
     text_kind: ClassVar[str] = "captions"
 
-    def __init__(self, config):
+    def __init__(self, config: ConfigDict) -> None:
         self._protocols = tuple(config.eval.protocols)
         self._threshold = config.eval.threshold
         self._num_queries = config.eval.num_queries
@@ -297,8 +298,9 @@ def _dissimilar(given: _Given) -> dict | str:
         return f"no published subset, and {_NO_VECTORS}"
     if given.dissimilar is not None:
         rows = _checked_rows(given.dissimilar, len(given.captions))
-        origin = {"note": given.dissimilar_note}
+        origin: dict[str, str | None] = {"note": given.dissimilar_note}
     else:
+        assert given.vectors is not None
         rows = dissimilar_subset(given.captions, given.vectors)
         origin = {
             "encoder": given.encoder,

@@ -5,9 +5,10 @@ The task `labels`, its scores and confusion counts, and the table of Tables IV a
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from motionalign.config import Entry
 from motionalign.data.dataset import Dataset
@@ -31,7 +32,7 @@ class Labels:
     has_classes: ClassVar[bool] = True
     exclusive: ClassVar[bool | None] = True
 
-    def __init__(self, config):
+    def __init__(self, config: ConfigDict) -> None:
         self._kind = self.text_kind = config.data.texts
 
     def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
@@ -50,7 +51,8 @@ class Labels:
     def classes(self, datasets: Sequence[Dataset]) -> ClassifierConfig:
         """The actions, of which a clip is of one."""
         names = {dataset: dataset.metadata.label_names for dataset in datasets}
-        return ClassifierConfig(classes.one_of_names(names, self.name), exclusive=self.exclusive)
+        known = classes.one_of_names(names, self.name)
+        return ClassifierConfig(known, exclusive=bool(self.exclusive))
 
     def check(self, dataset: Dataset, split_name: str, compares: bool, vectors: bool) -> None:
         """See `Task.check`."""
@@ -82,7 +84,7 @@ class Labels:
         names, labels = dataset.metadata.label_names, split.labels[known]
         scores, notes = self._scores(predict, dataset, found, KINDS)
         rows = {TITLES.get(kind, kind): recognise(s, labels, names) for kind, s in scores.items()}
-        content = {"task": self.name}
+        content: dict[str, Any] = {"task": self.name}
         if not predict.class_names:
             content["distance"] = predict.distance
             notes += [

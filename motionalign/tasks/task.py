@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from motionalign.config import Entry
 from motionalign.data.dataset import Dataset
@@ -51,7 +52,13 @@ class Task(Protocol):
     entry: ClassVar[Entry]
     has_classes: ClassVar[bool]
     exclusive: ClassVar[bool | None]
-    text_kind: str
+
+    def __init__(self, config: ConfigDict) -> None:
+        """`config`: of a run."""
+
+    @property
+    def text_kind(self) -> str:
+        """See the attributes."""
 
     def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
         """[n] the class of each record, -1 where nothing is known of it."""

@@ -12,8 +12,8 @@ import logging
 import pathlib
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, NamedTuple, NoReturn
 
 import ml_dtypes
 import numpy as np
@@ -27,13 +27,13 @@ from motionalign.models.weights.keymap import Shape
 class _Json(dict):
     """A JSON object in which a name that is not there is an error that a user can read."""
 
-    def __init__(self, values: Any, path: str):
+    def __init__(self, values: Any, path: str) -> None:
         if not isinstance(values, dict):
             raise ValueError(f"{path} holds no JSON object but a {type(values).__name__}")
         super().__init__(values)
         self.path = path
 
-    def __missing__(self, key):
+    def __missing__(self, key: str) -> NoReturn:
         raise ValueError(f"{self.path} lacks {key!r}")
 
 
@@ -77,7 +77,7 @@ def open_tensors(path: pathlib.Path) -> dict[str, Tensor]:
     raise ValueError(f"{path}: weights are read from .safetensors and .npz files")
 
 
-def _read_safetensors(file, path: pathlib.Path, key: str) -> np.ndarray:
+def _read_safetensors(file: Any, path: pathlib.Path, key: str) -> np.ndarray:
     try:
         return file.get_tensor(key)
     except (AttributeError, TypeError) as error:  # a dtype that NumPy has no name for
@@ -120,7 +120,7 @@ def _read_npz(path: pathlib.Path, key: str) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _quiet(name: str) -> Iterator[None]:
+def _quiet(name: str) -> Generator[None]:
     """A context in which a package logs errors only."""
     logger = logging.getLogger(name)
     level = logger.level
@@ -148,7 +148,7 @@ class Source:
         files: str = "config.json, model.safetensors (or model.safetensors.index.json with its "
         "shards) and, for a text encoder, tokenizer.json (or its vocabulary and "
         "tokenizer_config.json)",
-    ):
+    ) -> None:
         """Takes a name; nothing is read or downloaded yet.
 
         Args:
