@@ -152,9 +152,20 @@ def own_preparation(model: Model, dataset: Dataset) -> Callable[[np.ndarray], np
 
 
 def validate_all(
-    task: Task, predict: Predictor, datasets: Sequence[Dataset], split: str
+    task: Task,
+    predict: Predictor,
+    datasets: Sequence[Dataset],
+    split: str,
+    loss: Callable[[Predictor, Dataset, str], float | None] | None = None,
 ) -> tuple[float, dict[str, float], str]:
     """Scores a split of every dataset, and averages.
+
+    Args:
+      task: to score by.
+      predict: the model.
+      datasets: whose split it is.
+      split: name of the split.
+      loss: of a dataset's split, to be logged as `loss` beside the scores; see `ValidationLoss`.
 
     Returns:
       The selection score, the scalars to log, and what to say of them; NaN and nothing where
@@ -167,7 +178,10 @@ def validate_all(
             return float("nan"), {}, ""
         scores.append(score)
         prefix = "val" if dataset is datasets[0] else f"val_{dataset.name}"
+        shown = [name for name in found if name in SHOWN] or list(found)
+        value = loss(predict, dataset, split) if loss else None
+        if value is not None:
+            found, shown = {**found, "loss": value}, [*shown, "loss"]
         scalars |= {f"{prefix}/{name}": value for name, value in found.items()}
-        shown = [name for name in found if name in SHOWN] or found
         words = words or ", ".join(f"{n.replace('/', ' ')} {found[n]:.2f}" for n in shown)
     return float(np.mean(scores)), scalars, words

@@ -24,7 +24,12 @@ from tqdm import tqdm
 from motionalign import optim, sharding
 from motionalign.checkpoints.run import Checkpoints, stored_run
 from motionalign.checkpoints.shared import Saved, open_saved
-from motionalign.checkpoints.workdir import Metrics, prepare_tokenizer, record_run
+from motionalign.checkpoints.workdir import (
+    Metrics,
+    prepare_tokenizer,
+    record_run,
+    record_start,
+)
 from motionalign.config import Schema, stored_form
 from motionalign.data.augment import WINDOW_OF
 from motionalign.data.batches import Source, TrainingData, parse_mixture, to_device
@@ -43,6 +48,7 @@ from motionalign.tasks.objectives import OBJECTIVES, Objective
 from motionalign.tasks.registry import TASKS
 from motionalign.tasks.schema import schema
 from motionalign.tasks.task import Task
+from motionalign.tasks.validation_loss import ValidationLoss
 
 
 class NonFiniteLoss(FloatingPointError):
@@ -312,7 +318,12 @@ class _Loop:
         self._step = make_train_step(
             run.network, run.objective, run.optimizer, config, run.mesh, run.abstract_state
         )
+        self._validation_loss = ValidationLoss(
+            run.network, run.task, run.objective, config, run.mesh
+        )
         self._best_score = run.checkpoints.best_score()
+        if step < run.num_steps:
+            record_start(run.workdir, step)
         self._metrics = Metrics(run.workdir, step)
         self._bar = tqdm(
             total=run.num_steps,
@@ -352,6 +363,16 @@ class _Loop:
         self._save(step, state, pipeline)
         return "finished" if step == run.num_steps else "stopped"
 
+    def _write(self, step: int, scalars: dict[str, float]) -> None:
+        """Writes scalars, with the time after which they were.
+
+        `epoch` is fractional: 2.5 is the middle of the third. `wall_time` is in seconds, since
+        `train` was called, after what earlier processes of the run had spent on the steps before.
+        """
+        epoch = step / self._run.batches.plan.steps_per_epoch
+        seconds = self._metrics.earlier_seconds + time.monotonic() - self._started
+        self._metrics.write(step, {"epoch": epoch, "wall_time": round(seconds, 3), **scalars})
+
     def _log(self, step: int, scalars: dict[str, jax.Array]) -> None:
         """Writes the scalars of a step."""
         scalars = {name: float(value) for name, value in scalars.items()}
@@ -360,7 +381,7 @@ class _Loop:
         pairs = (step - first) * self._config.data.batch_size / (now - since)
         self._window = now, step
         rates = {f"lr/{n}": float(rate(step - 1)) for n, rate in self._run.schedules.items()}
-        self._metrics.write(step, {**scalars, "pairs_per_second": pairs, **rates})
+        self._write(step, {**scalars, "pairs_per_second": pairs, **rates})
         if scalars.get("negatives_kept") == 0 and not self._bar.disable:
             self._bar.write(
                 f"step {step}: no negative is left in this batch; all are of the clips' "
@@ -375,11 +396,13 @@ class _Loop:
         self._check.previous()
         distance = run.objective.distance
         arrays = state["params"] | state["rest"] | state["frozen"]
-        predict = Predictor(run.encoder, arrays, distance)
+        predict = Predictor(run.encoder, arrays, distance, keep=True)
         split = self._config.data.val_split
-        score, scalars, words = validate_all(run.task, predict, run.datasets, split)
+        score, scalars, words = validate_all(
+            run.task, predict, run.datasets, split, self._validation_loss
+        )
         self._check.validation(step - 1, score)
-        self._metrics.write(step, {**scalars, "val/score": score})
+        self._write(step, {**scalars, "val/score": score})
         better = score > self._best_score
         if not self._bar.disable:
             epoch = step // run.batches.plan.steps_per_epoch

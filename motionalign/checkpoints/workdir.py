@@ -1,16 +1,20 @@
 """The folder of a run, beside its checkpoints: config, metrics, tokenizer, results."""
 
+import datetime
 import json
 import math
 import pathlib
+import platform
 import subprocess
 import sys
 from collections.abc import Iterable
 
+import flax
 import jax
 from absl import logging
 from jax.experimental import multihost_utils
 
+from motionalign import __version__
 from motionalign.checkpoints.run import BEST, LATEST, SERIES
 from motionalign.checkpoints.shared import Saved
 from motionalign.config import Schema, migrate_config, stored_form
@@ -37,16 +41,25 @@ def summary_writer_class() -> type:
 
 
 class Metrics:
-    """Scalars of a run to JSON lines and TensorBoard; on process 0 only."""
+    """Scalars of a run to JSON lines and TensorBoard; on process 0 only.
+
+    Attributes:
+      earlier_seconds: what earlier processes of the run had spent until the last line that is kept
+        of theirs; 0 of a new run, and of one whose lines have no `wall_time` yet.
+    """
 
     def __init__(self, workdir: pathlib.Path, resumed_step: int):
         """Opens the files; lines after `resumed_step` are taken away, and will be written again."""
         self._writer = self._file = None
+        self.earlier_seconds = 0.0
         if jax.process_index() != 0:
             return
         path = workdir / "metrics.jsonl"
         lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-        self._file = open_lines(path, (line for line in lines if _step_of(line) <= resumed_step))
+        kept = [line for line in lines if _step_of(line) <= resumed_step]
+        times = [line["wall_time"] for line in map(json.loads, kept) if "wall_time" in line]
+        self.earlier_seconds = max(times, default=0.0)
+        self._file = open_lines(path, kept)
         writer = summary_writer_class()
         self._writer = writer(str(workdir / "tensorboard"), purge_step=resumed_step + 1)
 
@@ -70,6 +83,41 @@ def _step_of(line: str) -> float:
         return json.loads(line)["step"]
     except (ValueError, KeyError, TypeError):  # the half line of a killed process
         return math.inf
+
+
+def record_start(workdir: pathlib.Path, step: int) -> None:
+    """Adds to environment.json what this process runs on and with; on process 0 only.
+
+    The file is a list with an entry for every start of the run. A run that begins anew begins a
+    new list.
+
+    Args:
+      workdir: of the run.
+      step: that the process begins or goes on at.
+    """
+    if jax.process_index() != 0:
+        return
+    path = workdir / "environment.json"
+    before = json.loads(path.read_text("utf-8")) if step and path.is_file() else []
+    device = jax.devices()[0]
+    now = {
+        "step": step,
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "devices": {
+            "platform": device.platform,
+            "kind": device.device_kind,
+            "count": jax.device_count(),
+        },
+        "processes": jax.process_count(),
+        "versions": {
+            "motionalign": __version__,
+            "jax": jax.__version__,
+            "flax": flax.__version__,
+            "python": platform.python_version(),
+        },
+        "platform": platform.platform(),
+    }
+    write_json(path, [*(start for start in before if start["step"] <= step), now])
 
 
 def prepare_tokenizer(
