@@ -8,6 +8,9 @@ import numpy as np
 
 from motionalign import sharding
 from motionalign.checkpoints.run import SERIES
+from motionalign.checkpoints.workdir import is_run_of, log_results
+from motionalign.checkpoints.writers import check_writers
+from motionalign.config import stored_form
 from motionalign.data.batches import parse_mixture
 from motionalign.data.dataset import Dataset
 from motionalign.files import write_json
@@ -48,7 +51,8 @@ def evaluate_checkpoint(
       path: a workdir or checkpoint folder, here or copied from elsewhere.
       output: gets metrics.json, pictures and the page of examples, index.html, under
         evaluation/<dataset>-<split>/; of the first dataset's test split, metrics.json also lies in
-        `output` itself.
+        `output` itself. Where that is the run of the checkpoint, scores of the test split also go
+        to the writers that config.log_to names, as test/<score> and test_<dataset>/<score>.
       split: default `config.data.test_split`.
       say: takes what is to be told, dataset by dataset; on process 0 only.
 
@@ -62,6 +66,9 @@ def evaluate_checkpoint(
     model = load(path, SERIES[config.eval.checkpoint], mesh, config.data)
     task = TASKS[config.task](config)
     output = pathlib.Path(output)
+    test_scalars: dict[str, float] = {}
+    if logged := is_run_of(output, path):
+        check_writers(config.log_to)
     all_results: dict[str, dict] = {}
     for name in parse_mixture(config.data.datasets):
         dataset = Dataset(config.data.data_dir, name)
@@ -79,8 +86,14 @@ def evaluate_checkpoint(
             continue
         say(format_tables(results.tables))
         say("\n" + write_results(output / "evaluation" / f"{name}-{split}", scores, results))
-        if len(all_results) == 1 and split == config.data.test_split:
+        if split != config.data.test_split:
+            continue
+        if len(all_results) == 1:
             write_json(output / "metrics.json", scores)
+        prefix = "test" if len(all_results) == 1 else f"test_{name}"
+        test_scalars |= {f"{prefix}/{n}": value for n, value in results.scalars.items()}
+    if logged and test_scalars:
+        log_results(output, config.log_to, stored_form(config), model.run["step"], test_scalars)
     return all_results
 
 

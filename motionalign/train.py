@@ -30,6 +30,7 @@ from motionalign.checkpoints.workdir import (
     record_run,
     record_start,
 )
+from motionalign.checkpoints.writers import check_writers
 from motionalign.config import Schema, stored_form
 from motionalign.data.augment import WINDOW_OF
 from motionalign.data.batches import Source, TrainingData, parse_mixture, to_device
@@ -191,6 +192,7 @@ def set_up(config: ConfigDict, workdir: pathlib.Path) -> Run:
 def check_config(config: ConfigDict, fields: Schema) -> None:
     """Finds, before hours of training, the values that would only fail after them."""
     fields.validate(config)
+    check_writers(config.log_to)
     objective = OBJECTIVES[config.loss.kind]
     frozen = is_frozen(config.model.text)
     if not objective.compares and config.model.weights:
@@ -324,7 +326,7 @@ class _Loop:
         self._best_score = run.checkpoints.best_score()
         if step < run.num_steps:
             record_start(run.workdir, step)
-        self._metrics = Metrics(run.workdir, step)
+        self._metrics = Metrics(run.workdir, step, config.log_to, stored_form(config))
         self._bar = tqdm(
             total=run.num_steps,
             initial=step,

@@ -107,7 +107,9 @@ class Attributes:
             scores = _classification(predict, dataset, split, known, found)
             tables = [classification_table(scores)]
             content |= {"classification": scores, "table": format_tables(tables)}
-            return Results(content, tables, {"attributes": plots.attribute_bars(scores)})
+            bars = {"attributes": plots.attribute_bars(scores)}
+            macro = {n: 100 * value for n, value in scores["macro"].items() if value is not None}
+            return Results(content, tables, bars, scalars=macro)
         first, queries = self._queries(predict, dataset, split)
         sets = dataset.metadata.positive(split.attributes)
         by_distance = {
@@ -124,7 +126,13 @@ class Attributes:
             "ndcg": plots.ndcg_curves(scores),
             "attribute-ndcg": plots.attribute_ndcg(scores),
         }
-        return Results(content, tables, pictures)
+        scalars = {
+            f"{method}/ndcg@{k}": 100 * value
+            for method, curve in {**scores["ndcg"], "random": scores["random"]}.items()
+            for k, value in zip(scores["ks"], curve, strict=True)
+            if k in _PRINTED_KS
+        }
+        return Results(content, tables, pictures, scalars=scalars)
 
     def _queries(
         self, predict: Predictor, dataset: Dataset, split: Split

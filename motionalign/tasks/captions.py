@@ -103,7 +103,14 @@ class Captions:
             num_queries=self._num_queries,
             title=f"{dataset.name}: {split_name} split",
         )
-        return Results(results, [retrieval_table(results)], page=page)
+        scalars = {
+            f"{protocol}/{direction}/{name}": value
+            for protocol in PROTOCOLS
+            if protocol in results
+            for direction in DIRECTIONS
+            for name, value in results[protocol][direction].items()
+        }
+        return Results(results, [retrieval_table(results)], page=page, scalars=scalars)
 
 
 def evaluation_set(dataset: Dataset, split_name: str) -> tuple[Split, np.ndarray]:

@@ -97,7 +97,12 @@ class Labels:
             for kind, s in scores.items()
         }
         content |= {"recognition": rows, "table": table.markdown()}
-        return Results(content, [table], pictures)
+        scalars = {
+            f"{title}/{name}": row[name]
+            for title, row in rows.items()
+            for name in ("top1", "top5", "top1_per_class")
+        }
+        return Results(content, [table], pictures, scalars=scalars)
 
     def _scores(
         self, predict: Predictor, dataset: Dataset, found: np.ndarray, kinds: Sequence[str]

@@ -27,6 +27,7 @@ class Results:
       scores: the content of metrics.json; its "table", in Markdown, is shown in a model card.
       tables: to be printed.
       pictures: {name: image [H, W, 3] uint8}.
+      scalars: the scores that are shown beside training's curves, by name.
       page: writes a page to look at into a folder and gives its path; None: there is none.
     """
 
@@ -34,6 +35,7 @@ class Results:
     tables: Sequence[Table]
     pictures: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     page: Callable[[pathlib.Path], pathlib.Path] | None = None
+    scalars: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 class Task(Protocol):
