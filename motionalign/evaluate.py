@@ -13,7 +13,7 @@ from motionalign.checkpoints.writers import check_writers
 from motionalign.config import stored_form
 from motionalign.data.batches import parse_mixture
 from motionalign.data.dataset import Dataset
-from motionalign.files import write_json
+from motionalign.files import write_csv, write_json
 from motionalign.inference.encoder import Predictor
 from motionalign.inference.model import Model, load
 from motionalign.report.page import Gallery as Gallery
@@ -49,10 +49,11 @@ def evaluate_checkpoint(
     Args:
       config: `data` says what to score, `eval` how; the model is the checkpoint's.
       path: a workdir or checkpoint folder, here or copied from elsewhere.
-      output: gets metrics.json, pictures and the page of examples, index.html, under
-        evaluation/<dataset>-<split>/; of the first dataset's test split, metrics.json also lies in
-        `output` itself. Where that is the run of the checkpoint, scores of the test split also go
-        to the writers that config.log_to names, as test/<score> and test_<dataset>/<score>.
+      output: gets metrics.json, a CSV file of single queries or clips, pictures and the page of
+        examples, index.html, under evaluation/<dataset>-<split>/; of the first dataset's test
+        split, metrics.json also lies in `output` itself. Where that is the run of the checkpoint,
+        scores of the test split also go to the writers that config.log_to names, as test/<score>
+        and test_<dataset>/<score>.
       split: default `config.data.test_split`.
       say: takes what is to be told, dataset by dataset; on process 0 only.
 
@@ -105,8 +106,10 @@ def predictor(model: Model, prepare: Callable | None = None) -> Predictor:
 
 
 def write_results(folder: pathlib.Path, scores: dict, results: Results) -> str:
-    """Writes metrics.json, pictures and page into a folder; where to look at them."""
+    """Writes metrics.json, CSV files, pictures and page into a folder; where to look at them."""
     write_json(folder / "metrics.json", scores)
+    for name, records in results.records.items():
+        write_csv(folder / f"{name}.csv", records.head, records.rows)
     for name, image in results.pictures.items():
         write_picture(folder / f"{name}.png", image)
     if results.page:

@@ -15,10 +15,10 @@ from motionalign.data.records import Split
 from motionalign.data.texts import KINDS, TITLES, ClipTexts, class_texts, label_classes
 from motionalign.inference.encoder import Predictor
 from motionalign.inference.similarity import checked_matrix, nearness
-from motionalign.metrics import checked_labels, retrieval_ranks, topk_accuracy
+from motionalign.metrics import best_items, checked_labels, retrieval_ranks, topk_accuracy
 from motionalign.models.heads import ClassifierConfig
 from motionalign.report import plots
-from motionalign.report.tables import Table
+from motionalign.report.tables import TOP, Records, Table, number, top_cells, top_columns
 from motionalign.tasks import classes
 from motionalign.tasks.task import Results
 
@@ -102,7 +102,10 @@ class Labels:
             for title, row in rows.items()
             for name in ("top1", "top5", "top1_per_class")
         }
-        return Results(content, [table], pictures, scalars=scalars)
+        ids = [split.ids[row] for row in known]
+        by_title = {TITLES.get(kind, kind): s for kind, s in scores.items()}
+        records = {"per_clip": clip_records(ids, labels, names, by_title)}
+        return Results(content, [table], pictures, records=records, scalars=scalars)
 
     def _scores(
         self, predict: Predictor, dataset: Dataset, found: np.ndarray, kinds: Sequence[str]
@@ -239,12 +242,49 @@ def confusion(scores: np.ndarray, labels: np.ndarray, num_classes: int) -> np.nd
     if scores.shape[1] != num_classes:
         raise ValueError(f"scores must be [N, {num_classes}]; found {scores.shape}")
     labels = checked_labels(labels, len(scores), num_classes)
-    own = labels[:, None] == np.arange(num_classes)
-    rivals = np.where(own, -np.inf, scores)
-    best_rival = rivals.argmax(axis=1)
-    recognised = np.where(scores[own] > rivals.max(axis=1), labels, best_rival)
-    cells = np.bincount(labels * num_classes + recognised, minlength=num_classes**2)
+    cells = np.bincount(labels * num_classes + recognised(scores, labels), minlength=num_classes**2)
     return cells.reshape(num_classes, num_classes)
+
+
+def recognised(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """[N] the class that each clip is taken for: that of the best score, a tie being lost.
+
+    Args:
+      scores: [N, K], higher is nearer.
+      labels: [N] integers in 0..K-1.
+    """
+    own = labels[:, None] == np.arange(scores.shape[1])
+    rivals = np.where(own, -np.inf, scores)
+    return np.where(scores[own] > rivals.max(axis=1), labels, rivals.argmax(axis=1))
+
+
+def clip_records(
+    ids: Sequence[str],
+    labels: np.ndarray,
+    names: Sequence[str],
+    scores_by_text: Mapping[str, np.ndarray],
+) -> Records:
+    """Every clip: its class, what it is taken for, and the five classes that score best.
+
+    Args:
+      ids: of the N clips.
+      labels: [N] integers in 0..K-1.
+      names: K names of the classes.
+      scores_by_text: {what stood for the classes: scores [N, K]}.
+
+    Returns:
+      For each of these (column `text`) a row a clip; `rank` is that of its class.
+    """
+    rows = []
+    for text, scores in scores_by_text.items():
+        ranks = retrieval_ranks(scores, np.equal.outer(labels, np.arange(len(names))))
+        for i, best in enumerate(best_items(scores, TOP)):
+            predicted = names[recognised(scores[i : i + 1], labels[i : i + 1])[0]]
+            cells = ([names[k] for k in best], [number(scores[i, k]) for k in best])
+            facts = [text, ids[i], names[labels[i]], predicted, number(ranks[i])]
+            rows.append([*facts, *top_cells(*cells)])
+    head = ["text", "id", "class", "predicted", "rank", *top_columns("class", "score")]
+    return Records(head, rows)
 
 
 def recognition_table(rows: Mapping[str, Mapping], notes: Sequence[str] = ()) -> Table:

@@ -1,5 +1,6 @@
 """Writers: JSON lines, TensorBoard, and Weights & Biases with a stand-in for its package."""
 
+import csv
 import importlib.machinery
 import json
 import struct
@@ -166,6 +167,8 @@ def test_a_whole_run(small_dataset, tmp_path, wandb):
         assert not (tmp_path / "elsewhere" / "tensorboard").exists()
         assert len(wandb.calls) == 1
         results = evaluate.evaluate_checkpoint(config, workdir, workdir)["small"]
+    with (workdir / "evaluation" / "small-test" / "per_query.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 2 * results["all"]["gallery"]
     points, texts = curves(workdir)
     (run,) = wandb.runs.values()
     assert [step for step, _ in run.history] == [1, 2, 3, 4, 4]

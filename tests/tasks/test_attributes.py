@@ -307,6 +307,41 @@ def test_results_of_retrieval():
     assert results.page is None
 
 
+def test_records_of_every_query_and_clip_by_hand():
+    task, predict, dataset = scored()
+    records = task.evaluate(predict, dataset, "test").records["per_query"]
+    assert records.head[:6] == ["query", "attributes", "id_1", "score_1", "shared_1", "id_2"]
+    assert [row[:2] for row in records.rows] == [
+        ["female", 1], ["female, bag", 2], ["male", 1], ["male, bag", 2],
+    ]  # fmt: skip
+    far = -1.41421
+    assert records.rows[1][2:] == [
+        "clip 2", 0, 2, "clip 0", far, 1, "clip 1", far, 1, "clip 3", far, 0, "clip 4", far, 1,
+    ]  # fmt: skip
+
+    task, predict, dataset = scored(class_names=("female", "bag"))
+    predict.clips = 8 * (SETS - 0.5)
+    results = task.evaluate(predict, dataset, "test")
+    records = results.records["per_clip"]
+    assert records.head == ["id", "score female", "target female", "score bag", "target bag"]
+    assert records.rows[0] == ["clip 0", pytest.approx(0.960834), 1, pytest.approx(0.0391657), 0]
+    assert [row[2::2] for row in records.rows] == (SETS > 0.5).astype(int).tolist()
+    assert results.scalars["ap"] == 100 and results.scalars.keys() == {
+        "precision", "recall", "f1", "ap", "base_rate",
+    }  # fmt: skip
+
+
+def test_scalars_of_retrieval():
+    task, predict, dataset = scored()
+    results = task.evaluate(predict, dataset, "test")
+    curves = results.scores["retrieval"]
+    assert results.scalars == {
+        f"{method}/ndcg@{k}": pytest.approx(100 * curve[k - 1])
+        for method, curve in {**curves["ndcg"], "random": curves["random"]}.items()
+        for k in (1, 5)
+    }
+
+
 def test_of_several_texts_of_a_set_the_seed_draws_one():
     task, predict, dataset = scored("descriptions")
     asked = []

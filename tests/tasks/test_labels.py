@@ -13,6 +13,7 @@ from motionalign.models.heads import ClassifierConfig
 from motionalign.tasks.labels import (
     Labels,
     class_scores,
+    clip_records,
     confusion,
     recognise,
     recognition_table,
@@ -233,6 +234,34 @@ def test_results_of_every_kind_of_text_that_there_is():
         "by the euclidean distance; of several texts of a class the mean counts",
         "training not recorded; text encoder a stub",
     ]
+
+
+def test_records_of_every_clip_by_hand():
+    scores = np.array([[0.5, 0.2, 0.1], [0.4, 0.4, 0.1], [0.1, 0.2, 1 / 3]])
+    records = clip_records(["a", "b", "c"], np.array([0, 0, 1]), NAMES, {"label words": scores})
+    assert records.head[:7] == ["text", "id", "class", "predicted", "rank", "class_1", "score_1"]
+    empty = [""] * 4  # there are three classes
+    assert records.rows == [
+        ["label words", "a", "walk", "walk", 1, "walk", 0.5, "sit", 0.2, "run", 0.1, *empty],
+        # A tie is lost, and counts as half a place.
+        ["label words", "b", "walk", "sit", 1.5, "walk", 0.4, "sit", 0.4, "run", 0.1, *empty],
+        ["label words", "c", "sit", "run", 2, "run", 0.333333, "sit", 0.2, "walk", 0.1, *empty],
+    ]
+
+
+def test_records_and_scalars_are_those_of_the_results():
+    task, predict, dataset = scored()
+    results = task.evaluate(predict, dataset, "test")
+    rows = results.records["per_clip"].rows
+    assert [row[:2] for row in rows] == [
+        [text, f"clip {i}"] for text in ("label words", "descriptions") for i in (0, 1, 3, 4)
+    ]
+    assert [row[3] for row in rows[:4]] == ["walk", "run", "sit", "sit"]
+    assert results.scalars == {
+        f"{text}/{name}": row[name]
+        for text, row in results.scores["recognition"].items()
+        for name in ("top1", "top5", "top1_per_class")
+    }
 
 
 def test_results_without_the_texts_that_were_trained_on():
