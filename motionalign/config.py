@@ -349,7 +349,7 @@ FIELDS: dict[str, Field] = {
         free=True,
     ),
     "eval.num_queries": Field(
-        12, "Queries on the page of examples.", low=0, high=10**4, free=True
+        12, "Queries, classes or attributes on the page of examples.", low=0, high=10**4, free=True
     ),
 }  # fmt: skip
 """Shared fields by dotted name, in the order in which they are shown."""

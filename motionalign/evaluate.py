@@ -112,11 +112,12 @@ def write_results(folder: pathlib.Path, scores: dict, results: Results) -> str:
         write_csv(folder / f"{name}.csv", records.head, records.rows)
     for name, image in results.pictures.items():
         write_picture(folder / f"{name}.png", image)
+    where = []
     if results.page:
-        return f"Example queries with their hits: {results.page(folder)}"
+        where.append(f"Examples, drawn: {results.page(folder)}")
     if results.pictures:
-        return f"Pictures: {', '.join(f'{folder / name}.png' for name in results.pictures)}"
-    return f"Scores: {folder / 'metrics.json'}"
+        where.append(f"Pictures: {', '.join(f'{folder / name}.png' for name in results.pictures)}")
+    return "\n".join(where) or f"Scores: {folder / 'metrics.json'}"
 
 
 def check_fit(model: Model, dataset: Dataset, task: Task) -> None:

@@ -5,6 +5,7 @@ attribute), Figure 6 (NDCG@K of retrieval methods against chance) and Figure 7 (
 attribute).
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ from motionalign.inference.encoder import Predictor
 from motionalign.metrics import average_precision, best_items, multilabel_f1, ndcg_at_k
 from motionalign.models.heads import ClassifierConfig
 from motionalign.report import plots
+from motionalign.report.class_page import write_attribute_page, write_set_page
 from motionalign.report.tables import (
     TOP,
     Records,
@@ -48,13 +50,14 @@ class Attributes:
     """
 
     name: ClassVar[str] = "attributes"
-    entry: ClassVar[Entry] = Entry(reads=("data.texts",))
+    entry: ClassVar[Entry] = Entry(reads=("data.texts", "eval.num_queries"))
     has_classes: ClassVar[bool] = True
     exclusive: ClassVar[bool | None] = False
 
     def __init__(self, config):
         self._kind = self.said = config.data.texts
         self._seed = config.seed
+        self._num_examples = config.eval.num_queries
 
     def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
         """[n] index of each record's set of attributes."""
@@ -119,17 +122,26 @@ class Attributes:
         scores = _classification(predict, dataset, split, known, logits)
         tables = [classification_table(scores)]
         content = {"task": self.name, "classification": scores, "table": format_tables(tables)}
-        target = dataset.metadata.present(split.attributes[known])
-        ids = [split.ids[row] for row in known]
+        bars = plots.attribute_bars(scores)
         names = dataset.metadata.attribute_names
-        records = clip_records(ids, predict.probabilities(logits), target, names)
-        return Results(
-            content,
-            tables,
-            {"attributes": plots.attribute_bars(scores)},
-            records={"per_clip": records},
-            scalars={n: 100 * value for n, value in scores["macro"].items() if value is not None},
+        clips = classes.drawable(dataset, split, known)
+        prob = predict.probabilities(logits)
+        target = dataset.metadata.present(split.attributes[known])
+        page = functools.partial(
+            write_attribute_page,
+            clips=clips,
+            names=names,
+            prob=prob,
+            target=target,
+            ap=[row["ap"] for row in scores["attributes"].values()],
+            tables=tables,
+            bars=bars,
+            count=self._num_examples,
+            title=f"{dataset.name}: {split.name} split",
         )
+        records = {"per_clip": clip_records(clips.ids, prob, target, names)}
+        scalars = {n: 100 * value for n, value in scores["macro"].items() if value is not None}
+        return Results(content, tables, {"attributes": bars}, page, records, scalars)
 
     def _retrieved(self, predict, dataset: Dataset, split: Split, known, found) -> Results:
         """The results of clips found by the words of attribute sets."""
@@ -139,8 +151,7 @@ class Attributes:
             distance: similarity.nearness(queries, found, distance)
             for distance in similarity.DISTANCES
         }
-        names = dataset.metadata.positive_names
-        scores = retrieval(sets[first], sets[known], names, by_distance)
+        scores = retrieval(sets[first], sets[known], dataset.metadata.positive_names, by_distance)
         note = f"queries are {TITLES[self._kind]}; {classes.training_note(predict, dataset)}"
         tables = retrieval_tables(scores, [note])
         content: dict[str, Any] = {"task": self.name, "distance": predict.distance}
@@ -149,20 +160,25 @@ class Attributes:
             "ndcg": plots.ndcg_curves(scores),
             "attribute-ndcg": plots.attribute_ndcg(scores),
         }
-        scalars = {
-            f"{method}/ndcg@{k}": 100 * value
-            for method, curve in {**scores["ndcg"], "random": scores["random"]}.items()
-            for k, value in zip(scores["ks"], curve, strict=True)
-            if k in _PRINTED_KS
-        }
-        records = query_records(
-            words,
-            [split.ids[row] for row in known],
-            by_distance[predict.distance],
-            gains(sets[first], sets[known]),
-            sets[first].sum(axis=1),
+        clips = classes.drawable(dataset, split, known)
+        near, shared = by_distance[predict.distance], gains(sets[first], sets[known])
+        sizes = sets[first].sum(axis=1)
+        page = functools.partial(
+            write_set_page,
+            clips=clips,
+            words=[dataset.metadata.attribute_words(row) for row in sets[known]],
+            queries=words,
+            scores=near,
+            shared=shared,
+            sizes=sizes,
+            unit=similarity.UNITS[predict.distance],
+            tables=tables,
+            images=list(pictures.values()),
+            count=self._num_examples,
+            title=f"{dataset.name}: {split.name} split",
         )
-        return Results(content, tables, pictures, records={"per_query": records}, scalars=scalars)
+        records = {"per_query": query_records(words, clips.ids, near, shared, sizes)}
+        return Results(content, tables, pictures, page, records, _curve_scalars(scores))
 
     def _queries(
         self, predict: Predictor, dataset: Dataset, split: Split
@@ -176,6 +192,16 @@ class Attributes:
         pick = np.random.default_rng(self._seed).random(len(first))
         chosen = [of_class[int(u * len(of_class))] for of_class, u in zip(texts.texts, pick)]
         return first, texts.names, predict.texts(dataset, chosen)
+
+
+def _curve_scalars(scores: Mapping) -> dict[str, float]:
+    """NDCG@K of each method and of chance, in percent, of `retrieval`."""
+    return {
+        f"{method}/ndcg@{k}": 100 * value
+        for method, curve in {**scores["ndcg"], "random": scores["random"]}.items()
+        for k, value in zip(scores["ks"], curve, strict=True)
+        if k in _PRINTED_KS
+    }
 
 
 def _classification(predict: Predictor, dataset: Dataset, split, known, logits) -> dict:

@@ -3,6 +3,7 @@
 The task `labels`, its scores and confusion counts, and the table of Tables IV and VI.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -13,11 +14,13 @@ from motionalign.config import Entry
 from motionalign.data.dataset import Dataset
 from motionalign.data.records import Split
 from motionalign.data.texts import KINDS, TITLES, ClipTexts, class_texts, label_classes
+from motionalign.inference import similarity
 from motionalign.inference.encoder import Predictor
 from motionalign.inference.similarity import checked_matrix, nearness
 from motionalign.metrics import best_items, checked_labels, retrieval_ranks, topk_accuracy
 from motionalign.models.heads import ClassifierConfig
 from motionalign.report import plots
+from motionalign.report.class_page import write_label_page
 from motionalign.report.tables import TOP, Records, Table, number, top_cells, top_columns
 from motionalign.tasks import classes
 from motionalign.tasks.task import Results
@@ -27,12 +30,13 @@ class Labels:
     """Clips are of one action each; the score is top-1 accuracy in percent."""
 
     name: ClassVar[str] = "labels"
-    entry: ClassVar[Entry] = Entry(reads=("data.texts",))
+    entry: ClassVar[Entry] = Entry(reads=("data.texts", "eval.num_queries"))
     has_classes: ClassVar[bool] = True
     exclusive: ClassVar[bool | None] = True
 
     def __init__(self, config):
         self._kind = self.said = config.data.texts
+        self._num_examples = config.eval.num_queries
 
     def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
         """[n] index of each record's action, -1 where it has none."""
@@ -102,10 +106,24 @@ class Labels:
             for title, row in rows.items()
             for name in ("top1", "top5", "top1_per_class")
         }
-        ids = [split.ids[row] for row in known]
+        clips = classes.drawable(dataset, split, known)
         by_title = {TITLES.get(kind, kind): s for kind, s in scores.items()}
-        records = {"per_clip": clip_records(ids, labels, names, by_title)}
-        return Results(content, [table], pictures, records=records, scalars=scalars)
+        records = {"per_clip": clip_records(clips.ids, labels, names, by_title)}
+        (title, first), *_ = by_title.items()
+        page = functools.partial(
+            write_label_page,
+            clips=clips,
+            names=names,
+            labels=labels,
+            predicted=recognised(first, labels),
+            scores=first,
+            unit="logits" if predict.class_names else similarity.UNITS[predict.distance],
+            tables=[table],
+            confusion=next(iter(pictures.values())),
+            count=self._num_examples,
+            title=f"{dataset.name}: {split_name} split, by {title}",
+        )
+        return Results(content, [table], pictures, page, records, scalars)
 
     def _scores(
         self, predict: Predictor, dataset: Dataset, found: np.ndarray, kinds: Sequence[str]

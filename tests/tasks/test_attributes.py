@@ -1,6 +1,7 @@
 """Attributes: results worked by hand, against scikit-learn and plain loops, tables, bad input."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -304,7 +305,21 @@ def test_results_of_retrieval():
         "queries are label words; training not recorded; text encoder a stub"
     )
     assert list(results.pictures) == ["ndcg", "attribute-ndcg"]
-    assert results.page is None
+
+
+def test_pages(tmp_path):
+    task, predict, dataset = scored()
+    page = task.evaluate(predict, dataset, "test").page(tmp_path).read_text("utf-8")
+    assert set(re.findall("<q>(.*?)</q>", page)) == set(WORDS)
+    # Of "female" two clips are all; of five hits the others share nothing, or one of two.
+    assert page.count("2 of 5 hits have all attributes") == 1
+    assert page.count("1 of 5 hits have all attributes") == 2
+    assert "Scores are Euclidean distances with a minus sign." in page
+    task, predict, dataset = scored(class_names=("female", "bag"))
+    predict.clips = 8 * (SETS - 0.5)
+    page = task.evaluate(predict, dataset, "test").page(tmp_path).read_text("utf-8")
+    assert re.findall("<strong>(.*?)</strong>", page) == ["female", "bag"]
+    assert "2 of 5 have it · AP 1.00, base rate 0.40" in page
 
 
 def test_records_of_every_query_and_clip_by_hand():

@@ -1,6 +1,7 @@
 """Recognition: scores and counts worked by hand, against plain loops, the table, and bad input."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -228,7 +229,6 @@ def test_results_of_every_kind_of_text_that_there_is():
     assert list(results.pictures) == ["confusion-words", "confusion-descriptions"]
     for picture in results.pictures.values():
         assert picture.ndim == 3 and picture.dtype == np.uint8
-    assert results.page is None
     assert table.notes[0].startswith("unseen synonyms left out: dataset 'mine' has no synonyms")
     assert table.notes[1:] == [
         "by the euclidean distance; of several texts of a class the mean counts",
@@ -262,6 +262,23 @@ def test_records_and_scalars_are_those_of_the_results():
         for text, row in results.scores["recognition"].items()
         for name in ("top1", "top5", "top1_per_class")
     }
+
+
+def test_the_page_is_of_the_trained_texts(tmp_path):
+    task, predict, dataset = scored()
+    results = task.evaluate(predict, dataset, "test")
+    page = results.page(tmp_path).read_text("utf-8")
+    assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
+    assert "<title>mine: test split, by label words</title>" in page
+    assert "4 clips, 3 actions, skeleton smpl22" in page
+    assert "Scores are Euclidean distances with a minus sign." in page
+    assert re.findall(r"<strong>(.*?)</strong>.*?(\d of \d) recognised", page, re.DOTALL) == [
+        ("walk", "1 of 2"), ("sit", "1 of 1"), ("run", "1 of 1"),
+    ]  # fmt: skip
+    config = common.base()
+    config.update({"task": "labels", "eval": {"num_queries": 0}})
+    page = Labels(config).evaluate(predict, dataset, "test").page(tmp_path).read_text("utf-8")
+    assert "<article>" not in page and "<table" in page
 
 
 def test_results_without_the_texts_that_were_trained_on():
