@@ -29,8 +29,8 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from configs import babel60_gaitformer
 from motionalign import optim, sharding, step
+from motionalign.configs import babel60_gaitformer
 from motionalign.models import build
 from motionalign.models.bert import BertConfig
 from motionalign.models.family import Inputs

@@ -77,7 +77,7 @@ def parse_contender(contender: str) -> tuple[str, dict[str, str]]:
 
 def make_config(args, padding: str, text_bucket: int | None = None):
     """configs/mocap_small.py:code on the data of the command line."""
-    from configs import mocap_small
+    from motionalign.configs import mocap_small
 
     config = mocap_small.get_config("code")
     config.data.data_dir, config.data.datasets = args.data_dir, args.dataset
@@ -96,7 +96,7 @@ class Batches:
         from motionalign.data.batches import Source, TrainingData
         from motionalign.data.dataset import Dataset
         from motionalign.models import build
-        from motionalign.models.families import representation_of
+        from motionalign.models.families import TEXT_FAMILIES, representation_of
         from motionalign.models.weights.load import load_tokenizer
         from motionalign.tasks.registry import TASKS
 
@@ -109,7 +109,9 @@ class Batches:
             representation_of(motion, config.data.frame_bucket).for_training(config.data),
             config.data,
             seed=config.seed,
-            tokenizer=load_tokenizer(text.weights, text.max_tokens),
+            tokenizer=load_tokenizer(
+                text.weights, text.max_tokens, TEXT_FAMILIES[text.family].tokenizer
+            ),
         )
         self._workers = config.data.workers
         # One pass also fills the cache of decoded clips: reading files is not what is compared.

@@ -7,8 +7,11 @@ import sys
 
 from data_prep import embed, show
 from data_prep.captions import describe
+from data_prep.next_commands import next_commands
 from data_prep.readers import Command, babel, densegait, humanml3d, kit_ml
 from data_prep.readers.synthetic import generate as synthetic
+from motionalign.commands import Parser, ending_cleanly, expand_arguments
+from motionalign.data.dataset import Dataset
 
 # Each prepares a dataset from one kind of source.
 READERS = (
@@ -48,24 +51,29 @@ def main(argv: list[str] | None = None) -> None:
     Args:
       argv: the arguments, by default those of the process.
     """
-    args = _parser().parse_args(argv)
-    # TensorFlow reports its CPU features and missing GPUs on import; neither matters here.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
-        args.run(args)
-    except (ValueError, OSError) as error:
-        # What a user can mend is a ValueError that says how, or a file or folder that the system
-        # refuses: a traceback would hide it.
-        if args.traceback:
-            raise
-        sys.exit(f"data_prep: {error}")
+    arguments = expand_arguments(sys.argv[1:] if argv is None else argv)
+    args = _parser().parse_args(arguments or ["--help"])
+    # TensorFlow reports its CPU features, oneDNN and missing GPUs on import; none matters here.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    with ending_cleanly():
+        try:
+            args.run(args)
+        except (ValueError, OSError) as error:
+            # What a user can put right is a ValueError that says how, or a file or folder that the
+            # system refuses: a traceback would hide it.
+            if args.traceback:
+                raise
+            sys.exit(f"data_prep: {error}")
+        except ModuleNotFoundError as error:
+            if args.traceback or (error.name or "").partition(".")[0] != "tensorflow":
+                raise
+            sys.exit("data_prep: needs TensorFlow: pip install 'motionalign[prep]'")
 
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        "python -m data_prep", description=DESCRIPTION, formatter_class=raw
-    )
+    parser = Parser("python -m data_prep", description=DESCRIPTION, formatter_class=raw)
     traceback = {"action": "store_true", "help": "show where an error comes from"}
     parser.add_argument("--traceback", **traceback)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -118,6 +126,7 @@ def _prepare(command: Command, args: argparse.Namespace) -> None:
         paths=command.paths,
         say=print,
     )
+    print(next_commands(Dataset(args.data_dir, args.name), command.config, command.name))
 
 
 if __name__ == "__main__":

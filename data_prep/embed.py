@@ -51,8 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--encoder",
-        help="BERT, DistilBERT, MPNet or CLIP in Hugging Face's layout: a folder or a Hub id, "
-        f"optionally @revision (default: that of the vectors there are, else {ENCODER})",
+        help="BERT, DistilBERT, MPNet, RoBERTa, XLM-R or CLIP in Hugging Face's layout: a folder "
+        "or a Hub id, optionally @revision (default: that of the vectors there are, else "
+        f"{ENCODER})",
     )
     parser.add_argument(
         "--readout",

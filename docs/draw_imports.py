@@ -27,7 +27,9 @@ FACE = "motionalign"  # motionalign/__init__.py, which imports inside its functi
 # What imports run down: a unit imports those of lower floors. Units of the first floor do not
 # import each other, those of the last may.
 FLOORS = (
-    ("launch", "configs", "data_prep", "motionalign.convert"),
+    ("launch", "motionalign.__main__"),
+    ("motionalign.cli",),
+    ("motionalign.launch", "motionalign.configs", "data_prep", "motionalign.convert"),
     ("motionalign.train",),
     ("motionalign.step",),
     ("motionalign.evaluate",),
@@ -47,6 +49,7 @@ FLOORS = (
         "motionalign.optim",
         "motionalign.sharding",
         "motionalign.files",
+        "motionalign.commands",
         "motionalign.host",
     ),
 )

@@ -5,7 +5,7 @@
 >>> model.encode_text("a person waves with the left hand")  # [D] float32
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 
 def load(checkpoint, *, text_encoder=None):

@@ -1,6 +1,6 @@
 r"""Published PyTorch checkpoints in, ours out, and models to share.
 
-  Make one of our checkpoints of a published one; `launch.py --mode=eval` and `motionalign.load`
+  Make one of our checkpoints of a published one; `motionalign eval` and `motionalign.load`
   then take it as if it had been trained here:
     python -m motionalign.convert motionpatches best_model.pt runs/published \
       --mean=HumanML3D/Mean_raw.npy --std=HumanML3D/Std_raw.npy
@@ -23,6 +23,8 @@ import os
 import sys
 from collections.abc import Mapping
 from typing import Any
+
+from motionalign.commands import Parser, ending_cleanly, expand_arguments
 
 # Everything that imports JAX is imported where it is needed: after `main` has said which platform.
 
@@ -93,9 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     from motionalign.checkpoints.published.registry import FORMATS
 
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        "python -m motionalign.convert", description=__doc__, formatter_class=raw
-    )
+    parser = Parser("python -m motionalign.convert", description=__doc__, formatter_class=raw)
     parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -132,13 +132,15 @@ def main(argv: list[str] | None = None) -> None:
       SystemExit: a command line that is not understood (status 2), or an error (status 1).
     """
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # nothing here computes
-    args = _parser().parse_args(argv)
-    try:
-        args.run(args)
-    except (ValueError, OSError) as error:
-        if args.traceback:
-            raise
-        sys.exit(f"convert: {error}")
+    arguments = expand_arguments(sys.argv[1:] if argv is None else argv)
+    args = _parser().parse_args(arguments or ["--help"])
+    with ending_cleanly():
+        try:
+            args.run(args)
+        except (ValueError, OSError) as error:
+            if args.traceback:
+                raise
+            sys.exit(f"convert: {error}")
 
 
 if __name__ == "__main__":

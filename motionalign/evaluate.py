@@ -13,7 +13,7 @@ from motionalign.checkpoints.writers import check_writers
 from motionalign.config import stored_form
 from motionalign.data.batches import parse_mixture
 from motionalign.data.dataset import Dataset
-from motionalign.files import write_csv, write_json
+from motionalign.files import expand, write_csv, write_json
 from motionalign.inference.encoder import Predictor
 from motionalign.inference.model import Model, load
 from motionalign.report.page import Gallery as Gallery
@@ -66,7 +66,7 @@ def evaluate_checkpoint(
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
     model = load(path, SERIES[config.eval.checkpoint], mesh, config.data)
     task = TASKS[config.task](config)
-    output = pathlib.Path(output)
+    output = expand(output)
     test_scalars: dict[str, float] = {}
     if logged := is_run_of(output, path):
         check_writers(config.log_to)

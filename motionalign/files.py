@@ -30,7 +30,7 @@ def replacing(path: Path) -> Iterator[pathlib.Path]:
 
     The suffix stays, for writers that go by it. Folders above are made where absent.
     """
-    path = pathlib.Path(path)
+    path = expand(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
@@ -74,7 +74,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def open_lines(path: Path, keep: Iterable[str] = ()) -> TextIO:
     """A text file to add lines to, each on disk at its end; it begins with the lines `keep`."""
     write_text(path, "".join(line + "\n" for line in keep))
-    return pathlib.Path(path).open("a", buffering=1, encoding="utf-8")
+    return expand(path).open("a", buffering=1, encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -84,7 +84,7 @@ def new_folder(folder: Path) -> Iterator[pathlib.Path]:
     Raises:
       ValueError: `folder` is already there.
     """
-    folder = pathlib.Path(folder)
+    folder = expand(folder)
     if folder.exists():
         raise ValueError(f"{folder} is already there; choose another folder, or remove it")
     partial = folder.with_name(folder.name + ".partial")

@@ -5,6 +5,7 @@ moments under the path of their parameter, so that the same rules lay out its st
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import jax
@@ -41,6 +42,13 @@ def mesh_of(devices: Sequence[jax.Device], data: int, model: int) -> Mesh:
     """A (data, model) mesh over these devices, shardings inside programs left to the compiler."""
     types = (AxisType.Auto, AxisType.Auto)
     return jax.make_mesh((data, model), ("data", "model"), types, devices=devices)
+
+
+def describe(mesh: Mesh) -> str:
+    """The devices of a mesh in words: `8 × NVIDIA H100 80GB HBM3 (data 4 × model 2)`."""
+    kinds = Counter(device.device_kind for device in mesh.devices.flat)
+    words = ", ".join(f"{count} × {kind}" for kind, count in kinds.items())
+    return f"{words} (data {mesh.shape['data']} × model {mesh.shape['model']})"
 
 
 def spec_for(path: str, shape: tuple[int, ...], mesh: Mesh) -> P:

@@ -6,10 +6,12 @@ Read `train` first. What a step does is in motionalign/step.py; what surrounds s
 import dataclasses
 import functools
 import math
+import os
 import pathlib
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -22,10 +24,12 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from motionalign import optim, sharding
-from motionalign.checkpoints.run import Checkpoints, stored_run
+from motionalign.checkpoints.run import Checkpoints, has_checkpoint, stored_run
 from motionalign.checkpoints.shared import Saved, open_saved
 from motionalign.checkpoints.workdir import (
     Metrics,
+    check_run,
+    is_finished,
     prepare_tokenizer,
     record_run,
     record_start,
@@ -38,6 +42,7 @@ from motionalign.data.dataset import Dataset
 from motionalign.data.representation import REPRESENTATIONS
 from motionalign.data.tokenizer import Tokenizer
 from motionalign.evaluate import validate_all
+from motionalign.files import expand
 from motionalign.inference.encoder import Encoder, Predictor
 from motionalign.models import build
 from motionalign.models.dual_encoder import DualEncoderConfig
@@ -52,19 +57,27 @@ from motionalign.tasks.task import Task
 from motionalign.tasks.validation_loss import ValidationLoss
 
 
+def _say_nothing(text: str) -> None:
+    pass
+
+
 class NonFiniteLoss(FloatingPointError):
     """Loss, gradient, update or embeddings are not finite; the message names step and clips."""
 
 
-def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
-    """Trains a model, or goes on training the one in `workdir`.
+def train(
+    config: ConfigDict, workdir: str | pathlib.Path, say: Callable[[str], None] = _say_nothing
+) -> str:
+    """Trains a model, or resumes training the one in `workdir`.
 
     Args:
       config: see motionalign/config.py.
       workdir: gets checkpoints/, best/, metrics.jsonl, tensorboard/, config.json.
+      say: is told what is trained on which devices, and of each slow step before it starts; on
+        process 0 only.
 
     Returns:
-      "finished", or "stopped" after SIGTERM; the same call then goes on where it stopped.
+      "finished", or "stopped" after SIGTERM or Ctrl-C; the same call then resumes where it stopped.
 
     Raises:
       ValueError: the config does not fit the data, the devices or the workdir.
@@ -72,10 +85,22 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> str:
     """
     started = time.monotonic()
     logging.info("start-up: imports and config")  # read by benchmarks/startup.py
-    run = set_up(config, pathlib.Path(workdir))
+    workdir, fields = expand(workdir), schema()
+    if jax.process_index() != 0:
+        say = _say_nothing
+    check_config(config, fields)
+    check_run(config, workdir, fields)
+    if is_finished(workdir, config.epochs):
+        say(
+            f"{workdir} is a finished run of {config.epochs} epochs. To train its model further, "
+            f"choose a new --workdir and --config=configs/finetune.py:{workdir}"
+        )
+        return "finished"
+    run = set_up(config, workdir, say)
     logging.info("start-up: data and tokenizer")
-    state, pipeline, iterator, step = _begin(run)
+    state, pipeline, iterator, step = _begin(run, say)
     logging.info("start-up: parameters and optimizer state")
+    say("Compiling the training step; the first step follows (faster next time: it is kept)")
     loop = _Loop(run, step, started)
     try:
         return loop.train(state, pipeline, iterator, step)
@@ -146,19 +171,26 @@ class Run:
         )
 
 
-def set_up(config: ConfigDict, workdir: pathlib.Path) -> Run:
-    """Checks a config against data, devices and workdir, and makes all that the run needs.
+def set_up(
+    config: ConfigDict, workdir: pathlib.Path, say: Callable[[str], None] = _say_nothing
+) -> Run:
+    """Checks a config against data and devices, and makes all that the run needs.
+
+    Args:
+      config: that `check_config` accepts.
+      workdir: that `check_run` accepts.
+      say: as of `train`.
 
     Raises:
       ValueError: something does not fit. Of the workdir at most config.json, the commit and the
         tokenizer are there then; there is no checkpoint.
     """
-    fields = schema()
-    check_config(config, fields)
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
     sharding.check_batch_size("data.batch_size", config.data.batch_size, mesh)
     task = TASKS[config.task](config)
     objective = OBJECTIVES[config.loss.kind](config.loss, task.has_classes)
+    if named := [each.weights for each in _with_weights(config.model) if each.weights]:
+        say(f"Pretrained weights: {', '.join(named)} (downloaded first if they are on the Hub)")
     trained = open_saved(config.model.weights) if config.model.weights else None
     mixture = parse_mixture(config.data.datasets)
     weights = {Dataset(config.data.data_dir, name): weight for name, weight in mixture.items()}
@@ -168,8 +200,8 @@ def set_up(config: ConfigDict, workdir: pathlib.Path) -> Run:
 
     workdir.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(workdir)
-    begun = checkpoints.exist()
-    record_run(config, workdir, begun, fields)
+    begun = has_checkpoint(workdir)
+    record_run(config, workdir)
     tokenizer = None
     if architecture.text is not None:
         # All that training may say, where a vocabulary is to be learnt from it.
@@ -182,11 +214,35 @@ def set_up(config: ConfigDict, workdir: pathlib.Path) -> Run:
     network = Network(architecture, jnp.dtype(config.dtype))
     batches = make_batches(config, network, objective, sources, tokenizer, mesh)
     num_steps = config.epochs * batches.plan.steps_per_epoch
+    say(f"Devices: {sharding.describe(mesh)}\n{_summary(config, network, batches, workdir)}")
     optimizer, schedules = optim.make_optimizer(config.optim, network.abstract_params, num_steps)
     return Run(
         config, workdir, mesh, task, objective, network, datasets, batches, checkpoints,
         Encoder(network, tokenizer, mesh, config.data), optimizer, schedules, trained,
     )  # fmt: skip
+
+
+def _with_weights(model_config: ConfigDict) -> tuple[ConfigDict, ...]:
+    """The sections that may name pretrained weights."""
+    return (model_config, model_config.motion, model_config.text)
+
+
+def _summary(
+    config: ConfigDict, network: Network, batches: TrainingData, workdir: pathlib.Path
+) -> str:
+    """What is trained on what, and where the results go."""
+    sizes: Counter[str] = Counter()
+    for path, leaf in network.abstract_params.items():
+        sizes[path.partition("/")[0]] += leaf.size
+    parts = ", ".join(f"{name} {size:,}" for name, size in sizes.most_common() if size > 1)
+    clips = ", ".join(f"{len(s.split.ids):,} clips of {s.dataset.name}" for s in batches.sources)
+    per_epoch = batches.plan.steps_per_epoch
+    return (
+        f"Parameters: {sum(sizes.values()):,} ({parts})\n"
+        f"Data: {clips}; batches of {config.data.batch_size:,}\n"
+        f"Steps: {config.epochs * per_epoch:,}, {per_epoch:,} for each of {config.epochs} epochs\n"
+        f"Results: {workdir}"
+    )
 
 
 def check_config(config: ConfigDict, fields: Schema) -> None:
@@ -293,11 +349,12 @@ def make_batches(
 # The loop ----------------------------------------------------------------------------------------
 
 
-def _begin(run: Run) -> tuple[State, dict, Any, int]:
+def _begin(run: Run, say: Callable[[str], None]) -> tuple[State, dict, Any, int]:
     """(state, pipeline state, iterator over batches, step): of the latest checkpoint, or new."""
     abstract = run.abstract_state
     resumed = run.checkpoints.restore_latest(abstract)
     if resumed is None:
+        say("Initialising parameters")
         state = init_state(run.network, run.optimizer, run.config, abstract, run.trained)
         iterator = run.batches.batches(run.num_steps)
         return state, iterator.get_state(), iterator, 0
@@ -305,7 +362,7 @@ def _begin(run: Run) -> tuple[State, dict, Any, int]:
     state |= {"frozen": run.network.load_frozen(abstract["frozen"])}
     iterator = run.batches.batches(run.num_steps)
     iterator.set_state(pipeline)
-    logging.info("resumed from step %d of %s", step, run.workdir)
+    say(f"Resuming from step {step:,} of {run.num_steps:,}")
     return state, pipeline, iterator, step
 
 
@@ -335,7 +392,7 @@ class _Loop:
             dynamic_ncols=True,
             disable=jax.process_index() != 0,
         )
-        self._stop_asked = _StopRequest()
+        self._stop_asked = _StopRequest(self._bar.write)
         self._window = time.monotonic(), step  # since which the throughput is measured
 
     def train(self, state: State, pipeline: dict, iterator, step: int) -> str:
@@ -433,15 +490,25 @@ class _Loop:
 
 
 class _StopRequest:
-    """Turns SIGTERM (a pre-emption, a job's end) into a flag that is read between steps."""
+    """Turns SIGTERM (a pre-emption, a job's end) and Ctrl-C into a flag read between steps.
 
-    def __init__(self):
+    A second Ctrl-C stops at once, without saving.
+    """
+
+    def __init__(self, write: Callable[[str], None]):
         self._asked = False
-        # With several processes, the runtime's own watcher makes all stop at the same step.
-        if jax.process_count() == 1:
-            self._before = signal.signal(signal.SIGTERM, self._on_signal)
+        self._write = write
+        # With several processes, the runtime's own watcher of SIGTERM makes all stop at the same
+        # step: Ctrl-C becomes one.
+        signals = [signal.SIGINT, *([signal.SIGTERM] if jax.process_count() == 1 else [])]
+        self._before = {each: signal.signal(each, self._on_signal) for each in signals}
 
     def _on_signal(self, signum, frame):
+        if signum == signal.SIGINT:
+            signal.signal(signal.SIGINT, self._before[signal.SIGINT])
+            self._write("stopping after this step and saving; Ctrl-C again stops without saving")
+            if jax.process_count() > 1:
+                os.kill(os.getpid(), signal.SIGTERM)
         self._asked = True
 
     def __call__(self, step: int) -> bool:
@@ -451,9 +518,9 @@ class _StopRequest:
         return self._asked
 
     def close(self):
-        """Gives the signal back."""
-        if jax.process_count() == 1:
-            signal.signal(signal.SIGTERM, self._before)
+        """Gives the signals back."""
+        for each, handler in self._before.items():
+            signal.signal(each, handler)
 
 
 class _FiniteCheck:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from draw_imports import FACE, FLOORS, Import, ancestors, floor_of, imports, parse
 
-CODE = ("launch.py", "configs", "data_prep", "motionalign")
+CODE = ("launch.py", "data_prep", "motionalign")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -174,7 +174,7 @@ GUARDED = {
     "tensorflow": ("data_prep/",),
     "tensorflow_datasets": ("data_prep/", "motionalign/data/records.py"),
     "torch": ("motionalign/checkpoints/published/torch_files.py",),
-    "transformers": (),
+    "transformers": ("motionalign/models/weights/vocabulary.py",),
 }
 
 
@@ -448,7 +448,8 @@ def _replacing(node: ast.AST) -> bool:
 
 # A command's file → its functions that may print; None: all.
 PRINTING = {
-    "launch.py": None,
+    "motionalign/launch.py": None,
+    "motionalign/commands.py": ("ending_cleanly",),  # what ends a command
     "motionalign/convert.py": None,
     "motionalign/cli.py": None,
     "data_prep/__main__.py": None,

@@ -6,7 +6,6 @@ import json
 import os
 import pathlib
 import re
-import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,9 +19,9 @@ from absl.testing import flagsaver
 from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict
 
-from configs import quickstart
-from motionalign import host, sharding
+from motionalign import host, launch, sharding
 from motionalign.checkpoints.run import LATEST
+from motionalign.configs import quickstart
 from motionalign.inference.model import load
 from motionalign.tasks.schema import schema
 
@@ -84,7 +83,7 @@ def command(*arguments: str) -> Done:
         contextlib.redirect_stderr(errors),
     ):
         try:
-            runpy.run_path(str(ROOT / "launch.py"), run_name="__main__")
+            launch.run()
         except SystemExit as end:
             code = end.code or 0
             if isinstance(code, str):  # the interpreter would print it
@@ -142,13 +141,13 @@ def tiny_flags(workdir, data_dir, **fields) -> list[str]:
     given = {name.replace("__", "."): value for name, value in fields.items()}
     values = {**TINY, "data.data_dir": str(data_dir), **given}
     return [
-        f"--config={ROOT / 'configs' / 'quickstart.py'}",
+        "--config=configs/quickstart.py",
         f"--workdir={workdir}",
         *(f"--config.{name}={value}" for name, value in values.items()),
     ]
 
 
-def launch(workdir, data_dir, *flags, devices: int = 1, **fields) -> subprocess.Popen:
+def start(workdir, data_dir, *flags, devices: int = 1, **fields) -> subprocess.Popen:
     """Starts `launch.py` with the same config as a process of its own."""
     few = re.sub("device_count=[0-9]+", f"device_count={devices}", os.environ["XLA_FLAGS"])
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": few}

@@ -1,5 +1,6 @@
 """Whole runs of Walk and Text: from files as they are published to tables and pictures."""
 
+import csv
 import json
 import shutil
 
@@ -7,12 +8,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from published_files import write_babel, write_densegait
-from runs import ROOT, command, losses, one_device, scalars
+from runs import command, losses, one_device, scalars
 
 import motionalign
-from configs import babel60_gaitformer, densegait_gaitformer
 from data_prep.__main__ import main
 from motionalign import evaluate, metrics, sharding, train
+from motionalign.configs import babel60_gaitformer, densegait_gaitformer
 from motionalign.data.dataset import Dataset
 from motionalign.tasks import attributes
 
@@ -44,7 +45,7 @@ def launch(config: str, workdir, fields: dict) -> str:
     """What launch.py prints of a config file."""
     with one_device():
         done = command(
-            f"--config={ROOT / 'configs' / config}",
+            f"--config=configs/{config}",
             f"--workdir={workdir}",
             *(f"--config.{name}={value}" for name, value in fields.items()),
         )
@@ -172,6 +173,30 @@ def test_a_linear_classifier_of_actions(babel, tmp_path):
         model.encode_text("walk")
     with pytest.raises(ValueError, match=r"clip 1 of the list: a clip has shape \(1, 22, 3\)"):
         model.classify([clip, clip[:1]], fps=30)
+    arrays, rows = classified_folder(tmp_path, [clip, clip[:50]], fps=30)
+    np.testing.assert_allclose(arrays["probabilities"], probabilities, atol=1e-6)
+    assert tuple(arrays["class_names"]) == model.class_names
+    assert rows[0] == ["id", "class", *model.class_names]
+    assert [row[:2] for row in rows[1:]] == [
+        [f"clip-{i}", model.class_names[p.argmax()]] for i, p in enumerate(probabilities)
+    ]
+    np.testing.assert_allclose(np.array([r[2:] for r in rows[1:]], float), probabilities, atol=1e-5)
+
+
+def classified_folder(workdir, clips, fps) -> tuple[dict, list[list[str]]]:
+    """What --mode=encode writes of clips: the arrays of the .npz, the rows of the .csv."""
+    folder = workdir / "clips"
+    folder.mkdir()
+    for i, clip in enumerate(clips):
+        np.save(folder / f"clip-{i}.npy", clip)
+    for name in ("out.npz", "out.csv"):
+        flags = (f"--checkpoint={workdir}", f"--input={folder}", f"--output={workdir / name}")
+        done = command("--mode=encode", f"--fps={fps}", *flags)
+        assert done.code == 0, done.stderr
+        assert f"{len(clips)} clips at {fps} fps" in done.stdout
+    with np.load(workdir / "out.npz") as arrays, (workdir / "out.csv").open(newline="") as file:
+        assert list(arrays["ids"]) == [f"clip-{i}" for i in range(len(clips))]
+        return dict(arrays), list(csv.reader(file))
 
 
 def test_attributes_retrieved(densegait, tmp_path):
@@ -220,6 +245,11 @@ def test_attributes_classified(densegait, tmp_path):
         model.classify(clips, fps=24), split.attributes > 0.5, model.class_names
     )
     np.testing.assert_allclose(again["macro"]["f1"], found["macro"]["f1"], atol=1e-6)
+    arrays, rows = classified_folder(tmp_path, clips[:2], fps=24)
+    assert rows[0][:2] == ["id", "attributes"]
+    for row, probabilities in zip(rows[1:], arrays["probabilities"], strict=True):
+        there = [name for name, p in zip(model.class_names, probabilities) if p > 0.5]
+        assert row[1] == ", ".join(there)
 
 
 @pytest.mark.slow

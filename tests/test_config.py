@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from configs import common
 from motionalign import config as config_module
 from motionalign import optim
 from motionalign.checkpoints import run
 from motionalign.config import Entry, Field, Schema, stored_form
+from motionalign.configs import common
 from motionalign.data import augment, texts
 from motionalign.models.weights import keymap
 from motionalign.report import tables
@@ -342,19 +342,20 @@ def arguments(name):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(common, "parse_arg", remember)
-        importlib.import_module(f"configs.{name}").get_config()
+        importlib.import_module(f"motionalign.configs.{name}").get_config()
     return map(",".join, itertools.product(*options.values()))
 
 
 CONFIGS = {path.stem for path in pathlib.Path(common.__file__).parent.glob("[!_]*.py")}
-# The one takes no runs; the other needs a model: see tests/checkpoints/test_finetuning.py.
-CONFIGS -= {"common", "finetune"}
+# The first is no run; the others need a model: see tests/checkpoints/test_finetuning.py and
+# tests/test_launch.py.
+CONFIGS -= {"common", "finetune", "checkpoint"}
 SHIPPED = [(name, argument) for name in sorted(CONFIGS) for argument in arguments(name)]
 
 
 @pytest.mark.parametrize(("name", "argument"), SHIPPED)
 def test_shipped_configs_are_valid(name, argument):
-    config = importlib.import_module(f"configs.{name}").get_config(argument)
+    config = importlib.import_module(f"motionalign.configs.{name}").get_config(argument)
     assert config.is_locked
     SCHEMA.validate(config)
 

@@ -14,8 +14,8 @@ from runs import params, tiny_config
 from safetensors.numpy import load_file
 
 import motionalign
-from configs import finetune
 from motionalign import losses, train
+from motionalign.configs import finetune
 from motionalign.convert import main
 from motionalign.data.tokenizer import train_wordpiece
 from motionalign.inference.similarity import cosine_similarity

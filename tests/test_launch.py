@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -11,8 +12,13 @@ import pytest
 from runs import ROOT, command, tiny_config, tiny_flags
 
 import motionalign
-from configs import (
+from motionalign import evaluate, launch
+from motionalign.checkpoints.run import find, load_run
+from motionalign.checkpoints.workdir import run_folder
+from motionalign.config import flat
+from motionalign.configs import (
     babel60_gaitformer,
+    checkpoint,
     common,
     densegait_gaitformer,
     humanml3d_vit,
@@ -21,10 +27,6 @@ from configs import (
     mocap_small,
     quickstart,
 )
-from motionalign import evaluate
-from motionalign.checkpoints.run import find, load_run
-from motionalign.checkpoints.workdir import run_folder
-from motionalign.config import flat
 from motionalign.data.dataset import Dataset
 from motionalign.inference.folder import encode_folder
 from motionalign.tasks.captions import embed_split, evaluation_set
@@ -52,6 +54,7 @@ def test_copied_checkpoint_scores_the_same(short_run, small_dataset, tmp_path):
     assert "text → motion" in done.stdout
     assert "without effect on a trained model: " in done.stderr  # the tiny config's model
     assert "--config.model.embed_dim" in done.stderr
+    assert "evaluation reads config.task, config.data, config.eval, config.mesh" in done.stderr
     assert "--config.data" not in done.stdout + done.stderr
     written = json.loads((tmp_path / "results" / "metrics.json").read_text())
     assert written == json.loads((tmp_path / "here" / "metrics.json").read_text())
@@ -227,7 +230,7 @@ def test_load_says_what_is_missing(short_run, tmp_path):
         (["--config.data.datasets=nothing", "--workdir=w"], "data_prep humanml3d --name=nothing"),
         (
             ["--config=configs/none.py", "--workdir=w"],
-            "no config file configs/none.py. Those of this project: configs/babel60_gaitformer.py",
+            "configs/none.py: no such file. Yours, or one of: configs/babel60_gaitformer.py, ",
         ),
         (["--config=configs/humanml3d_vit.py:XL"], "'XL'; valid: size: B, Ti, S, L; recipe: code"),
         (
@@ -240,7 +243,6 @@ def test_load_says_what_is_missing(short_run, tmp_path):
         (["--mode=encode"], "--mode=encode needs --checkpoint and --input and --output"),
         (["--mode=eval"], "--mode=eval needs --checkpoint"),
         (["--mode=sing"], "<train|eval|encode>"),
-        ([], "--mode=train needs --workdir"),
     ],
 )
 def test_usage_errors(flags, message):
@@ -250,7 +252,99 @@ def test_usage_errors(flags, message):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("flags", [["--config.modl.x=3"], []])  # refused by the parser, by main
+def test_a_run_without_a_workdir(small_dataset, tmp_path, monkeypatch, one_device):
+    """Each slow step is announced; the same command again only evaluates."""
+    monkeypatch.chdir(tmp_path)
+    flags = [flag for flag in tiny_flags("", small_dataset) if not flag.startswith("--workdir")]
+    done = command(*flags, "--config.epochs=1")
+    assert done.code == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "Devices: 1 × cpu (data 1 × model 1)"
+    assert re.match(r"Parameters: [\d,]+ \((motion|text)_encoder [\d,]+, ", lines[1])
+    assert lines[2:5] == [
+        "Data: 38 clips of small; batches of 8",
+        "Steps: 4, 4 for each of 1 epochs",
+        "Results: runs/quickstart",
+    ]
+    assert lines[5:7] == [
+        "Initialising parameters",
+        "Compiling the training step; the first step follows (faster next time: it is kept)",
+    ]
+    assert "text → motion" in done.stdout
+    assert (tmp_path / "runs" / "quickstart" / "metrics.json").is_file()
+
+    again = command(*flags, "--config.epochs=1")
+    assert again.code == 0, again.stderr
+    assert again.stdout.startswith(
+        "runs/quickstart is a finished run of 1 epochs. To train its model further, choose a new "
+        "--workdir and --config=configs/finetune.py:runs/quickstart\n"
+    )
+    assert "text → motion" in again.stdout
+
+    other = command(*flags, "--config.epochs=1", "--config.seed=1")
+    assert other.code == 1
+    assert "runs/quickstart holds a run with another config. Choose a new --workdir" in other.stderr
+    assert "configs/finetune.py:runs/quickstart" in other.stderr
+    assert other.stdout == ""  # nothing was begun
+
+
+def test_evaluation_needs_no_config(short_run, small_dataset, tmp_path):
+    """A checkpoint has one: of a run, of a folder to share."""
+    expected = json.loads((short_run / "metrics.json").read_text())
+    shared = motionalign.load(short_run).save_pretrained(tmp_path / "shared")
+    data = f"--config.data.data_dir={small_dataset}"
+    for model, flags in ((short_run, []), (shared, [data])):
+        out = tmp_path / f"of-{model.name}"
+        done = command("--mode=eval", f"--checkpoint={model}", f"--workdir={out}", *flags)
+        assert done.code == 0, done.stderr
+        assert "without effect" not in done.stderr
+        assert json.loads((out / "metrics.json").read_text())["all"] == expected["all"]
+    done = command("--mode=eval", f"--checkpoint={tmp_path}/none")
+    assert (done.code, done.stdout) == (1, "")
+    assert f"no checkpoint at {tmp_path}/none" in done.stderr
+
+
+def test_the_config_of_a_checkpoint(short_run, small_dataset):
+    """Without the mesh, which is of the machine that trained it."""
+    config = checkpoint.get_config(str(short_run))
+    trained = tiny_config(small_dataset, epochs=1)
+    assert schema().differences(json.loads(trained.to_json()), config) == []
+    with pytest.raises(ValueError, match=r"name the model: --config=configs/checkpoint.py:FOLDER"):
+        checkpoint.get_config()
+
+
+@pytest.mark.parametrize(
+    ("config", "workdir"),
+    [
+        ("configs/humanml3d_vit.py", "runs/humanml3d_vit"),
+        ("configs/humanml3d_vit.py:Ti,paper", "runs/humanml3d_vit-Ti-paper"),
+        ("/x/mine.py", "runs/mine"),
+        ("configs/finetune.py:/work/runs/published", "runs/finetune-work-runs-published"),
+        ("configs/finetune.py:../me/model@v1", "runs/finetune-me-model@v1"),
+    ],
+)
+def test_the_default_workdir(config, workdir):
+    assert str(launch.default_workdir(config)) == workdir
+
+
+def test_config_files_are_found(tmp_path, monkeypatch):
+    """One that exists comes first; else one that is installed, from any folder."""
+    monkeypatch.chdir(tmp_path)
+    installed = str(launch.CONFIGS / "quickstart.py")
+    for given in ("configs/quickstart.py", "quickstart.py", "quickstart"):
+        assert launch.find_config(given) == installed
+        assert launch.find_config(f"{given}:a,b:c") == f"{installed}:a,b:c"
+    for given in ("configs/none.py", "other/quickstart.py", "/configs/quickstart.py"):
+        assert launch.find_config(given) == given
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "quickstart.py").write_text("")
+    assert launch.find_config("configs/quickstart.py") == "configs/quickstart.py"
+    assert "configs/quickstart.py" in launch.shipped_configs()
+    assert not {"configs/common.py", "configs/checkpoint.py"} & set(launch.shipped_configs())
+
+
+# Refused by the parser, by main.
+@pytest.mark.parametrize("flags", [["--config.modl.x=3"], ["--config.data.data_dir=nowhere"]])
 def test_in_this_process_as_in_one_of_its_own(flags):
     flags = ["--config=configs/quickstart.py", *flags]
     real = subprocess.run(
@@ -264,7 +358,8 @@ def test_in_this_process_as_in_one_of_its_own(flags):
 def test_help_teaches():
     done = command("--help")
     assert (
-        "python launch.py --config=configs/quickstart.py --workdir=runs/quickstart" in done.stdout
+        "python launch.py --config=configs/humanml3d_vit.py:paper --workdir=runs/paper"
+        in done.stdout
     )
 
 

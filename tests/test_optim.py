@@ -9,7 +9,7 @@ import optax
 import pytest
 import torch
 
-from configs import common
+from motionalign.configs import common
 from motionalign.optim import group_of, layer_scales, learning_rate, make_optimizer
 
 SHAPES = {

@@ -57,12 +57,15 @@ BROKEN = {
         ),
         (
             {
-                "motionalign/convert.py": "import configs.common, data_prep.mirror\n",
-                "data_prep/mirror.py": "import configs\n",
+                "motionalign/convert.py": """\
+                    import motionalign.configs.common, data_prep.mirror
+                """,
+                "motionalign/configs/common.py": "",
+                "data_prep/mirror.py": "import motionalign.configs\n",
                 "data_prep/survey.py": "from data_prep import mirror\n",
             },
             ["data_prep/mirror.py:1", "motionalign/convert.py:1", "motionalign/convert.py:1"],
-            "runs across, from data_prep to configs",
+            "runs across, from data_prep to motionalign.configs",
         ),
         (
             {
@@ -248,7 +251,7 @@ BROKEN = {
     "check_prints": [
         (
             {
-                "launch.py": "print('trained')\n",
+                "motionalign/launch.py": "print('trained')\n",
                 "data_prep/show.py": """\
                     def run(args):
                         print("wrote")

@@ -13,17 +13,17 @@ import pytest
 from runs import (
     assert_same_bits,
     finish,
-    launch,
     losses,
     one_device,
     params,
     scalars,
+    start,
     tiny_config,
 )
 
 from motionalign import optim, sharding, step, train
 from motionalign.checkpoints.run import BEST, LATEST, find, load_run
-from motionalign.checkpoints.workdir import Metrics, prepare_tokenizer, record_run
+from motionalign.checkpoints.workdir import Metrics, check_run, prepare_tokenizer
 from motionalign.data.dataset import Dataset
 from motionalign.models import build
 from motionalign.models.dual_encoder import DualEncoderConfig
@@ -38,7 +38,7 @@ NUM_STEPS = 16
 def uninterrupted(small_dataset, tmp_path_factory):
     """The workdir of a run on one device that nothing disturbed."""
     workdir = tmp_path_factory.mktemp("runs") / "uninterrupted"
-    output = finish(launch(workdir, small_dataset))
+    output = finish(start(workdir, small_dataset))
     assert "text → motion" in output
     return workdir
 
@@ -108,12 +108,12 @@ def test_kill_at_random_moments(uninterrupted, small_dataset, tmp_path):
     workdir = tmp_path / "killed"
     # Moments in the first, middle and last third of the run; one may fall into a save.
     for first in (0, NUM_STEPS // 3, 2 * NUM_STEPS // 3):
-        process = launch(workdir, small_dataset)
+        process = start(workdir, small_dataset)
         wait_for_step(process, workdir, first + rng.randrange(NUM_STEPS // 3))
         time.sleep(rng.random() * 0.1)
         process.kill()
         process.communicate()
-    finish(launch(workdir, small_dataset))
+    finish(start(workdir, small_dataset))
 
     assert_same_bits(params(workdir), params(uninterrupted))
     assert_same_bits(params(workdir, BEST), params(uninterrupted, BEST))
@@ -121,17 +121,20 @@ def test_kill_at_random_moments(uninterrupted, small_dataset, tmp_path):
     assert not list(workdir.rglob("*.partial"))
 
 
-def test_sigterm_saves_and_exits(uninterrupted, small_dataset, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_exits(uninterrupted, small_dataset, tmp_path, number):
     workdir = tmp_path / "stopped"
-    process = launch(workdir, small_dataset)
+    process = start(workdir, small_dataset)
     wait_for_step(process, workdir, 2)
-    process.send_signal(signal.SIGTERM)
-    assert "Stopped by SIGTERM" in finish(process)
+    process.send_signal(number)
+    printed = finish(process)
+    assert "Stopped; everything is saved. The same command continues from here." in printed
+    assert ("Ctrl-C again stops without saving" in printed) == (number == signal.SIGINT)
     stopped_at = load_run(find(workdir, LATEST))["step"]
     assert 2 <= stopped_at < NUM_STEPS
     assert scalars(workdir)[-1]["step"] == stopped_at  # nothing done was lost
     before = wall_times(workdir)
-    finish(launch(workdir, small_dataset))
+    finish(start(workdir, small_dataset))
     times = wall_times(workdir)
     assert times[: len(before)] == before and times == sorted(times)  # time goes on
     starts = json.loads((workdir / "environment.json").read_text())
@@ -145,7 +148,7 @@ def launch_two(workdir, data_dir, **fields) -> list:
         free.bind(("localhost", 0))
         coordinator = f"--coordinator=localhost:{free.getsockname()[1]}"
     flags = (coordinator, "--num_processes=2")
-    return [launch(workdir, data_dir, *flags, f"--process_id={i}", **fields) for i in range(2)]
+    return [start(workdir, data_dir, *flags, f"--process_id={i}", **fields) for i in range(2)]
 
 
 def test_a_workdir_that_the_hosts_do_not_share(small_dataset, tmp_path, monkeypatch):
@@ -162,7 +165,7 @@ def test_two_processes_train_to_the_same_losses(uninterrupted, small_dataset, tm
         wait_for_step(processes[0], tmp_path / "two", 2)
         processes[1].send_signal(signal.SIGTERM)
         for process in processes:
-            assert "Stopped by SIGTERM" in finish(process)
+            assert "Stopped; everything is saved" in finish(process)
         latest = find(tmp_path / "two", LATEST)
         assert 2 <= load_run(latest)["step"] < NUM_STEPS
         processes = launch_two(tmp_path / "two", small_dataset)
@@ -313,12 +316,13 @@ def test_a_run_from_before_some_fields_were_there_goes_on(small_dataset, tmp_pat
     for group in old["optim"]["groups"].values():
         del group["layer_decay"]
     (tmp_path / "config.json").write_text(json.dumps(old))
-    record_run(config, tmp_path, True, schema())
+    (tmp_path / "best" / "4").mkdir(parents=True)
+    check_run(config, tmp_path, schema())
     (tmp_path / "config.json").write_text(json.dumps(old))
     with config.unlocked():
         config.optim.groups.heads.layer_decay = 0.5
     with pytest.raises(ValueError, match=r"heads.layer_decay: 1.0 before, 0.5 now"):
-        record_run(config, tmp_path, True, schema())
+        check_run(config, tmp_path, schema())
 
 
 def test_another_config_is_refused_once_there_is_a_checkpoint(short_run, small_dataset, tmp_path):

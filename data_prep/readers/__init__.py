@@ -153,6 +153,7 @@ class Command:
       source: these options as report.json keeps them, paths absolute. A ValueError where they do
         not go together; called before anything is read.
       make: the reader that the options ask for; called only if there is something to prepare.
+      config: the shipped config that trains on such a dataset: configs/CONFIG.py.
       paths: what of `source` says where files lie.
     """
 
@@ -162,6 +163,7 @@ class Command:
     add_options: Callable[[argparse.ArgumentParser], None]
     source: Callable[[argparse.Namespace], dict]
     make: Callable[[argparse.Namespace], Reader]
+    config: str
     paths: tuple[str, ...] = ("raw_dir",)
 
 

@@ -419,5 +419,6 @@ COMMAND = Command(
     add_options=_add_options,
     source=_source,
     make=lambda args: Babel(**_folders(args), **_options(args), num_classes=args.classes),
+    config="babel60_gaitformer",
     paths=_FOLDERS,
 )

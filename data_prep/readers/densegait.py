@@ -231,4 +231,5 @@ COMMAND = Command(
         "seed": args.seed,
     },
     make=lambda args: DenseGait(args.raw_dir, args.fps, args.seed),
+    config="densegait_gaitformer",
 )

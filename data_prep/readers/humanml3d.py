@@ -189,5 +189,6 @@ COMMAND = Command(
     add_options=_add_options,
     source=_source,
     make=lambda args: label_table.labelled(HumanML3D(args.raw_dir, args.fps), args),
+    config="humanml3d_vit",
     paths=("raw_dir", *label_table.PATHS),
 )

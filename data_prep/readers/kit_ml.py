@@ -43,5 +43,6 @@ COMMAND = Command(
     add_options=_add_options,
     source=lambda args: {"raw_dir": os.path.abspath(args.raw_dir), **label_table.source(args)},
     make=lambda args: label_table.labelled(KitML(args.raw_dir), args),
+    config="kit_ml_vit",
     paths=("raw_dir", *label_table.PATHS),
 )

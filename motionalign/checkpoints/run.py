@@ -23,6 +23,7 @@ import safetensors.numpy
 
 from motionalign.config import VERSION_KEY, migrate
 from motionalign.data.dataset import migrate_metadata
+from motionalign.files import expand
 
 LATEST, BEST = "checkpoints", "best"
 
@@ -37,7 +38,7 @@ class Checkpoints:
     """The two checkpoint series of a workdir; saves run in the background."""
 
     def __init__(self, workdir: str | pathlib.Path):
-        workdir = pathlib.Path(workdir).absolute()
+        workdir = expand(workdir).absolute()
         self._latest, self._best = (
             ocp.CheckpointManager(
                 workdir / series,
@@ -98,10 +99,6 @@ class Checkpoints:
         """The step of the newest complete checkpoint to resume from."""
         return self._latest.latest_step()
 
-    def exist(self) -> bool:
-        """Whether there is a checkpoint of either series, and so a run that has begun."""
-        return bool(self._latest.all_steps() or self._best.all_steps())
-
     def best_score(self) -> float:
         """The score of the best checkpoint on disk, or minus infinity.
 
@@ -139,6 +136,23 @@ class Checkpoints:
         self.wait()
         self._latest.close()
         self._best.close()
+
+
+def checkpoint_steps(workdir: pathlib.Path) -> dict[str, list[int]]:
+    """{series: steps of its complete checkpoints} of a workdir, as the names of folders say."""
+    return {
+        series: [
+            int(folder.name)
+            for folder in (workdir / series).glob("[0-9]*")
+            if folder.name.isdecimal() and folder.is_dir()
+        ]
+        for series in (LATEST, BEST)
+    }
+
+
+def has_checkpoint(workdir: pathlib.Path) -> bool:
+    """Whether there is a checkpoint of either series, and so a run that has begun."""
+    return any(checkpoint_steps(workdir).values())
 
 
 def migrate_unsaid(run: dict[str, Any]) -> dict[str, Any]:

@@ -84,8 +84,9 @@ def open_saved(path: str | pathlib.Path, series: str = BEST) -> Saved:
 def _find_shared(path: str | pathlib.Path) -> Source | None:
     """What `path` means if it is a Hub id or a folder to share; None if it is neither."""
     folder = files.expand(path)
-    # What lies below a folder that is here is no Hub id, however it is misspelt.
-    hub_id = re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", str(path))
+    # What lies below a folder that exists is no Hub id, however it is misspelt; nor what lies below
+    # runs/, where training puts its results.
+    hub_id = re.fullmatch(r"(?!runs/)[\w.-]+/[\w.-]+(@[\w./-]+)?", str(path))
     if hub_id and not folder.exists() and not pathlib.Path(folder.parts[0]).is_dir():
         return Source(str(path), _FILES)
     if not all((folder / name).is_file() for name in ("config.json", "model.safetensors")):
@@ -210,6 +211,10 @@ def push_to_hub(folder: str | pathlib.Path, repo: str, private: bool = True) -> 
     """
     import huggingface_hub
 
+    if not files.expand(folder).is_dir():
+        raise ValueError(
+            f"{folder} is no folder; name what `python -m motionalign.convert share` has written"
+        )
     _open_shared(Source(str(folder)))
     api = huggingface_hub.HfApi()
     try:

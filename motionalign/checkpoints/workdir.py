@@ -12,14 +12,16 @@ import flax
 import jax
 from absl import logging
 from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
 
 from motionalign import __version__
-from motionalign.checkpoints.run import BEST, LATEST, SERIES
+from motionalign.checkpoints.run import BEST, LATEST, SERIES, checkpoint_steps, has_checkpoint
 from motionalign.checkpoints.shared import Saved
 from motionalign.checkpoints.writers import WRITERS, Config, JsonLines, Writer
 from motionalign.config import Schema, migrate_config, stored_form
 from motionalign.data.tokenizer import Tokenizer, train_wordpiece
 from motionalign.files import write_json, write_text
+from motionalign.models.families import TEXT_FAMILIES
 from motionalign.models.weights.load import load_tokenizer
 
 
@@ -136,7 +138,7 @@ def prepare_tokenizer(
     model_config,
     workdir: pathlib.Path,
     texts: Iterable[str],
-    has_checkpoint: bool,
+    begun: bool,
     trained: Saved | None,
 ) -> Tokenizer:
     """The tokenizer of a run: its pretrained weights', or one learnt from the texts.
@@ -147,16 +149,16 @@ def prepare_tokenizer(
       model_config: the `model` section.
       workdir: of the run.
       texts: all that training may say; read only where a vocabulary is learnt.
-      has_checkpoint: whether the run has begun, and so has its tokenizer.
+      begun: whether the run has a checkpoint, and so has its tokenizer.
       trained: the model that model_config.weights names, where it names one.
     """
     path = workdir / "tokenizer.json"
     text = model_config.text
-    if not (has_checkpoint and path.is_file()) and jax.process_index() == 0:
+    if not (begun and path.is_file()) and jax.process_index() == 0:
         if trained:
             tokenizer_json = trained.run["tokenizer"]
         elif text.weights:
-            tokenizer_json = load_tokenizer(text.weights, text.max_tokens).json
+            tokenizer_json = _pretrained_tokenizer(text)
         else:
             tokenizer_json = train_wordpiece(texts, text.vocab_size)
         write_text(path, tokenizer_json)
@@ -169,32 +171,65 @@ def prepare_tokenizer(
     return Tokenizer(path.read_text("utf-8"), text.max_tokens)
 
 
+def _pretrained_tokenizer(text) -> str:
+    """The tokenizer.json of the weights that a `model.text` section names."""
+    tokenizer_class = TEXT_FAMILIES[text.family].tokenizer
+    tokenizer = load_tokenizer(text.weights, text.max_tokens, tokenizer_class)
+    if tokenizer.max_tokens < text.max_tokens:
+        raise ValueError(
+            f"config.model.text.max_tokens is {text.max_tokens}, but {text.weights} states "
+            f"model_max_length {tokenizer.max_tokens} in its tokenizer_config.json; set "
+            f"--config.model.text.max_tokens={tokenizer.max_tokens}, or less"
+        )
+    return tokenizer.json
+
+
 def barrier(name: str) -> None:
     """Waits until all processes are here."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
 
 
-def record_run(config, workdir: pathlib.Path, has_checkpoint: bool, schema: Schema) -> None:
-    """Stores config, commit and diff.
+def check_run(config: ConfigDict, workdir: pathlib.Path, schema: Schema) -> None:
+    """Checks that a workdir is free, or holds a run with this config.
 
     Raises:
-      ValueError: the run has checkpoints, and was begun with another config.
+      ValueError: the workdir is a file, holds a converted model, or checkpoints of a run that was
+        started with another config.
     """
+    if workdir.exists() and not workdir.is_dir():
+        raise ValueError(f"--workdir={workdir} is a file; name a folder, which may be a new one")
     path = workdir / "config.json"
-    if has_checkpoint and path.is_file():
-        stored = json.loads(path.read_text("utf-8"))
-        if "source" in stored:
-            raise ValueError(
-                f"{workdir} holds a converted model, not a run. To train it further, choose a new "
-                f"--workdir and --config=configs/finetune.py:{workdir}"
-            )
-        before = migrate_config(stored, schema)
-        if changed := schema.differences(before, config):
-            raise ValueError(
-                f"{workdir} holds a run with another config. Choose a new --workdir, or go back "
-                "to its values:\n  " + "\n  ".join(changed)
-            )
+    if not (has_checkpoint(workdir) and path.is_file()):
+        return
+    finetune = f"--config=configs/finetune.py:{workdir}"
+    stored = json.loads(path.read_text("utf-8"))
+    if "source" in stored:
+        raise ValueError(
+            f"{workdir} holds a converted model, not a run. To train it further, choose a new "
+            f"--workdir and {finetune}"
+        )
+    before = migrate_config(stored, schema)
+    if changed := schema.differences(before, config):
+        raise ValueError(
+            f"{workdir} holds a run with another config. Choose a new --workdir, or go back to its "
+            f"values (to train its model further: a new --workdir and {finetune}):\n  "
+            + "\n  ".join(changed)
+        )
+
+
+def is_finished(workdir: pathlib.Path, epochs: int) -> bool:
+    """Whether a run has trained, validated and saved all of its epochs."""
+    path = workdir / "metrics.jsonl"
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    validated = [_step_of(line) for line in lines if '"val/score"' in line]
+    steps = checkpoint_steps(workdir)[LATEST]
+    return bool(steps) and len(validated) >= epochs and max(steps) == max(validated)
+
+
+def record_run(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Stores config, commit and diff of a run; on process 0 only."""
+    path = workdir / "config.json"
     if jax.process_index() != 0:
         return
     root = pathlib.Path(__file__).resolve().parents[2]

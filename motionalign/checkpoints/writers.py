@@ -120,7 +120,7 @@ class WandB:
         if importlib.util.find_spec("wandb") is None:
             raise ValueError(
                 "config.log_to names wandb, but the package is not installed: run `pip install "
-                "'wandb>=0.31,<1'`, or leave it out: --config.log_to=tensorboard"
+                "'motionalign[wandb]'`, or leave it out: --config.log_to=tensorboard"
             )
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:

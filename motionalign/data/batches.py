@@ -75,7 +75,7 @@ class BatchPlan:
         if self.steps_per_epoch == 0:
             raise ValueError(
                 f"config.data.batch_size={self.batch_size} is larger than the training set of "
-                f"{sum(map(len, self.num_frames))} records"
+                f"{sum(map(len, self.num_frames))} records; choose at most as many"
             )
 
     @property

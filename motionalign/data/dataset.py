@@ -16,6 +16,7 @@ import numpy as np
 
 from motionalign.config import VERSION_KEY, migrate
 from motionalign.data.records import Split, read_lines
+from motionalign.files import expand
 from motionalign.skeleton import Skeleton, get_skeleton
 
 VERSION = "1.0.0"
@@ -238,10 +239,11 @@ class Dataset:
 
     def __init__(self, data_dir: str | pathlib.Path, name: str):
         self.name = name
-        self.version_dir = pathlib.Path(data_dir) / name / VERSION
+        data_dir = expand(data_dir)
+        self.version_dir = data_dir / name / VERSION
         path = self.version_dir / "metadata.json"
         if not path.is_file():
-            places = pathlib.Path(data_dir).glob(f"*/{VERSION}/metadata.json")
+            places = data_dir.glob(f"*/{VERSION}/metadata.json")
             there = sorted(place.parents[1].name for place in places)
             raise ValueError(
                 f"dataset {name!r} is not prepared: {path} does not exist. "

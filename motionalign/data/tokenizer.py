@@ -1,6 +1,6 @@
 """Captions to token ids, with the tokenizers of Hugging Face's text encoders.
 
-`tokenizers` alone is used: importing `transformers` would import torch where it is installed.
+`tokenizers` alone is used; `models/weights/vocabulary.py` makes a tokenizer.json of what is none.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-PAD_TOKENS = ("[PAD]", "<pad>", "<|endoftext|>")  # of BERT, of MPNet, of CLIP
+PAD_TOKENS = ("[PAD]", "<pad>", "<|endoftext|>")  # of BERT, of MPNet and RoBERTa, of CLIP
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -27,14 +27,16 @@ class Tokenizer:
             self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
         except Exception as error:  # the library raises nothing narrower
             raise ValueError(f"tokenizer.json cannot be read: {error}") from error
+        padding = self._tokenizer.padding or {}
         self._tokenizer.no_padding()  # some files pad every text to 128 tokens
         self._tokenizer.enable_truncation(max_tokens)
         self.vocab_size = self._tokenizer.get_vocab_size()
         ids = map(self._tokenizer.token_to_id, PAD_TOKENS)
-        self.pad_id = next((i for i in ids if i is not None), None)
+        self.pad_id = next((i for i in ids if i is not None), padding.get("pad_id"))
         if self.pad_id is None:
             raise ValueError(
-                f"this tokenizer has no padding token, none of {', '.join(PAD_TOKENS)}"
+                f"this tokenizer has no padding token: it states none, nor has it one of "
+                f"{', '.join(PAD_TOKENS)}"
             )
 
     def encode(self, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -99,7 +101,10 @@ def train_wordpiece(captions: Iterable[str], vocab_size: int) -> str:
 
 
 def pad_tokens(ids: np.ndarray, mask: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ids and mask [B, L] padded to [B, length]; the mask says what is real."""
+    """Ids and mask [B, L] padded to [B, length]; the mask says what is real.
+
+    The ids added are 0, also where the tokenizer's padding is another: no encoder reads them.
+    """
     pad = ((0, 0), (0, length - ids.shape[1]))
     return np.pad(ids, pad), np.pad(mask, pad)
 

@@ -200,10 +200,16 @@ class Model:
           one class.
         """
         clips, single = self._prepare_all(joints, fps, dataset)
-        frames = list(map(len, clips))
-        logits = self._encoder.logits(self.arrays, clips.__getitem__, frames)
-        probabilities = np.asarray(self._encoder.network.config.probabilities(logits))
+        probabilities = self.classify_prepared(clips)
         return probabilities[0] if single else probabilities
+
+    def classify_prepared(
+        self, clips: Sequence[np.ndarray], progress: str | None = None
+    ) -> np.ndarray:
+        """Probabilities [N, K] of clips that `prepare` has made."""
+        frames = list(map(len, clips))
+        logits = self._encoder.logits(self.arrays, clips.__getitem__, frames, progress)
+        return np.asarray(self._encoder.network.config.probabilities(logits))
 
     def save_pretrained(
         self, folder: str | pathlib.Path, results: dict | None = None

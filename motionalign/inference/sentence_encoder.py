@@ -88,7 +88,7 @@ class SentenceEncoder:
             with nnx.set_graph_mode(False), jax.default_matmul_precision("highest"):
                 return nnx.merge(graphdef, params)(ids, mask, tokens=False).pooled
 
-        tokenizer = load_tokenizer(self.encoder, config.max_positions)
+        tokenizer = load_tokenizer(self.encoder, config.max_positions, family.tokenizer)
         return tokenizer, config, functools.partial(forward, params)
 
 

@@ -46,11 +46,17 @@ class BertConfig(layers.Config):
     def __post_init__(self):
         """Raises a ValueError for sizes and names that make no encoder."""
         layers.check_transformer(self)
-        layers.check_choice(self.readout, ("first", "mean"), "BertConfig.readout")
+        layers.check_choice(self.readout, ("first", "mean"), f"{type(self).__name__}.readout")
 
 
 class Bert(nnx.Module):
-    """Token ids to token features and one feature vector a text."""
+    """Token ids to token features and one feature vector a text.
+
+    first_position: row of the position table that the first token of a text reads; the rows above
+      belong to no token.
+    """
+
+    first_position = 0
 
     def __init__(self, config: BertConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
         """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
@@ -61,7 +67,7 @@ class Bert(nnx.Module):
             return nnx.Param(layers.published(rngs.params(), (rows, c.width)))
 
         self.tokens = table(c.vocab_size)
-        self.positions = table(c.max_positions)
+        self.positions = table(c.max_positions + self.first_position)
         self.types = table(c.type_vocab_size)
         self.embedding_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
         self.blocks = layers.repeat(
@@ -69,10 +75,10 @@ class Bert(nnx.Module):
         )
 
     def embed(self, input_ids, rngs: nnx.Rngs | None = None):
-        """Ids [B, L] to embeddings [B, L, D]; all tokens are of type 0."""
+        """Ids [B, L], padding at the end, to embeddings [B, L, D]; all tokens are of type 0."""
         x = layers.look_up(self.tokens, input_ids, self.config.max_positions)
-        length = input_ids.shape[1]
-        x = x + (self.positions[:length] + self.types[0])
+        first = self.first_position
+        x = x + (self.positions[first : first + input_ids.shape[1]] + self.types[0])
         x = self.embedding_norm(x)
         return layers.dropout(x, self.config.dropout, rngs)
 
@@ -96,13 +102,23 @@ class Bert(nnx.Module):
         return layers.read_out(self.blocks, x, bias, mask, self.config.readout, rngs, tokens)
 
 
-def config_from_hf(source: Mapping[str, Any], **ours) -> BertConfig:
-    """The config of a Hugging Face BERT's config.json; `ours` are fields that it does not know."""
-    check_model_type(source, "bert")
+def fields_from_hf(source: Mapping[str, Any], model_type: str) -> dict[str, Any]:
+    """The fields of a BERT's config that Hugging Face's config.json states.
+
+    Args:
+      source: the config.json.
+      model_type: what it must be of.
+
+    Raises:
+      ValueError: it is of another model, or has relative positions.
+    """
+    check_model_type(source, model_type)
     kind = source.get("position_embedding_type", "absolute")
     if kind != "absolute":
-        raise ValueError(f"BERT with position_embedding_type={kind!r}; only 'absolute' is known")
-    given = {
+        raise ValueError(
+            f"{model_type} with position_embedding_type={kind!r}; only 'absolute' is known"
+        )
+    return {
         "vocab_size": source["vocab_size"],
         "width": source["hidden_size"],
         "depth": source["num_hidden_layers"],
@@ -115,13 +131,17 @@ def config_from_hf(source: Mapping[str, Any], **ours) -> BertConfig:
         "dropout": source.get("hidden_dropout_prob", 0.1),
         "attention_dropout": source.get("attention_probs_dropout_prob", 0.1),
     }
-    return BertConfig(**given | ours)
 
 
-def config_to_hf(config: BertConfig) -> dict[str, Any]:
+def config_from_hf(source: Mapping[str, Any], **ours) -> BertConfig:
+    """The config of a Hugging Face BERT's config.json; `ours` are fields that it does not know."""
+    return BertConfig(**fields_from_hf(source, "bert") | ours)
+
+
+def config_to_hf(config: BertConfig, model_type: str = "bert") -> dict[str, Any]:
     """A Hugging Face config.json of this BERT."""
     return {
-        "model_type": "bert",
+        "model_type": model_type,
         "vocab_size": config.vocab_size,
         "hidden_size": config.width,
         "num_hidden_layers": config.depth,
@@ -136,12 +156,17 @@ def config_to_hf(config: BertConfig) -> dict[str, Any]:
     }
 
 
-def key_map() -> KeyMap:
-    """How the tensors of Hugging Face's `BertModel` become ours."""
+def key_map(prefix: str = r"bert\.", heads: tuple[str, ...] = (r"cls\..*",)) -> KeyMap:
+    """How the tensors of Hugging Face's `BertModel`, and of models with its layers, become ours.
+
+    Args:
+      prefix: of models with a task head, as in `KeyMap`.
+      heads: regexes of the tensors of pretraining heads.
+    """
     block, ours = r"encoder\.layer\.(\d+)\.", r"blocks/\1/"
     table = r"embeddings\.{}_embeddings\.weight".format
     return KeyMap(
-        prefix=r"bert\.",
+        prefix=prefix,
         rules=(
             (table("word"), "tokens", keymap.SAME),
             (table("position"), "positions", keymap.SAME),
@@ -157,11 +182,13 @@ def key_map() -> KeyMap:
         excused=(
             r"embeddings\.position_ids",  # a buffer, 0, 1, 2, ...
             r"pooler\..*",
-            r"cls\..*",  # masked-language and next-sentence heads
+            *heads,
             r"classifier\..*",
             r"qa_outputs\..*",
         ),
     )
 
 
-FAMILY = TextFamily(BertConfig, Bert, config_from_hf, key_map, ("bert",), config_to_hf)
+FAMILY = TextFamily(
+    BertConfig, Bert, config_from_hf, key_map, ("bert",), config_to_hf, tokenizer="BertTokenizer"
+)

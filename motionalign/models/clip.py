@@ -374,5 +374,10 @@ MOTION_FAMILY = MotionFamily(
     section=patches_section,
 )
 TEXT_FAMILY = TextFamily(
-    CLIPTextConfig, CLIPText, config_from_hf, key_map, ("clip", "clip_text_model")
+    CLIPTextConfig,
+    CLIPText,
+    config_from_hf,
+    key_map,
+    ("clip", "clip_text_model"),
+    tokenizer="CLIPTokenizer",
 )

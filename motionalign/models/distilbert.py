@@ -172,5 +172,11 @@ def key_map() -> KeyMap:
 
 
 FAMILY = TextFamily(
-    DistilBertConfig, DistilBert, config_from_hf, key_map, ("distilbert",), config_to_hf
+    DistilBertConfig,
+    DistilBert,
+    config_from_hf,
+    key_map,
+    ("distilbert",),
+    config_to_hf,
+    tokenizer="DistilBertTokenizer",
 )

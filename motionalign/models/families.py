@@ -5,7 +5,16 @@ from typing import Any
 
 from motionalign.config import Entry, in_section
 from motionalign.data.representation import Representation
-from motionalign.models import bert, clip, distilbert, layers, motion_transformer, mpnet
+from motionalign.models import (
+    bert,
+    clip,
+    distilbert,
+    layers,
+    motion_transformer,
+    mpnet,
+    roberta,
+    xlm_roberta,
+)
 from motionalign.models import vit_weights as vit
 from motionalign.models.family import CUSTOM, SIZE_NAMES, MotionFamily, TextFamily, Variant
 from motionalign.models.weights.source import Source
@@ -22,6 +31,8 @@ TEXT_FAMILIES: dict[str, TextFamily] = {
     "distilbert": distilbert.FAMILY,
     "mpnet": mpnet.FAMILY,
     "clip": clip.TEXT_FAMILY,
+    "roberta": roberta.FAMILY,
+    "xlm_roberta": xlm_roberta.FAMILY,
 }
 
 FROZEN = "frozen"  # no text encoder in a model, but the vectors that `data_prep embed` made
@@ -62,7 +73,7 @@ def variant_of(name: str) -> Variant:
 
 def family_of(config: Any, families: Mapping[str, Any]) -> str:
     """The name of the family that an encoder's config is of."""
-    return next(name for name, family in families.items() if isinstance(config, family.config))
+    return next(name for name, family in families.items() if type(config) is family.config)
 
 
 def representation_of(motion: Any, frame_bucket: int) -> Representation:

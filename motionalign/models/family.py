@@ -142,6 +142,8 @@ class TextFamily:
       model_types: what config.json says.
       config_to_hf: the way back, of families that published models have.
       entry: which fields are read.
+      tokenizer: the class of `transformers` that a vocabulary without tokenizer.json is converted
+        with where its source names none, a key of `vocabulary.CLASSES`; None: it must name one.
     """
 
     config: type
@@ -151,3 +153,4 @@ class TextFamily:
     model_types: tuple[str, ...]
     config_to_hf: Callable[[Any], dict[str, Any]] | None = None
     entry: Entry = TEXT_ENTRY
+    tokenizer: str | None = None

@@ -193,4 +193,12 @@ def key_map() -> KeyMap:
     )
 
 
-FAMILY = TextFamily(MPNetConfig, MPNet, config_from_hf, key_map, ("mpnet",), config_to_hf)
+FAMILY = TextFamily(
+    MPNetConfig,
+    MPNet,
+    config_from_hf,
+    key_map,
+    ("mpnet",),
+    config_to_hf,
+    tokenizer="MPNetTokenizer",
+)

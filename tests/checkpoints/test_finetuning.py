@@ -7,10 +7,10 @@ import pytest
 from runs import assert_same_bits, params
 
 import motionalign
-from configs import finetune
 from motionalign import sharding, step, train
 from motionalign.checkpoints.run import LATEST, find
 from motionalign.checkpoints.shared import open_saved
+from motionalign.configs import finetune
 from motionalign.convert import main
 from motionalign.data.tokenizer import train_wordpiece
 from motionalign.models.network import Network

@@ -8,15 +8,17 @@ import platform
 import shutil
 import sys
 
+import numpy as np
 import pytest
+import vocabularies
 from runs import ROOT
 
 import motionalign
-from configs import common
 from motionalign.checkpoints import workdir as workdir_module
 from motionalign.checkpoints.shared import open_saved
 from motionalign.checkpoints.workdir import (
     Metrics,
+    check_run,
     prepare_tokenizer,
     record_run,
     record_start,
@@ -24,6 +26,7 @@ from motionalign.checkpoints.workdir import (
     run_folder,
 )
 from motionalign.config import stored_form
+from motionalign.configs import common
 from motionalign.tasks.schema import schema
 
 SCHEMA = schema()
@@ -96,7 +99,7 @@ def test_only_the_first_process_writes(tmp_path, monkeypatch):
     metrics = Metrics(tmp_path, resumed_step=0)
     metrics.write(1, {"loss": 2.5})
     metrics.close()
-    record_run(common.base(), tmp_path, False, SCHEMA)
+    record_run(common.base(), tmp_path)
     record_start(tmp_path, 0)
     assert not list(tmp_path.iterdir())
 
@@ -106,7 +109,7 @@ def test_only_the_first_process_writes(tmp_path, monkeypatch):
 
 def test_what_is_recorded_of_a_run(tmp_path):
     config = common.base()
-    record_run(config, tmp_path, False, SCHEMA)
+    record_run(config, tmp_path)
     assert read(tmp_path / "config.json") == stored_form(config)
     if (ROOT / ".git").exists():
         commit = (tmp_path / "git_commit.txt").read_text().strip()
@@ -119,32 +122,43 @@ def test_an_installed_package_has_no_repository(tmp_path, monkeypatch):
         raise FileNotFoundError("git")
 
     monkeypatch.setattr(workdir_module.subprocess, "run", no_git)
-    record_run(common.base(), tmp_path, False, SCHEMA)
+    record_run(common.base(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
 def test_a_run_goes_on_with_its_config(tmp_path):
     config = common.base()
-    record_run(config, tmp_path, False, SCHEMA)
+    record_run(config, tmp_path)
+    (tmp_path / "checkpoints" / "4").mkdir(parents=True)
     config.log_steps = 3  # free to change
-    record_run(config, tmp_path, True, SCHEMA)
+    check_run(config, tmp_path, SCHEMA)
+    record_run(config, tmp_path)
     assert read(tmp_path / "config.json")["log_steps"] == 3
     config.seed, config.optim.weight_decay = 1, 0.5
     with pytest.raises(ValueError) as error:
-        record_run(config, tmp_path, True, SCHEMA)
+        check_run(config, tmp_path, SCHEMA)
     assert str(error.value) == (
         f"{tmp_path} holds a run with another config. Choose a new --workdir, or go back to its "
-        "values:\n  optim.weight_decay: 0.0 before, 0.5 now\n  seed: 0 before, 1 now"
+        f"values (to train its model further: a new --workdir and --config=configs/finetune.py:"
+        f"{tmp_path}):\n  optim.weight_decay: 0.0 before, 0.5 now\n  seed: 0 before, 1 now"
     )
-    assert read(tmp_path / "config.json")["seed"] == 0
-    record_run(config, tmp_path, False, SCHEMA)  # nothing was trained yet: it begins anew
+    (tmp_path / "checkpoints" / "4").rmdir()
+    check_run(config, tmp_path, SCHEMA)  # nothing is trained yet: it starts anew
+    record_run(config, tmp_path)
     assert read(tmp_path / "config.json")["seed"] == 1
 
 
 def test_a_converted_model_is_no_run(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"source": {"format": "walktext"}}))
+    (tmp_path / "best" / "0").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"a converted model, not a run.*configs/finetune\.py:"):
-        record_run(common.base(), tmp_path, True, SCHEMA)
+        check_run(common.base(), tmp_path, SCHEMA)
+
+
+def test_a_workdir_that_is_a_file(tmp_path):
+    (tmp_path / "x").write_text("")
+    with pytest.raises(ValueError, match="is a file; name a folder"):
+        check_run(common.base(), tmp_path / "x", SCHEMA)
 
 
 # Tokenizer ---------------------------------------------------------------------------------------
@@ -165,25 +179,49 @@ def unasked():
 
 
 def test_a_vocabulary_is_learnt_once(tmp_path):
-    tokenizer = prepare_tokenizer(
-        model_section(), tmp_path, SAID, has_checkpoint=False, trained=None
-    )
+    tokenizer = prepare_tokenizer(model_section(), tmp_path, SAID, begun=False, trained=None)
     assert tokenizer.max_tokens == 20
     assert (tmp_path / "tokenizer.json").read_text() == tokenizer.json
-    again = prepare_tokenizer(
-        model_section(), tmp_path, unasked(), has_checkpoint=True, trained=None
-    )
+    again = prepare_tokenizer(model_section(), tmp_path, unasked(), begun=True, trained=None)
     assert again.json == tokenizer.json
     # What a run left that never came to a checkpoint is not gone on with.
     (tmp_path / "tokenizer.json").write_text("{}")
-    anew = prepare_tokenizer(model_section(), tmp_path, SAID, has_checkpoint=False, trained=None)
+    anew = prepare_tokenizer(model_section(), tmp_path, SAID, begun=False, trained=None)
     assert anew.json == tokenizer.json
 
 
 def test_pretrained_weights_bring_their_tokenizer(minilm, tmp_path):
     section = model_section(weights=str(minilm))
-    tokenizer = prepare_tokenizer(section, tmp_path, unasked(), has_checkpoint=False, trained=None)
+    tokenizer = prepare_tokenizer(section, tmp_path, unasked(), begun=False, trained=None)
     assert tokenizer.vocab_size == 30522
+
+
+def test_a_vocabulary_of_pretrained_weights_is_converted_once(tmp_path):
+    """By the class of the family; the run keeps the outcome and needs the source no more."""
+    pytest.importorskip("transformers")
+    source, workdir = tmp_path / "source", tmp_path / "run"
+    source.mkdir()
+    vocabularies.byte_level(source)
+    section = model_section(weights=str(source), family="roberta")
+    tokenizer = prepare_tokenizer(section, workdir, unasked(), has_checkpoint=False, trained=None)
+    ids, mask = tokenizer.encode(["a person walks", "turns"])
+    assert (ids[:, 0].tolist(), ids[~mask].tolist()[0]) == ([0, 0], 1)
+    assert (workdir / "tokenizer.json").read_text("utf-8") == tokenizer.json
+    shutil.rmtree(source)
+    again = prepare_tokenizer(section, workdir, unasked(), has_checkpoint=True, trained=None)
+    np.testing.assert_array_equal(again.encode(["a person walks", "turns"])[0], ids)
+
+
+def test_texts_longer_than_the_source_states(tmp_path):
+    pytest.importorskip("transformers")
+    vocabularies.byte_level(tmp_path)
+    vocabularies.write_json(tmp_path / "tokenizer_config.json", {"model_max_length": 16})
+    section = model_section(weights=str(tmp_path), family="roberta")
+    message = r"max_tokens is 20, but .* model_max_length 16 .* --config.model.text.max_tokens=16"
+    with pytest.raises(ValueError, match=message):
+        prepare_tokenizer(section, tmp_path / "run", unasked(), has_checkpoint=False, trained=None)
+    section.text.max_tokens = 16
+    prepare_tokenizer(section, tmp_path / "run", unasked(), has_checkpoint=False, trained=None)
 
 
 def test_a_trained_model_brings_its_tokenizer(trained, tmp_path):
@@ -195,7 +233,7 @@ def test_a_trained_model_brings_its_tokenizer(trained, tmp_path):
 def test_a_workdir_that_a_process_does_not_see(tmp_path, monkeypatch):
     monkeypatch.setattr("jax.process_index", lambda: 1)
     with pytest.raises(ValueError, match=r"process 1 does not see .*tokenizer\.json, which proc"):
-        prepare_tokenizer(model_section(), tmp_path, SAID, has_checkpoint=False, trained=None)
+        prepare_tokenizer(model_section(), tmp_path, SAID, begun=False, trained=None)
 
 
 # Results -----------------------------------------------------------------------------------------

@@ -142,7 +142,9 @@ def test_wandb_is_asked_for_before_anything_is_trained(small_dataset, tmp_path, 
     monkeypatch.setitem(sys.modules, "wandb", None)
     monkeypatch.setattr(sys, "meta_path", [])  # nor is it found anew
     monkeypatch.delitem(sys.modules, "wandb")
-    with pytest.raises(ValueError, match=r"pip install 'wandb>=.*--config\.log_to=tensorboard"):
+    with pytest.raises(
+        ValueError, match=r"pip install 'motionalign\[wandb\]'.*--config\.log_to=tensorboard"
+    ):
         check_writers(("tensorboard", "wandb"))
     check_writers(("tensorboard",))
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from configs import common
 from motionalign import data
+from motionalign.configs import common
 from motionalign.data import batches as batches_module
 from motionalign.data.batches import BatchPlan, Source, TrainingData, parse_mixture, to_device
 from motionalign.data.dataset import CaptionVectors, Dataset

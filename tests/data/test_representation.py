@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs import common
+from motionalign.configs import common
 from motionalign.data.augment import frame_indices, inference_indices
 from motionalign.data.dataset import Metadata
 from motionalign.data.representation import (

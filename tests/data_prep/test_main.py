@@ -170,6 +170,7 @@ DOTS = Command(
     add_options=dots_options,
     source=dots_source,
     make=lambda args: Dots(args.raw_dir, args.scale),
+    config="humanml3d_vit",
 )
 
 

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import vocabularies
 
 from motionalign.inference import sentence_encoder
 from motionalign.inference.sentence_encoder import SentenceEncoder
@@ -39,6 +40,41 @@ def test_equals_transformers(minilm, readout, monkeypatch):
         expected = last.mean(0) if readout == "mean" else last[0]
         np.testing.assert_allclose(vector, expected, atol=1e-4)
     assert abs(np.linalg.norm(vectors[0]) - 1) > 0.1  # not normalised
+
+
+@pytest.mark.parametrize("name", ["Roberta", "XLMRoberta"])
+def test_roberta_with_its_vocabulary_equals_transformers(name, tmp_path, monkeypatch):
+    """No tokenizer.json, padding of id 1, positions from 2; texts cut where the source states."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("sentencepiece")
+    write = {"Roberta": vocabularies.byte_level, "XLMRoberta": vocabularies.sentencepiece}[name]
+    write(tmp_path)
+    vocabularies.write_json(tmp_path / "tokenizer_config.json", {"model_max_length": 30})
+    tokenizer = getattr(transformers, f"{name}Tokenizer").from_pretrained(str(tmp_path))
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2}
+    sizes |= {"num_hidden_layers": 2, "max_position_embeddings": 34, "type_vocab_size": 1}
+    config = getattr(transformers, f"{name}Config")(vocab_size=len(tokenizer), **sizes)
+    torch.manual_seed(0)
+    model = getattr(transformers, f"{name}Model")(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.3)
+    model.save_pretrained(tmp_path)
+
+    monkeypatch.setattr(sentence_encoder, "BATCH_SIZE", 3)
+    texts = [*TEXTS, "a person walks on " * 20]
+    batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    mask = batch["attention_mask"].numpy()
+    assert (mask.shape[1], batch["input_ids"][0, -1]) == (30, 1)
+    with torch.no_grad():  # with padding, from which positions are counted
+        last = model(**batch).last_hidden_state.numpy()
+    for readout, expected in {
+        "first": last[:, 0],
+        "mean": (last * mask[..., None]).sum(1) / mask.sum(1, keepdims=True),
+    }.items():
+        vectors = SentenceEncoder(str(tmp_path), readout)(texts)
+        np.testing.assert_allclose(vectors, expected, atol=1e-4)
 
 
 def test_a_text_has_one_vector_whatever_stands_beside_it(encoder):

@@ -24,8 +24,10 @@ from motionalign.models import (
     layers,
     motion_transformer,
     mpnet,
+    roberta,
     vit,
     vit_weights,
+    xlm_roberta,
 )
 from motionalign.models.weights.keymap import KeyMap
 from motionalign.models.weights.source import Source
@@ -123,7 +125,7 @@ class Tower:
 # ---------------------------------------------------------------------- text, Hugging Face's BERTs
 
 
-def _save_bert(config_class, model_class, positions, norm_eps):
+def _save_bert(config_class, model_class, positions, norm_eps, **fields):
     def save(folder, activation="gelu", norm_eps=norm_eps, model_class=model_class):
         config = getattr(transformers, config_class)(
             hidden_size=WIDTH,
@@ -134,6 +136,7 @@ def _save_bert(config_class, model_class, positions, norm_eps):
             max_position_embeddings=positions,
             hidden_act=activation,
             layer_norm_eps=norm_eps,
+            **fields,
         )
         return reference.save_random(folder, model_class, config)
 
@@ -235,8 +238,8 @@ DISTILBERT = _bert_like(
 )
 
 
-def _mpnet_batch(lengths):
-    """Ids from 2 on: 1 is MPNet's padding, by which the reference counts positions."""
+def _batch_padded_by_one(lengths):
+    """Ids from 2 on: 1 is padding, by which the references of MPNet and RoBERTa count positions."""
     ids, mask = text_batch(48, lengths)
     return np.where(mask, ids + 1, 1).astype(np.int32), mask
 
@@ -254,8 +257,34 @@ MPNET = _bert_like(
     ),
     bias=lambda model, ids, mask: model.bias(jnp.asarray(mask)),
     # Relative positions beyond the last bucket's start, an odd length.
-    reference_inputs=_mpnet_batch((151, 1, 7)),
+    reference_inputs=_batch_padded_by_one((151, 1, 7)),
     pads_alike=False,
+)
+
+
+def _roberta_like(file, module, config_class, name) -> Tower:
+    """RoBERTa or XLM-R, whose classes in `transformers` start with `name`."""
+    return _bert_like(
+        file,
+        module,
+        config_class(**_TEXT_SIZES),  # of one type
+        save=_save_bert(f"{name}Config", f"{name}Model", 22, 1e-5, type_vocab_size=1),
+        wrong=({"activation": "gelu_new"}, {"norm_eps": 1e-2}),
+        variants=(
+            {},
+            {"model_class": f"{name}ForMaskedLM"},
+            {"model_class": f"{name}ForSequenceClassification", "activation": "gelu_new"},
+            {"norm_eps": 1e-2},
+        ),
+        # A text of as many tokens as the model reads, the shortest, a padded one.
+        reference_inputs=_batch_padded_by_one((20, 1, 7)),
+        pads_alike=False,
+    )
+
+
+ROBERTA = _roberta_like(roberta, roberta.Roberta, roberta.RobertaConfig, "Roberta")
+XLM_ROBERTA = _roberta_like(
+    xlm_roberta, xlm_roberta.XLMRoberta, xlm_roberta.XLMRobertaConfig, "XLMRoberta"
 )
 
 
@@ -570,4 +599,6 @@ TOWERS = {
     "distilbert": DISTILBERT,
     "mpnet": MPNET,
     "clip-text": CLIP_TEXT,
+    "roberta": ROBERTA,
+    "xlm-roberta": XLM_ROBERTA,
 }

@@ -8,8 +8,8 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 from stand_ins import Predict, SomeDataset, Split, metadata
 
-from configs import common
 from motionalign import metrics
+from motionalign.configs import common
 from motionalign.models.heads import ClassifierConfig
 from motionalign.report.tables import format_tables
 from motionalign.tasks import attributes

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from stand_ins import Predict, SomeDataset, Split, metadata
 
-from configs import common
+from motionalign.configs import common
 from motionalign.data.dataset import CaptionVectors
 from motionalign.files import write_json
 from motionalign.inference.similarity import cosine_similarity

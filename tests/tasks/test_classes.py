@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from stand_ins import Predict, SomeDataset, Split, metadata
 
-from configs import common
+from motionalign.configs import common
 from motionalign.data.dataset import CaptionVectors
 from motionalign.tasks import classes
 from motionalign.tasks.labels import Labels

@@ -8,7 +8,7 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 from stand_ins import Predict, SomeDataset, Split, metadata
 
-from configs import common
+from motionalign.configs import common
 from motionalign.inference import similarity
 from motionalign.models.heads import ClassifierConfig
 from motionalign.tasks.labels import (

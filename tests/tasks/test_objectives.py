@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from configs import common
 from motionalign import losses, sharding
+from motionalign.configs import common
 from motionalign.data.batches import BATCH_FIELDS
 from motionalign.inference.similarity import DISTANCES
 from motionalign.models.dual_encoder import Outputs

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from configs import common
+from motionalign.configs import common
 from motionalign.tasks.registry import TASKS
 from motionalign.tasks.schema import schema
 from motionalign.tasks.task import Task

@@ -9,8 +9,8 @@ import pytest
 from runs import tiny_config
 from stand_ins import Predict, SomeDataset, Split, metadata
 
-from configs import common
 from motionalign import sharding, step, train
+from motionalign.configs import common
 from motionalign.data.dataset import CaptionVectors, Dataset
 from motionalign.evaluate import validate_all
 from motionalign.inference.encoder import Predictor

@@ -121,5 +121,6 @@ COMMAND = Command(
     add_options=_add_options,
     source=_source,
     make=lambda args: Clips(generate(args.num_clips, args.seed)),
+    config="quickstart",
     paths=(),
 )

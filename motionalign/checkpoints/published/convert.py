@@ -55,7 +55,7 @@ def convert(
       published: name of the published model, of `registry.FORMATS`.
       metadata: of the dataset that the model was trained on.
       options: what the tensors do not say, of the published model's own class of options.
-      tokenizer: folder or Hub id with the text encoder's tokenizer.json.
+      tokenizer: folder or Hub id with the text encoder's tokenizer.json or vocabulary.
       text_weights: folder or Hub id of the frozen text encoder, where the model has one beside its
         file.
 
@@ -163,14 +163,21 @@ def _tokenizer(name: str | None, architecture: DualEncoderConfig, form: Format) 
     """The text encoder's tokenizer.json; of the published model where no name is given.
 
     Raises:
-      ValueError: it is not there, or has more tokens than the text encoder.
+      ValueError: it is not there, has more tokens than the text encoder, or is for shorter texts.
     """
     if architecture.text is None:
         return None
     name = name or form.tokenizer(architecture)
     if name is None:
         raise ValueError("the text encoder's tokenizer is needed: name it with --tokenizer")
-    tokenizer = load_tokenizer(name, architecture.max_tokens)
+    tokenizer_class = TEXT_FAMILIES[architecture.text_family].tokenizer
+    tokenizer = load_tokenizer(name, architecture.max_tokens, tokenizer_class)
+    if tokenizer.max_tokens < architecture.max_tokens:
+        raise ValueError(
+            f"texts are cut after {architecture.max_tokens} tokens, but {name} states "
+            f"model_max_length {tokenizer.max_tokens} in its tokenizer_config.json: say "
+            f"--max_tokens={tokenizer.max_tokens}, or less"
+        )
     if tokenizer.vocab_size > architecture.text.vocab_size:
         raise ValueError(
             f"the tokenizer {name} has {tokenizer.vocab_size} tokens, the text encoder "

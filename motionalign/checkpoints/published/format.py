@@ -77,7 +77,7 @@ class Format:
     describe: our architecture to the JSON that says how to build the published model.
     own_name: key of a file to the published model's own name of the tensor.
     unused: our architecture to the tensors {key: value} that the published code has besides.
-    tokenizer: our architecture to the folder or Hub id with the text encoder's tokenizer.json; None
+    tokenizer: our architecture to the folder or Hub id with the text encoder's tokenizer; None
       where only the user can say it.
     text_readout: how the frozen text encoder is read out that may be given beside a file without
       any; None: none may be given.

@@ -81,7 +81,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text_config", help="config.json of the text encoder, for all this")
     parser.add_argument(
         "--tokenizer",
-        help="folder or Hub id with tokenizer.json (default: that of the published text "
+        help="folder or Hub id with the tokenizer (default: that of the published text "
         "encoder of the family, such as distilbert/distilbert-base-uncased)",
     )
     parser.add_argument("--max_tokens", type=positive, help="of a text (default: 128)")

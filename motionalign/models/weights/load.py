@@ -7,6 +7,7 @@ import numpy as np
 from motionalign.data.tokenizer import Tokenizer
 from motionalign.models.weights.keymap import KeyMap, match
 from motionalign.models.weights.source import Source
+from motionalign.models.weights.vocabulary import convert
 
 
 def parameter_path(key_path) -> str:
@@ -73,7 +74,22 @@ def _place(value: np.ndarray, like) -> jax.Array:
     return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
 
 
-def load_tokenizer(source: str, max_tokens: int) -> Tokenizer:
-    """The tokenizer of a text encoder: a local folder or Hub id that has a tokenizer.json."""
-    tokenizer_json = Source(source).require("tokenizer.json").read_text("utf-8")
-    return Tokenizer(tokenizer_json, max_tokens)
+def load_tokenizer(source: str, max_tokens: int, tokenizer_class: str | None = None) -> Tokenizer:
+    """The tokenizer of a text encoder: its tokenizer.json, or converted from its vocabulary.
+
+    Args:
+      source: a local folder or Hub id.
+      max_tokens: where texts are cut. A vocabulary whose options state a smaller model_max_length
+        is cut there; the tokenizer's own `max_tokens` tells.
+      tokenizer_class: the class of `transformers` to convert a vocabulary with, where the source
+        names none; a text family's `tokenizer`.
+
+    Raises:
+      ValueError: there is neither, or what there is cannot be read.
+    """
+    opened = Source(source)
+    path = opened.file("tokenizer.json")
+    if path is not None:
+        return Tokenizer(path.read_text("utf-8"), max_tokens)
+    converted = convert(opened, tokenizer_class)
+    return Tokenizer(converted.json, min(max_tokens, converted.max_tokens))

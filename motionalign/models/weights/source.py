@@ -132,7 +132,8 @@ class Source:
         self,
         name: str | pathlib.Path,
         files: str = "config.json, model.safetensors (or model.safetensors.index.json with its "
-        "shards) and, for a text encoder, tokenizer.json",
+        "shards) and, for a text encoder, tokenizer.json (or its vocabulary and "
+        "tokenizer_config.json)",
     ):
         """Takes a name; nothing is read or downloaded yet.
 
@@ -169,6 +170,9 @@ class Source:
                 huggingface_hub.hf_hub_download(repo, name, revision=revision or None)
             )
         except errors.LocalEntryNotFoundError as error:  # no network, or offline mode
+            cached = huggingface_hub.try_to_load_from_cache(repo, name, revision=revision or None)
+            if cached is huggingface_hub._CACHED_NO_EXIST:  # the Hub was asked for it before
+                return None
             raise self._unreachable(error) from error
         except errors.EntryNotFoundError:
             return None

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import vocabularies
 from converting import assert_same_state_dict, bound, motionpatches_arguments, run, state_dict
 
 import motionalign
@@ -14,6 +15,7 @@ from motionalign.checkpoints.published.motionpatches import Options
 from motionalign.checkpoints.shared import open_saved
 from motionalign.convert import main
 from motionalign.data.dataset import Metadata
+from motionalign.data.tokenizer import Tokenizer
 from motionalign.skeleton import get_skeleton
 
 torch = pytest.importorskip("torch")
@@ -244,6 +246,23 @@ def test_bad_files_beside(file, content, message, golden, tokenizer, statistics,
 def test_a_tokenizer_of_another_encoder(golden, minilm, statistics, tmp_path):
     with pytest.raises(SystemExit, match="30522 tokens, the text encoder 500: name the right one"):
         main(motionpatches_arguments(golden, minilm, statistics, tmp_path / "out"))
+
+
+def test_a_vocabulary_as_the_tokenizer(golden, statistics, tmp_path):
+    """A folder without tokenizer.json and config.json: the class is the text encoder's."""
+    pytest.importorskip("transformers")
+    words = ("a", "person", "walks")
+    (tmp_path / "vocab.txt").write_text("\n".join((*vocabularies.BERT_TOKENS, *words)), "utf-8")
+    out = tmp_path / "out"
+    main(motionpatches_arguments(golden, tmp_path, statistics, out))
+    tokenizer = Tokenizer(open_saved(out).run["tokenizer"], 64)
+    assert tokenizer.encode(["A Person WALKS"])[0].tolist() == [[2, 5, 6, 7, 3]]
+
+    vocabularies.write_json(tmp_path / "tokenizer_config.json", {"model_max_length": 8})
+    again = motionpatches_arguments(golden, tmp_path, statistics, tmp_path / "again")
+    with pytest.raises(SystemExit, match=r"states model_max_length 8 .* say --max_tokens=8"):
+        main(again)
+    main([*again, "--max_tokens=8"])
 
 
 def test_statistics_of_a_prepared_dataset(golden, tokenizer, statistics, small_dataset, tmp_path):

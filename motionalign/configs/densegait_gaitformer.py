@@ -10,8 +10,8 @@ Prepare the data with `python -m data_prep densegait`, then `python -m data_prep
 --kind=appearance`, and to the data by `embed --texts=FILE`.
 """
 
-from configs import common
-from configs.babel60_gaitformer import LOSSES, use_recipe
+from motionalign.configs import common
+from motionalign.configs.babel60_gaitformer import LOSSES, use_recipe
 from motionalign.tasks.objectives import OBJECTIVES
 
 

@@ -6,7 +6,7 @@
 Prepare the library with `python -m data_prep humanml3d --name=mocap --raw_dir=...`.
 """
 
-from configs import common, humanml3d_vit
+from motionalign.configs import common, humanml3d_vit
 
 
 def get_config(arg=None):

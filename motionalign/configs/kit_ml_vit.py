@@ -3,7 +3,7 @@
 Takes the same arguments as humanml3d_vit.py.
 """
 
-from configs import common, humanml3d_vit
+from motionalign.configs import common, humanml3d_vit
 
 
 def get_config(arg=None):

@@ -10,8 +10,8 @@ A small GaitFormer trained towards the vectors of all-MiniLM-L6-v2. Prepare the 
 --attributes=...`, then embed its texts; the README has the commands, docs/results.md what came out.
 """
 
-from configs import common
-from configs.babel60_gaitformer import LOSSES, use_recipe
+from motionalign.configs import common
+from motionalign.configs.babel60_gaitformer import LOSSES, use_recipe
 from motionalign.tasks.objectives import OBJECTIVES
 
 

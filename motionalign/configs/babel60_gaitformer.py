@@ -13,7 +13,7 @@ motionalign/config.py has it (Adam's constants and seed 0 are PyTorch's and the 
 
 from ml_collections import ConfigDict
 
-from configs import common
+from motionalign.configs import common
 from motionalign.tasks.objectives import OBJECTIVES
 
 LOSSES = ("triplet", "mse", "contrastive", "classify")

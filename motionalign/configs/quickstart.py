@@ -1,6 +1,6 @@
 """The built-in synthetic dataset, small towers from scratch: minutes on a laptop, no downloads."""
 
-from configs import common
+from motionalign.configs import common
 
 
 def get_config(arg=None):

@@ -5,7 +5,7 @@
 Frozen towers, whose optimizer state is then not kept: --config.optim.groups.text_encoder.lr=0
 """
 
-from configs import common
+from motionalign.configs import common
 
 
 def get_config(arg=None):

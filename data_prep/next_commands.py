@@ -1,0 +1,41 @@
+"""The commands that a prepared dataset is ready for: the last lines of data preparation."""
+
+import pathlib
+
+from motionalign.data.dataset import Dataset
+
+# Configs that learn from the vectors of texts: the dataset must be embedded first.
+_ON_VECTORS = ("babel60_gaitformer", "densegait_gaitformer", "mocap_actions")
+
+# The dataset that a config trains on unless told otherwise, where it isn't named like its reader.
+_DATASETS = {"mocap_actions": "actions"}
+
+
+def next_commands(dataset: Dataset, config: str, default_name: str) -> str:
+    """What to run next: a look at the dataset, vectors of its texts if needed, training.
+
+    Args:
+      dataset: that was prepared.
+      config: the shipped config of its reader; for one with labels of its own that is
+        mocap_actions.
+      default_name: of the dataset that `config` trains on.
+    """
+    metadata = dataset.metadata
+    labelled = metadata.label_names or metadata.attribute_names
+    if labelled and config not in _ON_VECTORS:
+        config, default_name = "mocap_actions", _DATASETS["mocap_actions"]
+    argument = "" if metadata.label_names or config != "mocap_actions" else ":attributes"
+    where = _option("--data_dir", dataset.version_dir.parents[1], "data")
+    lines = ["", "Next:", f"  python -m data_prep show --name={dataset.name}{where}"]
+    if config in _ON_VECTORS and dataset.caption_vectors is None:
+        lines.append(f"  python -m data_prep embed --name={dataset.name}{where}")
+    lines.append(
+        f"  python -m motionalign train --config=configs/{config}.py{argument}"
+        + _option("--config.data.datasets", dataset.name, default_name)
+        + _option("--config.data.data_dir", dataset.version_dir.parents[1], "data")
+    )
+    return "\n".join(lines)
+
+
+def _option(name: str, value: str | pathlib.Path, default: str) -> str:
+    return "" if str(value) == default else f" {name}={value}"

@@ -1,0 +1,332 @@
+r"""Trains, evaluates and applies motion-language models.
+
+  Train, or resume an interrupted run (the same command again):
+    python launch.py --config=configs/quickstart.py
+
+  Results are in runs/quickstart, or where --workdir says. Any field of the config can be set:
+    python launch.py --config=configs/humanml3d_vit.py:paper --workdir=runs/paper \
+      --config.seed=1 --config.dtype=bfloat16
+
+  Evaluate a checkpoint, here or copied from elsewhere, on the dataset that it was trained on:
+    python launch.py --mode=eval --checkpoint=runs/quickstart
+
+  Encode a folder of clips (.npy, [frames, joints, 3]) for search; of a classifier, classify them:
+    python launch.py --mode=encode --checkpoint=runs/quickstart --input=clips --output=clips.npz
+    python launch.py --mode=encode --checkpoint=runs/actions --input=clips --output=classes.csv
+
+  List every field of a config, with its default, its valid values and its meaning:
+    python launch.py --help_config
+
+  Several processes (one for each host or GPU): start the same command on each, with --distributed
+  where the cluster can be detected (SLURM, TPU pods, MPI), otherwise with --coordinator,
+  --num_processes and --process_id.
+
+  `motionalign train`, `motionalign eval` and `motionalign encode` are the same commands, from any
+  folder; `motionalign --help` lists the others.
+"""
+
+import pathlib
+import re
+import sys
+from collections.abc import Sequence
+
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from motionalign import commands, host
+
+FLAGS = flags.FLAGS
+CONFIGS = pathlib.Path(__file__).parent / "configs"
+MODES = ("train", "eval", "encode")
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "Config file of the run, FILE or FILE:ARGUMENT: your own, or one of those that are installed, "
+    "like configs/quickstart.py. eval: default: the checkpoint's own config.",
+    lock_config=True,
+)
+_MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Folder of the run: checkpoints, logs, results; default: runs/CONFIG[-ARGUMENT]. eval: where "
+    "results are written; default: the run that the checkpoint is of.",
+)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint",
+    None,
+    "eval, encode: a workdir, a checkpoint folder, a shared folder or a Hub id; default: "
+    "--workdir.",
+)
+_SPLIT = flags.DEFINE_string("split", None, "eval: split to score; default: config.data.test_split")
+_INPUT = flags.DEFINE_string("input", None, "encode: folder of .npy clips [frames, joints, 3].")
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "encode: the .npz to write (ids, embeddings; of a classifier ids, class_names, probabilities); "
+    "of a classifier also a .csv.",
+)
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "encode: whose skeleton and statistics to use, of a model trained on several."
+)
+_FPS = flags.DEFINE_float(
+    "fps", None, "encode: frame rate of the clips; default: of the raw files trained on."
+)
+_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    str(pathlib.Path.home() / ".cache" / "motionalign" / "xla"),
+    "Where compiled programs are kept between runs; empty = nowhere.",
+)
+_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Detect the cluster and join it.")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0, to join by hand.")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "With --coordinator: of the run.")
+_HELP_CONFIG = flags.DEFINE_bool("help_config", False, "List the fields of a config, and exit.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "With --coordinator: 0 to num_processes-1.")
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """The command: parses the arguments, does what they ask for, and ends the process.
+
+    Args:
+      argv: program name and arguments; default: those of the process.
+    """
+    if argv is not None:
+        sys.argv = list(argv)  # where ml_collections looks for --config.FIELD
+    with commands.ending_cleanly():
+        app.run(main, flags_parser=parse_flags)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Does what the flags say; a user's mistake ends it with one line on stderr."""
+    try:
+        if len(argv) > 1:
+            raise ValueError(
+                f"unexpected argument {argv[1]!r}: every option is written --NAME=VALUE"
+            )
+        if not FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)
+        _run()
+    except (ValueError, FloatingPointError) as error:
+        # A traceback would hide what the user can put right.
+        if logging.level_debug():
+            raise
+        sys.exit(f"{_program()}: {error}\n(--verbosity=1 shows where)")
+
+
+def _program() -> str:
+    return pathlib.Path(sys.argv[0]).name
+
+
+def _run() -> None:
+    if _HELP_CONFIG.value:
+        from motionalign.tasks.schema import schema
+
+        print(schema().describe())
+        return
+    {"train": _train, "eval": _evaluate_only, "encode": _encode}[_MODE.value]()
+
+
+def _train() -> None:
+    _require(config=_config())
+    workdir = _WORKDIR.value or default_workdir(_config_path())
+    _start_jax()
+    from motionalign import train
+
+    outcome = train.train(_config(), workdir, say=_say)
+    if outcome == "stopped":
+        print("Stopped; everything is saved. The same command continues from here.")
+        return
+    _evaluate(workdir, workdir)
+
+
+def _evaluate_only() -> None:
+    checkpoint = _CHECKPOINT.value or _WORKDIR.value
+    _require(checkpoint=checkpoint)
+    given = config_flags.get_override_values(FLAGS["config"])
+    idle = [f"--config.{name}" for name in given if name.partition(".")[0] not in EVALUATED]
+    if idle:
+        print(
+            f"without effect on a trained model: {', '.join(idle)} (evaluation reads "
+            f"{', '.join(f'config.{name}' for name in EVALUATED)})",
+            file=sys.stderr,
+        )
+    _start_jax()
+    from motionalign.checkpoints.workdir import run_folder
+
+    _evaluate(checkpoint, _WORKDIR.value or run_folder(checkpoint))
+
+
+# Sections and fields of a config that evaluation reads; the others are the checkpoint's own.
+EVALUATED = ("task", "data", "eval", "mesh")
+
+
+def _evaluate(checkpoint: str | pathlib.Path, output: str | pathlib.Path) -> None:
+    """Scores a checkpoint and prints its tables."""
+    from motionalign.evaluate import evaluate_checkpoint
+
+    evaluate_checkpoint(_config(), checkpoint, output, _SPLIT.value, say=print)
+
+
+def _encode() -> None:
+    checkpoint = _CHECKPOINT.value or _WORKDIR.value
+    _require(checkpoint=checkpoint, input=_INPUT.value, output=_OUTPUT.value)
+    _start_jax()
+    from motionalign.inference.folder import encode_folder
+
+    encoded = encode_folder(checkpoint, _INPUT.value, _OUTPUT.value, _FPS.value, _DATASET.value)
+    print(encoded.summary())
+
+
+def _say(text: str) -> None:
+    """Prints at once: what is said before a slow step must be seen before it."""
+    print(text, flush=True)
+
+
+def _start_jax() -> None:
+    import jax
+
+    if _CACHE.value:
+        jax.config.update("jax_compilation_cache_dir", _CACHE.value)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    by_hand = {
+        "--coordinator": _COORDINATOR.value,
+        "--num_processes": _NUM_PROCESSES.value,
+        "--process_id": _PROCESS_ID.value,
+    }
+    missing = [name for name, value in by_hand.items() if value is None]
+    if 0 < len(missing) < 3:
+        raise ValueError(f"{', '.join(by_hand)} go together; missing: {', '.join(missing)}")
+    if _DISTRIBUTED.value and not missing:
+        raise ValueError("--distributed detects the cluster: give it or --coordinator, not both")
+    if _COORDINATOR.value:
+        jax.distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    elif _DISTRIBUTED.value:
+        jax.distributed.initialize()
+
+
+def _require(**given: object) -> None:
+    missing = [f"--{name}" for name, value in given.items() if value is None]
+    if missing:
+        raise ValueError(
+            f"--mode={_MODE.value} needs {' and '.join(missing)} (--help shows examples)"
+        )
+
+
+# The config ---------------------------------------------------------------------------------------
+
+
+def _config() -> ConfigDict | None:
+    """The config, or None; a ValueError where its file does not exist."""
+    try:
+        getattr(_CONFIG.value, "seed", None)
+    except OSError as error:  # ml_collections only raises it when the config is used
+        path = _config_path().partition(":")[0]
+        raise ValueError(
+            f"--config={path}: no such file. Yours, or one of: {', '.join(shipped_configs())}"
+        ) from error
+    return _CONFIG.value
+
+
+def _config_path() -> str:
+    return config_flags.get_config_filename(FLAGS["config"])
+
+
+def shipped_configs() -> list[str]:
+    """The config files that are installed with the package, as --config takes them."""
+    others = ("common.py", "checkpoint.py")  # what configs are made with; what --mode=eval takes
+    return [
+        f"configs/{file.name}"
+        for file in sorted(CONFIGS.glob("[!_]*.py"))
+        if file.name not in others
+    ]
+
+
+def find_config(given: str) -> str:
+    """The config file that `--config=GIVEN` means, with its argument.
+
+    A file that exists comes first. `configs/NAME.py`, `NAME.py` and `NAME` otherwise mean an
+    installed one.
+    """
+    path, colon, argument = given.partition(":")
+    name = pathlib.PurePath(path)
+    if not pathlib.Path(path).exists() and name.parent.as_posix() in (".", "configs"):
+        installed = CONFIGS / f"{name.stem}.py"
+        path = str(installed) if installed.is_file() else path
+    return path + colon + argument
+
+
+def default_workdir(config_path: str) -> pathlib.Path:
+    """The folder of a run for which no --workdir is given: runs/CONFIG[-ARGUMENT]."""
+    path, _, argument = config_path.partition(":")
+    parts = [pathlib.Path(path).stem, *re.findall(r"[\w.=@]+", argument)]
+    return pathlib.Path("runs") / "-".join(part for part in parts if part.strip("."))
+
+
+# The command line ---------------------------------------------------------------------------------
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """absl's parser, with one line for what is wrong: a flag, a config's argument, a field."""
+    host.keep_freed_memory()  # config files import JAX
+    argv = [argv[0], *commands.expand_arguments(argv[1:])]
+    if any(arg.lstrip("-") in ("help", "h", "helpshort", "helpfull") for arg in argv[1:]):
+        print(f"{__doc__}\n{FLAGS.module_help(sys.modules[__name__])}")
+        sys.exit(0)
+    sys.argv = argv = _with_config(argv)
+    try:
+        return FLAGS(argv)
+    except flags.Error as error:
+        message = re.sub(r"invalid literal for int.*", "expected a whole number", str(error))
+        message = re.sub(r"could not convert string to float.*", "expected a number", message)
+        if "Traceback" in message:  # around what a config file says of its argument
+            message = message.partition("ValueError: ")[2].strip() or message
+    except (AttributeError, KeyError):
+        # ml_collections stops at the first unknown field, before its config can be asked for.
+        own = [arg for arg in argv if not arg.startswith("--config.")]
+        sys.argv = own
+        FLAGS(own)
+        message = unknown_field(_CONFIG.value, argv)
+        if message is None:
+            raise
+    sys.exit(f"{_program()}: {message}\n(--help lists the flags, --help_config the fields)")
+
+
+def _with_config(argv: Sequence[str]) -> list[str]:
+    """The arguments with the config that is meant: an installed one, or the checkpoint's own."""
+    found = [re.sub(r"^(--?config=)(.+)$", lambda m: m[1] + find_config(m[2]), a) for a in argv]
+    for i, arg in enumerate(found[:-1]):
+        if arg in ("--config", "-config"):
+            found[i + 1] = find_config(found[i + 1])
+    checkpoint = _last(argv, "checkpoint") or _last(argv, "workdir")
+    if _last(argv, "mode") == "eval" and _last(argv, "config") is None and checkpoint:
+        found.insert(1, f"--config={CONFIGS / 'checkpoint.py'}:{checkpoint}")
+    return found
+
+
+def _last(argv: Sequence[str], name: str) -> str | None:
+    """The value of a flag before flags are parsed; None where it is not given."""
+    value = None
+    for i, arg in enumerate(argv):
+        if arg in (f"--{name}", f"-{name}"):
+            value = argv[i + 1] if i + 1 < len(argv) else None
+        elif match := re.match(rf"--?{name}=(.*)$", arg, re.DOTALL):
+            value = match[1]
+    return value
+
+
+def unknown_field(config: ConfigDict, argv: Sequence[str]) -> str | None:
+    """What to say of the first `--config.FIELD=...` in `argv` that the config does not have."""
+    for arg in argv:
+        if not arg.startswith("--config."):
+            continue
+        section, path = config, []
+        for name in arg.removeprefix("--config.").partition("=")[0].split("."):
+            if not hasattr(section, "keys") or name not in section:
+                where = ".".join(["config", *path])
+                valid = ", ".join(section.keys()) if hasattr(section, "keys") else "no fields"
+                return f"unknown field {'.'.join([where, name])}; {where} has {valid}"
+            section = section[name]
+            path.append(name)
+    return None

@@ -1,0 +1,201 @@
+"""Tokenizers of sources without tokenizer.json, converted from their vocabulary.
+
+`transformers` converts, by the model's own tokenizer class: that class knows how texts are
+normalised and which special tokens go around them, and reads the options that the source states. It
+is imported for that only. Its `AutoTokenizer` would import torch where torch is installed.
+"""
+
+import contextlib
+import importlib.util
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from motionalign.models.weights.source import Source, read_json
+
+CLASSES: dict[str, dict[str, str]] = {
+    "BertTokenizer": {"vocab_file": "vocab.txt"},
+    "DistilBertTokenizer": {"vocab_file": "vocab.txt"},
+    "MPNetTokenizer": {"vocab_file": "vocab.txt"},
+    "CLIPTokenizer": {"vocab_file": "vocab.json", "merges_file": "merges.txt"},
+    "RobertaTokenizer": {"vocab_file": "vocab.json", "merges_file": "merges.txt"},
+    "XLMRobertaTokenizer": {"vocab_file": "sentencepiece.bpe.model"},
+}
+"""{class of `transformers`: {argument: file that it is converted from}}."""
+
+OPTIONS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+"""Files of options; `transformers` reads them from the folder of the vocabulary."""
+
+SENTENCEPIECE = ("sentencepiece", "google.protobuf")
+"""Packages that `transformers` reads SentencePiece models with."""
+
+USED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token")
+"""Special tokens that texts get; the mask token is of pretraining only."""
+
+
+class Converted(NamedTuple):
+    """A converted tokenizer.
+
+    Attributes:
+      json: the text of its tokenizer.json.
+      max_tokens: the model_max_length that the source states; a huge number where it states none.
+    """
+
+    json: str
+    max_tokens: int
+
+
+def convert(source: Source, default: str | None = None) -> Converted:
+    """Converts the vocabulary of a source.
+
+    Args:
+      source: holds the vocabulary, and the files of OPTIONS where there are such.
+      default: the class of CLASSES to take where the source names none.
+
+    Raises:
+      ValueError: the class is none of CLASSES, a file that it needs is missing or damaged, or a
+        package to read it with is not installed.
+    """
+    stated = _stated(source)
+    name = _class_name(source, stated, default)
+    files = {argument: source.file(file) for argument, file in CLASSES[name].items()}
+    if None in files.values():
+        raise ValueError(_lacking(source, name))
+    if name in _LOWER_CASING:
+        _check_case(source, files["vocab_file"], stated)
+    if files["vocab_file"].suffix == ".model":
+        _check_sentencepiece(source)
+    for file in OPTIONS:
+        source.file(file)  # downloaded to the folder of the others
+    try:
+        with _no_advice():
+            import transformers
+
+            tokenizer = getattr(transformers, name).from_pretrained(
+                str(files["vocab_file"].parent),
+                local_files_only=True,
+                **{argument: str(path) for argument, path in files.items()},
+            )
+    except Exception as error:  # of many kinds, for a damaged file
+        raise ValueError(
+            f"{' and '.join(CLASSES[name].values())} of {source.name} cannot be converted by "
+            f"transformers.{name}: {error}"
+        ) from error
+    _check_special_tokens(source, name, tokenizer, stated)
+    backend = tokenizer.backend_tokenizer
+    backend.enable_padding(pad_id=tokenizer.pad_token_id, pad_token=str(tokenizer.pad_token))
+    return Converted(backend.to_str(), tokenizer.model_max_length)
+
+
+_LOWER_CASING = ("BertTokenizer", "DistilBertTokenizer", "MPNetTokenizer")  # unless told not to
+
+
+@contextlib.contextmanager
+def _no_advice() -> Iterator[None]:
+    """Keeps `transformers` from reporting at its import that torch, unused here, is missing."""
+    name = "TRANSFORMERS_NO_ADVISORY_WARNINGS"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _stated(source: Source) -> Mapping[str, Any]:
+    """What tokenizer_config.json states."""
+    path = source.file("tokenizer_config.json")
+    return {} if path is None else read_json(path)
+
+
+def _class_name(source: Source, stated: Mapping[str, Any], default: str | None) -> str:
+    """The class that the source names, or the default one."""
+    name = stated.get("tokenizer_class")
+    if name is None and (path := source.file("config.json")) is not None:
+        name = read_json(path).get("tokenizer_class")
+    name = name or default
+    if name is None:
+        raise ValueError(
+            f"{source.name} has no tokenizer.json, and to convert its vocabulary, "
+            f"tokenizer_config.json must state its tokenizer_class: {', '.join(CLASSES)}"
+        )
+    name = name.removesuffix("Fast")
+    if name not in CLASSES:
+        raise ValueError(
+            f"{source.name} has no tokenizer.json, and its tokenizer_class {name!r} is not one "
+            f"that can be converted: {', '.join(CLASSES)}. {_SAVE}"
+        )
+    return name
+
+
+_SAVE = (
+    "Elsewhere, transformers.AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER) may write "
+    "a tokenizer.json, to be put beside the weights"
+)
+
+
+def _lacking(source: Source, name: str) -> str:
+    """The message for a source without the files of a class: what is needed, and what is there."""
+    known = {file for files in CLASSES.values() for file in files.values()}
+    known |= {*OPTIONS, "spiece.model", "sentencepiece.model", "tokenizer.model"}
+    found = sorted(file for file in known if source.file(file) is not None)
+    return (
+        f"{source.name} has neither tokenizer.json nor {' and '.join(CLASSES[name].values())}, "
+        f"from which transformers.{name} makes one; found: {', '.join(found) or 'none such'}. If "
+        f"its tokenizer is another one, state its tokenizer_class in tokenizer_config.json: "
+        f"{', '.join(CLASSES)}"
+    )
+
+
+def _check_case(source: Source, vocabulary: pathlib.Path, stated: Mapping[str, Any]) -> None:
+    """Raises a ValueError for a cased vocabulary with which texts would be lower-cased unasked."""
+    if "do_lower_case" in stated:
+        return
+    words = [w for w in vocabulary.read_text("utf-8").split("\n") if w and w[0] not in "[<"]
+    capitals = sum(word != word.lower() for word in words)
+    if capitals > len(words) / 100:  # uncased ones have some symbols
+        raise ValueError(
+            f"{capitals} of the {len(words)} tokens in vocab.txt of {source.name} have capital "
+            "letters, but texts are lower-cased unless tokenizer_config.json states otherwise: put "
+            'a tokenizer_config.json beside it with "do_lower_case": false (or true)'
+        )
+
+
+def _check_sentencepiece(source: Source) -> None:
+    """Raises a ValueError unless SentencePiece models can be read."""
+    for package in SENTENCEPIECE:
+        try:
+            found = importlib.util.find_spec(package)
+        except ModuleNotFoundError:  # of the package around it
+            found = None
+        if found is None:
+            raise ValueError(
+                f"{source.name} has a SentencePiece vocabulary; reading it needs the packages of "
+                'pip install "sentencepiece>=0.2,<0.3" protobuf'
+            )
+
+
+def _check_special_tokens(
+    source: Source, name: str, tokenizer: Any, stated: Mapping[str, Any]
+) -> None:
+    """Raises a ValueError where a class puts tokens around texts that the model does not know.
+
+    `transformers` appends those to the vocabulary; the model has no embeddings of them.
+    """
+    own = set(tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False))
+    if (path := source.file("added_tokens.json")) is not None:
+        own |= set(read_json(path))
+    own |= {token["content"] for token in stated.get("added_tokens_decoder", {}).values()}
+    tokens = {str(token) for of in USED_TOKENS if (token := getattr(tokenizer, of)) is not None}
+    if missing := sorted(tokens - own):
+        raise ValueError(
+            f"the vocabulary of {source.name} lacks {', '.join(missing)}, which transformers."
+            f"{name} needs. Is it of another tokenizer_class? tokenizer_config.json may state: "
+            f"{', '.join(CLASSES)}"
+        )
+    if tokenizer.pad_token is None:
+        raise ValueError(f"{source.name} states no pad_token, which {name} needs")

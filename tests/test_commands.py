@@ -1,0 +1,77 @@
+"""What every command shares: `~`, one line for a mistake, an end after a signal."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from runs import ROOT
+
+from motionalign.commands import Parser, ending_cleanly, expand_arguments
+
+
+def test_home_is_expanded_where_a_path_begins(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    given = ["~/x", "--workdir=~/runs/x", "-input=~", "--config=configs/finetune.py:~/runs/x"]
+    given += ["--config.data.data_dir=~/data"]
+    assert expand_arguments(given) == [
+        "/home/me/x", "--workdir=/home/me/runs/x", "-input=/home/me",
+        "--config=configs/finetune.py:/home/me/runs/x", "--config.data.data_dir=/home/me/data",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "argument", ["a~/x", "--name=a~b", "--name=x:a~/y", "--x=a/~/b", "~5 steps", "--", "-", ""]
+)
+def test_other_arguments_stay(argument):
+    assert expand_arguments([argument]) == [argument]
+
+
+def test_a_mistake_is_one_line(capsys):
+    parser = Parser("prog")
+    for i in range(30):
+        parser.add_argument(f"--option{i}")
+    with pytest.raises(SystemExit) as end:
+        parser.parse_args(["--nothing"])
+    assert end.value.code == 2
+    printed = capsys.readouterr().err
+    assert printed == "prog: unrecognized arguments: --nothing\n(--help shows the options)\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_command_after_its_clean_up(number, code, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    cleaned = []
+    with pytest.raises(SystemExit) as end, ending_cleanly():
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        except Exception:
+            pytest.fail("an Exception, which handlers of errors would keep")
+        finally:
+            cleaned.append(True)
+    assert (end.value.code, cleaned) == (code, [True])
+    assert f"Stopped by {number.name}; nothing half-written is left." in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_data_preparation_leaves_nothing_when_interrupted(tmp_path):
+    """In the midst of writing."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "data_prep", "synthetic", "--num_clips=1000"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    data = tmp_path / "data"
+    while process.poll() is None and not list(data.glob(".synthetic.incomplete/*")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopped by SIGINT" in printed
+    assert "Traceback" not in printed
+    assert not list(data.iterdir())
