@@ -45,7 +45,7 @@ UAE_LARGE = BertConfig(
 class Contender:
     """A train step and its state, with or without the text tower."""
 
-    def __init__(self, config: ConfigDict, tower: bool, batch: dict):
+    def __init__(self, config: ConfigDict, tower: bool, batch: dict) -> None:
         inputs = Inputs(22, 6, 6, text_width=UAE_LARGE.width, input="rotations")
         architecture = build.resolve(config.model.to_dict(), inputs=inputs)
         if tower:

@@ -37,7 +37,7 @@ _SECONDS = 0.002  # between two looks at the memory
 # ------------------------------------------------------------------------ random checkpoints
 
 
-def hugging_face_vit(width, depth, heads, mlp) -> tuple[dict, dict]:
+def hugging_face_vit(width: int, depth: int, heads: int, mlp: int) -> tuple[dict, dict]:
     """(shapes by key, config.json)."""
     shapes = {
         "embeddings.cls_token": (1, 1, width),
@@ -66,7 +66,7 @@ def hugging_face_vit(width, depth, heads, mlp) -> tuple[dict, dict]:
     return shapes, config
 
 
-def timm_vit(width, depth, heads, mlp) -> tuple[dict, dict]:
+def timm_vit(width: int, depth: int, heads: int, mlp: int) -> tuple[dict, dict]:
     """(shapes by key, config.json)."""
     shapes = {
         "cls_token": (1, 1, width),
@@ -84,7 +84,7 @@ def timm_vit(width, depth, heads, mlp) -> tuple[dict, dict]:
     return shapes, {"architecture": "vit", "model_args": {"num_heads": heads}}
 
 
-def google_vit(width, depth, heads, mlp) -> tuple[dict, None]:
+def google_vit(width: int, depth: int, heads: int, mlp: int) -> tuple[dict, None]:
     """(shapes by key, None)."""
     shapes = {
         "cls": (1, 1, width),
@@ -110,7 +110,9 @@ def google_vit(width, depth, heads, mlp) -> tuple[dict, None]:
     return shapes, None
 
 
-def hugging_face_distilbert(width, depth, heads, mlp, vocab) -> tuple[dict, dict]:
+def hugging_face_distilbert(
+    width: int, depth: int, heads: int, mlp: int, vocab: int
+) -> tuple[dict, dict]:
     """(shapes by key, config.json)."""
     shapes = {
         "embeddings.word_embeddings.weight": (vocab, width),
@@ -184,12 +186,12 @@ def _anonymous_bytes() -> int:
 class _Peak(threading.Thread):
     """The most memory that the process holds while it is looked at."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(daemon=True)
         self.before = self.peak = _anonymous_bytes()
         self._stop_asked = threading.Event()
 
-    def run(self):
+    def run(self) -> None:
         while not self._stop_asked.wait(_SECONDS):
             self.peak = max(self.peak, _anonymous_bytes())
 

@@ -21,9 +21,12 @@ import numpy as np
 
 from motionalign.data.dataset import Dataset
 from motionalign.patches import motion_patches
+from motionalign.skeleton import Skeleton
 
 
-def looped_patches(joints, skeleton, mean, std, patch_size: int):
+def looped_patches(
+    joints: np.ndarray, skeleton: Skeleton, mean: np.ndarray, std: np.ndarray, patch_size: int
+) -> np.ndarray:
     """Joints [T, J, 3] to patches [T, 5N, 3], a resize for each chain of each frame."""
     joints = (joints - mean) / std
     frames = []
@@ -51,15 +54,15 @@ def main() -> None:
 
     dataset = Dataset(args.data_dir, args.dataset)
     split, meta = dataset.split(args.split), dataset.metadata
+    size = meta.patch_size
+    assert size is not None
     clips = [split[i]["joints"][:, 0] for i in range(min(args.clips, len(split)))]
     statistics_ = (meta.mean.astype(np.float32), meta.std.astype(np.float32))
     contenders = {
         "matrix product": lambda clip: motion_patches(
-            clip, meta.skeleton, meta.mean, meta.std, meta.patch_size
+            clip, meta.skeleton, meta.mean, meta.std, size
         ),
-        "OpenCV loop": lambda clip: looped_patches(
-            clip, meta.skeleton, *statistics_, meta.patch_size
-        ),
+        "OpenCV loop": lambda clip: looped_patches(clip, meta.skeleton, *statistics_, size),
     }
     difference = max(
         float(np.abs(np.subtract(*(make(clip) for make in contenders.values()))).max())

@@ -37,6 +37,7 @@ def start_once(arguments: list[str], cache: str) -> dict[str, float]:
         process = subprocess.Popen(
             command, cwd=_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
+        assert process.stderr is not None
         log = []
         try:
             for line in process.stderr:

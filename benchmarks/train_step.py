@@ -34,9 +34,18 @@ import platform
 import statistics
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from ml_collections import ConfigDict
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
 
 
-def parse_args():
+def parse_args() -> argparse.Namespace:
     """The arguments of the command line; contenders are checked."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -75,7 +84,9 @@ def parse_contender(contender: str) -> tuple[str, dict[str, str]]:
     return name, dict(part.partition("=")[::2] for part in rest.split(",") if part)
 
 
-def make_config(args, padding: str, text_bucket: int | None = None):
+def make_config(
+    args: argparse.Namespace, padding: str, text_bucket: int | None = None
+) -> ConfigDict:
     """configs/mocap_small.py:code on the data of the command line."""
     from motionalign.configs import mocap_small
 
@@ -92,7 +103,7 @@ def make_config(args, padding: str, text_bucket: int | None = None):
 class Batches:
     """The batches of the first epoch, from the training's own input pipeline."""
 
-    def __init__(self, config, rounds: int, steps: int):
+    def __init__(self, config: ConfigDict, rounds: int, steps: int) -> None:
         from motionalign.data.batches import Source, TrainingData
         from motionalign.data.dataset import Dataset
         from motionalign.models import build
@@ -119,7 +130,7 @@ class Batches:
         for step in range(self._data.plan.steps_per_epoch):
             batch = self._data[step]
             shapes[step] = (batch["patches"].shape[1], batch["input_ids"].shape[1])
-        by_length = sorted(shapes, key=shapes.get)
+        by_length = sorted(shapes, key=shapes.__getitem__)
         count = min(rounds * steps or len(by_length), len(by_length))
         if count < rounds:
             raise SystemExit(f"{count} batches an epoch do not divide into {rounds} rounds")
@@ -128,7 +139,7 @@ class Batches:
         # One step of each shape that the rounds contain, to compile.
         self.shapes = {shapes[step]: step for round_ in self.rounds for step in round_}
 
-    def __call__(self, steps: list[int]):
+    def __call__(self, steps: list[int]) -> "Iterator[dict[str, np.ndarray]]":
         """A Grain iterator over these steps, read ahead in threads as in training."""
         import grain
 
@@ -142,7 +153,7 @@ class Ours:
 
     options = frozenset({"devices", "malloc"})
 
-    def __init__(self, args, options):
+    def __init__(self, args: argparse.Namespace, options: Mapping[str, str]) -> None:
         from motionalign import host
 
         if "malloc" not in options:
@@ -182,7 +193,7 @@ class Ours:
         return loss
 
 
-def torch_model(config, attention: str):
+def torch_model(config: ConfigDict, attention: str) -> "torch.nn.Module":
     """Two towers with a head each, in PyTorch, with the sizes and weights of `config`."""
     import transformers
     from torch import nn
@@ -192,20 +203,20 @@ def torch_model(config, attention: str):
     rate = config.model.head_dropout
 
     class Head(nn.Module):
-        def __init__(self, width, embed_dim):
+        def __init__(self, width: int, embed_dim: int) -> None:
             super().__init__()
             self.projection = nn.Linear(width, embed_dim)
             self.hidden = nn.Linear(embed_dim, embed_dim)
             self.dropout = nn.Dropout(rate)
             self.norm = nn.LayerNorm(embed_dim)
 
-        def forward(self, x):
+        def forward(self, x: "torch.Tensor") -> "torch.Tensor":
             projected = self.projection(x)
             x = self.hidden(nn.functional.gelu(projected))
             return self.norm(self.dropout(x) + projected)
 
     class DualEncoder(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             vit = transformers.ViTConfig(
                 hidden_size=192,
@@ -217,10 +228,11 @@ def torch_model(config, attention: str):
                 patch_size=16,
                 hidden_dropout_prob=0.0,
                 attention_probs_dropout_prob=0.0,
-                attn_implementation=attention,
+                attn_implementation=attention,  # ty: ignore[unknown-argument]
             )
             self.motion = transformers.ViTModel(vit, add_pooling_layer=False)
-            self.motion.layernorm = nn.Identity()  # after pooling instead, as timm does
+            # After pooling instead, as timm does.
+            self.motion.layernorm = nn.Identity()  # ty: ignore[invalid-assignment]
             self.motion_norm = nn.LayerNorm(192, eps=1e-6)
             source = Source(config.model.text.weights).require("config.json")
             self.text = transformers.BertModel.from_pretrained(
@@ -233,7 +245,9 @@ def torch_model(config, attention: str):
             self.motion_head = Head(192, config.model.embed_dim)
             self.text_head = Head(self.text.config.hidden_size, config.model.embed_dim)
 
-        def forward(self, patches, input_ids, mask):
+        def forward(
+            self, patches: "torch.Tensor", input_ids: "torch.Tensor", mask: "torch.Tensor"
+        ) -> "tuple[torch.Tensor, torch.Tensor]":
             motion = self.motion(patches).last_hidden_state[:, 1:].mean(1)
             text = self.text(input_ids, mask).last_hidden_state[:, 0]
             return self.motion_head(self.motion_norm(motion)), self.text_head(text)
@@ -246,7 +260,7 @@ class Torch:
 
     options = frozenset({"keep", "eager", "fused", "compile"})
 
-    def __init__(self, args, options):
+    def __init__(self, args: argparse.Namespace, options: Mapping[str, str]) -> None:
         from motionalign import host
 
         if "keep" in options:
@@ -259,14 +273,15 @@ class Torch:
         config = make_config(args, "attend", text_bucket=1 if args.setting == "masked" else None)
         self.batches = Batches(config, args.rounds, args.steps)
         attention = "eager" if "eager" in options else "sdpa"
-        self._model = torch_model(config, attention)
+        model: Any = torch_model(config, attention)
+        self._model = model
         groups = config.optim.groups
-        heads = [*self._model.motion_head.parameters(), *self._model.text_head.parameters()]
-        motion = [*self._model.motion.parameters(), *self._model.motion_norm.parameters()]
+        heads = [*model.motion_head.parameters(), *model.text_head.parameters()]
+        motion = [*model.motion.parameters(), *model.motion_norm.parameters()]
         self._optimizer = torch.optim.Adam(
             [
                 {"params": motion, "lr": groups.motion_encoder.lr},
-                {"params": self._model.text.parameters(), "lr": groups.text_encoder.lr},
+                {"params": model.text.parameters(), "lr": groups.text_encoder.lr},
                 {"params": heads, "lr": groups.heads.lr},
             ],
             fused="fused" in options or None,
@@ -300,7 +315,7 @@ class Torch:
 WORKERS = {"ours": Ours, "torch": Torch}
 
 
-def serve(connection, contender: str, args) -> None:
+def serve(connection: Connection, contender: str, args: argparse.Namespace) -> None:
     """The process of one contender: sets up, then runs a round whenever it is told to."""
     name, options = parse_contender(contender)
     start = time.perf_counter()
@@ -332,7 +347,7 @@ def cpu_seconds_of_others() -> float:
     return busy / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
-def run(args) -> dict:
+def run(args: argparse.Namespace) -> dict:
     """Sets all contenders up and lets them run in turn; what each round took."""
     context = multiprocessing.get_context("spawn")
     contenders, processes, ready = {}, [], {}

@@ -4,6 +4,8 @@ import argparse
 import functools
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from data_prep import embed, show
 from data_prep.captions import describe
@@ -74,11 +76,13 @@ def main(argv: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = Parser("python -m data_prep", description=DESCRIPTION, formatter_class=raw)
-    traceback = {"action": "store_true", "help": "show where an error comes from"}
+    traceback: dict[str, Any] = {"action": "store_true", "help": "show where an error comes from"}
     parser.add_argument("--traceback", **traceback)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def add(name: str, summary: str, about: str, run) -> argparse.ArgumentParser:
+    def add(
+        name: str, summary: str, about: str, run: Callable[[argparse.Namespace], None]
+    ) -> argparse.ArgumentParser:
         sub = subparsers.add_parser(name, help=summary, description=about, formatter_class=raw)
         sub.set_defaults(run=run)
         # Before the command and after it; without the default it would take back the former.

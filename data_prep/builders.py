@@ -14,7 +14,8 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -23,7 +24,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
 from data_prep.class_texts import all_texts
-from data_prep.readers import Reader, Spoiled
+from data_prep.readers import InvalidClip, Reader
 from data_prep.survey import Source, Survey, survey
 from motionalign import files
 from motionalign.data import records
@@ -109,7 +110,7 @@ _REPLACED = "replaced"  # where the dataset that is being replaced waits, in the
 
 
 @contextlib.contextmanager
-def _alone(scratch: pathlib.Path) -> Iterator[None]:
+def _alone(scratch: pathlib.Path) -> Generator[None]:
     """A scratch folder for one run at a time; removed at the end, whatever comes."""
     scratch.mkdir(parents=True, exist_ok=True)
     handle = os.open(scratch, os.O_RDONLY)
@@ -132,7 +133,7 @@ def _put_back(final: pathlib.Path, scratch: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _restoring(final: pathlib.Path, scratch: pathlib.Path) -> Iterator[None]:
+def _restoring(final: pathlib.Path, scratch: pathlib.Path) -> Generator[None]:
     """Whatever goes wrong inside, an interrupt too, the old dataset stands in place again."""
     try:
         yield
@@ -216,8 +217,8 @@ def _write(
         source_fps=reader.source_fps,
         label_names=reader.label_names,
         attribute_names=reader.attribute_names,
-        attribute_groups=reader.attribute_groups,
-        attribute_opposites=reader.attribute_opposites,
+        attribute_groups=dict(reader.attribute_groups),
+        attribute_opposites=dict(reader.attribute_opposites),
         num_rotations=reader.num_rotations,
     )
     folder = _write_records(reader, found, metadata, scratch)
@@ -251,7 +252,7 @@ def _drop_far(reader: Reader, found: Survey, mean: np.ndarray, std: np.ndarray) 
             f"a coordinate lies {furthest:.3g} standard deviations from the mean of train, which "
             "overflows float16. Is the clip in other units?"
         )
-        found.drop(raw, split, Spoiled("not_finite", detail))
+        found.drop(raw, split, InvalidClip("not_finite", detail))
 
 
 def statistics(clips: Callable[[], Iterable[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
@@ -275,8 +276,8 @@ def statistics(clips: Callable[[], Iterable[np.ndarray]]) -> tuple[np.ndarray, n
         total = _add_up(total, frames)
         low = np.minimum(low, frames.min(0))
         high = np.maximum(high, frames.max(0))
-    mean = total / count
-    squares = 0.0
+    mean: Any = total / count
+    squares: Any = 0.0
     for clip in clips():
         squares = _add_up(squares, np.square(_frames(clip) - mean))
     std = np.where(low == high, 1.0, np.sqrt(squares / count))
@@ -302,8 +303,8 @@ class _CanonicalWriter(writer.ExampleWriter):
     the same clips would give other bytes each time.
     """
 
-    def write(self, path, examples):
-        example = tf_example_pb2.Example
+    def write(self, path: Any, examples: Iterable[Any]) -> Any:
+        example: Any = tf_example_pb2.Example  # ty: ignore[missing-attribute]  (made at run time)
         canonical = (
             (key, example.FromString(data).SerializeToString(deterministic=True))
             for key, data in examples
@@ -324,7 +325,9 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     code_path = None
     pkg_dir_path = pathlib.Path(__file__).parent
 
-    def __init__(self, reader: Reader, found: Survey, metadata: Metadata, data_dir: pathlib.Path):
+    def __init__(
+        self, reader: Reader, found: Survey, metadata: Metadata, data_dir: pathlib.Path
+    ) -> None:
         """`found`: what the survey keeps of `reader`; `metadata`: of the dataset to be written."""
         self.name = metadata.name
         self._reader = reader
@@ -345,7 +348,7 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         features, raw_bytes = tfds.features, tfds.features.Encoding.BYTES
         joints, points = self._metadata.skeleton.num_joints, 5 * self._metadata.patch_size
 
-        def tensor(shape, dtype):
+        def tensor(shape: tuple[int | None, ...], dtype: type[np.generic]) -> tfds.features.Tensor:
             # BYTES: two unknown dimensions need it, and it decodes four times as fast.
             return features.Tensor(shape=shape, dtype=dtype, encoding=raw_bytes)
 
@@ -374,7 +377,7 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             features=features.FeaturesDict(fields),
         )
 
-    def _split_generators(self, dl_manager) -> dict[str, Iterator]:
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         # TFDS refuses a split without examples: one that kept nothing is left out.
         return {
             split: self._generate_examples(_by_id(sources))

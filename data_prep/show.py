@@ -6,10 +6,14 @@ import html
 import json
 import pathlib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from motionalign import files
+
+if TYPE_CHECKING:
+    from motionalign.data.dataset import Metadata
 
 SUMMARY = "a page of what was prepared, to look at"
 ABOUT = """\
@@ -105,7 +109,7 @@ def _row(head: str, counts: Iterable[int]) -> str:
     return f"<tr><th>{html.escape(head)}</th>" + "".join(f"<td>{n:,}</td>" for n in counts)
 
 
-def _classes(splits: dict, meta) -> str:
+def _classes(splits: dict, meta: "Metadata") -> str:
     """Records of every action and every attribute by split; nothing where there are none."""
     labels, attributes = meta.label_names, meta.attribute_names
     tables = []
@@ -150,7 +154,7 @@ def _histogram(lengths: dict[str, np.ndarray], second: int) -> str:
     counts = {
         name: np.bincount(frames // second, minlength=top) for name, frames in lengths.items()
     }
-    tallest = max(sum(counts.values()).max(), 1)
+    tallest = max(np.sum(list(counts.values()), axis=0).max(), 1)
     width, height, slot = 900, 180, 900 / top
     bars = []
     base = np.zeros(top)
@@ -179,7 +183,7 @@ def _histogram(lengths: dict[str, np.ndarray], second: int) -> str:
     )
 
 
-def _clip(record: dict, meta) -> str:
+def _clip(record: dict, meta: "Metadata") -> str:
     """One record: its facts and captions, and for each person a strip and a patch picture.
 
     In 2D there are no patches, and the strip shows the body as the camera did.

@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep.mirror import mirrored_caption
-from data_prep.readers import REASONS, SPAN_SLACK, Caption, Reader, Spoiled
+from data_prep.readers import REASONS, SPAN_SLACK, Caption, InvalidClip, Reader
 from motionalign.data.augment import mirror
 from motionalign.data.resample import resampled_length
 
@@ -77,7 +77,7 @@ class Survey:
         """Frames of each record, at the rate of the records."""
         return [record.num_frames for s in self.of_split(split) for record in s.records]
 
-    def drop(self, raw: str, split: str, error: Spoiled) -> None:
+    def drop(self, raw: str, split: str, error: InvalidClip) -> None:
         """Drops a source that was kept until now, and with it the twin that we made."""
         self.sources = [source for source in self.sources if source.raw != raw]
         self.captions_dropped = [entry for entry in self.captions_dropped if entry["id"] != raw]
@@ -211,7 +211,7 @@ def _some(names: list[str], separator: str = ", ") -> str:
     return separator.join(names[:3]) + (separator + "..." if len(names) > 3 else "")
 
 
-def _entry(name: str, split: str, error: Spoiled) -> dict:
+def _entry(name: str, split: str, error: InvalidClip) -> dict:
     return {"id": name, "split": split, "reason": error.reason, "detail": error.detail}
 
 
@@ -259,10 +259,10 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
             try:
                 if home[name] != split or name in seen:
                     where = home[name] if home[name] != split else f"{split}, on an earlier line"
-                    raise Spoiled("duplicate_id", f"kept in {where}")
+                    raise InvalidClip("duplicate_id", f"kept in {where}")
                 seen.add(name)
                 records, bad_lines = _read_source(reader, name, min_frames)
-            except Spoiled as error:
+            except InvalidClip as error:
                 result.dropped.append(_entry(name, split, error))
                 continue
             original = name[1:] if name in twins else ""
@@ -280,14 +280,14 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
 
 def _read_source(
     reader: Reader, name: str, min_frames: int
-) -> tuple[tuple[Record, ...], list[tuple[int, Spoiled]]]:
-    """The records of one source and its bad caption lines; raises Spoiled if there is no record."""
+) -> tuple[tuple[Record, ...], list[tuple[int, InvalidClip]]]:
+    """The records of a source and its invalid caption lines; InvalidClip if it has no record."""
     joints = reader.joints(name)
     num_frames = len(joints)
 
     label = reader.label(name)
     if reader.attribute_names:
-        reader.attributes(name)  # raises Spoiled if they cannot be used
+        reader.attributes(name)  # raises InvalidClip if they cannot be used
 
     def record(line: int, first: Caption, frames: slice, *captions: str) -> Record:
         length = resampled_length(frames.stop - frames.start, reader.source_fps, reader.fps)
@@ -297,17 +297,17 @@ def _read_source(
 
     bad = num_frames - int(np.isfinite(joints).all(axis=(1, 2, 3)).sum())
     if bad:
-        raise Spoiled("not_finite", f"NaN or infinity in {bad} of {num_frames} frames")
+        raise InvalidClip("not_finite", f"NaN or infinity in {bad} of {num_frames} frames")
     if num_frames < min_frames:
-        raise Spoiled("too_short", f"{num_frames} frames, fewer than {min_frames}")
+        raise InvalidClip("too_short", f"{num_frames} frames, fewer than {min_frames}")
 
     whole, cut, bad_lines = {}, [], []
     for line, caption in enumerate(reader.captions(name)):
         try:
-            if isinstance(caption, Spoiled):
+            if isinstance(caption, InvalidClip):
                 raise caption
             frames = _frames_of(caption, reader.source_fps, num_frames, min_frames)
-        except Spoiled as error:
+        except InvalidClip as error:
             bad_lines.append((line, error))
             continue
         if caption.is_whole and caption.label is None:
@@ -321,7 +321,7 @@ def _read_source(
     if not cut:
         line, error = bad_lines[0]
         count = f" (the first of {len(bad_lines)} unusable lines)" if len(bad_lines) > 1 else ""
-        raise Spoiled(error.reason, f"line {line}{count}: {error.detail}")
+        raise InvalidClip(error.reason, f"line {line}{count}: {error.detail}")
     return tuple(cut), bad_lines
 
 
@@ -332,12 +332,12 @@ def _frames_of(caption: Caption, fps: float, num_frames: int, min_frames: int) -
     start, end, seconds = caption.start, caption.end, num_frames / fps
     if not (0 <= start < seconds and start <= end <= seconds + SPAN_SLACK):
         detail = f"seconds {start:g} to {end:g} of a motion of {seconds:g} seconds"
-        raise Spoiled("span_outside", detail)
+        raise InvalidClip("span_outside", detail)
     frames = slice(int(start * fps), min(int(end * fps), num_frames))
     count = frames.stop - frames.start
     if count < min_frames:
         detail = f"seconds {start:g} to {end:g} are {count} frames, fewer than {min_frames}"
-        raise Spoiled("too_short", detail)
+        raise InvalidClip("too_short", detail)
     return frames
 
 

@@ -16,8 +16,8 @@ import itertools
 import pathlib
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DRAWING = pathlib.Path("docs/images/imports.svg")
@@ -67,7 +67,7 @@ class Import(NamedTuple):
       module: The importing file's module; of a package's __init__.py the package.
       target: A module of the project where there is such a file, else what the statement names.
       names: What is taken from `target`; empty where it is `target` itself.
-      lazy: Whether the statement is inside a function.
+      lazy: Whether importing the file passes it by: it is inside a function, or for type checkers.
     """
 
     path: str
@@ -82,22 +82,31 @@ class Import(NamedTuple):
 def parse(text: str) -> ast.Module:
     """The syntax tree of a file; every node knows its `parent`."""
     tree = ast.parse(text)
-    tree.parent = None
+    tree.parent = None  # ty: ignore[missing-attribute]
     for node in ast.walk(tree):
         for child in ast.iter_child_nodes(node):
-            child.parent = node
+            child.parent = node  # ty: ignore[missing-attribute]
     return tree
+
+
+def _parent(node: Any) -> ast.AST | None:
+    return node.parent
 
 
 def ancestors(node: ast.AST) -> Iterator[ast.AST]:
     """The nodes around a node of `parse`, from the inside out."""
-    while node := node.parent:
-        yield node
+    around: ast.AST | None = node
+    while around := _parent(around):
+        yield around
 
 
-def in_function(node: ast.AST) -> bool:
-    """Whether a node of `parse` is inside a function."""
-    return any(isinstance(a, ast.FunctionDef | ast.AsyncFunctionDef) for a in ancestors(node))
+def is_lazy(node: ast.AST) -> bool:
+    """Whether a node of `parse` is inside a function or under `if TYPE_CHECKING:`."""
+    return any(
+        isinstance(a, ast.FunctionDef | ast.AsyncFunctionDef)
+        or (isinstance(a, ast.If) and isinstance(a.test, ast.Name) and a.test.id == "TYPE_CHECKING")
+        for a in ancestors(node)
+    )
 
 
 def modules(root: pathlib.Path) -> dict[str, str]:
@@ -121,11 +130,14 @@ def imports(root: pathlib.Path) -> list[Import]:
         package = module if path.endswith("__init__.py") else module.rpartition(".")[0]
         for node in ast.walk(parse((root / path).read_text("utf-8"))):
             for target, names in _targets(node, package, known):
-                found.append(Import(path, node.lineno, module, target, names, in_function(node)))
+                line = node.lineno  # ty: ignore[missing-attribute]  (of a statement)
+                found.append(Import(path, line, module, target, names, is_lazy(node)))
     return found
 
 
-def _targets(node: ast.AST, package: str, known) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _targets(
+    node: ast.AST, package: str, known: Collection[str]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
     """(module, names taken from it) for each module that a statement imports."""
     if isinstance(node, ast.Import):
         for alias in node.names:
@@ -152,6 +164,13 @@ def floor_of(module: str) -> tuple[int, str] | None:
             if module == unit or module.startswith(unit + "."):
                 return index, unit
     return None
+
+
+def _placed(module: str) -> tuple[int, str]:
+    """`floor_of` a module that has one."""
+    place = floor_of(module)
+    assert place is not None, module
+    return place
 
 
 # ---------------------------------------------------------------------------- the drawing
@@ -223,11 +242,11 @@ def _rows(root: pathlib.Path) -> list[Row]:
     boxes = [(unit,) for floor in FLOORS[:-1] for unit in floor] + [shared]
     rows, top, floor = [], MARGIN + 38 + 16 * len(LEGEND) + 14.0, 0
     for units in boxes:
-        files = [m for m in known if floor_of(m) and floor_of(m)[1] in units]
+        files = [m for m in known if floor_of(m) and _placed(m)[1] in units]
         if not files:
             continue
-        if floor_of(units[0])[0] != floor:
-            floor, top = floor_of(units[0])[0], top + GAP
+        if _placed(units[0])[0] != floor:
+            floor, top = _placed(units[0])[0], top + GAP
         path = known.get(units[0])
         if units == shared:
             title, about = "definitions and helpers", "single files, which may import each other"
@@ -248,7 +267,7 @@ def _summary(root: pathlib.Path, path: str | None) -> str:
     return line if len(line) < 90 else ""
 
 
-def _file_lines(units, paths: list[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _file_lines(units: Sequence[str], paths: list[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """(folder below the unit, names of its files): its own ones first."""
     if len(units) == 1 and paths == [units[0].replace(".", "/") + ".py"]:
         return ()  # the title says it
@@ -288,7 +307,7 @@ def _flows(rows: list[Row], counts: Counter, lanes: dict[int, float]) -> list[st
     out, edge = [], MARGIN + BOX
     for below in sorted({below for _, below in counts}):  # along a row, to its box
         y, held = rows[below].enters, 0
-        above = sorted((a for a, b in counts if b == below), key=lanes.get, reverse=True)
+        above = sorted((a for a, b in counts if b == below), key=lanes.__getitem__, reverse=True)
         for row, after in itertools.zip_longest(above, above[1:]):
             held += counts[row, below]
             end = lanes[after] if after is not None else edge + 7
@@ -325,7 +344,7 @@ def _totals(counts: Counter, side: int) -> Counter:
 def _floors(rows: list[Row], width: float) -> list[str]:
     """A band behind each floor."""
     out = []
-    for _, floor in itertools.groupby(rows, key=lambda row: floor_of(row.units[0])[0]):
+    for _, floor in itertools.groupby(rows, key=lambda row: _placed(row.units[0])[0]):
         first, *_, last = [*floor] * 2
         top, bottom = first.top - GAP / 2, last.top + last.height + GAP / 2
         out.append(
@@ -362,7 +381,7 @@ def _box(row: Row, color: str) -> list[str]:
     return out
 
 
-def _wrapped(folder: str, names) -> tuple[list[tuple[str, float, float]], float]:
+def _wrapped(folder: str, names: Iterable[str]) -> tuple[list[tuple[str, float, float]], float]:
     """(name, x, y below the first line) of a folder's chips, and their height with a gap below."""
     start = MARGIN + 14 + (round((len(folder) + 2) * LETTER, 2) if folder else 0)
     chips, x, y = [], start, 0.0

@@ -5,10 +5,17 @@
 >>> model.encode_text("a person waves with the left hand")  # [D] float32
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pathlib
+
+    from motionalign.inference.model import Model
+
 __version__ = "0.2.0.dev0"
 
 
-def load(checkpoint, *, text_encoder=None):
+def load(checkpoint: "str | pathlib.Path", *, text_encoder: "str | None" = None) -> "Model":
     """Loads a trained model; see `motionalign.inference.model.load`."""
     # JAX takes seconds to import: only those who need it wait.
     from motionalign.inference import model
@@ -16,6 +23,6 @@ def load(checkpoint, *, text_encoder=None):
     return model.load(checkpoint, text_encoder=text_encoder)
 
 
-def from_pretrained(name):
+def from_pretrained(name: "str | pathlib.Path") -> "Model":
     """Loads a shared model, a folder or a Hub id: `load`, as the Hub's users know it."""
     return load(name)

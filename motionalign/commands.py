@@ -10,7 +10,8 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from types import FrameType
 from typing import NoReturn
 
 
@@ -35,14 +36,14 @@ class Parser(argparse.ArgumentParser):
 
 
 @contextlib.contextmanager
-def ending_cleanly() -> Iterator[None]:
+def ending_cleanly() -> Generator[None]:
     """A context in which Ctrl-C and SIGTERM end a command with one line, after its clean-up.
 
     The exit status is the one that shells report for the signal: 130 or 143. Training replaces both
     handlers while it runs, to save first.
     """
 
-    def terminate(signum, frame):
+    def terminate(signum: int, frame: FrameType | None) -> NoReturn:
         raise _Terminated
 
     handled = threading.current_thread() is threading.main_thread()

@@ -384,7 +384,7 @@ def _group_fields() -> dict[str, Field]:
 class Schema:
     """All fields of a config, the shared ones and those of the registries' entries."""
 
-    def __init__(self, registries: Mapping[str, Mapping[str, Entry]]):
+    def __init__(self, registries: Mapping[str, Mapping[str, Entry]]) -> None:
         """Joins the shared fields with what registries declare.
 
         Args:
@@ -407,7 +407,7 @@ class Schema:
         """{field: {choice: its values that read the field}} of the fields that not all read."""
         readers: dict[str, dict[str, list[Any]]] = {}
         for name, field in self.fields.items():
-            assert field.choices != REGISTRY, f"no registry declares the choices of {name}"
+            assert not isinstance(field.choices, str), f"no registry declares the choices of {name}"
             values = dict(field.choices or {})
             if field.when_set:
                 values |= {_SET: Entry(field.when_set)}
@@ -487,7 +487,7 @@ class Schema:
         """The value of a field, its default where a config does not have it."""
         return values[name] if name in values else self.fields[name].default
 
-    def _explain(self, name: str, config) -> str:
+    def _explain(self, name: str, config: ConfigDict | Mapping) -> str:
         """Why nothing reads a field, and what would."""
         values = self.values(config)
         reasons = []
@@ -542,10 +542,20 @@ class Schema:
             valid = ", ".join(map(str, field.choices)) if field.choices else field.expected
             lines.append(f"{name} = {default}" + (f"   [{valid}]" if valid else ""))
             lines.append(f"    {field.meaning}")
-            for choice, readers in self._readers.get(name, {}).items():
-                by = ", ".join("set" if r is _SET else str(r) for r in readers)
-                lines.append(f"    Read where {choice} is {by}.")
+            for choice, values in self.readers(name).items():
+                lines.append(f"    Read where {choice} is {', '.join(map(str, values)) or 'set'}.")
         return "\n".join(lines)
+
+    def readers(self, name: str) -> dict[str, tuple[Any, ...]]:
+        """What must be chosen for a field to be read, all of it; empty where every run reads it.
+
+        Returns:
+          {field: its values that read the field; () where any value does}.
+        """
+        return {
+            choice: tuple(value for value in values if value is not _SET)
+            for choice, values in self._readers.get(name, {}).items()
+        }
 
 
 _SET = object()  # stands for any value of an optional field
@@ -591,7 +601,7 @@ def _check_value(name: str, value: Any, field: Field) -> None:
             raise ValueError(f"{name} is {each}; expected {field.expected or 'a finite number'}")
 
 
-_TYPES = {
+_TYPES: dict[type, tuple[type, str]] = {
     bool: (bool, "True or False"),
     int: (numbers.Integral, "a whole number"),
     float: (numbers.Real, "a number"),

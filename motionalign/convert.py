@@ -21,7 +21,7 @@ no code in them is run. That needs torch (`pip install torch`); .safetensors fil
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from motionalign.commands import Parser, ending_cleanly, expand_arguments
@@ -29,7 +29,7 @@ from motionalign.commands import Parser, ending_cleanly, expand_arguments
 # Everything that imports JAX is imported where it is needed: after `main` has said which platform.
 
 
-def _metadata(args: argparse.Namespace):
+def _metadata(args: argparse.Namespace) -> Any:
     """The metadata of the training data: of a dataset prepared here, or as the options say."""
     from motionalign.data.dataset import Dataset
 
@@ -99,7 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def command(name, help_line, run):
+    def command(
+        name: str, help_line: str, run: Callable[[argparse.Namespace], None]
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help_line, description=help_line)
         sub.set_defaults(run=run)
         sub.add_argument("checkpoint", help="the file or folder to read")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from motionalign import sharding
 from motionalign.checkpoints.run import SERIES
@@ -38,7 +39,7 @@ SHOWN = ("t2m/R@1", "t2m/R@10", "top1", "top5", "ap", "f1", "ndcg@1", "ndcg@5")
 
 
 def evaluate_checkpoint(
-    config,
+    config: ConfigDict,
     path: str | pathlib.Path,
     output: str | pathlib.Path,
     split: str | None = None,
@@ -81,7 +82,7 @@ def evaluate_checkpoint(
         if prepare and model.encoder.representation.by_statistics and jax.process_index() == 0:
             say("Motions are z-scored by the checkpoint's statistics, not the dataset's.\n")
         results = task.evaluate(predictor(model, prepare), dataset, split)
-        scores = {"dataset": name, "split": split, "step": step} | results.scores
+        scores = {"dataset": name, "split": split, "step": step, **results.scores}
         all_results[name] = scores
         if jax.process_index() != 0:
             continue

@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -25,7 +25,7 @@ def expand(path: Path) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[pathlib.Path]:
+def replacing(path: Path) -> Generator[pathlib.Path]:
     """A path to write to that becomes `path` at the end, or is removed if anything fails.
 
     The suffix stays, for writers that go by it. Folders above are made where absent.
@@ -68,7 +68,7 @@ def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) ->
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes an .npz file of arrays by name."""
     with replacing(path) as partial:
-        np.savez(partial, **arrays)
+        np.savez(partial, **dict[str, Any](arrays))
 
 
 def open_lines(path: Path, keep: Iterable[str] = ()) -> TextIO:
@@ -78,7 +78,7 @@ def open_lines(path: Path, keep: Iterable[str] = ()) -> TextIO:
 
 
 @contextlib.contextmanager
-def new_folder(folder: Path) -> Iterator[pathlib.Path]:
+def new_folder(folder: Path) -> Generator[pathlib.Path]:
     """A folder to write into that becomes `folder` at the end, or is removed if anything fails.
 
     Raises:

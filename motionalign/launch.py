@@ -34,6 +34,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from motionalign import commands, host
+from motionalign.config import flat
 
 FLAGS = flags.FLAGS
 CONFIGS = pathlib.Path(__file__).parent / "configs"
@@ -207,11 +208,21 @@ def _start_jax() -> None:
 
 
 def _require(**given: object) -> None:
-    missing = [f"--{name}" for name, value in given.items() if value is None]
+    """Raises a ValueError that names the flags without a value, with an example of each."""
+    missing = [f"--{name}={EXAMPLES[name]}" for name, value in given.items() if value is None]
     if missing:
         raise ValueError(
-            f"--mode={_MODE.value} needs {' and '.join(missing)} (--help shows examples)"
+            f"--mode={_MODE.value} needs {' and '.join(missing)}, for example (--help shows whole "
+            "commands)"
         )
+
+
+EXAMPLES = {
+    "config": "configs/quickstart.py",
+    "checkpoint": "runs/quickstart",
+    "input": "clips",
+    "output": "clips.npz",
+}
 
 
 # The config ---------------------------------------------------------------------------------------
@@ -326,7 +337,14 @@ def unknown_field(config: ConfigDict, argv: Sequence[str]) -> str | None:
             if not hasattr(section, "keys") or name not in section:
                 where = ".".join(["config", *path])
                 valid = ", ".join(section.keys()) if hasattr(section, "keys") else "no fields"
-                return f"unknown field {'.'.join([where, name])}; {where} has {valid}"
+                like = [
+                    f"config.{known}"
+                    for known in flat(config.to_dict())
+                    if known.endswith(f".{name}")
+                ]
+                return f"unknown field {'.'.join([where, name])}; {where} has {valid}" + (
+                    f". Did you mean {' or '.join(like[:4])}?" if like else ""
+                )
             section = section[name]
             path.append(name)
     return None

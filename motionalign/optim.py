@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import jax
 import optax
+from ml_collections import ConfigDict
 
 SCHEDULES = ("cosine", "constant")
 
@@ -53,7 +54,7 @@ def layer_scales(
     return scales
 
 
-def learning_rate(peak: float, config, num_steps: int) -> optax.Schedule:
+def learning_rate(peak: float, config: ConfigDict, num_steps: int) -> optax.Schedule:
     """Linear warm-up to `peak`, then a cosine that reaches zero after `cosine_runs` runs."""
     if config.schedule == "constant":
         after = optax.constant_schedule(peak)
@@ -70,18 +71,18 @@ def learning_rate(peak: float, config, num_steps: int) -> optax.Schedule:
     return optax.join_schedules([warmup, after], [config.warmup_steps])
 
 
-def _decays(path: str, leaf) -> bool:
+def _decays(path: str, leaf: jax.Array | jax.ShapeDtypeStruct) -> bool:
     """Weight decay is for kernels and embeddings, not for biases, norms and the temperature."""
     return leaf.ndim > 1 and not path.endswith("bias")
 
 
-def trained_paths(config, params: Mapping[str, jax.ShapeDtypeStruct]) -> frozenset[str]:
+def trained_paths(config: ConfigDict, params: Mapping[str, jax.ShapeDtypeStruct]) -> frozenset[str]:
     """Paths of the parameters whose group has a learning rate; the others are frozen."""
     return frozenset(p for p in params if config.groups[group_of(p, config.groups)]["lr"] > 0)
 
 
 def make_optimizer(
-    config, params: Mapping[str, jax.ShapeDtypeStruct], num_steps: int
+    config: ConfigDict, params: Mapping[str, jax.ShapeDtypeStruct], num_steps: int
 ) -> tuple[optax.GradientTransformation, dict[str, optax.Schedule]]:
     """Builds the optimizer of a run.
 
@@ -134,7 +135,9 @@ def _check_groups(groups: Mapping[str, Mapping]) -> None:
         )
 
 
-def _adam(config, schedule: optax.Schedule, scales: Mapping[str, float] | None):
+def _adam(
+    config: ConfigDict, schedule: optax.Schedule, scales: Mapping[str, float] | None
+) -> optax.GradientTransformation:
     """Adam with decoupled weight decay; `scales`: of each parameter's rate, None: all 1."""
 
     def each(change: Callable) -> Callable:

@@ -1,10 +1,16 @@
 """Joints to motion patches (Motion Patches, §3.2), as one matrix product."""
 
 import functools
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from motionalign.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    import jax
+
+Array = TypeVar("Array", np.ndarray, "jax.Array")
 
 
 @functools.cache
@@ -36,7 +42,13 @@ def _coordinate_matrix(skeleton: Skeleton, patch_size: int) -> np.ndarray:
     return np.ascontiguousarray(np.kron(resampling_matrix(skeleton, patch_size), np.eye(3)).T)
 
 
-def motion_patches(joints, skeleton: Skeleton, mean, std, patch_size: int = 16):
+def motion_patches(
+    joints: Array,
+    skeleton: Skeleton,
+    mean: "np.ndarray | jax.Array",
+    std: "np.ndarray | jax.Array",
+    patch_size: int = 16,
+) -> Array:
     """Z-scores joint positions and lays points along the five body parts.
 
     NumPy arrays stay NumPy (data preparation); JAX arrays stay on their device and may be traced.
@@ -52,29 +64,30 @@ def motion_patches(joints, skeleton: Skeleton, mean, std, patch_size: int = 16):
       [..., 5 * N, 3]: for each frame, N points for each body part, in the dtype of `joints`
       (float32 where they are whole numbers).
     """
-    if joints.shape[-2:] != (skeleton.num_joints, 3):
+    array: Any = joints
+    if array.shape[-2:] != (skeleton.num_joints, 3):
         raise ValueError(
-            f"joints have shape {tuple(joints.shape)}; skeleton {skeleton.name!r} needs "
+            f"joints have shape {tuple(array.shape)}; skeleton {skeleton.name!r} needs "
             f"[..., {skeleton.num_joints}, 3]"
         )
-    if joints.dtype.kind in "iu":  # whole millimetres, say: their z-scores are no whole numbers
-        joints = joints.astype(np.float32)
-    *lead, num_joints, _ = joints.shape
+    if array.dtype.kind in "iu":  # whole millimetres, say: their z-scores are no whole numbers
+        array = array.astype(np.float32)
+    *lead, num_joints, _ = array.shape
     matrix = _coordinate_matrix(skeleton, patch_size)
-    if isinstance(joints, np.ndarray):
+    if isinstance(array, np.ndarray):
         # In double precision, stored in the caller's: millimetres at ten metres still count.
-        normalised = np.subtract(joints, mean, dtype=np.float64)
+        normalised = np.subtract(array, mean, dtype=np.float64)
         normalised /= std
-        out = normalised.reshape(*lead, num_joints * 3) @ matrix
-        return out.reshape(*lead, 5 * patch_size, 3).astype(joints.dtype)
+        points: Any = normalised.reshape(*lead, num_joints * 3) @ matrix
+        return points.reshape(*lead, 5 * patch_size, 3).astype(array.dtype)
 
     import jax
     import jax.numpy as jnp
 
-    normalised = (joints - jnp.asarray(mean, joints.dtype)) / jnp.asarray(std, joints.dtype)
-    out = jnp.matmul(
+    normalised = (array - jnp.asarray(mean, array.dtype)) / jnp.asarray(std, array.dtype)
+    out: Any = jnp.matmul(
         normalised.reshape(*lead, num_joints * 3),
-        jnp.asarray(matrix, joints.dtype),
+        jnp.asarray(matrix, array.dtype),
         precision=jax.lax.Precision.HIGHEST,  # accelerators would otherwise round to 8-11 bits
     )
     return out.reshape(*lead, 5 * patch_size, 3)

@@ -7,6 +7,7 @@ moments under the path of their parameter, so that the same rules lay out its st
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -68,18 +69,18 @@ def spec_for(path: str, shape: tuple[int, ...], mesh: Mesh) -> P:
     return P()
 
 
-def _path(keys) -> str:
+def _path(keys: Sequence[Any]) -> str:
     return "/".join(str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in keys)
 
 
-def tree_shardings(tree, mesh: Mesh):
+def tree_shardings(tree: Any, mesh: Mesh) -> Any:
     """A NamedSharding for every leaf of `tree` (arrays or shapes), by its path."""
     return jax.tree_util.tree_map_with_path(
         lambda keys, leaf: NamedSharding(mesh, spec_for(_path(keys), leaf.shape, mesh)), tree
     )
 
 
-def abstract(tree, mesh: Mesh):
+def abstract(tree: Any, mesh: Mesh) -> Any:
     """The leaves of `tree` (arrays or shapes) as jax.ShapeDtypeStructs in their shardings."""
     return jax.tree.map(
         lambda leaf, layout: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=layout),
@@ -109,7 +110,8 @@ def put_local(batch: dict[str, np.ndarray], batch_size: int, mesh: Mesh) -> dict
     rows = local_rows(mesh, batch_size)
 
     def put(own: np.ndarray) -> jax.Array:
-        def of_device(index):
+        def of_device(index: tuple[slice, ...] | None) -> np.ndarray:
+            assert index is not None  # of an array with rows
             first, last, _ = index[0].indices(batch_size)
             start = np.searchsorted(rows, first)
             return own[start : start + last - first]

@@ -37,7 +37,7 @@ class Skeleton:
     mirror: tuple[int, ...]
     dims: int = 3
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Checks that the parts fit together: a description may come from a file."""
         joints = range(len(self.joint_names))
         tree = len(self.parents) == len(joints) and self.parents[:1] == (-1,)

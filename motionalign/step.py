@@ -16,12 +16,12 @@ from motionalign import optim, sharding
 from motionalign.checkpoints.shared import Saved
 from motionalign.models import build
 from motionalign.models.network import Network, Params, Rest
-from motionalign.tasks.objectives import Objective
+from motionalign.tasks.objectives import Objective, Scalars
 
 State = dict[str, Any]
 
 
-def abstract_state(network: Network, optimizer, mesh: Mesh) -> State:
+def abstract_state(network: Network, optimizer: optax.GradientTransformation, mesh: Mesh) -> State:
     """The training state as shapes in their shardings; frozen parameters are not checkpointed."""
     shapes = {
         "frozen": network.abstract_frozen,
@@ -32,7 +32,7 @@ def abstract_state(network: Network, optimizer, mesh: Mesh) -> State:
     return sharding.abstract(shapes, mesh)
 
 
-def _shardings(abstract):
+def _shardings(abstract: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf.sharding, abstract)
 
 
@@ -62,7 +62,7 @@ def init_params(
         if isinstance(value, jax.ShapeDtypeStruct)
     }
 
-    def draw():
+    def draw() -> Params:
         drawn = network.init(config.seed)
         return {path: drawn[path] for path in fresh}
 
@@ -70,7 +70,11 @@ def init_params(
 
 
 def init_state(
-    network: Network, optimizer, config: ConfigDict, abstract: State, trained: Saved | None
+    network: Network,
+    optimizer: optax.GradientTransformation,
+    config: ConfigDict,
+    abstract: State,
+    trained: Saved | None,
 ) -> State:
     """The state before the first step: `init_params`, and what begins with them.
 
@@ -95,7 +99,9 @@ def make_loss(network: Network, objective: Objective, mesh: Mesh) -> Callable:
     It is (params, rest, frozen, batch, dropout key) → (loss, (rest, scalars)).
     """
 
-    def loss_fn(params, rest, frozen, batch, key):
+    def loss_fn(
+        params: Params, rest: Rest, frozen: Params, batch: Mapping[str, jax.Array], key: jax.Array
+    ) -> tuple[jax.Array, tuple[Rest, Scalars]]:
         outputs, rest = network.apply(params, rest, batch, key, frozen)
         loss, rest, scalars = objective.loss(outputs, rest, batch, mesh)
         return loss, (rest, scalars)
@@ -106,7 +112,7 @@ def make_loss(network: Network, objective: Objective, mesh: Mesh) -> Callable:
 def make_train_step(
     network: Network,
     objective: Objective,
-    optimizer,
+    optimizer: optax.GradientTransformation,
     config: ConfigDict,
     mesh: Mesh,
     abstract: State,
@@ -120,13 +126,16 @@ def make_train_step(
     grad_fn = jax.value_and_grad(make_loss(network, objective, mesh), has_aux=True)
     trained = optim.trained_paths(config.optim, network.abstract_params)
 
-    def train_step(state, step, batch):
+    def train_step(
+        state: State, step: jax.Array, batch: Mapping[str, jax.Array]
+    ) -> tuple[State, dict[str, Any]]:
         key = jax.random.fold_in(jax.random.key(config.seed), step)
         (loss, (rest, scalars)), grads = grad_fn(
             state["params"], state["rest"], state["frozen"], batch, key
         )
         updates, opt_state = optimizer.update(grads, state["optimizer"], state["params"])
-        params = network.clamped(optax.apply_updates(state["params"], updates))
+        updated: Any = optax.apply_updates(state["params"], updates)
+        params = network.clamped(updated)
         metrics = {
             "loss": loss,
             "grad_norm": optax.global_norm({path: grads[path] for path in trained}),

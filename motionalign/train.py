@@ -12,7 +12,8 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +56,9 @@ from motionalign.tasks.registry import TASKS
 from motionalign.tasks.schema import schema
 from motionalign.tasks.task import Task
 from motionalign.tasks.validation_loss import ValidationLoss
+
+if TYPE_CHECKING:
+    import grain
 
 
 def _say_nothing(text: str) -> None:
@@ -155,7 +159,7 @@ class Run:
         """What is stored beside parameters, so that a checkpoint says all by itself."""
         config, first, tokenizer = self.config, self.datasets[0], self.encoder.tokenizer
         frozen = self.objective.compares and is_frozen(config.model.text)
-        trained = {"task": self.task.name, "loss": config.loss.kind, "texts": self.task.said}
+        trained = {"task": self.task.name, "loss": config.loss.kind, "texts": self.task.text_kind}
         return stored_run(
             {
                 "architecture": self.network.config.to_dict(),
@@ -286,7 +290,7 @@ def resolve_architecture(
       trained: the model that config.model.weights names, where it names one.
       datasets: the first one decides; `TrainingData` checks that the others agree.
     """
-    before = trained and DualEncoderConfig.from_dict(trained.run["architecture"])
+    before = DualEncoderConfig.from_dict(trained.run["architecture"]) if trained else None
     # Fields that an objective or task declares for itself are not the architecture's.
     section = {
         name: value for name, value in config.model.to_dict().items() if name in build.DEFAULTS
@@ -306,7 +310,11 @@ def resolve_architecture(
 
 
 def _sources(
-    config, task, objective, architecture, weights: Mapping[Dataset, float]
+    config: ConfigDict,
+    task: Task,
+    objective: Objective,
+    architecture: DualEncoderConfig,
+    weights: Mapping[Dataset, float],
 ) -> list[Source]:
     """The training split of each dataset, with what the task says of it.
 
@@ -369,7 +377,7 @@ def _begin(run: Run, say: Callable[[str], None]) -> tuple[State, dict, Any, int]
 class _Loop:
     """Steps with what happens between them: metrics, validation, checkpoints, a request to stop."""
 
-    def __init__(self, run: Run, step: int, started: float):
+    def __init__(self, run: Run, step: int, started: float) -> None:
         config = self._config = run.config
         self._run = run
         self._started = started
@@ -395,7 +403,9 @@ class _Loop:
         self._stop_asked = _StopRequest(self._bar.write)
         self._window = time.monotonic(), step  # since which the throughput is measured
 
-    def train(self, state: State, pipeline: dict, iterator, step: int) -> str:
+    def train(
+        self, state: State, pipeline: dict, iterator: "grain.DatasetIterator", step: int
+    ) -> str:
         """Trains from `step` to the end of the run, or until it is asked to stop."""
         run = self._run
         batch_size, per_epoch = self._config.data.batch_size, run.batches.plan.steps_per_epoch
@@ -432,14 +442,15 @@ class _Loop:
         seconds = self._metrics.earlier_seconds + time.monotonic() - self._started
         self._metrics.write(step, {"epoch": epoch, "wall_time": round(seconds, 3), **scalars})
 
-    def _log(self, step: int, scalars: dict[str, jax.Array]) -> None:
+    def _log(self, step: int, on_device: Mapping[str, jax.Array]) -> None:
         """Writes the scalars of a step."""
-        scalars = {name: float(value) for name, value in scalars.items()}
+        scalars = {name: float(value) for name, value in on_device.items()}
         self._check.previous()
         now, (since, first) = time.monotonic(), self._window
         pairs = (step - first) * self._config.data.batch_size / (now - since)
         self._window = now, step
-        rates = {f"lr/{n}": float(rate(step - 1)) for n, rate in self._run.schedules.items()}
+        schedules: Mapping[str, Any] = self._run.schedules
+        rates = {f"lr/{n}": float(rate(step - 1)) for n, rate in schedules.items()}
         self._write(step, {**scalars, "pairs_per_second": pairs, **rates})
         if scalars.get("negatives_kept") == 0 and not self._bar.disable:
             self._bar.write(
@@ -495,7 +506,7 @@ class _StopRequest:
     A second Ctrl-C stops at once, without saving.
     """
 
-    def __init__(self, write: Callable[[str], None]):
+    def __init__(self, write: Callable[[str], None]) -> None:
         self._asked = False
         self._write = write
         # With several processes, the runtime's own watcher of SIGTERM makes all stop at the same
@@ -503,7 +514,7 @@ class _StopRequest:
         signals = [signal.SIGINT, *([signal.SIGTERM] if jax.process_count() == 1 else [])]
         self._before = {each: signal.signal(each, self._on_signal) for each in signals}
 
-    def _on_signal(self, signum, frame):
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGINT:
             signal.signal(signal.SIGINT, self._before[signal.SIGINT])
             self._write("stopping after this step and saving; Ctrl-C again stops without saving")
@@ -517,7 +528,7 @@ class _StopRequest:
             return multihost_utils.reached_preemption_sync_point(step)
         return self._asked
 
-    def close(self):
+    def close(self) -> None:
         """Gives the signals back."""
         for each, handler in self._before.items():
             signal.signal(each, handler)
@@ -526,7 +537,7 @@ class _StopRequest:
 class _FiniteCheck:
     """Stops on numbers that are not finite, one step late so that the device need not wait."""
 
-    def __init__(self, batches: TrainingData):
+    def __init__(self, batches: TrainingData) -> None:
         self._batches = batches
         self._pending = None
 

@@ -58,11 +58,11 @@ def metadata(**classes):
 class Predict:
     """Gives the vectors, or a classifier's logits, that a test has chosen.
 
-    clips: [n, E] by row. said: {text: [E]}.
+    clips: [n, E] by row. vectors: {text: [E]}.
     """
 
     clips: np.ndarray
-    said: dict = dataclasses.field(default_factory=dict)
+    vectors: dict = dataclasses.field(default_factory=dict)
     distance: str = "euclidean"
     class_names: tuple[str, ...] = ()
     knows_names: bool = True
@@ -72,10 +72,10 @@ class Predict:
         return np.asarray(self.clips, np.float32)[rows]
 
     def texts(self, dataset, texts, name="texts"):
-        missing = [text for text in texts if text not in self.said]
+        missing = [text for text in texts if text not in self.vectors]
         if missing:
             raise ValueError(f"no vector of {missing[0]!r}")
-        return np.array([self.said[text] for text in texts], np.float32)
+        return np.array([self.vectors[text] for text in texts], np.float32)
 
     def class_vectors(self, dataset, texts):
         return [self.texts(dataset, of_class) for of_class in texts]

@@ -122,11 +122,11 @@ def test_the_model_in_use(babel, babel_run, minilm):
     words = dataset.caption_vectors[list(dataset.metadata.label_names)]
     away = np.linalg.norm(motion[:, None] - words, axis=-1)
     names = ["walk", "jump"]
-    found = model.nearness(clips[:2], names, fps=30)
+    found = model.similarity(clips[:2], names, fps=30)
     columns = [dataset.metadata.label_names.index(name) for name in names]
     np.testing.assert_allclose(found, -away[:2, columns], atol=1e-4)
-    np.testing.assert_allclose(model.nearness(clips[0], names, fps=30), found[0], atol=1e-5)
-    np.testing.assert_allclose(model.nearness(clips[0], "walk", fps=30), found[0, :1], atol=1e-5)
+    np.testing.assert_allclose(model.similarity(clips[0], names, fps=30), found[0], atol=1e-5)
+    np.testing.assert_allclose(model.similarity(clips[0], "walk", fps=30), found[0, :1], atol=1e-5)
     nearest = away.argmin(axis=1)
     results = json.loads((workdir / "metrics.json").read_text())
     top1 = 100 * np.mean(nearest == split.labels)

@@ -82,7 +82,7 @@ def test_a_task(small_dataset, tmp_path, monkeypatch, loss):
     for row in range(len(split)):
         joints = split[row]["joints"][:, 0]
         if loss == "contrastive":
-            found = model.nearness(joints, lengths.NAMES, fps=20)
+            found = model.similarity(joints, lengths.NAMES, fps=20)
         else:
             found = model.classify(joints, fps=20)
         by_hand.append(found.argmax() == (len(joints) >= 50))

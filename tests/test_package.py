@@ -18,6 +18,7 @@ def test_metadata_builds(tmp_path):
         shutil.copy(ROOT / name, tmp_path)
     for folder in ("motionalign/models", "out"):
         (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(ROOT / "motionalign/__init__.py", tmp_path / "motionalign")  # has the version
     code = "import setuptools.build_meta as b; print(b.prepare_metadata_for_build_wheel('out'))"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     (metadata,) = tmp_path.glob("out/*.dist-info/METADATA")

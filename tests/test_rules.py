@@ -84,6 +84,8 @@ BROKEN = {
             {
                 "motionalign/__init__.py": """\
                     from motionalign.inference import model
+                    if TYPE_CHECKING:
+                        from motionalign.inference.model import Model
                     def load(path):
                         from motionalign.inference import model
                 """,

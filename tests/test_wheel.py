@@ -117,12 +117,9 @@ def test_an_installed_user(installed, minilm, tmp_path):
     run("python", "-m", *show.split())
     run("python", "-m", "data_prep", "embed", "--name=synthetic", f"--encoder={minilm}")
     # Padding as in the published code, for which the model is exported.
+    # Padding as in the published code, for which the model is exported.
     tiny = {**TINY, "epochs": 1, "model.motion.padding": "attend", "data.frame_bucket": 32}
-    tiny = [
-        f"--config.{k}={v}"
-        for k, v in tiny.items()
-        if k not in ("data.datasets", "data.frame_bucket")
-    ]
+    tiny = [f"--config.{name}={value}" for name, value in tiny.items() if name != "data.datasets"]
     assert "text → motion" in run("python", "-m", *train.split(), *tiny)
     assert "text → motion" in run("motionalign", "eval", "--checkpoint=runs/quickstart")
 

@@ -12,13 +12,16 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from data_prep.class_texts import all_splits
 from motionalign import files
 from motionalign.data.dataset import Dataset, Metadata
+
+if TYPE_CHECKING:
+    import openai
 
 SUMMARY = "a language model's words for labels"
 ABOUT = """\
@@ -83,13 +86,19 @@ class Usage:
     cached: int = 0
 
 
+Answers = tuple[dict[str, list[str]], list[str], Usage]
+"""What `describe_all` returns."""
+
+
 def prompt_of(kind: str, label: str | list[str]) -> str:
     """The user's message for a label; attributes stand in it as JSON, as published."""
     text = label if isinstance(label, str) else json.dumps(label)
     return PROMPTS[kind].format(label=text)
 
 
-def request(settings: Settings, label, number: int, attempt: int = 0) -> dict[str, Any]:
+def request(
+    settings: Settings, label: str | list[str], number: int, attempt: int = 0
+) -> dict[str, Any]:
     """The request for the `number`-th answer for a label."""
     return {
         "model": settings.model,
@@ -116,7 +125,7 @@ def fault(answer: Mapping[str, Any]) -> str | None:
 class Cache:
     """Answers on disk, one file each, by the hash of their request."""
 
-    def __init__(self, folder: str | pathlib.Path):
+    def __init__(self, folder: str | pathlib.Path) -> None:
         """Makes the folder: where it cannot be made, nothing is asked for in vain."""
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -136,7 +145,14 @@ class Cache:
         files.write_text(self._path(asked), content)
 
 
-async def _answer(client, settings: Settings, label, number: int, cache: Cache, usage: Usage):
+async def _answer(
+    client: "openai.AsyncOpenAI",
+    settings: Settings,
+    label: str | list[str],
+    number: int,
+    cache: Cache,
+    usage: Usage,
+) -> tuple[str | None, str | None]:
     """The first sound answer: its text, or None with the last fault."""
     wrong = None
     for attempt in range(ATTEMPTS):
@@ -145,13 +161,14 @@ async def _answer(client, settings: Settings, label, number: int, cache: Cache, 
         if answer is None:
             response = await client.chat.completions.create(**asked)
             choice = response.choices[0]
-            answer = {
+            fresh: dict[str, Any] = {
                 "text": choice.message.content or "",
                 "refusal": bool(getattr(choice.message, "refusal", None)),
                 "finish_reason": choice.finish_reason,
                 "tokens_in": response.usage.prompt_tokens if response.usage else 0,
                 "tokens_out": response.usage.completion_tokens if response.usage else 0,
             }
+            answer = fresh
             cache.put(asked, answer)
             usage.asked += 1
             usage.tokens_in += answer["tokens_in"]
@@ -165,13 +182,13 @@ async def _answer(client, settings: Settings, label, number: int, cache: Cache, 
 
 
 async def describe_all(
-    client,
+    client: "openai.AsyncOpenAI",
     settings: Settings,
     labels: Mapping[str, Any],
     count: int,
     cache: Cache,
     concurrency: int,
-) -> tuple[dict[str, list[str]], list[str], Usage]:
+) -> Answers:
     """Asks for `count` answers for each label, so many requests at a time.
 
     Args:
@@ -192,7 +209,7 @@ async def describe_all(
     answers: dict[str, list] = {name: [None] * count for name in labels}
     failed, sound = [], 0
 
-    async def one(name, number):
+    async def one(name: str, number: int) -> None:
         nonlocal sound
         async with limit:
             if len(failed) >= GIVE_UP and not sound:
@@ -263,11 +280,11 @@ def _by_group(metadata: Metadata, row: np.ndarray) -> dict[str, Any]:
     return found
 
 
-def _is_names(value) -> bool:
+def _is_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
-def _is_set(value) -> bool:
+def _is_set(value: Any) -> bool:
     if isinstance(value, dict):
         return all(isinstance(each, str) or _is_names(each) for each in value.values())
     return _is_names(value)
@@ -345,13 +362,15 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError("--price_in and --price_out go together")
 
 
-def _ask(args: argparse.Namespace, settings: Settings, labels: Mapping[str, Any], cache: Cache):
+def _ask(
+    args: argparse.Namespace, settings: Settings, labels: Mapping[str, Any], cache: Cache
+) -> Answers:
     """`describe_all` at the endpoint that the flags name; a ValueError if that fails for good."""
     import openai
 
     endpoint = args.base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
 
-    async def ask():
+    async def ask() -> Answers:
         async with openai.AsyncOpenAI(
             # Local servers take any key, but the library wants one.
             api_key=os.environ.get("OPENAI_API_KEY") or "none",
@@ -384,7 +403,7 @@ def _cost(usage: Usage, price_in: float | None, price_out: float | None) -> str:
         f"{usage.asked} answers asked for, {usage.cached} from the cache; "
         f"{usage.tokens_in} tokens in, {usage.tokens_out} out"
     )
-    if price_in is not None:
+    if price_in is not None and price_out is not None:
         cost = (usage.tokens_in * price_in + usage.tokens_out * price_out) / 1e6
         line += f", cost {cost:.4f}"
     return line

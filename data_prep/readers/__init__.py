@@ -4,7 +4,7 @@ A reader is a subclass of `Reader` and a `Command`, the command line that makes 
 this package, and a line of READERS in data_prep/__main__.py.
 
 A reader knows its format and nothing of records, patches or splits of ours. What it finds wrong
-with a source it raises as `Spoiled`, under one of `REASONS`; the survey (data_prep/survey.py)
+with a source it raises as `InvalidClip`, under one of `REASONS`; the survey (data_prep/survey.py)
 counts it.
 """
 
@@ -12,6 +12,7 @@ import argparse
 import csv
 import dataclasses
 import pathlib
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
@@ -43,10 +44,10 @@ REASONS_TABLE = "\n".join(f"  {reason:<20} {meaning}" for reason, meaning in REA
 SPAN_SLACK = 1.0  # seconds
 
 
-class Spoiled(Exception):
+class InvalidClip(Exception):
     """A source or caption line that cannot be used, and why."""
 
-    def __init__(self, reason: str, detail: str):
+    def __init__(self, reason: str, detail: str) -> None:
         """`reason`: a key of `REASONS`; `detail`: what was found, for report.json."""
         assert reason in REASONS, reason
         super().__init__(f"{reason}: {detail}")
@@ -107,7 +108,7 @@ class Reader:
         raise NotImplementedError
 
     def joints(self, source: str) -> np.ndarray:
-        """[T, M, J, 3] float32 at `source_fps`, Y up; raises Spoiled.
+        """[T, M, J, 3] float32 at `source_fps`, Y up; raises InvalidClip.
 
         Of a skeleton in 2D the third number is the confidence.
         """
@@ -117,19 +118,19 @@ class Reader:
         """[T, M, R, 6] float32, of the same frames; asked for only if there are `num_rotations`."""
         raise NotImplementedError
 
-    def captions(self, source: str) -> list[Caption | Spoiled]:
-        """One entry a caption line, in file order; raises Spoiled if there is no text at all."""
+    def captions(self, source: str) -> list[Caption | InvalidClip]:
+        """One entry per caption line, in file order; InvalidClip if there is no text at all."""
         raise NotImplementedError
 
     def label(self, source: str) -> int | None:
-        """The class of a source as a whole, and of all its captions that have no label; or Spoiled.
+        """The class of a source, and of all its captions that have no label of their own.
 
         It makes no records: captions do.
         """
         return None
 
     def attributes(self, source: str) -> np.ndarray:
-        """[A] float32 probabilities; raises Spoiled. Asked for only if there are names."""
+        """[A] float32 probabilities; raises InvalidClip. Asked for only if there are names."""
         raise NotImplementedError
 
     def class_texts(self) -> dict[str, dict[str, list[str]]]:
@@ -176,19 +177,19 @@ def load_joints(folder: pathlib.Path, file: str, num_joints: int) -> np.ndarray:
       num_joints: J.
 
     Raises:
-      Spoiled: no file, a damaged one, one that holds pickled objects, or another shape.
+      InvalidClip: no file, a damaged one, one that holds pickled objects, or another shape.
     """
     try:
         joints = np.load(folder / file, allow_pickle=False)
     except FileNotFoundError:
-        raise Spoiled("motion_missing", f"no file {file}") from None
+        raise InvalidClip("motion_missing", f"no file {file}") from None
     except Exception as error:  # a damaged file makes NumPy fail in a dozen ways, all alike here
         message = f"{file}: {type(error).__name__}: {error}"
-        raise Spoiled("motion_unreadable", message) from error
+        raise InvalidClip("motion_unreadable", message) from error
     if not isinstance(joints, np.ndarray):
-        raise Spoiled("motion_unreadable", f"{file} is an archive, not an array")
+        raise InvalidClip("motion_unreadable", f"{file} is an archive, not an array")
     if joints.ndim != 3 or joints.shape[1:] != (num_joints, 3) or joints.dtype.kind not in "fiu":
-        raise Spoiled(
+        raise InvalidClip(
             "wrong_shape",
             f"found {joints.dtype} {list(joints.shape)}, expected numbers "
             f"[frames, {num_joints}, 3]",
@@ -229,7 +230,7 @@ class Clips(Reader):
     source_fps = FPS
     unit_in_metres = 1.0
 
-    def __init__(self, clips: Iterable, skeleton: str = "smpl22"):
+    def __init__(self, clips: Iterable, skeleton: str = "smpl22") -> None:
         """`clips`: objects with a unique id, split, joints [T, J, 3] and captions (list of str)."""
         self.skeleton = SKELETONS[skeleton]
         self._clips = {}
@@ -249,6 +250,14 @@ class Clips(Reader):
         """[T, 1, J, 3] float32 of the clip with this id."""
         return self._clips[source].joints[:, None].astype(np.float32)
 
-    def captions(self, source: str) -> list[Caption | Spoiled]:
+    def captions(self, source: str) -> list[Caption | InvalidClip]:
         """The clip's captions, each about all of it."""
         return [Caption(text) for text in self._clips[source].captions]
+
+
+def __getattr__(name: str) -> type[InvalidClip]:
+    """Names of version 0.1."""
+    if name == "Spoiled":
+        warnings.warn("Spoiled is now called InvalidClip", DeprecationWarning, stacklevel=2)
+        return InvalidClip
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -23,6 +23,7 @@ import json
 import math
 import os
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -31,8 +32,8 @@ from data_prep.readers import (
     SPAN_SLACK,
     Caption,
     Command,
+    InvalidClip,
     Reader,
-    Spoiled,
     load_joints,
 )
 from motionalign.data.resample import HUMANML3D_FPS, nearest_frames, resample
@@ -90,7 +91,7 @@ class Babel(Reader):
         labels: str = "segments",
         num_classes: int = 60,
         seed: int = 0,
-    ):
+    ) -> None:
         """Reads the annotations.
 
         Args:
@@ -119,9 +120,9 @@ class Babel(Reader):
         # Joints and rotations are asked for one after the other.
         self._clip = functools.lru_cache(maxsize=1)(self._read_clip)
         self._body = functools.cache(self._read_body)
-        self._joints_dir = _folder("--joints_dir", joints_dir)
-        self._amass_dir = _folder("--amass_dir", amass_dir)
-        self._smplh_dir = _folder("--smplh_dir", smplh_dir)
+        self._joints_dir = None if joints_dir is None else _folder("--joints_dir", joints_dir)
+        self._amass_dir = None if amass_dir is None else _folder("--amass_dir", amass_dir)
+        self._smplh_dir = None if smplh_dir is None else _folder("--smplh_dir", smplh_dir)
         self.num_rotations = smplh.NUM_BODY if joints_dir is None else 0
         self._sequences = {}
         self._listed = {"train": [], "test": []}
@@ -163,7 +164,7 @@ class Babel(Reader):
             for kind in ("descriptions", "synonyms")
         }
 
-    def captions(self, source: str) -> list[Caption | Spoiled]:
+    def captions(self, source: str) -> list[Caption | InvalidClip]:
         """The category's name for every piece of a segment and category; what is unusable last."""
         sequence = self._sequences[source]
         segments = sequence["whole"]
@@ -171,17 +172,17 @@ class Babel(Reader):
             segments = sequence["frames"]
         if not segments:
             kind = "seq_ann" if self._labels == "sequence" else "frame_ann or seq_ann"
-            raise Spoiled("label_missing", f"no labels in {kind}")
+            raise InvalidClip("label_missing", f"no labels in {kind}")
         usable, unusable = [], []
         for start, end, categories, text in segments:
             known = [name for name in categories if name in self._texts]
             where = f"{text!r}, seconds {start:g} to {end:g}"
             if not known:
                 found = ", ".join(categories) or "no category"
-                unusable.append(Spoiled("label_unknown", f"{where}: {found}"))
+                unusable.append(InvalidClip("label_unknown", f"{where}: {found}"))
             elif not (0 <= start < end <= sequence["dur"] + SPAN_SLACK):
                 detail = f"{where} of a sequence of {sequence['dur']:g} seconds"
-                unusable.append(Spoiled("span_outside", detail))
+                unusable.append(InvalidClip("span_outside", detail))
             else:
                 usable += [
                     Caption(name, *span, self.label_names.index(name))
@@ -191,21 +192,24 @@ class Babel(Reader):
         return [*dict.fromkeys(usable), *unusable]  # the former in their order, each once
 
     def joints(self, source: str) -> np.ndarray:
-        """[T, 1, 22, 3] float32 metres at 30 frames a second; raises Spoiled."""
+        """[T, 1, 22, 3] float32 metres at 30 frames a second; raises InvalidClip."""
         return self._clip(source)[0][:, None]
 
     def rotations(self, source: str) -> np.ndarray:
-        """[T, 1, 22, 6] float32 of the same frames, from AMASS only; raises Spoiled."""
-        return self._clip(source)[1][:, None]
+        """[T, 1, 22, 6] float32 of the same frames, from AMASS only; raises InvalidClip."""
+        rotations = self._clip(source)[1]
+        assert rotations is not None  # `num_rotations` is 0 without them
+        return rotations[:, None]
 
     def _read_clip(self, source: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """Joints [T, 22, 3] and rotations [T, 22, 6] or None, at 30 fps; raises Spoiled."""
+        """Joints [T, 22, 3] and rotations [T, 22, 6] or None, at 30 fps; raises InvalidClip."""
         feat_p = self._sequences[source]["feat_p"]
         if self._joints_dir is not None:
             return self._processed(feat_p), None
         return self._posed(feat_p)
 
     def _processed(self, feat_p: str) -> np.ndarray:
+        assert self._joints_dir is not None
         file = _find(self._joints_dir, feat_p.removesuffix(".npz") + ".npy")
         joints = load_joints(self._joints_dir, file, smplh.NUM_BODY)
         if len(joints) < 2:  # nothing to interpolate between
@@ -213,25 +217,29 @@ class Babel(Reader):
         return resample(joints, HUMANML3D_FPS, self.fps)
 
     def _posed(self, feat_p: str) -> tuple[np.ndarray, np.ndarray]:
+        assert self._amass_dir is not None
         file = _find(self._amass_dir, feat_p)
         arrays, gender, rate = _read_amass(self._amass_dir / file, file)
         for name, array in arrays.items():
             if array.dtype.kind not in "fiu" or array.ndim != (1 if name == "betas" else 2):
-                raise Spoiled("wrong_shape", f"{file}: {name} is {array.dtype} {[*array.shape]}")
+                raise InvalidClip(
+                    "wrong_shape", f"{file}: {name} is {array.dtype} {[*array.shape]}"
+                )
             if not np.isfinite(array).all():
-                raise Spoiled("not_finite", f"{file}: NaN or infinity in {name}")
+                raise InvalidClip("not_finite", f"{file}: NaN or infinity in {name}")
         poses, trans = arrays["poses"], arrays["trans"]
         if len(poses) != len(trans):
             detail = f"{file}: {len(poses)} frames of poses, {len(trans)} of trans"
-            raise Spoiled("wrong_shape", detail)
+            raise InvalidClip("wrong_shape", detail)
         frames = nearest_frames(len(poses), rate, self.fps)
         body = self._body(gender)
         try:
             return smplh.pose_clip(body, poses[frames], trans[frames], arrays["betas"])
         except ValueError as error:
-            raise Spoiled("wrong_shape", f"{file}: {error}") from error
+            raise InvalidClip("wrong_shape", f"{file}: {error}") from error
 
     def _read_body(self, gender: str) -> smplh.SMPLH:
+        assert self._smplh_dir is not None
         path = self._smplh_dir / gender / "model.npz"
         if not path.is_file():
             raise ValueError(
@@ -249,7 +257,11 @@ def pieces(start: float, end: float) -> list[tuple[float, float]]:
     return list(itertools.pairwise(edges))
 
 
-def _check_motion_folders(amass_dir, smplh_dir, joints_dir) -> None:
+def _check_motion_folders(
+    amass_dir: pathlib.Path | str | None,
+    smplh_dir: pathlib.Path | str | None,
+    joints_dir: pathlib.Path | str | None,
+) -> None:
     """Raises ValueError unless motions come from AMASS with body models, or from joints."""
     if joints_dir is not None and (amass_dir is not None or smplh_dir is not None):
         raise ValueError(
@@ -274,10 +286,10 @@ def _annotation_files(raw_dir: pathlib.Path, extra: bool) -> list[pathlib.Path]:
     return [raw_dir / name for name in names]
 
 
-def _folder(option: str, path: str | pathlib.Path | None) -> pathlib.Path | None:
-    if path is not None and not pathlib.Path(path).is_dir():
+def _folder(option: str, path: str | pathlib.Path) -> pathlib.Path:
+    if not pathlib.Path(path).is_dir():
         raise ValueError(f"{option}={path} is not a folder")
-    return None if path is None else pathlib.Path(path)
+    return pathlib.Path(path)
 
 
 def _find(folder: pathlib.Path, file: str) -> str:
@@ -286,11 +298,11 @@ def _find(folder: pathlib.Path, file: str) -> str:
     for place in filter(None, places):
         if (folder / place).is_file():
             return place
-    raise Spoiled("motion_missing", f"no file {' or '.join(filter(None, places))}")
+    raise InvalidClip("motion_missing", f"no file {' or '.join(filter(None, places))}")
 
 
 def _read_amass(path: pathlib.Path, file: str) -> tuple[dict[str, np.ndarray], str, float]:
-    """poses, trans and betas, the gender, and frames a second; raises Spoiled."""
+    """poses, trans and betas, the gender, and frames a second; raises InvalidClip."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in ("poses", "trans", "betas")}
@@ -300,12 +312,12 @@ def _read_amass(path: pathlib.Path, file: str) -> tuple[dict[str, np.ndarray], s
             rate = float(archive["mocap_frame_rate" if newer else "mocap_framerate"])
     except Exception as error:  # damaged or other files make NumPy fail in a dozen ways
         message = f"{file}: {type(error).__name__}: {error}"
-        raise Spoiled("motion_unreadable", message) from error
+        raise InvalidClip("motion_unreadable", message) from error
     gender = gender.decode(errors="replace") if isinstance(gender, bytes) else gender
     if gender not in GENDERS:
-        raise Spoiled("motion_unreadable", f"{file}: gender {gender!r}, none of {GENDERS}")
+        raise InvalidClip("motion_unreadable", f"{file}: gender {gender!r}, none of {GENDERS}")
     if not 1 <= rate < math.inf:
-        raise Spoiled("motion_unreadable", f"{file}: {rate} frames a second")
+        raise InvalidClip("motion_unreadable", f"{file}: {rate} frames a second")
     return arrays, gender, rate
 
 
@@ -370,7 +382,7 @@ def _segments(annotations: list, dur: float | None, where: str) -> list[tuple]:
     return out
 
 
-def _get(values: dict, key: str, kinds: type | tuple, where: str):
+def _get(values: dict, key: str, kinds: type | tuple, where: str) -> Any:
     """`values[key]`; a ValueError unless it is there and of one of these kinds."""
     if not isinstance(values, dict) or key not in values:
         raise ValueError(f'{where}: no "{key}"')
@@ -398,12 +410,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
                         "(default: %(default)s)")  # fmt: skip
 
 
-def _folders(args: argparse.Namespace) -> dict[str, str]:
+def _folders(args: argparse.Namespace) -> dict[str, Any]:
     """The folders that are given, by the name of their option."""
     return {name: getattr(args, name) for name in _FOLDERS if getattr(args, name) is not None}
 
 
-def _options(args: argparse.Namespace) -> dict:
+def _options(args: argparse.Namespace) -> dict[str, Any]:
     return {"extra": args.extra, "labels": args.labels, "seed": args.seed}
 
 

@@ -25,8 +25,8 @@ from data_prep.readers import (
     REASONS_TABLE,
     Caption,
     Command,
+    InvalidClip,
     Reader,
-    Spoiled,
     load_joints,
     read_table,
 )
@@ -123,7 +123,7 @@ class DenseGait(Reader):
     attribute_groups = {group: tuple(of.values()) for group, of in ATTRIBUTES.items()}  # noqa: RUF012
     attribute_opposites = {"female": "male"}  # noqa: RUF012
 
-    def __init__(self, raw_dir: str | pathlib.Path, fps: float = 24.0, seed: int = 0):
+    def __init__(self, raw_dir: str | pathlib.Path, fps: float = 24.0, seed: int = 0) -> None:
         """Reads annotations.csv.
 
         Args:
@@ -171,20 +171,20 @@ class DenseGait(Reader):
         return listed
 
     def joints(self, source: str) -> np.ndarray:
-        """[T, 1, 18, 3] float32, y turned up, the third number the confidence; raises Spoiled."""
+        """[T, 1, 18, 3] float32, y turned up, the third number the confidence; or InvalidClip."""
         line, row = self._rows[source]
         for column in ("track_id", "file_name"):
             if not (row[column] or "").strip():
-                raise Spoiled("attributes_malformed", f"line {line} has no {column}")
+                raise InvalidClip("attributes_malformed", f"line {line} has no {column}")
         joints = load_joints(self.raw_dir, row["file_name"].strip(), self.skeleton.num_joints)
         return (joints * np.array([1, -1, 1], np.float32))[:, None]
 
     def attributes(self, source: str) -> np.ndarray:
-        """[42] float32 probabilities of the row; raises Spoiled."""
+        """[42] float32 probabilities of the row; raises InvalidClip."""
         line, row = self._rows[source]
         return probabilities(row, COLUMNS, f"line {line}")
 
-    def captions(self, source: str) -> list[Caption | Spoiled]:
+    def captions(self, source: str) -> list[Caption | InvalidClip]:
         """One caption: the positive attributes in words."""
         names, opposites = self.attribute_names, self.attribute_opposites
         positive = positive_attributes(self.attributes(source), names, opposites)
@@ -197,17 +197,17 @@ def _source_name(row: dict, line: int) -> str:
 
 
 def probabilities(row: dict, columns: list[str], where: str) -> np.ndarray:
-    """These columns of a row as [A] float32; raises Spoiled unless all are from 0 to 1."""
+    """These columns of a row as [A] float32; raises InvalidClip unless all are from 0 to 1."""
     values = []
     for column in columns:
         try:
             value = float(row[column])
         except (TypeError, ValueError):
             detail = f"{where}: {column} is {row[column]!r}, not a number"
-            raise Spoiled("attributes_malformed", detail) from None
+            raise InvalidClip("attributes_malformed", detail) from None
         if not 0 <= value <= 1:
             detail = f"{where}: {column} is {value:g}, not a probability from 0 to 1"
-            raise Spoiled("attributes_malformed", detail)
+            raise InvalidClip("attributes_malformed", detail)
         values.append(value)
     return np.array(values, np.float32)
 

@@ -20,8 +20,8 @@ from data_prep.readers import (
     REASONS_TABLE,
     Caption,
     Command,
+    InvalidClip,
     Reader,
-    Spoiled,
     label_table,
     load_joints,
 )
@@ -66,7 +66,7 @@ class HumanML3D(Reader):
     skeleton = SKELETONS["smpl22"]
     unit_in_metres = 1.0
 
-    def __init__(self, raw_dir: str | pathlib.Path, fps: float = 20.0):
+    def __init__(self, raw_dir: str | pathlib.Path, fps: float = 20.0) -> None:
         """Checks the folder.
 
         Args:
@@ -99,23 +99,25 @@ class HumanML3D(Reader):
         return {split: _lines(self.raw_dir / f"{split}.txt") for split in SPLITS}
 
     def joints(self, source: str) -> np.ndarray:
-        """[T, 1, J, 3] float32 of new_joints/<source>.npy; raises Spoiled."""
+        """[T, 1, J, 3] float32 of new_joints/<source>.npy; raises InvalidClip."""
         file = f"new_joints/{source}.npy"
         return load_joints(self.raw_dir, file, self.skeleton.num_joints)[:, None]
 
-    def captions(self, source: str) -> list[Caption | Spoiled]:
-        """The lines of texts/<source>.txt; raises Spoiled if it cannot be read or is empty."""
+    def captions(self, source: str) -> list[Caption | InvalidClip]:
+        """The lines of texts/<source>.txt; raises InvalidClip if it cannot be read or is empty."""
         path = self.raw_dir / "texts" / f"{source}.txt"
         try:
             text = path.read_text(encoding="utf-8-sig").rstrip()
         except FileNotFoundError:
-            raise Spoiled("text_missing", f"no file texts/{path.name}") from None
+            raise InvalidClip("text_missing", f"no file texts/{path.name}") from None
         except UnicodeDecodeError as error:
-            raise Spoiled("text_malformed", f"texts/{path.name} is not UTF-8: {error}") from error
+            raise InvalidClip(
+                "text_malformed", f"texts/{path.name} is not UTF-8: {error}"
+            ) from error
         except OSError as error:  # a folder, no permission
-            raise Spoiled("text_malformed", f"texts/{path.name}: {error.strerror}") from error
+            raise InvalidClip("text_malformed", f"texts/{path.name}: {error.strerror}") from error
         if not text:
-            raise Spoiled("caption_empty", f"texts/{path.name} holds no caption")
+            raise InvalidClip("caption_empty", f"texts/{path.name} holds no caption")
         return [parse_caption(line) for line in text.split("\n")]
 
     def dissimilar_test(self) -> list[str]:
@@ -124,22 +126,22 @@ class HumanML3D(Reader):
         return _lines(path) if path.exists() else []
 
 
-def parse_caption(line: str) -> Caption | Spoiled:
+def parse_caption(line: str) -> Caption | InvalidClip:
     """One line `caption#tokens#start#end`, or what is wrong with it."""
     line = line.strip()
     if not line:
-        return Spoiled("caption_empty", "the line is empty")
+        return InvalidClip("caption_empty", "the line is empty")
     fields = line.split("#")
     if len(fields) != 4:
         detail = f"{len(fields)} fields between '#', expected 4: {line[:80]!r}"
-        return Spoiled("text_malformed", detail)
+        return InvalidClip("text_malformed", detail)
     try:
         start, end = (0.0 if math.isnan(float(x)) else float(x) for x in fields[2:])
     except ValueError:
-        return Spoiled("text_malformed", f"start and end are not numbers: {fields[2:]}")
+        return InvalidClip("text_malformed", f"start and end are not numbers: {fields[2:]}")
     text = fields[0].strip()
     if not text:
-        return Spoiled("caption_empty", f"nothing before the first '#': {line[:80]!r}")
+        return InvalidClip("caption_empty", f"nothing before the first '#': {line[:80]!r}")
     return Caption(text, start, end)
 
 

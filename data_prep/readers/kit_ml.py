@@ -26,7 +26,7 @@ class KitML(HumanML3D):
     skeleton = SKELETONS["kit21"]
     unit_in_metres = None
 
-    def __init__(self, raw_dir: str | pathlib.Path):
+    def __init__(self, raw_dir: str | pathlib.Path) -> None:
         """Checks the folder, as `HumanML3D` does."""
         super().__init__(raw_dir, fps=KIT_ML_FPS)
 

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from data_prep.class_texts import read_texts
-from data_prep.readers import Caption, Reader, Spoiled, read_table
+from data_prep.readers import Caption, InvalidClip, Reader, read_table
 from motionalign.data.dataset import attribute_words, positive_attributes
 
 
@@ -36,7 +36,7 @@ class LabelTable(Reader):
         attributes: Sequence[str] = (),
         only: Sequence[str] = (),
         texts: str | None = None,
-    ):
+    ) -> None:
         """Reads the table.
 
         Args:
@@ -114,7 +114,7 @@ class LabelTable(Reader):
                 raise ValueError(
                     f"{path}: column {column!r} mixes numbers and words, {numbers[0]} and {word!r}"
                 )
-            if wrong := [cell for cell in numbers if not 0 <= _number(cell) <= 1]:
+            if wrong := [cell for cell in numbers if not 0 <= float(cell) <= 1]:
                 raise ValueError(
                     f"{path}: column {column!r} holds {wrong[0]}; numbers of an attribute are "
                     "from 0 to 1"
@@ -152,33 +152,33 @@ class LabelTable(Reader):
         }
 
     def joints(self, source: str) -> np.ndarray:
-        """[T, M, J, 3] float32, as the reader gives them; raises Spoiled."""
+        """[T, M, J, 3] float32, as the reader gives them; raises InvalidClip."""
         return self._reader.joints(source)
 
     def rotations(self, source: str) -> np.ndarray:
-        """[T, M, R, 6] float32, as the reader gives them; raises Spoiled."""
+        """[T, M, R, 6] float32, as the reader gives them; raises InvalidClip."""
         return self._reader.rotations(source)
 
-    def captions(self, source: str) -> list[Caption | Spoiled]:
-        """The reader's captions: a table says nothing of single ones; raises Spoiled."""
+    def captions(self, source: str) -> list[Caption | InvalidClip]:
+        """The reader's captions: a table says nothing of single ones; raises InvalidClip."""
         return self._reader.captions(source)
 
     def label(self, source: str) -> int | None:
-        """The class in the table; raises Spoiled where the clip has no row, or an empty cell."""
+        """The class in the table; InvalidClip where the clip has no row, or an empty cell."""
         if source not in self._rows:
-            raise Spoiled("label_missing", "no row in the table of labels")
+            raise InvalidClip("label_missing", "no row in the table of labels")
         if not self._label:
             return None
         value = _words(self._rows[source][self._label])
         if not value:
-            raise Spoiled("label_missing", f"{self._label} is empty")
+            raise InvalidClip("label_missing", f"{self._label} is empty")
         return self.label_names.index(value)
 
     def attributes(self, source: str) -> np.ndarray:
-        """[A] float32: 0 or 1 for words, the number for numbers; raises Spoiled at empty cells."""
+        """[A] float32: 0 or 1 for words, the number for numbers; InvalidClip for empty cells."""
         row = self._rows[source]  # `label` has seen to it that there is one
         if empty := [column for column in self._columns if not _words(row[column])]:
-            raise Spoiled("attributes_malformed", f"{', '.join(empty)} is empty")
+            raise InvalidClip("attributes_malformed", f"{', '.join(empty)} is empty")
         of_name = [
             _number(row[column]) if value is None else _words(row[column]) == value
             for column, value in self._of_name.values()

@@ -37,7 +37,7 @@ _STATE = ("params", "rest", "optimizer")
 class Checkpoints:
     """The two checkpoint series of a workdir; saves run in the background."""
 
-    def __init__(self, workdir: str | pathlib.Path):
+    def __init__(self, workdir: str | pathlib.Path) -> None:
         workdir = expand(workdir).absolute()
         self._latest, self._best = (
             ocp.CheckpointManager(
@@ -60,17 +60,19 @@ class Checkpoints:
             return
         # A run that resumes from here will not validate this step again: its best must be safe.
         self._best.wait_until_finished()
-        items = {name: ocp.args.StandardSave(state[name]) for name in _STATE if state[name]}
+        items: dict[str, Any] = {
+            name: ocp.args.StandardSave(state[name]) for name in _STATE if state[name]
+        }
         items |= {"pipeline": ocp.args.JsonSave(pipeline), "run": ocp.args.JsonSave(run)}
         self._latest.save(step, args=ocp.args.Composite(**items))
 
     def save_best(
         self,
         step: int,
-        params: dict,
+        params: Mapping[str, Any],
         run: dict,
         rest: dict | None = None,
-        unused: dict | None = None,
+        unused: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Saves a model that scores better than that in best/, which it replaces.
 
@@ -91,7 +93,7 @@ class Checkpoints:
             items["rest"] = ocp.args.StandardSave(rest)
         if unused:
             # As the bytes of a safetensors file: float64 and its like stay what they are.
-            data = np.frombuffer(safetensors.numpy.save(unused), np.uint8)
+            data = np.frombuffer(safetensors.numpy.save(dict(unused)), np.uint8)
             items["unused"] = ocp.args.StandardSave({"safetensors": data})
         self._best.save(step, args=ocp.args.Composite(**items))
 
@@ -120,7 +122,9 @@ class Checkpoints:
         step = self._latest.latest_step()
         if step is None:
             return None
-        items = {name: ocp.args.StandardRestore(state[name]) for name in _STATE if state[name]}
+        items: dict[str, Any] = {
+            name: ocp.args.StandardRestore(state[name]) for name in _STATE if state[name]
+        }
         items["pipeline"] = ocp.args.JsonRestore()
         restored = self._latest.restore(step, args=ocp.args.Composite(**items))
         found = {name: restored[name] if state[name] else state[name] for name in _STATE}
@@ -157,10 +161,10 @@ def has_checkpoint(workdir: pathlib.Path) -> bool:
 
 def migrate_unsaid(run: dict[str, Any]) -> dict[str, Any]:
     """Migration 1: what runs of version 0.1 left unsaid is said."""
-    unsaid = {"distance": None, "text_encoder": None, "trained": None, "source": None, "frozen": []}
-    run = unsaid | run
+    unsaid: dict[str, Any] = dict.fromkeys(("distance", "text_encoder", "trained", "source"))
+    run = unsaid | {"frozen": []} | run
     run["score"] = run.get("score")
-    architecture = {"gait_head": None, "classifier": None, **run["architecture"]}
+    architecture: dict[str, Any] = {"gait_head": None, "classifier": None, **run["architecture"]}
     motion = {"family": "vit", **architecture["motion"]}
     if motion["family"] == "motion_transformer":
         motion = {"input": "rotations" if motion["channels"] == 6 else "joints", **motion}

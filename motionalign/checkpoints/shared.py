@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 import safetensors.numpy
 
@@ -58,8 +59,8 @@ class Saved:
     """
 
     run: dict[str, Any]
-    load_params: Callable[[Mapping], dict]
-    load_rest: Callable[[Mapping], dict]
+    load_params: Callable[[Mapping], dict[str, Any]]
+    load_rest: Callable[[Mapping], dict[str, Any]]
     load_unused: Callable[[], dict[str, np.ndarray]]
 
 
@@ -122,11 +123,11 @@ def _open_shared(source: Source) -> Saved:
     run = {key: value for key, value in config.items() if key not in ("model_type", "version")}
     run = migrate_run(run) | {"datasets": datasets, "tokenizer": tokenizer}
 
-    def load_unused():
+    def load_unused() -> dict[str, np.ndarray]:
         path = source.file("unused.safetensors") if run["source"] else None
         return safetensors.numpy.load_file(path) if path else {}
 
-    def load_rest(abstract):
+    def load_rest(abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Any]:
         if not abstract:
             return {}
         path = source.require("rest.safetensors")

@@ -39,7 +39,7 @@ class Metrics:
         resumed_step: int,
         log_to: Sequence[str] = ("tensorboard",),
         config: Config | None = None,
-    ):
+    ) -> None:
         """Opens the files; lines after `resumed_step` are taken away, and will be written again.
 
         Args:
@@ -135,7 +135,7 @@ def record_start(workdir: pathlib.Path, step: int) -> None:
 
 
 def prepare_tokenizer(
-    model_config,
+    model_config: ConfigDict,
     workdir: pathlib.Path,
     texts: Iterable[str],
     begun: bool,
@@ -171,7 +171,7 @@ def prepare_tokenizer(
     return Tokenizer(path.read_text("utf-8"), text.max_tokens)
 
 
-def _pretrained_tokenizer(text) -> str:
+def _pretrained_tokenizer(text: ConfigDict) -> str:
     """The tokenizer.json of the weights that a `model.text` section names."""
     tokenizer_class = TEXT_FAMILIES[text.family].tokenizer
     tokenizer = load_tokenizer(text.weights, text.max_tokens, tokenizer_class)

@@ -4,6 +4,7 @@ A `Writer` takes the scalars of a step, and the scores of the evaluation after t
 are always written; `config.log_to` names the others, of `WRITERS`.
 """
 
+import importlib
 import importlib.util
 import json
 import os
@@ -38,7 +39,7 @@ class Writer(Protocol):
 class JsonLines:
     """`metrics.jsonl`: an object a line, `step` first, on disk when `scalars` returns."""
 
-    def __init__(self, path: pathlib.Path, kept: Sequence[str]):
+    def __init__(self, path: pathlib.Path, kept: Sequence[str]) -> None:
         """Begins the file with the lines `kept`."""
         self._file = open_lines(path, kept)
 
@@ -57,7 +58,7 @@ class JsonLines:
 class TensorBoard:
     """Curves in `tensorboard/`, and the config as a text."""
 
-    def __init__(self, workdir: pathlib.Path, config: Config, resumed_step: int | None):
+    def __init__(self, workdir: pathlib.Path, config: Config, resumed_step: int | None) -> None:
         """Opens an events file; points after `resumed_step` are to be hidden."""
         purge = None if resumed_step is None else resumed_step + 1
         self._writer = summary_writer_class()(
@@ -97,10 +98,9 @@ class WandB:
     are there already, and W&B leaves them out.
     """
 
-    def __init__(self, workdir: pathlib.Path, config: Config, resumed_step: int | None):
+    def __init__(self, workdir: pathlib.Path, config: Config, resumed_step: int | None) -> None:
         """Starts the run, or goes on with it; one that begins anew in its folder is another."""
-        import wandb
-
+        wandb: Any = importlib.import_module("wandb")  # which types are not checked against
         path = workdir / "wandb_id.txt"
         if resumed_step == 0 or not path.is_file():
             write_text(path, uuid.uuid4().hex[:8] + "\n")
@@ -154,7 +154,7 @@ def summary_writer_class() -> type:
     """
     hidden = "torch" not in sys.modules
     if hidden:
-        sys.modules["torch"] = None
+        sys.modules["torch"] = None  # ty: ignore[invalid-assignment]  (Python's way to say: absent)
     try:
         from tensorboardX import SummaryWriter
     finally:

@@ -19,7 +19,7 @@ from motionalign.tasks.objectives import OBJECTIVES
 LOSSES = ("triplet", "mse", "contrastive", "classify")
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
     """The config; `arg` is what follows the colon."""
     chosen = common.parse_arg(
         arg,

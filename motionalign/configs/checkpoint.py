@@ -6,10 +6,12 @@ Of a converted or shared model, which holds no whole config, the defaults with i
 datasets and batch sizes. The devices are those of this machine.
 """
 
+from ml_collections import ConfigDict
+
 from motionalign.configs import common
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
     """The config; `arg` is what follows the colon."""
     if not arg:
         raise ValueError("name the model: --config=configs/checkpoint.py:FOLDER")

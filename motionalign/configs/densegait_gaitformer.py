@@ -10,12 +10,14 @@ Prepare the data with `python -m data_prep densegait`, then `python -m data_prep
 --kind=appearance`, and to the data by `embed --texts=FILE`.
 """
 
+from ml_collections import ConfigDict
+
 from motionalign.configs import common
 from motionalign.configs.babel60_gaitformer import LOSSES, use_recipe
 from motionalign.tasks.objectives import OBJECTIVES
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
     """The config; `arg` is what follows the colon."""
     chosen = common.parse_arg(
         arg,

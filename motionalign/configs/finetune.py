@@ -5,10 +5,12 @@
 Frozen towers, whose optimizer state is then not kept: --config.optim.groups.text_encoder.lr=0
 """
 
+from ml_collections import ConfigDict
+
 from motionalign.configs import common
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
     """The config; `arg` is what follows the colon."""
     if not arg:
         raise ValueError("name the model to go on from: --config=configs/finetune.py:FOLDER")

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from motionalign.configs import common
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
     """The config; `arg` is what follows the colon."""
     chosen = common.parse_arg(arg, size=("B", "Ti", "S", "L"), recipe=("code", "paper"))
     c = common.base()

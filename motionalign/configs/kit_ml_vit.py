@@ -3,10 +3,12 @@
 Takes the same arguments as humanml3d_vit.py.
 """
 
+from ml_collections import ConfigDict
+
 from motionalign.configs import common, humanml3d_vit
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
     """The config; `arg` is what follows the colon."""
     chosen = common.parse_arg(arg, size=("B", "Ti", "S", "L"), recipe=("code", "paper"))
     c = humanml3d_vit.get_config(arg).unlock()

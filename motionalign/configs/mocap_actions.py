@@ -10,12 +10,14 @@ A small GaitFormer trained towards the vectors of all-MiniLM-L6-v2. Prepare the 
 --attributes=...`, then embed its texts; the README has the commands, docs/results.md what came out.
 """
 
+from ml_collections import ConfigDict
+
 from motionalign.configs import common
 from motionalign.configs.babel60_gaitformer import LOSSES, use_recipe
 from motionalign.tasks.objectives import OBJECTIVES
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
     """The config; `arg` is what follows the colon."""
     chosen = common.parse_arg(
         arg, loss=LOSSES, texts=("words", "descriptions"), task=("actions", "attributes")

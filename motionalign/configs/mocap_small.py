@@ -6,10 +6,12 @@
 Prepare the library with `python -m data_prep humanml3d --name=mocap --raw_dir=...`.
 """
 
+from ml_collections import ConfigDict
+
 from motionalign.configs import common, humanml3d_vit
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
     """The config; `arg` is what follows the colon."""
     recipe = common.parse_arg(arg, recipe=("ours", "code"))["recipe"]
     c = common.base()

@@ -1,9 +1,11 @@
 """The built-in synthetic dataset, small towers from scratch: minutes on a laptop, no downloads."""
 
+from ml_collections import ConfigDict
+
 from motionalign.configs import common
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
     """The config; `arg` is what follows the colon."""
     common.parse_arg(arg)  # takes no argument
     c = common.base()

@@ -180,16 +180,16 @@ class Augmentation:
     joint_noise: float = 0.0
     point_noise: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "paces", tuple(self.paces))  # JSON has lists
 
-        def check(field, holds, expected):
+        def check(field: str, holds: bool, expected: str) -> None:
             if not holds:
                 raise ValueError(
                     f"data.augment.{field} is {getattr(self, field)!r}; expected {expected}"
                 )
 
-        paces = self.paces and all(0 < factor < math.inf for factor in self.paces)
+        paces = bool(self.paces) and all(0 < factor < math.inf for factor in self.paces)
         check("paces", paces, "one or more positive factors")
         whole = isinstance(self.crop, int) and self.crop >= 0
         check("crop", whole, "a number of frames, or 0 for whole clips")

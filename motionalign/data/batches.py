@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import grain
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from motionalign.data.dataset import Dataset
 from motionalign.data.records import Split
@@ -71,7 +72,7 @@ class BatchPlan:
     seed: int
     length_window: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.steps_per_epoch == 0:
             raise ValueError(
                 f"config.data.batch_size={self.batch_size} is larger than the training set of "
@@ -117,10 +118,10 @@ class BatchPlan:
         dataset, row = self.epoch(epoch)
         return dataset[position], row[position]
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return id(self)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return self is other
 
 
@@ -172,13 +173,13 @@ class TrainingData:
         self,
         sources: Sequence[Source],
         representation: Representation,
-        config,
+        config: ConfigDict,
         *,
         seed: int,
         tokenizer: Tokenizer | None = None,
         fields: Sequence[str] = (),
         rows: np.ndarray | None = None,
-    ):
+    ) -> None:
         self.sources = list(sources)
         for source in sources:
             representation.check(source.dataset.metadata)
@@ -226,7 +227,9 @@ class TrainingData:
         )
         return batch | {name: make(own) for name, make in self._fields.items()}
 
-    def _clip_arrays(self, step, source, row, pick_crop) -> Batch:
+    def _clip_arrays(
+        self, step: int, source: np.ndarray, row: np.ndarray, pick_crop: np.ndarray
+    ) -> Batch:
         """What the representation makes of the clips; the length is that of the global batch."""
         frames = np.array([self.sources[d].split.num_frames[r] for d, r in zip(source, row)])
         clips = [
@@ -240,9 +243,10 @@ class TrainingData:
         padded = self._representation.padded(self._representation.frames(frames))
         return self._representation.stack(clips, padded)
 
-    def _tokens(self, source, clip_class, pick_text) -> Batch:
+    def _tokens(self, source: np.ndarray, clip_class: np.ndarray, pick_text: np.ndarray) -> Batch:
         """`input_ids` and `text_mask`; all processes tokenise all texts, to agree on the length."""
         texts = [self.sources[d].texts.texts[k] for d, k in zip(source, clip_class)]
+        assert self._tokenizer is not None
         texts = [choices[int(u * len(choices))] for choices, u in zip(texts, pick_text)]
         ids, mask = self._tokenizer.encode(texts)
         length = text_bucket(ids.shape[1], self._text_bucket, self._tokenizer)
@@ -300,7 +304,12 @@ def _negative_vectors(sources: Sequence[Source]) -> BatchField:
     return lambda rows: _of_texts(vectors, TextRows.pick_other, rows, rows.pick_negative)
 
 
-def _of_texts(of_sources: list[TextRows], pick, rows: RowsOfBatch, share: np.ndarray) -> np.ndarray:
+def _of_texts(
+    of_sources: list[TextRows],
+    pick: Callable[[TextRows, np.ndarray, np.ndarray], np.ndarray],
+    rows: RowsOfBatch,
+    share: np.ndarray,
+) -> np.ndarray:
     """[n, V] from each clip's own dataset, by `pick(text rows, classes, shares)`."""
     width = of_sources[0].vectors.shape[1]
     out = np.empty((len(rows.row), width), np.float32)
@@ -364,7 +373,7 @@ def to_device(
     """
     queue = collections.deque()
 
-    def fill(count):
+    def fill(count: int) -> None:
         for batch in itertools.islice(batches, count):
             queue.append((put(batch), batches.get_state()))
 

@@ -37,7 +37,7 @@ class Metadata:
 
     name: str
     skeleton: Skeleton
-    patch_size: int
+    patch_size: int | None
     fps: float
     unit_in_metres: float | None
     mean: np.ndarray  # [J, 3] float64, in the units of the joints
@@ -46,7 +46,7 @@ class Metadata:
     label_names: tuple[str, ...] = ()  # of the action classes; the index is the label
     attribute_names: tuple[str, ...] = ()  # A names
     attribute_groups: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    attribute_opposites: dict[str, str] = dataclasses.field(default_factory=dict)
+    attribute_opposites: Mapping[str, str] = dataclasses.field(default_factory=dict)
     num_rotations: int = 0  # R, of `rotations` [T, M, R, 6]; 0: the records have none
 
     @classmethod
@@ -148,7 +148,7 @@ def migrate_metadata(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def positive_attributes(
-    attributes: np.ndarray, names: Sequence[str], opposites: dict[str, str]
+    attributes: np.ndarray, names: Sequence[str], opposites: Mapping[str, str]
 ) -> np.ndarray:
     """Probabilities [..., A] to bool [..., A + O]: see `Metadata.positive`."""
     present = np.asarray(attributes) > 0.5
@@ -156,7 +156,9 @@ def positive_attributes(
     return np.concatenate([present, absent], axis=-1)
 
 
-def attribute_words(positive: np.ndarray, names: Sequence[str], opposites: dict[str, str]) -> str:
+def attribute_words(
+    positive: np.ndarray, names: Sequence[str], opposites: Mapping[str, str]
+) -> str:
     """The positive names of one row [A + O], joined; an opposite stands where its attribute would.
 
     "no attribute" where none is positive.
@@ -206,7 +208,7 @@ class CaptionVectors:
             source=made_by["encoder"],
         )
 
-    def __getitem__(self, captions: list[str]) -> np.ndarray:
+    def __getitem__(self, captions: Sequence[str]) -> np.ndarray:
         """[len(captions), D]."""
         return self.vectors[[self.rows[caption] for caption in captions]]
 
@@ -237,7 +239,7 @@ _PUBLISHED = {
 class Dataset:
     """A prepared dataset: its metadata, its splits and, once embedded, its caption vectors."""
 
-    def __init__(self, data_dir: str | pathlib.Path, name: str):
+    def __init__(self, data_dir: str | pathlib.Path, name: str) -> None:
         self.name = name
         data_dir = expand(data_dir)
         self.version_dir = data_dir / name / VERSION

@@ -12,6 +12,7 @@ import pathlib
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -62,10 +63,11 @@ def scan_tfrecord(path: pathlib.Path) -> Iterator[tuple[int, int]]:
             file.seek(offset)
 
 
-def _decoder(version_dir: pathlib.Path):
+def _decoder(version_dir: pathlib.Path) -> Callable[[bytes], dict[str, Any]]:
     from tensorflow_datasets import features
 
-    return features.FeaturesDict.from_config(str(version_dir)).deserialize_example_np
+    dataset: Any = features.FeaturesDict.from_config(str(version_dir))
+    return dataset.deserialize_example_np
 
 
 def join_lines(lines: list[str]) -> np.ndarray:
@@ -92,7 +94,7 @@ def write_index(version_dir: pathlib.Path, split: str) -> None:
         for offset, size in scan_tfrecord(path):
             with path.open("rb") as file:
                 file.seek(offset)
-                example = decode(_read_payload(file.read(size), path, offset))
+                example: dict[str, Any] = decode(_read_payload(file.read(size), path, offset))
             # Records from before there were classes have neither.
             example = {"labels": (), "attributes": no_attributes, **example}
             captions = [caption.decode() for caption in example["captions"]]
@@ -165,7 +167,7 @@ class Split:
     `num_frames`, `first_line`, `labels` [n] int64 (-1: none) and `attributes` [n, A] float32.
     """
 
-    def __init__(self, version_dir: str | pathlib.Path, split: str):
+    def __init__(self, version_dir: str | pathlib.Path, split: str) -> None:
         self.version_dir = pathlib.Path(version_dir)
         self.name = split
         path = self.version_dir / f"index-{split}.npz"
@@ -199,7 +201,7 @@ class Split:
         return len(self.ids)
 
     @functools.cached_property
-    def _decode(self):
+    def _decode(self) -> Callable[[bytes], dict[str, Any]]:
         return _decoder(self.version_dir)
 
     def payload(self, i: int) -> bytes:

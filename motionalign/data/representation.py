@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from motionalign.config import Entry
 from motionalign.data.augment import WINDOWS, Augmentation, frame_indices, inference_indices
@@ -34,7 +35,7 @@ class RowRandom:
       share: uniform in 0..1, drawn with the whole global batch.
     """
 
-    def __init__(self, share: float, seed: tuple[int, ...]):
+    def __init__(self, share: float, seed: tuple[int, ...]) -> None:
         """`seed`: of the row's own generator."""
         self.share = share
         self._seed = seed
@@ -61,17 +62,26 @@ class Representation(Protocol):
       by_length: whether batches of clips of like length are shorter, and so faster.
     """
 
-    field: str
-    entry: Entry
-    of_frames: bool
-    raw_field: str
-    raw_shape: str
-    max_frames: int
-    by_length: bool
-    part_seen: str
-    by_statistics: bool
+    field: ClassVar[str]
+    entry: ClassVar[Entry]
+    of_frames: ClassVar[bool]
+    raw_field: ClassVar[str]
+    raw_shape: ClassVar[str]
+    by_statistics: ClassVar[bool]
 
-    def for_training(self, data) -> "Representation":
+    @property
+    def max_frames(self) -> int:
+        """See the attributes."""
+
+    @property
+    def by_length(self) -> bool:
+        """See the attributes."""
+
+    @property
+    def part_seen(self) -> str:
+        """See the attributes."""
+
+    def for_training(self, data: ConfigDict) -> "Representation":
         """With what a run's `data` section says of training clips."""
 
     def check(self, metadata: Metadata) -> None:
@@ -138,7 +148,7 @@ class Patches:
         """Only masked padding may differ in length."""
         return self.frame_bucket is not None
 
-    def for_training(self, data) -> "Patches":
+    def for_training(self, data: ConfigDict) -> "Patches":
         """Itself."""
         return self
 
@@ -159,6 +169,7 @@ class Patches:
         """Joints [T, J, 3] to patches [T', 5N, 3] at the dataset's rate, by its statistics."""
         check_clip(joints, fps, (metadata.skeleton.num_joints, 3), metadata)
         joints = resample(joints, fps, metadata.fps)
+        assert metadata.patch_size is not None  # that of the tensors, once converted
         out = motion_patches(
             joints, metadata.skeleton, metadata.mean, metadata.std, metadata.patch_size
         )
@@ -260,7 +271,7 @@ class Joints:
     step: int = 1
     augment: Augmentation = dataclasses.field(default_factory=Augmentation)
 
-    def for_training(self, data) -> "Joints":
+    def for_training(self, data: ConfigDict) -> "Joints":
         """With the run's sampling and augmentation."""
         own = {field.name for field in dataclasses.fields(Augmentation)}
         given = data.augment.to_dict()
@@ -400,7 +411,7 @@ class ClipCache:
 
     _lock = threading.Lock()  # of the budget, and so of all caches
 
-    def __init__(self, split: Split, budget: list[int], field: str = "patches"):
+    def __init__(self, split: Split, budget: list[int], field: str = "patches") -> None:
         self.split = split
         self._field = field
         self._budget = budget

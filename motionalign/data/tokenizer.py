@@ -20,7 +20,7 @@ class Tokenizer:
     json: the text of tokenizer.json, for the checkpoint.
     """
 
-    def __init__(self, tokenizer_json: str, max_tokens: int):
+    def __init__(self, tokenizer_json: str, max_tokens: int) -> None:
         self.json = tokenizer_json
         self.max_tokens = max_tokens
         try:

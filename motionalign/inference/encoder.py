@@ -1,11 +1,12 @@
 """Many clips or texts through a network, in batches on the device."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from motionalign import sharding
@@ -29,7 +30,9 @@ class Encoder:
       representation: what its motion encoder reads.
     """
 
-    def __init__(self, network: Network, tokenizer: Tokenizer | None, mesh: Mesh, data_config):
+    def __init__(
+        self, network: Network, tokenizer: Tokenizer | None, mesh: Mesh, data_config: ConfigDict
+    ) -> None:
         """`data_config`: eval_batch_size, frame_bucket and text_bucket to encode by."""
         self.network = network
         self.tokenizer = tokenizer
@@ -59,7 +62,9 @@ class Encoder:
         )
         self._scale = jax.jit(lambda params: network.bind(params).scale(), out_shardings=replicated)
 
-    def _batches(self, lengths: Sequence[int], progress: str | None):
+    def _batches(
+        self, lengths: Sequence[int] | np.ndarray, progress: str | None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Rows of each batch, all of one size: the last is filled up by repeating its first."""
         order = np.argsort(lengths, kind="stable")[::-1]  # longest first: memory trouble shows now
         # One query must not cost a whole batch, nor every number of them a compilation.
@@ -74,7 +79,13 @@ class Encoder:
     def _put(self, array: np.ndarray) -> jax.Array:
         return sharding.put_global(array, self._batch_sharding)
 
-    def _collect(self, lengths, progress, encode: Callable, width: int) -> np.ndarray:
+    def _collect(
+        self,
+        lengths: Sequence[int] | np.ndarray,
+        progress: str | None,
+        encode: Callable,
+        width: int,
+    ) -> np.ndarray:
         out = np.zeros((len(lengths), width), np.float32)
         for rows, filled in self._batches(lengths, progress):
             out[rows] = np.asarray(encode(filled))[: len(rows)]
@@ -110,10 +121,18 @@ class Encoder:
         width = len(self.network.config.class_names)
         return self._over_clips(self._classify, params, get, num_frames, progress, width)
 
-    def _over_clips(self, apply, params, get, num_frames, progress, width) -> np.ndarray:
+    def _over_clips(
+        self,
+        apply: Callable[..., jax.Array],
+        params: Params,
+        get: Callable[[int], np.ndarray],
+        num_frames: Sequence[int],
+        progress: str | None,
+        width: int,
+    ) -> np.ndarray:
         seen = self.representation.frames(np.asarray(num_frames)).astype(np.int32)
 
-        def encode(rows):
+        def encode(rows: np.ndarray) -> jax.Array:
             clips = [self.representation.window(get(i)) for i in rows]
             batch = self.representation.stack(clips, self.representation.padded(seen[rows]))
             return apply(params, {name: self._put(array) for name, array in batch.items()})
@@ -124,14 +143,15 @@ class Encoder:
         self, params: Params, captions: Sequence[str], progress: str | None = None
     ) -> np.ndarray:
         """Embeddings [N, E] float32; each distinct caption is encoded once."""
-        if self.tokenizer is None:
+        tokenizer = self.tokenizer
+        if tokenizer is None:
             raise ValueError("this model has no text encoder: it encodes motions only")
         distinct, inverse = np.unique(np.asarray(captions, dtype=object), return_inverse=True)
-        ids, mask = self.tokenizer.encode(list(distinct))
+        ids, mask = tokenizer.encode(list(distinct))
         lengths = mask.sum(1)
 
-        def encode(rows):
-            bucket = text_bucket(int(lengths[rows].max()), self._text_bucket, self.tokenizer)
+        def encode(rows: np.ndarray) -> jax.Array:
+            bucket = text_bucket(int(lengths[rows].max()), self._text_bucket, tokenizer)
             width = min(bucket, ids.shape[1])
             batch = pad_tokens(ids[rows, :width], mask[rows, :width], bucket)
             return self._encode_text(params, *map(self._put, batch))
@@ -147,7 +167,6 @@ class Predictor:
     """What a model gives for datasets: all that a task sees of it.
 
     Attributes:
-      distance: what motions and texts are compared by, of `similarity.DISTANCES`.
       trained: how the model was trained, for notes; None: not recorded.
     """
 
@@ -155,12 +174,12 @@ class Predictor:
         self,
         encoder: Encoder,
         params: Params,
-        distance: str,
+        distance: str | None,
         trained: dict[str, str] | None = None,
         prepare: Callable[[np.ndarray], np.ndarray] | None = None,
         progress: bool = False,
         keep: bool = False,
-    ):
+    ) -> None:
         """Binds an encoder to parameters.
 
         Args:
@@ -171,7 +190,7 @@ class Predictor:
           keep: whether what was encoded is kept in memory, for further questions about the same
             clips and texts.
         """
-        self.distance = distance
+        self._distance = distance
         self.trained = trained
         self._encoder = encoder
         self._params = params
@@ -224,6 +243,12 @@ class Predictor:
         ends = np.cumsum([len(of_class) for of_class in texts])
         return np.split(flat, ends[:-1])
 
+    @property
+    def distance(self) -> str:
+        """What motions and texts are compared by, of `similarity.DISTANCES`."""
+        assert self._distance is not None  # a classifier compares none
+        return self._distance
+
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Logits [N, K] to probabilities of `class_names`."""
         return np.asarray(self._encoder.network.config.probabilities(logits))
@@ -247,11 +272,11 @@ class Predictor:
 
     def _clips(self, split: Split) -> Callable[[int], np.ndarray]:
         """A function from a row of a split to what the representation has of that record."""
-        representation = self._encoder.representation
-        if self._prepare is None:  # decoded anew each time
+        representation, prepare = self._encoder.representation, self._prepare
+        if prepare is None:  # decoded anew each time
             return ClipCache(split, budget=[0], field=representation.field).__getitem__
         raw = ClipCache(split, budget=[0], field=representation.raw_field)
-        return lambda row: self._prepare(raw[row])
+        return lambda row: prepare(raw[row])
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -80,21 +80,28 @@ def encode_folder(
       ValueError: the folder has no clip that can be used, or `output` has another suffix.
     """
     folder, output = expand(folder), expand(output)
-    if output.suffix not in (".npz", ".csv"):
-        raise ValueError(
-            f"--output={output}: expected a name that ends in .npz (or, of a classifier, .csv)"
-        )
-    if not folder.is_dir():
-        raise ValueError(f"--input={folder}: no such folder")
-    files = sorted(folder.rglob("*.npy"))
-    if not files:
-        raise ValueError(f"--input={folder}: no .npy file in it")
+    files = _find(folder, output)
     model = load(path)
     classifier = model.encoder.network.config.classifier
     if output.suffix == ".csv" and not classifier:
         raise ValueError(f"--output={output}: the model gives embeddings; name an .npz for them")
     metadata, seen = model.metadata(dataset), model.encoder.representation
     fps = metadata.source_fps if fps is None else fps
+    ids, clips, skipped = _prepared(model, folder, files, fps, dataset)
+    cut = [name for name, clip in zip(ids, clips) if len(clip) > seen.max_frames]
+    content = {"ids": np.array(ids), **_encoded(model, clips), "cut": np.array(cut, dtype=str)}
+    if classifier is not None and output.suffix == ".csv":
+        write_text(output, _table(ids, classifier, content["probabilities"]))
+    else:
+        write_arrays(output, content | {"skipped": np.array(json.dumps(skipped))})
+    seconds = seen.max_frames / metadata.fps
+    return EncodedFolder(ids, fps, output, cut, seen.part_seen, seconds, skipped)
+
+
+def _prepared(
+    model: Model, folder: pathlib.Path, files: list[pathlib.Path], fps: float, dataset: str | None
+) -> tuple[list[str], list[np.ndarray], list[dict[str, str]]]:
+    """Ids and prepared clips of files, and those that cannot be used, with the reason."""
     ids, clips, skipped = [], [], []
     for file in tqdm(files, desc="read", unit="clip"):
         name = file.relative_to(folder).with_suffix("").as_posix()
@@ -106,14 +113,21 @@ def encode_folder(
         ids.append(name)
     if not clips:
         raise ValueError(f"--input={folder}: none of {len(files)} clips can be used: {skipped[0]}")
-    cut = [name for name, clip in zip(ids, clips) if len(clip) > seen.max_frames]
-    content = {"ids": np.array(ids), **_encoded(model, clips), "cut": np.array(cut, dtype=str)}
-    if output.suffix == ".csv":
-        write_text(output, _table(ids, classifier, content["probabilities"]))
-    else:
-        write_arrays(output, content | {"skipped": np.array(json.dumps(skipped))})
-    seconds = seen.max_frames / metadata.fps
-    return EncodedFolder(ids, fps, output, cut, seen.part_seen, seconds, skipped)
+    return ids, clips, skipped
+
+
+def _find(folder: pathlib.Path, output: pathlib.Path) -> list[pathlib.Path]:
+    """The clips below a folder; a ValueError where there is none, or the output is of no kind."""
+    if output.suffix not in (".npz", ".csv"):
+        raise ValueError(
+            f"--output={output}: expected a name that ends in .npz (or, of a classifier, .csv)"
+        )
+    if not folder.is_dir():
+        raise ValueError(f"--input={folder}: no such folder")
+    files = sorted(folder.rglob("*.npy"))
+    if not files:
+        raise ValueError(f"--input={folder}: no .npy file in it")
+    return files
 
 
 def _encoded(model: Model, clips: Sequence[np.ndarray]) -> dict[str, np.ndarray]:

@@ -2,7 +2,9 @@
 
 import functools
 import pathlib
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -40,7 +42,7 @@ class Model:
         datasets: dict[str, Metadata],
         saved: Saved,
         text_encoder: str | None = None,
-    ):
+    ) -> None:
         """See `load`, which makes models."""
         self._encoder = encoder
         self._saved = saved
@@ -81,10 +83,12 @@ class Model:
         metadata = self.metadata(dataset)
         return self._encoder.representation.prepare(np.asarray(joints), fps, metadata)
 
-    def _prepare_all(self, joints, fps, dataset) -> tuple[list[np.ndarray], bool]:
+    def _prepare_all(
+        self, joints: np.ndarray | Sequence[np.ndarray], fps: float, dataset: str | None
+    ) -> tuple[list[np.ndarray], bool]:
         """What `prepare` makes of one clip or a list of them, and whether it was one."""
         if not isinstance(joints, list | tuple):
-            return [self.prepare(joints, fps, dataset)], True
+            return [self.prepare(np.asarray(joints), fps, dataset)], True
         clips = []
         for i, clip in enumerate(joints):
             try:
@@ -93,7 +97,13 @@ class Model:
                 raise ValueError(f"clip {i} of the list: {error}") from error
         return clips, False
 
-    def encode_motion(self, joints, fps: float, normalize: bool = True, dataset=None) -> np.ndarray:
+    def encode_motion(
+        self,
+        joints: np.ndarray | Sequence[np.ndarray],
+        fps: float,
+        normalize: bool = True,
+        dataset: str | None = None,
+    ) -> np.ndarray:
         """Embeds clips.
 
         Args:
@@ -123,8 +133,14 @@ class Model:
         vectors = self._encoder.motions(self.arrays, clips.__getitem__, frames, progress)
         return unit(vectors) if normalize else vectors
 
-    def nearness(self, joints, texts: Sequence[str], fps: float, dataset=None) -> np.ndarray:
-        """How near clips are to texts: what to rank clips by for a text, or texts for a clip.
+    def similarity(
+        self,
+        joints: np.ndarray | Sequence[np.ndarray],
+        texts: Sequence[str],
+        fps: float,
+        dataset: str | None = None,
+    ) -> np.ndarray:
+        """Similarity of clips to texts: ranks clips for a text, or texts for a clip.
 
         Args:
           joints, fps, dataset: as of `encode_motion`.
@@ -132,14 +148,19 @@ class Model:
             trained with.
 
         Returns:
-          [K] float for one clip, [N, K] for a list; higher is nearer. The cosine, or minus the
-          Euclidean distance of raw vectors, whichever the model was trained by (`distance`).
+          [K] float for one clip, [N, K] for a list; higher is more similar. The cosine, or minus
+          the Euclidean distance of raw vectors, whichever the model was trained by (`distance`).
         """
         motion = self.encode_motion(joints, fps, normalize=False, dataset=dataset)
         texts = [texts] if isinstance(texts, str) else list(texts)  # not its letters
         text = self.encode_text(texts, normalize=False)
-        scores = similarity.nearness(np.atleast_2d(motion), text, self.distance)
+        scores = similarity.similarity_scores(np.atleast_2d(motion), text, self.distance)
         return scores[0] if motion.ndim == 1 else scores
+
+    def nearness(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        """Deprecated: the name of `similarity` in version 0.1."""
+        warnings.warn("nearness is now called similarity", DeprecationWarning, stacklevel=2)
+        return self.similarity(*args, **kwargs)
 
     def encode_text(self, captions: str | list[str], normalize: bool = True) -> np.ndarray:
         """Embeds captions: [E] float32 for one string, [N, E] for a list.
@@ -190,7 +211,9 @@ class Model:
         """What `classify` tells apart; () where it cannot."""
         return self._encoder.network.config.class_names
 
-    def classify(self, joints, fps: float, dataset=None) -> np.ndarray:
+    def classify(
+        self, joints: np.ndarray | Sequence[np.ndarray], fps: float, dataset: str | None = None
+    ) -> np.ndarray:
         """Probabilities of `class_names` by the model's own classifier.
 
         Arguments as of `encode_motion`.

@@ -5,13 +5,15 @@ that a motion encoder with a frozen text tower is trained into: then new texts a
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from flax import nnx
 from tqdm import tqdm
 
+from motionalign.data.tokenizer import Tokenizer
 from motionalign.models.families import text_tower
 from motionalign.models.weights.load import load_tokenizer, load_weights
 from motionalign.models.weights.source import Source
@@ -34,7 +36,7 @@ class SentenceEncoder:
       ValueError: there is no such encoder, or it is of a family or readout that is not known.
     """
 
-    def __init__(self, encoder: str, readout: str):
+    def __init__(self, encoder: str, readout: str) -> None:
         self.encoder, self.readout = encoder, readout
         self._source = Source(encoder)
 
@@ -73,7 +75,7 @@ class SentenceEncoder:
         return vectors
 
     @functools.cached_property
-    def _loaded(self):
+    def _loaded(self) -> tuple[Tokenizer, Any, Callable[..., jax.Array]]:
         """(tokenizer, config, jitted forward pass of ids [B, L] and mask [B, L])."""
         family, config = text_tower(self._source, readout=self.readout)
         with nnx.set_graph_mode(False):  # the thread's own mode is its owner's
@@ -83,7 +85,7 @@ class SentenceEncoder:
         params = load_weights(params, self._source, family.key_map())
 
         @jax.jit
-        def forward(params, ids, mask):
+        def forward(params: Any, ids: jax.Array, mask: jax.Array) -> jax.Array:
             # Accelerators multiply float32 with fewer bits by default; these vectors are kept.
             with nnx.set_graph_mode(False), jax.default_matmul_precision("highest"):
                 return nnx.merge(graphdef, params)(ids, mask, tokens=False).pooled

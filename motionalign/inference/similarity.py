@@ -1,4 +1,4 @@
-"""How near vectors are to each other: the cosine, or the Euclidean distance of raw vectors."""
+"""Similarity of vectors: the cosine, or minus the Euclidean distance of raw vectors."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ DISTANCES = ("cosine", "euclidean")
 UNITS = {"cosine": "cosines", "euclidean": "Euclidean distances with a minus sign"}
 
 
-def nearness(motion: np.ndarray, texts: np.ndarray, distance: str) -> np.ndarray:
-    """How near every clip is to every text, by the distance that the model was trained with.
+def similarity_scores(motion: np.ndarray, texts: np.ndarray, distance: str) -> np.ndarray:
+    """Similarity of every clip to every text, by the distance that the model was trained with.
 
     Args:
       motion: [N, D] embeddings of clips, as the model gives them (not normalised).
@@ -18,7 +18,8 @@ def nearness(motion: np.ndarray, texts: np.ndarray, distance: str) -> np.ndarray
         distance between the raw vectors.
 
     Returns:
-      [N, K], higher is nearer; a cosine in the precision of its inputs, a distance in float64.
+      [N, K], higher is more similar; a cosine in the precision of its inputs, a distance in
+      float64.
 
     Raises:
       ValueError: unknown distance, shapes that do not agree, vectors that are not finite, and for

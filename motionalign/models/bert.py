@@ -4,8 +4,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from motionalign.models import layers
 from motionalign.models.family import TextFamily
@@ -43,7 +45,7 @@ class BertConfig(layers.Config):
     attention_dropout: float = 0.1
     readout: str = "first"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Raises a ValueError for sizes and names that make no encoder."""
         layers.check_transformer(self)
         layers.check_choice(self.readout, ("first", "mean"), f"{type(self).__name__}.readout")
@@ -58,12 +60,14 @@ class Bert(nnx.Module):
 
     first_position = 0
 
-    def __init__(self, config: BertConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+    def __init__(
+        self, config: BertConfig, dtype: DTypeLike = jnp.float32, *, rngs: nnx.Rngs
+    ) -> None:
         """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
         c = self.config = config
         self.dtype = dtype
 
-        def table(rows):
+        def table(rows: int) -> nnx.Param:
             return nnx.Param(layers.published(rngs.params(), (rows, c.width)))
 
         self.tokens = table(c.vocab_size)
@@ -74,7 +78,7 @@ class Bert(nnx.Module):
             c.depth, lambda rngs: layers.PostNormBlock(c, dtype, rngs), rngs
         )
 
-    def embed(self, input_ids, rngs: nnx.Rngs | None = None):
+    def embed(self, input_ids: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Ids [B, L], padding at the end, to embeddings [B, L, D]; all tokens are of type 0."""
         x = layers.look_up(self.tokens, input_ids, self.config.max_positions)
         first = self.first_position
@@ -83,7 +87,12 @@ class Bert(nnx.Module):
         return layers.dropout(x, self.config.dropout, rngs)
 
     def __call__(
-        self, input_ids, mask, rngs: nnx.Rngs | None = None, *, tokens: bool = True
+        self,
+        input_ids: jax.Array,
+        mask: jax.Array,
+        rngs: nnx.Rngs | None = None,
+        *,
+        tokens: bool = True,
     ) -> layers.Encoded:
         """Encodes texts.
 
@@ -99,7 +108,7 @@ class Bert(nnx.Module):
         """
         x = self.embed(input_ids, rngs)
         bias = layers.attention_bias(mask)
-        return layers.read_out(self.blocks, x, bias, mask, self.config.readout, rngs, tokens)
+        return layers.encode_and_pool(self.blocks, x, bias, mask, self.config.readout, rngs, tokens)
 
 
 def fields_from_hf(source: Mapping[str, Any], model_type: str) -> dict[str, Any]:
@@ -133,7 +142,7 @@ def fields_from_hf(source: Mapping[str, Any], model_type: str) -> dict[str, Any]
     }
 
 
-def config_from_hf(source: Mapping[str, Any], **ours) -> BertConfig:
+def config_from_hf(source: Mapping[str, Any], **ours: Any) -> BertConfig:
     """The config of a Hugging Face BERT's config.json; `ours` are fields that it does not know."""
     return BertConfig(**fields_from_hf(source, "bert") | ours)
 

@@ -6,7 +6,7 @@ knows every size and is what a checkpoint stores; `load_pretrained` fills its to
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from flax.traverse_util import flatten_dict
 
@@ -25,6 +25,8 @@ from motionalign.models.family import CUSTOM, SIZE_NAMES, Inputs
 from motionalign.models.weights.keymap import FINAL_NORM
 from motionalign.models.weights.load import load_weights
 from motionalign.models.weights.source import Source
+
+Params = TypeVar("Params")
 
 DEFAULTS = defaults_below("model")
 
@@ -159,8 +161,8 @@ def _resolve_trained(
 
 
 def load_pretrained(
-    params, model_config: Mapping[str, Any], config: DualEncoderConfig | None = None
-):
+    params: Params, model_config: Mapping[str, Any], config: DualEncoderConfig | None = None
+) -> Params:
     """Fills the towers for which a config's `model` section names weights.
 
     Args:
@@ -182,6 +184,7 @@ def load_pretrained(
         family = MOTION_FAMILIES[config.motion_family]
         source = Source(weights)
         final_norm = motion.get("final_norm", DEFAULTS["motion"]["final_norm"])
+        assert family.key_map is not None, f"{config.motion_family} takes no weights"
         rules = family.key_map(config.motion, source, final_norm)
         params = load_weights(params, source, rules, under="motion_encoder")
     weights = text.get("weights")
@@ -211,7 +214,7 @@ def _sizes(section: dict, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: size for name, size in sizes.items() if size is not None}
 
 
-def _resolve_motion(section: dict, inputs: Inputs | None):
+def _resolve_motion(section: dict, inputs: Inputs | None) -> Any:
     """The motion encoder's config."""
     name, size = section["family"], section["size"]
     variant = variant_of(name)
@@ -230,7 +233,7 @@ def _resolve_motion(section: dict, inputs: Inputs | None):
     return variant.build(sizes, section, inputs)
 
 
-def _resolve_text(section: dict, max_tokens: int):
+def _resolve_text(section: dict, max_tokens: int) -> Any:
     name = section.pop("family")
     layers.check_choice(name, TEXT_FAMILIES, "the text encoder's family")
     family = TEXT_FAMILIES[name]

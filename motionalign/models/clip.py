@@ -12,11 +12,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from motionalign.data.representation import Patches
 from motionalign.models import layers
 from motionalign.models.family import (
     PATCHES_ENTRY,
+    Inputs,
     MotionFamily,
     TextFamily,
     Variant,
@@ -56,7 +58,7 @@ class CLIPVisionConfig(layers.Config):
     activation: str = "quick_gelu"
     norm_eps: float = 1e-5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Raises a ValueError for sizes and names that make no encoder."""
         layers.check_transformer(self)
         layers.check_choice(self.pool, ("mean", "class"), "CLIPVisionConfig.pool")
@@ -76,7 +78,9 @@ class CLIPVisionConfig(layers.Config):
 class CLIPVision(nnx.Module):
     """Motion patches to patch features and one feature vector a clip."""
 
-    def __init__(self, config: CLIPVisionConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+    def __init__(
+        self, config: CLIPVisionConfig, dtype: DTypeLike = jnp.float32, *, rngs: nnx.Rngs
+    ) -> None:
         """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
         c = self.config = config
         self.dtype = dtype
@@ -93,7 +97,7 @@ class CLIPVision(nnx.Module):
         else:
             self.final_norm = norm
 
-    def embed(self, patches, rngs: nnx.Rngs | None = None):
+    def embed(self, patches: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Patches [B, F, parts * N, 3] to tokens [B, 1 + F / N * parts, D], class token first."""
         c = self.config
         x = layers.patch_tokens(patches, c, self.dtype) @ self.patch_embed[...].astype(self.dtype)
@@ -105,7 +109,12 @@ class CLIPVision(nnx.Module):
         return layers.dropout(x, c.dropout, rngs)
 
     def __call__(
-        self, patches, num_frames=None, rngs: nnx.Rngs | None = None, *, tokens: bool = True
+        self,
+        patches: jax.Array,
+        num_frames: jax.Array | None = None,
+        rngs: nnx.Rngs | None = None,
+        *,
+        tokens: bool = True,
     ) -> layers.Encoded:
         """Encodes clips; arguments and result as of `vit.ViT`.
 
@@ -146,7 +155,7 @@ class CLIPTextConfig(layers.Config):
     eos_id: int | None = None
     readout: str = "end"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Raises a ValueError for sizes and names that make no encoder."""
         layers.check_transformer(self)
         layers.check_choice(self.readout, ("end", "mean"), "CLIPTextConfig.readout")
@@ -155,7 +164,9 @@ class CLIPTextConfig(layers.Config):
 class CLIPText(nnx.Module):
     """Token ids to token features and one feature vector a text."""
 
-    def __init__(self, config: CLIPTextConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+    def __init__(
+        self, config: CLIPTextConfig, dtype: DTypeLike = jnp.float32, *, rngs: nnx.Rngs
+    ) -> None:
         """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
         c = self.config = config
         self.dtype = dtype
@@ -164,21 +175,26 @@ class CLIPText(nnx.Module):
         self.blocks = layers.repeat(c.depth, lambda rngs: layers.PreNormBlock(c, dtype, rngs), rngs)
         self.final_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
 
-    def embed(self, input_ids, rngs: nnx.Rngs | None = None):
+    def embed(self, input_ids: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Ids [B, L] to embeddings [B, L, D]."""
         x = layers.look_up(self.tokens, input_ids, self.config.max_positions)
         length = input_ids.shape[1]
         x = (x + self.positions[:length]).astype(self.dtype)
         return layers.dropout(x, self.config.dropout, rngs)
 
-    def bias(self, mask) -> jax.Array:
+    def bias(self, mask: jax.Array) -> jax.Array:
         """[B, 1, L, L] float32 to add to attention logits: real tokens, none that comes later."""
         causal = jnp.tril(jnp.ones((mask.shape[1], mask.shape[1]), bool))
         seen = causal & mask[:, None, :]
         return jnp.where(seen, 0.0, jnp.finfo(jnp.float32).min)[:, None]
 
     def __call__(
-        self, input_ids, mask, rngs: nnx.Rngs | None = None, *, tokens: bool = True
+        self,
+        input_ids: jax.Array,
+        mask: jax.Array,
+        rngs: nnx.Rngs | None = None,
+        *,
+        tokens: bool = True,
     ) -> layers.Encoded:
         """Encodes texts.
 
@@ -247,7 +263,7 @@ def _tower(source: Mapping[str, Any], section: str) -> dict[str, Any]:
     return _DEFAULTS[section] | dict(given)
 
 
-def vision_config_from_hf(source: Mapping[str, Any], **ours) -> CLIPVisionConfig:
+def vision_config_from_hf(source: Mapping[str, Any], **ours: Any) -> CLIPVisionConfig:
     """The vision tower of a Hugging Face CLIP's config.json; `ours` are fields it does not know."""
     given = _tower(source, "vision_config")
     if given["num_channels"] != 3:
@@ -264,12 +280,12 @@ def vision_config_from_hf(source: Mapping[str, Any], **ours) -> CLIPVisionConfig
     )
 
 
-def config_from_hf(source: Mapping[str, Any], **ours) -> CLIPTextConfig:
+def config_from_hf(source: Mapping[str, Any], **ours: Any) -> CLIPTextConfig:
     """The text tower of a Hugging Face CLIP's config.json; `ours` are fields it does not know."""
     given = _tower(source, "text_config")
     # Before 2023 every CLIP's config said 2, which is no end of text: its highest id is.
     eos_id = None if given["eos_token_id"] == 2 else given["eos_token_id"]
-    config = {
+    config: dict[str, Any] = {
         "vocab_size": given["vocab_size"],
         "width": given["hidden_size"],
         "depth": given["num_hidden_layers"],
@@ -353,10 +369,12 @@ def key_map() -> KeyMap:
 # ------------------------------------------------------------------------------ the families
 
 
-def _build(sizes, section, inputs) -> CLIPVisionConfig:
+def _build(
+    sizes: Mapping[str, int], section: Mapping[str, Any], inputs: Inputs | None
+) -> CLIPVisionConfig:
     """The vision tower of a model.motion section."""
     fields = {name: section[name] for name in ("max_frames", "pool", "padding", "dropout")}
-    asked = {**sizes, "patch_size": section["patch_size"]}
+    asked: dict[str, Any] = {**sizes, "patch_size": section["patch_size"]}
     weights = section["weights"]
     if not weights:
         return CLIPVisionConfig(**asked, **fields)

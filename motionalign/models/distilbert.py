@@ -4,8 +4,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from motionalign.models import layers
 from motionalign.models.family import TextFamily
@@ -41,7 +43,7 @@ class DistilBertConfig(layers.Config):
     attention_dropout: float = 0.1
     readout: str = "first"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Raises a ValueError for sizes and names that make no encoder."""
         layers.check_transformer(self)
         layers.check_choice(self.readout, ("first", "mean"), "DistilBertConfig.readout")
@@ -50,7 +52,7 @@ class DistilBertConfig(layers.Config):
 class Block(nnx.Module):
     """Post-norm transformer block."""
 
-    def __init__(self, config: DistilBertConfig, dtype, rngs: nnx.Rngs):
+    def __init__(self, config: DistilBertConfig, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         """Random parameters; `dtype` is what it computes in."""
         c = config
         self.attention = layers.Attention(c.width, c.heads, c.attention_dropout, dtype, rngs)
@@ -59,7 +61,13 @@ class Block(nnx.Module):
         self.mlp_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
         self.dropout = c.dropout
 
-    def __call__(self, x, bias=None, rngs=None, first: int | None = None):
+    def __call__(
+        self,
+        x: jax.Array,
+        bias: jax.Array | None = None,
+        rngs: nnx.Rngs | None = None,
+        first: int | None = None,
+    ) -> jax.Array:
         """[B, L, D] to [B, L, D], or only to its `first` tokens [B, first, D]."""
         x = self.attention_norm(x[:, :first] + self.attention(x[:, :first], x, bias, rngs))
         return self.mlp_norm(x + layers.dropout(self.mlp(x), self.dropout, rngs))
@@ -68,12 +76,14 @@ class Block(nnx.Module):
 class DistilBert(nnx.Module):
     """Token ids to token features and one feature vector a text."""
 
-    def __init__(self, config: DistilBertConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+    def __init__(
+        self, config: DistilBertConfig, dtype: DTypeLike = jnp.float32, *, rngs: nnx.Rngs
+    ) -> None:
         """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
         c = self.config = config
         self.dtype = dtype
 
-        def table(rows):
+        def table(rows: int) -> nnx.Param:
             return nnx.Param(layers.published(rngs.params(), (rows, c.width)))
 
         self.tokens = table(c.vocab_size)
@@ -81,7 +91,7 @@ class DistilBert(nnx.Module):
         self.embedding_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
         self.blocks = layers.repeat(c.depth, lambda rngs: Block(c, dtype, rngs), rngs)
 
-    def embed(self, input_ids, rngs: nnx.Rngs | None = None):
+    def embed(self, input_ids: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Ids [B, L] to embeddings [B, L, D]."""
         x = layers.look_up(self.tokens, input_ids, self.config.max_positions)
         length = input_ids.shape[1]
@@ -90,7 +100,12 @@ class DistilBert(nnx.Module):
         return layers.dropout(x, self.config.dropout, rngs)
 
     def __call__(
-        self, input_ids, mask, rngs: nnx.Rngs | None = None, *, tokens: bool = True
+        self,
+        input_ids: jax.Array,
+        mask: jax.Array,
+        rngs: nnx.Rngs | None = None,
+        *,
+        tokens: bool = True,
     ) -> layers.Encoded:
         """Encodes texts.
 
@@ -106,13 +121,13 @@ class DistilBert(nnx.Module):
         """
         x = self.embed(input_ids, rngs)
         bias = layers.attention_bias(mask)
-        return layers.read_out(self.blocks, x, bias, mask, self.config.readout, rngs, tokens)
+        return layers.encode_and_pool(self.blocks, x, bias, mask, self.config.readout, rngs, tokens)
 
 
-def config_from_hf(source: Mapping[str, Any], **ours) -> DistilBertConfig:
+def config_from_hf(source: Mapping[str, Any], **ours: Any) -> DistilBertConfig:
     """The config of a Hugging Face DistilBERT's config.json; `ours` are fields it does not know."""
     check_model_type(source, "distilbert")
-    given = {
+    given: dict[str, Any] = {
         "vocab_size": source["vocab_size"],
         "width": source["dim"],
         "depth": source["n_layers"],

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
+from jax.typing import DTypeLike
 
 from motionalign.data.representation import REPRESENTATIONS
 from motionalign.models import layers
@@ -53,7 +55,7 @@ class DualEncoderConfig(layers.Config):
     learn_temperature: bool = False
     max_tokens: int = 128
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.classifier and self.embed_dim != len(self.classifier.names):
             raise ValueError(
                 f"embed_dim is {self.embed_dim}; a classifier of {len(self.classifier.names)} "
@@ -87,7 +89,7 @@ class DualEncoderConfig(layers.Config):
             return self.classifier.names
         return self.gait_head.attributes if self.gait_head else ()
 
-    def probabilities(self, logits):
+    def probabilities(self, logits: np.ndarray | jax.Array) -> jax.Array:
         """Logits [N, K] of `class_names` to probabilities, of one class a clip or of any number."""
         if self.classifier and self.classifier.exclusive:
             return jax.nn.softmax(logits, axis=-1)
@@ -149,7 +151,9 @@ class DualEncoder(nnx.Module):
     softmax and pooling in float32.
     """
 
-    def __init__(self, config: DualEncoderConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+    def __init__(
+        self, config: DualEncoderConfig, dtype: DTypeLike = jnp.float32, *, rngs: nnx.Rngs
+    ) -> None:
         c = self.config = config
         self.motion_encoder = MOTION_FAMILIES[c.motion_family].module(c.motion, dtype, rngs=rngs)
         if c.text is not None:
@@ -165,7 +169,9 @@ class DualEncoder(nnx.Module):
             self.text_head = ProjectionHead(c.text.width, *head, rngs=rngs)
         self.logit_scale = nnx.Param(-jnp.log(jnp.asarray(c.temperature, jnp.float32)))
 
-    def encode_motion(self, clips, num_frames=None, rngs: nnx.Rngs | None = None):
+    def encode_motion(
+        self, clips: jax.Array, num_frames: jax.Array | None = None, rngs: nnx.Rngs | None = None
+    ) -> jax.Array:
         """Embeddings of motions, not normalised.
 
         Args:
@@ -180,7 +186,9 @@ class DualEncoder(nnx.Module):
         features = self.motion_encoder(clips, num_frames, rngs, tokens=False).pooled
         return self.motion_head(features, rngs)
 
-    def encode_text(self, input_ids, text_mask, rngs: nnx.Rngs | None = None):
+    def encode_text(
+        self, input_ids: jax.Array, text_mask: jax.Array, rngs: nnx.Rngs | None = None
+    ) -> jax.Array:
         """Embeddings of texts, not normalised.
 
         Args:
@@ -194,17 +202,19 @@ class DualEncoder(nnx.Module):
         features = self.text_encoder(input_ids, text_mask, rngs, tokens=False).pooled
         return self.text_head(features, rngs) if self.config.text_head else features
 
-    def classify(self, clips, num_frames=None, rngs: nnx.Rngs | None = None):
+    def classify(
+        self, clips: jax.Array, num_frames: jax.Array | None = None, rngs: nnx.Rngs | None = None
+    ) -> jax.Array:
         """Logits [B, K] of `config.class_names`; arguments as of `encode_motion`."""
         if not self.config.class_names:
             raise ValueError(
                 "this model has no classes of its own: it compares motions with any texts, by "
-                "`nearness`"
+                "`similarity`"
             )
         features = self.motion_encoder(clips, num_frames, rngs, tokens=False).pooled
-        if self.config.classifier:
-            return self.motion_head(features, rngs)
-        return self.motion_head.attribute_logits(features)
+        if isinstance(self.motion_head, GaitHead):
+            return self.motion_head.attribute_logits(features)
+        return self.motion_head(features, rngs)
 
     def __call__(self, batch: Mapping[str, jax.Array], rngs: nnx.Rngs | None = None) -> Outputs:
         """Both embeddings of a batch as `data.TrainingData` makes it.
@@ -219,7 +229,7 @@ class DualEncoder(nnx.Module):
             text = None if self.config.classifier else batch["text_vectors"]
         return Outputs(motion, text, self.scale())
 
-    def scale(self):
+    def scale(self) -> jax.Array:
         """What similarities are multiplied by: 1 / temperature."""
         logit_scale = self.logit_scale[...]
         if not self.config.learn_temperature:

@@ -87,7 +87,7 @@ def representation_of(motion: Any, frame_bucket: int) -> Representation:
     return family.representation(motion, frame_bucket)
 
 
-def text_tower(source: Source, **ours):
+def text_tower(source: Source, **ours: Any) -> tuple[TextFamily, Any]:
     """(family, config) of the text encoder that a source holds; `ours` are config fields."""
     family = text_family(source.config(), source.name)
     return family, family.config_from_hf(source.config(), **ours)
@@ -96,6 +96,6 @@ def text_tower(source: Source, **ours):
 def text_family(source_config: Mapping[str, Any], name: str) -> TextFamily:
     """The family of a text encoder from its config.json; `name` is for the error."""
     families = {kind: family for family in TEXT_FAMILIES.values() for kind in family.model_types}
-    model_type = source_config.get("model_type")
+    model_type: Any = source_config.get("model_type")
     layers.check_choice(model_type, families, f"model_type of {name}")
     return families[model_type]

@@ -68,8 +68,8 @@ class MotionFamily:
         on from such a model.
     """
 
-    config: type
-    module: type
+    config: type[Any]
+    module: type[Any]
     variants: Mapping[str, Variant]
     representation: Callable[[Any, int], Representation]
     key_map: Callable[[Any, Source, str], KeyMap] | None = None
@@ -146,8 +146,8 @@ class TextFamily:
         with where its source names none, a key of `vocabulary.CLASSES`; None: it must name one.
     """
 
-    config: type
-    module: type
+    config: type[Any]
+    module: type[Any]
     config_from_hf: Callable[..., Any]
     key_map: Callable[[], KeyMap]
     model_types: tuple[str, ...]

@@ -2,7 +2,9 @@
 
 import dataclasses
 
+import jax
 from flax import nnx
+from jax.typing import DTypeLike
 
 from motionalign.models import layers
 
@@ -18,14 +20,22 @@ class GaitHeadConfig(layers.Config):
     projection_dim: int
     attributes: tuple[str, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "attributes", tuple(self.attributes))  # JSON has lists
 
 
 class GaitHead(nnx.Module):
     """GaitFormer's outputs: an embedding, its projection, and appearance attributes."""
 
-    def __init__(self, width: int, embed_dim: int, config: GaitHeadConfig, dtype, *, rngs):
+    def __init__(
+        self,
+        width: int,
+        embed_dim: int,
+        config: GaitHeadConfig,
+        dtype: DTypeLike,
+        *,
+        rngs: nnx.Rngs,
+    ) -> None:
         init = layers.torch_linear(width)
         self.embedding = nnx.Param(init(rngs.params(), (width, embed_dim)))
         attributes = (len(config.attributes),)
@@ -36,15 +46,15 @@ class GaitHead(nnx.Module):
         )
         self.dtype = dtype
 
-    def __call__(self, x, rngs: nnx.Rngs | None = None):
+    def __call__(self, x: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Feature [B, D] to embedding [B, E]."""
         return x.astype(self.dtype) @ self.embedding[...].astype(self.dtype)
 
-    def project(self, embedding):
+    def project(self, embedding: jax.Array) -> jax.Array:
         """Embedding [B, E] to projection [B, P]; neither is normalised."""
         return self.projection(layers.gelu(embedding))
 
-    def attribute_logits(self, x):
+    def attribute_logits(self, x: jax.Array) -> jax.Array:
         """Feature [B, D] to the logits of the attributes [B, A]."""
         return self.attributes(x)
 
@@ -59,15 +69,17 @@ class ClassifierConfig(layers.Config):
     names: tuple[str, ...]
     exclusive: bool
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))  # JSON has lists
 
 
 class ProjectionHead(nnx.Module):
     """Feature to embedding, as in the published code: erf GELU, LayerNorm with eps 1e-5."""
 
-    def __init__(self, width: int, embed_dim: int, dropout: float, dtype, *, rngs: nnx.Rngs):
-        def dense(fan_in):
+    def __init__(
+        self, width: int, embed_dim: int, dropout: float, dtype: DTypeLike, *, rngs: nnx.Rngs
+    ) -> None:
+        def dense(fan_in: int) -> layers.Dense:
             init = layers.torch_linear(fan_in)
             return layers.Dense((fan_in,), (embed_dim,), dtype, rngs, init, init)
 
@@ -76,7 +88,7 @@ class ProjectionHead(nnx.Module):
         self.norm = layers.LayerNorm(embed_dim, 1e-5, dtype)
         self.dropout = dropout
 
-    def __call__(self, x, rngs: nnx.Rngs | None = None):
+    def __call__(self, x: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
         """[B, D] to [B, E]."""
         projected = self.projection(x)
         x = self.hidden(layers.gelu(projected))
@@ -86,10 +98,10 @@ class ProjectionHead(nnx.Module):
 class Classifier(nnx.Module):
     """Feature to the logits of classes."""
 
-    def __init__(self, width: int, num_classes: int, dtype, *, rngs: nnx.Rngs):
+    def __init__(self, width: int, num_classes: int, dtype: DTypeLike, *, rngs: nnx.Rngs) -> None:
         init = layers.torch_linear(width)
         self.logits = layers.Dense((width,), (num_classes,), dtype, rngs, init, init)
 
-    def __call__(self, x, rngs: nnx.Rngs | None = None):
+    def __call__(self, x: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
         """[B, D] to [B, K]."""
         return self.logits(x)

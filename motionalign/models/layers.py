@@ -3,12 +3,13 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 Shape = tuple[int, ...]
 
@@ -55,7 +56,7 @@ def torch_linear(fan_in: int) -> nnx.Initializer:
     """PyTorch's default for the weights and biases of Linear and Conv2d: U(+-1/sqrt(fan_in))."""
     bound = fan_in**-0.5
 
-    def init(key, shape, dtype=jnp.float32):
+    def init(key: jax.Array, shape: Shape, dtype: DTypeLike = jnp.float32) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init
@@ -65,7 +66,7 @@ def xavier(fan_in: int, fan_out: int) -> nnx.Initializer:
     """PyTorch's `xavier_uniform_`: U(+-sqrt(6 / (fan_in + fan_out)))."""
     bound = math.sqrt(6 / (fan_in + fan_out))
 
-    def init(key, shape, dtype=jnp.float32):
+    def init(key: jax.Array, shape: Shape, dtype: DTypeLike = jnp.float32) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init
@@ -76,9 +77,9 @@ def repeat(depth: int, make: Callable[[nnx.Rngs], nnx.Module], rngs: nnx.Rngs) -
 
     Compiling random draws one by one takes longer than the first training step of a small model.
     """
-    graphdef = None  # of every one of them
+    graphdef: Any = None  # of every one of them
 
-    def draw(key):
+    def draw(key: jax.Array) -> nnx.State:
         nonlocal graphdef
         graphdef, state = nnx.split(make(nnx.Rngs(params=key)), graph=False)
         return state
@@ -112,7 +113,7 @@ class Config:
         return cls(**values)
 
 
-def check_keys(given, valid, what: str) -> None:
+def check_keys(given: Iterable[str], valid: Collection[Any], what: str) -> None:
     """Raises a ValueError that names what of `given` is not in `valid`, and lists `valid`."""
     unknown = sorted(set(given) - set(valid))
     if unknown:
@@ -121,13 +122,13 @@ def check_keys(given, valid, what: str) -> None:
         )
 
 
-def check_choice(value, valid, what: str) -> None:
+def check_choice(value: Hashable, valid: Collection[Any], what: str) -> None:
     """Raises a ValueError that lists `valid` when `value` is not in it."""
     if value not in valid:
         raise ValueError(f"{what} is {value!r}; valid: {', '.join(map(repr, valid))}")
 
 
-def check_transformer(config) -> None:
+def check_transformer(config: Any) -> None:
     """What every transformer's config must hold: heads that divide the width, known names."""
     name = type(config).__name__
     for field in ("width", "depth", "heads", "mlp_width"):
@@ -154,14 +155,14 @@ class LayerNorm(nnx.Module):
     What `nnx.LayerNorm(use_fast_variance=False)` computes, in an order that XLA fuses on a CPU.
     """
 
-    def __init__(self, width: int, eps: float, dtype):
+    def __init__(self, width: int, eps: float, dtype: DTypeLike) -> None:
         """Scale 1 and bias 0 of `width`; `dtype` is that of the output."""
         self.scale = nnx.Param(jnp.ones((width,)))
         self.bias = nnx.Param(jnp.zeros((width,)))
         self.eps = eps
         self.dtype = dtype
 
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         """[..., D] to [..., D] in the compute dtype."""
         x = x.astype(jnp.float32)
         x = x - x.mean(axis=-1, keepdims=True)
@@ -179,18 +180,18 @@ class Dense(nnx.Module):
         self,
         inputs: Shape,
         outputs: Shape,
-        dtype,
+        dtype: DTypeLike,
         rngs: nnx.Rngs,
         kernel_init: nnx.Initializer = published,
         bias_init: nnx.Initializer = nnx.initializers.zeros,
-    ):
-        """A kernel [*inputs, *outputs] and a bias [*outputs]; computes in `dtype`."""
+    ) -> None:
+        """A kernel `[*inputs, *outputs]` and a bias `[*outputs]`; computes in `dtype`."""
         self.kernel = nnx.Param(kernel_init(rngs.params(), (*inputs, *outputs)))
         self.bias = nnx.Param(bias_init(rngs.params(), outputs))
         self.inputs, self.outputs = inputs, outputs
         self.dtype = dtype
 
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         """[..., *inputs] to [..., *outputs] in the compute dtype."""
         lead = x.shape[: x.ndim - len(self.inputs)]
         kernel = self.kernel[...].astype(self.dtype)
@@ -200,7 +201,7 @@ class Dense(nnx.Module):
         return y.reshape(*lead, *self.outputs)
 
 
-def patch_tokens(patches, config, dtype) -> jax.Array:
+def patch_tokens(patches: jax.Array, config: Any, dtype: DTypeLike) -> jax.Array:
     """Motion patches [B, F, parts * N, 3] to rows of numbers [B, F / N * parts, N * N * 3].
 
     Numbered row-major: all parts of the first N frames, then of the next N. `config` has
@@ -222,7 +223,7 @@ def patch_tokens(patches, config, dtype) -> jax.Array:
     return x.transpose(0, 1, 3, 2, 4).reshape(batch, frames // n * parts, n * n * 3)
 
 
-def patch_mask(config, frames: int, num_frames) -> jax.Array | None:
+def patch_mask(config: Any, frames: int, num_frames: jax.Array | None) -> jax.Array | None:
     """[B, F / N * parts] bool, True where a token holds a real frame; None: attend to all."""
     if config.padding == "attend":
         return None
@@ -251,11 +252,11 @@ class Attention(nnx.Module):
         width: int,
         heads: int,
         dropout_rate: float,
-        dtype,
+        dtype: DTypeLike,
         rngs: nnx.Rngs,
         in_init: nnx.Initializer = published,
         out_init: nnx.Initializer = published,
-    ):
+    ) -> None:
         """Random parameters.
 
         Args:
@@ -274,7 +275,13 @@ class Attention(nnx.Module):
         self.out = Dense(split, (width,), dtype, rngs, out_init)
         self.dropout_rate = dropout_rate
 
-    def __call__(self, x, context, bias=None, rngs: nnx.Rngs | None = None):
+    def __call__(
+        self,
+        x: jax.Array,
+        context: jax.Array,
+        bias: jax.Array | None = None,
+        rngs: nnx.Rngs | None = None,
+    ) -> jax.Array:
         """Lets each token of `x` look at the tokens of `context`.
 
         Args:
@@ -308,10 +315,10 @@ class MLP(nnx.Module):
         width: int,
         mlp_width: int,
         activation: str,
-        dtype,
+        dtype: DTypeLike,
         rngs: nnx.Rngs,
         inits: Callable[[int, int], tuple[nnx.Initializer, nnx.Initializer]] | None = None,
-    ):
+    ) -> None:
         """Random parameters.
 
         Args:
@@ -328,7 +335,7 @@ class MLP(nnx.Module):
         self.down = Dense((mlp_width,), (width,), dtype, rngs, *down)
         self.activation = activation
 
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         """[..., D] to [..., D]."""
         return self.down(ACTIVATIONS[self.activation](self.up(x)))
 
@@ -336,7 +343,7 @@ class MLP(nnx.Module):
 class PreNormBlock(nnx.Module):
     """Transformer block with its norms before attention and MLP, as in ViT and CLIP."""
 
-    def __init__(self, config, dtype, rngs: nnx.Rngs):
+    def __init__(self, config: Any, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         """Random parameters of an encoder's config; `dtype` is what it computes in."""
         c = config
         self.attention_norm = LayerNorm(c.width, c.norm_eps, dtype)
@@ -345,7 +352,13 @@ class PreNormBlock(nnx.Module):
         self.mlp = MLP(c.width, c.mlp_width, c.activation, dtype, rngs)
         self.dropout = c.dropout
 
-    def __call__(self, x, bias=None, rngs=None, first: int | None = None):
+    def __call__(
+        self,
+        x: jax.Array,
+        bias: jax.Array | None = None,
+        rngs: nnx.Rngs | None = None,
+        first: int | None = None,
+    ) -> jax.Array:
         """[B, N, D] to [B, N, D], or only to its `first` tokens [B, first, D]."""
         normed = self.attention_norm(x)
         if first is not None and bias is not None and bias.shape[2] > 1:
@@ -358,7 +371,7 @@ class PreNormBlock(nnx.Module):
 class PostNormBlock(nnx.Module):
     """Transformer block with its norms after attention and MLP, as in BERT and MPNet."""
 
-    def __init__(self, config, dtype, rngs: nnx.Rngs):
+    def __init__(self, config: Any, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         """Random parameters of an encoder's config; `dtype` is what it computes in."""
         c = config
         self.attention = Attention(c.width, c.heads, c.attention_dropout, dtype, rngs)
@@ -367,7 +380,13 @@ class PostNormBlock(nnx.Module):
         self.mlp_norm = LayerNorm(c.width, c.norm_eps, dtype)
         self.dropout = c.dropout
 
-    def __call__(self, x, bias=None, rngs=None, first: int | None = None):
+    def __call__(
+        self,
+        x: jax.Array,
+        bias: jax.Array | None = None,
+        rngs: nnx.Rngs | None = None,
+        first: int | None = None,
+    ) -> jax.Array:
         """[B, L, D] to [B, L, D], or only to its `first` tokens [B, first, D]."""
         if first is not None and bias is not None and bias.shape[2] > 1:
             bias = bias[:, :, :first]
@@ -376,7 +395,7 @@ class PostNormBlock(nnx.Module):
         return self.mlp_norm(x + dropout(self.mlp(x), self.dropout, rngs))
 
 
-def look_up(table, input_ids, max_positions: int) -> jax.Array:
+def look_up(table: nnx.Param, input_ids: jax.Array, max_positions: int) -> jax.Array:
     """Rows [B, L, D] of a vocabulary's table; a text that is too long is a ValueError."""
     length = input_ids.shape[1]
     if length > max_positions:
@@ -384,7 +403,15 @@ def look_up(table, input_ids, max_positions: int) -> jax.Array:
     return table[...].at[input_ids].get(mode="fill")  # NaN for an id out of range
 
 
-def read_out(blocks, x, bias, mask, readout: str, rngs: nnx.Rngs | None, tokens: bool) -> Encoded:
+def encode_and_pool(
+    blocks: Sequence[Any],
+    x: jax.Array,
+    bias: jax.Array | None,
+    mask: jax.Array | None,
+    readout: str,
+    rngs: nnx.Rngs | None,
+    tokens: bool,
+) -> Encoded:
     """Runs the blocks of an encoder without a class token, and pools.
 
     Args:
@@ -407,7 +434,13 @@ def read_out(blocks, x, bias, mask, readout: str, rngs: nnx.Rngs | None, tokens:
 
 
 def pool_patches(
-    blocks, x, mask, pool: str, norm: LayerNorm, rngs: nnx.Rngs | None, tokens: bool
+    blocks: Sequence[Any],
+    x: jax.Array,
+    mask: jax.Array | None,
+    pool: str,
+    norm: LayerNorm,
+    rngs: nnx.Rngs | None,
+    tokens: bool,
 ) -> Encoded:
     """Runs the blocks of a ViT, and pools.
 

@@ -7,11 +7,14 @@ et al., 2021), has norms after them and sinusoidal positions. Both read out the 
 
 import dataclasses
 import functools
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.typing import DTypeLike
 
 from motionalign.data.augment import WINDOWS
 from motionalign.data.representation import REPRESENTATIONS, Joints, inputs
@@ -61,7 +64,7 @@ class MotionTransformerConfig(layers.Config):
     norm_eps: float = 1e-5
     input: str = "joints"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Raises a ValueError for sizes and names that make no encoder."""
         layers.check_transformer(self)
         layers.check_choice(self.norm, ("pre", "post"), "MotionTransformerConfig.norm")
@@ -82,7 +85,7 @@ class MotionTransformerConfig(layers.Config):
         return self.frames
 
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "gaitformer": {"norm": "pre", "positions": "learned"},
     "actor": {"norm": "post", "positions": "sinusoidal"},
 }
@@ -103,7 +106,9 @@ def sinusoids(frames: int, width: int) -> np.ndarray:
     return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(frames, -1)[:, :width]
 
 
-def _linear_inits(config: MotionTransformerConfig, inputs: int, outputs: int):
+def _linear_inits(
+    config: MotionTransformerConfig, inputs: int, outputs: int
+) -> tuple[nnx.Initializer, nnx.Initializer]:
     """Initializers of a Linear's weights and biases.
 
     PyTorch's defaults in GaitFormer; Walk and Text draws every matrix by Xavier's rule instead.
@@ -115,7 +120,7 @@ def _linear_inits(config: MotionTransformerConfig, inputs: int, outputs: int):
 class Block(nnx.Module):
     """PyTorch's `TransformerEncoderLayer`."""
 
-    def __init__(self, config: MotionTransformerConfig, dtype, rngs: nnx.Rngs):
+    def __init__(self, config: MotionTransformerConfig, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         """Random parameters as published; `dtype` is what it computes in."""
         c = self.config = config
         # In PyTorch query, key and value are one matrix, drawn by Xavier's rule, biases zero.
@@ -129,16 +134,24 @@ class Block(nnx.Module):
         self.mlp = layers.MLP(c.width, c.mlp_width, c.activation, dtype, rngs, inits)
         self.mlp_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
 
-    def _attend(self, x, bias, rngs, first):
+    def _attend(
+        self, x: jax.Array, bias: jax.Array | None, rngs: nnx.Rngs | None, first: int | None
+    ) -> jax.Array:
         attended = self.attention(x[:, :first], x, bias, rngs)
         return layers.dropout(attended, self.config.dropout, rngs)
 
-    def _feed_forward(self, x, rngs):
+    def _feed_forward(self, x: jax.Array, rngs: nnx.Rngs | None) -> jax.Array:
         rate = self.config.dropout
         x = layers.ACTIVATIONS[self.config.activation](self.mlp.up(x))
         return layers.dropout(self.mlp.down(layers.dropout(x, rate, rngs)), rate, rngs)
 
-    def __call__(self, x, bias=None, rngs: nnx.Rngs | None = None, first: int | None = None):
+    def __call__(
+        self,
+        x: jax.Array,
+        bias: jax.Array | None = None,
+        rngs: nnx.Rngs | None = None,
+        first: int | None = None,
+    ) -> jax.Array:
         """[B, F, D] to [B, F, D], or only to its `first` tokens [B, first, D]."""
         if self.config.norm == "pre":
             x = x[:, :first] + self._attend(self.attention_norm(x), bias, rngs, first)
@@ -150,7 +163,9 @@ class Block(nnx.Module):
 class MotionTransformer(nnx.Module):
     """Frames of joints to frame features and one feature vector a clip."""
 
-    def __init__(self, config: MotionTransformerConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+    def __init__(
+        self, config: MotionTransformerConfig, dtype: DTypeLike = jnp.float32, *, rngs: nnx.Rngs
+    ) -> None:
         """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
         c = self.config = config
         self.dtype = dtype
@@ -161,7 +176,7 @@ class MotionTransformer(nnx.Module):
             self.positions = nnx.Param(jax.random.normal(rngs.params(), (c.frames, c.width)))
         self.blocks = layers.repeat(c.depth, lambda rngs: Block(c, dtype, rngs), rngs)
 
-    def embed(self, joints, rngs: nnx.Rngs | None = None):
+    def embed(self, joints: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Joints [B, F, J, C] to tokens [B, F, D]."""
         c = self.config
         if joints.shape[1:] != (c.frames, c.joints, c.channels):
@@ -176,7 +191,12 @@ class MotionTransformer(nnx.Module):
         return layers.dropout(x, c.dropout, rngs)
 
     def __call__(
-        self, joints, num_frames=None, rngs: nnx.Rngs | None = None, *, tokens: bool = True
+        self,
+        joints: jax.Array,
+        num_frames: jax.Array | None = None,
+        rngs: nnx.Rngs | None = None,
+        *,
+        tokens: bool = True,
     ) -> layers.Encoded:
         """Encodes clips.
 
@@ -190,7 +210,7 @@ class MotionTransformer(nnx.Module):
           A token a frame [B, F, D], a mask that is True throughout, and [B, D] by `config.readout`.
         """
         x = self.embed(joints, rngs)
-        return layers.read_out(self.blocks, x, None, None, self.config.readout, rngs, tokens)
+        return layers.encode_and_pool(self.blocks, x, None, None, self.config.readout, rngs, tokens)
 
 
 # --------------------------------------------------------------------------- published weights
@@ -249,10 +269,12 @@ def gait_head_key_map() -> KeyMap:
 # ------------------------------------------------------------------------------- the family
 
 
-def _builder(kind: str):
+def _builder(kind: str) -> Callable[..., MotionTransformerConfig]:
     """The function from a model.motion section to the config of one of `KINDS`."""
 
-    def build(sizes, section, data: Inputs | None) -> MotionTransformerConfig:
+    def build(
+        sizes: Mapping[str, int], section: Mapping[str, Any], data: Inputs | None
+    ) -> MotionTransformerConfig:
         layers.check_choice(section["pool"], ("first", "mean"), "model.motion.pool")
         if section["weights"]:
             raise ValueError(

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.typing import DTypeLike
 
 from motionalign.models import layers
 from motionalign.models.family import TextFamily
@@ -51,7 +52,7 @@ class MPNetConfig(layers.Config):
     attention_dropout: float = 0.1
     readout: str = "first"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Raises a ValueError for sizes and names that make no encoder."""
         layers.check_transformer(self)
         layers.check_choice(self.readout, ("first", "mean"), "MPNetConfig.readout")
@@ -77,12 +78,14 @@ def relative_buckets(length: int) -> np.ndarray:
 class MPNet(nnx.Module):
     """Token ids to token features and one feature vector a text."""
 
-    def __init__(self, config: MPNetConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+    def __init__(
+        self, config: MPNetConfig, dtype: DTypeLike = jnp.float32, *, rngs: nnx.Rngs
+    ) -> None:
         """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
         c = self.config = config
         self.dtype = dtype
 
-        def table(rows, width=c.width):
+        def table(rows: int, width: int = c.width) -> nnx.Param:
             return nnx.Param(layers.published(rngs.params(), (rows, width)))
 
         self.tokens = table(c.vocab_size)
@@ -93,7 +96,7 @@ class MPNet(nnx.Module):
             c.depth, lambda rngs: layers.PostNormBlock(c, dtype, rngs), rngs
         )
 
-    def embed(self, input_ids, rngs: nnx.Rngs | None = None):
+    def embed(self, input_ids: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Ids [B, L] to embeddings [B, L, D]; padding, if any, follows the text."""
         x = layers.look_up(self.tokens, input_ids, self.config.max_positions)
         length = input_ids.shape[1]
@@ -101,14 +104,19 @@ class MPNet(nnx.Module):
         x = self.embedding_norm(x + self.positions[first : first + length])
         return layers.dropout(x, self.config.dropout, rngs)
 
-    def bias(self, mask) -> jax.Array:
+    def bias(self, mask: jax.Array) -> jax.Array:
         """[B, H, L, L] float32 to add to attention logits, from the mask [B, L]."""
         table = self.relative_positions[...].astype(jnp.float32)
         relative = table[relative_buckets(mask.shape[1])].transpose(2, 0, 1)  # [H, L, L]
         return relative + layers.attention_bias(mask)
 
     def __call__(
-        self, input_ids, mask, rngs: nnx.Rngs | None = None, *, tokens: bool = True
+        self,
+        input_ids: jax.Array,
+        mask: jax.Array,
+        rngs: nnx.Rngs | None = None,
+        *,
+        tokens: bool = True,
     ) -> layers.Encoded:
         """Encodes texts.
 
@@ -124,10 +132,10 @@ class MPNet(nnx.Module):
         """
         x = self.embed(input_ids, rngs)
         bias = self.bias(mask)
-        return layers.read_out(self.blocks, x, bias, mask, self.config.readout, rngs, tokens)
+        return layers.encode_and_pool(self.blocks, x, bias, mask, self.config.readout, rngs, tokens)
 
 
-def config_from_hf(source: Mapping[str, Any], **ours) -> MPNetConfig:
+def config_from_hf(source: Mapping[str, Any], **ours: Any) -> MPNetConfig:
     """The config of a Hugging Face MPNet's config.json; `ours` are fields that it does not know."""
     check_model_type(source, "mpnet")
     given = {

@@ -8,7 +8,8 @@ around each split and merge only, so that the host process and its other models 
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -22,7 +23,7 @@ Params = dict[str, jax.Array]
 Rest = dict[str, jax.Array]
 
 
-def tree_mode():
+def tree_mode() -> AbstractContextManager[Any]:
     """A context in which Flax treats modules as trees; the mode outside is as it was."""
     return nnx.set_graph_mode(False)
 
@@ -55,7 +56,7 @@ class Network:
 
     config: DualEncoderConfig
     dtype: jnp.dtype = jnp.float32
-    module: type[nnx.Module] = DualEncoder
+    module: Callable[..., DualEncoder] = DualEncoder
     frozen: tuple[FrozenWeights, ...] = ()
 
     def init(self, seed: int) -> Params:
@@ -102,7 +103,8 @@ class Network:
     def _graph(self) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
         with tree_mode():
             abstract = nnx.eval_shape(lambda: self._build(0))
-            return nnx.split(abstract, nnx.Param, ...)
+            graphdef, params, rest = nnx.split(abstract, nnx.Param, ...)
+            return graphdef, params, rest
 
     def bind(self, arrays: Mapping[str, jax.Array]) -> DualEncoder:
         """The module with these arrays in it: parameters, frozen ones and other state, by path."""
@@ -142,7 +144,7 @@ class Network:
         highest = jnp.log(MAX_SCALE).astype(params["logit_scale"].dtype)
         return params | {"logit_scale": jnp.minimum(params["logit_scale"], highest)}
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((repr(self.config), str(self.dtype), self.module, self.frozen))
 
 

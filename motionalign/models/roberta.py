@@ -48,7 +48,7 @@ def fields_from_hf(source: Mapping[str, Any], model_type: str) -> dict[str, Any]
     return given | {"max_positions": given["max_positions"] - PADDING_ID - 1}
 
 
-def config_from_hf(source: Mapping[str, Any], **ours) -> RobertaConfig:
+def config_from_hf(source: Mapping[str, Any], **ours: Any) -> RobertaConfig:
     """The config of a Hugging Face RoBERTa's config.json; `ours` are fields it does not know."""
     return RobertaConfig(**fields_from_hf(source, "roberta") | ours)
 

@@ -9,6 +9,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from motionalign.data.representation import Patches
 from motionalign.models import layers
@@ -52,7 +53,7 @@ class ViTConfig(layers.Config):
     activation: str = "gelu"
     norm_eps: float = 1e-6
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Raises a ValueError for sizes and names that make no encoder."""
         layers.check_transformer(self)
         layers.check_choice(self.pool, ("mean", "class"), "ViTConfig.pool")
@@ -72,7 +73,9 @@ class ViTConfig(layers.Config):
 class ViT(nnx.Module):
     """Motion patches to patch features and one feature vector a clip."""
 
-    def __init__(self, config: ViTConfig, dtype=jnp.float32, *, rngs: nnx.Rngs):
+    def __init__(
+        self, config: ViTConfig, dtype: DTypeLike = jnp.float32, *, rngs: nnx.Rngs
+    ) -> None:
         """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
         c = self.config = config
         self.dtype = dtype
@@ -90,7 +93,7 @@ class ViT(nnx.Module):
         else:
             self.final_norm = norm
 
-    def embed(self, patches, rngs: nnx.Rngs | None = None):
+    def embed(self, patches: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Patches [B, F, parts * N, 3] to tokens [B, 1 + F / N * parts, D], class token first."""
         c = self.config
         x = self.patch_embed(layers.patch_tokens(patches, c, self.dtype))
@@ -102,7 +105,12 @@ class ViT(nnx.Module):
         return layers.dropout(x, c.dropout, rngs)
 
     def __call__(
-        self, patches, num_frames=None, rngs: nnx.Rngs | None = None, *, tokens: bool = True
+        self,
+        patches: jax.Array,
+        num_frames: jax.Array | None = None,
+        rngs: nnx.Rngs | None = None,
+        *,
+        tokens: bool = True,
     ) -> layers.Encoded:
         """Encodes clips.
 

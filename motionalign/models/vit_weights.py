@@ -7,12 +7,13 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from motionalign.models import layers
 from motionalign.models.family import (
     PATCHES_ENTRY,
+    Inputs,
     MotionFamily,
     Variant,
     check_sizes,
@@ -60,7 +61,7 @@ def layout(source: Source) -> Layout:
     )
 
 
-def config_from(source: Source, heads: int | None = None, **ours) -> ViTConfig:
+def config_from(source: Source, heads: int | None = None, **ours: Any) -> ViTConfig:
     """The config of a source's ViT.
 
     Args:
@@ -118,7 +119,7 @@ def source_grid(tokens: int, config: ViTConfig, size: tuple[int, int] | None) ->
 # ---------------------------------------------------------------------------------- Hugging Face
 
 
-def _hugging_face_config(source: Source, heads: int | None, **ours) -> ViTConfig:
+def _hugging_face_config(source: Source, heads: int | None, **ours: Any) -> ViTConfig:
     given = source.config()
     if given.get("num_channels", 3) != 3:
         raise ValueError(f"a ViT over xyz needs 3 channels; the source has {given['num_channels']}")
@@ -166,12 +167,13 @@ def _hugging_face_key_map(config: ViTConfig, source: Source) -> KeyMap:
     )
 
 
-def _pair(size) -> tuple[int, int]:
+def _pair(size: int | Sequence[int]) -> tuple[int, int]:
     """(height, width) of a size that is one number or two."""
-    return (size, size) if isinstance(size, int) else tuple(size)
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
 
 
-def _square(size, name: str) -> int:
+def _square(size: int | Sequence[int], name: str) -> int:
     """The side of a size that must be square."""
     height, width = _pair(size)
     if height != width:
@@ -182,7 +184,7 @@ def _square(size, name: str) -> int:
 # ------------------------------------------------------------------------------------------ timm
 
 
-def _timm_config(source: Source, heads: int | None, **ours) -> ViTConfig:
+def _timm_config(source: Source, heads: int | None, **ours: Any) -> ViTConfig:
     arguments = _timm_arguments(source)
     activation = arguments.get("act_layer") or "gelu"
     return timm_config(
@@ -203,7 +205,7 @@ _TIMM_ARGUMENTS = (
 
 
 def timm_config(
-    shapes: Mapping[str, Shape], heads: int | None = None, norm_eps: float = 1e-6, **ours
+    shapes: Mapping[str, Shape], heads: int | None = None, norm_eps: float = 1e-6, **ours: Any
 ) -> ViTConfig:
     """The config of timm's `VisionTransformer` with tensors of these shapes.
 
@@ -307,7 +309,7 @@ def _google_shapes(source: Source) -> dict[str, Shape]:
     return {re.sub(f"^(?:{_GOOGLE_PREFIX})", "", k): shape for k, shape in source.shapes().items()}
 
 
-def _google_config(source: Source, heads: int | None, **ours) -> ViTConfig:
+def _google_config(source: Source, heads: int | None, **ours: Any) -> ViTConfig:
     shapes = _google_shapes(source)
     query = next((k for k in shapes if re.fullmatch(r".*encoderblock_0/.*/query/kernel", k)), None)
     mlp = next((k for k in shapes if re.fullmatch(r".*encoderblock_0/.*/Dense_0/kernel", k)), None)
@@ -378,10 +380,12 @@ GOOGLE = Layout(_google_config, _google_key_map, _google_norm)
 # ------------------------------------------------------------------------------- the family
 
 
-def _build(sizes, section, inputs) -> ViTConfig:
+def _build(
+    sizes: Mapping[str, int], section: Mapping[str, Any], inputs: Inputs | None
+) -> ViTConfig:
     """The ViT of a model.motion section."""
     fields = {name: section[name] for name in ("max_frames", "pool", "padding", "dropout")}
-    asked = {**sizes, "patch_size": section["patch_size"]}
+    asked: dict[str, Any] = {**sizes, "patch_size": section["patch_size"]}
     weights = section["weights"]
     if not weights:
         return ViTConfig(**asked, **fields)

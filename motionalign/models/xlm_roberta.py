@@ -23,7 +23,7 @@ class XLMRoberta(roberta.Roberta):
     """Token ids to token features and one feature vector a text."""
 
 
-def config_from_hf(source: Mapping[str, Any], **ours) -> XLMRobertaConfig:
+def config_from_hf(source: Mapping[str, Any], **ours: Any) -> XLMRobertaConfig:
     """The config of a Hugging Face XLM-R's config.json; `ours` are fields that it does not know."""
     return XLMRobertaConfig(**roberta.fields_from_hf(source, MODEL_TYPE) | ours)
 

@@ -146,7 +146,16 @@ def _actions(names: Sequence[str], counts: np.ndarray, order: Sequence[int]) -> 
     return html_table(head, rows, left=2)
 
 
-def _label_card(k, names, counts, labels, predicted, scores, draw, seed) -> str:
+def _label_card(
+    k: int,
+    names: Sequence[str],
+    counts: np.ndarray,
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    scores: np.ndarray,
+    draw: Callable[[int], str],
+    seed: int,
+) -> str:
     """An action: clips of its most frequent confusions, and clips that are recognised."""
     own = np.random.default_rng([seed, k]).permutation(np.flatnonzero(labels == k))
     wrong = _in_turn([int(i) for i in own if predicted[i] != k], predicted, counts[k])
@@ -210,10 +219,10 @@ def write_attribute_page(
     Returns:
       The path of the page.
     """
-    occurring = sorted((a for a, each in enumerate(ap) if each is not None), key=lambda a: ap[a])
+    occurring = sorted((each, a) for a, each in enumerate(ap) if each is not None)
     chosen = _spread(occurring, count)
     draw = functools.cache(lambda i: strip(clips, i))
-    cards = [_attribute_card(names[a], prob[:, a], target[:, a], ap[a], draw) for a in chosen]
+    cards = [_attribute_card(names[a], prob[:, a], target[:, a], of_a, draw) for of_a, a in chosen]
     shown = f", {len(cards)} of {len(occurring)}" if len(cards) < len(occurring) else ""
     return write_document(
         folder,
@@ -227,13 +236,15 @@ def write_attribute_page(
     )
 
 
-def _spread(values: Sequence[int], count: int) -> list[int]:
+def _spread(values: Sequence[tuple[float, int]], count: int) -> list[tuple[float, int]]:
     """At most `count` of the values, evenly spread from the first to the last."""
     places = np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)
     return [values[place] for place in places]
 
 
-def _attribute_card(name, prob, target, ap, draw) -> str:
+def _attribute_card(
+    name: str, prob: np.ndarray, target: np.ndarray, ap: float, draw: Callable[[int], str]
+) -> str:
     """An attribute: the surest clips, and the surest that has it where that is none of them."""
     best = best_items(prob[None], HITS)[0]
     items = [
@@ -309,7 +320,14 @@ def write_set_page(
     )
 
 
-def _set_card(query, words, scores, shared, size, draw) -> str:
+def _set_card(
+    query: str,
+    words: Sequence[str],
+    scores: np.ndarray,
+    shared: np.ndarray,
+    size: int,
+    draw: Callable[[int], str],
+) -> str:
     """A query with its best hits."""
     best = best_items(scores[None], HITS)[0]
     items = [

@@ -18,19 +18,23 @@ from motionalign.skeleton import Skeleton
 
 
 class Drawable(Protocol):
-    """Clips that can be drawn.
+    """Clips that can be drawn."""
 
-    Attributes:
-      ids: of the records.
-      joints: index → joints [T, J, C], Y up.
-      skeleton: the J joints.
-      fps: frames a second.
-    """
+    @property
+    def ids(self) -> Sequence[str]:
+        """Ids of the records."""
 
-    ids: Sequence[str]
-    joints: Callable[[int], np.ndarray]
-    skeleton: Skeleton
-    fps: float
+    @property
+    def joints(self) -> Callable[[int], np.ndarray]:
+        """A function from an index to joints [T, J, C], Y up."""
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The J joints."""
+
+    @property
+    def fps(self) -> float:
+        """Frames a second."""
 
 
 def write_document(

@@ -141,7 +141,15 @@ def _examples(gallery: Gallery, similarity: np.ndarray, num_queries: int, seed: 
     return "\n".join(sections)
 
 
-def _card(gallery, way, query, scores, right, rank, draw) -> str:
+def _card(
+    gallery: Gallery,
+    way: str,
+    query: int,
+    scores: np.ndarray,
+    right: np.ndarray,
+    rank: float,
+    draw: Callable[[int], str],
+) -> str:
     """One query with its five best hits, and its right answer where that is not among them."""
     caption = html.escape(gallery.captions[query])
     asked = f"<q>{caption}</q>" if way == "t2m" else draw(query)
@@ -163,7 +171,16 @@ def _card(gallery, way, query, scores, right, rank, draw) -> str:
     return card(asked, verdict, kind, hits, header=way)
 
 
-def _hit(gallery, way, query, hit, place, score, right, draw) -> str:
+def _hit(
+    gallery: Gallery,
+    way: str,
+    query: int,
+    hit: int,
+    place: str,
+    score: float,
+    right: bool,
+    draw: Callable[[int], str],
+) -> str:
     twins = gallery.are_twins(query, hit)
     if hit == query:
         tag = "right"

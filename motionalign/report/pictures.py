@@ -6,7 +6,7 @@ no pyplot state.
 
 import base64
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -129,7 +129,13 @@ def data_uri(image: np.ndarray, colours: int | None = None) -> str:
     return "data:image/png;base64," + base64.b64encode(png(image, colours)).decode()
 
 
-def _placed(joints, frames, skeleton, room, num_poses) -> tuple[np.ndarray, np.ndarray, float]:
+def _placed(
+    joints: np.ndarray,
+    frames: np.ndarray,
+    skeleton: Skeleton,
+    room: tuple[float, float],
+    num_poses: int,
+) -> tuple[np.ndarray, np.ndarray, float]:
     """The poses of P frames side by side, all from one camera and at one scale.
 
     `room` is the width and height in pixels that they share. Returns points [P, J, 2] in pixels
@@ -158,7 +164,14 @@ def _placed(joints, frames, skeleton, room, num_poses) -> tuple[np.ndarray, np.n
     return points, (body @ to_viewer)[frames], scale
 
 
-def _draw_poses(figure, points, depth, skeleton, width, spine) -> None:
+def _draw_poses(
+    figure: "Figure",
+    points: np.ndarray,
+    depth: np.ndarray,
+    skeleton: Skeleton,
+    width: float,
+    spine: float,
+) -> None:
     """Draws poses [P, J, 2] on a floor `width` pixels wide; `spine` is the torso's length."""
     from matplotlib.collections import LineCollection
     from matplotlib.transforms import IdentityTransform
@@ -170,15 +183,25 @@ def _draw_poses(figure, points, depth, skeleton, width, spine) -> None:
     bones = np.stack([points[:, parents], points[:, children]], axis=2)  # [P, bones, 2, 2]
     bones = np.take_along_axis(bones, order[..., None, None], axis=1).reshape(-1, 2, 2)
     colours = np.array(_bone_colours(skeleton))[order].ravel()
-    style = {"linewidths": 2, "capstyle": "round", "transform": IdentityTransform()}
-    figure.add_artist(LineCollection(bones, colors=colours, gid="bones", **style))
+    style: dict[str, Any] = {
+        "linewidths": 2,
+        "capstyle": "round",
+        "transform": IdentityTransform(),
+    }
+    figure.add_artist(LineCollection(list(bones), colors=colours, gid="bones", **style))
     neck, head = _torso(skeleton)[-2:]
     crown = points[:, head] + 0.35 * (points[:, head] - points[:, neck])
     style = {"color": PART_COLOURS["torso"], "marker": "o", "linestyle": "", "zorder": 3}
     _draw(figure, "heads", crown, markersize=0.19 * spine, **style)
 
 
-def _draw_path(figure, joints, frames, skeleton, size) -> None:
+def _draw_path(
+    figure: "Figure",
+    joints: np.ndarray,
+    frames: np.ndarray,
+    skeleton: Skeleton,
+    size: tuple[int, int],
+) -> None:
     """Draws the path from above at the right of a strip of `size` (width, height)."""
     width, height = size
     path, turn = _path_from_above(joints, skeleton, 2.5 * _spine(joints, skeleton))
@@ -193,7 +216,7 @@ def _draw_path(figure, joints, frames, skeleton, size) -> None:
     _draw(figure, "end", path[-1:], marker=(3, 0, turn), markersize=7, **ends)
 
 
-def _draw(figure, name: str, points, **style) -> None:
+def _draw(figure: "Figure", name: str, points: np.typing.ArrayLike, **style: Any) -> None:
     """Adds a line through points [n, 2], pixels from the lower left; far cheaper than Axes."""
     from matplotlib.lines import Line2D
     from matplotlib.transforms import IdentityTransform
@@ -233,7 +256,9 @@ def _bone_colours(skeleton: Skeleton) -> list[str]:
     return [PART_COLOURS[part.get(child, "torso")] for _, child in skeleton.bones]
 
 
-def _path_from_above(joints, skeleton, least) -> tuple[np.ndarray, float]:
+def _path_from_above(
+    joints: np.ndarray, skeleton: Skeleton, least: float
+) -> tuple[np.ndarray, float]:
     """The root's path [T, 2] in -0.5..0.5, and the last facing in degrees.
 
     Up is where the body faces at the start. A path shorter than `least` is shown at the scale of

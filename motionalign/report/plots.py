@@ -7,7 +7,7 @@ drawn, and only its Agg canvas is used.
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from motionalign import files
 from motionalign.report.pictures import PART_COLOURS, png, rendered
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 _DPI = 100
 
@@ -29,7 +31,7 @@ _MARKERS = "osD^"
 _DASHES = ("-", "-.", ":")
 
 # A short upright line: the level of chance in a row.
-_TICK = {"color": _INK, "marker": "|", "ls": "", "ms": 11, "mew": 2}
+_TICK: dict[str, Any] = {"color": _INK, "marker": "|", "ls": "", "ms": 11, "mew": 2}
 
 _NUMBERED = 20  # cells are large enough for numbers up to so many classes
 
@@ -101,10 +103,11 @@ def confusion_figure(counts: np.ndarray, names: Sequence[str]) -> "Figure":
     bar.set_label("share of the true class's clips (%)")
     bar.outline.set_visible(False)
     if size <= _NUMBERED:
+        shade: Any = image.norm  # from a share to 0..1
         for row, column in np.argwhere(counts > 0):
             value = share[row, column]
-            colour = "white" if image.norm(value) > 0.6 else _INK
-            style = {"ha": "center", "va": "center", "fontsize": 9, "color": colour}
+            colour = "white" if shade(value) > 0.6 else _INK
+            style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9, "color": colour}
             axes.text(column, row, f"{value:.0f}" if value >= 0.5 else "<1", **style)
     return figure
 
@@ -127,7 +130,7 @@ def attribute_bars_figure(results: Mapping) -> "Figure":
     figure, axes = _rows_figure([_short(name) for name, _ in rows])
     places = np.arange(len(rows))
 
-    def column(key):
+    def column(key: str) -> list[float]:
         return [np.nan if row[key] is None else row[key] for _, row in rows]
 
     colour = PART_COLOURS["right_arm"]
@@ -149,14 +152,18 @@ def ndcg_curves_figure(results: Mapping) -> "Figure":
     """
     figure, axes = _figure(6.4, 4.2)
     ks = results["ks"]
-    single = {"marker": "o"} if len(ks) == 1 else {}  # one point draws no line
+    single: dict[str, Any] = {"marker": "o"} if len(ks) == 1 else {}  # one point draws no line
     for i, (method, values) in enumerate(results["ndcg"].items()):
-        style = {"color": _COLOURS[i % 4], "linestyle": _DASHES[i // 4 % 3], "linewidth": 2}
+        style: dict[str, Any] = {
+            "color": _COLOURS[i % 4],
+            "linestyle": _DASHES[i // 4 % 3],
+            "linewidth": 2,
+        }
         axes.plot(ks, values, label=_short(method), **style, **single)
     axes.plot(ks, results["random"], "--", color=_INK, linewidth=1.5, label="random", **single)
     axes.set_ylim(0, 1)
     axes.set_xlim(*((min(ks), max(ks)) if len(ks) > 1 else (ks[0] - 1, ks[0] + 1)))
-    ticks = axes.xaxis.get_major_locator()
+    ticks: Any = axes.xaxis.get_major_locator()
     ticks.set_params(integer=True)
     axes.grid(color=_FAINT, linewidth=0.6)
     axes.set_xlabel(f"K (first hits of {results['gallery']} clips)")
@@ -188,7 +195,12 @@ def attribute_ndcg_figure(results: Mapping) -> "Figure":
     (random,) = axes.plot(values[:, -1], places, label="random", zorder=2, **_TICK)
     dots = []
     for i, method in enumerate(methods):  # the first method lies above the others
-        style = {"color": _COLOURS[i % 4], "marker": _MARKERS[i % 4], "ls": "", "ms": 6}
+        style: dict[str, Any] = {
+            "color": _COLOURS[i % 4],
+            "marker": _MARKERS[i % 4],
+            "ls": "",
+            "ms": 6,
+        }
         style |= {"markerfacecolor": "white"} if i >= 4 else {}
         layer = 4 - i / len(methods)
         dots += axes.plot(values[:, i], places, label=_short(method), zorder=layer, **style)
@@ -201,7 +213,7 @@ def attribute_ndcg_figure(results: Mapping) -> "Figure":
 # Parts of figures --------------------------------------------------------------------------------
 
 
-def _figure(width: float, height: float):
+def _figure(width: float, height: float) -> "tuple[Figure, Axes]":
     """A figure of so many inches with one pair of axes, which fit their labels."""
     from matplotlib.figure import Figure
 
@@ -212,7 +224,7 @@ def _figure(width: float, height: float):
     return figure, axes
 
 
-def _rows_figure(labels: Sequence[str]):
+def _rows_figure(labels: Sequence[str]) -> "tuple[Figure, Axes]":
     """`_figure` with one row a label, the first at the top, and a scale of 0 to 1 across."""
     figure, axes = _figure(7.2, 1.3 + 0.24 * len(labels))
     axes.set_yticks(range(len(labels)), labels)
@@ -225,7 +237,7 @@ def _rows_figure(labels: Sequence[str]):
     return figure, axes
 
 
-def _draw_cells(axes, share: np.ndarray):
+def _draw_cells(axes: "Axes", share: np.ndarray) -> "AxesImage":
     """Draws shares [K, K] in percent as cells, NaN in grey, and returns them with their scale."""
     from matplotlib import colormaps
     from matplotlib.colors import PowerNorm
@@ -236,7 +248,7 @@ def _draw_cells(axes, share: np.ndarray):
     return axes.imshow(np.ma.masked_invalid(share), cmap=colours, norm=scale)
 
 
-def _label_classes(axes, names: Sequence[str], clips: np.ndarray) -> None:
+def _label_classes(axes: "Axes", names: Sequence[str], clips: np.ndarray) -> None:
     """Labels the rows and columns of a confusion, and separates its cells."""
     places = np.arange(len(names))
     small = 9 if len(names) <= _NUMBERED else 8
@@ -251,7 +263,7 @@ def _label_classes(axes, names: Sequence[str], clips: np.ndarray) -> None:
     axes.set_ylabel("true class (clips)")
 
 
-def _legend(figure, handles) -> None:
+def _legend(figure: "Figure", handles: Sequence[Any]) -> None:
     """A legend above the axes, where it covers nothing."""
     columns = min(len(handles), 3)
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False)

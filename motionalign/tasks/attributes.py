@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from motionalign.config import Entry
 from motionalign.data.dataset import Dataset
@@ -54,8 +55,8 @@ class Attributes:
     has_classes: ClassVar[bool] = True
     exclusive: ClassVar[bool | None] = False
 
-    def __init__(self, config):
-        self._kind = self.said = config.data.texts
+    def __init__(self, config: ConfigDict) -> None:
+        self._kind = self.text_kind = config.data.texts
         self._seed = config.seed
         self._num_examples = config.eval.num_queries
 
@@ -75,7 +76,8 @@ class Attributes:
     def classes(self, datasets: Sequence[Dataset]) -> ClassifierConfig:
         """The attributes, of which a clip may have any number."""
         names = {dataset: dataset.metadata.attribute_names for dataset in datasets}
-        return ClassifierConfig(classes.one_of_names(names, self.name), exclusive=self.exclusive)
+        known = classes.one_of_names(names, self.name)
+        return ClassifierConfig(known, exclusive=bool(self.exclusive))
 
     def check(self, dataset: Dataset, split_name: str, compares: bool, vectors: bool) -> None:
         """See `Task.check`."""
@@ -103,8 +105,8 @@ class Attributes:
             return 100 * macro["ap"], {name: 100 * value for name, value in macro.items()}
         first, _, queries = self._queries(predict, dataset, split)
         sets = dataset.metadata.positive(split.attributes)
-        nearness = similarity.nearness(queries, found, predict.distance)
-        curve = ndcg_curve(sets[first], sets[known], nearness)
+        scores = similarity.similarity_scores(queries, found, predict.distance)
+        curve = ndcg_curve(sets[first], sets[known], scores)
         scalars = {f"ndcg@{k}": 100 * float(curve[k - 1]) for k in (1, 5, 50) if k <= len(curve)}
         return 100 * float(np.mean(curve)), scalars
 
@@ -117,7 +119,14 @@ class Attributes:
             return self._classified(predict, dataset, split, known, found)
         return self._retrieved(predict, dataset, split, known, found)
 
-    def _classified(self, predict, dataset: Dataset, split: Split, known, logits) -> Results:
+    def _classified(
+        self,
+        predict: Predictor,
+        dataset: Dataset,
+        split: Split,
+        known: np.ndarray,
+        logits: np.ndarray,
+    ) -> Results:
         """The results of a classifier."""
         scores = _classification(predict, dataset, split, known, logits)
         tables = [classification_table(scores)]
@@ -143,12 +152,19 @@ class Attributes:
         scalars = {n: 100 * value for n, value in scores["macro"].items() if value is not None}
         return Results(content, tables, {"attributes": bars}, page, records, scalars)
 
-    def _retrieved(self, predict, dataset: Dataset, split: Split, known, found) -> Results:
+    def _retrieved(
+        self,
+        predict: Predictor,
+        dataset: Dataset,
+        split: Split,
+        known: np.ndarray,
+        found: np.ndarray,
+    ) -> Results:
         """The results of clips found by the words of attribute sets."""
         first, words, queries = self._queries(predict, dataset, split)
         sets = dataset.metadata.positive(split.attributes)
         by_distance = {
-            distance: similarity.nearness(queries, found, distance)
+            distance: similarity.similarity_scores(queries, found, distance)
             for distance in similarity.DISTANCES
         }
         scores = retrieval(sets[first], sets[known], dataset.metadata.positive_names, by_distance)
@@ -204,7 +220,9 @@ def _curve_scalars(scores: Mapping) -> dict[str, float]:
     }
 
 
-def _classification(predict: Predictor, dataset: Dataset, split, known, logits) -> dict:
+def _classification(
+    predict: Predictor, dataset: Dataset, split: Split, known: np.ndarray, logits: np.ndarray
+) -> dict:
     """Scores of a classifier's logits [N, A]."""
     names = list(dataset.metadata.attribute_names)
     # A converted GaitFormer does not know the names of its attributes, but has them in this order.
@@ -285,7 +303,7 @@ def classification(
     """
     columns = multilabel_f1(prob, target, threshold)
     columns["ap"] = average_precision(prob, target)
-    columns["base_rate"] = np.mean(target, axis=0, dtype=np.float64)
+    columns["base_rate"] = np.asarray(np.mean(target, axis=0, dtype=np.float64))
     names = _checked_names(names, len(columns["ap"]))
     occurs = columns["base_rate"] > 0
     return {
@@ -437,7 +455,9 @@ def _per_attribute(
     return found
 
 
-def ndcg_curve(query_sets, gallery_sets, scores: np.ndarray, ks: Sequence[int] = KS) -> np.ndarray:
+def ndcg_curve(
+    query_sets: np.ndarray, gallery_sets: np.ndarray, scores: np.ndarray, ks: Sequence[int] = KS
+) -> np.ndarray:
     """NDCG@K of one method alone, [K]; arguments and cut-offs as of `retrieval`."""
     query_sets, gallery_sets = _checked_sets(query_sets, gallery_sets)
     keep = _queries_with_gain(query_sets, gallery_sets)
@@ -445,7 +465,13 @@ def ndcg_curve(query_sets, gallery_sets, scores: np.ndarray, ks: Sequence[int] =
     return _ndcg(np.asarray(scores), keep, query_sets, gallery_sets, ks)
 
 
-def _ndcg(scores, keep, query_sets, gallery_sets, ks) -> np.ndarray:
+def _ndcg(
+    scores: np.ndarray,
+    keep: np.ndarray,
+    query_sets: np.ndarray,
+    gallery_sets: np.ndarray,
+    ks: Sequence[int],
+) -> np.ndarray:
     """`ndcg_at_k` over the queries in `keep` [Q], in blocks that bound the memory → [len(ks)]."""
     rows = np.flatnonzero(keep)
     step = max(1, _BLOCK // len(gallery_sets))
@@ -517,7 +543,9 @@ def _checked_names(names: Sequence[str], count: int) -> list[str]:
     return names
 
 
-def _checked_sets(query_sets, gallery_sets) -> tuple[np.ndarray, np.ndarray]:
+def _checked_sets(
+    query_sets: np.ndarray, gallery_sets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Both as non-empty bool matrices of the same attributes."""
     checked = []
     for name, sets in (("query_sets", query_sets), ("gallery_sets", gallery_sets)):

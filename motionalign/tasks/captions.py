@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from motionalign.config import Entry
 from motionalign.data.dataset import Dataset
 from motionalign.data.records import Split
 from motionalign.data.texts import ClipTexts
 from motionalign.inference.encoder import Predictor
-from motionalign.inference.similarity import cosine_similarity, nearness
+from motionalign.inference.similarity import cosine_similarity, similarity_scores
 from motionalign.metrics import best_items, retrieval_metrics, retrieval_ranks
 from motionalign.models.heads import ClassifierConfig
 from motionalign.report.page import Gallery, same_caption, write_page
@@ -45,9 +46,9 @@ class Captions:
     entry: ClassVar[Entry] = Entry(reads=("eval.protocols", "eval.num_queries"))
     has_classes: ClassVar[bool] = False
     exclusive: ClassVar[bool | None] = None
-    said: ClassVar[str] = "captions"
+    text_kind: ClassVar[str] = "captions"
 
-    def __init__(self, config):
+    def __init__(self, config: ConfigDict) -> None:
         self._protocols = tuple(config.eval.protocols)
         self._threshold = config.eval.threshold
         self._num_queries = config.eval.num_queries
@@ -79,7 +80,7 @@ class Captions:
         motion, text, gallery = embed_split(predict, dataset, split_name)
         if not (np.isfinite(motion).all() and np.isfinite(text).all()):
             return math.nan, {}
-        scores = nearness(text, motion, predict.distance)
+        scores = similarity_scores(text, motion, predict.distance)
         results = score_protocols(scores, gallery.captions, protocols=("all",))["all"]
         scalars = {
             f"{direction}/{name}": float(value)
@@ -93,7 +94,7 @@ class Captions:
         motion, text, gallery = embed_split(predict, dataset, split_name)
         vectors = dataset.caption_vectors
         dissimilar, note = _published_subset(dataset, split_name, gallery)
-        scores = nearness(text, motion, predict.distance)
+        scores = similarity_scores(text, motion, predict.distance)
         results = score_protocols(
             scores,
             gallery.captions,
@@ -233,7 +234,7 @@ def run_protocols(
     for name, rows in (("motion", motion), ("text", text)):
         _check_rows(name, rows, captions)
     return score_protocols(
-        nearness(text, motion, distance),
+        similarity_scores(text, motion, distance),
         captions,
         caption_vectors,
         dissimilar,
@@ -345,8 +346,9 @@ def _dissimilar(given: _Given) -> dict | str:
         return f"no published subset, and {_NO_VECTORS}"
     if given.dissimilar is not None:
         rows = _checked_rows(given.dissimilar, len(given.captions))
-        origin = {"note": given.dissimilar_note}
+        origin: dict[str, str | None] = {"note": given.dissimilar_note}
     else:
+        assert given.vectors is not None
         rows = dissimilar_subset(given.captions, given.vectors)
         origin = {
             "encoder": given.encoder,

@@ -6,9 +6,10 @@ The task `labels`, its scores and confusion counts, and the table of Tables IV a
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from motionalign.config import Entry
 from motionalign.data.dataset import Dataset
@@ -16,7 +17,7 @@ from motionalign.data.records import Split
 from motionalign.data.texts import KINDS, TITLES, ClipTexts, class_texts, label_classes
 from motionalign.inference import similarity
 from motionalign.inference.encoder import Predictor
-from motionalign.inference.similarity import checked_matrix, nearness
+from motionalign.inference.similarity import checked_matrix, similarity_scores
 from motionalign.metrics import best_items, checked_labels, retrieval_ranks, topk_accuracy
 from motionalign.models.heads import ClassifierConfig
 from motionalign.report import plots
@@ -34,8 +35,8 @@ class Labels:
     has_classes: ClassVar[bool] = True
     exclusive: ClassVar[bool | None] = True
 
-    def __init__(self, config):
-        self._kind = self.said = config.data.texts
+    def __init__(self, config: ConfigDict) -> None:
+        self._kind = self.text_kind = config.data.texts
         self._num_examples = config.eval.num_queries
 
     def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
@@ -54,7 +55,8 @@ class Labels:
     def classes(self, datasets: Sequence[Dataset]) -> ClassifierConfig:
         """The actions, of which a clip is of one."""
         names = {dataset: dataset.metadata.label_names for dataset in datasets}
-        return ClassifierConfig(classes.one_of_names(names, self.name), exclusive=self.exclusive)
+        known = classes.one_of_names(names, self.name)
+        return ClassifierConfig(known, exclusive=bool(self.exclusive))
 
     def check(self, dataset: Dataset, split_name: str, compares: bool, vectors: bool) -> None:
         """See `Task.check`."""
@@ -86,7 +88,7 @@ class Labels:
         names, labels = dataset.metadata.label_names, split.labels[known]
         scores, notes = self._scores(predict, dataset, found, KINDS)
         rows = {TITLES.get(kind, kind): recognise(s, labels, names) for kind, s in scores.items()}
-        content = {"task": self.name}
+        content: dict[str, Any] = {"task": self.name}
         if not predict.class_names:
             content["distance"] = predict.distance
             notes += [
@@ -156,7 +158,7 @@ class Labels:
 def class_scores(
     motion: np.ndarray, class_vectors: Sequence[np.ndarray], distance: str
 ) -> np.ndarray:
-    """How near every clip is to every class: the mean of `nearness` over the texts of the class.
+    """Similarity of every clip to every class: the mean over the texts of the class.
 
     Args:
       motion: [N, D].
@@ -168,7 +170,7 @@ def class_scores(
       [N, K] float64, higher is nearer.
 
     Raises:
-      ValueError: those of `nearness`, and a class without a text.
+      ValueError: those of `similarity_scores`, and a class without a text.
     """
     class_vectors = [
         checked_matrix(texts, f"texts of class {k}") for k, texts in enumerate(class_vectors)
@@ -179,7 +181,7 @@ def class_scores(
             f"every class needs texts of the same width; found widths {sorted(widths)}"
         )
     counts = np.array([len(texts) for texts in class_vectors])
-    return class_means(nearness(motion, np.concatenate(class_vectors), distance), counts)
+    return class_means(similarity_scores(motion, np.concatenate(class_vectors), distance), counts)
 
 
 def class_means(scores: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
 from motionalign import losses
 from motionalign.config import Entry
@@ -37,9 +38,12 @@ class Objective(Protocol):
     compares: ClassVar[bool]
     frozen_text: ClassVar[bool]
     distance: ClassVar[str | None]
-    batch_fields: tuple[str, ...]
 
-    def __init__(self, loss_config, has_classes: bool):
+    @property
+    def batch_fields(self) -> tuple[str, ...]:
+        """See the attributes."""
+
+    def __init__(self, loss_config: ConfigDict, has_classes: bool) -> None:
         """`loss_config`: the `loss` section; `has_classes`: whether clips share classes."""
 
     def loss(
@@ -71,14 +75,17 @@ class Contrastive:
     frozen_text: ClassVar[bool] = False
     distance: ClassVar[str | None] = "cosine"
 
-    def __init__(self, loss_config, has_classes: bool):
+    def __init__(self, loss_config: ConfigDict, has_classes: bool) -> None:
         self._threshold = loss_config.mask_threshold if loss_config.mask_negatives else None
         self.batch_fields = ()
         if self._threshold is not None:
             self.batch_fields = ("text_vectors", *(("classes",) if has_classes else ()))
 
-    def loss(self, outputs, rest, batch, mesh):
+    def loss(
+        self, outputs: Outputs, rest: Any, batch: Mapping[str, jax.Array], mesh: Mesh
+    ) -> tuple[jax.Array, Any, Scalars]:
         """See `Objective.loss`."""
+        assert outputs.text is not None
         scores = losses.cosine_scores(outputs.motion, outputs.text)
         scalars = {"temperature": 1 / outputs.scale}
         if self._threshold is None:
@@ -99,11 +106,14 @@ class MSE:
     frozen_text: ClassVar[bool] = True
     distance: ClassVar[str | None] = "euclidean"
 
-    def __init__(self, loss_config, has_classes: bool):
+    def __init__(self, loss_config: ConfigDict, has_classes: bool) -> None:
         self.batch_fields = ("text_vectors",)
 
-    def loss(self, outputs, rest, batch, mesh):
+    def loss(
+        self, outputs: Outputs, rest: Any, batch: Mapping[str, jax.Array], mesh: Mesh
+    ) -> tuple[jax.Array, Any, Scalars]:
         """See `Objective.loss`."""
+        assert outputs.text is not None
         return losses.mse(outputs.motion, outputs.text), rest, {}
 
 
@@ -115,13 +125,16 @@ class Triplet:
     frozen_text: ClassVar[bool] = True
     distance: ClassVar[str | None] = "euclidean"
 
-    def __init__(self, loss_config, has_classes: bool):
+    def __init__(self, loss_config: ConfigDict, has_classes: bool) -> None:
         self._margin = loss_config.margin
         self._threshold = loss_config.mask_threshold if loss_config.mask_negatives else None
         self.batch_fields = ("text_vectors", "negative_vectors")
 
-    def loss(self, outputs, rest, batch, mesh):
+    def loss(
+        self, outputs: Outputs, rest: Any, batch: Mapping[str, jax.Array], mesh: Mesh
+    ) -> tuple[jax.Array, Any, Scalars]:
         """See `Objective.loss`."""
+        assert outputs.text is not None
         negative, keep, scalars = batch["negative_vectors"], None, {}
         if self._threshold is not None:  # negatives that say nearly the same
             keep = losses.cosine(outputs.text, negative) <= self._threshold
@@ -138,14 +151,16 @@ class Classify:
     frozen_text: ClassVar[bool] = False
     distance: ClassVar[str | None] = None
 
-    def __init__(self, loss_config, has_classes: bool):
+    def __init__(self, loss_config: ConfigDict, has_classes: bool) -> None:
         if not has_classes:
             raise ValueError(
                 "config.loss.kind='classify' needs classes: set config.task to labels or attributes"
             )
         self.batch_fields = ("targets",)
 
-    def loss(self, outputs, rest, batch, mesh):
+    def loss(
+        self, outputs: Outputs, rest: Any, batch: Mapping[str, jax.Array], mesh: Mesh
+    ) -> tuple[jax.Array, Any, Scalars]:
         """See `Objective.loss`."""
         return classification(outputs.motion, batch["targets"]), rest, {}
 

@@ -1,4 +1,4 @@
-"""What a task is: what is said of a clip, and how a model is scored by it.
+"""What a task is: the texts and targets of clips, and how a model is evaluated.
 
 `config.task` names one of `registry.TASKS`; each lies in the file of that name.
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from motionalign.config import Entry
 from motionalign.data.dataset import Dataset
@@ -48,20 +49,26 @@ class Task(Protocol):
       entry: which fields of a config it reads.
       has_classes: whether clips share classes.
       exclusive: whether a clip is of exactly one class, or of any number; None without classes.
-      said: what is said of a clip in training, for notes: "captions", or a kind of class texts.
+      text_kind: of the texts that training draws, for notes: "captions", or a kind of class texts.
     """
 
     name: ClassVar[str]
     entry: ClassVar[Entry]
     has_classes: ClassVar[bool]
     exclusive: ClassVar[bool | None]
-    said: str
+
+    def __init__(self, config: ConfigDict) -> None:
+        """`config`: of a run."""
+
+    @property
+    def text_kind(self) -> str:
+        """See the attributes."""
 
     def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
         """[n] the class of each record, -1 where nothing is known of it."""
 
     def texts(self, dataset: Dataset, split: Split) -> ClipTexts:
-        """What may be said of the clips of a split; a ValueError where nothing can be."""
+        """The texts of the clips of a split; a ValueError where a clip has none."""
 
     def targets(self, dataset: Dataset, split: Split) -> np.ndarray | None:
         """What a classifier is to tell of each record: [n] int32 or [n, A] float32, or None."""

@@ -17,7 +17,7 @@ from motionalign.data.dataset import Dataset
 from motionalign.inference.encoder import Predictor
 from motionalign.models.dual_encoder import Outputs
 from motionalign.models.families import representation_of
-from motionalign.models.network import Network
+from motionalign.models.network import Network, Rest
 from motionalign.tasks.objectives import Objective
 from motionalign.tasks.task import Task
 
@@ -73,14 +73,20 @@ class ValidationLoss:
 
     def __init__(
         self, network: Network, task: Task, objective: Objective, config: ConfigDict, mesh: Mesh
-    ):
+    ) -> None:
         """Of a run: what is trained, by its config and on its mesh."""
         self._network, self._task, self._objective = network, task, objective
         self._config = config
         self._replicated = NamedSharding(mesh, P())
         self._clips: dict[str, _Clips | None] = {}
 
-        def loss(motion, text, scale, rest, batch):
+        def loss(
+            motion: jax.Array,
+            text: jax.Array | None,
+            scale: jax.Array,
+            rest: Rest,
+            batch: Mapping[str, jax.Array],
+        ) -> jax.Array:
             if text is None:  # no text encoder: sentence vectors, or a classifier
                 text = batch.get("text_vectors")
             outputs = Outputs(motion, text, scale)

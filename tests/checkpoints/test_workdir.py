@@ -203,12 +203,12 @@ def test_a_vocabulary_of_pretrained_weights_is_converted_once(tmp_path):
     source.mkdir()
     vocabularies.byte_level(source)
     section = model_section(weights=str(source), family="roberta")
-    tokenizer = prepare_tokenizer(section, workdir, unasked(), has_checkpoint=False, trained=None)
+    tokenizer = prepare_tokenizer(section, workdir, unasked(), begun=False, trained=None)
     ids, mask = tokenizer.encode(["a person walks", "turns"])
     assert (ids[:, 0].tolist(), ids[~mask].tolist()[0]) == ([0, 0], 1)
     assert (workdir / "tokenizer.json").read_text("utf-8") == tokenizer.json
     shutil.rmtree(source)
-    again = prepare_tokenizer(section, workdir, unasked(), has_checkpoint=True, trained=None)
+    again = prepare_tokenizer(section, workdir, unasked(), begun=True, trained=None)
     np.testing.assert_array_equal(again.encode(["a person walks", "turns"])[0], ids)
 
 
@@ -219,9 +219,9 @@ def test_texts_longer_than_the_source_states(tmp_path):
     section = model_section(weights=str(tmp_path), family="roberta")
     message = r"max_tokens is 20, but .* model_max_length 16 .* --config.model.text.max_tokens=16"
     with pytest.raises(ValueError, match=message):
-        prepare_tokenizer(section, tmp_path / "run", unasked(), has_checkpoint=False, trained=None)
+        prepare_tokenizer(section, tmp_path / "run", unasked(), begun=False, trained=None)
     section.text.max_tokens = 16
-    prepare_tokenizer(section, tmp_path / "run", unasked(), has_checkpoint=False, trained=None)
+    prepare_tokenizer(section, tmp_path / "run", unasked(), begun=False, trained=None)
 
 
 def test_a_trained_model_brings_its_tokenizer(trained, tmp_path):

@@ -24,7 +24,7 @@ class Lengths:
     )
     has_classes: ClassVar[bool] = True
     exclusive: ClassVar[bool | None] = True
-    said = "lengths"
+    text_kind = "lengths"
 
     def __init__(self, config):
         self._long_from = config.data.long_from

@@ -7,7 +7,7 @@ import pytest
 
 import motionalign
 from motionalign.inference import model as model_module
-from motionalign.inference.similarity import nearness
+from motionalign.inference.similarity import similarity_scores
 
 TEXTS = ["a person walks", "someone waves"]
 
@@ -93,12 +93,12 @@ def test_texts(models):
 
 def test_nearness_is_by_the_models_distance(models):
     model = models["captions"]
-    scores = model.nearness(clips(), TEXTS, fps=20)
+    scores = model.similarity(clips(), TEXTS, fps=20)
     motion = model.encode_motion(clips(), 20, normalize=False)
     text = model.encode_text(TEXTS, normalize=False)
-    np.testing.assert_allclose(scores, nearness(motion, text, "cosine"), atol=1e-6)
-    np.testing.assert_allclose(model.nearness(clips()[1], TEXTS, 20), scores[1], atol=1e-5)
-    assert model.nearness(clips()[1], TEXTS[0], 20).shape == (1,)  # a string is one text
+    np.testing.assert_allclose(scores, similarity_scores(motion, text, "cosine"), atol=1e-6)
+    np.testing.assert_allclose(model.similarity(clips()[1], TEXTS, 20), scores[1], atol=1e-5)
+    assert model.similarity(clips()[1], TEXTS[0], 20).shape == (1,)  # a string is one text
 
 
 class SomeEncoder:
@@ -120,7 +120,7 @@ def test_a_frozen_text_encoder_is_loaded_when_it_is_needed(folders, monkeypatch)
     np.testing.assert_array_equal(model.encode_text(TEXTS, normalize=False)[:, 0], [14, 13])
     motion = model.encode_motion(clips(), 20, normalize=False)
     expected = -np.linalg.norm(motion[:, None] - np.array([[[14.0], [13]]]), axis=-1)
-    np.testing.assert_allclose(model.nearness(clips(), TEXTS, 20), expected, rtol=1e-5)
+    np.testing.assert_allclose(model.similarity(clips(), TEXTS, 20), expected, rtol=1e-5)
 
     message = r"encoded by nowhere/encoder, which is not here \(not on this .*text_encoder=FOLDER"
     with pytest.raises(ValueError, match=message):

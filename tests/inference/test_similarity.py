@@ -8,17 +8,17 @@ from motionalign.inference import similarity
 
 def test_scores_by_hand():
     motion, texts = np.array([[3.0, 4], [1, 0]]), np.array([[6.0, 8], [0, 4], [-1, 0]])
-    cosine = similarity.nearness(motion, texts, "cosine")
+    cosine = similarity.similarity_scores(motion, texts, "cosine")
     np.testing.assert_allclose(cosine, [[1, 0.8, -0.6], [0.6, 0, -1]], atol=1e-15)
-    euclidean = similarity.nearness(motion, texts, "euclidean")
+    euclidean = similarity.similarity_scores(motion, texts, "euclidean")
     np.testing.assert_allclose(euclidean, -np.sqrt([[25, 9, 32], [89, 17, 4]]))
 
 
 def test_the_distance_decides():
     # The long text points the way of the clip, the short one ends where the clip does.
     motion, texts = np.array([[1.0, 0.1]]), np.array([[100.0, 10], [1, 0.3]])
-    assert similarity.nearness(motion, texts, "cosine").argmax() == 0
-    assert similarity.nearness(motion, texts, "euclidean").argmax() == 1
+    assert similarity.similarity_scores(motion, texts, "cosine").argmax() == 0
+    assert similarity.similarity_scores(motion, texts, "euclidean").argmax() == 1
 
 
 def test_euclidean_scores_are_exact_enough_and_never_nan():
@@ -26,7 +26,7 @@ def test_euclidean_scores_are_exact_enough_and_never_nan():
     motion = rng.standard_normal((50, 768)).astype(np.float32)
     texts = np.concatenate([motion, rng.standard_normal((9, 768)).astype(np.float32)])
     expected = -np.linalg.norm(motion[:, None].astype(np.float64) - texts, axis=-1)
-    found = similarity.nearness(motion, texts, "euclidean")
+    found = similarity.similarity_scores(motion, texts, "euclidean")
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert found.dtype == np.float64
 
@@ -44,13 +44,15 @@ def test_euclidean_scores_are_exact_enough_and_never_nan():
 def test_score_errors(distance, change, message):
     arguments = {"motion": np.ones((4, 3)), "texts": np.ones((2, 3)), "distance": distance}
     with pytest.raises(ValueError, match=message):
-        similarity.nearness(**arguments | change)
+        similarity.similarity_scores(**arguments | change)
 
 
 def test_only_a_cosine_needs_a_direction():
     motion, texts = np.ones((4, 3)), np.zeros((2, 3))
     with pytest.raises(ValueError, match="2 of 2 embeddings have no direction"):
-        similarity.nearness(motion, texts, "cosine")
-    np.testing.assert_allclose(similarity.nearness(motion, texts, "euclidean"), -np.sqrt(3))
+        similarity.similarity_scores(motion, texts, "cosine")
+    np.testing.assert_allclose(
+        similarity.similarity_scores(motion, texts, "euclidean"), -np.sqrt(3)
+    )
     with pytest.raises(ValueError, match="unknown distance 'dot'; known: cosine, euclidean"):
-        similarity.nearness(motion, texts, "dot")
+        similarity.similarity_scores(motion, texts, "dot")

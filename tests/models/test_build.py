@@ -13,6 +13,7 @@ from reference import transformers
 from motionalign.models import bert, build
 from motionalign.models.build import resolve
 from motionalign.models.dual_encoder import DualEncoder
+from motionalign.models.families import TEXT_FAMILIES
 from motionalign.models.vit import ViTConfig
 from motionalign.models.weights.load import parameter_path
 
@@ -48,7 +49,7 @@ def test_defaults_are_the_published_sizes():
         ({"motion": {"pool": "max"}}, "pool is 'max'; valid: 'mean', 'class'"),
         ({"motion": {"padding": "no"}}, "padding is 'no'; valid: 'attend', 'mask'"),
         ({"motion": {"weights": "no/such/folder"}}, "neither a folder or file that exists nor"),
-        ({"text": {"family": "gpt2"}}, "'gpt2'; valid: 'bert', 'distilbert', 'mpnet', 'clip'"),
+        ({"text": {"family": "gpt2"}}, f"'gpt2'; valid: {', '.join(map(repr, TEXT_FAMILIES))}"),
         ({"motion": {"family": "resnet"}}, "family is 'resnet'; valid: 'vit', 'clip'"),
         ({"motion": {"family": "clip", "size": "Ti"}}, "'Ti'; valid: 'B', 'L', 'custom'"),
         ({"motion": {"final_norm": "keep"}}, "final_norm is 'keep'; valid: 'fresh', 'load'"),

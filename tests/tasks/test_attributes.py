@@ -264,7 +264,7 @@ def test_clips_are_told_by_the_texts_of_their_set():
     np.testing.assert_array_equal(targets, SETS > 0.5)
     assert targets.dtype == np.float32
     assert task.classes([dataset]) == ClassifierConfig(("female", "bag"), exclusive=False)
-    assert task.said == "descriptions"
+    assert task.text_kind == "descriptions"
     task.check(dataset, "test", compares=True, vectors=False)
     del dataset.texts["descriptions"]["male"]
     task.check(dataset, "test", compares=False, vectors=False)

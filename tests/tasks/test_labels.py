@@ -43,10 +43,12 @@ def test_class_scores_are_the_mean_over_texts(distance):
     motion = rng.standard_normal((5, 4))
     texts = [rng.standard_normal((count, 4)) for count in (3, 1, 2)]
     found = class_scores(motion, texts, distance)
-    expected = [similarity.nearness(motion, t, distance).mean(axis=1) for t in texts]
+    expected = [similarity.similarity_scores(motion, t, distance).mean(axis=1) for t in texts]
     np.testing.assert_allclose(found, np.stack(expected, axis=1))
     # Not the score of the mean text.
-    of_mean = similarity.nearness(motion, np.stack([t.mean(axis=0) for t in texts]), distance)
+    of_mean = similarity.similarity_scores(
+        motion, np.stack([t.mean(axis=0) for t in texts]), distance
+    )
     assert not np.allclose(found, of_mean)
 
 
@@ -190,7 +192,7 @@ def test_clips_are_told_by_the_texts_of_their_action():
     targets = task.targets(dataset, split)
     assert (targets.tolist(), targets.dtype) == ([0, 2, -1, 1, 0], np.int32)
     assert task.classes([dataset]) == ClassifierConfig(NAMES, exclusive=True)
-    assert task.said == "descriptions"
+    assert task.text_kind == "descriptions"
     task.check(dataset, "test", compares=True, vectors=False)
     del dataset.texts["descriptions"]["run"]
     task.check(dataset, "test", compares=False, vectors=False)  # a classifier needs none
@@ -210,7 +212,7 @@ def test_validation_is_recognition_by_the_trained_texts():
     predict.clips[3, 0] = np.nan
     score, scalars = task.validate(predict, dataset, "test")
     assert np.isnan(score) and scalars == {}
-    predict.said.pop("rests")
+    predict.vectors.pop("rests")
     predict.clips[3, 0] = 0
     with pytest.raises(ValueError, match="no vector of 'rests'"):
         task.validate(predict, dataset, "test")
@@ -284,7 +286,7 @@ def test_the_page_is_of_the_trained_texts(tmp_path):
 def test_results_without_the_texts_that_were_trained_on():
     """Label words are always there to score by; their vectors must be."""
     task, predict, dataset = scored("descriptions")
-    predict.said = {k: v for k, v in predict.said.items() if k not in NAMES}
+    predict.vectors = {k: v for k, v in predict.vectors.items() if k not in NAMES}
     with pytest.raises(ValueError, match="no vector of 'walk'"):
         task.evaluate(predict, dataset, "test")
 

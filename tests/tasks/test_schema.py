@@ -25,26 +25,30 @@ def test_choices_are_those_of_the_registries():
 
 
 @dataclasses.dataclass
-class Huber(MSE):
+class LogCosh(MSE):
     """An objective as somebody would add it."""
 
     entry = Entry(
         reads=MSE.entry.reads,
-        fields={"loss.delta": Field(1.0, "Where the loss turns linear.", above=0, high=1e6)},
+        fields={"loss.softness": Field(1.0, "Where the loss turns linear.", above=0, high=1e6)},
     )
 
 
 def test_an_entry_that_is_registered_brings_its_fields(monkeypatch):
-    assert "loss.delta" not in schema().fields
-    monkeypatch.setitem(OBJECTIVES, "huber", Huber)
+    assert "loss.softness" not in schema().fields
+    monkeypatch.setitem(OBJECTIVES, "log_cosh", LogCosh)
     fields = schema()
     base = fields.base()
-    assert base.loss.delta == 1.0
-    base.update({"loss": {"kind": "huber", "delta": 0.5}, "model": {"text": {"family": FROZEN}}})
+    assert base.loss.softness == 1.0
+    base.update(
+        {"loss": {"kind": "log_cosh", "softness": 0.5}, "model": {"text": {"family": FROZEN}}}
+    )
     fields.validate(base)
-    base.loss.delta = 0.0
-    with pytest.raises(ValueError, match=r"config\.loss\.delta is 0\.0; expected above 0 and"):
+    base.loss.softness = 0.0
+    with pytest.raises(ValueError, match=r"config\.loss\.softness is 0\.0; expected above 0 and"):
         fields.validate(base)
-    base.update({"loss": {"kind": "mse", "delta": 0.5}})
-    with pytest.raises(ValueError, match=r"loss\.delta is 0\.5, .* is 'mse', and only 'huber' r"):
+    base.update({"loss": {"kind": "mse", "softness": 0.5}})
+    with pytest.raises(
+        ValueError, match=r"loss\.softness is 0\.5, .* is 'mse', and only 'log_cosh' r"
+    ):
         fields.validate(base)

@@ -342,7 +342,7 @@ def raise_arms(s: Score, side: str, where: str, count: int = 1, hold: float = 0.
         s.advance(1.15 + hold)
 
 
-def hold_pose(s: Score, left: str, right: str, hold: float = 1.6, **trunk) -> None:
+def hold_pose(s: Score, left: str, right: str, hold: float = 1.6, **trunk: float) -> None:
     """Brings the arms into a pose and keeps it for a while."""
     for time in (0.6, 0.6 + hold):
         s.arm("left", time, ARMS[left])

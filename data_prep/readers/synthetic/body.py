@@ -178,7 +178,9 @@ def _in_foot(feet: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return (frame @ offsets[:, None, :, None])[..., 0]
 
 
-def _reachable_height(leg: float, hips: np.ndarray, ankles: np.ndarray, feet: np.ndarray):
+def _reachable_height(
+    leg: float, hips: np.ndarray, ankles: np.ndarray, feet: np.ndarray
+) -> np.ndarray:
     """[2, T] greatest height of a hip at which its leg reaches the ankle; raised feet bind less."""
     apart = np.hypot(*np.moveaxis((hips - ankles)[..., [0, 2]], -1, 0))
     reach = (_STRAIGHTEST * leg) ** 2 - np.minimum(apart, 0.95 * leg) ** 2
@@ -192,7 +194,14 @@ def _soft_min(*values: np.ndarray) -> np.ndarray:
     return least - np.log(np.exp(-sharpness * (stacked - least)).sum(axis=0)) / sharpness
 
 
-def _pose_legs(body, joints, hips, ankles, heading, feet) -> None:
+def _pose_legs(
+    body: Body,
+    joints: np.ndarray,
+    hips: np.ndarray,
+    ankles: np.ndarray,
+    heading: np.ndarray,
+    feet: np.ndarray,
+) -> None:
     """Two-bone inverse kinematics; a knee bends in the plane of its leg and to the front only."""
     thigh, shin = -body.pair("knee")[0, 1], -body.pair("ankle")[0, 1]
     line = ankles - hips
@@ -217,7 +226,7 @@ def _pose_legs(body, joints, hips, ankles, heading, feet) -> None:
     body.put(joints, "foot", reached + _in_foot(feet, body.pair("foot")))
 
 
-def _pose_arms(body, joints, chest, arms) -> None:
+def _pose_arms(body: Body, joints: np.ndarray, chest: np.ndarray, arms: np.ndarray) -> None:
     """The arms from their angles in the frame of the chest [T, 3, 3]."""
     raised, azimuth, spin, bend = np.moveaxis(arms, -1, 0)
     sign = np.asarray([[1.0], [-1.0]])

@@ -7,11 +7,13 @@ joints do not do. Most entries are families: one act for each combination of the
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from data_prep.readers.synthetic import actions as do
 from data_prep.readers.synthetic import travel as go
 from data_prep.readers.synthetic.body import OTHER, SIDES, SIGN
 from data_prep.readers.synthetic.meanings import Act, Meaning
+from data_prep.readers.synthetic.score import Score
 
 _ANY_SIDE = (*SIDES, "both")
 
@@ -475,7 +477,8 @@ def _sitting_and_kneeling() -> Iterator[Act]:
     sit_down = ("sit down on {seat}", "lower the body to sit on {seat}")
     stand_up = ("stand up from sitting on {seat}", "get up from {seat}")
     both = ("sit down on {seat} and *stand up again", "sit down on {seat} and *get up again")
-    seat, speeds = ("chair", "floor"), {"words": seats, "speed": _HASTE}
+    seat = ("chair", "floor")
+    speeds: dict[str, Any] = {"words": seats, "speed": _HASTE}
     yield from _family("sit", sit_down, do.sit, ("speed",), seat=seat, **speeds)
     yield from _family("stand-up", stand_up, do.stand_up, ("speed",), seat=seat, **speeds)
     yield from _family("sit-and-stand", both, do.sit_and_stand, words=seats, seat=seat)
@@ -746,8 +749,11 @@ def _poses() -> Iterator[Act]:
         ("overhead", "hips", ("hold {arm} straight up and the {other} hand on the hip",), {}),
     ):
 
-        def play(s, side, pose, other=other, trunk=trunk):
-            do.hold_pose(s, *(pose if arm == side else other for arm in SIDES), **trunk)
+        def play(
+            s: Score, side: str, pose: str, other: str = other, trunk: Mapping[str, float] = trunk
+        ) -> None:
+            left, right = (pose if arm == side else other for arm in SIDES)
+            do.hold_pose(s, left, right, **trunk)
 
         name = "pose" if other == "down" else f"pose-{other}"
         yield from _family(name, verbs, play, side=SIDES, pose=(pose,))
@@ -756,13 +762,13 @@ def _poses() -> Iterator[Act]:
 # ------------------------------------------------------------------------------- two in a row
 
 
-def _only(*args, **facts) -> Act:
+def _only(*args: Any, **facts: Any) -> Act:
     """The act of a family of one."""
     (act,) = _family(*args, **facts)
     return act
 
 
-def _each_side(*args, **facts) -> list[Act]:
+def _each_side(*args: Any, **facts: Any) -> list[Act]:
     return list(_family(*args, **facts, side=SIDES))
 
 
@@ -796,7 +802,7 @@ def _gestures() -> tuple[list[Act], list[Act], Act, Act, Act]:
     return waves, kicks, jump, squat, bow
 
 
-def _sequences() -> Iterator[tuple[Act, Act]]:
+def _sequences() -> Iterator[tuple[Act, ...]]:
     ahead, back, sidesteps, turns = _moves()
     waves, kicks, jump, squat, bow = _gestures()
     verbs = ("raise both arms overhead", "lift both arms above the head")

@@ -2,11 +2,14 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from data_prep.readers.synthetic.score import Score
+
+T = TypeVar("T")
 
 _SUBJECTS = ("a person", "someone", "the person", "a human", "the figure", "a human figure")
 
@@ -87,7 +90,7 @@ class Meaning:
         return pattern.format(who, *words)
 
 
-def _pick(rng: np.random.Generator, options):
+def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:
     return options[int(rng.integers(len(options)))]
 
 

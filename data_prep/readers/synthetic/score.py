@@ -7,6 +7,7 @@ what it leaves out is neutral. Before its first key in an action a channel keeps
 
 import contextlib
 import math
+from collections.abc import Generator, Iterable, Sequence
 
 import numpy as np
 
@@ -68,71 +69,99 @@ class Score:
       rate: factor on all durations of the current action; above 1 is slower.
     """
 
-    def __init__(self, body: Body):
+    def __init__(self, body: Body) -> None:
         """An empty score: `body` stands at the origin, at ease, and faces +Z."""
         self.body = body
         self.place, self.heading, self.rate = (0.0, 0.0), 0.0, 1.0
         self.hip, self.toe = (float(length) for length in body.foot / body.leg)
         self._now = 0.0
-        self._tracks = {
+        self._tracks: dict[str, list[tuple[float, tuple[float, ...]]]] = {
             "ground": [(0.0, (0.0, 0.0, 0.0))],
             "torso": [(0.0, (0.0,) * 6)],
             **{f"{side}_arm": [(0.0, ARMS["down"])] for side in SIDES},
             **{f"{side}_foot": [(0.0, self._foot_at(side))] for side in SIDES},
         }
 
-    def torso(self, time, height=0.0, pitch=0.0, lean=0.0, side=0.0, twist=0.0, nod=0.0):
+    def torso(
+        self,
+        time: float,
+        height: float = 0.0,
+        pitch: float = 0.0,
+        lean: float = 0.0,
+        side: float = 0.0,
+        twist: float = 0.0,
+        nod: float = 0.0,
+    ) -> None:
         """The trunk: see `body.joint_positions`; `height` in leg lengths."""
         self._key("torso", time, (height, pitch, lean, side, twist, nod))
 
-    def hips(self, time, ahead=0.0, left=0.0, turn=0.0):
+    def hips(self, time: float, ahead: float = 0.0, left: float = 0.0, turn: float = 0.0) -> None:
         """The pelvis over the ground, relative to where the person stands."""
         self._key("ground", time, (*self.spot(ahead, left), self.heading + turn))
 
-    def arm(self, side, time, pose=ARMS["down"]):
+    def arm(self, side: str, time: float, pose: Sequence[float] = ARMS["down"]) -> None:
         """One arm: (raise, azimuth, twist, bend)."""
         self._key(f"{side}_arm", time, pose)
 
-    def arms(self, time, pose=ARMS["down"]):
+    def arms(self, time: float, pose: Sequence[float] = ARMS["down"]) -> None:
         """Both arms alike."""
         for side in SIDES:
             self.arm(side, time, pose)
 
-    def foot(self, side, time, out=0.0, ahead=0.0, up=0.0, turn=0.0, heel=0.0):
+    def foot(
+        self,
+        side: str,
+        time: float,
+        out: float = 0.0,
+        ahead: float = 0.0,
+        up: float = 0.0,
+        turn: float = 0.0,
+        heel: float = 0.0,
+    ) -> None:
         """The ball of a foot, relative to where it stands; `heel` is the lift of the heel."""
         self._key(f"{side}_foot", time, self._foot_at(side, out, ahead, up, turn, heel))
 
-    def feet(self, time, **pose):
+    def feet(self, time: float, **pose: float) -> None:
         """Both feet alike."""
         for side in SIDES:
             self.foot(side, time, **pose)
 
-    def spot(self, ahead=0.0, left=0.0, turn=0.0) -> tuple[float, float]:
+    def spot(self, ahead: float = 0.0, left: float = 0.0, turn: float = 0.0) -> tuple[float, float]:
         """(x, z) of a point given relative to the person (turned by `turn`), in leg lengths."""
         angle = math.radians(self.heading + turn)
         sin, cos = math.sin(angle), math.cos(angle)
         x, z = self.place
         return x + ahead * sin + left * cos, z + ahead * cos - left * sin
 
-    def advance(self, time, ahead=0.0, left=0.0, turn=0.0):
+    def advance(
+        self, time: float, ahead: float = 0.0, left: float = 0.0, turn: float = 0.0
+    ) -> None:
         """Ends the action, or one repetition of it, having moved and turned this far."""
         self._now += time * self.rate
         self.place = self.spot(ahead, left)
         self.heading += turn
 
     @contextlib.contextmanager
-    def at(self, ahead=0.0, left=0.0, turn=0.0):
+    def at(self, ahead: float = 0.0, left: float = 0.0, turn: float = 0.0) -> Generator[None]:
         """Keys written inside are relative to a place this far from where the person stands."""
         place, heading = self.place, self.heading
         self.place, self.heading = self.spot(ahead, left), heading + turn
         yield
         self.place, self.heading = place, heading
 
-    def _foot_at(self, side, out=0.0, ahead=0.0, up=0.0, turn=0.0, heel=0.0):
+    def _foot_at(
+        self,
+        side: str,
+        out: float = 0.0,
+        ahead: float = 0.0,
+        up: float = 0.0,
+        turn: float = 0.0,
+        heel: float = 0.0,
+    ) -> tuple[float, ...]:
         x, z = self.spot(self.toe + ahead, SIGN[side] * (self.hip + out))
         return (x, up, z, self.heading + SIGN[side] * turn, heel)
 
-    def _key(self, channel, time, value):
+    def _key(self, channel: str, time: float, value: Iterable[float]) -> None:
         track, time = self._tracks[channel], self._now + time * self.rate
         last, held = track[-1]
         if last < self._now - 1e-6 and time > self._now + 1e-6:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -174,7 +175,14 @@ def _progress(step: float, swings: int) -> float:
 
 
 def _swing(
-    s: Score, gait: Gait, path: Path, side: str, begin: float, start, goal, lift: float
+    s: Score,
+    gait: Gait,
+    path: Path,
+    side: str,
+    begin: float,
+    start: tuple[float, float],
+    goal: tuple[float, float],
+    lift: float,
 ) -> None:
     """One foot along the path, so that it goes round the other; `begin` in steps.
 
@@ -248,13 +256,13 @@ def diagonal(s: Score, direction: str, side: str, steps: int) -> None:
     travel(s, gait, path, steps, first=side, backward=backward)
 
 
-def curve(s: Score, side: str, angle: float, gait: Gait) -> None:
+def curve(s: Score, side: str, angle: int, gait: Gait) -> None:
     """Along a circular arc; a quarter takes 7 steps, a full circle 11."""
     steps = {90: 7, 180: 9, 360: 11}[angle]
     turn = SIGN[side] * angle
     radius = (steps - 1) * gait.step / np.deg2rad(turn)
 
-    def path(p):
+    def path(p: float) -> tuple[float, float, float]:
         along = np.deg2rad(turn) * p
         return radius * np.sin(along), radius * (1 - np.cos(along)), turn * p
 
@@ -266,7 +274,7 @@ def wind(s: Score, side: str) -> None:
     steps = 10
     length, width = (steps - 1) * WALK.step, 0.9 * SIGN[side]
 
-    def path(p):
+    def path(p: float) -> tuple[float, float, float]:
         slope = 2 * np.pi * width / length * np.cos(2 * np.pi * p)
         ease = np.sin(np.pi * p) ** 0.5  # starts and ends facing straight ahead
         return length * p, width * np.sin(2 * np.pi * p), np.rad2deg(np.arctan(slope)) * ease
@@ -322,7 +330,7 @@ def jump(
     how: str | None = None,
 ) -> None:
     """Jumps with both feet, so high and so far each time, along a ballistic parabola."""
-    style = {"feet": {}, "trunk": {}, **_JUMPS[how]}
+    style: dict[str, Any] = {"feet": {}, "trunk": {}, **_JUMPS[how]}
     drawn = {"heel": 30, **style["feet"], "up": height + style["feet"].get("up", 0.0)}
     off = 0.55
     air = 2 * np.sqrt(2 * height * s.body.leg / 9.81) / s.rate

@@ -123,7 +123,7 @@ def _shapes(arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 def _parameters(tensors: Tensors, plan: Plan, network: Network) -> dict[str, np.ndarray]:
     """Our parameters of the file's tensors, in float32."""
     abstract = network.abstract_params
-    params = {
+    params: dict[str, Any] = {
         path: transform.of(tensors[key], abstract[path].shape).astype(np.float32)
         for path, (key, transform) in plan.items()
     }
@@ -284,6 +284,7 @@ def export(path: Path, folder: Path) -> str:
 def _original(made: np.ndarray | None, kept: np.ndarray | None, dtype: str) -> np.ndarray:
     """A tensor of the published file: from the parameters, unless more bits of it were kept."""
     if made is None:
+        assert kept is not None
         return kept
     if kept is not None and _same_bits(kept.astype(made.dtype), made):
         return kept

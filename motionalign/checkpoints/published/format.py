@@ -129,7 +129,7 @@ def check_fps(fps: float | None) -> None:
 # ------------------------------------------------------------------------- sizes from the tensors
 
 
-def max_tokens(text, options: Options) -> int:
+def max_tokens(text: Any, options: Options) -> int:
     """Where texts are cut, for a text encoder's config."""
     return options.max_tokens or min(128, text.max_positions)
 

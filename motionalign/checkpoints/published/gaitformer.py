@@ -108,6 +108,7 @@ def fits(config: DualEncoderConfig) -> bool:
 
 def describe(config: DualEncoderConfig) -> dict[str, Any]:
     """The JSON that says how to build the published model."""
+    assert config.gait_head is not None  # `fits`
     model = "GaitFormer of https://github.com/cosmaadrian/gaitformer"
     return joints.describe(config, model) | {
         "projection_size": config.gait_head.projection_dim,

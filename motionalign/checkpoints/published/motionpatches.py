@@ -204,7 +204,7 @@ TEXT_ENCODERS = {
 }
 
 
-def _text_config(shapes: Shapes, options: Options):
+def _text_config(shapes: Shapes, options: Options) -> Any:
     """The text encoder's config: of config.json where it is given, else from the tensors."""
     known = f"known: {', '.join(TEXT_ENCODERS)}"
     if _WORDS not in shapes:

@@ -6,6 +6,7 @@ container. torch is imported only where such a file is read; .safetensors files 
 
 import pathlib
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     return out
 
 
-def _flatten(value, key: str, out: dict, path: pathlib.Path, torch) -> None:
+def _flatten(value: Any, key: str, out: dict, path: pathlib.Path, torch: ModuleType) -> None:
     if isinstance(value, torch.Tensor):
         if key in out:
             raise ValueError(f"{path}: two tensors are named {key}")

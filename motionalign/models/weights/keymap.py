@@ -47,7 +47,9 @@ class Transform:
         return self.apply(tensor if count == 1 else np.split(tensor, count)[index], shape)
 
 
-def _reshaping(source_shape, apply) -> Transform:
+def _reshaping(
+    source_shape: Callable[[Shape], Shape], apply: Callable[[np.ndarray, Shape], np.ndarray]
+) -> Transform:
     """Same elements in the same order."""
     return Transform(source_shape, apply, lambda x, shape: x.reshape(shape))
 

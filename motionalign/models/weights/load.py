@@ -1,5 +1,8 @@
 """The one loader of pretrained weights: a source's tensors into parameters, by a key map."""
 
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +12,10 @@ from motionalign.models.weights.keymap import KeyMap, match
 from motionalign.models.weights.source import Source
 from motionalign.models.weights.vocabulary import convert
 
+Params = TypeVar("Params")
 
-def parameter_path(key_path) -> str:
+
+def parameter_path(key_path: Sequence[Any]) -> str:
     """'/'-joined path of a leaf from its JAX key path, in an NNX state or its pure dict."""
     names = [
         str(getattr(entry, "key", getattr(entry, "idx", getattr(entry, "name", None))))
@@ -21,7 +26,7 @@ def parameter_path(key_path) -> str:
     return "/".join(names)
 
 
-def load_weights(params, source: Source, key_map: KeyMap, under: str = ""):
+def load_weights(params: Params, source: Source, key_map: KeyMap, under: str = "") -> Params:
     """Fills the parameters below a path with a source's tensors.
 
     One tensor is in memory at a time besides what was read before, and each device gets its slice
@@ -54,7 +59,7 @@ def load_weights(params, source: Source, key_map: KeyMap, under: str = ""):
         plan = match(source.shapes(), shapes, key_map)
     except ValueError as error:
         raise ValueError(f"weights of {source.name} do not fit the model: {error}") from None
-    read_key = tensor = None
+    read_key, tensor = None, np.zeros(())
     for path, (key, transform) in plan.items():
         if key != read_key:  # parts of a fused tensor follow each other
             read_key, tensor = key, tensors[key].read()
@@ -63,7 +68,7 @@ def load_weights(params, source: Source, key_map: KeyMap, under: str = ""):
     return jax.tree_util.tree_unflatten(treedef, values)
 
 
-def _place(value: np.ndarray, like) -> jax.Array:
+def _place(value: np.ndarray, like: jax.Array | jax.ShapeDtypeStruct) -> jax.Array:
     """The value in the dtype and sharding of `like`, on its devices."""
     assert value.shape == like.shape, (value.shape, like.shape)
     value = np.asarray(value).astype(like.dtype, copy=False)

@@ -4,14 +4,16 @@ Nothing is unpickled: tensors come from .safetensors and .npz files, one at a ti
 asked for; their shapes are known from the files' headers.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
+import logging
 import pathlib
 import re
 import zipfile
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, NamedTuple, NoReturn
 
 import ml_dtypes
 import numpy as np
@@ -25,13 +27,13 @@ from motionalign.models.weights.keymap import Shape
 class _Json(dict):
     """A JSON object in which a name that is not there is an error that a user can read."""
 
-    def __init__(self, values: Any, path: str):
+    def __init__(self, values: Any, path: str) -> None:
         if not isinstance(values, dict):
             raise ValueError(f"{path} holds no JSON object but a {type(values).__name__}")
         super().__init__(values)
         self.path = path
 
-    def __missing__(self, key):
+    def __missing__(self, key: str) -> NoReturn:
         raise ValueError(f"{self.path} lacks {key!r}")
 
 
@@ -75,7 +77,7 @@ def open_tensors(path: pathlib.Path) -> dict[str, Tensor]:
     raise ValueError(f"{path}: weights are read from .safetensors and .npz files")
 
 
-def _read_safetensors(file, path: pathlib.Path, key: str) -> np.ndarray:
+def _read_safetensors(file: Any, path: pathlib.Path, key: str) -> np.ndarray:
     try:
         return file.get_tensor(key)
     except (AttributeError, TypeError) as error:  # a dtype that NumPy has no name for
@@ -117,6 +119,18 @@ def _read_npz(path: pathlib.Path, key: str) -> np.ndarray:
 # ----------------------------------------------------------------------------------- sources
 
 
+@contextlib.contextmanager
+def _quiet(name: str) -> Generator[None]:
+    """A context in which a package logs errors only."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 class Source:
     """A pretrained model's files: a local folder or file, or a Hub id `owner/name[@revision]`.
 
@@ -134,7 +148,7 @@ class Source:
         files: str = "config.json, model.safetensors (or model.safetensors.index.json with its "
         "shards) and, for a text encoder, tokenizer.json (or its vocabulary and "
         "tokenizer_config.json)",
-    ):
+    ) -> None:
         """Takes a name; nothing is read or downloaded yet.
 
         Args:
@@ -166,9 +180,9 @@ class Source:
 
         repo, _, revision = self.name.partition("@")
         try:
-            return pathlib.Path(
-                huggingface_hub.hf_hub_download(repo, name, revision=revision or None)
-            )
+            with _quiet("huggingface_hub"):  # its retries; what they come to is an error below
+                path = huggingface_hub.hf_hub_download(repo, name, revision=revision or None)
+            return pathlib.Path(path)
         except errors.LocalEntryNotFoundError as error:  # no network, or offline mode
             cached = huggingface_hub.try_to_load_from_cache(repo, name, revision=revision or None)
             if cached is huggingface_hub._CACHED_NO_EXIST:  # the Hub was asked for it before

@@ -9,7 +9,7 @@ import contextlib
 import importlib.util
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, NamedTuple
 
 from motionalign.models.weights.source import Source, read_json
@@ -59,8 +59,9 @@ def convert(source: Source, default: str | None = None) -> Converted:
     """
     stated = _stated(source)
     name = _class_name(source, stated, default)
-    files = {argument: source.file(file) for argument, file in CLASSES[name].items()}
-    if None in files.values():
+    found = {argument: source.file(file) for argument, file in CLASSES[name].items()}
+    files = {argument: path for argument, path in found.items() if path is not None}
+    if len(files) < len(found):
         raise ValueError(_lacking(source, name))
     if name in _LOWER_CASING:
         _check_case(source, files["vocab_file"], stated)
@@ -92,7 +93,7 @@ _LOWER_CASING = ("BertTokenizer", "DistilBertTokenizer", "MPNetTokenizer")  # un
 
 
 @contextlib.contextmanager
-def _no_advice() -> Iterator[None]:
+def _no_advice() -> Generator[None]:
     """Keeps `transformers` from reporting at its import that torch, unused here, is missing."""
     name = "TRANSFORMERS_NO_ADVISORY_WARNINGS"
     before = os.environ.get(name)

@@ -14,7 +14,7 @@ from published_files import (
 from scipy.spatial.transform import Rotation
 
 from data_prep.builders import prepare
-from data_prep.readers import Caption, Spoiled, babel
+from data_prep.readers import Caption, InvalidClip, babel
 from data_prep.readers.babel import Babel, pieces
 from data_prep.survey import survey
 from motionalign.data.dataset import Dataset
@@ -60,7 +60,7 @@ class One:
     def captions(self, annotations=None, **options) -> list[tuple]:
         """(text, start, end), or the reason."""
         return [
-            c.reason if isinstance(c, Spoiled) else (c.text, c.start, c.end)
+            c.reason if isinstance(c, InvalidClip) else (c.text, c.start, c.end)
             for c in self.reader(annotations, **options).captions("1")
         ]
 
@@ -177,9 +177,9 @@ def test_frame_labels_come_before_those_of_the_whole(one):
     assert one.captions(both, labels="sequence") == whole
     assert one.captions(both | {"frame_ann": None}) == whole
     only = {"seq_ann": None, "frame_ann": both["frame_ann"]}
-    with pytest.raises(Spoiled, match="label_missing: no labels in seq_ann"):
+    with pytest.raises(InvalidClip, match="label_missing: no labels in seq_ann"):
         one.captions(only, labels="sequence")
-    with pytest.raises(Spoiled, match="label_missing: no labels in frame_ann or seq_ann"):
+    with pytest.raises(InvalidClip, match="label_missing: no labels in frame_ann or seq_ann"):
         one.captions({"seq_ann": None, "frame_ann": None})
 
 
@@ -215,7 +215,7 @@ def test_the_published_extra_layout(test_data, one):
     one.write("extra_val", {})
     reader = Babel(**one.paths, extra=True)
     assert set(reader.splits()["train"] + reader.splits()["val"]) == {"1", *content}
-    (found,) = [c for c in reader.captions("12") if isinstance(c, Spoiled)]
+    (found,) = [c for c in reader.captions("12") if isinstance(c, InvalidClip)]
     assert found.detail == "'ok', seconds 0 to 5.07: noisy labels"
     squat = reader.label_names.index("squat")
     captions = reader.captions("18")  # of 5.43 seconds; the second annotator gave no category
@@ -313,7 +313,7 @@ def test_joints_in_the_place_of_amass(one, tmp_path):
     reader = Babel(one.paths["raw_dir"], joints_dir=folder)
     np.testing.assert_array_equal(reader.joints("1")[:, 0], joints[:1])
     np.save(folder / "KIT/KIT/3/walk_poses.npy", joints[:, :21])
-    with pytest.raises(Spoiled, match=r"wrong_shape: found float32 \[240, 21, 3\]"):
+    with pytest.raises(InvalidClip, match=r"wrong_shape: found float32 \[240, 21, 3\]"):
         Babel(one.paths["raw_dir"], joints_dir=folder).joints("1")
 
 
@@ -342,18 +342,18 @@ def test_joints_in_the_place_of_amass(one, tmp_path):
 def test_bad_motions(one, arrays, message):
     still = {"poses": np.zeros((9, 156)), "trans": np.zeros((9, 3))}
     write_amass(one.motion, 1, 30, **still | arrays)
-    with pytest.raises(Spoiled, match=message):
+    with pytest.raises(InvalidClip, match=message):
         one.reader().joints("1")
 
 
 def test_missing_and_damaged_motions(one):
     data = one.motion.read_bytes()
     one.motion.write_bytes(data[:500])
-    with pytest.raises(Spoiled, match=r"motion_unreadable: KIT/3/walk_poses\.npz: "):
+    with pytest.raises(InvalidClip, match=r"motion_unreadable: KIT/3/walk_poses\.npz: "):
         one.reader().joints("1")
     one.motion.unlink()
     with pytest.raises(
-        Spoiled, match=r"motion_missing: no file KIT/KIT/3/walk_poses\.npz or KIT/3/walk_poses"
+        InvalidClip, match=r"motion_missing: no file KIT/KIT/3/walk_poses\.npz or KIT/3/walk_poses"
     ):
         one.reader().joints("1")
 

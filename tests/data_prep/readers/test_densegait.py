@@ -6,7 +6,7 @@ import pytest
 from published_files import write_densegait
 
 from data_prep.builders import prepare
-from data_prep.readers import Spoiled
+from data_prep.readers import InvalidClip
 from data_prep.readers.densegait import ATTRIBUTES, COLUMNS, DenseGait
 from data_prep.survey import survey
 from motionalign.data.dataset import Dataset
@@ -145,7 +145,7 @@ def test_a_row_that_is_cut_off(raw_dir):
     path.write_text(path.read_text().rstrip().rpartition(",")[0])
     last = table(raw_dir)[-1]
     name = last["file_name"].removesuffix(".npy").replace("/", "-")
-    with pytest.raises(Spoiled, match="attributes_malformed: line 51: LongSleeve is None"):
+    with pytest.raises(InvalidClip, match="attributes_malformed: line 51: LongSleeve is None"):
         DenseGait(raw_dir).attributes(name)
 
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from data_prep.readers import Caption, Spoiled
+from data_prep.readers import Caption, InvalidClip
 from data_prep.readers.humanml3d import HumanML3D, parse_caption
 
 
@@ -30,7 +30,7 @@ def test_caption_lines():
 )
 def test_bad_caption_lines(line, reason):
     found = parse_caption(line)
-    assert isinstance(found, Spoiled)
+    assert isinstance(found, InvalidClip)
     assert found.reason == reason
 
 
@@ -68,7 +68,7 @@ def test_numbers_of_any_kind_but_nothing_pickled(published):
     reader = HumanML3D(published.folder)
     assert reader.joints("a").dtype == np.float32
     for name in "bcd":
-        with pytest.raises(Spoiled, match="motion_unreadable"):
+        with pytest.raises(InvalidClip, match="motion_unreadable"):
             reader.joints(name)
 
 
@@ -78,9 +78,9 @@ def test_folders_in_the_place_of_files(published):
         path.unlink()
         path.mkdir()
     reader = HumanML3D(published.folder)
-    with pytest.raises(Spoiled, match=r"text_malformed: texts/a\.txt: Is a directory"):
+    with pytest.raises(InvalidClip, match=r"text_malformed: texts/a\.txt: Is a directory"):
         reader.captions("a")
-    with pytest.raises(Spoiled, match="motion_unreadable"):
+    with pytest.raises(InvalidClip, match="motion_unreadable"):
         reader.joints("b")
     with pytest.raises(ValueError, match=r"val\.txt cannot be read: Is a directory"):
         reader.splits()

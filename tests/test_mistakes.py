@@ -1,0 +1,170 @@
+"""Typical mistakes of users: what each command answers, in a line or a few.
+
+An answer names the thing that is wrong, what was found, what is valid, and what to do.
+"""
+
+import contextlib
+import io
+import shlex
+from unittest import mock
+
+import numpy as np
+import pytest
+from runs import Done, command
+
+from data_prep.__main__ import main as data_prep
+from motionalign import cli, convert
+
+QUICK = "launch.py --config=configs/quickstart.py"
+
+# What their answers say; in a folder with a prepared dataset "small" in data/, a run of it in
+# runs/short, clips/a.npy and an empty folder empty/.
+MISTAKES = {
+    # Flags
+    "launch.py": ["--mode=train needs --config=configs/quickstart.py, for example"],
+    f"{QUICK} runs/x": ["unexpected argument 'runs/x'", "every option is written --NAME=VALUE"],
+    f"{QUICK} --wrokdir=x": ["'wrokdir'", "Did you mean: workdir"],
+    "launch.py --mode=sing": ["--mode=sing", "one of <train|eval|encode>"],
+    "launch.py --mode=eval": ["--mode=eval needs --checkpoint=runs/quickstart, for example"],
+    "launch.py --mode=encode --checkpoint=runs/short": [
+        "--mode=encode needs --input=clips and --output=clips.npz, for example"
+    ],
+    f"{QUICK} --num_processes=2": [
+        "--coordinator, --num_processes, --process_id go together",
+        "missing: --coordinator, --process_id",
+    ],
+    "motionalign trian": ["no command 'trian'", "data_prep, train, eval, encode, convert"],
+    # Config files and their arguments
+    "launch.py --config=configs/quikstart.py": [
+        "--config=configs/quikstart.py: no such file. Yours, or one of: ",
+        "configs/quickstart.py",
+    ],
+    "launch.py --config=configs/humanml3d_vit.py:XL": [
+        "unknown config argument 'XL'; valid: size: B, Ti, S, L; recipe: code, paper"
+    ],
+    "launch.py --config=configs/mocap_actions.py:mse,words,triplet": [
+        "config argument has two for loss: 'mse' and 'triplet'"
+    ],
+    "launch.py --config=configs/finetune.py": ["--config=configs/finetune.py:FOLDER"],
+    "launch.py --config=configs/finetune.py:runs/none": ["no checkpoint at", "runs/none"],
+    # Fields and their values
+    f"{QUICK} --config.modl.x=3": ["unknown field config.modl; config has checkpoint_steps, data"],
+    f"{QUICK} --config.model.motion.widht=3": ["config.model.motion has depth, dropout, family"],
+    f"{QUICK} --config.optim.lr=1e-3": [
+        "unknown field config.optim.lr; config.optim has ",
+        "Did you mean config.optim.groups.heads.lr or ",
+    ],
+    f"{QUICK} --config.epochs.x=3": ["config.epochs has no fields"],
+    f"{QUICK} --config.epochs=many": ["--config.epochs=many: expected a whole number"],
+    f"{QUICK} --config.optim.clip_norm=much": ["clip_norm=much: expected a number"],
+    f"{QUICK} --config.epochs=0": ["config.epochs is 0; expected at least 1"],
+    f"{QUICK} --config.dtype=fp16": ["config.dtype is 'fp16'; valid: float32, bfloat16"],
+    f"{QUICK} --config.loss.kind=infonce": ["is 'infonce'; valid: contrastive, mse, triplet"],
+    f"{QUICK} --config.loss.margin=0.3": [
+        "config.loss.margin is 0.3, but nothing reads it: config.loss.kind is 'contrastive', and "
+        "only 'triplet' reads it"
+    ],
+    f"{QUICK} --config.mesh.model=3": ["config.mesh.model=3 must equal the", "devices present"],
+    # Data
+    f"{QUICK} --config.data.datasets=humanml3d": [
+        "dataset 'humanml3d' is not prepared",
+        "Prepared in data: small",
+        "python -m data_prep humanml3d --data_dir=data --raw_dir=FOLDER",
+    ],
+    f"{QUICK} --config.data.datasets=small --config.data.batch_size=64": [
+        "config.data.batch_size=64 is larger than the training set of 38 records; choose at most"
+    ],
+    f"{QUICK} --config.data.datasets=small --config.data.train_split=trian": [
+        "'trian'", "test, train, val",
+    ],
+    "data_prep humanml3d": ["the following arguments are required: --raw_dir"],
+    "data_prep humanml3d --raw_dir=empty": [
+        "empty is not a folder in HumanML3D's layout",
+        "Needed: new_joints/*.npy, texts/*.txt, train.txt, val.txt, test.txt",
+    ],
+    "data_prep sinthetic": ["invalid choice: 'sinthetic'", "'synthetic'"],
+    "data_prep synthetic --name=My-Data": ["--name=My-Data: use a-z, 0-9 and _"],
+    "data_prep show --name=nothing": ["dataset 'nothing' is not prepared", "data_prep humanml3d"],
+    # Runs and checkpoints
+    "launch.py --mode=eval --checkpoint=runs/none": [
+        "no checkpoint at", "expected a training workdir, its best/ or checkpoints/",
+    ],
+    "launch.py --mode=encode --checkpoint=runs/short --input=none --output=x.npz": [
+        "--input=none: no such folder"
+    ],
+    "launch.py --mode=encode --checkpoint=runs/short --input=empty --output=x.npz": [
+        "--input=empty: no .npy file in it"
+    ],
+    "launch.py --mode=encode --checkpoint=runs/short --input=clips --output=x.txt": [
+        "--output=x.txt: expected a name that ends in .npz"
+    ],
+    "launch.py --mode=encode --checkpoint=runs/short --input=clips --output=x.csv": [
+        "--output=x.csv: the model gives embeddings; name an .npz for them"
+    ],
+    f"{QUICK} --workdir=runs/short --config.seed=1": [
+        "runs/short holds a run with another config. Choose a new --workdir",
+        "--config=configs/finetune.py:runs/short",
+        "seed: 0 before, 1 now",
+    ],
+    f"{QUICK} --workdir=clips/a.npy": ["--workdir=clips/a.npy is a file; name a folder"],
+    "convert share runs/short clips": ["clips is already there; choose another folder"],
+    "convert export runs/none out": ["no checkpoint at"],
+    "convert push none me/model": ["none is no folder", "convert share"],
+    # No network
+    "launch.py --config=configs/mocap_small.py --config.data.datasets=small": [
+        "sentence-transformers/all-MiniLM-L6-v2 is neither a local folder nor to be had",
+        "Without the Hub: put config.json, model.safetensors",
+    ],
+    "launch.py --mode=eval --checkpoint=me/model": ["me/model", "Without the Hub: put config.json"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(short_run, small_dataset, tmp_path_factory):
+    """A user's folder, as MISTAKES says."""
+    folder = tmp_path_factory.mktemp("user")
+    for name in ("runs", "clips", "empty"):
+        (folder / name).mkdir()
+    (folder / "data").symlink_to(small_dataset)
+    (folder / "runs" / "short").symlink_to(short_run)
+    np.save(folder / "clips" / "a.npy", np.zeros((30, 22, 3), np.float32))
+    return folder
+
+
+def answer(line: str) -> Done:
+    """What a command answers, without network."""
+    from huggingface_hub import errors
+
+    name, *arguments = shlex.split(line)
+    offline = errors.LocalEntryNotFoundError("no network")
+    with mock.patch("huggingface_hub.hf_hub_download", side_effect=offline):
+        if name == "launch.py":
+            return command(*arguments)
+        printed, problems = io.StringIO(), io.StringIO()
+        run = {
+            "data_prep": data_prep,
+            "convert": convert.main,
+            "motionalign": cli.main,
+        }[name]
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(problems):
+            try:
+                run(arguments)
+            except SystemExit as end:
+                code = end.code
+                if isinstance(code, str):
+                    problems.write(code + "\n")
+                    code = 1
+        return Done(code, printed.getvalue(), problems.getvalue())
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_is_answered(line, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    done = answer(line)
+    assert done.code not in (0, None)
+    for part in MISTAKES[line]:
+        assert part in done.stderr
+    assert "Traceback" not in done.stderr
+    told = [line for line in done.stderr.strip().splitlines() if not line.startswith("  ")]
+    assert len(told) <= 3, told  # besides indented commands and lists
+    assert not list(folder.glob("runs/quickstart/*/[0-9]*"))  # no checkpoint: nothing is begun
