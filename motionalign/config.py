@@ -137,6 +137,12 @@ FIELDS: dict[str, Field] = {
         free=True,
     ),
     "log_steps": Field(10, "Steps between lines of metrics.", low=1, high=10**9, free=True),
+    "log_to": Field(
+        ("tensorboard",),
+        "Where metrics go besides metrics.jsonl; wandb is Weights & Biases.",
+        choices=one_of("tensorboard", "wandb"),
+        free=True,
+    ),
     "data.data_dir": Field("data", "Parent folder of all prepared datasets.", free=True),
     "data.datasets": Field(
         "humanml3d", "A prepared dataset, or a mixture by weight: humanml3d:2,kit_ml:1."
@@ -343,7 +349,7 @@ FIELDS: dict[str, Field] = {
         free=True,
     ),
     "eval.num_queries": Field(
-        12, "Queries on the page of examples.", low=0, high=10**4, free=True
+        12, "Queries, classes or attributes on the page of examples.", low=0, high=10**4, free=True
     ),
 }  # fmt: skip
 """Shared fields by dotted name, in the order in which they are shown."""
@@ -659,7 +665,16 @@ def migrate_unread(stored: dict, schema: Schema) -> dict:
     return schema.reset_unread(stored)
 
 
-MIGRATIONS: tuple[Callable[[dict, Schema], dict], ...] = (migrate_missing, migrate_unread)
+def migrate_log_to(stored: dict, schema: Schema) -> dict:
+    """Migration 3: metrics went to TensorBoard."""
+    return {"log_to": ["tensorboard"], **stored}
+
+
+MIGRATIONS: tuple[Callable[[dict, Schema], dict], ...] = (
+    migrate_missing,
+    migrate_unread,
+    migrate_log_to,
+)
 """Migration n takes a stored config of version n - 1 to version n."""
 
 

@@ -9,9 +9,12 @@ from ml_collections import ConfigDict
 
 from motionalign import sharding
 from motionalign.checkpoints.run import SERIES
+from motionalign.checkpoints.workdir import is_run_of, log_results
+from motionalign.checkpoints.writers import check_writers
+from motionalign.config import stored_form
 from motionalign.data.batches import parse_mixture
 from motionalign.data.dataset import Dataset
-from motionalign.files import expand, write_json
+from motionalign.files import expand, write_csv, write_json
 from motionalign.inference.encoder import Predictor
 from motionalign.inference.model import Model, load
 from motionalign.report.page import Gallery as Gallery
@@ -47,9 +50,11 @@ def evaluate_checkpoint(
     Args:
       config: `data` says what to score, `eval` how; the model is the checkpoint's.
       path: a workdir or checkpoint folder, here or copied from elsewhere.
-      output: gets metrics.json, pictures and the page of examples, index.html, under
-        evaluation/<dataset>-<split>/; of the first dataset's test split, metrics.json also lies in
-        `output` itself.
+      output: gets metrics.json, a CSV file of single queries or clips, pictures and the page of
+        examples, index.html, under evaluation/<dataset>-<split>/; of the first dataset's test
+        split, metrics.json also lies in `output` itself. Where that is the run of the checkpoint,
+        scores of the test split also go to the writers that config.log_to names, as test/<score>
+        and test_<dataset>/<score>.
       split: default `config.data.test_split`.
       say: takes what is to be told, dataset by dataset; on process 0 only.
 
@@ -63,6 +68,9 @@ def evaluate_checkpoint(
     model = load(path, SERIES[config.eval.checkpoint], mesh, config.data)
     task = TASKS[config.task](config)
     output = expand(output)
+    test_scalars: dict[str, float] = {}
+    if logged := is_run_of(output, path):
+        check_writers(config.log_to)
     all_results: dict[str, dict] = {}
     for name in parse_mixture(config.data.datasets):
         dataset = Dataset(config.data.data_dir, name)
@@ -80,8 +88,14 @@ def evaluate_checkpoint(
             continue
         say(format_tables(results.tables))
         say("\n" + write_results(output / "evaluation" / f"{name}-{split}", scores, results))
-        if len(all_results) == 1 and split == config.data.test_split:
+        if split != config.data.test_split:
+            continue
+        if len(all_results) == 1:
             write_json(output / "metrics.json", scores)
+        prefix = "test" if len(all_results) == 1 else f"test_{name}"
+        test_scalars |= {f"{prefix}/{n}": value for n, value in results.scalars.items()}
+    if logged and test_scalars:
+        log_results(output, config.log_to, stored_form(config), model.run["step"], test_scalars)
     return all_results
 
 
@@ -93,15 +107,18 @@ def predictor(model: Model, prepare: Callable | None = None) -> Predictor:
 
 
 def write_results(folder: pathlib.Path, scores: dict, results: Results) -> str:
-    """Writes metrics.json, pictures and page into a folder; where to look at them."""
+    """Writes metrics.json, CSV files, pictures and page into a folder; where to look at them."""
     write_json(folder / "metrics.json", scores)
+    for name, records in results.records.items():
+        write_csv(folder / f"{name}.csv", records.head, records.rows)
     for name, image in results.pictures.items():
         write_picture(folder / f"{name}.png", image)
+    where = []
     if results.page:
-        return f"Example queries with their hits: {results.page(folder)}"
+        where.append(f"Examples, drawn: {results.page(folder)}")
     if results.pictures:
-        return f"Pictures: {', '.join(f'{folder / name}.png' for name in results.pictures)}"
-    return f"Scores: {folder / 'metrics.json'}"
+        where.append(f"Pictures: {', '.join(f'{folder / name}.png' for name in results.pictures)}")
+    return "\n".join(where) or f"Scores: {folder / 'metrics.json'}"
 
 
 def check_fit(model: Model, dataset: Dataset, task: Task) -> None:
@@ -153,9 +170,20 @@ def own_preparation(model: Model, dataset: Dataset) -> Callable[[np.ndarray], np
 
 
 def validate_all(
-    task: Task, predict: Predictor, datasets: Sequence[Dataset], split: str
+    task: Task,
+    predict: Predictor,
+    datasets: Sequence[Dataset],
+    split: str,
+    loss: Callable[[Predictor, Dataset, str], float | None] | None = None,
 ) -> tuple[float, dict[str, float], str]:
     """Scores a split of every dataset, and averages.
+
+    Args:
+      task: to score by.
+      predict: the model.
+      datasets: whose split it is.
+      split: name of the split.
+      loss: of a dataset's split, to be logged as `loss` beside the scores; see `ValidationLoss`.
 
     Returns:
       The selection score, the scalars to log, and what to say of them; NaN and nothing where
@@ -168,7 +196,10 @@ def validate_all(
             return float("nan"), {}, ""
         scores.append(score)
         prefix = "val" if dataset is datasets[0] else f"val_{dataset.name}"
+        shown = [name for name in found if name in SHOWN] or list(found)
+        value = loss(predict, dataset, split) if loss else None
+        if value is not None:
+            found, shown = {**found, "loss": value}, [*shown, "loss"]
         scalars |= {f"{prefix}/{name}": value for name, value in found.items()}
-        shown = [name for name in found if name in SHOWN] or found
         words = words or ", ".join(f"{n.replace('/', ' ')} {found[n]:.2f}" for n in shown)
     return float(np.mean(scores)), scalars, words

@@ -6,11 +6,12 @@ write of the same name removes.
 """
 
 import contextlib
+import csv
 import json
 import os
 import pathlib
 import shutil
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -54,6 +55,14 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
     """Writes a JSON file, letters of all languages as they are."""
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Writes a CSV file in UTF-8, a line of names first; cells with commas and the like quoted."""
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(head)
+        writer.writerows(rows)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -12,6 +12,26 @@ import numpy as np
 RECALLS = (1, 2, 3, 5, 10)
 
 
+def best_items(scores: np.ndarray, k: int) -> np.ndarray:
+    """The k items that score highest for every query, the best first.
+
+    Args:
+      scores: [Q, G], higher is better; of tied items the first come first.
+      k: at least 1; all G where there are fewer.
+
+    Returns:
+      [Q, min(k, G)] indices.
+    """
+    scores = np.asarray(scores)
+    k = min(k, scores.shape[1])
+    least = np.partition(scores, -k, axis=1)[:, -k]
+    best = np.empty((len(scores), k), np.int64)
+    for row, (of_query, bound) in enumerate(zip(scores, least)):
+        items = np.flatnonzero(of_query >= bound)  # more than k where some are tied
+        best[row] = items[np.argsort(-of_query[items], kind="stable")][:k]
+    return best
+
+
 def retrieval_ranks(similarity: np.ndarray, relevant: np.ndarray) -> np.ndarray:
     """Rank of the best right item of every query.
 

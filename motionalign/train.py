@@ -33,7 +33,9 @@ from motionalign.checkpoints.workdir import (
     is_finished,
     prepare_tokenizer,
     record_run,
+    record_start,
 )
+from motionalign.checkpoints.writers import check_writers
 from motionalign.config import Schema, stored_form
 from motionalign.data.augment import WINDOW_OF
 from motionalign.data.batches import Source, TrainingData, parse_mixture, to_device
@@ -53,6 +55,7 @@ from motionalign.tasks.objectives import OBJECTIVES, Objective
 from motionalign.tasks.registry import TASKS
 from motionalign.tasks.schema import schema
 from motionalign.tasks.task import Task
+from motionalign.tasks.validation_loss import ValidationLoss
 
 if TYPE_CHECKING:
     import grain
@@ -249,6 +252,7 @@ def _summary(
 def check_config(config: ConfigDict, fields: Schema) -> None:
     """Finds, before hours of training, the values that would only fail after them."""
     fields.validate(config)
+    check_writers(config.log_to)
     objective = OBJECTIVES[config.loss.kind]
     frozen = is_frozen(config.model.text)
     if not objective.compares and config.model.weights:
@@ -381,8 +385,13 @@ class _Loop:
         self._step = make_train_step(
             run.network, run.objective, run.optimizer, config, run.mesh, run.abstract_state
         )
+        self._validation_loss = ValidationLoss(
+            run.network, run.task, run.objective, config, run.mesh
+        )
         self._best_score = run.checkpoints.best_score()
-        self._metrics = Metrics(run.workdir, step)
+        if step < run.num_steps:
+            record_start(run.workdir, step)
+        self._metrics = Metrics(run.workdir, step, config.log_to, stored_form(config))
         self._bar = tqdm(
             total=run.num_steps,
             initial=step,
@@ -423,6 +432,16 @@ class _Loop:
         self._save(step, state, pipeline)
         return "finished" if step == run.num_steps else "stopped"
 
+    def _write(self, step: int, scalars: dict[str, float]) -> None:
+        """Writes scalars, with the time after which they were.
+
+        `epoch` is fractional: 2.5 is the middle of the third. `wall_time` is in seconds, since
+        `train` was called, after what earlier processes of the run had spent on the steps before.
+        """
+        epoch = step / self._run.batches.plan.steps_per_epoch
+        seconds = self._metrics.earlier_seconds + time.monotonic() - self._started
+        self._metrics.write(step, {"epoch": epoch, "wall_time": round(seconds, 3), **scalars})
+
     def _log(self, step: int, on_device: Mapping[str, jax.Array]) -> None:
         """Writes the scalars of a step."""
         scalars = {name: float(value) for name, value in on_device.items()}
@@ -432,7 +451,7 @@ class _Loop:
         self._window = now, step
         schedules: Mapping[str, Any] = self._run.schedules
         rates = {f"lr/{n}": float(rate(step - 1)) for n, rate in schedules.items()}
-        self._metrics.write(step, {**scalars, "pairs_per_second": pairs, **rates})
+        self._write(step, {**scalars, "pairs_per_second": pairs, **rates})
         if scalars.get("negatives_kept") == 0 and not self._bar.disable:
             self._bar.write(
                 f"step {step}: no negative is left in this batch; all are of the clips' "
@@ -447,11 +466,13 @@ class _Loop:
         self._check.previous()
         distance = run.objective.distance
         arrays = state["params"] | state["rest"] | state["frozen"]
-        predict = Predictor(run.encoder, arrays, distance)
+        predict = Predictor(run.encoder, arrays, distance, keep=True)
         split = self._config.data.val_split
-        score, scalars, words = validate_all(run.task, predict, run.datasets, split)
+        score, scalars, words = validate_all(
+            run.task, predict, run.datasets, split, self._validation_loss
+        )
         self._check.validation(step - 1, score)
-        self._metrics.write(step, {**scalars, "val/score": score})
+        self._write(step, {**scalars, "val/score": score})
         better = score > self._best_score
         if not self._bar.disable:
             epoch = step // run.batches.plan.steps_per_epoch

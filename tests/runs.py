@@ -174,7 +174,8 @@ def finish(process: subprocess.Popen, code: int = 0) -> str:
 def scalars(workdir) -> list[dict]:
     """The lines of metrics.jsonl that are of steps, without what a clock decided."""
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k != "pairs_per_second"} for line in lines]
+    timed = ("pairs_per_second", "wall_time")
+    return [{k: v for k, v in line.items() if k not in timed} for line in lines]
 
 
 def losses(workdir) -> np.ndarray:

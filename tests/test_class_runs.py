@@ -95,6 +95,8 @@ def test_the_published_recipe(babel, babel_run):
     for kind in ("words", "descriptions", "synonyms"):
         png = (workdir / "evaluation" / "babel-test" / f"confusion-{kind}.png").read_bytes()
         assert png.startswith(b"\x89PNG")
+    lines = scalars(workdir)
+    assert np.isfinite([line["val/loss"] for line in lines if "val/score" in line]).all()
 
 
 def test_the_model_in_use(babel, babel_run, minilm):

@@ -1,5 +1,6 @@
 """Files appear whole or not at all."""
 
+import csv
 import json
 
 import numpy as np
@@ -19,6 +20,24 @@ def test_what_is_written(tmp_path):
     with np.load(tmp_path / "d.npz") as arrays:
         np.testing.assert_array_equal(arrays["x"], [0, 1, 2])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "c.json", "d.npz", "new"]
+
+
+def test_csv_cells_are_read_back_as_they_were(tmp_path):
+    head = ["id", "caption, first", "score"]
+    rows = [
+        ["a", 'a person says "hello", waves,\nand läuft → fort', 0.5],
+        ["b", "'; \r\n\ttab", -1.25],
+        ["", '"', 3],
+    ]
+    path = tmp_path / "new" / "a.csv"
+    files.write_csv(path, head, iter(rows))
+    with path.open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [head, *([*map(str, row)] for row in rows)]
+    text = path.read_bytes()
+    assert text.startswith(b'id,"caption, first",score\na,"a person says ""hello"", waves,\nand l')
+    with pytest.raises(ZeroDivisionError):
+        files.write_csv(path, head, ([1 / 0] for _ in rows))
+    assert path.read_bytes() == text and [p.name for p in path.parent.iterdir()] == ["a.csv"]
 
 
 def test_a_failure_leaves_the_file_that_was_there(tmp_path):

@@ -355,7 +355,7 @@ def test_nothing_heavy_is_imported_at_run_time():
     """No TensorFlow, torch or transformers behind the public modules."""
     code = (
         "import sys; import motionalign, motionalign.convert, motionalign.train, launch;"
-        "motionalign.checkpoints.workdir.summary_writer_class();"
+        "motionalign.checkpoints.writers.summary_writer_class();"
         "print([m for m in ('tensorflow', 'torch', 'transformers') if m in sys.modules])"
     )
     done = subprocess.run(

@@ -316,3 +316,11 @@ def test_average_precision_equals_scikit_learn(levels):
 def test_average_precision_errors(scores, target, message):
     with pytest.raises(ValueError, match=message):
         metrics.average_precision(scores, target)
+
+
+@pytest.mark.parametrize("decimals", [0, 9], ids=["ties", "no ties"])
+@pytest.mark.parametrize("k", [1, 5, 40, 99])
+def test_best_items_are_those_of_a_stable_sort(decimals, k):
+    scores = np.random.default_rng(0).standard_normal((30, 40)).round(decimals)
+    expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(metrics.best_items(scores, k), expected)

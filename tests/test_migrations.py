@@ -201,7 +201,7 @@ def test_a_resumed_run_keeps_its_config(legacy, tmp_path):
     with config.unlocked():
         config.log_steps = 3  # free to change
         config.optim.weight_decay = 0.2
-    with pytest.raises(ValueError, match=r"values:\n  optim\.weight_decay: 0\.1 before, 0\.2 now$"):
+    with pytest.raises(ValueError, match=r":\n  optim\.weight_decay: 0\.1 before, 0\.2 now$"):
         train.train(config, workdir)
 
 
@@ -405,7 +405,7 @@ def test_config_1_takes_the_oldest_configs_to_todays_fields():
     stored = json.loads(fields.base().to_json())
     oldest = copy.deepcopy(stored)
     for section, names in (
-        (oldest, ("task",)),
+        (oldest, ("task", "log_to")),
         (oldest["data"], ("texts", "sampling", "step", "augment")),
         (oldest["model"], ("weights",)),
         (oldest["model"]["motion"], ("family", "input", "root", "final_norm")),
@@ -430,6 +430,14 @@ def test_config_2_resets_what_nothing_reads():
     assert migrated["data"]["augment"]["mirror"] == 0.0
     assert migrated["model"]["embed_dim"] == 64  # which is read
     fields.validate(migrated)
+
+
+def test_config_3_logs_to_tensorboard():
+    fields = schema()
+    stored = json.loads(fields.base().to_json())
+    older = {name: value for name, value in stored.items() if name != "log_to"}
+    assert MIGRATIONS[2](older, fields) == stored
+    assert stored["log_to"] == ["tensorboard"]
 
 
 def test_a_config_of_today_is_not_migrated():

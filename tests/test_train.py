@@ -61,8 +61,35 @@ def test_learns_and_logs(uninterrupted):
     assert [line["step"] for line in lines if "val/score" in line] == [4, 8, 12, 16]
     assert losses(uninterrupted)[-4:].mean() < losses(uninterrupted)[:4].mean() - 0.1
     assert {"loss", "grad_norm", "temperature", "lr/heads"} <= lines[0].keys()
-    for name in ("config.json", "tokenizer.json", "metrics.json", "tensorboard"):
+    assert [line["epoch"] for line in lines] == [line["step"] / 4 for line in lines]
+    validated = [line for line in lines if "val/score" in line]
+    assert all(0 < line["val/loss"] < 5 for line in validated)
+    assert validated[-1]["val/loss"] < validated[0]["val/loss"]
+    for name in (
+        "config.json",
+        "environment.json",
+        "tokenizer.json",
+        "metrics.json",
+        "tensorboard",
+    ):
         assert (uninterrupted / name).exists(), name
+
+
+def wall_times(workdir) -> list[float]:
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["wall_time"] for line in lines]
+
+
+@pytest.mark.usefixtures("one_device")
+def test_a_validation_loss_moves_no_parameter(small_dataset, tmp_path, monkeypatch):
+    config = tiny_config(small_dataset, epochs=2)
+    assert train.train(config, tmp_path / "with") == "finished"
+    monkeypatch.setattr(train, "ValidationLoss", lambda *run: None)
+    assert train.train(config, tmp_path / "without") == "finished"
+    assert_same_bits(params(tmp_path / "with"), params(tmp_path / "without"))
+    with_loss, without = scalars(tmp_path / "with"), scalars(tmp_path / "without")
+    assert [line.pop("val/loss", None) is None for line in with_loss].count(False) == 2
+    assert with_loss == without
 
 
 def test_best_checkpoint_has_the_best_validation_score(uninterrupted):
@@ -106,7 +133,12 @@ def test_a_signal_saves_and_exits(uninterrupted, small_dataset, tmp_path, number
     stopped_at = load_run(find(workdir, LATEST))["step"]
     assert 2 <= stopped_at < NUM_STEPS
     assert scalars(workdir)[-1]["step"] == stopped_at  # nothing done was lost
+    before = wall_times(workdir)
     finish(start(workdir, small_dataset))
+    times = wall_times(workdir)
+    assert times[: len(before)] == before and times == sorted(times)  # time goes on
+    starts = json.loads((workdir / "environment.json").read_text())
+    assert [start["step"] for start in starts] == [0, stopped_at]
     assert_same_bits(params(workdir), params(uninterrupted))
 
 
@@ -240,7 +272,7 @@ def test_mixture_of_two_skeletons(two_datasets, tmp_path):
     config = tiny_config(two_datasets, data__datasets="small:3,other:1", epochs=1)
     assert train.train(config, tmp_path) == "finished"
     last = scalars(tmp_path)[-1]
-    assert {"val/t2m/R@1", "val_other/t2m/R@1"} <= last.keys()
+    assert {"val/t2m/R@1", "val_other/t2m/R@1", "val/loss", "val_other/loss"} <= last.keys()
     run = load_run(find(tmp_path))
     assert {d["skeleton"]["name"] for d in run["datasets"].values()} == {"smpl22", "kit21"}
 

@@ -1,71 +1,95 @@
 """The folder of a run, beside its checkpoints: config, metrics, tokenizer, results."""
 
+import datetime
 import json
 import math
 import pathlib
+import platform
 import subprocess
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import flax
 import jax
 from absl import logging
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
+from motionalign import __version__
 from motionalign.checkpoints.run import BEST, LATEST, SERIES, checkpoint_steps, has_checkpoint
 from motionalign.checkpoints.shared import Saved
+from motionalign.checkpoints.writers import WRITERS, Config, JsonLines, Writer
 from motionalign.config import Schema, migrate_config, stored_form
 from motionalign.data.tokenizer import Tokenizer, train_wordpiece
-from motionalign.files import open_lines, write_json, write_text
+from motionalign.files import write_json, write_text
 from motionalign.models.families import TEXT_FAMILIES
 from motionalign.models.weights.load import load_tokenizer
 
 
-def summary_writer_class() -> type:
-    """tensorboardX's SummaryWriter.
-
-    Where torch is installed tensorboardX imports it, which takes longer than all our imports, to
-    recognise tensors that we have none of. It does without where there is none: so it seems here.
-    """
-    hidden = "torch" not in sys.modules
-    if hidden:
-        sys.modules["torch"] = None  # ty: ignore[invalid-assignment]  (Python's way to say: absent)
-    try:
-        from tensorboardX import SummaryWriter
-    finally:
-        if hidden:
-            del sys.modules["torch"]
-    return SummaryWriter
-
-
 class Metrics:
-    """Scalars of a run to JSON lines and TensorBoard; on process 0 only."""
+    """Scalars of a run to all its writers; on process 0 only.
 
-    def __init__(self, workdir: pathlib.Path, resumed_step: int) -> None:
-        """Opens the files; lines after `resumed_step` are taken away, and will be written again."""
-        self._writer = self._file = None
+    Attributes:
+      earlier_seconds: what earlier processes of the run had spent until the last line that is kept
+        of theirs; 0 of a new run, and of one whose lines have no `wall_time` yet.
+    """
+
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        resumed_step: int,
+        log_to: Sequence[str] = ("tensorboard",),
+        config: Config | None = None,
+    ) -> None:
+        """Opens the files; lines after `resumed_step` are taken away, and will be written again.
+
+        Args:
+          workdir: of the run.
+          resumed_step: that it goes on from; 0: it begins.
+          log_to: names of `WRITERS`, besides metrics.jsonl.
+          config: of the run, for them to show.
+        """
+        self._writers: list[Writer] = []
+        self.earlier_seconds = 0.0
         if jax.process_index() != 0:
             return
         path = workdir / "metrics.jsonl"
         lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-        self._file = open_lines(path, (line for line in lines if _step_of(line) <= resumed_step))
-        writer = summary_writer_class()
-        self._writer = writer(str(workdir / "tensorboard"), purge_step=resumed_step + 1)
+        kept = [line for line in lines if _step_of(line) <= resumed_step]
+        times = [line["wall_time"] for line in map(json.loads, kept) if "wall_time" in line]
+        self.earlier_seconds = max(times, default=0.0)
+        self._writers.append(JsonLines(path, kept))
+        for name in log_to:
+            self._writers.append(WRITERS[name](workdir, config or {}, resumed_step))
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
         """Adds a line, and a point to every curve."""
-        if self._file is None or self._writer is None:
-            return
-        self._file.write(json.dumps({"step": step, **scalars}) + "\n")
-        for name, value in scalars.items():
-            self._writer.add_scalar(name, value, step)
+        for writer in self._writers:
+            writer.scalars(step, scalars)
 
     def close(self) -> None:
         """Closes the files."""
-        if self._file is not None:
-            self._file.close()
-        if self._writer is not None:
-            self._writer.close()
+        for writer in self._writers:
+            writer.close()
+
+
+def log_results(
+    workdir: pathlib.Path, log_to: Sequence[str], config: Config, step: int, scalars: Config
+) -> None:
+    """Gives the scores of a trained run's evaluation to its writers; on process 0 only.
+
+    Args:
+      workdir: of the run.
+      log_to: names of `WRITERS`.
+      config: of the run.
+      step: of the checkpoint that was scored.
+      scalars: by name.
+    """
+    if jax.process_index() != 0:
+        return
+    for name in log_to:
+        writer = WRITERS[name](workdir, config, None)
+        writer.results(step, scalars)
+        writer.close()
 
 
 def _step_of(line: str) -> float:
@@ -73,6 +97,41 @@ def _step_of(line: str) -> float:
         return json.loads(line)["step"]
     except (ValueError, KeyError, TypeError):  # the half line of a killed process
         return math.inf
+
+
+def record_start(workdir: pathlib.Path, step: int) -> None:
+    """Adds to environment.json what this process runs on and with; on process 0 only.
+
+    The file is a list with an entry for every start of the run. A run that begins anew begins a
+    new list.
+
+    Args:
+      workdir: of the run.
+      step: that the process begins or goes on at.
+    """
+    if jax.process_index() != 0:
+        return
+    path = workdir / "environment.json"
+    before = json.loads(path.read_text("utf-8")) if step and path.is_file() else []
+    device = jax.devices()[0]
+    now = {
+        "step": step,
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "devices": {
+            "platform": device.platform,
+            "kind": device.device_kind,
+            "count": jax.device_count(),
+        },
+        "processes": jax.process_count(),
+        "versions": {
+            "motionalign": __version__,
+            "jax": jax.__version__,
+            "flax": flax.__version__,
+            "python": platform.python_version(),
+        },
+        "platform": platform.platform(),
+    }
+    write_json(path, [*(start for start in before if start["step"] <= step), now])
 
 
 def prepare_tokenizer(
@@ -200,6 +259,16 @@ def run_folder(path: str | pathlib.Path) -> pathlib.Path:
         f"{path} does not lie in a run's folder (no config.json and checkpoints): name a folder "
         "for the results with --workdir"
     )
+
+
+def is_run_of(folder: pathlib.Path, path: str | pathlib.Path) -> bool:
+    """Whether a folder is the trained run that a checkpoint lies in."""
+    if not (folder / "metrics.jsonl").is_file():  # not trained here: converted, shared
+        return False
+    try:
+        return run_folder(path) == folder.absolute()
+    except ValueError:
+        return False
 
 
 def results_beside(path: str | pathlib.Path, step: int) -> dict | None:

@@ -60,6 +60,7 @@ class Encoder:
             lambda params, ids, mask: network.bind(params).encode_text(ids, mask),
             out_shardings=replicated,
         )
+        self._scale = jax.jit(lambda params: network.bind(params).scale(), out_shardings=replicated)
 
     def _batches(
         self, lengths: Sequence[int] | np.ndarray, progress: str | None
@@ -157,6 +158,10 @@ class Encoder:
 
         return self._collect(lengths, progress, encode, self.network.config.embed_dim)[inverse]
 
+    def scale(self, params: Params) -> float:
+        """What similarities are multiplied by, 1 / temperature."""
+        return float(self._scale(params))
+
 
 class Predictor:
     """What a model gives for datasets: all that a task sees of it.
@@ -173,6 +178,7 @@ class Predictor:
         trained: dict[str, str] | None = None,
         prepare: Callable[[np.ndarray], np.ndarray] | None = None,
         progress: bool = False,
+        keep: bool = False,
     ) -> None:
         """Binds an encoder to parameters.
 
@@ -181,6 +187,8 @@ class Predictor:
           prepare: makes what is read from a clip's joints, or rotations; by default what the
             dataset has prepared is read.
           progress: whether bars are shown.
+          keep: whether what was encoded is kept in memory, for further questions about the same
+            clips and texts.
         """
         self._distance = distance
         self.trained = trained
@@ -188,6 +196,7 @@ class Predictor:
         self._params = params
         self._prepare = prepare
         self._progress = progress
+        self._kept: dict[tuple, np.ndarray] | None = {} if keep else None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -203,18 +212,30 @@ class Predictor:
         """Embeddings [N, E] float32 of records of a split, or the logits [N, K] of a classifier."""
         get = self._clips(split)
         run = self._encoder.logits if self.class_names else self._encoder.motions
-        return run(
-            self._params,
-            lambda i: get(rows[i]),
-            split.num_frames[rows],
-            self._bar(f"{dataset.name} {split.name} motions"),
+        return self._once(
+            (dataset.name, split.name, np.asarray(rows).tobytes()),
+            lambda: run(
+                self._params,
+                lambda i: get(rows[i]),
+                split.num_frames[rows],
+                self._bar(f"{dataset.name} {split.name} motions"),
+            ),
         )
 
     def texts(self, dataset: Dataset, texts: Sequence[str], name: str = "texts") -> np.ndarray:
         """Embeddings [N, E] of texts: the model's own, or the dataset's sentence vectors."""
         if self._encoder.tokenizer is None:
             return TextRows.of(dataset, [list(texts)]).of_class(0)
-        return self._encoder.texts(self._params, texts, self._bar(f"{dataset.name} {name}"))
+        bar = self._bar(f"{dataset.name} {name}")
+        return self._once(tuple(texts), lambda: self._encoder.texts(self._params, texts, bar))
+
+    def scale(self) -> float:
+        """What training multiplies similarities by, 1 / temperature."""
+        return self._encoder.scale(self._params)
+
+    def rest(self) -> Params:
+        """The network's state that is no parameter, {path: array}."""
+        return {path: self._params[path] for path in self._encoder.network.abstract_rest}
 
     def class_vectors(self, dataset: Dataset, texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """The vectors [n_k, E] of the texts of each class."""
@@ -237,6 +258,14 @@ class Predictor:
         if self._encoder.tokenizer is None:
             return dataset.require_caption_vectors().encoder
         return "the model's own"
+
+    def _once(self, key: tuple, encode: Callable[[], np.ndarray]) -> np.ndarray:
+        """What `encode` gives, or gave for this key, where that is kept."""
+        if self._kept is None:
+            return encode()
+        if key not in self._kept:
+            self._kept[key] = encode()
+        return self._kept[key]
 
     def _bar(self, name: str) -> str | None:
         return name if self._progress else None

@@ -4,6 +4,9 @@ import numpy as np
 
 DISTANCES = ("cosine", "euclidean")
 
+# What scores by each of them are, for the pages.
+UNITS = {"cosine": "cosines", "euclidean": "Euclidean distances with a minus sign"}
+
 
 def similarity_scores(motion: np.ndarray, texts: np.ndarray, distance: str) -> np.ndarray:
     """Similarity of every clip to every text, by the distance that the model was trained with.

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 PROTOCOLS = ("all", "all_threshold", "dissimilar", "small_batches")
 
@@ -29,6 +30,38 @@ class Table:
         if self.notes:
             lines += ["", *(f"- {note}" for note in self.notes)]
         return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """What was found query by query, or clip by clip, to be read by programs.
+
+    Attributes:
+      head: names of the columns.
+      rows: values, numbers as numbers.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+TOP = 5
+
+
+def top_columns(*names: str) -> list[str]:
+    """The columns of the five best: for ("id", "score") id_1, score_1, id_2, ..., score_5."""
+    return [f"{name}_{place}" for place in range(1, TOP + 1) for name in names]
+
+
+def top_cells(*values: Sequence[Any]) -> list[Any]:
+    """The cells of `top_columns` from the values of each column, empty beyond their end."""
+    cells = [cell for of_place in zip(*values, strict=True) for cell in of_place]
+    return cells + [""] * (TOP * len(values) - len(cells))
+
+
+def number(value: float) -> float:
+    """A number for a file, to six significant digits."""
+    return float(f"{value:.6g}")
 
 
 def format_tables(tables: Iterable[Table]) -> str:

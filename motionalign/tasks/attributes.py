@@ -5,6 +5,7 @@ attribute), Figure 6 (NDCG@K of retrieval methods against chance) and Figure 7 (
 attribute).
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -18,10 +19,19 @@ from motionalign.data.records import Split
 from motionalign.data.texts import TITLES, ClipTexts, attribute_classes, class_texts
 from motionalign.inference import similarity
 from motionalign.inference.encoder import Predictor
-from motionalign.metrics import average_precision, multilabel_f1, ndcg_at_k
+from motionalign.metrics import average_precision, best_items, multilabel_f1, ndcg_at_k
 from motionalign.models.heads import ClassifierConfig
 from motionalign.report import plots
-from motionalign.report.tables import Table, format_tables
+from motionalign.report.class_page import write_attribute_page, write_set_page
+from motionalign.report.tables import (
+    TOP,
+    Records,
+    Table,
+    format_tables,
+    number,
+    top_cells,
+    top_columns,
+)
 from motionalign.tasks import classes
 from motionalign.tasks.task import Results
 
@@ -41,13 +51,14 @@ class Attributes:
     """
 
     name: ClassVar[str] = "attributes"
-    entry: ClassVar[Entry] = Entry(reads=("data.texts",))
+    entry: ClassVar[Entry] = Entry(reads=("data.texts", "eval.num_queries"))
     has_classes: ClassVar[bool] = True
     exclusive: ClassVar[bool | None] = False
 
     def __init__(self, config: ConfigDict) -> None:
         self._kind = self.text_kind = config.data.texts
         self._seed = config.seed
+        self._num_examples = config.eval.num_queries
 
     def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
         """[n] index of each record's set of attributes."""
@@ -92,7 +103,7 @@ class Attributes:
         if predict.class_names:
             macro = _classification(predict, dataset, split, known, found)["macro"]
             return 100 * macro["ap"], {name: 100 * value for name, value in macro.items()}
-        first, queries = self._queries(predict, dataset, split)
+        first, _, queries = self._queries(predict, dataset, split)
         sets = dataset.metadata.positive(split.attributes)
         scores = similarity.similarity_scores(queries, found, predict.distance)
         curve = ndcg_curve(sets[first], sets[known], scores)
@@ -104,34 +115,91 @@ class Attributes:
         split = dataset.split(split_name)
         known = classes.known_rows(self, dataset, split)
         found = predict.motions(dataset, split, known)
-        content: dict[str, Any] = {"task": self.name}
         if predict.class_names:
-            scores = _classification(predict, dataset, split, known, found)
-            tables = [classification_table(scores)]
-            content |= {"classification": scores, "table": format_tables(tables)}
-            return Results(content, tables, {"attributes": plots.attribute_bars(scores)})
-        first, queries = self._queries(predict, dataset, split)
+            return self._classified(predict, dataset, split, known, found)
+        return self._retrieved(predict, dataset, split, known, found)
+
+    def _classified(
+        self,
+        predict: Predictor,
+        dataset: Dataset,
+        split: Split,
+        known: np.ndarray,
+        logits: np.ndarray,
+    ) -> Results:
+        """The results of a classifier."""
+        scores = _classification(predict, dataset, split, known, logits)
+        tables = [classification_table(scores)]
+        content = {"task": self.name, "classification": scores, "table": format_tables(tables)}
+        bars = plots.attribute_bars(scores)
+        names = dataset.metadata.attribute_names
+        clips = classes.drawable(dataset, split, known)
+        prob = predict.probabilities(logits)
+        target = dataset.metadata.present(split.attributes[known])
+        page = functools.partial(
+            write_attribute_page,
+            clips=clips,
+            names=names,
+            prob=prob,
+            target=target,
+            ap=[row["ap"] for row in scores["attributes"].values()],
+            tables=tables,
+            bars=bars,
+            count=self._num_examples,
+            title=f"{dataset.name}: {split.name} split",
+        )
+        records = {"per_clip": clip_records(clips.ids, prob, target, names)}
+        scalars = {n: 100 * value for n, value in scores["macro"].items() if value is not None}
+        return Results(content, tables, {"attributes": bars}, page, records, scalars)
+
+    def _retrieved(
+        self,
+        predict: Predictor,
+        dataset: Dataset,
+        split: Split,
+        known: np.ndarray,
+        found: np.ndarray,
+    ) -> Results:
+        """The results of clips found by the words of attribute sets."""
+        first, words, queries = self._queries(predict, dataset, split)
         sets = dataset.metadata.positive(split.attributes)
         by_distance = {
             distance: similarity.similarity_scores(queries, found, distance)
             for distance in similarity.DISTANCES
         }
-        names = dataset.metadata.positive_names
-        scores = retrieval(sets[first], sets[known], names, by_distance)
+        scores = retrieval(sets[first], sets[known], dataset.metadata.positive_names, by_distance)
         note = f"queries are {TITLES[self._kind]}; {classes.training_note(predict, dataset)}"
         tables = retrieval_tables(scores, [note])
-        content |= {"distance": predict.distance, "retrieval": scores}
-        content["table"] = format_tables(tables)
+        content: dict[str, Any] = {"task": self.name, "distance": predict.distance}
+        content |= {"retrieval": scores, "table": format_tables(tables)}
         pictures = {
             "ndcg": plots.ndcg_curves(scores),
             "attribute-ndcg": plots.attribute_ndcg(scores),
         }
-        return Results(content, tables, pictures)
+        clips = classes.drawable(dataset, split, known)
+        near, shared = by_distance[predict.distance], gains(sets[first], sets[known])
+        sizes = sets[first].sum(axis=1)
+        page = functools.partial(
+            write_set_page,
+            clips=clips,
+            words=[dataset.metadata.attribute_words(row) for row in sets[known]],
+            queries=words,
+            scores=near,
+            shared=shared,
+            sizes=sizes,
+            unit=similarity.UNITS[predict.distance],
+            tables=tables,
+            images=list(pictures.values()),
+            count=self._num_examples,
+            title=f"{dataset.name}: {split.name} split",
+        )
+        records = {"per_query": query_records(words, clips.ids, near, shared, sizes)}
+        return Results(content, tables, pictures, page, records, _curve_scalars(scores))
 
     def _queries(
         self, predict: Predictor, dataset: Dataset, split: Split
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Of each distinct attribute set a record that has it [Q], and its words [Q, D].
+    ) -> tuple[np.ndarray, list[str], np.ndarray]:
+        """Of each distinct attribute set a record that has it [Q], its name, its words [Q, D].
 
         Of several texts of a set one is drawn with the seed (Walk and Text, IV-C).
         """
@@ -139,7 +207,17 @@ class Attributes:
         first = np.array([np.flatnonzero(texts.class_of == k)[0] for k in range(len(texts.names))])
         pick = np.random.default_rng(self._seed).random(len(first))
         chosen = [of_class[int(u * len(of_class))] for of_class, u in zip(texts.texts, pick)]
-        return first, predict.texts(dataset, chosen)
+        return first, texts.names, predict.texts(dataset, chosen)
+
+
+def _curve_scalars(scores: Mapping) -> dict[str, float]:
+    """NDCG@K of each method and of chance, in percent, of `retrieval`."""
+    return {
+        f"{method}/ndcg@{k}": 100 * value
+        for method, curve in {**scores["ndcg"], "random": scores["random"]}.items()
+        for k, value in zip(scores["ks"], curve, strict=True)
+        if k in _PRINTED_KS
+    }
 
 
 def _classification(
@@ -152,6 +230,49 @@ def _classification(
         classes.check_names(predict, names)
     target = dataset.metadata.present(split.attributes[known])
     return classification(predict.probabilities(logits), target, names)
+
+
+def clip_records(
+    ids: Sequence[str], prob: np.ndarray, target: np.ndarray, names: Sequence[str]
+) -> Records:
+    """Every clip: the score and the target, 0 or 1, of each attribute.
+
+    Args:
+      ids: of the N clips.
+      prob: [N, A] probabilities.
+      target: [N, A] bool.
+      names: of the A attributes.
+    """
+    head = ["id", *(f"{what} {name}" for name in names for what in ("score", "target"))]
+    rows = [
+        [clip, *(cell for p, t in zip(of_clip, present) for cell in (number(p), int(t)))]
+        for clip, of_clip, present in zip(ids, prob, target, strict=True)
+    ]
+    return Records(head, rows)
+
+
+def query_records(
+    queries: Sequence[str],
+    ids: Sequence[str],
+    scores: np.ndarray,
+    shared: np.ndarray,
+    counts: np.ndarray,
+) -> Records:
+    """Every query: its words, how many attributes they are, and the five clips that score best.
+
+    Args:
+      queries: words of the Q attribute sets.
+      ids: of the G clips.
+      scores: [Q, G], higher is nearer.
+      shared: [Q, G] how many attributes query and clip share.
+      counts: [Q] how many attributes each query has.
+    """
+    rows = []
+    for i, (query, best) in enumerate(zip(queries, best_items(scores, TOP))):
+        near = [number(score) for score in scores[i, best]]
+        cells = top_cells([ids[j] for j in best], near, [int(n) for n in shared[i, best]])
+        rows.append([query, int(counts[i]), *cells])
+    return Records(["query", "attributes", *top_columns("id", "score", "shared")], rows)
 
 
 # Classification ----------------------------------------------------------------------------------

@@ -19,10 +19,19 @@ from motionalign.data.records import Split
 from motionalign.data.texts import ClipTexts
 from motionalign.inference.encoder import Predictor
 from motionalign.inference.similarity import cosine_similarity, similarity_scores
-from motionalign.metrics import retrieval_metrics
+from motionalign.metrics import best_items, retrieval_metrics, retrieval_ranks
 from motionalign.models.heads import ClassifierConfig
 from motionalign.report.page import Gallery, same_caption, write_page
-from motionalign.report.tables import DIRECTIONS, PROTOCOLS, retrieval_table
+from motionalign.report.tables import (
+    DIRECTIONS,
+    PROTOCOLS,
+    TOP,
+    Records,
+    number,
+    retrieval_table,
+    top_cells,
+    top_columns,
+)
 from motionalign.tasks.task import Results
 
 SMALL_BATCH = 32
@@ -104,7 +113,20 @@ class Captions:
             num_queries=self._num_queries,
             title=f"{dataset.name}: {split_name} split",
         )
-        return Results(results, [retrieval_table(results)], page=page)
+        scalars = {
+            f"{protocol}/{direction}/{name}": value
+            for protocol in PROTOCOLS
+            if protocol in results
+            for direction in DIRECTIONS
+            for name, value in results[protocol][direction].items()
+        }
+        return Results(
+            results,
+            [retrieval_table(results)],
+            page=page,
+            records={"per_query": query_records(gallery.ids, gallery.captions, scores)},
+            scalars=scalars,
+        )
 
 
 def evaluation_set(dataset: Dataset, split_name: str) -> tuple[Split, np.ndarray]:
@@ -157,6 +179,32 @@ def _published_subset(
             f"not scored in this dataset: {', '.join(missing)}"
         )
     return [row[name] for name in names if name in row], note
+
+
+def query_records(ids: Sequence[str], captions: Sequence[str], scores: np.ndarray) -> Records:
+    """Every query of protocol `all`: the rank of its best right answer, and the five best hits.
+
+    Args:
+      ids: of the G clips.
+      captions: their first captions.
+      scores: [G, G], text by motion.
+
+    Returns:
+      A row for every caption that motions are found by (`direction` t2m) and then for every motion
+      that captions are found by (m2t): `id` and `caption` of its clip, `rank`, and of each hit the
+      clip's id, its caption and the score.
+    """
+    relevant = same_caption(captions)
+    head = ["direction", "id", "caption", "rank", *top_columns("id", "caption", "score")]
+    rows = []
+    for direction in DIRECTIONS:
+        found, right = (scores, relevant) if direction == "t2m" else (scores.T, relevant.T)
+        ranks, best = retrieval_ranks(found, right), best_items(found, TOP)
+        for i, (rank, hits) in enumerate(zip(ranks, best)):
+            names, said = [ids[j] for j in hits], [captions[j] for j in hits]
+            cells = top_cells(names, said, [number(score) for score in found[i, hits]])
+            rows.append([direction, ids[i], captions[i], number(rank), *cells])
+    return Records(head, rows)
 
 
 # Protocols ---------------------------------------------------------------------------------------

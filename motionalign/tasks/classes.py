@@ -13,6 +13,7 @@ from motionalign.data.dataset import Dataset
 from motionalign.data.records import Split
 from motionalign.data.texts import TITLES, TextRows
 from motionalign.inference.encoder import Predictor
+from motionalign.report.class_page import Clips
 from motionalign.tasks.task import Task
 
 
@@ -22,6 +23,16 @@ def known_rows(task: Task, dataset: Dataset, split: Split) -> np.ndarray:
     if not len(known):
         raise ValueError(f"{dataset.version_dir}: split {split.name!r} has no {task.name}")
     return known
+
+
+def drawable(dataset: Dataset, split: Split, rows: np.ndarray) -> Clips:
+    """The records at `rows` of a split, to be drawn."""
+    return Clips(
+        ids=[split.ids[row] for row in rows],
+        joints=lambda i: split[rows[i]]["joints"][:, 0],
+        skeleton=dataset.metadata.skeleton,
+        fps=dataset.metadata.fps,
+    )
 
 
 def check_texts(task: Task, dataset: Dataset, split: Split, vectors: bool) -> None:

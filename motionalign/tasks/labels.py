@@ -3,6 +3,7 @@
 The task `labels`, its scores and confusion counts, and the table of Tables IV and VI.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -14,12 +15,14 @@ from motionalign.config import Entry
 from motionalign.data.dataset import Dataset
 from motionalign.data.records import Split
 from motionalign.data.texts import KINDS, TITLES, ClipTexts, class_texts, label_classes
+from motionalign.inference import similarity
 from motionalign.inference.encoder import Predictor
 from motionalign.inference.similarity import checked_matrix, similarity_scores
-from motionalign.metrics import checked_labels, retrieval_ranks, topk_accuracy
+from motionalign.metrics import best_items, checked_labels, retrieval_ranks, topk_accuracy
 from motionalign.models.heads import ClassifierConfig
 from motionalign.report import plots
-from motionalign.report.tables import Table
+from motionalign.report.class_page import write_label_page
+from motionalign.report.tables import TOP, Records, Table, number, top_cells, top_columns
 from motionalign.tasks import classes
 from motionalign.tasks.task import Results
 
@@ -28,12 +31,13 @@ class Labels:
     """Clips are of one action each; the score is top-1 accuracy in percent."""
 
     name: ClassVar[str] = "labels"
-    entry: ClassVar[Entry] = Entry(reads=("data.texts",))
+    entry: ClassVar[Entry] = Entry(reads=("data.texts", "eval.num_queries"))
     has_classes: ClassVar[bool] = True
     exclusive: ClassVar[bool | None] = True
 
     def __init__(self, config: ConfigDict) -> None:
         self._kind = self.text_kind = config.data.texts
+        self._num_examples = config.eval.num_queries
 
     def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
         """[n] index of each record's action, -1 where it has none."""
@@ -99,7 +103,29 @@ class Labels:
             for kind, s in scores.items()
         }
         content |= {"recognition": rows, "table": table.markdown()}
-        return Results(content, [table], pictures)
+        scalars = {
+            f"{title}/{name}": row[name]
+            for title, row in rows.items()
+            for name in ("top1", "top5", "top1_per_class")
+        }
+        clips = classes.drawable(dataset, split, known)
+        by_title = {TITLES.get(kind, kind): s for kind, s in scores.items()}
+        records = {"per_clip": clip_records(clips.ids, labels, names, by_title)}
+        (title, first), *_ = by_title.items()
+        page = functools.partial(
+            write_label_page,
+            clips=clips,
+            names=names,
+            labels=labels,
+            predicted=recognised(first, labels),
+            scores=first,
+            unit="logits" if predict.class_names else similarity.UNITS[predict.distance],
+            tables=[table],
+            confusion=next(iter(pictures.values())),
+            count=self._num_examples,
+            title=f"{dataset.name}: {split_name} split, by {title}",
+        )
+        return Results(content, [table], pictures, page, records, scalars)
 
     def _scores(
         self, predict: Predictor, dataset: Dataset, found: np.ndarray, kinds: Sequence[str]
@@ -236,12 +262,49 @@ def confusion(scores: np.ndarray, labels: np.ndarray, num_classes: int) -> np.nd
     if scores.shape[1] != num_classes:
         raise ValueError(f"scores must be [N, {num_classes}]; found {scores.shape}")
     labels = checked_labels(labels, len(scores), num_classes)
-    own = labels[:, None] == np.arange(num_classes)
-    rivals = np.where(own, -np.inf, scores)
-    best_rival = rivals.argmax(axis=1)
-    recognised = np.where(scores[own] > rivals.max(axis=1), labels, best_rival)
-    cells = np.bincount(labels * num_classes + recognised, minlength=num_classes**2)
+    cells = np.bincount(labels * num_classes + recognised(scores, labels), minlength=num_classes**2)
     return cells.reshape(num_classes, num_classes)
+
+
+def recognised(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """[N] the class that each clip is taken for: that of the best score, a tie being lost.
+
+    Args:
+      scores: [N, K], higher is nearer.
+      labels: [N] integers in 0..K-1.
+    """
+    own = labels[:, None] == np.arange(scores.shape[1])
+    rivals = np.where(own, -np.inf, scores)
+    return np.where(scores[own] > rivals.max(axis=1), labels, rivals.argmax(axis=1))
+
+
+def clip_records(
+    ids: Sequence[str],
+    labels: np.ndarray,
+    names: Sequence[str],
+    scores_by_text: Mapping[str, np.ndarray],
+) -> Records:
+    """Every clip: its class, what it is taken for, and the five classes that score best.
+
+    Args:
+      ids: of the N clips.
+      labels: [N] integers in 0..K-1.
+      names: K names of the classes.
+      scores_by_text: {what stood for the classes: scores [N, K]}.
+
+    Returns:
+      For each of these (column `text`) a row a clip; `rank` is that of its class.
+    """
+    rows = []
+    for text, scores in scores_by_text.items():
+        ranks = retrieval_ranks(scores, np.equal.outer(labels, np.arange(len(names))))
+        for i, best in enumerate(best_items(scores, TOP)):
+            predicted = names[recognised(scores[i : i + 1], labels[i : i + 1])[0]]
+            cells = ([names[k] for k in best], [number(scores[i, k]) for k in best])
+            facts = [text, ids[i], names[labels[i]], predicted, number(ranks[i])]
+            rows.append([*facts, *top_cells(*cells)])
+    head = ["text", "id", "class", "predicted", "rank", *top_columns("class", "score")]
+    return Records(head, rows)
 
 
 def recognition_table(rows: Mapping[str, Mapping], notes: Sequence[str] = ()) -> Table:

@@ -17,7 +17,7 @@ from motionalign.data.records import Split
 from motionalign.data.texts import ClipTexts
 from motionalign.inference.encoder import Predictor
 from motionalign.models.heads import ClassifierConfig
-from motionalign.report.tables import Table
+from motionalign.report.tables import Records, Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Results:
       scores: the content of metrics.json; its "table", in Markdown, is shown in a model card.
       tables: to be printed.
       pictures: {name: image [H, W, 3] uint8}.
+      records: {name: what is written to evaluation/<dataset>-<split>/<name>.csv}.
+      scalars: the scores that are shown beside training's curves, by name.
       page: writes a page to look at into a folder and gives its path; None: there is none.
     """
 
@@ -35,6 +37,8 @@ class Results:
     tables: Sequence[Table]
     pictures: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     page: Callable[[pathlib.Path], pathlib.Path] | None = None
+    records: Mapping[str, Records] = dataclasses.field(default_factory=dict)
+    scalars: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 class Task(Protocol):

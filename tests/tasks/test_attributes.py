@@ -1,6 +1,7 @@
 """Attributes: results worked by hand, against scikit-learn and plain loops, tables, bad input."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -304,7 +305,56 @@ def test_results_of_retrieval():
         "queries are label words; training not recorded; text encoder a stub"
     )
     assert list(results.pictures) == ["ndcg", "attribute-ndcg"]
-    assert results.page is None
+
+
+def test_pages(tmp_path):
+    task, predict, dataset = scored()
+    page = task.evaluate(predict, dataset, "test").page(tmp_path).read_text("utf-8")
+    assert set(re.findall("<q>(.*?)</q>", page)) == set(WORDS)
+    # Of "female" two clips are all; of five hits the others share nothing, or one of two.
+    assert page.count("2 of 5 hits have all attributes") == 1
+    assert page.count("1 of 5 hits have all attributes") == 2
+    assert "Scores are Euclidean distances with a minus sign." in page
+    task, predict, dataset = scored(class_names=("female", "bag"))
+    predict.clips = 8 * (SETS - 0.5)
+    page = task.evaluate(predict, dataset, "test").page(tmp_path).read_text("utf-8")
+    assert re.findall("<strong>(.*?)</strong>", page) == ["female", "bag"]
+    assert "2 of 5 have it · AP 1.00, base rate 0.40" in page
+
+
+def test_records_of_every_query_and_clip_by_hand():
+    task, predict, dataset = scored()
+    records = task.evaluate(predict, dataset, "test").records["per_query"]
+    assert records.head[:6] == ["query", "attributes", "id_1", "score_1", "shared_1", "id_2"]
+    assert [row[:2] for row in records.rows] == [
+        ["female", 1], ["female, bag", 2], ["male", 1], ["male, bag", 2],
+    ]  # fmt: skip
+    far = -1.41421
+    assert records.rows[1][2:] == [
+        "clip 2", 0, 2, "clip 0", far, 1, "clip 1", far, 1, "clip 3", far, 0, "clip 4", far, 1,
+    ]  # fmt: skip
+
+    task, predict, dataset = scored(class_names=("female", "bag"))
+    predict.clips = 8 * (SETS - 0.5)
+    results = task.evaluate(predict, dataset, "test")
+    records = results.records["per_clip"]
+    assert records.head == ["id", "score female", "target female", "score bag", "target bag"]
+    assert records.rows[0] == ["clip 0", pytest.approx(0.960834), 1, pytest.approx(0.0391657), 0]
+    assert [row[2::2] for row in records.rows] == (SETS > 0.5).astype(int).tolist()
+    assert results.scalars["ap"] == 100 and results.scalars.keys() == {
+        "precision", "recall", "f1", "ap", "base_rate",
+    }  # fmt: skip
+
+
+def test_scalars_of_retrieval():
+    task, predict, dataset = scored()
+    results = task.evaluate(predict, dataset, "test")
+    curves = results.scores["retrieval"]
+    assert results.scalars == {
+        f"{method}/ndcg@{k}": pytest.approx(100 * curve[k - 1])
+        for method, curve in {**curves["ndcg"], "random": curves["random"]}.items()
+        for k in (1, 5)
+    }
 
 
 def test_of_several_texts_of_a_set_the_seed_draws_one():

@@ -18,6 +18,7 @@ from motionalign.report.page import same_caption
 from motionalign.tasks.captions import (
     Captions,
     dissimilar_subset,
+    query_records,
     run_protocols,
     selection_score,
     small_batch_metrics,
@@ -271,6 +272,44 @@ def test_results_are_those_of_the_protocols(tmp_path, capsys, monkeypatch):
     assert page == tmp_path / "index.html"
     assert page.read_text("utf-8").count("<article>") == 4
     assert capsys.readouterr().out == ""
+
+
+def test_records_of_every_query_by_hand():
+    captions = ['says "hi", waves', "walks", "walks"]
+    scores = np.array([[0.9, 0.1, 0.2], [0.8, 0.3, 0.7], [0.5, 0.5, 0.1]])
+    records = query_records(["a", "b", "c"], captions, scores)
+    says = captions[0]
+    assert records.head[:7] == [
+        "direction",
+        "id",
+        "caption",
+        "rank",
+        "id_1",
+        "caption_1",
+        "score_1",
+    ]
+    assert records.head[-3:] == ["id_5", "caption_5", "score_5"]
+    empty = [""] * 6  # three clips have no fourth hit
+    assert records.rows == [
+        ["t2m", "a", says, 1, "a", says, 0.9, "c", "walks", 0.2, "b", "walks", 0.1, *empty],
+        ["t2m", "b", "walks", 2, "a", says, 0.8, "c", "walks", 0.7, "b", "walks", 0.3, *empty],
+        ["t2m", "c", "walks", 1.5, "a", says, 0.5, "b", "walks", 0.5, "c", "walks", 0.1, *empty],
+        ["m2t", "a", says, 1, "a", says, 0.9, "b", "walks", 0.8, "c", "walks", 0.5, *empty],
+        ["m2t", "b", "walks", 1, "c", "walks", 0.5, "b", "walks", 0.3, "a", says, 0.1, *empty],
+        ["m2t", "c", "walks", 1, "b", "walks", 0.7, "a", says, 0.2, "c", "walks", 0.1, *empty],
+    ]
+
+
+def test_ranks_of_the_records_give_the_scores_of_the_table():
+    task, predict, dataset, _ = scored()
+    results = task.evaluate(predict, dataset, "test")
+    records = results.records["per_query"]
+    for way in ("t2m", "m2t"):
+        ranks = np.array([row[3] for row in records.rows if row[0] == way])
+        assert len(ranks) == results.scores["all"]["gallery"]
+        for k in (1, 5, 10):
+            assert 100 * np.mean(ranks <= k) == pytest.approx(results.scores["all"][way][f"R@{k}"])
+        assert results.scalars[f"all/{way}/R@1"] == results.scores["all"][way]["R@1"]
 
 
 def test_only_the_protocols_of_the_config_are_scored():

@@ -1,6 +1,7 @@
 """Recognition: scores and counts worked by hand, against plain loops, the table, and bad input."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from motionalign.models.heads import ClassifierConfig
 from motionalign.tasks.labels import (
     Labels,
     class_scores,
+    clip_records,
     confusion,
     recognise,
     recognition_table,
@@ -229,12 +231,56 @@ def test_results_of_every_kind_of_text_that_there_is():
     assert list(results.pictures) == ["confusion-words", "confusion-descriptions"]
     for picture in results.pictures.values():
         assert picture.ndim == 3 and picture.dtype == np.uint8
-    assert results.page is None
     assert table.notes[0].startswith("unseen synonyms left out: dataset 'mine' has no synonyms")
     assert table.notes[1:] == [
         "by the euclidean distance; of several texts of a class the mean counts",
         "training not recorded; text encoder a stub",
     ]
+
+
+def test_records_of_every_clip_by_hand():
+    scores = np.array([[0.5, 0.2, 0.1], [0.4, 0.4, 0.1], [0.1, 0.2, 1 / 3]])
+    records = clip_records(["a", "b", "c"], np.array([0, 0, 1]), NAMES, {"label words": scores})
+    assert records.head[:7] == ["text", "id", "class", "predicted", "rank", "class_1", "score_1"]
+    empty = [""] * 4  # there are three classes
+    assert records.rows == [
+        ["label words", "a", "walk", "walk", 1, "walk", 0.5, "sit", 0.2, "run", 0.1, *empty],
+        # A tie is lost, and counts as half a place.
+        ["label words", "b", "walk", "sit", 1.5, "walk", 0.4, "sit", 0.4, "run", 0.1, *empty],
+        ["label words", "c", "sit", "run", 2, "run", 0.333333, "sit", 0.2, "walk", 0.1, *empty],
+    ]
+
+
+def test_records_and_scalars_are_those_of_the_results():
+    task, predict, dataset = scored()
+    results = task.evaluate(predict, dataset, "test")
+    rows = results.records["per_clip"].rows
+    assert [row[:2] for row in rows] == [
+        [text, f"clip {i}"] for text in ("label words", "descriptions") for i in (0, 1, 3, 4)
+    ]
+    assert [row[3] for row in rows[:4]] == ["walk", "run", "sit", "sit"]
+    assert results.scalars == {
+        f"{text}/{name}": row[name]
+        for text, row in results.scores["recognition"].items()
+        for name in ("top1", "top5", "top1_per_class")
+    }
+
+
+def test_the_page_is_of_the_trained_texts(tmp_path):
+    task, predict, dataset = scored()
+    results = task.evaluate(predict, dataset, "test")
+    page = results.page(tmp_path).read_text("utf-8")
+    assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
+    assert "<title>mine: test split, by label words</title>" in page
+    assert "4 clips, 3 actions, skeleton smpl22" in page
+    assert "Scores are Euclidean distances with a minus sign." in page
+    assert re.findall(r"<strong>(.*?)</strong>.*?(\d of \d) recognised", page, re.DOTALL) == [
+        ("walk", "1 of 2"), ("sit", "1 of 1"), ("run", "1 of 1"),
+    ]  # fmt: skip
+    config = common.base()
+    config.update({"task": "labels", "eval": {"num_queries": 0}})
+    page = Labels(config).evaluate(predict, dataset, "test").page(tmp_path).read_text("utf-8")
+    assert "<article>" not in page and "<table" in page
 
 
 def test_results_without_the_texts_that_were_trained_on():

@@ -1,0 +1,346 @@
+"""Pages of results about classes: actions, attributes, and clips found by attributes."""
+
+import dataclasses
+import functools
+import html
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from motionalign.metrics import best_items, retrieval_ranks
+from motionalign.report.document import (
+    GAP,
+    card,
+    html_table,
+    item,
+    plot,
+    strip,
+    table_of,
+    write_document,
+)
+from motionalign.report.tables import Table
+from motionalign.skeleton import Skeleton
+
+SHOWN_CONFUSIONS = 15
+WRONG, OF_ONE, RIGHT = 4, 2, 2  # clips drawn of a class: OF_ONE of a confusion at most
+HITS = 5  # clips drawn of an attribute or query
+
+
+@dataclasses.dataclass(frozen=True)
+class Clips:
+    """The N clips that were scored.
+
+    Attributes:
+      ids: of the records.
+      joints: index → joints [T, J, C], Y up.
+      skeleton: the J joints.
+      fps: frames a second.
+    """
+
+    ids: Sequence[str]
+    joints: Callable[[int], np.ndarray]
+    skeleton: Skeleton
+    fps: float
+
+
+def _summary(clips: Clips, count: int, what: str) -> str:
+    return f"{len(clips.ids)} clips, {count} {what}, skeleton {clips.skeleton.name}"
+
+
+def _heading(text: str) -> str:
+    return f"<h2>{html.escape(text)}</h2>\n"
+
+
+# Actions -----------------------------------------------------------------------------------------
+
+
+def write_label_page(
+    folder: str | os.PathLike,
+    clips: Clips,
+    names: Sequence[str],
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    scores: np.ndarray,
+    *,
+    unit: str,
+    tables: Sequence[Table],
+    confusion: np.ndarray,
+    count: int,
+    title: str,
+    seed: int = 0,
+) -> Path:
+    """Writes `folder/index.html`: which actions are recognised, and what the others are taken for.
+
+    Args:
+      folder: made where absent.
+      clips: the N clips.
+      names: of the K classes.
+      labels, predicted: [N] of each clip, indices of its class and of what it is taken for.
+      scores: [N, K], higher is nearer.
+      unit: what the scores are, in the plural.
+      tables: the results.
+      confusion: picture of the confusion matrix [H, W, 3].
+      count: classes of which clips are drawn, those with the smallest share of right ones first.
+      title: heading of the page.
+      seed: of the choice of clips.
+
+    Returns:
+      The path of the page.
+    """
+    counts = np.zeros((len(names), len(names)), int)
+    np.add.at(counts, (labels, predicted), 1)
+    occurring = [int(k) for k in np.flatnonzero(counts.sum(axis=1))]
+    order = sorted(occurring, key=lambda k: (counts[k, k] / counts[k].sum(), -counts[k].sum()))
+    draw = functools.cache(lambda i: strip(clips, i))
+    cards = [
+        _label_card(k, names, counts, labels, predicted, scores, draw, seed) for k in order[:count]
+    ]
+    shown = f", the {len(cards)} least recognised" if len(cards) < len(order) else ""
+    return write_document(
+        folder,
+        title,
+        _summary(clips, len(occurring), "actions"),
+        "Of each action a few clips are shown, chosen with seed "
+        f"{seed}: first some that are taken for another, of the most frequent confusions, under "
+        "the name of that action, then some that are recognised, which are marked. Scores are "
+        f"{unit}.",
+        "".join(map(table_of, tables)),
+        _heading("What is taken for what") + _confusions(names, counts),
+        plot(confusion, "confusion matrix"),
+        _heading("Every action") + _actions(names, counts, order),
+        _heading(f"Clips of each action{shown}") + "".join(cards) if cards else "",
+    )
+
+
+def _confusions(names: Sequence[str], counts: np.ndarray) -> str:
+    """The most frequent confusions as a table."""
+    wrong = counts * ~np.eye(len(counts), dtype=bool)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:SHOWN_CONFUSIONS]
+    cells = [divmod(int(cell), len(counts)) for cell in order]
+    rows = [
+        [names[k], names[j], str(counts[k, j]), f"{100 * counts[k, j] / counts[k].sum():.0f} %"]
+        for k, j in cells
+        if wrong[k, j]
+    ]
+    if not rows:
+        return "<p>Every clip is recognised.</p>"
+    left = int((wrong > 0).sum()) - len(rows)
+    notes = [("", f"{left} rarer confusions are not listed")] if left else []
+    head = ["action", "taken for", "clips", "of the action's clips"]
+    return html_table(head, rows, notes, left=2)
+
+
+def _actions(names: Sequence[str], counts: np.ndarray, order: Sequence[int]) -> str:
+    """Every action, in the given order, with its share of right clips."""
+    rows = []
+    for k in order:
+        wrong = counts[k] * (np.arange(len(names)) != k)
+        most = int(wrong.argmax())
+        rival = f"{names[most]} ({wrong[most]})" if wrong.any() else "-"
+        share = f"{100 * counts[k, k] / counts[k].sum():.1f}"
+        rows.append([names[k], rival, str(counts[k].sum()), str(counts[k, k]), share])
+    head = ["action", "most often taken for", "clips", "right", "top-1"]
+    return html_table(head, rows, left=2)
+
+
+def _label_card(
+    k: int,
+    names: Sequence[str],
+    counts: np.ndarray,
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    scores: np.ndarray,
+    draw: Callable[[int], str],
+    seed: int,
+) -> str:
+    """An action: clips of its most frequent confusions, and clips that are recognised."""
+    own = np.random.default_rng([seed, k]).permutation(np.flatnonzero(labels == k))
+    wrong = _in_turn([int(i) for i in own if predicted[i] != k], predicted, counts[k])
+    items = []
+    for i in itertools.islice(wrong, WRONG):
+        taken = int(predicted[i])
+        tag = f"taken for this · own action {scores[i, k]:.3f}"
+        items.append(item(False, names[taken], f"{scores[i, taken]:.3f}", tag, draw(i)))
+    for i in own[predicted[own] == k][:RIGHT]:
+        items.append(item(True, names[k], f"{scores[i, k]:.3f}", "right", draw(int(i))))
+    right, total = counts[k, k], counts[k].sum()
+    kind = "good" if right == total else "near" if 2 * right >= total else "miss"
+    asked = f"<strong>{html.escape(names[k])}</strong>"
+    return card(asked, f"{right} of {total} recognised", kind, items)
+
+
+def _in_turn(clips: Sequence[int], predicted: np.ndarray, counts: np.ndarray) -> Iterator[int]:
+    """Clips in turn of each class they are taken for, the most frequent first; few of each."""
+    piles: dict[int, list[int]] = {}
+    for i in clips:
+        pile = piles.setdefault(int(predicted[i]), [])
+        if len(pile) < OF_ONE:
+            pile.append(i)
+    order = sorted(piles, key=lambda k: (-counts[k], k))
+    while any(piles.values()):
+        for k in order:
+            if piles[k]:
+                yield piles[k].pop(0)
+
+
+# Attributes --------------------------------------------------------------------------------------
+
+
+def write_attribute_page(
+    folder: str | os.PathLike,
+    clips: Clips,
+    names: Sequence[str],
+    prob: np.ndarray,
+    target: np.ndarray,
+    ap: Sequence[float | None],
+    *,
+    tables: Sequence[Table],
+    bars: np.ndarray,
+    count: int,
+    title: str,
+) -> Path:
+    """Writes `folder/index.html`: the clips in which a classifier is surest of each attribute.
+
+    Args:
+      folder: made where absent.
+      clips: the N clips.
+      names: of the A attributes.
+      prob: [N, A] probabilities.
+      target: [N, A] bool.
+      ap: [A] average precision; None of an attribute that does not occur.
+      tables: the results.
+      bars: picture of the results [H, W, 3].
+      count: attributes of which clips are drawn, evenly spread from the worst AP to the best.
+      title: heading of the page.
+
+    Returns:
+      The path of the page.
+    """
+    occurring = sorted((each, a) for a, each in enumerate(ap) if each is not None)
+    chosen = _spread(occurring, count)
+    draw = functools.cache(lambda i: strip(clips, i))
+    cards = [_attribute_card(names[a], prob[:, a], target[:, a], of_a, draw) for of_a, a in chosen]
+    shown = f", {len(cards)} of {len(occurring)}" if len(cards) < len(occurring) else ""
+    return write_document(
+        folder,
+        title,
+        _summary(clips, len(names), "attributes"),
+        "Of each attribute the clips with the highest probability are drawn; those that have it "
+        "are marked. The attributes come from the lowest average precision to the highest.",
+        "".join(map(table_of, tables)),
+        plot(bars, "F1, average precision and base rate of every attribute"),
+        _heading(f"Clips of each attribute{shown}") + "".join(cards) if cards else "",
+    )
+
+
+def _spread(values: Sequence[tuple[float, int]], count: int) -> list[tuple[float, int]]:
+    """At most `count` of the values, evenly spread from the first to the last."""
+    places = np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)
+    return [values[place] for place in places]
+
+
+def _attribute_card(
+    name: str, prob: np.ndarray, target: np.ndarray, ap: float, draw: Callable[[int], str]
+) -> str:
+    """An attribute: the surest clips, and the surest that has it where that is none of them."""
+    best = best_items(prob[None], HITS)[0]
+    items = [
+        _sure(f"{place}", prob[i], target[i], draw(int(i))) for place, i in enumerate(best, start=1)
+    ]
+    if not target[best].any():
+        first = int(np.argmax(np.where(target, prob, -np.inf)))
+        rank = retrieval_ranks(prob[None], target[None])[0]
+        items += [GAP, _sure(f"{rank:g}", prob[first], True, draw(first))]
+    right, rate = int(target[best].sum()), float(np.mean(target))
+    kind = "good" if right == len(best) else "near" if right else "miss"
+    verdict = f"{right} of {len(best)} have it · AP {ap:.2f}, base rate {rate:.2f}"
+    return card(f"<strong>{html.escape(name)}</strong>", verdict, kind, items)
+
+
+def _sure(place: str, prob: float, has: bool, drawn: str) -> str:
+    return item(bool(has), place, f"{prob:.3f}", "has it" if has else "does not have it", drawn)
+
+
+# Clips found by attributes -----------------------------------------------------------------------
+
+
+def write_set_page(
+    folder: str | os.PathLike,
+    clips: Clips,
+    words: Sequence[str],
+    queries: Sequence[str],
+    scores: np.ndarray,
+    shared: np.ndarray,
+    sizes: np.ndarray,
+    *,
+    unit: str,
+    tables: Sequence[Table],
+    images: Sequence[np.ndarray],
+    count: int,
+    title: str,
+    seed: int = 0,
+) -> Path:
+    """Writes `folder/index.html`: the clips that are found by the words of attribute sets.
+
+    Args:
+      folder: made where absent.
+      clips: the N clips.
+      words: of each clip's attributes.
+      queries: words of the Q attribute sets.
+      scores: [Q, N], higher is nearer.
+      shared: [Q, N] how many attributes query and clip share.
+      sizes: [Q] how many attributes each query has.
+      unit: what the scores are, in the plural.
+      tables: the results.
+      images: pictures of the results, [H, W, 3] each.
+      count: queries whose hits are drawn.
+      title: heading of the page.
+      seed: of the choice of queries.
+
+    Returns:
+      The path of the page.
+    """
+    draw = functools.cache(lambda i: strip(clips, i))
+    chosen = np.random.default_rng(seed).permutation(len(queries))[:count]
+    cards = [
+        _set_card(queries[q], words, scores[q], shared[q], int(sizes[q]), draw) for q in chosen
+    ]
+    return write_document(
+        folder,
+        title,
+        _summary(clips, len(queries), "sets of attributes"),
+        "Every query is the words of a set of attributes. Its hits are marked where they have all "
+        f"of them. The queries are drawn with seed {seed}. Scores are {unit}.",
+        "".join(map(table_of, tables)),
+        *(plot(image, "NDCG of retrieval by attributes") for image in images),
+        _heading("Words to motion") + "".join(cards) if cards else "",
+    )
+
+
+def _set_card(
+    query: str,
+    words: Sequence[str],
+    scores: np.ndarray,
+    shared: np.ndarray,
+    size: int,
+    draw: Callable[[int], str],
+) -> str:
+    """A query with its best hits."""
+    best = best_items(scores[None], HITS)[0]
+    items = [
+        item(
+            shared[i] == size,
+            f"{place}",
+            f"{scores[i]:.3f}",
+            f"{int(shared[i])} of {size} attributes",
+            f"{draw(int(i))}<p>{html.escape(words[i])}</p>",
+        )
+        for place, i in enumerate(best, start=1)
+    ]
+    full = int((shared[best] == size).sum())
+    kind = "good" if full == len(best) else "near" if full else "miss"
+    verdict = f"{full} of {len(best)} hits have all attributes"
+    return card(f"<q>{html.escape(query)}</q>", verdict, kind, items)

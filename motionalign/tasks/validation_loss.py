@@ -1,0 +1,152 @@
+"""The loss of a run's objective on a validation split, to be plotted beside the training loss."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from ml_collections import ConfigDict
+
+from motionalign import sharding
+from motionalign.data.batches import BATCH_FIELDS, BatchField, BatchPlan, RowsOfBatch, Source
+from motionalign.data.dataset import Dataset
+from motionalign.inference.encoder import Predictor
+from motionalign.models.dual_encoder import Outputs
+from motionalign.models.families import representation_of
+from motionalign.models.network import Network, Rest
+from motionalign.tasks.objectives import Objective
+from motionalign.tasks.task import Task
+
+SEED = 0  # the same of all runs, so that their curves are of the same batches
+
+
+@dataclasses.dataclass(frozen=True)
+class _Clips:
+    """The clips of a split that the loss is of, and how they are batched.
+
+    Attributes:
+      source: the split.
+      rows: [n] of the split.
+      clip_class: [n] an index into the texts of `source`.
+      pick_text, pick_negative: [n] uniform in 0..1, to choose texts by.
+      batches: [S, B] indices into the n clips.
+      fields: what a batch carries besides embeddings.
+    """
+
+    source: Source
+    rows: np.ndarray
+    clip_class: np.ndarray
+    pick_text: np.ndarray
+    pick_negative: np.ndarray
+    batches: np.ndarray
+    fields: Mapping[str, BatchField]
+
+    @property
+    def texts(self) -> list[str]:
+        """The text of each clip, as a text encoder reads it."""
+        of_class = (self.source.texts.texts[k] for k in self.clip_class)
+        return [texts[int(u * len(texts))] for texts, u in zip(of_class, self.pick_text)]
+
+    def batch(self, index: np.ndarray) -> dict[str, np.ndarray]:
+        """The fields of the clips at `index` [B]."""
+        chosen = (self.rows, self.clip_class, self.pick_text, self.pick_negative)
+        own = RowsOfBatch(np.zeros(len(index), int), *(each[index] for each in chosen))
+        return {name: make(own) for name, make in self.fields.items()}
+
+
+class ValidationLoss:
+    """The objective's mean over a split: no dropout, no augmentation, nothing random.
+
+    The clips that validation scores are put into batches as in training: of the training batch's
+    size, in an order shuffled with a seed that is the same in all runs, and of like length where
+    training has them so. The last, incomplete batch is left out; a split smaller than one batch is
+    one batch. Of several captions of a clip the first counts, as in retrieval; of several texts of
+    a class one is drawn with the fixed seed.
+
+    Clips and texts are the embeddings that `Predictor` gives, so that with `keep` they are encoded
+    once for scores and loss.
+    """
+
+    def __init__(
+        self, network: Network, task: Task, objective: Objective, config: ConfigDict, mesh: Mesh
+    ) -> None:
+        """Of a run: what is trained, by its config and on its mesh."""
+        self._network, self._task, self._objective = network, task, objective
+        self._config = config
+        self._replicated = NamedSharding(mesh, P())
+        self._clips: dict[str, _Clips | None] = {}
+
+        def loss(
+            motion: jax.Array,
+            text: jax.Array | None,
+            scale: jax.Array,
+            rest: Rest,
+            batch: Mapping[str, jax.Array],
+        ) -> jax.Array:
+            if text is None:  # no text encoder: sentence vectors, or a classifier
+                text = batch.get("text_vectors")
+            outputs = Outputs(motion, text, scale)
+            return objective.loss(outputs, rest, batch, mesh)[0].astype(jnp.float32)
+
+        self._loss: Callable = jax.jit(loss, out_shardings=self._replicated)
+
+    def __call__(self, predict: Predictor, dataset: Dataset, split_name: str) -> float | None:
+        """The loss of a split, in the training loss's unit.
+
+        None, with a warning, where it cannot be computed: a split whose texts have no sentence
+        vectors, though negatives are masked by them, or of one class only, which has no negatives.
+        """
+        if dataset.name not in self._clips:
+            try:
+                self._clips[dataset.name] = self._prepare(dataset, split_name)
+            except ValueError as error:
+                logging.warning("no validation loss of %s: %s", dataset.name, error)
+                self._clips[dataset.name] = None
+        clips = self._clips[dataset.name]
+        if clips is None:
+            return None
+        motion = predict.motions(dataset, clips.source.split, clips.rows)
+        text = None
+        if self._network.config.text is not None:
+            text = predict.texts(dataset, clips.texts, f"{split_name} captions")
+        scale, rest = predict.scale(), predict.rest()
+        losses = []
+        for index in clips.batches:
+            own_text = None if text is None else text[index]
+            host = (motion[index], own_text, scale, clips.batch(index))
+            motions, texts, scales, batch = jax.tree.map(self._put, host)
+            losses.append(float(self._loss(motions, texts, scales, rest, batch)))
+        return float(np.mean(losses))
+
+    def _put(self, array: np.ndarray) -> jax.Array:
+        return sharding.put_global(np.asarray(array), self._replicated)
+
+    def _prepare(self, dataset: Dataset, split_name: str) -> _Clips:
+        """The clips of a split; a ValueError where a field of the objective's cannot be made."""
+        network, task, config = self._network, self._task, self._config
+        split = dataset.split(split_name)
+        # Those that validation scores, and has encoded.
+        rows = np.arange(len(split)) if task.has_classes else split.evaluation_rows()
+        rows = rows[task.class_of(dataset, split)[rows] >= 0]
+        targets = None if self._objective.compares else task.targets(dataset, split)
+        source = Source(dataset, split, 1.0, task.texts(dataset, split), targets)
+        names = dict.fromkeys((*network.config.batch_fields, *self._objective.batch_fields))
+        fields = {name: BATCH_FIELDS[name]([source]) for name in names}
+        representation = representation_of(network.config.motion, config.data.frame_bucket)
+        plan = BatchPlan(
+            (representation.frames(split.num_frames)[rows],),
+            (1.0,),
+            min(config.data.batch_size, len(rows)),
+            SEED,
+            config.data.length_window if representation.by_length else 1,
+        )
+        pick_text, pick_negative = np.random.default_rng(SEED).random((2, len(rows)))
+        if not task.has_classes:
+            pick_text = np.zeros(len(rows))
+        clip_class = source.texts.class_of[rows]
+        batches = plan.epoch(0)[1]
+        return _Clips(source, rows, clip_class, pick_text, pick_negative, batches, fields)
