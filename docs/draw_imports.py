@@ -27,7 +27,7 @@ FACE = "motionalign"  # motionalign/__init__.py, which imports inside its functi
 # What imports run down: a unit imports those of lower floors. Units of the first floor do not
 # import each other, those of the last may.
 FLOORS = (
-    ("launch", "motionalign.__main__"),
+    ("launch", "configs", "motionalign.__main__"),
     ("motionalign.cli",),
     ("motionalign.launch", "motionalign.configs", "data_prep", "motionalign.convert"),
     ("motionalign.train",),

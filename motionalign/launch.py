@@ -144,12 +144,12 @@ def _train() -> None:
 def _evaluate_only() -> None:
     checkpoint = _CHECKPOINT.value or _WORKDIR.value
     _require(checkpoint=checkpoint)
-    given = config_flags.get_override_values(FLAGS["config"])
-    idle = [f"--config.{name}" for name in given if name.partition(".")[0] not in EVALUATED]
-    if idle:
+    if pathlib.Path(_config_path().partition(":")[0]) != CONFIGS / "checkpoint.py":
+        given = config_flags.get_override_values(FLAGS["config"])
+        idle = [f"--config.{name}" for name in given if name.partition(".")[0] not in EVALUATED]
         print(
-            f"without effect on a trained model: {', '.join(idle)} (evaluation reads "
-            f"{', '.join(f'config.{name}' for name in EVALUATED)})",
+            f"Of --config, evaluation reads {', '.join(EVALUATED)}; all else is the checkpoint's."
+            + (f" Without effect: {', '.join(idle)}" if idle else ""),
             file=sys.stderr,
         )
     _start_jax()

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from draw_imports import FACE, FLOORS, Import, ancestors, floor_of, imports, parse
 
-CODE = ("launch.py", "data_prep", "motionalign")
+CODE = ("launch.py", "configs", "data_prep", "motionalign")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

@@ -1,5 +1,6 @@
 """launch.py and motionalign.load: what a user does with a trained checkpoint."""
 
+import importlib
 import json
 import pathlib
 import re
@@ -52,9 +53,9 @@ def test_copied_checkpoint_scores_the_same(short_run, small_dataset, tmp_path):
     done = command(*flags, "--mode=eval", f"--checkpoint={copy}")
     assert done.code == 0
     assert "text → motion" in done.stdout
-    assert "without effect on a trained model: " in done.stderr  # the tiny config's model
+    told = "Of --config, evaluation reads task, data, eval, mesh; all else is the checkpoint's."
+    assert told + " Without effect: --config.epochs, " in done.stderr  # of the tiny config
     assert "--config.model.embed_dim" in done.stderr
-    assert "evaluation reads config.task, config.data, config.eval, config.mesh" in done.stderr
     assert "--config.data" not in done.stdout + done.stderr
     written = json.loads((tmp_path / "results" / "metrics.json").read_text())
     assert written == json.loads((tmp_path / "here" / "metrics.json").read_text())
@@ -265,7 +266,7 @@ def test_evaluation_needs_no_config(short_run, small_dataset, tmp_path):
         out = tmp_path / f"of-{model.name}"
         done = command("--mode=eval", f"--checkpoint={model}", f"--workdir={out}", *flags)
         assert done.code == 0, done.stderr
-        assert "without effect" not in done.stderr
+        assert "Of --config" not in done.stderr
         assert json.loads((out / "metrics.json").read_text())["all"] == expected["all"]
     done = command("--mode=eval", f"--checkpoint={tmp_path}/none")
     assert (done.code, done.stdout) == (1, "")
@@ -279,6 +280,21 @@ def test_the_config_of_a_checkpoint(short_run, small_dataset):
     assert schema().differences(json.loads(trained.to_json()), config) == []
     with pytest.raises(ValueError, match=r"name the model: --config=configs/checkpoint.py:FOLDER"):
         checkpoint.get_config()
+
+
+def test_config_files_of_version_0_1(tmp_path):
+    """They import the shipped ones as `configs`."""
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from configs import common, quickstart\n"
+        "def get_config(arg=None):\n"
+        "    common.parse_arg(arg)\n"
+        "    return quickstart.get_config()\n"
+    )
+    done = command(f"--config={path}", "--config.data.data_dir=nowhere")
+    assert "dataset 'synthetic' is not prepared" in done.stderr
+    with pytest.warns(DeprecationWarning, match=r"configs is now motionalign\.configs"):
+        importlib.reload(importlib.import_module("configs"))
 
 
 @pytest.mark.parametrize(
