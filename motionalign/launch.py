@@ -144,9 +144,10 @@ def _train() -> None:
 def _evaluate_only() -> None:
     checkpoint = _CHECKPOINT.value or _WORKDIR.value
     _require(checkpoint=checkpoint)
-    if pathlib.Path(_config_path().partition(":")[0]) != CONFIGS / "checkpoint.py":
-        given = config_flags.get_override_values(FLAGS["config"])
-        idle = [f"--config.{name}" for name in given if name.partition(".")[0] not in EVALUATED]
+    given = config_flags.get_override_values(FLAGS["config"])
+    idle = [f"--config.{name}" for name in given if name.partition(".")[0] not in EVALUATED]
+    own = pathlib.Path(_config_path().partition(":")[0]) == CONFIGS / "checkpoint.py"
+    if idle or not own:
         print(
             f"Of --config, evaluation reads {', '.join(EVALUATED)}; all else is the checkpoint's."
             + (f" Without effect: {', '.join(idle)}" if idle else ""),

@@ -268,6 +268,8 @@ def test_evaluation_needs_no_config(short_run, small_dataset, tmp_path):
         assert done.code == 0, done.stderr
         assert "Of --config" not in done.stderr
         assert json.loads((out / "metrics.json").read_text())["all"] == expected["all"]
+    flags = (f"--checkpoint={short_run}", f"--workdir={tmp_path}/again", "--config.seed=7")
+    assert "Without effect: --config.seed" in command("--mode=eval", *flags).stderr
     done = command("--mode=eval", f"--checkpoint={tmp_path}/none")
     assert (done.code, done.stdout) == (1, "")
     assert f"no checkpoint at {tmp_path}/none" in done.stderr
