@@ -12,6 +12,14 @@ from runs import ROOT
 from motionalign.commands import Parser, ending_cleanly, expand_arguments
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """SIGINT as at a terminal; a script's background processes and their children ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_home_is_expanded_where_a_path_begins(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     given = ["~/x", "--workdir=~/runs/x", "-input=~", "--config=configs/finetune.py:~/runs/x"]
