@@ -99,7 +99,7 @@ def train(
     if is_finished(workdir, config.epochs):
         say(
             f"{workdir} is a finished run of {config.epochs} epochs. To train its model further, "
-            f"use a new --workdir and --config=configs/finetune.py:{workdir}"
+            f"choose a new --workdir and --config=configs/finetune.py:{workdir}"
         )
         return "finished"
     run = set_up(config, workdir, say)
