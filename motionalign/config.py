@@ -1,11 +1,11 @@
-"""The schema of a run's config: every shared field once, and what a config is checked against.
+"""The schema of a run's config: declaration of the shared fields, validation and migrations.
 
-A `Field` states a default, what it means, which values it takes and whether a resumed run may
-change it. A choice (`task`, `loss.kind`, a family, ...) has an `Entry` for each of its values,
-which names the fields that this value reads. Registries above this module (models/families.py,
-tasks/registry.py, ...) declare the entries of their choices, and fields of their own, in the same
-terms; `Schema` joins all of it (tasks/schema.py makes the one that the project uses). Defaults,
-validation, what may change on resume, differences, migrations and help all come from it.
+A `Field` declares its default, meaning, valid values and whether a resumed run may change it. A
+choice (`task`, `loss.kind`, a family, ...) has an `Entry` per value, which lists the fields that
+this value reads. Registries above this module (models/families.py, tasks/registry.py, ...) declare
+the entries of their choices, and fields of their own, in the same way. `Schema` joins all of them
+(tasks/schema.py builds the one that the project uses). Defaults, validation, the check on resuming,
+migrations and the help text are derived from it.
 """
 
 import copy
@@ -20,16 +20,16 @@ from typing import Any
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
-VERSION_KEY = "format_version"  # of what is stored: how many migrations it has gone through
+VERSION_KEY = "format_version"  # of stored content: the number of migrations applied to it
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """What one value of a choice means.
+    """One value of a choice, and the fields that it reads.
 
     Attributes:
-      reads: dotted names of the fields that it reads, of those that not every run reads.
-      fields: fields of its own, by dotted name; it reads these as well.
+      reads: dotted names of the fields that it reads; fields that every run reads are omitted.
+      fields: fields that the entry itself declares, by dotted name; it reads these as well.
     """
 
     reads: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Entry:
 
     @property
     def all_reads(self) -> tuple[str, ...]:
-        """Everything that it reads, each once."""
+        """Names of all fields that it reads, without duplicates."""
         return tuple(dict.fromkeys((*self.reads, *self.fields)))
 
 
@@ -46,14 +46,14 @@ class Field:
     """One field of a config.
 
     Attributes:
-      default: its value unless a config says otherwise; None: it has none.
-      meaning: what it is, for `--help_config` and errors.
+      default: value if a config does not set the field; None: unset.
+      meaning: description for `--help_config` and the documentation.
       kind: type of an optional field, which may be unset.
-      choices: the values it takes, each with what it reads; REGISTRY: a registry declares them.
-      when_set: of an optional field, the fields that are read once it has a value.
-      low, high: the smallest and largest number.
-      above, below: numbers that it stays above and below.
-      free: whether a resumed run may change it, because no parameter depends on it.
+      choices: valid values, each with the fields that it reads; REGISTRY: declared by a registry.
+      when_set: for an optional field, the fields that are read if it has a value.
+      low, high: inclusive bounds of a number.
+      above, below: exclusive bounds of a number.
+      free: whether a resumed run may change the field, because no parameter depends on it.
     """
 
     default: Any
@@ -69,22 +69,22 @@ class Field:
 
     @property
     def optional(self) -> bool:
-        """Whether it may be unset."""
+        """Whether the field may be unset."""
         return self.kind is not None
 
     @property
     def of_several(self) -> bool:
-        """Whether its value is several, in a list or tuple."""
+        """Whether the field takes several values, in a list or tuple."""
         return isinstance(self.default, tuple)
 
     @property
     def type(self) -> type:
-        """The type of its value, or of each of several."""
+        """The type of the value, or of each of several values."""
         return self.kind or type(self.default[0] if self.of_several else self.default)
 
     @property
     def expected(self) -> str:
-        """The range in words."""
+        """The valid range in words."""
         bounds = {"at least": self.low, "above": self.above, "at most": self.high}
         bounds["below"] = self.below
         return " and ".join(f"{word} {x}" for word, x in bounds.items() if x is not None)
@@ -92,7 +92,7 @@ class Field:
     def holds(self, value: float) -> bool:
         """Whether a number is finite and within the range."""
         return (
-            (isinstance(value, int) or math.isfinite(value))  # large integers overflow it
+            (isinstance(value, int) or math.isfinite(value))  # isfinite overflows on large integers
             and (self.low is None or value >= self.low)
             and (self.high is None or value <= self.high)
             and (self.above is None or value > self.above)
@@ -104,7 +104,7 @@ REGISTRY = "registry"
 
 
 def one_of(*values: Any, **reads: tuple[str, ...]) -> dict[Any, Entry]:
-    """Choices of a field: `values`, which read nothing more, and those that read `reads`."""
+    """Choices of a field: `values` read no further fields; keys of `reads` read their fields."""
     return {value: Entry() for value in values} | {k: Entry(reads=r) for k, r in reads.items()}
 
 
@@ -116,249 +116,306 @@ def _size(what: str, most: int) -> Field:
 
 
 FIELDS: dict[str, Field] = {
-    "seed": Field(0, "Of initial parameters, batches and dropout.", low=0, high=2**32 - 1),
+    "seed": Field(
+        0, "Random seed of initial parameters, batches and dropout.", low=0, high=2**32 - 1
+    ),
     "task": Field(
         "captions",
-        "What a clip is described by: its captions, or the words of its class, which is an "
-        "action (labels) or a set of attributes.",
+        "Supervision of clips: their captions, or class texts, where a class is an action (labels) "
+        "or a set of attributes.",
         choices=REGISTRY,
     ),
     "epochs": Field(50, "Passes over the training split.", low=1, high=10**6),
     "dtype": Field(
         "float32",
-        "Precision of the computation; parameters are float32.",
+        "Precision of computation; parameters are always float32.",
         choices=one_of("float32", "bfloat16"),
     ),
     "checkpoint_steps": Field(
         500,
-        "Steps between checkpoints, besides one at the end of each epoch; 0: only those.",
+        "Steps between checkpoints, in addition to one at the end of each epoch; 0: only at the "
+        "end of each epoch.",
         low=0,
         high=10**9,
         free=True,
     ),
-    "log_steps": Field(10, "Steps between lines of metrics.", low=1, high=10**9, free=True),
+    "log_steps": Field(
+        10, "Steps between lines of training metrics.", low=1, high=10**9, free=True
+    ),
     "log_to": Field(
         ("tensorboard",),
-        "Where metrics go besides metrics.jsonl; wandb is Weights & Biases.",
+        "Where metrics are logged in addition to metrics.jsonl; wandb is Weights & Biases.",
         choices=one_of("tensorboard", "wandb"),
         free=True,
     ),
-    "data.data_dir": Field("data", "Parent folder of all prepared datasets.", free=True),
+    "data.data_dir": Field("data", "Folder that contains the prepared datasets.", free=True),
     "data.datasets": Field(
-        "humanml3d", "A prepared dataset, or a mixture by weight: humanml3d:2,kit_ml:1."
+        "humanml3d", "A prepared dataset, or a weighted mixture such as humanml3d:2,kit_ml:1."
     ),
     "data.train_split": Field("train", "Split to train on."),
-    "data.val_split": Field("val", "Split that selects the best checkpoint; test never does."),
-    "data.test_split": Field("test", "Split that is scored at the end.", free=True),
-    "data.batch_size": Field(
-        128, "Global batch: over all devices of all processes.", low=1, high=10**7
+    "data.val_split": Field(
+        "val", "Split that selects the best checkpoint; the test split never does."
     ),
-    "data.eval_batch_size": Field(64, "Batch in evaluation.", low=1, high=10**7, free=True),
+    "data.test_split": Field("test", "Split that is scored after training.", free=True),
+    "data.batch_size": Field(
+        128, "Global batch size, over all devices of all processes.", low=1, high=10**7
+    ),
+    "data.eval_batch_size": Field(
+        64, "Batch size in evaluation.", low=1, high=10**7, free=True
+    ),
     "data.frame_bucket": Field(
-        32, "Batches are padded to a multiple of so many frames.", low=1, high=10**6
+        32, "Batches are padded to a multiple of this number of frames.", low=1, high=10**6
     ),
     "data.length_window": Field(
         4,
-        "The clips of so many batches are sorted by length, then cut into batches. More is "
-        "faster; 1 leaves batches random, padded to their longest clip.",
+        "The clips of this number of batches are sorted by length and then divided into batches. "
+        "Larger is faster; with 1, batches are random and padded to their longest clip.",
         low=1,
         high=10**6,
     ),
     "data.text_bucket": Field(
-        16, "Texts are padded to a multiple of so many tokens.", low=1, high=10**6
+        16, "Texts are padded to a multiple of this number of tokens.", low=1, high=10**6
     ),
     "data.texts": Field(
         "words",
-        "Texts of the classes: their names (words), or descriptions.",
+        "Class texts: class names (words), or descriptions.",
         choices=one_of("words", "descriptions"),
     ),
     "data.sampling": Field(
         "conseq",
-        "Frames of a training clip: every step-th one (conseq), with a random step "
-        "(random_conseq), or any in their order (random).",
+        "Frames sampled from a training clip: every data.step-th frame (conseq), frames with a "
+        "random step (random_conseq), or a random subset in order (random).",
         choices=one_of("random_conseq", "random", conseq=("data.step",)),
     ),
-    "data.step": Field(1, "Frames from one to the next.", low=1, high=10**6),
+    "data.step": Field(1, "Distance in frames between sampled frames.", low=1, high=10**6),
     "data.augment.crop": Field(
-        0, "Random stretch of so many frames, before the pace; 0: the whole.", low=0, high=10**6
+        0,
+        "Length in frames of a random crop, before the pace is applied; 0: no crop.",
+        low=0,
+        high=10**6,
     ),
-    "data.augment.paces": Field((1.0,), "Speeds, one of which is drawn.", above=0, high=1000),
-    "data.augment.squeeze": Field(0.0, "Largest part of x that is taken away.", low=0, below=1),
+    "data.augment.paces": Field(
+        (1.0,), "Playback speeds, one of which is drawn per clip.", above=0, high=1000
+    ),
+    "data.augment.squeeze": Field(
+        0.0, "x is scaled by a random factor between 1 - squeeze and 1.", low=0, below=1
+    ),
     "data.augment.mirror": Field(
         0.0,
-        "Probability of mirroring. Leave it at 0 where texts name a side.",
+        "Probability of mirroring. Leave it at 0 if texts mention left or right.",
         low=0,
         high=1,
     ),
-    "data.augment.reverse": Field(0.0, "Probability of playing backwards.", low=0, high=1),
+    "data.augment.reverse": Field(0.0, "Probability of reversing time.", low=0, high=1),
     "data.augment.joint_noise": Field(
-        0.0, "Standard deviation of a joint's offset, in the joints' unit.", low=0, high=10**6
+        0.0,
+        "Standard deviation of a random offset per joint, in the unit of the joints.",
+        low=0,
+        high=10**6,
     ),
     "data.augment.point_noise": Field(
-        0.0, "Standard deviation of noise on every joint of every frame.", low=0, high=10**6
+        0.0,
+        "Standard deviation of noise on every joint in every frame, in the unit of the joints.",
+        low=0,
+        high=10**6,
     ),
-    "data.workers": Field(2, "Threads that read and tokenise ahead.", low=1, high=1024, free=True),
+    "data.workers": Field(
+        2, "Threads that read and tokenise batches in advance.", low=1, high=1024, free=True
+    ),
     "data.cache_gb": Field(
         4.0, "Memory for decoded clips, in gibibytes.", low=0, high=10**6, free=True
     ),
     "model.motion.family": Field("vit", "The motion encoder.", choices=REGISTRY),
     "model.motion.input": Field(
-        "joints", "What an encoder over frames reads.", choices=REGISTRY
+        "joints", "Representation that an encoder over frames reads.", choices=REGISTRY
     ),
-    "model.motion.root": Field(True, "Whether the first frame's root is moved to the origin."),
+    "model.motion.root": Field(True, "Whether the root of the first frame is moved to the origin."),
     "model.motion.size": Field(
         "B",
-        "Ti, S, B or L, as far as the family has them, or custom, with width, depth, heads and "
-        "mlp_width.",
+        "Ti, S, B or L if the family has them, or custom with width, depth, heads and mlp_width.",
         choices=REGISTRY,
     ),
     "model.motion.width": _size("Width of the motion encoder.", 65536),
-    "model.motion.depth": _size("Its layers.", 1000),
-    "model.motion.heads": _size("Its attention heads.", 4096),
+    "model.motion.depth": _size("Number of layers of the motion encoder.", 1000),
+    "model.motion.heads": _size("Number of attention heads of the motion encoder.", 4096),
     "model.motion.mlp_width": _size(
-        "Width of its MLPs; by default 4 times the width, of encoders over frames twice.", 262144
+        "Width of the MLPs of the motion encoder; by default 4 times its width, or twice for "
+        "encoders over frames.",
+        262144,
     ),
     "model.motion.patch_size": Field(
-        16, "Frames, and points of a body part, of a patch.", low=1, high=1024
+        16, "Size of a patch: frames, and points along a body part.", low=1, high=1024
     ),
     "model.motion.max_frames": Field(
-        224, "Frames of a clip that the encoder sees.", low=1, high=10**5
+        224, "Largest number of frames of a clip that the encoder reads.", low=1, high=10**5
     ),
     "model.motion.pool": Field(
         "mean",
-        "Readout: mean over the tokens, the class token (class; of a ViT), or the first frame's "
-        "(first; of encoders over frames).",
+        "Pooling: mean over the tokens (mean), the class token of a ViT (class), or the token of "
+        "the first frame of an encoder over frames (first).",
     ),
     "model.motion.padding": Field(
         "attend",
-        "Whether frames beyond a clip's end are attended to (attend, as published) or masked, "
-        "which is faster.",
+        "Whether padding frames are attended to (attend, as published) or masked (mask), which is "
+        "faster.",
         choices=one_of("attend", mask=("data.frame_bucket", "data.length_window")),
     ),
     "model.motion.dropout": Field(0.0, "Dropout in the motion encoder.", low=0, below=1),
     "model.motion.weights": Field(
         None,
-        "Pretrained weights: a folder, file or Hub id, in the layout of Hugging Face or timm or a "
-        "Google .npz. Unset or empty: from scratch.",
+        "Pretrained weights: a folder, file or Hub id with safetensors of Hugging Face or timm, or "
+        "a Google .npz file. Unset or empty: train from scratch.",
         str,
         when_set=("model.motion.final_norm",),
     ),
     "model.motion.final_norm": Field(
         "fresh",
-        "With mean pooling, whether the norm after pooling starts fresh (as published) or from "
-        "the weights' norm of the class token (load).",
+        "With mean pooling: whether the norm after pooling is newly initialised (fresh, as "
+        "published) or takes the pretrained norm of the class token (load).",
         choices=one_of("fresh", "load"),
     ),
     "model.text.family": Field(
         "distilbert",
-        "The text encoder, or frozen: no encoder in training, but the vectors that `data_prep "
-        "embed` made, whose width embed_dim then is: leave that unset.",
+        "The text encoder. frozen: training uses the sentence vectors of `data_prep embed` instead "
+        "of an encoder; leave model.embed_dim unset, it is the width of these vectors.",
         choices=REGISTRY,
     ),
     "model.text.weights": Field(
-        None, "Pretrained weights: a folder or Hub id. Unset or empty: from scratch.", str
+        None, "Pretrained weights: a folder or Hub id. Unset or empty: train from scratch.", str
     ),
     "model.text.readout": Field(
         "first",
-        "Readout: the first token, the mean over tokens, or the end of the text (CLIP).",
+        "Pooling: the first token, the mean over tokens, or the end-of-text token (CLIP).",
     ),
     "model.text.dropout": Field(
         0.1,
-        "On hidden states and attention weights; None: the two rates of config.json.",
+        "Dropout on hidden states and attention weights; None: the two rates in config.json of the "
+        "pretrained weights.",
         float,
         low=0,
         below=1,
     ),
-    "model.text.max_tokens": Field(128, "Longer texts are cut.", low=1, high=10**5),
-    "model.text.width": _size("Width of a text encoder from scratch.", 65536),
-    "model.text.depth": _size("Its layers.", 1000),
-    "model.text.heads": _size("Its attention heads.", 4096),
-    "model.text.mlp_width": _size("Width of its MLPs; by default 4 times the width.", 262144),
-    "model.text.vocab_size": _size("Tokens of a vocabulary learnt from the texts.", 10**6),
+    "model.text.max_tokens": Field(
+        128, "Largest number of tokens; longer texts are truncated.", low=1, high=10**5
+    ),
+    "model.text.width": _size("Width of a text encoder trained from scratch.", 65536),
+    "model.text.depth": _size("Number of layers of a text encoder trained from scratch.", 1000),
+    "model.text.heads": _size("Number of its attention heads.", 4096),
+    "model.text.mlp_width": _size("Width of its MLPs; by default 4 times its width.", 262144),
+    "model.text.vocab_size": _size(
+        "Largest size of the vocabulary learned from the training texts.", 10**6
+    ),
     "model.embed_dim": Field(
-        256, "Width of the common space; None: of the frozen text vectors.", int, low=1, high=65536
+        256,
+        "Width of the shared embedding space; None: width of the frozen text vectors.",
+        int,
+        low=1,
+        high=65536,
     ),
     "model.head_dropout": Field(0.5, "Dropout in the projection heads.", low=0, below=1),
     "model.temperature": Field(
-        0.07, "Of the softmax over similarities; where it starts if learnt.", above=0, high=1000
+        0.07,
+        "Temperature of the softmax over similarities; the initial value if it is learned.",
+        above=0,
+        high=1000,
     ),
     "model.learn_temperature": Field(
         False,
-        "Whether the temperature is learnt.",
+        "Whether the temperature is learned.",
         choices={False: Entry(), True: Entry(("optim.groups.temperature.lr",))},
     ),
     "model.weights": Field(
         None,
-        "A trained model to go on from: a run's folder, a shared one, a Hub id; see "
+        "A trained model to fine-tune: the folder of a run, a shared folder or a Hub id; see "
         "configs/finetune.py.",
         str,
     ),
-    "loss.kind": Field("contrastive", "What training minimises.", choices=REGISTRY),
-    "loss.margin": Field(10.0, "Margin of the triplets.", above=0, high=10**6),
+    "loss.kind": Field("contrastive", "The training objective.", choices=REGISTRY),
+    "loss.margin": Field(10.0, "Margin of the triplet loss.", above=0, high=10**6),
     "loss.mask_negatives": Field(
         False,
-        "Whether negatives are left out whose texts say nearly the same, and those of the clip's "
-        "own class.",
+        "Whether false negatives are excluded: negatives with nearly the same text, and negatives "
+        "of the clip's own class.",
         choices={False: Entry(), True: Entry(("loss.mask_threshold",))},
     ),
     "loss.mask_threshold": Field(
-        0.60, "Cosine of two texts' vectors above which they say the same.", low=-1, high=1000
+        0.60,
+        "Cosine of sentence vectors above which two texts count as the same.",
+        low=-1,
+        high=1000,
     ),
     "optim.schedule": Field(
         "cosine",
-        "Learning rate after the warm-up.",
+        "Schedule of the learning rate after the warm-up.",
         choices=one_of("constant", cosine=("optim.cosine_runs",)),
     ),
-    "optim.warmup_steps": Field(0, "Steps of linear warm-up.", low=0, high=10**9),
+    "optim.warmup_steps": Field(0, "Number of linear warm-up steps.", low=0, high=10**9),
     "optim.cosine_runs": Field(
-        1.0, "The cosine reaches zero after so many runs of this length.", above=0, high=10**6
+        1.0,
+        "Length of the cosine schedule, at whose end the rate is zero, in multiples of the run.",
+        above=0,
+        high=10**6,
     ),
-    "optim.b1": Field(0.9, "Adam's decay of the gradient's mean.", low=0, below=1),
-    "optim.b2": Field(0.999, "Adam's decay of the gradient's square.", low=0, below=1),
+    "optim.b1": Field(0.9, "Adam's decay rate of the first moment.", low=0, below=1),
+    "optim.b2": Field(0.999, "Adam's decay rate of the second moment.", low=0, below=1),
     "optim.eps": Field(1e-8, "Adam's epsilon.", above=0, high=1),
     "optim.weight_decay": Field(
-        0.0, "Decoupled, on kernels and embeddings.", low=0, high=10**6
+        0.0, "Decoupled weight decay of kernels and embeddings.", low=0, high=10**6
     ),
     "optim.clip_norm": Field(
         0.0, "Largest norm of the gradient; 0: no clipping.", low=0, high=10**12
     ),
     "mesh.data": Field(
-        -1, "Devices that the batch is split over; -1: all that model leaves.", low=-1, high=10**6,
+        -1,
+        "Number of devices over which the batch is split; -1: all devices divided by mesh.model.",
+        low=-1,
+        high=10**6,
         free=True,
     ),
     "mesh.model": Field(
-        1, "Devices that attention heads and MLPs are split over.", low=1, high=10**6, free=True
+        1,
+        "Number of devices over which attention heads and MLPs are split.",
+        low=1,
+        high=10**6,
+        free=True,
     ),
     "eval.checkpoint": Field(
         "best",
-        "Which checkpoint of a run is scored.",
+        "Checkpoint of a run that is scored: best by validation, or the last one.",
         choices=one_of("best", "last"),
         free=True,
     ),
     "eval.protocols": Field(
         ("all", "all_threshold", "dissimilar", "small_batches"),
-        "Retrieval protocols to score by.",
+        "Retrieval protocols to evaluate.",
         choices=one_of("all", "dissimilar", "small_batches", all_threshold=("eval.threshold",)),
         free=True,
     ),
     "eval.threshold": Field(
         0.90,
-        "Cosine of caption vectors above which another caption is right too.",
+        "Cosine of caption vectors above which another caption also counts as correct.",
         low=-1,
         high=1,
         free=True,
     ),
     "eval.num_queries": Field(
-        12, "Queries, classes or attributes on the page of examples.", low=0, high=10**4, free=True
+        12,
+        "Number of queries, classes or attributes on the page of examples.",
+        low=0,
+        high=10**4,
+        free=True,
     ),
 }  # fmt: skip
-"""Shared fields by dotted name, in the order in which they are shown."""
+"""Shared fields by dotted name, in the order of the help text."""
 
 GROUP_FIELDS = {
-    "match": Field("", "Regex that a parameter's whole path must match."),
+    "match": Field("", "Regex that must match the complete path of a parameter."),
     "lr": Field(0.0, "Peak learning rate; 0 freezes the group.", low=0),
     "layer_decay": Field(
-        1.0, "What a tower's rate is multiplied by for each layer further down.", above=0, high=1
+        1.0,
+        "Factor by which the learning rate of a tower decreases per layer towards the input.",
+        above=0,
+        high=1,
     ),
 }
 """Fields of each group of `optim.groups`; every parameter belongs to exactly one group."""
@@ -369,7 +426,7 @@ GROUPS = {
     "heads": ("(motion|text)_head/.*", 1e-4),
     "temperature": ("logit_scale", 0.0),
 }
-"""The groups of a run: regex and peak learning rate."""
+"""The default parameter groups: regex and peak learning rate."""
 
 
 def _group_fields() -> dict[str, Field]:
@@ -382,29 +439,31 @@ def _group_fields() -> dict[str, Field]:
 
 
 class Schema:
-    """All fields of a config, the shared ones and those of the registries' entries."""
+    """All fields of a config: the shared fields and those declared by registry entries."""
 
     def __init__(self, registries: Mapping[str, Mapping[str, Entry]]) -> None:
-        """Joins the shared fields with what registries declare.
+        """Joins the shared fields with those that registries declare.
 
         Args:
-          registries: for each field whose choices a registry declares, {value: what it reads}.
+          registries: {field whose choices a registry declares: {value: its entry}}.
 
         Raises:
-          ValueError: an entry declares a field that there is, or reads one that there is not.
+          ValueError: an entry declares a field that exists already, or reads an unknown one.
         """
         self.fields = dict(FIELDS) | _group_fields()
         for name, entries in registries.items():
             for value, entry in entries.items():
                 for own, field in entry.fields.items():
                     if self.fields.setdefault(own, field) is not field:
-                        raise ValueError(f"{name}={value!r} declares {own}, which is declared")
+                        raise ValueError(
+                            f"{name}={value!r} declares {own}, which is declared already; rename it"
+                        )
         for name, entries in registries.items():
             self.fields[name] = dataclasses.replace(self.fields[name], choices=entries)
         self._readers = self._find_readers()
 
     def _find_readers(self) -> dict[str, dict[str, list[Any]]]:
-        """{field: {choice: its values that read the field}} of the fields that not all read."""
+        """{field: {choice: values that read the field}} of the fields that not every run reads."""
         readers: dict[str, dict[str, list[Any]]] = {}
         for name, field in self.fields.items():
             assert not isinstance(field.choices, str), f"no registry declares the choices of {name}"
@@ -414,12 +473,12 @@ class Schema:
             for value, entry in values.items():
                 for read in entry.all_reads:
                     if read not in self.fields:
-                        raise ValueError(f"{name}={value!r} reads {read}, which is no field")
+                        raise ValueError(f"{name}={value!r} reads {read}, which is not a field")
                     readers.setdefault(read, {}).setdefault(name, []).append(value)
         return readers
 
     def base(self) -> ConfigDict:
-        """A config of the defaults, to be changed by a config file."""
+        """A config with the default values, which a config file changes."""
         config = ConfigDict()
         for name, field in self.fields.items():
             *sections, last = name.split(".")
@@ -436,37 +495,37 @@ class Schema:
         return flat(config.to_dict() if isinstance(config, ConfigDict) else config)
 
     def field(self, name: str) -> Field:
-        """The field of a dotted name; groups of `optim` beyond the usual ones have fields too."""
+        """The field of a dotted name; additional groups in `optim.groups` have fields as well."""
         if name in self.fields:
             return self.fields[name]
         if name.startswith("optim.groups.") and name.rsplit(".", 1)[1] in GROUP_FIELDS:
             return GROUP_FIELDS[name.rsplit(".", 1)[1]]
         close = difflib.get_close_matches(name, self.fields, 1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise ValueError(f"config.{name} is no field{hint}")
+        raise ValueError(f"config.{name} is not a field{hint}")
 
     def check_values(self, config: ConfigDict | Mapping) -> None:
-        """Checks every value by itself.
+        """Checks every value on its own.
 
         Raises:
-          ValueError: an unknown field, a value of another type or out of range.
+          ValueError: a field is unknown, or a value has the wrong type or is out of range.
         """
         for name, value in self.values(config).items():
             _check_value(f"config.{name}", value, self.field(name))
 
     def validate(self, config: ConfigDict | Mapping) -> None:
-        """Checks every value, and that what is set is also read.
+        """Checks every value, and that every field that is set is also read.
 
         Raises:
-          ValueError: what `check_values` raises; a field that is not at its default though nothing
-            that was chosen reads it.
+          ValueError: as `check_values`; also if a field differs from its default while no chosen
+            value reads it.
         """
         self.check_values(config)
         if unread := self.unread(config):
             raise ValueError("; ".join(self._explain(n, config) for n in unread))
 
     def unread(self, config: ConfigDict | Mapping) -> list[str]:
-        """Names of the fields that are not at their default, but that nothing chosen reads."""
+        """Names of the fields that differ from their default while no chosen value reads them."""
         values = self.values(config)
         return [
             name
@@ -477,23 +536,23 @@ class Schema:
         ]
 
     def _is_read(self, name: str, values: Mapping[str, Any]) -> bool:
-        """Whether all choices that have a say about a field let it be read."""
+        """Whether all choices on which a field depends have values that read it."""
         return all(
             self._is_read(choice, values) and _chosen(self._value(choice, values), readers)
             for choice, readers in self._readers.get(name, {}).items()
         )
 
     def _value(self, name: str, values: Mapping[str, Any]) -> Any:
-        """The value of a field, its default where a config does not have it."""
+        """The value of a field, or its default if the config does not have the field."""
         return values[name] if name in values else self.fields[name].default
 
     def _explain(self, name: str, config: ConfigDict | Mapping) -> str:
-        """Why nothing reads a field, and what would."""
+        """The reason why nothing reads a field, and the values that would."""
         values = self.values(config)
         reasons = []
         for choice, readers in self._readers[name].items():
             if not self._is_read(choice, values):
-                reasons.append(f"config.{choice}, which decides about it, is not read either")
+                reasons.append(f"config.{choice}, on which it depends, is not read either")
             elif not _chosen(self._value(choice, values), readers):
                 by = " or ".join("a value" if r is _SET else repr(r) for r in readers)
                 value = self._value(choice, values)
@@ -506,7 +565,7 @@ class Schema:
         )
 
     def reset_unread(self, stored: dict) -> dict:
-        """A stored config with the fields that nothing reads at their defaults."""
+        """A copy of a stored config in which fields that nothing reads have their defaults."""
         stored = copy.deepcopy(stored)
         for name in self.unread(stored):
             *sections, last = name.split(".")
@@ -517,15 +576,15 @@ class Schema:
         return stored
 
     def differences(self, before: Mapping, now: ConfigDict) -> list[str]:
-        """What differs of two configs of one run, of the fields that must not.
+        """Differences between two configs of a run in fields that a resumed run may not change.
 
         Args:
-          before: a stored config, migrated.
-          now: the config of today.
+          before: the stored config, migrated.
+          now: the current config.
         """
         old, new = self.values(before), self.values(now)
         for name in new.keys() - old.keys() - FIELDS.keys():
-            if name in self.fields:  # of an entry that was registered since
+            if name in self.fields:  # declared by an entry that was registered since
                 old[name] = self.fields[name].default
         return [
             f"{name}: {_plain(old.get(name))!r} before, {_plain(new.get(name))!r} now"
@@ -535,7 +594,7 @@ class Schema:
         ]
 
     def describe(self) -> str:
-        """Every field: default, values, who reads it, meaning; for the help."""
+        """Help text for all fields: default, valid values, meaning, and what reads them."""
         lines = []
         for name, field in self.fields.items():
             default = "unset" if field.default is None else repr(field.default)
@@ -547,10 +606,10 @@ class Schema:
         return "\n".join(lines)
 
     def readers(self, name: str) -> dict[str, tuple[Any, ...]]:
-        """What must be chosen for a field to be read, all of it; empty where every run reads it.
+        """The choices that must all be made for a field to be read; empty if every run reads it.
 
         Returns:
-          {field: its values that read the field; () where any value does}.
+          {choice: its values that read the field; () if any value does}.
         """
         return {
             choice: tuple(value for value in values if value is not _SET)
@@ -569,7 +628,7 @@ def _chosen(value: Any, readers: list[Any]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it; "" is an optional field that was taken away again."""
+    """A value as JSON represents it; "" means that an optional field was unset."""
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     return None if value == "" else value
@@ -589,7 +648,7 @@ def _check_value(name: str, value: Any, field: Field) -> None:
         raise ValueError(f"{name} is empty; expected one or more values")
     for each in value if several else [value]:
         if field.choices:
-            # Not `in` alone: 1 == True.
+            # Types are compared as well, because 1 == True.
             if not any(each == c and type(each) is type(c) for c in field.choices):
                 valid = ", ".join(map(str, field.choices))
                 raise ValueError(f"{name} is {each!r}; valid: {valid}")
@@ -607,7 +666,7 @@ _TYPES: dict[type, tuple[type, str]] = {
     float: (numbers.Real, "a number"),
     str: (str, "a text"),
 }
-"""Types of fields: what their values may be, and what that is called."""
+"""{type of a field: (accepted types of its values, name in error messages)}."""
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -647,7 +706,7 @@ _BEFORE_THEY_WERE_FIELDS = {
 
 
 def migrate_missing(stored: dict, schema: Schema) -> dict:
-    """Migration 1: fields that older runs do not have get the values that the code had then."""
+    """Migration 1: fields that older runs lack get the values that the code used at the time."""
     stored = copy.deepcopy(stored)
     for name, value in _BEFORE_THEY_WERE_FIELDS.items():
         *sections, last = name.split(".")
@@ -661,12 +720,12 @@ def migrate_missing(stored: dict, schema: Schema) -> dict:
 
 
 def migrate_unread(stored: dict, schema: Schema) -> dict:
-    """Migration 2: fields that nothing reads go back to their defaults; they are refused today."""
+    """Migration 2: resets fields that nothing reads to their defaults; they are errors now."""
     return schema.reset_unread(stored)
 
 
 def migrate_log_to(stored: dict, schema: Schema) -> dict:
-    """Migration 3: metrics went to TensorBoard."""
+    """Migration 3: adds `log_to`; older runs logged to TensorBoard."""
     return {"log_to": ["tensorboard"], **stored}
 
 
@@ -675,29 +734,29 @@ MIGRATIONS: tuple[Callable[[dict, Schema], dict], ...] = (
     migrate_unread,
     migrate_log_to,
 )
-"""Migration n takes a stored config of version n - 1 to version n."""
+"""Migration n converts a stored config of version n - 1 to version n."""
 
 
 def migrate(
     stored: Mapping[str, Any], migrations: Sequence[Callable[..., dict]], what: str, *context: Any
 ) -> dict[str, Any]:
-    """What is stored, as today's code stores it, without its version.
+    """Converts stored content to the current version, and removes its version number.
 
     Args:
-      stored: content of a JSON file; without a version it is of version 0.
-      migrations: number n, counted from 1, takes version n - 1 to version n.
-      what: is stored, for the error.
+      stored: content of a JSON file; content without a version has version 0.
+      migrations: the n-th migration, counted from 1, converts version n - 1 to version n.
+      what: name of the content in the error message.
       context: further arguments of the migrations.
 
     Raises:
-      ValueError: it was stored by a newer version of motionalign.
+      ValueError: the content was stored by a newer version of motionalign.
     """
     stored = dict(stored)
     version = stored.pop(VERSION_KEY, 0)
     if version > len(migrations):
         raise ValueError(
             f"{what} is of version {version}, written by a newer motionalign; this one reads up "
-            f"to version {len(migrations)}"
+            f"to version {len(migrations)}: upgrade motionalign"
         )
     for migration in migrations[version:]:
         stored = migration(stored, *context)
@@ -705,12 +764,12 @@ def migrate(
 
 
 def migrate_config(stored: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
-    """A stored config of a run as today's code would have stored it, without its version."""
+    """Converts a stored config to the current version, and removes its version number."""
     return migrate(stored, MIGRATIONS, "the config of the run", schema)
 
 
 def stored_form(config: ConfigDict) -> dict[str, Any]:
-    """What config.json of a run holds."""
+    """The content of config.json of a run."""
     return {VERSION_KEY: len(MIGRATIONS), **json.loads(config.to_json())}
 
 
@@ -720,13 +779,13 @@ def in_section(names: Iterable[str], prefix: str) -> tuple[str, ...]:
 
 
 def below(fields: Mapping[str, Field], prefix: str) -> dict[str, Field]:
-    """The fields of a section by the rest of their names."""
+    """The fields of a section, by their names relative to it."""
     start = prefix + "."
     return {name.removeprefix(start): f for name, f in fields.items() if name.startswith(start)}
 
 
 def defaults_below(prefix: str) -> dict[str, Any]:
-    """The defaults of the shared fields of a section, nested as a config is."""
+    """The defaults of the shared fields of a section, nested as in a config."""
     out: dict[str, Any] = {}
     for name, field in below(FIELDS, prefix).items():
         *sections, last = name.split(".")

@@ -1,4 +1,4 @@
-"""A trained model on a split of every dataset."""
+"""Evaluation of a trained model on a split of every dataset."""
 
 import pathlib
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ from motionalign.tasks.registry import TASKS
 from motionalign.tasks.schema import schema
 from motionalign.tasks.task import Results, Task
 
-# Of the scalars of a validation, those to print after an epoch; of others, all.
+# Scalars to print after an epoch; a task with none of these prints all of its scalars.
 SHOWN = ("t2m/R@1", "t2m/R@10", "top1", "top5", "ap", "f1", "ndcg@1", "ndcg@5")
 
 
@@ -48,21 +48,22 @@ def evaluate_checkpoint(
     """Scores a checkpoint on a split of every dataset that the config names.
 
     Args:
-      config: `data` says what to score, `eval` how; the model is the checkpoint's.
-      path: a workdir or checkpoint folder, here or copied from elsewhere.
-      output: gets metrics.json, a CSV file of single queries or clips, pictures and the page of
-        examples, index.html, under evaluation/<dataset>-<split>/; of the first dataset's test
-        split, metrics.json also lies in `output` itself. Where that is the run of the checkpoint,
-        scores of the test split also go to the writers that config.log_to names, as test/<score>
-        and test_<dataset>/<score>.
-      split: default `config.data.test_split`.
-      say: takes what is to be told, dataset by dataset; on process 0 only.
+      config: config of the evaluation: `data` names the datasets, `eval` and `task` the scores. The
+        model itself comes from the checkpoint.
+      path: a workdir or checkpoint folder, possibly copied from elsewhere.
+      output: folder for the results. evaluation/<dataset>-<split>/ receives metrics.json, a CSV
+        file with every query or clip, pictures and the page of examples, index.html. The
+        metrics.json of the first dataset's test split is also written to `output` itself. If
+        `output` is the run of the checkpoint, scores of the test split also go to the writers that
+        config.log_to names, as test/<score> and test_<dataset>/<score>.
+      split: name of the split; `config.data.test_split` by default.
+      say: receives the results as text, dataset by dataset; called on process 0 only.
 
     Returns:
-      {dataset: the content of its metrics.json}: the scores of the task, after "dataset", "split"
-      and "step" of the checkpoint.
+      {dataset: content of its metrics.json}: "dataset", "split", "step" of the checkpoint, and the
+      scores of the task.
     """
-    schema().check_values(config)  # what a model does not read is of no consequence here
+    schema().check_values(config)  # fields that nothing reads do no harm in an evaluation
     split = split or config.data.test_split
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
     model = load(path, SERIES[config.eval.checkpoint], mesh, config.data)
@@ -80,7 +81,7 @@ def evaluate_checkpoint(
             say(f"\n{name}, split {split}, checkpoint of step {step}\n")
         prepare = own_preparation(model, dataset)
         if prepare and model.encoder.representation.by_statistics and jax.process_index() == 0:
-            say("Motions are z-scored by the checkpoint's statistics, not the dataset's.\n")
+            say("Motions are standardised by the checkpoint's statistics, not the dataset's.\n")
         results = task.evaluate(predictor(model, prepare), dataset, split)
         scores = {"dataset": name, "split": split, "step": step, **results.scores}
         all_results[name] = scores
@@ -100,14 +101,14 @@ def evaluate_checkpoint(
 
 
 def predictor(model: Model, prepare: Callable | None = None) -> Predictor:
-    """A model as tasks see it; `prepare` as of `Predictor`."""
+    """A model as tasks see it; `prepare` as in `Predictor`."""
     return Predictor(
         model.encoder, model.arrays, model.distance, model.run["trained"], prepare, progress=True
     )
 
 
 def write_results(folder: pathlib.Path, scores: dict, results: Results) -> str:
-    """Writes metrics.json, CSV files, pictures and page into a folder; where to look at them."""
+    """Writes metrics.json, CSV files, pictures and page into a folder; returns where they are."""
     write_json(folder / "metrics.json", scores)
     for name, records in results.records.items():
         write_csv(folder / f"{name}.csv", records.head, records.rows)
@@ -115,52 +116,55 @@ def write_results(folder: pathlib.Path, scores: dict, results: Results) -> str:
         write_picture(folder / f"{name}.png", image)
     where = []
     if results.page:
-        where.append(f"Examples, drawn: {results.page(folder)}")
+        where.append(f"Page of examples: {results.page(folder)}")
     if results.pictures:
         where.append(f"Pictures: {', '.join(f'{folder / name}.png' for name in results.pictures)}")
     return "\n".join(where) or f"Scores: {folder / 'metrics.json'}"
 
 
 def check_fit(model: Model, dataset: Dataset, task: Task) -> None:
-    """Raises a ValueError where a model cannot be scored on a dataset, before anything is encoded.
+    """Raises a ValueError if a model cannot be scored on a dataset, before anything is encoded.
 
     Args:
-      model: to be scored.
-      dataset: to score it on.
-      task: to score it by.
+      model: the model to score.
+      dataset: the dataset to score it on.
+      task: the task to score it by.
     """
     config = model.encoder.network.config
     if config.classifier and config.classifier.exclusive != task.exclusive:
         own = next(
             name for name, each in TASKS.items() if each.exclusive == config.classifier.exclusive
         )
-        raise ValueError(f"the model classifies {own}; config.task is {task.name!r}")
+        raise ValueError(
+            f"the model classifies {own}, but config.task is {task.name!r}: set config.task to the "
+            "task of the model"
+        )
     if config.text is None and not (task.has_classes and config.class_names):
         _check_frozen_text(model, dataset)
     model.encoder.representation.check(dataset.metadata)
 
 
 def _check_frozen_text(model: Model, dataset: Dataset) -> None:
-    """Raises a ValueError where a dataset's text vectors are not those that a model learnt from."""
+    """Raises a ValueError if the text vectors of a dataset are not those a model was trained on."""
     trained = model.run["text_encoder"]
     if trained is None:
-        raise ValueError("this model has no text encoder: retrieval by text cannot be scored")
+        raise ValueError("the model has no text encoder: retrieval by text cannot be scored")
     there = dataset.require_caption_vectors()
     if there.fingerprint != (trained["sha256"], trained["readout"]):
         raise ValueError(
             f"the model was trained with text vectors of {trained['encoder']}, readout "
-            f"{trained['readout']}; dataset {dataset.name!r} has those of {there.encoder}. Run "
+            f"{trained['readout']}; dataset {dataset.name!r} has vectors of {there.encoder}. Run "
             f"`python -m data_prep embed --name={dataset.name} --encoder={trained['encoder']} "
             f"--readout={trained['readout']}`"
         )
 
 
 def own_preparation(model: Model, dataset: Dataset) -> Callable[[np.ndarray], np.ndarray] | None:
-    """How a model makes its input from a dataset's joints; None: it reads what is prepared.
+    """How a model prepares its input from a dataset's joints; None if prepared records fit it.
 
-    A converted checkpoint was trained with statistics that our preparation of the same dataset,
-    over its training split alone, does not give. Where a model has none of its own for a dataset,
-    the dataset's count.
+    A converted checkpoint was trained with statistics that differ from those of our preparation of
+    the same dataset, which cover the training split only. If a model has no statistics for a
+    dataset, those of the dataset are used.
     """
     own, theirs = model.datasets.get(dataset.name), dataset.metadata
     if model.encoder.representation.as_prepared(own, theirs, model.metadata().fps):
@@ -176,18 +180,19 @@ def validate_all(
     split: str,
     loss: Callable[[Predictor, Dataset, str], float | None] | None = None,
 ) -> tuple[float, dict[str, float], str]:
-    """Scores a split of every dataset, and averages.
+    """Scores a split of every dataset and averages the selection scores.
 
     Args:
-      task: to score by.
+      task: the task to score by.
       predict: the model.
-      datasets: whose split it is.
+      datasets: the datasets to score.
       split: name of the split.
-      loss: of a dataset's split, to be logged as `loss` beside the scores; see `ValidationLoss`.
+      loss: function to the loss on a split of a dataset, logged as `loss` with the scores; see
+        `ValidationLoss`.
 
     Returns:
-      The selection score, the scalars to log, and what to say of them; NaN and nothing where
-      embeddings are not finite.
+      The selection score, the scalars to log, and a summary of the first dataset's scores to print.
+      NaN, no scalars and no summary if the embeddings are not finite.
     """
     scores, scalars, words = [], {}, ""
     for dataset in datasets:

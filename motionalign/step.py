@@ -1,7 +1,7 @@
 """The training state and its update, as pure functions.
 
-A step is a function of (state, step number, batch); everything random is derived from the run's
-seed and the step number, so a resumed run repeats an uninterrupted one bit for bit.
+A step is a function of (state, step number, batch). All randomness is derived from the seed of the
+run and the step number, so a resumed run equals an uninterrupted one bit for bit.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ State = dict[str, Any]
 
 
 def abstract_state(network: Network, optimizer: optax.GradientTransformation, mesh: Mesh) -> State:
-    """The training state as shapes in their shardings; frozen parameters are not checkpointed."""
+    """The training state as shapes with shardings; frozen parameters are not checkpointed."""
     shapes = {
         "frozen": network.abstract_frozen,
         "params": network.abstract_params,
@@ -42,15 +42,16 @@ def init_params(
     abstract: Mapping[str, jax.ShapeDtypeStruct],
     trained: Saved | None,
 ) -> Params:
-    """Parameters in their shardings: from pretrained weights, all others fresh from the seed.
+    """Sharded parameters, loaded from pretrained weights or initialised from the seed.
 
-    Only what no weights fill is drawn: a large tower is in memory once.
+    Only parameters without pretrained weights are initialised, so that a large tower is in memory
+    only once.
 
     Args:
-      network: whose parameters they are.
-      config: `model` names the weights of towers; `seed` draws the rest.
+      network: the network that has the parameters.
+      config: config of the run: `model` names pretrained weights, `seed` initialises the rest.
       abstract: {path: shape, dtype and sharding}.
-      trained: the model that config.model.weights names, where it names one.
+      trained: the model that config.model.weights names, or None.
     """
     assert (trained is not None) == bool(config.model.weights), config.model.weights
     if trained:
@@ -76,9 +77,9 @@ def init_state(
     abstract: State,
     trained: Saved | None,
 ) -> State:
-    """The state before the first step: `init_params`, and what begins with them.
+    """The state before the first step: parameters of `init_params`, optimizer and other state.
 
-    `abstract` is the network's `abstract_state`; the others are as for `init_params`.
+    `abstract` is the result of `abstract_state`; the other arguments are as in `init_params`.
     """
     params = init_params(network, config, abstract["params"], trained)
     layout = _shardings(abstract)
@@ -94,9 +95,9 @@ def init_state(
 
 
 def make_loss(network: Network, objective: Objective, mesh: Mesh) -> Callable:
-    """The function to descend by its first argument.
+    """The loss function, to be differentiated with respect to its first argument.
 
-    It is (params, rest, frozen, batch, dropout key) → (loss, (rest, scalars)).
+    It maps (params, rest, frozen, batch, dropout key) to (loss, (rest, scalars)).
     """
 
     def loss_fn(
@@ -117,11 +118,11 @@ def make_train_step(
     mesh: Mesh,
     abstract: State,
 ) -> Callable:
-    """The jitted update: (state, step, batch) → (state, scalars), for an `abstract_state`.
+    """The jitted update (state, step, batch) → (state, scalars), for an `abstract_state`.
 
-    The scalars are loss, grad_norm, update_norm and those of the loss. `grad_norm` is of the
-    trained parameters, as `optim.clip_norm` has it. (A frozen tower's gradients are then used by
-    nobody, and the compiler leaves out its backward pass.)
+    The scalars are loss, grad_norm, update_norm and those of the objective. `grad_norm` covers the
+    trained parameters, as `optim.clip_norm` does. (The gradients of a frozen tower are therefore
+    unused, and the compiler removes its backward pass.)
     """
     grad_fn = jax.value_and_grad(make_loss(network, objective, mesh), has_aux=True)
     trained = optim.trained_paths(config.optim, network.abstract_params)

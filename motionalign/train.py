@@ -1,6 +1,7 @@
 """Training: one loop for every task, on one device or many processes.
 
-Read `train` first. What a step does is in motionalign/step.py; what surrounds steps is here.
+Start reading at `train`. The update itself is in motionalign/step.py; this file has the set-up and
+the loop around it.
 """
 
 import dataclasses
@@ -75,17 +76,18 @@ def train(
     """Trains a model, or resumes training the one in `workdir`.
 
     Args:
-      config: see motionalign/config.py.
-      workdir: gets checkpoints/, best/, metrics.jsonl, tensorboard/, config.json.
-      say: is told what is trained on which devices, and of each slow step before it starts; on
-        process 0 only.
+      config: config of the run; see motionalign/config.py.
+      workdir: folder of the run; receives checkpoints/, best/, metrics.jsonl, tensorboard/,
+        config.json and more (docs/outputs.md).
+      say: receives a description of model, data and devices, and a message before each slow
+        operation; called on process 0 only.
 
     Returns:
-      "finished", or "stopped" after SIGTERM or Ctrl-C; the same call then resumes where it stopped.
+      "finished", or "stopped" after SIGTERM or Ctrl-C; the same call then resumes the run.
 
     Raises:
       ValueError: the config does not fit the data, the devices or the workdir.
-      NonFiniteLoss: loss, gradient, update or embeddings are not finite; no such step was saved.
+      NonFiniteLoss: loss, gradient, update or embeddings are not finite; the step is not saved.
     """
     started = time.monotonic()
     logging.info("start-up: imports and config")  # read by benchmarks/startup.py
@@ -104,7 +106,7 @@ def train(
     logging.info("start-up: data and tokenizer")
     state, pipeline, iterator, step = _begin(run, say)
     logging.info("start-up: parameters and optimizer state")
-    say("Compiling the training step; the first step follows (faster next time: it is kept)")
+    say("Compiling the training step; the first step follows (later runs reuse the compilation)")
     loop = _Loop(run, step, started)
     try:
         return loop.train(state, pipeline, iterator, step)
@@ -117,17 +119,17 @@ def train(
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """All that a run is made of, its training state excepted.
+    """Everything that makes up a run, except for its training state.
 
     Attributes:
-      config, workdir, mesh: of the run.
-      task, objective, network: what is trained.
-      datasets: trained on.
-      batches: of training.
-      checkpoints: of the workdir.
-      encoder: to validate by.
-      optimizer, schedules: with each group's learning rate.
-      trained: the model that training goes on from, where the config names one.
+      config, workdir, mesh: config, folder and device mesh of the run.
+      task, objective, network: the task, the training objective and the network.
+      datasets: the training datasets.
+      batches: the training batches.
+      checkpoints: the checkpoints in the workdir.
+      encoder: the encoder used for validation.
+      optimizer, schedules: the optimizer, and the learning rate schedule of each group.
+      trained: the model to fine-tune (`config.model.weights`), or None.
     """
 
     config: ConfigDict
@@ -146,17 +148,17 @@ class Run:
 
     @property
     def num_steps(self) -> int:
-        """Steps of the whole run."""
+        """Total number of steps of the run."""
         return self.config.epochs * self.batches.plan.steps_per_epoch
 
     @functools.cached_property
     def abstract_state(self) -> State:
-        """The training state as shapes in their shardings."""
+        """The training state as shapes with shardings."""
         return abstract_state(self.network, self.optimizer, self.mesh)
 
     @functools.cached_property
     def stored(self) -> dict[str, Any]:
-        """What is stored beside parameters, so that a checkpoint says all by itself."""
+        """The metadata stored with the parameters, which make a checkpoint self-contained."""
         config, first, tokenizer = self.config, self.datasets[0], self.encoder.tokenizer
         frozen = self.objective.compares and is_frozen(config.model.text)
         trained = {"task": self.task.name, "loss": config.loss.kind, "texts": self.task.text_kind}
@@ -178,16 +180,16 @@ class Run:
 def set_up(
     config: ConfigDict, workdir: pathlib.Path, say: Callable[[str], None] = _say_nothing
 ) -> Run:
-    """Checks a config against data and devices, and makes all that the run needs.
+    """Checks a config against data and devices, and builds everything that the run needs.
 
     Args:
-      config: that `check_config` accepts.
-      workdir: that `check_run` accepts.
-      say: as of `train`.
+      config: a config that `check_config` accepts.
+      workdir: a folder that `check_run` accepts.
+      say: as in `train`.
 
     Raises:
-      ValueError: something does not fit. Of the workdir at most config.json, the commit and the
-        tokenizer are there then; there is no checkpoint.
+      ValueError: the config does not fit the data or the devices. At most config.json, the commit
+        and the tokenizer have been written to the workdir by then, but no checkpoint.
     """
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
     sharding.check_batch_size("data.batch_size", config.data.batch_size, mesh)
@@ -208,11 +210,11 @@ def set_up(
     record_run(config, workdir)
     tokenizer = None
     if architecture.text is not None:
-        # All that training may say, where a vocabulary is to be learnt from it.
+        # All training texts, from which a vocabulary is learned if none is pretrained.
         said = (text for s in sources for texts in s.texts.texts for text in texts)
         tokenizer = prepare_tokenizer(config.model, workdir, said, begun, trained)
         if not (config.model.text.weights or config.model.weights):
-            # Captions may not fill the vocabulary that was asked for.
+            # The learned vocabulary may be smaller than requested.
             text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)
             architecture = dataclasses.replace(architecture, text=text)
     network = Network(architecture, jnp.dtype(config.dtype))
@@ -234,7 +236,7 @@ def _with_weights(model_config: ConfigDict) -> tuple[ConfigDict, ...]:
 def _summary(
     config: ConfigDict, network: Network, batches: TrainingData, workdir: pathlib.Path
 ) -> str:
-    """What is trained on what, and where the results go."""
+    """A summary of model, data, number of steps and output folder."""
     sizes: Counter[str] = Counter()
     for path, leaf in network.abstract_params.items():
         sizes[path.partition("/")[0]] += leaf.size
@@ -244,34 +246,37 @@ def _summary(
     return (
         f"Parameters: {sum(sizes.values()):,} ({parts})\n"
         f"Data: {clips}; batches of {config.data.batch_size:,}\n"
-        f"Steps: {config.epochs * per_epoch:,}, {per_epoch:,} for each of {config.epochs} epochs\n"
+        f"Steps: {config.epochs * per_epoch:,}, {per_epoch:,} in each of {config.epochs} epochs\n"
         f"Results: {workdir}"
     )
 
 
 def check_config(config: ConfigDict, fields: Schema) -> None:
-    """Finds, before hours of training, the values that would only fail after them."""
+    """Checks a config before training, including values that would only fail hours later."""
     fields.validate(config)
     check_writers(config.log_to)
     objective = OBJECTIVES[config.loss.kind]
     frozen = is_frozen(config.model.text)
     if not objective.compares and config.model.weights:
         raise ValueError(
-            f"config.model.weights is a model without a classifier; config.loss.kind="
+            f"config.model.weights names a model without a classifier; config.loss.kind="
             f"{config.loss.kind!r} trains one from scratch: leave config.model.weights unset"
         )
     if objective.frozen_text and not frozen:
         raise ValueError(
-            f"config.loss.kind={config.loss.kind!r} draws motions to texts that stay where they "
-            "are: set config.model.text.family='frozen'"
+            f"config.loss.kind={config.loss.kind!r} trains motions towards fixed text vectors: "
+            "set config.model.text.family='frozen'"
         )
     if config.model.embed_dim is None and objective.compares and not frozen:
-        raise ValueError("config.model.embed_dim is unset; give the width of the common space")
+        raise ValueError(
+            "config.model.embed_dim is unset; set it to the width of the shared embedding space, "
+            "for example 256"
+        )
     group = optim.group_of("logit_scale", config.optim.groups)
     if config.model.learn_temperature and not config.optim.groups[group].lr > 0:
         raise ValueError(
             "config.model.learn_temperature needs a learning rate: set "
-            f"config.optim.groups.{group}.lr, to 1e-3 for example"
+            f"config.optim.groups.{group}.lr, for example to 1e-3"
         )
 
 
@@ -282,16 +287,17 @@ def resolve_architecture(
     trained: Saved | None,
     datasets: Sequence[Dataset] = (),
 ) -> DualEncoderConfig:
-    """The architecture that a config's `model` section means for these datasets.
+    """The architecture that the `model` section of a config describes for these datasets.
 
     Args:
-      config: of a run.
-      task, objective: of the run.
-      trained: the model that config.model.weights names, where it names one.
-      datasets: the first one decides; `TrainingData` checks that the others agree.
+      config: config of the run.
+      task, objective: task and objective of the run.
+      trained: the model that config.model.weights names, or None.
+      datasets: the first dataset determines input and output shapes; `TrainingData` checks that
+        the others agree.
     """
     before = DualEncoderConfig.from_dict(trained.run["architecture"]) if trained else None
-    # Fields that an objective or task declares for itself are not the architecture's.
+    # Fields declared by an objective or task are not part of the architecture.
     section = {
         name: value for name, value in config.model.to_dict().items() if name in build.DEFAULTS
     }
@@ -316,9 +322,9 @@ def _sources(
     architecture: DualEncoderConfig,
     weights: Mapping[Dataset, float],
 ) -> list[Source]:
-    """The training split of each dataset, with what the task says of it.
+    """The training split of each dataset, with the texts and targets of the task.
 
-    The other splits are checked: what is wrong there must not come out hours later.
+    The other splits are checked as well, so that errors in them do not appear hours later.
     """
     representation = representation_of(architecture.motion, config.data.frame_bucket)
     sources = []
@@ -358,7 +364,7 @@ def make_batches(
 
 
 def _begin(run: Run, say: Callable[[str], None]) -> tuple[State, dict, Any, int]:
-    """(state, pipeline state, iterator over batches, step): of the latest checkpoint, or new."""
+    """(state, pipeline state, batch iterator, step), from the latest checkpoint or initialised."""
     abstract = run.abstract_state
     resumed = run.checkpoints.restore_latest(abstract)
     if resumed is None:
@@ -375,7 +381,7 @@ def _begin(run: Run, say: Callable[[str], None]) -> tuple[State, dict, Any, int]
 
 
 class _Loop:
-    """Steps with what happens between them: metrics, validation, checkpoints, a request to stop."""
+    """The training loop: steps, metrics, validation, checkpoints, requests to stop."""
 
     def __init__(self, run: Run, step: int, started: float) -> None:
         config = self._config = run.config
@@ -401,19 +407,19 @@ class _Loop:
             disable=jax.process_index() != 0,
         )
         self._stop_asked = _StopRequest(self._bar.write)
-        self._window = time.monotonic(), step  # since which the throughput is measured
+        self._window = time.monotonic(), step  # start of the throughput measurement
 
     def train(
         self, state: State, pipeline: dict, iterator: "grain.DatasetIterator", step: int
     ) -> str:
-        """Trains from `step` to the end of the run, or until it is asked to stop."""
+        """Trains from `step` to the end of the run, or until a request to stop."""
         run = self._run
         batch_size, per_epoch = self._config.data.batch_size, run.batches.plan.steps_per_epoch
         feed = to_device(iterator, lambda batch: sharding.put_local(batch, batch_size, run.mesh))
         while step < run.num_steps and not self._stop_asked(step):
             batch, pipeline = next(feed)
             state, scalars = self._step(state, jnp.int32(step), batch)
-            self._check.previous()  # of the step before: this one runs meanwhile
+            self._check.previous()  # checks the previous step while this one runs
             self._check.submit(step, scalars)
             if step == 0:
                 jax.block_until_ready(state)
@@ -433,10 +439,11 @@ class _Loop:
         return "finished" if step == run.num_steps else "stopped"
 
     def _write(self, step: int, scalars: dict[str, float]) -> None:
-        """Writes scalars, with the time after which they were.
+        """Writes scalars with epoch and wall time.
 
-        `epoch` is fractional: 2.5 is the middle of the third. `wall_time` is in seconds, since
-        `train` was called, after what earlier processes of the run had spent on the steps before.
+        `epoch` is fractional: 2.5 is the middle of the third epoch. `wall_time` is the time in
+        seconds since `train` was called, plus the time that earlier processes of the run spent on
+        the steps before.
         """
         epoch = step / self._run.batches.plan.steps_per_epoch
         seconds = self._metrics.earlier_seconds + time.monotonic() - self._started
@@ -454,14 +461,14 @@ class _Loop:
         self._write(step, {**scalars, "pairs_per_second": pairs, **rates})
         if scalars.get("negatives_kept") == 0 and not self._bar.disable:
             self._bar.write(
-                f"step {step}: no negative is left in this batch; all are of the clips' "
-                "own classes, or their texts have a cosine above config.loss."
+                f"step {step}: this batch has no negatives left; all are of the clips' own "
+                "classes, or their texts have a cosine above config.loss."
                 f"mask_threshold={self._config.loss.mask_threshold:g}"
             )
         self._bar.set_postfix(loss=f"{scalars['loss']:.3f}", pairs_s=f"{pairs:.0f}")
 
     def _validate(self, step: int, state: State) -> None:
-        """Scores the validation splits at the end of an epoch, and keeps the best parameters."""
+        """Scores the validation splits at the end of an epoch, and saves the best parameters."""
         run = self._run
         self._check.previous()
         distance = run.objective.distance
@@ -487,13 +494,13 @@ class _Loop:
         self._window = time.monotonic(), step
 
     def _save(self, step: int, state: State, pipeline: dict) -> None:
-        """Saves what resuming needs."""
+        """Saves the state needed to resume."""
         self._check.previous()
         stored = {**self._run.stored, "step": step, "score": None}
         self._run.checkpoints.save_latest(step, state, pipeline, stored)
 
     def close(self) -> None:
-        """Ends bar, metrics and checkpoints, all saves being on disk."""
+        """Closes progress bar, metrics and checkpoints, after all saves are on disk."""
         self._bar.close()
         self._metrics.close()
         self._run.checkpoints.close()
@@ -501,7 +508,7 @@ class _Loop:
 
 
 class _StopRequest:
-    """Turns SIGTERM (a pre-emption, a job's end) and Ctrl-C into a flag read between steps.
+    """Turns SIGTERM (preemption, end of a job) and Ctrl-C into a flag read between steps.
 
     A second Ctrl-C stops at once, without saving.
     """
@@ -509,8 +516,8 @@ class _StopRequest:
     def __init__(self, write: Callable[[str], None]) -> None:
         self._asked = False
         self._write = write
-        # With several processes, the runtime's own watcher of SIGTERM makes all stop at the same
-        # step: Ctrl-C becomes one.
+        # With several processes, JAX handles SIGTERM and makes all of them stop at the same step;
+        # Ctrl-C is turned into SIGTERM.
         signals = [signal.SIGINT, *([signal.SIGTERM] if jax.process_count() == 1 else [])]
         self._before = {each: signal.signal(each, self._on_signal) for each in signals}
 
@@ -529,13 +536,13 @@ class _StopRequest:
         return self._asked
 
     def close(self) -> None:
-        """Gives the signals back."""
+        """Restores the previous signal handlers."""
         for each, handler in self._before.items():
             signal.signal(each, handler)
 
 
 class _FiniteCheck:
-    """Stops on numbers that are not finite, one step late so that the device need not wait."""
+    """Stops training on non-finite numbers, one step late so that the device need not wait."""
 
     def __init__(self, batches: TrainingData) -> None:
         self._batches = batches
@@ -548,7 +555,8 @@ class _FiniteCheck:
     def previous(self) -> None:
         """Waits for the submitted step and checks its loss, gradient and update.
 
-        The others can be infinite where the loss is still finite, and would spoil what is saved.
+        Gradient and update can be infinite while the loss is still finite, and would corrupt the
+        saved state.
         """
         if self._pending is None:
             return
@@ -561,11 +569,11 @@ class _FiniteCheck:
     def validation(self, step: int, score: float) -> None:
         """Checks the score of the parameters after `step`: NaN where embeddings are not finite."""
         if math.isnan(score):
-            self._stop(step, "the parameters give embeddings that are not finite")
+            self._stop(step, "the parameters produce embeddings that are not finite")
 
     def _stop(self, step: int, what: str) -> None:
         ids = ", ".join(self._batches.clip_ids(step))
         raise NonFiniteLoss(
             f"{what} at step {step}. Lower the learning rates or set --config.optim.clip_norm=1, "
-            f"in a new --workdir, and look at the clips of this batch: {ids}"
+            f"in a new --workdir, and inspect the clips of this batch: {ids}"
         )

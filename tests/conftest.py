@@ -1,7 +1,7 @@
-"""Shared fixtures. CPU only, with 8 virtual devices, set before JAX is first imported.
+"""Shared fixtures. The tests use the CPU with 8 virtual devices, set before JAX is imported.
 
-Most of the suite's time is compilation, so programs are compiled with less optimisation (a quarter
-of the time); whole runs keep theirs for the next run of the same one (`runs.one_device`).
+Most of the time of the suite is compilation, so programs are compiled with less optimisation (in a
+quarter of the time), and training runs share their compiled programs (`runs.one_device`).
 """
 
 import contextlib
@@ -22,13 +22,13 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
         + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
         + " --xla_cpu_use_fusion_emitters=false"
     )
-if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share what their parent has made
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the folder of their parent
     _CACHE = tempfile.TemporaryDirectory(prefix="motionalign-tests-xla-")
     os.environ["MOTIONALIGN_TEST_CACHE"] = _CACHE.name
 os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
-# PyTorch's CUDA builds bring Triton, whose LLVM aborts the process when TensorFlow's came first.
+# CUDA builds of PyTorch include Triton, whose LLVM aborts if TensorFlow's was loaded first.
 with contextlib.suppress(ImportError):
     import triton._C.libtriton  # noqa: F401
 
@@ -37,14 +37,14 @@ hypothesis.settings.load_profile("shared_machine")
 
 
 def pytest_collection_modifyitems(items):
-    """Whole runs first: a worker that comes upon one at the very end keeps the others waiting."""
+    """Runs the files with training runs first; at the end, one would keep all workers waiting."""
     whole = ("test_class_runs.py", "test_train.py", "test_launch.py")
     items.sort(key=lambda item: item.path.name not in whole)
 
 
 @pytest.fixture(scope="session")
 def test_data() -> pathlib.Path:
-    """The folder of real clips and reference outputs; see the README on how to get one."""
+    """The folder of real clips and reference outputs; see "Set up" in CONTRIBUTING.md."""
     folder = os.environ.get("MOTIONALIGN_TEST_DATA")
     if not folder:
         pytest.skip("MOTIONALIGN_TEST_DATA is unset: no reference data to compare with")
@@ -65,7 +65,7 @@ def minilm() -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def small_dataset(tmp_path_factory) -> pathlib.Path:
-    """A data_dir that holds the prepared dataset "small"; to be read, not changed.
+    """A data_dir with the prepared dataset "small"; tests must not change it.
 
     SMPL-22, 60 clips: the first 20 to 94 frames of synthetic clips, with one to three captions.
     38 train, 7 val, 15 test.
@@ -87,9 +87,9 @@ def small_dataset(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def short_run(small_dataset, tmp_path_factory) -> pathlib.Path:
-    """The workdir of a run of one epoch on "small", over eight devices, evaluated.
+    """The workdir of an evaluated run of one epoch on "small", over eight devices.
 
-    To be read, not changed.
+    Tests must not change it.
     """
     from runs import tiny_config
 
@@ -104,7 +104,7 @@ def short_run(small_dataset, tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture
 def one_device():
-    """Runs of this process are on one device, and find programs that another has compiled."""
+    """Runs of this process use one device and the shared cache of compiled programs."""
     import runs
 
     with runs.one_device():
@@ -113,7 +113,7 @@ def one_device():
 
 @pytest.fixture(scope="session")
 def two_datasets(small_dataset) -> pathlib.Path:
-    """The same data_dir with "other" beside "small": KIT-21, 24 clips of smooth random joints.
+    """The same data_dir with a second dataset "other": KIT-21, 24 clips of smooth random joints.
 
     20 to 66 frames and two captions each. 16 train, 4 val, 4 test.
     """

@@ -1,11 +1,11 @@
-"""The rules of the source tree, as functions from its root to the violations that it has.
+"""The architecture rules, as functions from the root of a source tree to its violations.
 
 Each check reads the files under a root without importing them, and returns a list of
 "file:line: what is wrong", with the file relative to the root. docs/structure.md states the rules;
 tests/test_rules.py applies them to this repository, and to small trees that break them.
 
-A place that a rule has to let through is in that rule's `EXCUSED_...` with the reason. One that is
-no longer needed fails the tests too.
+An exception to a rule is listed in its `EXCUSED_...` with the reason. The tests also fail if an
+exception is no longer needed.
 """
 
 import ast
@@ -23,7 +23,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def rule(check):
-    """A check whose violations are sorted by file and line, each once."""
+    """Decorates a check: sorts its violations by file and line, and removes duplicates."""
 
     @functools.wraps(check)
     def sorted_check(*args, **kwargs) -> list[str]:
@@ -42,8 +42,8 @@ class File(NamedTuple):
 
     Attributes:
       path: Relative to the root, with slashes.
-      nodes: All of its syntax tree, from the top down.
-      top: The names that it assigns to at its top, with their values.
+      nodes: All nodes of its syntax tree, from the top down.
+      top: The names assigned at its top level, with their values.
     """
 
     path: str
@@ -63,7 +63,7 @@ def _read(text: str) -> tuple[tuple[ast.AST, ...], Mapping[str, ast.AST]]:
 
 
 def files(root: pathlib.Path, places: Iterable[str] = CODE) -> Iterator[File]:
-    """The source files of folders, or of single files, under `root`; absent ones are passed by."""
+    """The source files in folders, or single files, under `root`; absent ones are skipped."""
     for place in places:
         path = root / place
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
@@ -72,23 +72,23 @@ def files(root: pathlib.Path, places: Iterable[str] = CODE) -> Iterator[File]:
 
 
 def within(path: str, places: Iterable[str]) -> bool:
-    """Whether a file is one of `places`, or in one that ends with a slash."""
+    """Whether a file is one of `places`, or inside one of the folders (which end with a slash)."""
     return any(path == place or (place[-1] == "/" and path.startswith(place)) for place in places)
 
 
 def function_of(node: ast.AST) -> str | None:
-    """The name of the outermost function or method around a node; None at the top of a file."""
+    """The name of the outermost function or method around a node; None at the top level."""
     names = [a.name for a in ancestors(node) if isinstance(a, Function)]
     return names[-1] if names else None
 
 
 def text_of(node: ast.AST | None) -> str | None:
-    """The string that a node is, where it is one."""
+    """The value of a string constant; None for other nodes."""
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
 def called(node: ast.Call) -> str:
-    """What is called, as the code has it: "open", "np.savez", ".write_text" of anything else."""
+    """The name of the called function: "open", "np.savez", or ".write_text" of an expression."""
     match node.func:
         case ast.Name(name):
             return name
@@ -112,7 +112,7 @@ def names_assigned(node: ast.AST) -> tuple[str, ...]:
 
 @rule
 def check_floors(root: pathlib.Path) -> list[str]:
-    """Imports run down the floors of the tree; boxes of the first floor are apart."""
+    """Imports run down the floors; boxes of a floor are independent, except on the lowest one."""
     found = []
     for line in imports(root):
         if line.module == FACE:
@@ -121,7 +121,7 @@ def check_floors(root: pathlib.Path) -> list[str]:
             continue
         if line.target == FACE:
             if not set(line.names) <= {"__version__"} or not line.names:
-                found.append(f"{_at(line)}: of the package's face only __version__ is free")
+                found.append(f"{_at(line)}: only __version__ may be imported from the face")
             continue
         if line.target.partition(".")[0] not in _TOPS:
             continue
@@ -145,7 +145,7 @@ def _at(line: Import) -> str:
 
 @rule
 def check_circles(root: pathlib.Path) -> list[str]:
-    """No file imports itself by way of others, inside functions or not."""
+    """There are no circular imports, inside functions or not."""
     lines = {}
     for line in imports(root):
         if line.module != FACE and line.target != FACE:
@@ -169,7 +169,7 @@ def check_circles(root: pathlib.Path) -> list[str]:
     return found
 
 
-# What may import packages that are slow, large or not always there.
+# Where packages that are slow to import, large or optional may be imported.
 GUARDED = {
     "tensorflow": ("data_prep/",),
     "tensorflow_datasets": ("data_prep/", "motionalign/data/records.py"),
@@ -180,7 +180,7 @@ GUARDED = {
 
 @rule
 def check_guarded(root: pathlib.Path) -> list[str]:
-    """TensorFlow, torch and transformers are imported where GUARDED says, and nowhere else."""
+    """TensorFlow, torch and transformers are imported only in the places listed in GUARDED."""
     return [
         f"{_at(line)}: only in {' and '.join(places) or 'tests and benchmarks'}"
         for line in imports(root)
@@ -191,8 +191,8 @@ def check_guarded(root: pathlib.Path) -> list[str]:
 
 # ---------------------------------------------------------------------------- 2. registries
 
-# A registry's file, or the folder of its entries, and its name there: a dict by the entries' names,
-# or one such name. `variants` of a family are further names that its one file stands for.
+# (file of a registry or folder of its entries, variable). The variable is a dict by entry names, or
+# one such name. `variants` of a family are further names of entries in its file.
 REGISTRIES = (
     ("motionalign/models/families.py", "MOTION_FAMILIES"),
     ("motionalign/models/families.py", "TEXT_FAMILIES"),
@@ -203,22 +203,21 @@ REGISTRIES = (
     ("motionalign/data/representation.py", "REPRESENTATIONS"),
 )
 
-# (file, name) → why it may be compared there.
+# (file, name) → reason why the name may be compared there.
 EXCUSED_NAMES: dict[tuple[str, str], str] = {}
 
 
 def missing_registries(root: pathlib.Path) -> list[str]:
-    """Those of REGISTRIES that are not there."""
+    """Those of REGISTRIES that do not exist."""
     return [f"{path}: {name}" for path, name in REGISTRIES if not [*_entries(root, path, name)]]
 
 
 @rule
 def check_names(root: pathlib.Path, excused: Mapping = EXCUSED_NAMES) -> list[str]:
-    """The names of registry entries are compared with strings in their registry only.
+    """Only the registry itself compares names of its entries with strings.
 
-    A comparison is `==`, `!=`, `in` and `not in` of a written-out collection, a `case`, and the
-    look-up in a dict that is written out in place. `"labels" in record` asks for a field, and is
-    none.
+    Comparisons are `==`, `!=`, `in` and `not in` with a literal collection, `case`, and look-up in
+    a literal dict. `"labels" in record` tests for a field and is not a comparison.
     """
     found, homes = [], {}
     for path, name in REGISTRIES:
@@ -229,7 +228,7 @@ def check_names(root: pathlib.Path, excused: Mapping = EXCUSED_NAMES) -> list[st
                 homes.setdefault(key, set()).add(place.partition(":")[0])
     for file in files(root):
         for node in file.nodes:
-            if _migrates(file, function_of(node) or ""):  # names that old files have
+            if _migrates(file, function_of(node) or ""):  # migrations compare names in old files
                 continue
             for compared in _compared(node):
                 name = text_of(compared)
@@ -246,7 +245,7 @@ def _excused(name: str, excused: Mapping) -> set[str]:
 
 
 def _entries(root: pathlib.Path, path: str, name: str) -> Iterator[tuple[str, str | None]]:
-    """("file:line:", key) of a registry's entries; None for a key that cannot be read."""
+    """("file:line:", key) of the entries of a registry; the key is None if it cannot be read."""
     for file in files(root, [path]):
         for node in file.nodes:
             if (name in names_assigned(node) and isinstance(node.parent, ast.Module)) or (
@@ -257,11 +256,11 @@ def _entries(root: pathlib.Path, path: str, name: str) -> Iterator[tuple[str, st
 
 
 def _keys(file: File, value: ast.AST | None) -> Iterator[str | None]:
-    """The strings that a dict has as keys, or a collection as elements, or that a string is.
+    """The string keys of a dict, string elements of a collection, or a string itself.
 
-    Read are displays, also joined by `|`, as the argument of a call and under a name at the top of
-    the file, and `{x: ... for x in display}` and `{x.name: x for x in (A, B)}` with `name` a string
-    in the classes A and B of the file.
+    Supported are literals, also joined by `|`, as the argument of a call and as a variable at the
+    top level of the file, as well as `{x: ... for x in literal}` and
+    `{x.name: x for x in (A, B)}`, where `name` is a string in the classes A and B of the file.
     """
     match value:
         case ast.Constant(str(key)):
@@ -291,7 +290,7 @@ def _keys(file: File, value: ast.AST | None) -> Iterator[str | None]:
 
 
 def _class_value(file: File, of: ast.AST, name: str) -> ast.AST | None:
-    """The value that a class of a file gives to a name."""
+    """The value that a class of a file assigns to a name."""
     for node in file.nodes:
         if isinstance(node, ast.ClassDef) and node.name == ast.unparse(of):
             for statement in node.body:
@@ -301,7 +300,7 @@ def _class_value(file: File, of: ast.AST, name: str) -> ast.AST | None:
 
 
 def _compared(node: ast.AST) -> Iterator[ast.AST]:
-    """The expressions, strings or not, that a node compares something with."""
+    """The expressions (strings or others) that a node compares."""
     displays = ast.Tuple | ast.List | ast.Set | ast.Dict
     if isinstance(node, ast.Compare):
         sides = [node.left, *node.comparators]
@@ -324,10 +323,10 @@ def _compared(node: ast.AST) -> Iterator[ast.AST]:
 
 @rule
 def check_fields(root: pathlib.Path) -> list[str]:
-    """A config field is declared once: a key of a dict `FIELDS`, or of an entry's `fields`.
+    """A config field is declared once: as a key of `FIELDS`, or of the `fields` of an entry.
 
-    Either is written out as a dict: `FIELDS = {"data.batch_size": ...}`, and of an entry of a
-    registry `Entry(reads, {...})`, `Entry(fields={...})` or `fields = {...}`.
+    Both are literal dicts: `FIELDS = {"data.batch_size": ...}`, and `Entry(reads, {...})`,
+    `Entry(fields={...})` or `fields = {...}` in the entry of a registry.
     """
     found, first = [], {}
     for file in files(root, ["motionalign"]):
@@ -340,7 +339,7 @@ def check_fields(root: pathlib.Path) -> list[str]:
 
 
 def _declared(node: ast.AST) -> Iterator[ast.Constant]:
-    """The names of the fields that a node declares."""
+    """The names of the config fields that a node declares."""
     declarations = None
     names = (node.arg,) if isinstance(node, ast.keyword) else names_assigned(node)
     if "FIELDS" in names or "fields" in names:
@@ -360,7 +359,7 @@ STORED = (
     "motionalign/data/records.py",
 )
 
-# (file, field) → why it may be absent there.
+# (file, field) → reason why the field may be absent.
 EXCUSED_GETS = {
     ("motionalign/checkpoints/shared.py", "model_type"): "asks whether a folder is ours at all",
 }
@@ -368,10 +367,10 @@ EXCUSED_GETS = {
 
 @rule
 def check_stored(root: pathlib.Path, excused: Mapping = EXCUSED_GETS) -> list[str]:
-    """What reads stored files takes no field by `.get`: only migrations do.
+    """Code that reads stored files does not use `.get` for fields; only migrations do.
 
-    They are functions that a tuple MIGRATIONS lists, or that are called migrate... An older file is
-    brought to today's form by them, and has every field then.
+    Migrations are functions listed in a tuple MIGRATIONS, or named migrate... They convert older
+    files to the current form, which has every field.
     """
     return [
         file.at(node, f".get({field!r}) of a stored file outside of a migration")
@@ -404,8 +403,8 @@ OPENS = re.compile(r"open|.*\.(open|fdopen)|(.*\.)?ZipFile")
 MODE = re.compile(r"[rwaxbtU+]*[wax+][rwaxbtU+]*")
 
 EXCUSED_WRITES = {
-    "motionalign/files.py": "the one place",
-    "data_prep/builders.py": "TFDS writes the records; whole datasets are swapped",
+    "motionalign/files.py": "the only place that writes files",
+    "data_prep/builders.py": "TFDS writes the records; complete datasets are swapped",
 }
 
 
@@ -413,7 +412,7 @@ EXCUSED_WRITES = {
 def check_writes(root: pathlib.Path, excused: Mapping = EXCUSED_WRITES) -> list[str]:
     """Files are written through motionalign/files.py.
 
-    A library that wants a path to write to gets it from `with files.replacing(...)`.
+    A library that needs a path to write to gets it from `with files.replacing(...)`.
     """
     return [
         file.at(node, f"{called(node)} writes; use motionalign/files.py")
@@ -446,7 +445,7 @@ def _replacing(node: ast.AST) -> bool:
     )
 
 
-# A command's file → its functions that may print; None: all.
+# File of a command → its functions that may print; None: all of them.
 PRINTING = {
     "motionalign/launch.py": None,
     "motionalign/commands.py": ("ending_cleanly",),  # what ends a command
@@ -461,7 +460,7 @@ PRINTING = {
 
 @rule
 def check_prints(root: pathlib.Path) -> list[str]:
-    """Only commands print; what else has something to say returns it."""
+    """Only commands print; other functions return their messages."""
     return [
         file.at(node, f"{called(node)} outside a command")
         for file in files(root)
@@ -485,7 +484,7 @@ LONGEST = 60
 
 @rule
 def check_lengths(root: pathlib.Path) -> list[str]:
-    """No function has more than LONGEST lines, its decorators not counted, but tables of data."""
+    """No function has more than LONGEST lines, without decorators; tables of data are exempt."""
     return [
         file.at(node, f"{node.name} has {lines} lines; at most {LONGEST}")
         for file in files(root, (*CODE, "benchmarks"))
@@ -496,10 +495,10 @@ def check_lengths(root: pathlib.Path) -> list[str]:
 
 
 def is_table(function: ast.AST) -> bool:
-    """Whether a function is a table of data: all it does is return what is written out there.
+    """Whether a function is a table of data: it only returns literal data.
 
-    Its body, but for the docstring, is one return, or one assignment and the return of that name,
-    of collections and calls of names with such, without operators, conditions and loops.
+    Apart from the docstring, its body is one return, or one assignment and the return of that name.
+    The value consists of collections and calls, without operators, conditions and loops.
     """
     body = function.body[1:] if ast.get_docstring(function) is not None else function.body
     match body:
@@ -518,7 +517,7 @@ def _written_out(value: ast.AST) -> bool:
 
 # ---------------------------------------------------------------------------- 7. tests
 
-# Where one more of a kind is one more file, and where its test is.
+# Folders in which every file is one entry of a kind, and the folder of its tests.
 MIRRORED = {
     "motionalign/models": "tests/models",
     "motionalign/tasks": "tests/tasks",
@@ -528,19 +527,19 @@ MIRRORED = {
 }
 
 EXCUSED_TESTS = {
-    "motionalign/models/family.py": "what families have in common: every encoder's test",
-    "motionalign/models/families.py": "the registry: every encoder's test",
-    "motionalign/tasks/task.py": "the protocol: every task's test",
-    "motionalign/checkpoints/published/format.py": "every format's test",
-    "motionalign/checkpoints/published/joints.py": "test_walktext and test_gaitformer",
+    "motionalign/models/family.py": "shared by families: covered by the tests of all encoders",
+    "motionalign/models/families.py": "the registry: covered by the tests of all encoders",
+    "motionalign/tasks/task.py": "the protocol: covered by the tests of all tasks",
+    "motionalign/checkpoints/published/format.py": "covered by the tests of all formats",
+    "motionalign/checkpoints/published/joints.py": "covered by test_walktext and test_gaitformer",
 }
 
 
 @rule
 def check_tests(root: pathlib.Path, excused: Mapping = EXCUSED_TESTS) -> list[str]:
-    """A file of MIRRORED has a test of its name in the mirrored place; of a package also a folder.
+    """Every file in MIRRORED has a test file of its name there; a package may have a test folder.
 
-    Excused are those that are not one of a kind but what the kind has in common.
+    Files shared by all entries of a kind are exempt.
     """
     found = []
     for place, tests in MIRRORED.items():

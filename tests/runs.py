@@ -1,4 +1,4 @@
-"""Small training runs for the tests, and launch.py: in this process, or in one of its own."""
+"""Small training runs for tests, and launch.py in this process or in a separate one."""
 
 import contextlib
 import io
@@ -49,9 +49,9 @@ TINY = {
 
 
 def tiny_config(data_dir, **fields) -> ConfigDict:
-    """configs/quickstart.py made tiny; a double underscore in a keyword stands for a dot.
+    """configs/quickstart.py with a tiny model; double underscores in keywords stand for dots.
 
-    What the given fields leave unread of the others goes back to its default.
+    Fields of TINY that the given fields leave unread are reset to their defaults.
     """
     config = quickstart.get_config()
     given = {name.replace("__", "."): value for name, value in fields.items()}
@@ -63,7 +63,7 @@ def tiny_config(data_dir, **fields) -> ConfigDict:
 
 
 class Done(NamedTuple):
-    """What became of a command: its exit code, and what it printed."""
+    """The result of a command: its exit code and output."""
 
     code: int
     stdout: str
@@ -71,9 +71,9 @@ class Done(NamedTuple):
 
 
 def command(*arguments: str) -> Done:
-    """`python launch.py ARGUMENTS` in this process, which is afterwards as it was.
+    """Runs `python launch.py ARGUMENTS` in this process and restores its state afterwards.
 
-    An exception that launch.py does not turn into a message comes through.
+    Exceptions that launch.py does not turn into a message are raised.
     """
     printed, errors = io.StringIO(), io.StringIO()
     code = 0
@@ -94,8 +94,8 @@ def command(*arguments: str) -> Done:
 
 @contextlib.contextmanager
 def _process_restored(*argv: str) -> Iterator[None]:
-    """A context with the arguments `argv`, which gives back what launch.py sets in a process."""
-    app.define_help_flags()  # absl defines them once in a process
+    """A context with the arguments `argv` that restores the process state set by launch.py."""
+    app.define_help_flags()  # absl defines them once per process
     verbosity = logging.get_verbosity()
     with (
         flagsaver.flagsaver(),
@@ -109,17 +109,17 @@ def _process_restored(*argv: str) -> Iterator[None]:
 
 
 def _cache() -> str:
-    """The folder of compiled programs that all tests share."""
+    """The cache folder of compiled programs, which all tests share."""
     return os.environ["MOTIONALIGN_TEST_CACHE"]
 
 
 @contextlib.contextmanager
 def one_device() -> Iterator[None]:
-    """A context in which the meshes of runs have one device, of the eight that there are.
+    """A context in which the meshes of runs have one of the eight devices.
 
-    Programs for one compile in half the time, and are kept in a folder that all tests share. Those
-    for eight are not: read back from there, their collectives may come in another order on each
-    device, and wait for each other for ever (jaxlib 0.10, without fusion emitters).
+    Programs for one device compile in half the time and are cached in a folder that all tests
+    share. Programs for eight devices are not cached: when they are read back, their collectives may
+    run in a different order on each device and deadlock (jaxlib 0.10, without fusion emitters).
     """
 
     def make_mesh(data: int = -1, model: int = 1):
@@ -137,7 +137,7 @@ def one_device() -> Iterator[None]:
 
 
 def tiny_flags(workdir, data_dir, **fields) -> list[str]:
-    """The arguments of launch.py that say what `tiny_config` says."""
+    """The arguments of launch.py that correspond to `tiny_config`."""
     given = {name.replace("__", "."): value for name, value in fields.items()}
     values = {**TINY, "data.data_dir": str(data_dir), **given}
     return [
@@ -148,7 +148,7 @@ def tiny_flags(workdir, data_dir, **fields) -> list[str]:
 
 
 def start(workdir, data_dir, *flags, devices: int = 1, **fields) -> subprocess.Popen:
-    """Starts `launch.py` with the same config as a process of its own."""
+    """Starts `launch.py` with the same config in a separate process."""
     few = re.sub("device_count=[0-9]+", f"device_count={devices}", os.environ["XLA_FLAGS"])
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": few}
     command = [
@@ -165,14 +165,14 @@ def start(workdir, data_dir, *flags, devices: int = 1, **fields) -> subprocess.P
 
 
 def finish(process: subprocess.Popen, code: int = 0) -> str:
-    """Waits for the process, checks its exit code and gives what it printed."""
+    """Waits for the process, checks its exit code and returns its output."""
     output, _ = process.communicate(timeout=300)
     assert process.returncode == code, output
     return output
 
 
 def scalars(workdir) -> list[dict]:
-    """The lines of metrics.jsonl that are of steps, without what a clock decided."""
+    """The lines of metrics.jsonl, without measured times."""
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     timed = ("pairs_per_second", "wall_time")
     return [{k: v for k, v in line.items() if k not in timed} for line in lines]

@@ -1,4 +1,4 @@
-"""Stand-ins for what a task sees of a dataset and of a model."""
+"""Stand-ins for the parts of a dataset and of a model that tasks use."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from motionalign.skeleton import SKELETONS
 
 
 class Split:
-    """A split of n records; clip i is one frame whose every joint is i."""
+    """A split of n records; clip i is one frame in which all joint coordinates are i."""
 
     def __init__(self, labels=(), attributes=None, name="test"):
         count = len(labels) if attributes is None else len(attributes)
@@ -56,7 +56,7 @@ def metadata(**classes):
 
 @dataclasses.dataclass
 class Predict:
-    """Gives the vectors, or a classifier's logits, that a test has chosen.
+    """A predictor that returns the vectors, or the logits of a classifier, chosen by a test.
 
     clips: [n, E] by row. vectors: {text: [E]}.
     """

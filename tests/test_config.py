@@ -25,7 +25,7 @@ NUMBERS = [n for n, f in SCHEMA.fields.items() if f.type in (int, float) and not
 
 
 def changed(values, fields=SCHEMA):
-    """The defaults, but for {dotted name: value}, as a dict: a ConfigDict refuses some itself."""
+    """The defaults with {dotted name: value} changed, as a dict; a ConfigDict refuses some."""
     config = fields.base().to_dict()
     for name, value in values.items():
         *sections, last = name.split(".")
@@ -37,7 +37,7 @@ def changed(values, fields=SCHEMA):
 
 
 def alone(name, value):
-    """A value of a field, in a list where it may have several."""
+    """A value of a field, in a list if the field takes several."""
     return [value] if SCHEMA.fields[name].of_several else value
 
 
@@ -62,7 +62,7 @@ def test_the_defaults_are_valid():
     assert config_module.defaults_below("mesh") == {"data": -1, "model": 1}
 
 
-def test_every_field_says_what_it_is():
+def test_every_field_has_a_meaning():
     for name, field in SCHEMA.fields.items():
         assert field.meaning.endswith("."), name
         assert field.type in (bool, int, float, str), name
@@ -73,7 +73,7 @@ def test_every_field_says_what_it_is():
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_no_field_takes_what_is_no_number(name):
+def test_non_finite_numbers_are_refused(name):
     field = SCHEMA.fields[name]
     expected = field.expected if field.type is float else "a whole number"
     for value in (math.nan, math.inf, -math.inf):
@@ -121,7 +121,7 @@ def bounds_of(field):
 
 
 def numbers_of(field):
-    """Numbers of a field's type, many of them at its bounds or beside them."""
+    """Numbers of the type of a field, many of them at or near its bounds."""
     if field.type is int:
         near = [int(x) + d for x in bounds_of(field) for d in (-1, 0, 1)]
         return st.sampled_from(near) | st.integers(-(2**70), 2**70) | st.integers(-3, 3000)
@@ -180,9 +180,9 @@ def test_a_field_may_be_unset_where_it_says_so(unset):
 
 
 def test_unknown_fields():
-    with pytest.raises(ValueError, match=r"config\.epoch is no field; did you mean epochs\?"):
+    with pytest.raises(ValueError, match=r"config\.epoch is not a field; did you mean epochs\?"):
         SCHEMA.validate(changed({"epoch": 3}))
-    with pytest.raises(ValueError, match=r"config\.data\.zzz is no field$"):
+    with pytest.raises(ValueError, match=r"config\.data\.zzz is not a field$"):
         SCHEMA.validate(changed({"data.zzz": 3}))
 
 
@@ -193,7 +193,7 @@ def test_groups_of_parameters_may_be_added():
         ({"lr": math.nan}, r"groups\.norms\.lr is nan; expected at least 0"),
         ({"layer_decay": 0.0}, r"groups\.norms\.layer_decay is 0\.0; expected above 0 and at mo"),
         ({"match": ""}, r"groups\.norms\.match has no value"),
-        ({"rate": 0.1}, r"groups\.norms\.rate is no field"),
+        ({"rate": 0.1}, r"groups\.norms\.rate is not a field"),
     ):
         with pytest.raises(ValueError, match=message):
             SCHEMA.validate(changed({"optim.groups.norms": group | change}))
@@ -273,20 +273,20 @@ def test_groups_of_parameters_may_be_added():
         ),
     ],
 )
-def test_what_nothing_reads_is_an_error(values, name, reasons):
+def test_a_field_that_nothing_reads_is_an_error(values, name, reasons):
     with pytest.raises(ValueError) as error:
         SCHEMA.validate(changed(values))
     assert str(error.value) == f"config.{name}, but nothing reads it: {reasons}"
-    SCHEMA.check_values(changed(values))  # each value by itself is one
+    SCHEMA.check_values(changed(values))  # each value on its own is valid
 
 
-def test_what_is_read_by_what_is_not_read():
+def test_a_field_that_depends_on_an_unread_field():
     values = {"task": "labels", "loss.kind": "classify", "loss.mask_threshold": 0.8}
-    with pytest.raises(ValueError, match=r"mask_negatives, which decides about it, is not read"):
+    with pytest.raises(ValueError, match=r"mask_negatives, on which it depends, is not read"):
         SCHEMA.validate(changed(values))
 
 
-def test_all_that_nothing_reads_is_said_at_once():
+def test_all_unread_fields_are_reported_at_once():
     values = {"loss.margin": 3.0, "data.augment.crop": 60}
     with pytest.raises(ValueError, match=r"augment\.crop is 60, .*; config\.loss\.margin is 3\.0,"):
         SCHEMA.validate(changed(values))
@@ -295,7 +295,7 @@ def test_all_that_nothing_reads_is_said_at_once():
 
 @pytest.mark.parametrize("name", SCHEMA._readers)
 def test_every_field_is_read_under_some_choices(name):
-    """And an error as soon as one of them is another."""
+    """Changing one of these choices to a value that does not read the field makes it unread."""
     field = SCHEMA.fields[name]
     other = {
         bool: lambda: not field.default,
@@ -319,12 +319,12 @@ def test_a_field_at_its_default_need_not_be_read():
             assert SCHEMA.unread(changed({name: ""})) == []
 
 
-def test_resetting_what_nothing_reads():
+def test_unread_fields_are_reset():
     values = {"loss.margin": 3.0, "data.augment.paces": [0.5], "epochs": 7, "model.motion.width": 8}
     stored = changed(values)
     reset = SCHEMA.reset_unread(stored)
     assert reset == changed({"data.augment.paces": [1.0], "epochs": 7})
-    assert stored == changed(values)  # which is as it was
+    assert stored == changed(values)  # the argument is unchanged
     SCHEMA.validate(reset)
 
 
@@ -332,7 +332,7 @@ def test_resetting_what_nothing_reads():
 
 
 def arguments(name):
-    """Every combination of the words that a config file takes."""
+    """Every combination of the arguments that a config file takes."""
     options = {}
     parse = common.parse_arg
 
@@ -347,7 +347,7 @@ def arguments(name):
 
 
 CONFIGS = {path.stem for path in pathlib.Path(common.__file__).parent.glob("[!_]*.py")}
-# The first is no run; the others need a model: see tests/checkpoints/test_finetuning.py and
+# `common` is not a run; the others need a model: see tests/checkpoints/test_finetuning.py and
 # tests/test_launch.py.
 CONFIGS -= {"common", "finetune", "checkpoint"}
 SHIPPED = [(name, argument) for name in sorted(CONFIGS) for argument in arguments(name)]
@@ -360,7 +360,7 @@ def test_shipped_configs_are_valid(name, argument):
     SCHEMA.validate(config)
 
 
-def test_the_words_of_config_files_are_found():
+def test_the_arguments_of_config_files_are_found():
     assert ("quickstart", "") in SHIPPED
     assert ("humanml3d_vit", "L,paper") in SHIPPED
     assert ("densegait_gaitformer", "classify,descriptions,actor,augmented") in SHIPPED
@@ -385,7 +385,7 @@ REGISTRIES = {
 }
 
 
-def test_a_field_of_an_entrys_own_is_joined():
+def test_fields_declared_by_entries_are_joined():
     fields = Schema(REGISTRIES | {"task": {"captions": Entry(), "words": Entry()}})
     base = fields.base()
     assert base.loss.gamma == 2.0
@@ -417,7 +417,7 @@ def test_two_entries_may_not_declare_the_same_field():
     families = {"a": Entry(fields=own), "b": Entry(fields=other)}
     with pytest.raises(ValueError, match=r"='b' declares model\.motion\.stride, which is declared"):
         Schema(REGISTRIES | {"model.motion.family": families})
-    # It may read it, or declare the very same.
+    # It may read the field, or declare the identical one.
     for second in (Entry(reads=("model.motion.stride",)), Entry(fields=own)):
         families = {"a": Entry(fields=own), "b": second}
         fields = Schema(REGISTRIES | {"model.motion.family": families})
@@ -426,13 +426,15 @@ def test_two_entries_may_not_declare_the_same_field():
             assert "model.motion.stride" not in fields.unread(changed(values, fields))
 
 
-def test_an_entry_reads_fields_that_there_are():
+def test_an_entry_may_only_read_existing_fields():
     entry = Entry(reads=("loss.gama",))
-    with pytest.raises(ValueError, match=r"loss\.kind='focal' reads loss\.gama, which is no field"):
+    with pytest.raises(
+        ValueError, match=r"loss\.kind='focal' reads loss\.gama, which is not a field"
+    ):
         Schema(REGISTRIES | {"loss.kind": {"focal": entry}})
 
 
-def test_every_registry_must_be_there():
+def test_every_registry_must_be_passed():
     with pytest.raises(AssertionError, match=r"no registry declares the choices of task"):
         Schema({name: entries for name, entries in REGISTRIES.items() if name != "task"})
 
@@ -440,7 +442,7 @@ def test_every_registry_must_be_there():
 # Resuming, and help ------------------------------------------------------------------------------
 
 
-def test_differences_are_those_that_a_resumed_run_may_not_have():
+def test_differences_cover_the_fields_that_a_resumed_run_may_not_change():
     for name, field in SCHEMA.fields.items():
         before = changed({name: alone(name, "then")})
         now = changed({name: alone(name, "now")})
@@ -452,16 +454,16 @@ def test_differences_are_those_that_a_resumed_run_may_not_have():
     }  # fmt: skip
 
 
-def test_what_is_the_same_is_no_difference():
+def test_equivalent_values_are_no_difference():
     config = SCHEMA.base()
     stored = {k: v for k, v in stored_form(config).items() if k != config_module.VERSION_KEY}
     assert stored["data"]["augment"]["paces"] == [1.0]  # JSON has no tuples
     assert SCHEMA.differences(stored, config) == []
-    config.model.motion.weights = ""  # unset, too
+    config.model.motion.weights = ""  # also means unset
     assert SCHEMA.differences(stored, config) == []
 
 
-def test_groups_that_came_or_went_are_differences():
+def test_added_and_removed_groups_are_differences():
     group = {"match": ".*norm.*", "lr": 0.1, "layer_decay": 1.0}
     found = SCHEMA.differences(changed({}), changed({"optim.groups.norms": group}))
     assert found == [
@@ -471,7 +473,7 @@ def test_groups_that_came_or_went_are_differences():
     ]
 
 
-def test_fields_of_entries_registered_since_a_run_began_are_at_their_default():
+def test_fields_of_entries_registered_after_a_run_started_have_their_default():
     fields = Schema(REGISTRIES)
     before = changed({"loss.kind": "plain"}, fields)
     del before["loss"]["gamma"]
@@ -507,7 +509,7 @@ def test_names_below_a_section():
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_number_is_no_switch(number):
+def test_a_number_is_not_accepted_as_a_switch(number):
     for name in ("model.learn_temperature", "loss.mask_negatives"):
         with pytest.raises(ValueError, match=f"config.{name} is {number}; valid: False, True"):
             SCHEMA.check_values(changed({name: number}))
@@ -517,13 +519,13 @@ def test_a_number_is_no_switch(number):
     ("name", "elsewhere"),
     [
         ("data.sampling", augment.SAMPLINGS),
-        ("data.texts", texts.KINDS[:2]),  # synonyms are searched by, not trained on
+        ("data.texts", texts.KINDS[:2]),  # synonyms are used in evaluation only
         ("optim.schedule", optim.SCHEDULES),
         ("eval.protocols", tables.PROTOCOLS),
         ("eval.checkpoint", run.SERIES),
         ("model.motion.final_norm", keymap.FINAL_NORM),
     ],
 )
-def test_choices_that_are_written_twice_agree(name, elsewhere):
+def test_choices_declared_twice_agree(name, elsewhere):
     """A config is checked before the modules that do the work are imported."""
     assert set(SCHEMA.fields[name].choices) == set(elsewhere)

@@ -232,12 +232,12 @@ def test_a_run_without_a_workdir(small_dataset, tmp_path, monkeypatch, one_devic
     assert re.match(r"Parameters: [\d,]+ \((motion|text)_encoder [\d,]+, ", lines[1])
     assert lines[2:5] == [
         "Data: 38 clips of small; batches of 8",
-        "Steps: 4, 4 for each of 1 epochs",
+        "Steps: 4, 4 in each of 1 epochs",
         "Results: runs/quickstart",
     ]
     assert lines[5:7] == [
         "Initialising parameters",
-        "Compiling the training step; the first step follows (faster next time: it is kept)",
+        "Compiling the training step; the first step follows (later runs reuse the compilation)",
     ]
     assert "text → motion" in done.stdout
     assert (tmp_path / "runs" / "quickstart" / "metrics.json").is_file()

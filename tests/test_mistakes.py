@@ -125,7 +125,8 @@ def folder(short_run, small_dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("user")
     for name in ("runs", "clips", "empty"):
         (folder / name).mkdir()
-    (folder / "data").symlink_to(small_dataset)
+    (folder / "data").mkdir()  # "small" alone: other tests add datasets to its folder
+    (folder / "data" / "small").symlink_to(small_dataset / "small")
     (folder / "runs" / "short").symlink_to(short_run)
     np.save(folder / "clips" / "a.npy", np.zeros((30, 22, 3), np.float32))
     return folder

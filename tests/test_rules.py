@@ -27,7 +27,7 @@ def test_the_repository_keeps_the_rule(check):
     assert getattr(rules, check)(ROOT) == []
 
 
-# check → trees with the "file:line" of each violation, and a part of what is said of the first.
+# check → trees with the "file:line" of each violation, and a part of the first message.
 BROKEN = {
     "check_floors": [
         (
@@ -310,19 +310,19 @@ BROKEN = {
     ("check", "tree", "places", "said"),
     [(check, *case) for check, cases in BROKEN.items() for case in cases],
 )
-def test_what_breaks_the_rule_is_found(tmp_path, check, tree, places, said):
+def test_a_violation_is_found(tmp_path, check, tree, places, said):
     found = getattr(rules, check)(write(tmp_path, tree))
     assert [violation.split(": ")[0] for violation in found] == places
     assert said in found[0]
 
 
-def test_every_rule_is_shown_broken():
+def test_every_rule_has_a_case_that_breaks_it():
     assert sorted(BROKEN) == CHECKS
 
 
 @pytest.mark.parametrize("check", ["check_names", "check_stored", "check_writes", "check_tests"])
-def test_what_is_excused_would_break_the_rule(check):
-    """An excuse that nothing needs any more goes away."""
+def test_every_exception_is_needed(check):
+    """Exceptions that are no longer needed must be removed."""
     check = getattr(rules, check)
     (excused,) = check.__wrapped__.__defaults__
     found = check(ROOT, {})
@@ -334,13 +334,13 @@ def test_what_is_excused_would_break_the_rule(check):
         ), f"{place} needs no excuse"
 
 
-def test_every_registry_is_read():
-    """One that moved would let every comparison of its names through."""
+def test_every_registry_is_found():
+    """Comparisons with the names of a registry that moved would go unnoticed."""
     assert rules.missing_registries(ROOT) == []
 
 
-def test_the_drawing_is_that_of_the_code():
-    """To the byte, in whatever order sets are. `python docs/draw_imports.py` draws it anew."""
+def test_the_drawing_matches_the_code():
+    """Byte for byte, for any order of sets. `python docs/draw_imports.py` redraws it."""
     command = [sys.executable, str(ROOT / "docs" / "draw_imports.py"), "--check"]
     environment = os.environ | {"PYTHONHASHSEED": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""The train loop: what it logs and saves, and that no interruption or layout changes a result."""
+"""The training loop: what it logs and saves; interruptions and layouts do not change results."""
 
 import json
 import random
@@ -36,7 +36,7 @@ NUM_STEPS = 16
 
 @pytest.fixture(scope="module")
 def uninterrupted(small_dataset, tmp_path_factory):
-    """The workdir of a run on one device that nothing disturbed."""
+    """The workdir of an uninterrupted run on one device."""
     workdir = tmp_path_factory.mktemp("runs") / "uninterrupted"
     output = finish(start(workdir, small_dataset))
     assert "text → motion" in output
@@ -44,7 +44,7 @@ def uninterrupted(small_dataset, tmp_path_factory):
 
 
 def wait_for_step(process, workdir, step: int) -> None:
-    """Returns when the run has logged `step`, or has ended."""
+    """Returns after the run has logged `step`, or has ended."""
     deadline = time.monotonic() + 240
     path = workdir / "metrics.jsonl"
     while process.poll() is None and time.monotonic() < deadline:
@@ -81,7 +81,7 @@ def wall_times(workdir) -> list[float]:
 
 
 @pytest.mark.usefixtures("one_device")
-def test_a_validation_loss_moves_no_parameter(small_dataset, tmp_path, monkeypatch):
+def test_the_validation_loss_does_not_change_parameters(small_dataset, tmp_path, monkeypatch):
     config = tiny_config(small_dataset, epochs=2)
     assert train.train(config, tmp_path / "with") == "finished"
     monkeypatch.setattr(train, "ValidationLoss", lambda *run: None)
@@ -106,7 +106,7 @@ def test_kill_at_random_moments(uninterrupted, small_dataset, tmp_path):
     print(f"random.Random({seed})")  # to repeat a failure
     rng = random.Random(seed)
     workdir = tmp_path / "killed"
-    # Moments in the first, middle and last third of the run; one may fall into a save.
+    # Moments in the first, middle and last third of the run, possibly during a save.
     for first in (0, NUM_STEPS // 3, 2 * NUM_STEPS // 3):
         process = start(workdir, small_dataset)
         wait_for_step(process, workdir, first + rng.randrange(NUM_STEPS // 3))
@@ -132,11 +132,11 @@ def test_a_signal_saves_and_exits(uninterrupted, small_dataset, tmp_path, number
     assert ("Ctrl-C again stops without saving" in printed) == (number == signal.SIGINT)
     stopped_at = load_run(find(workdir, LATEST))["step"]
     assert 2 <= stopped_at < NUM_STEPS
-    assert scalars(workdir)[-1]["step"] == stopped_at  # nothing done was lost
+    assert scalars(workdir)[-1]["step"] == stopped_at  # no finished step was lost
     before = wall_times(workdir)
     finish(start(workdir, small_dataset))
     times = wall_times(workdir)
-    assert times[: len(before)] == before and times == sorted(times)  # time goes on
+    assert times[: len(before)] == before and times == sorted(times)  # wall time continues
     starts = json.loads((workdir / "environment.json").read_text())
     assert [start["step"] for start in starts] == [0, stopped_at]
     assert_same_bits(params(workdir), params(uninterrupted))
@@ -151,7 +151,7 @@ def launch_two(workdir, data_dir, **fields) -> list:
     return [start(workdir, data_dir, *flags, f"--process_id={i}", **fields) for i in range(2)]
 
 
-def test_a_workdir_that_the_hosts_do_not_share(small_dataset, tmp_path, monkeypatch):
+def test_a_workdir_that_is_not_shared_by_all_hosts(small_dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_index", lambda: 1)
     with pytest.raises(ValueError, match=r"process 1 does not see .*storage that all hosts share"):
         prepare_tokenizer(tiny_config(small_dataset).model, tmp_path, [], False, None)
@@ -159,9 +159,9 @@ def test_a_workdir_that_the_hosts_do_not_share(small_dataset, tmp_path, monkeypa
 
 @pytest.mark.parametrize("model_axis", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_two_processes_train_to_the_same_losses(uninterrupted, small_dataset, tmp_path, model_axis):
-    """Rows split between the processes, or heads and MLPs with all rows in both."""
+    """Batches are split between the processes, or heads and MLPs with all rows in both."""
     processes = launch_two(tmp_path / "two", small_dataset, mesh__model=model_axis)
-    if model_axis == 1:  # a pre-emption of one of them stops both, at the same step
+    if model_axis == 1:  # preemption of one process stops both at the same step
         wait_for_step(processes[0], tmp_path / "two", 2)
         processes[1].send_signal(signal.SIGTERM)
         for process in processes:
@@ -175,7 +175,7 @@ def test_two_processes_train_to_the_same_losses(uninterrupted, small_dataset, tm
     np.testing.assert_allclose(losses(tmp_path / "two"), losses(uninterrupted), atol=2e-4)
 
 
-@pytest.mark.slow  # the suite has the gradients of one step, below, and two processes, above
+@pytest.mark.slow  # the fast tests compare the gradients of one step (below), two processes (above)
 def test_eight_devices_train_to_the_same_losses(uninterrupted, small_dataset, tmp_path):
     config = tiny_config(small_dataset, mesh__data=4, mesh__model=2)
     assert train.train(config, tmp_path) == "finished"
@@ -225,7 +225,7 @@ def test_non_finite_loss_names_step_and_clips(small_dataset, tmp_path):
     [(1e38, "the update_norm is inf"), (1e16, "embeddings that are not finite")],
 )
 def test_overflow_that_the_loss_does_not_show(small_dataset, tmp_path, lr, message):
-    """The only step of an epoch takes too large an update, or ruins what validation then sees."""
+    """The only step of an epoch has an infinite update, or makes embeddings non-finite."""
     config = tiny_config(
         small_dataset, data__batch_size=32, optim__groups__motion_encoder__lr=lr,
         optim__warmup_steps=0, optim__clip_norm=0.0, checkpoint_steps=1,
@@ -237,9 +237,9 @@ def test_overflow_that_the_loss_does_not_show(small_dataset, tmp_path, lr, messa
 
 @pytest.fixture(scope="module")
 def special(small_dataset, tmp_path_factory):
-    """(config, workdir) of an epoch in bfloat16, with frozen texts, the temperature near its end.
+    """(config, workdir) of one epoch in bfloat16, with frozen text encoder, temperature near 0.01.
 
-    One run for what has nothing to do with each other: a program is compiled once.
+    Unrelated tests share this run, so that its program is compiled only once.
     """
     workdir = tmp_path_factory.mktemp("runs") / "special"
     config = tiny_config(
@@ -252,15 +252,15 @@ def special(small_dataset, tmp_path_factory):
     return config, workdir
 
 
-def test_a_learnt_temperature_stops_at_a_hundredth(special):
+def test_a_learned_temperature_is_at_least_a_hundredth(special):
     _, workdir = special
     assert params(workdir)["logit_scale"] <= np.log(100) + 1e-6
     values = [line["temperature"] for line in scalars(workdir) if "temperature" in line]
     assert min(values) >= 0.01 - 1e-6
-    assert min(values) < 0.0101  # it was learnt
+    assert min(values) < 0.0101  # it was trained
 
     architecture = load_run(find(workdir))["architecture"]
-    for learnt, expected in ((True, 100), (False, 200)):  # a fixed one may be lower
+    for learnt, expected in ((True, 100), (False, 200)):  # a fixed temperature may be lower
         architecture["learn_temperature"] = learnt
         network = Network(DualEncoderConfig.from_dict(architecture))
         clamped = network.clamped({"logit_scale": np.log(np.float32(200))})["logit_scale"]
@@ -279,7 +279,7 @@ def test_mixture_of_two_skeletons(two_datasets, tmp_path):
 
 @pytest.mark.usefixtures("one_device")
 def test_masked_negatives(small_dataset, tmp_path):
-    """Vectors that make all captions alike leave no negatives, and so no loss."""
+    """If all caption vectors are equal, there are no negatives, and the loss is 0."""
     from safetensors.numpy import save_file
 
     shutil.copytree(small_dataset / "small", tmp_path / "data" / "small")
@@ -308,7 +308,7 @@ def test_masked_negatives(small_dataset, tmp_path):
     np.testing.assert_allclose(losses(tmp_path / "run"), 0.0, atol=1e-6)
 
 
-def test_a_run_from_before_some_fields_were_there_goes_on(small_dataset, tmp_path):
+def test_a_run_that_is_older_than_some_fields_resumes(small_dataset, tmp_path):
     config = tiny_config(small_dataset)
     old = json.loads(config.to_json())
     del old["model"]["motion"]["family"], old["model"]["motion"]["final_norm"]
@@ -325,17 +325,17 @@ def test_a_run_from_before_some_fields_were_there_goes_on(small_dataset, tmp_pat
         check_run(config, tmp_path, schema())
 
 
-def test_another_config_is_refused_once_there_is_a_checkpoint(short_run, small_dataset, tmp_path):
-    for pool in ("max", "first"):  # the second is of other families
+def test_another_config_is_refused_if_a_checkpoint_exists(short_run, small_dataset, tmp_path):
+    for pool in ("max", "first"):  # "first" belongs to other families
         bad = tiny_config(small_dataset, model__motion__pool=pool)
         with pytest.raises(ValueError, match="valid: 'mean', 'class'"):
             train.train(bad, tmp_path)
     workdir = shutil.copytree(short_run, tmp_path / "run")
-    for series in ("neither", "checkpoints"):  # with best/ left alone there is still a run
+    for series in ("neither", "checkpoints"):  # best/ alone is also a run
         shutil.rmtree(workdir / series, ignore_errors=True)
         with pytest.raises(ValueError, match=r"seed: 0 before, 1 now"):
             train.train(tiny_config(small_dataset, epochs=1, seed=1), workdir)
-    again = tiny_config(small_dataset, epochs=1, log_steps=2)  # moves no parameter
+    again = tiny_config(small_dataset, epochs=1, log_steps=2)  # does not affect parameters
     with one_device():
         assert train.train(again, workdir) == "finished"
 
@@ -396,7 +396,7 @@ def test_bfloat16_keeps_float32_parameters(special):
     assert np.isfinite(losses(workdir)).all()
 
 
-def test_frozen_group_stays(special):
+def test_a_frozen_group_does_not_change(special):
     config, workdir = special
     trained = params(workdir)
     architecture = load_run(find(workdir))["architecture"]
@@ -408,7 +408,7 @@ def test_frozen_group_stays(special):
         assert same == path.startswith("text_encoder/"), path
 
 
-def test_metrics_drop_what_a_resumed_run_repeats(tmp_path):
+def test_metrics_drop_lines_that_a_resumed_run_repeats(tmp_path):
     lines = [json.dumps({"step": step, "loss": 1.0}) for step in (1, 2, 3)]
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + '\n{"step": 4, "lo')
     metrics = Metrics(tmp_path, resumed_step=2)
@@ -421,7 +421,7 @@ def test_metrics_drop_what_a_resumed_run_repeats(tmp_path):
     ]
 
 
-def test_optimizer_state_is_laid_out_like_its_parameters(small_dataset):
+def test_optimizer_state_is_sharded_like_its_parameters(small_dataset):
     config = tiny_config(small_dataset)
     network = Network(build.resolve(config.model.to_dict()))
     optimizer, _ = optim.make_optimizer(config.optim, network.abstract_params, 10)

@@ -1,4 +1,4 @@
-"""The folder of a run, beside its checkpoints: config, metrics, tokenizer, results."""
+"""The folder of a run, apart from its checkpoints: config, metrics, tokenizer, results."""
 
 import datetime
 import json
@@ -26,11 +26,11 @@ from motionalign.models.weights.load import load_tokenizer
 
 
 class Metrics:
-    """Scalars of a run to all its writers; on process 0 only.
+    """Writes the scalars of a run to all of its writers; on process 0 only.
 
     Attributes:
-      earlier_seconds: what earlier processes of the run had spent until the last line that is kept
-        of theirs; 0 of a new run, and of one whose lines have no `wall_time` yet.
+      earlier_seconds: time in seconds that earlier processes of the run spent, up to the last line
+        that is kept; 0 for a new run, and for a run whose lines have no `wall_time`.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class Metrics:
         log_to: Sequence[str] = ("tensorboard",),
         config: Config | None = None,
     ) -> None:
-        """Opens the files; lines after `resumed_step` are taken away, and will be written again.
+        """Opens the files and removes lines after `resumed_step`, which will be written again.
 
         Args:
-          workdir: of the run.
-          resumed_step: that it goes on from; 0: it begins.
-          log_to: names of `WRITERS`, besides metrics.jsonl.
-          config: of the run, for them to show.
+          workdir: folder of the run.
+          resumed_step: step from which the run resumes; 0 for a new run.
+          log_to: names of `WRITERS` to use in addition to metrics.jsonl.
+          config: config of the run, which these writers show.
         """
         self._writers: list[Writer] = []
         self.earlier_seconds = 0.0
@@ -62,7 +62,7 @@ class Metrics:
             self._writers.append(WRITERS[name](workdir, config or {}, resumed_step))
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
-        """Adds a line, and a point to every curve."""
+        """Writes the scalars of a step to every writer."""
         for writer in self._writers:
             writer.scalars(step, scalars)
 
@@ -75,14 +75,14 @@ class Metrics:
 def log_results(
     workdir: pathlib.Path, log_to: Sequence[str], config: Config, step: int, scalars: Config
 ) -> None:
-    """Gives the scores of a trained run's evaluation to its writers; on process 0 only.
+    """Writes the scores of the evaluation after training to the run's writers; process 0 only.
 
     Args:
-      workdir: of the run.
+      workdir: folder of the run.
       log_to: names of `WRITERS`.
-      config: of the run.
-      step: of the checkpoint that was scored.
-      scalars: by name.
+      config: config of the run.
+      step: step of the checkpoint that was scored.
+      scalars: {name: score}.
     """
     if jax.process_index() != 0:
         return
@@ -95,19 +95,19 @@ def log_results(
 def _step_of(line: str) -> float:
     try:
         return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):  # the half line of a killed process
+    except (ValueError, KeyError, TypeError):  # an incomplete line of a killed process
         return math.inf
 
 
 def record_start(workdir: pathlib.Path, step: int) -> None:
-    """Adds to environment.json what this process runs on and with; on process 0 only.
+    """Adds the devices and versions of this process to environment.json; on process 0 only.
 
-    The file is a list with an entry for every start of the run. A run that begins anew begins a
+    The file is a list with one entry per start of the run. A run that starts from step 0 starts a
     new list.
 
     Args:
-      workdir: of the run.
-      step: that the process begins or goes on at.
+      workdir: folder of the run.
+      step: step at which the process starts or resumes.
     """
     if jax.process_index() != 0:
         return
@@ -141,16 +141,20 @@ def prepare_tokenizer(
     begun: bool,
     trained: Saved | None,
 ) -> Tokenizer:
-    """The tokenizer of a run: its pretrained weights', or one learnt from the texts.
+    """The tokenizer of a run: that of the pretrained weights, or one learned from the texts.
 
-    It is kept in the workdir, where a resumed run and the other processes find the same one.
+    It is stored in the workdir, from which a resumed run and other processes read the same one.
 
     Args:
       model_config: the `model` section.
-      workdir: of the run.
-      texts: all that training may say; read only where a vocabulary is learnt.
-      begun: whether the run has a checkpoint, and so has its tokenizer.
-      trained: the model that model_config.weights names, where it names one.
+      workdir: folder of the run.
+      texts: all training texts; read only if a vocabulary is learned.
+      begun: whether the run has a checkpoint, and therefore a tokenizer.
+      trained: the model that model_config.weights names, or None.
+
+    Raises:
+      ValueError: the pretrained tokenizer is limited to fewer than `max_tokens` tokens, or the
+        workdir is not shared by all hosts.
     """
     path = workdir / "tokenizer.json"
     text = model_config.text
@@ -185,17 +189,17 @@ def _pretrained_tokenizer(text: ConfigDict) -> str:
 
 
 def barrier(name: str) -> None:
-    """Waits until all processes are here."""
+    """Waits until all processes have reached this point."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
 
 
 def check_run(config: ConfigDict, workdir: pathlib.Path, schema: Schema) -> None:
-    """Checks that a workdir is free, or holds a run with this config.
+    """Checks that a workdir is unused, or holds a run with this config.
 
     Raises:
-      ValueError: the workdir is a file, holds a converted model, or checkpoints of a run that was
-        started with another config.
+      ValueError: the workdir is a file, or holds a converted model or the checkpoints of a run with
+        another config.
     """
     if workdir.exists() and not workdir.is_dir():
         raise ValueError(f"--workdir={workdir} is a file; name a folder, which may be a new one")
@@ -212,14 +216,14 @@ def check_run(config: ConfigDict, workdir: pathlib.Path, schema: Schema) -> None
     before = migrate_config(stored, schema)
     if changed := schema.differences(before, config):
         raise ValueError(
-            f"{workdir} holds a run with another config. Choose a new --workdir, or go back to its "
+            f"{workdir} holds a run with another config. Choose a new --workdir, or restore its "
             f"values (to train its model further: a new --workdir and {finetune}):\n  "
             + "\n  ".join(changed)
         )
 
 
 def is_finished(workdir: pathlib.Path, epochs: int) -> bool:
-    """Whether a run has trained, validated and saved all of its epochs."""
+    """Whether a run has trained, validated and saved all epochs."""
     path = workdir / "metrics.jsonl"
     lines = path.read_text("utf-8").splitlines() if path.is_file() else []
     validated = [_step_of(line) for line in lines if '"val/score"' in line]
@@ -228,7 +232,7 @@ def is_finished(workdir: pathlib.Path, epochs: int) -> bool:
 
 
 def record_run(config: ConfigDict, workdir: pathlib.Path) -> None:
-    """Stores config, commit and diff of a run; on process 0 only."""
+    """Stores the config, git commit and git diff of a run; on process 0 only."""
     path = workdir / "config.json"
     if jax.process_index() != 0:
         return
@@ -242,13 +246,13 @@ def record_run(config: ConfigDict, workdir: pathlib.Path) -> None:
         except (OSError, subprocess.TimeoutExpired) as error:
             logging.info("no %s: %s", name, error)
             continue
-        if done.returncode == 0:  # an installed package has no repository, and that is fine
+        if done.returncode == 0:  # an installed package has no repository, which is not an error
             write_text(workdir / name, done.stdout)
     write_json(path, stored_form(config))
 
 
 def run_folder(path: str | pathlib.Path) -> pathlib.Path:
-    """The workdir of the run that a checkpoint lies in, to write results beside it."""
+    """The workdir of the run that contains a checkpoint, for its results."""
     path = pathlib.Path(path).absolute()
     for folder in (path, path.parent, path.parent.parent):
         if (folder / "config.json").is_file() and any(
@@ -256,14 +260,14 @@ def run_folder(path: str | pathlib.Path) -> pathlib.Path:
         ):
             return folder
     raise ValueError(
-        f"{path} does not lie in a run's folder (no config.json and checkpoints): name a folder "
+        f"{path} is not in the folder of a run (with config.json and checkpoints): name a folder "
         "for the results with --workdir"
     )
 
 
 def is_run_of(folder: pathlib.Path, path: str | pathlib.Path) -> bool:
-    """Whether a folder is the trained run that a checkpoint lies in."""
-    if not (folder / "metrics.jsonl").is_file():  # not trained here: converted, shared
+    """Whether a folder is the training run that contains a checkpoint."""
+    if not (folder / "metrics.jsonl").is_file():  # a converted or shared model, not a training run
         return False
     try:
         return run_folder(path) == folder.absolute()
@@ -272,7 +276,7 @@ def is_run_of(folder: pathlib.Path, path: str | pathlib.Path) -> bool:
 
 
 def results_beside(path: str | pathlib.Path, step: int) -> dict | None:
-    """The metrics.json of the run that a checkpoint lies in, if it is of this checkpoint's step."""
+    """The metrics.json of the run that contains a checkpoint, if it has the checkpoint's step."""
     path = pathlib.Path(path).absolute()
     series = (BEST, LATEST)
     if path.parent.name in series:  # a step folder
@@ -281,5 +285,5 @@ def results_beside(path: str | pathlib.Path, step: int) -> dict | None:
         path = path.parent
     metrics = path / "metrics.json"
     results = json.loads(metrics.read_text("utf-8")) if metrics.is_file() else {}
-    # The first ones did not say of which step they are.
+    # Old versions stored no step in metrics.json.
     return results if "step" in results and results["step"] == step else None

@@ -1,7 +1,7 @@
-"""Where the scalars of a run go: JSON lines, TensorBoard, Weights & Biases.
+"""Writers for the scalars of a run: JSON lines, TensorBoard, Weights & Biases.
 
-A `Writer` takes the scalars of a step, and the scores of the evaluation after training. JSON lines
-are always written; `config.log_to` names the others, of `WRITERS`.
+A `Writer` receives the scalars of each logged step, and the scores of the evaluation after
+training. JSON lines are always written; `config.log_to` selects further writers from `WRITERS`.
 """
 
 import importlib
@@ -16,31 +16,31 @@ from typing import Any, Protocol
 
 from motionalign.files import open_lines, write_text
 
-Config = Mapping[str, Any]  # nested, of plain JSON types
+Config = Mapping[str, Any]  # nested, with plain JSON types
 
 
 class Writer(Protocol):
-    """Takes what is measured, on process 0 only.
+    """Receives scalars and scores, on process 0 only.
 
-    A class in `WRITERS` is made as `writer(workdir, config, resumed_step)`, and has `check()`. A
-    writer that takes scores only gets None as `resumed_step`.
+    Classes in `WRITERS` are constructed as `writer(workdir, config, resumed_step)` and have a
+    static method `check()`. `resumed_step` is None for a writer that only receives scores.
     """
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Takes the scalars of a step of training, or of the validation after it."""
+        """Receives the scalars of a training step, or of the validation after it."""
 
     def results(self, step: int, values: Mapping[str, float]) -> None:
-        """Takes the scores of the model after `step`, from the evaluation after training."""
+        """Receives the evaluation scores of the checkpoint of `step`, after training."""
 
     def close(self) -> None:
-        """Returns when all is written."""
+        """Returns after everything is written."""
 
 
 class JsonLines:
-    """`metrics.jsonl`: an object a line, `step` first, on disk when `scalars` returns."""
+    """`metrics.jsonl`: one object per line, `step` first, on disk when `scalars` returns."""
 
     def __init__(self, path: pathlib.Path, kept: Sequence[str]) -> None:
-        """Begins the file with the lines `kept`."""
+        """Starts the file with the lines `kept`."""
         self._file = open_lines(path, kept)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -48,7 +48,7 @@ class JsonLines:
         self._file.write(json.dumps({"step": step, **values}) + "\n")
 
     def results(self, step: int, values: Mapping[str, float]) -> None:
-        """Nothing: metrics.json has them."""
+        """Does nothing, since metrics.json has the scores."""
 
     def close(self) -> None:
         """Closes the file."""
@@ -56,25 +56,25 @@ class JsonLines:
 
 
 class TensorBoard:
-    """Curves in `tensorboard/`, and the config as a text."""
+    """Curves in `tensorboard/`, and the config as text."""
 
     def __init__(self, workdir: pathlib.Path, config: Config, resumed_step: int | None) -> None:
-        """Opens an events file; points after `resumed_step` are to be hidden."""
+        """Opens an events file, which hides points after `resumed_step`."""
         purge = None if resumed_step is None else resumed_step + 1
         self._writer = summary_writer_class()(
             str(workdir / "tensorboard"),
             purge_step=purge,
-            # Files are named by the second, and would replace each other.
+            # File names have a resolution of one second; equal names would overwrite each other.
             filename_suffix=".scores" if purge is None else "",
         )
         if resumed_step is not None:
             lines = json.dumps(config, indent=2, ensure_ascii=False).splitlines()
-            text = "\n".join("    " + line for line in lines)  # as Markdown has code
+            text = "\n".join("    " + line for line in lines)  # a code block in Markdown
             self._writer.add_text("config", text, resumed_step)
 
     @staticmethod
     def check() -> None:
-        """Nothing: tensorboardX is required."""
+        """Does nothing, since tensorboardX is a required dependency."""
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Adds a point to every curve."""
@@ -91,16 +91,16 @@ class TensorBoard:
 
 
 class WandB:
-    """A run of Weights & Biases, resumed where the run in the workdir is.
+    """A run of Weights & Biases, resumed together with the run in the workdir.
 
-    Its id is kept in `wandb_id.txt`. Project, entity, mode and the like are W&B's own environment
-    variables; without WANDB_PROJECT the project is "motionalign". Steps that a resumed run repeats
-    are there already, and W&B leaves them out.
+    Its ID is stored in `wandb_id.txt`. Project, entity, mode and so on are set by the environment
+    variables of W&B; without WANDB_PROJECT the project is "motionalign". W&B ignores steps that a
+    resumed run repeats.
     """
 
     def __init__(self, workdir: pathlib.Path, config: Config, resumed_step: int | None) -> None:
-        """Starts the run, or goes on with it; one that begins anew in its folder is another."""
-        wandb: Any = importlib.import_module("wandb")  # which types are not checked against
+        """Starts or resumes the W&B run; starting from step 0 creates a new one."""
+        wandb: Any = importlib.import_module("wandb")  # optional, so its types are not checked
         path = workdir / "wandb_id.txt"
         if resumed_step == 0 or not path.is_file():
             write_text(path, uuid.uuid4().hex[:8] + "\n")
@@ -111,12 +111,12 @@ class WandB:
             resume="allow",
             dir=str(workdir),
             config=dict(config),
-            allow_val_change=True,  # of fields that a resumed run may change
+            allow_val_change=True,  # for fields that a resumed run may change
         )
 
     @staticmethod
     def check() -> None:
-        """Raises a ValueError where the package is missing."""
+        """Raises a ValueError if the package is missing."""
         if importlib.util.find_spec("wandb") is None:
             raise ValueError(
                 "config.log_to names wandb, but the package is not installed: run `pip install "
@@ -124,37 +124,38 @@ class WandB:
             )
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Logs them at the step."""
+        """Logs the scalars at the step."""
         self._run.log(dict(values), step=step)
 
     def results(self, step: int, values: Mapping[str, float]) -> None:
-        """Puts them into the run's summary."""
+        """Writes the scores to the summary of the run."""
         self._run.summary.update({"test/step": step, **values})
 
     def close(self) -> None:
-        """Ends the run, all being uploaded."""
+        """Finishes the run after everything is uploaded."""
         self._run.finish()
 
 
 WRITERS: dict[str, type[Any]] = {"tensorboard": TensorBoard, "wandb": WandB}
-"""By value of config.log_to."""
+"""Writers by value of config.log_to."""
 
 
 def check_writers(names: Sequence[str]) -> None:
-    """Raises a ValueError where one of `WRITERS` lacks its package, before anything is trained."""
+    """Raises a ValueError if the package of a writer is missing, before training starts."""
     for name in names:
         WRITERS[name].check()
 
 
 def summary_writer_class() -> type:
-    """tensorboardX's SummaryWriter.
+    """The SummaryWriter of tensorboardX, imported without torch.
 
-    Where torch is installed tensorboardX imports it, which takes longer than all our imports, to
-    recognise tensors that we have none of. It does without where there is none: so it seems here.
+    If torch is installed, tensorboardX imports it to recognise tensors, which we never pass; this
+    takes longer than all of our imports. Without torch it works as well, so torch is hidden from it
+    during the import.
     """
     hidden = "torch" not in sys.modules
     if hidden:
-        sys.modules["torch"] = None  # ty: ignore[invalid-assignment]  (Python's way to say: absent)
+        sys.modules["torch"] = None  # ty: ignore[invalid-assignment]  (marks it as not installed)
     try:
         from tensorboardX import SummaryWriter
     finally:

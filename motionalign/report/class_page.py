@@ -1,4 +1,4 @@
-"""Pages of results about classes: actions, attributes, and clips found by attributes."""
+"""Result pages of the tasks with classes: actions, attributes, and retrieval by attributes."""
 
 import dataclasses
 import functools
@@ -25,8 +25,8 @@ from motionalign.report.tables import Table
 from motionalign.skeleton import Skeleton
 
 SHOWN_CONFUSIONS = 15
-WRONG, OF_ONE, RIGHT = 4, 2, 2  # clips drawn of a class: OF_ONE of a confusion at most
-HITS = 5  # clips drawn of an attribute or query
+WRONG, OF_ONE, RIGHT = 4, 2, 2  # clips drawn per class; OF_ONE: at most so many per confusion
+HITS = 5  # clips drawn per attribute or query
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Clips:
     """The N clips that were scored.
 
     Attributes:
-      ids: of the records.
+      ids: IDs of the records.
       joints: index → joints [T, J, C], Y up.
       skeleton: the J joints.
-      fps: frames a second.
+      fps: frames per second.
     """
 
     ids: Sequence[str]
@@ -72,20 +72,20 @@ def write_label_page(
     title: str,
     seed: int = 0,
 ) -> Path:
-    """Writes `folder/index.html`: which actions are recognised, and what the others are taken for.
+    """Writes `folder/index.html`: accuracy of each action, confusions, and example clips.
 
     Args:
-      folder: made where absent.
+      folder: created if absent.
       clips: the N clips.
-      names: of the K classes.
-      labels, predicted: [N] of each clip, indices of its class and of what it is taken for.
-      scores: [N, K], higher is nearer.
-      unit: what the scores are, in the plural.
+      names: names of the K classes.
+      labels, predicted: [N] indices of the true and the predicted class of each clip.
+      scores: [N, K], higher is more similar.
+      unit: what the scores are, in the plural ("cosines").
       tables: the results.
       confusion: picture of the confusion matrix [H, W, 3].
-      count: classes of which clips are drawn, those with the smallest share of right ones first.
+      count: number of classes with example clips, those with the lowest accuracy first.
       title: heading of the page.
-      seed: of the choice of clips.
+      seed: seed of the choice of clips.
 
     Returns:
       The path of the page.
@@ -103,14 +103,14 @@ def write_label_page(
         folder,
         title,
         _summary(clips, len(occurring), "actions"),
-        "Of each action a few clips are shown, chosen with seed "
-        f"{seed}: first some that are taken for another, of the most frequent confusions, under "
-        "the name of that action, then some that are recognised, which are marked. Scores are "
+        "The clips of each action are sampled with seed "
+        f"{seed}. Misclassified clips of the most frequent confusions come first, under the name "
+        "of the predicted action; correctly classified clips follow and are marked. Scores are "
         f"{unit}.",
         "".join(map(table_of, tables)),
-        _heading("What is taken for what") + _confusions(names, counts),
+        _heading("Most frequent confusions") + _confusions(names, counts),
         plot(confusion, "confusion matrix"),
-        _heading("Every action") + _actions(names, counts, order),
+        _heading("All actions") + _actions(names, counts, order),
         _heading(f"Clips of each action{shown}") + "".join(cards) if cards else "",
     )
 
@@ -126,15 +126,15 @@ def _confusions(names: Sequence[str], counts: np.ndarray) -> str:
         if wrong[k, j]
     ]
     if not rows:
-        return "<p>Every clip is recognised.</p>"
+        return "<p>All clips are classified correctly.</p>"
     left = int((wrong > 0).sum()) - len(rows)
     notes = [("", f"{left} rarer confusions are not listed")] if left else []
-    head = ["action", "taken for", "clips", "of the action's clips"]
+    head = ["action", "predicted as", "clips", "share of the action's clips"]
     return html_table(head, rows, notes, left=2)
 
 
 def _actions(names: Sequence[str], counts: np.ndarray, order: Sequence[int]) -> str:
-    """Every action, in the given order, with its share of right clips."""
+    """All actions in the given order, with their accuracy."""
     rows = []
     for k in order:
         wrong = counts[k] * (np.arange(len(names)) != k)
@@ -142,7 +142,7 @@ def _actions(names: Sequence[str], counts: np.ndarray, order: Sequence[int]) -> 
         rival = f"{names[most]} ({wrong[most]})" if wrong.any() else "-"
         share = f"{100 * counts[k, k] / counts[k].sum():.1f}"
         rows.append([names[k], rival, str(counts[k].sum()), str(counts[k, k]), share])
-    head = ["action", "most often taken for", "clips", "right", "top-1"]
+    head = ["action", "most often confused with", "clips", "correct", "top-1"]
     return html_table(head, rows, left=2)
 
 
@@ -156,16 +156,16 @@ def _label_card(
     draw: Callable[[int], str],
     seed: int,
 ) -> str:
-    """An action: clips of its most frequent confusions, and clips that are recognised."""
+    """An action: clips of its most frequent confusions, and correctly classified clips."""
     own = np.random.default_rng([seed, k]).permutation(np.flatnonzero(labels == k))
     wrong = _in_turn([int(i) for i in own if predicted[i] != k], predicted, counts[k])
     items = []
     for i in itertools.islice(wrong, WRONG):
         taken = int(predicted[i])
-        tag = f"taken for this · own action {scores[i, k]:.3f}"
+        tag = f"predicted · true action {scores[i, k]:.3f}"
         items.append(item(False, names[taken], f"{scores[i, taken]:.3f}", tag, draw(i)))
     for i in own[predicted[own] == k][:RIGHT]:
-        items.append(item(True, names[k], f"{scores[i, k]:.3f}", "right", draw(int(i))))
+        items.append(item(True, names[k], f"{scores[i, k]:.3f}", "correct", draw(int(i))))
     right, total = counts[k, k], counts[k].sum()
     kind = "good" if right == total else "near" if 2 * right >= total else "miss"
     asked = f"<strong>{html.escape(names[k])}</strong>"
@@ -173,7 +173,7 @@ def _label_card(
 
 
 def _in_turn(clips: Sequence[int], predicted: np.ndarray, counts: np.ndarray) -> Iterator[int]:
-    """Clips in turn of each class they are taken for, the most frequent first; few of each."""
+    """Yields clips of each predicted class in turn, the most frequent first, OF_ONE at most."""
     piles: dict[int, list[int]] = {}
     for i in clips:
         pile = piles.setdefault(int(predicted[i]), [])
@@ -202,18 +202,19 @@ def write_attribute_page(
     count: int,
     title: str,
 ) -> Path:
-    """Writes `folder/index.html`: the clips in which a classifier is surest of each attribute.
+    """Writes `folder/index.html`: the clips with the highest probability of each attribute.
 
     Args:
-      folder: made where absent.
+      folder: created if absent.
       clips: the N clips.
-      names: of the A attributes.
+      names: names of the A attributes.
       prob: [N, A] probabilities.
       target: [N, A] bool.
-      ap: [A] average precision; None of an attribute that does not occur.
+      ap: [A] average precision; None for an attribute that does not occur.
       tables: the results.
       bars: picture of the results [H, W, 3].
-      count: attributes of which clips are drawn, evenly spread from the worst AP to the best.
+      count: number of attributes with example clips, evenly spread from the lowest AP to the
+        highest.
       title: heading of the page.
 
     Returns:
@@ -228,8 +229,8 @@ def write_attribute_page(
         folder,
         title,
         _summary(clips, len(names), "attributes"),
-        "Of each attribute the clips with the highest probability are drawn; those that have it "
-        "are marked. The attributes come from the lowest average precision to the highest.",
+        "For each attribute, the clips with the highest probability are shown; those that have the "
+        "attribute are marked. Attributes are sorted by average precision, the lowest first.",
         "".join(map(table_of, tables)),
         plot(bars, "F1, average precision and base rate of every attribute"),
         _heading(f"Clips of each attribute{shown}") + "".join(cards) if cards else "",
@@ -245,7 +246,7 @@ def _spread(values: Sequence[tuple[float, int]], count: int) -> list[tuple[float
 def _attribute_card(
     name: str, prob: np.ndarray, target: np.ndarray, ap: float, draw: Callable[[int], str]
 ) -> str:
-    """An attribute: the surest clips, and the surest that has it where that is none of them."""
+    """An attribute: the top clips, and the best clip that has it if none of the top clips does."""
     best = best_items(prob[None], HITS)[0]
     items = [
         _sure(f"{place}", prob[i], target[i], draw(int(i))) for place, i in enumerate(best, start=1)
@@ -283,22 +284,22 @@ def write_set_page(
     title: str,
     seed: int = 0,
 ) -> Path:
-    """Writes `folder/index.html`: the clips that are found by the words of attribute sets.
+    """Writes `folder/index.html`: clips retrieved by the words of attribute sets.
 
     Args:
-      folder: made where absent.
+      folder: created if absent.
       clips: the N clips.
-      words: of each clip's attributes.
+      words: [N] words of each clip's attributes.
       queries: words of the Q attribute sets.
-      scores: [Q, N], higher is nearer.
-      shared: [Q, N] how many attributes query and clip share.
-      sizes: [Q] how many attributes each query has.
-      unit: what the scores are, in the plural.
+      scores: [Q, N], higher is more similar.
+      shared: [Q, N] number of attributes that query and clip share.
+      sizes: [Q] number of attributes of each query.
+      unit: what the scores are, in the plural ("cosines").
       tables: the results.
       images: pictures of the results, [H, W, 3] each.
-      count: queries whose hits are drawn.
+      count: number of example queries.
       title: heading of the page.
-      seed: of the choice of queries.
+      seed: seed of the choice of queries.
 
     Returns:
       The path of the page.
@@ -312,11 +313,11 @@ def write_set_page(
         folder,
         title,
         _summary(clips, len(queries), "sets of attributes"),
-        "Every query is the words of a set of attributes. Its hits are marked where they have all "
-        f"of them. The queries are drawn with seed {seed}. Scores are {unit}.",
+        "Every query consists of the words of an attribute set. Hits that have all attributes of "
+        f"the query are marked. The queries are sampled with seed {seed}. Scores are {unit}.",
         "".join(map(table_of, tables)),
         *(plot(image, "NDCG of retrieval by attributes") for image in images),
-        _heading("Words to motion") + "".join(cards) if cards else "",
+        _heading("Text to motion") + "".join(cards) if cards else "",
     )
 
 

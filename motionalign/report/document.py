@@ -1,6 +1,6 @@
-"""The parts that the pages of results are made of: one HTML file each, pictures included.
+"""Building blocks of result pages; each page is one HTML file that includes its pictures.
 
-Everything that comes from data is escaped here, once: texts are given as they are.
+Text from data is escaped here, exactly once: callers pass it unescaped.
 """
 
 import html
@@ -22,7 +22,7 @@ class Drawable(Protocol):
 
     @property
     def ids(self) -> Sequence[str]:
-        """Ids of the records."""
+        """IDs of the records."""
 
     @property
     def joints(self) -> Callable[[int], np.ndarray]:
@@ -34,7 +34,7 @@ class Drawable(Protocol):
 
     @property
     def fps(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
 
 
 def write_document(
@@ -43,11 +43,11 @@ def write_document(
     """Writes `folder/index.html`.
 
     Args:
-      folder: made where absent.
-      title: heading of the page, text.
-      summary: a line below it, text.
-      about: what the examples show, text; it follows what a strip shows.
-      parts: HTML; the last has the strips, and what they show stands above it.
+      folder: created if absent.
+      title: heading of the page, as text.
+      summary: line below the heading, as text.
+      about: description of the examples, as text; it follows the explanation of strips.
+      parts: sections, as HTML; the last one has the strips, and their explanation precedes it.
 
     Returns:
       The path of the page.
@@ -68,9 +68,9 @@ def write_document(
 
 
 def card(asked: str, verdict: str, kind: str, items: Iterable[str], header: str = "") -> str:
-    """An example: what was asked (HTML), how it went, and a list of `item`s.
+    """An example: the query (HTML), a verdict, and a list of `item`s.
 
-    `kind` of the verdict is good, near or miss; `header` is a class of the head line.
+    `kind` of the verdict is good, near or miss; `header` is the CSS class of the header.
     """
     return (
         f'<article><header class="{header}"><div class="asked">{asked}</div>'
@@ -80,7 +80,7 @@ def card(asked: str, verdict: str, kind: str, items: Iterable[str], header: str 
 
 
 def item(right: bool, place: str, score: str, tag: str, answer: str) -> str:
-    """A line of a card: whether it is right, its facts as text, and what was found (HTML)."""
+    """An item of a card: whether it is correct, its facts as text, and the hit itself (HTML)."""
     tag = tag and f'<span class="tag">{html.escape(tag)}</span>'
     score = score and f'<span class="score">{html.escape(score)}</span>'
     return (
@@ -94,9 +94,9 @@ GAP = '<li class="gap">…</li>'
 
 
 def strip(clips: Drawable, i: int) -> str:
-    """A clip drawn, with its name and length."""
+    """A drawing of a clip, with its name and duration."""
     joints = clips.joints(i)
-    if clips.skeleton.dims == 2:  # what is third is no place
+    if clips.skeleton.dims == 2:  # the third channel is not a coordinate
         joints = np.concatenate([joints[..., :2], np.zeros_like(joints[..., :1])], axis=-1)
     image = pictures.skeleton_strip(joints, clips.skeleton)
     name = html.escape(clips.ids[i])
@@ -126,9 +126,10 @@ def html_table(
     notes: Iterable[tuple[str, str]] = (),
     left: int = 0,
 ) -> str:
-    """A table of cells of text, and below it a list of (what it is of, note).
+    """A table of text cells, followed by a list of notes (subject, note).
 
-    The first `left` columns, 1 or 2, are aligned to the left; 0: two, and rows belong in pairs.
+    The first `left` columns (1 or 2) are left-aligned. With `left=0`, two columns are left-aligned
+    and rows are grouped in pairs.
     """
     cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     body = "".join(
@@ -221,8 +222,8 @@ _PAGE = """<!doctype html>
 <p class="summary">{summary}</p>
 {others}
 <p class="legend">{legend}</p>
-<p class="about">A strip shows poses evenly spread over the clip, from left to right, seen from the
-front and the body's own right. After them comes the path on the floor from above: the ring is the
+<p class="about">A strip shows poses at equal intervals over the clip, from left to right, seen from
+the front right of the body. The path on the floor, seen from above, follows: the ring marks the
 start, where the body faces up, and the triangle the end. {about}</p>
 {strips}
 </body>

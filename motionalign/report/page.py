@@ -1,7 +1,8 @@
-"""A page of example queries with their hits, in one HTML file.
+"""The page of example queries with their hits, in one HTML file.
 
-Rows and columns of every similarity matrix are clips of the gallery: row i is the first caption of
-clip i, column j the motion of clip j. Text to motion reads it by rows, motion to text by columns.
+Every similarity matrix is [G, G] over the clips of the gallery: row i is the first caption of clip
+i, column j the motion of clip j. Text-to-motion retrieval ranks each row, motion-to-text retrieval
+each column.
 """
 
 import dataclasses
@@ -21,16 +22,16 @@ from motionalign.skeleton import Skeleton
 
 @dataclasses.dataclass(frozen=True)
 class Gallery:
-    """The clips of an evaluated split, one entry a clip.
+    """The clips of an evaluated split, one entry per clip.
 
     Attributes:
       ids, sources: the record's `id` and `source`.
       captions: the first caption of each clip.
-      mirrored_of: the clip that each one mirrors, "" for originals.
+      mirrored_of: the clip that each clip mirrors, "" for originals.
       joints: index → joints [T, J, 3], Y up.
       skeleton: the J joints.
-      fps: frames a second.
-      encoder: the sentence encoder behind the caption vectors; None when there are none.
+      fps: frames per second.
+      encoder: the sentence encoder of the caption vectors; None if there are no caption vectors.
     """
 
     ids: Sequence[str]
@@ -43,7 +44,7 @@ class Gallery:
     encoder: str | None = None
 
     def are_twins(self, i: int, j: int) -> bool:
-        """Whether one of two clips is the other one mirrored."""
+        """Whether one of two clips is the mirror image of the other."""
         return (
             self.mirrored_of[i] in (self.ids[j], self.sources[j])
             or self.mirrored_of[j] in (self.ids[i], self.sources[i])
@@ -51,7 +52,7 @@ class Gallery:
 
 
 def same_caption(captions: Sequence[str]) -> np.ndarray:
-    """[G, G] bool, True where two clips have the same caption string."""
+    """[G, G] bool, whether two clips have the same caption string."""
     _, number = np.unique(np.asarray(captions, dtype=object), return_inverse=True)
     return number[:, None] == number
 
@@ -68,26 +69,26 @@ def write_page(
     title: str = "Motion retrieval",
     seed: int = 0,
 ) -> Path:
-    """Writes `folder/index.html`: the tables, and example queries with their five best hits.
+    """Writes `folder/index.html`: the table, and example queries with their five best hits.
 
-    One file with everything in it, pictures too, so that it can be mailed. Half of the queries are
-    captions and half motions; each half is drawn with `seed` in turn from the queries whose right
-    answer came first, among the first five, and later.
+    The file includes its pictures, so it can be sent as it is. Half of the queries are captions and
+    half are motions. Each half is sampled with `seed`, alternately from the queries whose best
+    correct match is ranked first, among the first five, and lower.
 
     Args:
-      folder: made where absent.
-      results: as `run_protocols` gives them, for the table.
+      folder: created if absent.
+      results: the results of `run_protocols`, for the table.
       gallery: the evaluated clips.
       similarity: [G, G], text by motion.
-      num_queries: example queries, over both directions.
+      num_queries: number of example queries in both directions together.
       title: heading of the page.
-      seed: of the choice of examples.
+      seed: seed of the choice of examples.
 
     Returns:
       The path of the page.
 
     Raises:
-      ValueError: `similarity` of another size than the gallery.
+      ValueError: `similarity` does not have the size of the gallery.
     """
     size = len(gallery.captions)
     if similarity.shape != (size, size):
@@ -97,9 +98,9 @@ def write_page(
         title,
         f"{size} clips, {len(set(gallery.captions))} distinct captions, "
         f"skeleton {gallery.skeleton.name}",
-        f"Scores are cosines. The examples are drawn with seed {seed}, in turn from queries whose "
-        "right answer came first, among the first five, and later: they show what goes right and "
-        "wrong, not how often.",
+        f"Scores are cosines. The examples are sampled with seed {seed}, alternately from queries "
+        "whose best correct match is ranked first, among the first five, and lower. They show "
+        "successes and failures, not how frequent these are.",
         html_table(*retrieval_rows(results), protocol_notes(results)),
         _examples(gallery, similarity, num_queries, seed),
     )
@@ -108,7 +109,10 @@ def write_page(
 def example_queries(
     ranks: np.ndarray, captions: Sequence[str], count: int, seed: int | Sequence[int]
 ) -> list[int]:
-    """Draws up to `count` queries, no caption twice, in turn from hits, near misses and misses."""
+    """Samples up to `count` queries with distinct captions: hits, near misses and misses in turn.
+
+    A hit has its best correct match at rank 1, a near miss at a rank up to 5.
+    """
     drawn = np.random.default_rng(seed).permutation(len(ranks))
     kind = np.digitize(ranks[drawn], (1, 5), right=True)  # 0: first, 1: among five, 2: later
     piles = [list(drawn[kind == k]) for k in range(3)]
@@ -124,7 +128,7 @@ def example_queries(
 
 
 def _examples(gallery: Gallery, similarity: np.ndarray, num_queries: int, seed: int) -> str:
-    """The sections of example queries, one a direction; each clip is drawn once."""
+    """The sections of example queries, one per direction; each clip is drawn only once."""
     relevant = same_caption(gallery.captions)
     draw = functools.cache(lambda i: strip(gallery, i))
     sections = []
@@ -150,7 +154,7 @@ def _card(
     rank: float,
     draw: Callable[[int], str],
 ) -> str:
-    """One query with its five best hits, and its right answer where that is not among them."""
+    """A query with its five best hits, and its best correct match if that is not among them."""
     caption = html.escape(gallery.captions[query])
     asked = f"<q>{caption}</q>" if way == "t2m" else draw(query)
     order = np.argsort(-scores, kind="stable")
@@ -159,11 +163,11 @@ def _card(
         for place, j in enumerate(order[:5], start=1)
     ]
     if rank > 5:
-        verdict, kind = f"right answer at rank {rank:g} of {len(scores)}", "miss"
+        verdict, kind = f"correct match at rank {rank:g} of {len(scores)}", "miss"
     elif rank > 1:
-        verdict, kind = f"right answer at rank {rank:g}", "near"
+        verdict, kind = f"correct match at rank {rank:g}", "near"
     else:
-        verdict, kind = "right answer first", "good"
+        verdict, kind = "correct match first", "good"
     if not right[order[:5]].any():
         best = int(np.argmax(np.where(right, scores, -np.inf)))
         hits.append(GAP)
@@ -183,14 +187,14 @@ def _hit(
 ) -> str:
     twins = gallery.are_twins(query, hit)
     if hit == query:
-        tag = "right"
+        tag = "correct"
     elif right:
-        tag = "right: its mirrored twin" if twins else "right: same words"
+        tag = "correct: mirrored twin" if twins else "correct: same caption"
     else:
-        tag = "mirrored twin, other words" if twins else ""
+        tag = "mirrored twin, different caption" if twins else ""
     caption = f"<p>{html.escape(gallery.captions[hit])}</p>"
     answer = [draw(hit), caption] if way == "t2m" else [caption, draw(hit)]
     return item(right, place, f"{score:.3f}", tag, "".join(answer))
 
 
-_HEADINGS = {"t2m": "Words to motion", "m2t": "Motion to words"}
+_HEADINGS = {"t2m": "Text to motion", "m2t": "Motion to text"}

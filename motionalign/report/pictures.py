@@ -1,7 +1,7 @@
 """Pictures of motion: skeleton strips, and motion patches as images.
 
-matplotlib is imported when the first strip is drawn, and only its Agg canvas is used: no display,
-no pyplot state.
+matplotlib is imported when the first strip is drawn. Only its Agg canvas is used, so neither a
+display nor pyplot state is needed.
 """
 
 import base64
@@ -15,8 +15,8 @@ from motionalign.skeleton import Skeleton
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Blue is the right side and orange the left (distinct for every kind of colour vision); within a
-# side the leg is the darker.
+# Blue is the right side and orange the left, which all kinds of colour vision can distinguish; on
+# each side, the leg is darker than the arm.
 PART_COLOURS = {
     "right_leg": "#1d4e89",
     "right_arm": "#3f9ae0",
@@ -25,34 +25,35 @@ PART_COLOURS = {
     "left_leg": "#c2410c",
 }
 
-_VIEW = np.deg2rad(40)  # the camera stands this far from straight in front, to the right
+_VIEW = np.deg2rad(40)  # angle of the camera from straight ahead towards the body's right
 
 _FLOOR, _TOP = 14, 10  # pixels kept free below and above the figure
 
-_INSET = 112  # pixels at the right for the path seen from above
+_INSET = 112  # width in pixels of the path seen from above, at the right
 
 
 def skeleton_strip(
     joints: np.ndarray, skeleton: Skeleton, num_poses: int = 8, width: int = 960, height: int = 176
 ) -> np.ndarray:
-    """Draws a clip as poses from left to right in time, and its path from above at the right.
+    """Draws a clip as a sequence of poses from left to right, and its path from above at the right.
 
-    All poses share one camera, fixed to the direction that the body faces at the start, so turns
-    show; each is placed by its root, so travel shows only in the path, where the starting
-    direction is up, a ring marks the start and a triangle the end and where the body faces then.
+    All poses share one camera, fixed to the initial facing direction of the body, so that turns are
+    visible. Each pose is centred on its root, so that travel is visible only in the path. There,
+    the initial facing direction is up, a ring marks the start, and a triangle marks the end and
+    points in the final facing direction.
 
     Args:
       joints: [T, J, 3], Y up, any unit.
       skeleton: the J joints.
-      num_poses: poses, evenly spread over the clip.
-      width: pixels.
-      height: pixels.
+      num_poses: number of poses, evenly spread over the clip.
+      width: width in pixels.
+      height: height in pixels.
 
     Returns:
       [height, width, 3] uint8 RGB.
 
     Raises:
-      ValueError: joints of another shape than the skeleton's, or not finite.
+      ValueError: joints do not have the shape of the skeleton, or are not finite.
     """
     return rendered(strip_figure(joints, skeleton, num_poses, width, height))
 
@@ -62,8 +63,8 @@ def strip_figure(
 ) -> "Figure":
     """The figure of `skeleton_strip`, before it is rendered.
 
-    It has no axes: its artists are in pixels from the lower left corner, and named by their `gid`
-    ("floor", "bones", "heads", "edge", "path", "path_poses", "start", "end").
+    The figure has no axes: its artists use pixels from the lower left corner, and are named by
+    their `gid` ("floor", "bones", "heads", "edge", "path", "path_poses", "start", "end").
     """
     joints = np.asarray(joints, np.float32)
     if joints.ndim != 3 or joints.shape[1:] != (skeleton.num_joints, 3) or not len(joints):
@@ -97,8 +98,8 @@ def patch_image(patches: np.ndarray, reach: float = 2.5) -> np.ndarray:
     """Motion patches as an image: x, y, z are red, green, blue (Motion Patches, Figure 4).
 
     Args:
-      patches: [T, 5N, 3] z-scores, rows are frames and columns the points of the five parts.
-      reach: the z-score that is full brightness; -reach is black, 0 mid-grey.
+      patches: [T, 5N, 3] z-scores; rows are frames, columns the points of the five body parts.
+      reach: z-score of full brightness; -reach is black, 0 is mid-grey.
 
     Returns:
       [T, 5N, 3] uint8 RGB.
@@ -112,7 +113,7 @@ def patch_image(patches: np.ndarray, reach: float = 2.5) -> np.ndarray:
 def png(image: np.ndarray, colours: int | None = None) -> bytes:
     """An image [height, width, 3] uint8 RGB as the bytes of a PNG file.
 
-    `colours` keeps only that many (64 are enough for a strip, at a third of the size).
+    `colours` limits the number of colours (64 suffice for a strip and take a third of the size).
     """
     from PIL import Image
 
@@ -125,7 +126,7 @@ def png(image: np.ndarray, colours: int | None = None) -> bytes:
 
 
 def data_uri(image: np.ndarray, colours: int | None = None) -> str:
-    """`png(image, colours)` as an image source that keeps an HTML page in one file."""
+    """`png(image, colours)` as a data URI, which embeds the image in an HTML page."""
     return "data:image/png;base64," + base64.b64encode(png(image, colours)).decode()
 
 
@@ -136,10 +137,10 @@ def _placed(
     room: tuple[float, float],
     num_poses: int,
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """The poses of P frames side by side, all from one camera and at one scale.
+    """The poses of P frames side by side, with one camera and one scale for all.
 
-    `room` is the width and height in pixels that they share. Returns points [P, J, 2] in pixels
-    from the lower left, depth [P, J], more of it being nearer to the viewer, and pixels a unit.
+    `room` is the available width and height in pixels. Returns points [P, J, 2] in pixels from the
+    lower left, depth [P, J] (larger is nearer to the viewer), and pixels per unit of length.
     """
     width, height = room
     root = skeleton.parents.index(-1)
@@ -151,7 +152,7 @@ def _placed(
     body[..., 1] -= body[..., 1].min()
     across = body @ right_of_screen  # [T, J]
     across -= (across.min() + across.max()) / 2
-    # Wide poses may touch, with a fifth of a slot, before the figure is made smaller.
+    # Wide poses may overlap by a fifth of a slot before the figure is scaled down.
     slot = width / (num_poses + 0.2)
     scale = min(
         (height - _FLOOR - _TOP) / max(1.07 * body[..., 1].max(), 1e-6),
@@ -217,7 +218,7 @@ def _draw_path(
 
 
 def _draw(figure: "Figure", name: str, points: np.typing.ArrayLike, **style: Any) -> None:
-    """Adds a line through points [n, 2], pixels from the lower left; far cheaper than Axes."""
+    """Adds a line through points [n, 2] in pixels from the lower left; much cheaper than Axes."""
     from matplotlib.lines import Line2D
     from matplotlib.transforms import IdentityTransform
 
@@ -231,12 +232,12 @@ def _torso(skeleton: Skeleton) -> list[int]:
 
 
 def _spine(joints: np.ndarray, skeleton: Skeleton) -> float:
-    """The torso's length along its bones: a length that no posture changes."""
+    """Length of the torso along its bones, which no posture changes."""
     return np.linalg.norm(np.diff(joints[0, _torso(skeleton)], axis=0), axis=1).sum()
 
 
 def _facing(pose: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors [3] on the floor: where a pose [J, 3] faces, and its left; found at the hips."""
+    """Horizontal unit vectors [3]: the facing direction of a pose [J, 3] and its left (by hips)."""
     hips = [
         skeleton.chains[skeleton.chain_names.index(leg)][1] for leg in ("left_leg", "right_leg")
     ]
@@ -247,7 +248,7 @@ def _facing(pose: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarra
 
 
 def _bone_colours(skeleton: Skeleton) -> list[str]:
-    """The colour of each of `skeleton.bones`: that of the part which its outer joint belongs to."""
+    """The colour of each of `skeleton.bones`: that of the body part of its outer joint."""
     part = {
         joint: name
         for name, chain in zip(skeleton.chain_names, skeleton.chains, strict=True)
@@ -259,10 +260,10 @@ def _bone_colours(skeleton: Skeleton) -> list[str]:
 def _path_from_above(
     joints: np.ndarray, skeleton: Skeleton, least: float
 ) -> tuple[np.ndarray, float]:
-    """The root's path [T, 2] in -0.5..0.5, and the last facing in degrees.
+    """The path of the root [T, 2] in -0.5..0.5, and the final facing direction in degrees.
 
-    Up is where the body faces at the start. A path shorter than `least` is shown at the scale of
-    `least`: standing still is a dot, not an enlarged trembling.
+    The initial facing direction is up. A path shorter than `least` is drawn at the scale of
+    `least`, so that a body standing still is a dot and not enlarged jitter.
     """
     forward, left = _facing(joints[0], skeleton)
     root = joints[:, skeleton.parents.index(-1)]

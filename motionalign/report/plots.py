@@ -1,6 +1,6 @@
-"""Plots of results: confusion between classes, scores of attributes, NDCG curves.
+"""Plots of results: confusion matrices, attribute scores, NDCG curves.
 
-Each plot comes as a matplotlib figure and as an image [height, width, 3] uint8 RGB, for
+Each plot is available as a matplotlib figure and as an image [height, width, 3] uint8 RGB for
 `pictures.png` or `write_picture`. As in `pictures`, matplotlib is imported when the first plot is
 drawn, and only its Agg canvas is used.
 """
@@ -23,19 +23,19 @@ _DPI = 100
 
 _INK, _FAINT = "#334155", "#cbd5e1"
 
-# Distinct for every kind of colour vision; markers and dashes tell them apart once more.
+# Distinct for all kinds of colour vision; markers and dashes distinguish the series as well.
 _COLOURS = [PART_COLOURS[part] for part in ("right_leg", "left_arm", "right_arm", "left_leg")]
 
 _MARKERS = "osD^"
 
 _DASHES = ("-", "-.", ":")
 
-# A short upright line: the level of chance in a row.
+# A short vertical line that marks the level of chance in a row.
 _TICK: dict[str, Any] = {"color": _INK, "marker": "|", "ls": "", "ms": 11, "mew": 2}
 
-_NUMBERED = 20  # cells are large enough for numbers up to so many classes
+_NUMBERED = 20  # largest number of classes for which cells have room for numbers
 
-_LONGEST = 32  # letters of a name
+_LONGEST = 32  # longest name, in characters
 
 
 # Images ------------------------------------------------------------------------------------------
@@ -62,7 +62,7 @@ def attribute_ndcg(results: Mapping) -> np.ndarray:
 
 
 def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Writes an image [height, width, 3] uint8 as PNG; a reader never finds half of one."""
+    """Writes an image [height, width, 3] uint8 as PNG, atomically."""
     files.write_bytes(path, png(image))
 
 
@@ -70,23 +70,23 @@ def write_picture(path: str | os.PathLike, image: np.ndarray) -> None:
 
 
 def confusion_figure(counts: np.ndarray, names: Sequence[str]) -> "Figure":
-    """What each class is recognised as, in percent of its clips; rows add up to 100.
+    """Confusion matrix in percent of the clips of each true class; rows add up to 100.
 
     Args:
-      counts: [K, K], row = true class, as `labels.confusion` gives them. A class without clips is a
-        grey row.
-      names: K names.
+      counts: [K, K], row = true class, from `labels.confusion`. A class without clips is a grey
+        row.
+      names: K class names.
 
     Returns:
-      The figure, larger for more classes; cells carry numbers up to 20 classes.
+      The figure, larger for more classes; cells show numbers for up to 20 classes.
 
     Raises:
-      ValueError: counts that are not square, not counts, or do not fit the names.
+      ValueError: counts are not [K, K] for K names, negative, or not finite.
     """
     counts = np.asarray(counts)
     size = len(names)
     if counts.shape != (size, size) or not size:
-        raise ValueError(f"counts must be [{size}, {size}], as there are names; got {counts.shape}")
+        raise ValueError(f"counts must be [{size}, {size}], as many as names; found {counts.shape}")
     if not np.isfinite(counts).all() or (counts < 0).any():
         raise ValueError("counts must be finite and not negative")
     clips = counts.sum(axis=1)
@@ -103,7 +103,7 @@ def confusion_figure(counts: np.ndarray, names: Sequence[str]) -> "Figure":
     bar.set_label("share of the true class's clips (%)")
     bar.outline.set_visible(False)
     if size <= _NUMBERED:
-        shade: Any = image.norm  # from a share to 0..1
+        shade: Any = image.norm  # maps a share to 0..1
         for row, column in np.argwhere(counts > 0):
             value = share[row, column]
             colour = "white" if shade(value) > 0.6 else _INK
@@ -113,16 +113,16 @@ def confusion_figure(counts: np.ndarray, names: Sequence[str]) -> "Figure":
 
 
 def attribute_bars_figure(results: Mapping) -> "Figure":
-    """F1 of each attribute as a bar, the best at the top, with AP and base rate as marks.
+    """F1 of each attribute as a bar, the best at the top, with marks for AP and base rate.
 
     Args:
-      results: as `attributes.classification` gives them (Walk and Text, Figure 5).
+      results: results of `attributes.classification` (Walk and Text, Figure 5).
 
     Returns:
       The figure, taller for more attributes.
 
     Raises:
-      ValueError: results of no attribute.
+      ValueError: there are no attributes.
     """
     rows = sorted(results["attributes"].items(), key=lambda item: -item[1]["f1"])
     if not rows:
@@ -145,10 +145,10 @@ def attribute_bars_figure(results: Mapping) -> "Figure":
 
 
 def ndcg_curves_figure(results: Mapping) -> "Figure":
-    """NDCG@K over K: a line a method, and chance dashed.
+    """NDCG@K over K: one line per method, and a dashed line for chance.
 
     Args:
-      results: as `attributes.retrieval` gives them (Walk and Text, Figure 6).
+      results: results of `attributes.retrieval` (Walk and Text, Figure 6).
     """
     figure, axes = _figure(6.4, 4.2)
     ks = results["ks"]
@@ -176,25 +176,25 @@ def attribute_ndcg_figure(results: Mapping) -> "Figure":
     """NDCG@K of each attribute against chance, sorted by the first method, the best at the top.
 
     Args:
-      results: as `attributes.retrieval` gives them (Walk and Text, Figure 7, with K = 5).
+      results: results of `attributes.retrieval` (Walk and Text, Figure 7, with K = 5).
 
     Returns:
       The figure, taller for more attributes.
 
     Raises:
-      ValueError: results of no attribute.
+      ValueError: no attribute was scored.
     """
     methods = list(results["ndcg"])
     rows = sorted(results["per_attribute"].items(), key=lambda item: -item[1][methods[0]])
     if not rows:
-        raise ValueError("no attribute has both a query and a clip: there is nothing to plot")
+        raise ValueError("no attribute has both a query and a clip, so there is nothing to plot")
     figure, axes = _rows_figure([f"{_short(name)} ({row['queries']})" for name, row in rows])
     places = np.arange(len(rows))
     values = np.array([[row[method] for method in [*methods, "random"]] for _, row in rows])
     axes.hlines(places, values.min(axis=1), values.max(axis=1), color=_FAINT, linewidth=2, zorder=1)
     (random,) = axes.plot(values[:, -1], places, label="random", zorder=2, **_TICK)
     dots = []
-    for i, method in enumerate(methods):  # the first method lies above the others
+    for i, method in enumerate(methods):  # the first method is drawn on top
         style: dict[str, Any] = {
             "color": _COLOURS[i % 4],
             "marker": _MARKERS[i % 4],
@@ -214,7 +214,7 @@ def attribute_ndcg_figure(results: Mapping) -> "Figure":
 
 
 def _figure(width: float, height: float) -> "tuple[Figure, Axes]":
-    """A figure of so many inches with one pair of axes, which fit their labels."""
+    """A figure of the given size in inches with one pair of axes; the layout fits the labels."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
@@ -225,7 +225,7 @@ def _figure(width: float, height: float) -> "tuple[Figure, Axes]":
 
 
 def _rows_figure(labels: Sequence[str]) -> "tuple[Figure, Axes]":
-    """`_figure` with one row a label, the first at the top, and a scale of 0 to 1 across."""
+    """`_figure` with one row per label, the first at the top, and a horizontal scale of 0 to 1."""
     figure, axes = _figure(7.2, 1.3 + 0.24 * len(labels))
     axes.set_yticks(range(len(labels)), labels)
     axes.tick_params(axis="y", length=0)
@@ -238,18 +238,18 @@ def _rows_figure(labels: Sequence[str]) -> "tuple[Figure, Axes]":
 
 
 def _draw_cells(axes: "Axes", share: np.ndarray) -> "AxesImage":
-    """Draws shares [K, K] in percent as cells, NaN in grey, and returns them with their scale."""
+    """Draws shares [K, K] in percent as cells (NaN in grey) and returns the image."""
     from matplotlib import colormaps
     from matplotlib.colors import PowerNorm
 
     colours = colormaps["Blues"].with_extremes(bad="#e5e7eb")
-    # Steeper near 0, where most confusions are: linear, a few percent are hardly seen.
+    # Steeper near 0, where most confusions are: on a linear scale a few percent are hardly visible.
     scale = PowerNorm(0.6, vmin=0, vmax=100)
     return axes.imshow(np.ma.masked_invalid(share), cmap=colours, norm=scale)
 
 
 def _label_classes(axes: "Axes", names: Sequence[str], clips: np.ndarray) -> None:
-    """Labels the rows and columns of a confusion, and separates its cells."""
+    """Labels the rows and columns of a confusion matrix and draws lines between its cells."""
     places = np.arange(len(names))
     small = 9 if len(names) <= _NUMBERED else 8
     axes.set_xticks(places, [_short(name) for name in names], rotation=90, fontsize=small)
@@ -264,12 +264,12 @@ def _label_classes(axes: "Axes", names: Sequence[str], clips: np.ndarray) -> Non
 
 
 def _legend(figure: "Figure", handles: Sequence[Any]) -> None:
-    """A legend above the axes, where it covers nothing."""
+    """Adds a legend above the axes, where it covers nothing."""
     columns = min(len(handles), 3)
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False)
 
 
 def _short(name: str) -> str:
-    """A name short enough for an axis, in which a dollar sign does not begin a formula."""
+    """Shortens a name for an axis and escapes dollar signs, which would start a formula."""
     name = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
     return name.replace("$", r"\$")

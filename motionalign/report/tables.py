@@ -1,4 +1,4 @@
-"""Results as tables: one form for every task, and the rows of the retrieval protocols."""
+"""Result tables, records for CSV files, and the rows of the retrieval protocols."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,9 +14,9 @@ class Table:
     """A table of results.
 
     Attributes:
-      head, rows: cells of text.
-      notes: what its reader must know, a line each.
-      left: so many first columns are aligned to the left.
+      head, rows: text cells.
+      notes: notes below the table, one line each.
+      left: number of leading columns that are left-aligned.
     """
 
     head: Sequence[str]
@@ -25,7 +25,7 @@ class Table:
     left: int = 1
 
     def markdown(self) -> str:
-        """The aligned table, with the notes below."""
+        """The aligned table followed by the notes."""
         lines = [markdown_table(self.head, self.rows, self.left)]
         if self.notes:
             lines += ["", *(f"- {note}" for note in self.notes)]
@@ -34,11 +34,11 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """What was found query by query, or clip by clip, to be read by programs.
+    """Results per query or per clip, for a CSV file.
 
     Attributes:
-      head: names of the columns.
-      rows: values, numbers as numbers.
+      head: column names.
+      rows: values; numbers stay numbers.
     """
 
     head: Sequence[str]
@@ -49,29 +49,29 @@ TOP = 5
 
 
 def top_columns(*names: str) -> list[str]:
-    """The columns of the five best: for ("id", "score") id_1, score_1, id_2, ..., score_5."""
+    """Columns of the five best hits: for ("id", "score") id_1, score_1, id_2, ..., score_5."""
     return [f"{name}_{place}" for place in range(1, TOP + 1) for name in names]
 
 
 def top_cells(*values: Sequence[Any]) -> list[Any]:
-    """The cells of `top_columns` from the values of each column, empty beyond their end."""
+    """The cells of `top_columns`; `values` are lists per name, and missing hits are empty."""
     cells = [cell for of_place in zip(*values, strict=True) for cell in of_place]
     return cells + [""] * (TOP * len(values) - len(cells))
 
 
 def number(value: float) -> float:
-    """A number for a file, to six significant digits."""
+    """Rounds a number to six significant digits for a CSV file."""
     return float(f"{value:.6g}")
 
 
 def format_tables(tables: Iterable[Table]) -> str:
-    """Several tables below each other, in Markdown."""
+    """Several tables one below the other, in Markdown."""
     return "\n\n".join(table.markdown() for table in tables)
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Cells of text as an aligned Markdown table, the first `left` columns to the left."""
-    # A | would end the cell.
+    """An aligned Markdown table; the first `left` columns are left-aligned, the others right."""
+    # An unescaped | would end the cell.
     table = [[cell.replace("|", "\\|") for cell in row] for row in (head, *rows)]
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
     rule = ["-" * w if i < left else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
@@ -89,7 +89,7 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int
 
 
 def retrieval_table(results: Mapping) -> Table:
-    """The scores of the retrieval protocols, with a note on each."""
+    """The scores of the retrieval protocols, with a note for each."""
     head, rows = retrieval_rows(results)
     notes = [f"{protocol}: {note}" for protocol, note in protocol_notes(results)]
     return Table(head, rows, notes, left=2)
@@ -101,7 +101,7 @@ def format_table(results: Mapping) -> str:
 
 
 def retrieval_rows(results: Mapping) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of the table of the retrieval protocols, all cells as text."""
+    """Header and rows of the table of the retrieval protocols, as text cells."""
     protocols = [name for name in PROTOCOLS if name in results]
     columns = list(results[protocols[0]]["t2m"]) if protocols else []
     rows = [
@@ -115,10 +115,10 @@ def retrieval_rows(results: Mapping) -> tuple[list[str], list[list[str]]]:
 
 
 def protocol_notes(results: Mapping) -> Iterable[tuple[str, str]]:
-    """(protocol, what its reader must know), or why it is left out."""
+    """Pairs (protocol, note on its scores or the reason why it was left out)."""
     left_out = results.get("left_out", {})
     for protocol in PROTOCOLS:
         if protocol in results:
             yield protocol, results[protocol]["note"]
         elif protocol in left_out:
-            yield protocol, f"left out, {left_out[protocol]}"
+            yield protocol, f"left out ({left_out[protocol]})"

@@ -1,1 +1,1 @@
-"""What clips are told by, what training minimises, and how models are scored."""
+"""Tasks (supervision and evaluation) and training objectives."""

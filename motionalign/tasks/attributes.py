@@ -1,7 +1,7 @@
 """Appearance attributes of clips: multi-label classification, and retrieval by attributes.
 
-The task `attributes` and the measurements of Walk and Text, IV-C: Figure 5 (classification of each
-attribute), Figure 6 (NDCG@K of retrieval methods against chance) and Figure 7 (NDCG@5 of each
+Contains the task `attributes` and the metrics of Walk and Text, IV-C: Figure 5 (classification of
+each attribute), Figure 6 (NDCG@K of retrieval methods against chance) and Figure 7 (NDCG@5 of each
 attribute).
 """
 
@@ -39,15 +39,15 @@ KS = range(1, 51)
 
 _PRINTED_KS = (1, 5, 10, 20, 50)
 
-# Cells of the score matrix ranked at once: 32 MiB in float64, a tenth of what ranking holds.
+# Cells of the score matrix ranked at once: 32 MiB in float64; ranking needs ten times as much.
 _BLOCK = 1 << 22
 
 
 class Attributes:
-    """Clips have a set of attributes each.
+    """Every clip has a set of attributes.
 
-    The score is, times 100, the mean AP of a classifier, or the mean NDCG@1..50 of clips found by
-    the words of attribute sets.
+    The selection score is 100 times the mean AP of a classifier or, without a classifier, 100 times
+    the mean NDCG@1..50 of clips retrieved by the words of attribute sets.
     """
 
     name: ClassVar[str] = "attributes"
@@ -61,7 +61,7 @@ class Attributes:
         self._num_examples = config.eval.num_queries
 
     def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
-        """[n] index of each record's set of attributes."""
+        """[n] index of each record's attribute set."""
         return attribute_classes(dataset.metadata, split)[1]
 
     def texts(self, dataset: Dataset, split: Split) -> ClipTexts:
@@ -74,7 +74,7 @@ class Attributes:
         return dataset.metadata.present(split.attributes).astype(np.float32)
 
     def classes(self, datasets: Sequence[Dataset]) -> ClassifierConfig:
-        """The attributes, of which a clip may have any number."""
+        """The attributes; a clip may have any number of them."""
         names = {dataset: dataset.metadata.attribute_names for dataset in datasets}
         known = classes.one_of_names(names, self.name)
         return ClassifierConfig(known, exclusive=bool(self.exclusive))
@@ -86,7 +86,7 @@ class Attributes:
         if not dataset.metadata.present(split.attributes[known]).any():
             raise ValueError(
                 f"{dataset.version_dir}: no clip of split {split_name!r} has any attribute, so "
-                "that nothing can be scored"
+                "there is nothing to score"
             )
         if compares:
             classes.check_texts(self, dataset, split, vectors)
@@ -127,7 +127,7 @@ class Attributes:
         known: np.ndarray,
         logits: np.ndarray,
     ) -> Results:
-        """The results of a classifier."""
+        """Results of a classifier."""
         scores = _classification(predict, dataset, split, known, logits)
         tables = [classification_table(scores)]
         content = {"task": self.name, "classification": scores, "table": format_tables(tables)}
@@ -160,7 +160,7 @@ class Attributes:
         known: np.ndarray,
         found: np.ndarray,
     ) -> Results:
-        """The results of clips found by the words of attribute sets."""
+        """Results of retrieving clips by the words of attribute sets."""
         first, words, queries = self._queries(predict, dataset, split)
         sets = dataset.metadata.positive(split.attributes)
         by_distance = {
@@ -199,9 +199,10 @@ class Attributes:
     def _queries(
         self, predict: Predictor, dataset: Dataset, split: Split
     ) -> tuple[np.ndarray, list[str], np.ndarray]:
-        """Of each distinct attribute set a record that has it [Q], its name, its words [Q, D].
+        """The queries, one per distinct attribute set: record [Q], name and text embedding [Q, D].
 
-        Of several texts of a set one is drawn with the seed (Walk and Text, IV-C).
+        The record is the first one with that set. If a set has several texts, one is drawn with the
+        run's seed (Walk and Text, IV-C).
         """
         texts = self.texts(dataset, split)
         first = np.array([np.flatnonzero(texts.class_of == k)[0] for k in range(len(texts.names))])
@@ -211,7 +212,7 @@ class Attributes:
 
 
 def _curve_scalars(scores: Mapping) -> dict[str, float]:
-    """NDCG@K of each method and of chance, in percent, of `retrieval`."""
+    """NDCG@K of each method and of chance in percent, from the results of `retrieval`."""
     return {
         f"{method}/ndcg@{k}": 100 * value
         for method, curve in {**scores["ndcg"], "random": scores["random"]}.items()
@@ -225,7 +226,7 @@ def _classification(
 ) -> dict:
     """Scores of a classifier's logits [N, A]."""
     names = list(dataset.metadata.attribute_names)
-    # A converted GaitFormer does not know the names of its attributes, but has them in this order.
+    # A converted GaitFormer stores no attribute names, but outputs the attributes in this order.
     if predict.knows_names or logits.shape[1] != len(names):
         classes.check_names(predict, names)
     target = dataset.metadata.present(split.attributes[known])
@@ -235,13 +236,13 @@ def _classification(
 def clip_records(
     ids: Sequence[str], prob: np.ndarray, target: np.ndarray, names: Sequence[str]
 ) -> Records:
-    """Every clip: the score and the target, 0 or 1, of each attribute.
+    """Per clip: the score and the target (0 or 1) of each attribute.
 
     Args:
-      ids: of the N clips.
+      ids: IDs of the N clips.
       prob: [N, A] probabilities.
       target: [N, A] bool.
-      names: of the A attributes.
+      names: names of the A attributes.
     """
     head = ["id", *(f"{what} {name}" for name in names for what in ("score", "target"))]
     rows = [
@@ -258,14 +259,14 @@ def query_records(
     shared: np.ndarray,
     counts: np.ndarray,
 ) -> Records:
-    """Every query: its words, how many attributes they are, and the five clips that score best.
+    """Per query: its words, its number of attributes, and the five best-scoring clips.
 
     Args:
       queries: words of the Q attribute sets.
-      ids: of the G clips.
-      scores: [Q, G], higher is nearer.
-      shared: [Q, G] how many attributes query and clip share.
-      counts: [Q] how many attributes each query has.
+      ids: IDs of the G clips.
+      scores: [Q, G], higher is more similar.
+      shared: [Q, G] number of attributes that query and clip share.
+      counts: [Q] number of attributes of each query.
     """
     rows = []
     for i, (query, best) in enumerate(zip(queries, best_items(scores, TOP))):
@@ -283,23 +284,23 @@ def classification(
 ) -> dict:
     """Scores a multi-label classifier of attributes (Walk and Text, Figure 5).
 
-    A rare attribute has a low F1 and a common one a high F1 without any skill: read both beside the
+    Without any skill, F1 is low for rare attributes and high for common ones. Compare it with the
     base rate, which is also the average precision of chance.
 
     Args:
-      prob: [N, A] probabilities, or any scores that `threshold` fits.
+      prob: [N, A] probabilities, or other scores on the scale of `threshold`.
       target: [N, A] bool (or 0/1).
-      names: A distinct names of the attributes.
-      threshold: predicted positive at this or above.
+      names: A distinct attribute names.
+      threshold: scores at or above it are predicted positive.
 
     Returns:
       {"threshold", "clips": N, "attributes": {name: {"precision", "recall", "f1", "ap",
-      "base_rate"}}, "occurring": number of attributes with a positive, "macro": the same five, as
-      means over the attributes that occur}, all in 0..1. "ap" is None for an attribute that does
-      not occur, and so is every mean where none does.
+      "base_rate"}}, "occurring": number of attributes with a positive, "macro": the same five
+      scores averaged over the attributes that occur}, all scores in 0..1. "ap" is None for an
+      attribute that does not occur; all means are None if no attribute occurs.
 
     Raises:
-      ValueError: those of `metrics.multilabel_f1`, and names that do not fit.
+      ValueError: as `metrics.multilabel_f1`; also if `names` are not A distinct names.
     """
     columns = multilabel_f1(prob, target, threshold)
     columns["ap"] = average_precision(prob, target)
@@ -328,7 +329,7 @@ def classification(
 
 
 def gains(query_sets: np.ndarray, gallery_sets: np.ndarray) -> np.ndarray:
-    """What each hit is worth to each query: the number of attributes that are positive in both.
+    """Gain of each clip for each query: the number of attributes that are positive in both.
 
     Args:
       query_sets: [Q, A] bool (or 0/1).
@@ -338,7 +339,7 @@ def gains(query_sets: np.ndarray, gallery_sets: np.ndarray) -> np.ndarray:
       [Q, G] float64.
 
     Raises:
-      ValueError: sets that are not bool, or of different attributes.
+      ValueError: sets are not bool, or differ in their number of attributes.
     """
     query_sets, gallery_sets = _checked_sets(query_sets, gallery_sets)
     return query_sets.astype(np.float64) @ gallery_sets.T.astype(np.float64)
@@ -354,17 +355,17 @@ def retrieval(
 ) -> dict:
     """Scores the retrieval of clips by attributes (Walk and Text, Figures 6 and 7).
 
-    NDCG@K with the gains of `gains`, against the best ordering of the gallery. For one attribute:
-    over the queries that have it, with gain 1 where the hit has it too. Chance is the exact
-    expectation over all orders of the gallery, not a draw.
+    NDCG@K uses the gains of `gains` and is normalised by the best ordering of the gallery. For a
+    single attribute, it is averaged over the queries that have the attribute, with gain 1 for clips
+    that have it too. Chance is the exact expectation over all orderings of the gallery.
 
     Args:
       query_sets: [Q, A] bool, one query for each distinct combination of the evaluated split.
       gallery_sets: [G, A] bool.
-      names: A distinct names of the attributes.
-      scores_by_method: {method: [Q, G] scores, higher is nearer}, at least one.
+      names: A distinct attribute names.
+      scores_by_method: {method: [Q, G] scores, higher is more similar}, at least one.
       ks: cut-offs of the curve; those above G are left out.
-      attribute_k: the cut-off for single attributes; G if that is smaller.
+      attribute_k: cut-off for single attributes, at most G.
 
     Returns:
       {"queries": number scored, "left_out": number of queries that share no attribute with any
@@ -373,8 +374,8 @@ def retrieval(
       names without a query or without a clip}.
 
     Raises:
-      ValueError: shapes that do not agree, non-finite scores, sets that are not bool, no query with
-        anything to gain, no cut-off within the gallery.
+      ValueError: shapes do not agree, scores are not finite, sets are not bool, no query shares an
+        attribute with a clip, or every cut-off exceeds the gallery.
     """
     query_sets, gallery_sets = _checked_sets(query_sets, gallery_sets)
     names = _checked_names(names, query_sets.shape[1])
@@ -406,7 +407,7 @@ def retrieval(
 
 
 def _queries_with_gain(query_sets: np.ndarray, gallery_sets: np.ndarray) -> np.ndarray:
-    """[Q] bool: which queries share an attribute with a clip; a ValueError where none does."""
+    """[Q] bool: which queries share an attribute with a clip; raises a ValueError if none does."""
     keep = (query_sets & gallery_sets.any(axis=0)).any(axis=1)
     if not keep.any():
         raise ValueError("no query shares an attribute with any clip of the gallery")
@@ -414,7 +415,7 @@ def _queries_with_gain(query_sets: np.ndarray, gallery_sets: np.ndarray) -> np.n
 
 
 def _check_methods(scores_by_method: Mapping[str, np.ndarray], shape: tuple[int, int]) -> None:
-    """Raises a ValueError unless there are methods, each with scores [Q, G]."""
+    """Raises a ValueError unless there is at least one method, each with scores [Q, G]."""
     if not scores_by_method or {"queries", "random"} & set(scores_by_method):
         raise ValueError(
             'retrieval needs one or more methods, none of them called "queries" or "random"; '
@@ -429,7 +430,7 @@ def _check_methods(scores_by_method: Mapping[str, np.ndarray], shape: tuple[int,
 
 
 def _chance(query_sets: np.ndarray, gallery_sets: np.ndarray) -> np.ndarray:
-    """Scores [Q, G] that are all tied: their NDCG is the expectation over all orders."""
+    """Tied scores [Q, G]: their NDCG is the expectation over all orderings."""
     return np.broadcast_to(np.float32(0), (len(query_sets), len(gallery_sets)))
 
 
@@ -440,12 +441,12 @@ def _per_attribute(
     methods: Mapping[str, np.ndarray],
     k: int,
 ) -> dict[str, dict[str, float]]:
-    """{name: {"queries", method: NDCG@k, ..., "random"}} of attributes with a query and a clip."""
+    """{name: {"queries", method: NDCG@k, ..., "random"}} of attributes in a query and a clip."""
     chance = _chance(query_sets, gallery_sets)
     found = {}
     for a in np.flatnonzero(query_sets.any(axis=0) & gallery_sets.any(axis=0)):
         has = query_sets[:, a]
-        # To each of its queries an attribute gains the same, so chance needs only the first.
+        # All queries of an attribute have the same gains, so the first one suffices for chance.
         first = np.arange(len(has)) == has.argmax()
         scored = [(method, scores, has) for method, scores in methods.items()]
         found[names[a]] = {"queries": int(has.sum())} | {
@@ -458,7 +459,7 @@ def _per_attribute(
 def ndcg_curve(
     query_sets: np.ndarray, gallery_sets: np.ndarray, scores: np.ndarray, ks: Sequence[int] = KS
 ) -> np.ndarray:
-    """NDCG@K of one method alone, [K]; arguments and cut-offs as of `retrieval`."""
+    """NDCG@K [K] of a single method; arguments and cut-offs as in `retrieval`."""
     query_sets, gallery_sets = _checked_sets(query_sets, gallery_sets)
     keep = _queries_with_gain(query_sets, gallery_sets)
     ks = [int(k) for k in ks if k <= len(gallery_sets)]
@@ -472,7 +473,7 @@ def _ndcg(
     gallery_sets: np.ndarray,
     ks: Sequence[int],
 ) -> np.ndarray:
-    """`ndcg_at_k` over the queries in `keep` [Q], in blocks that bound the memory → [len(ks)]."""
+    """Mean `ndcg_at_k` [len(ks)] of the queries in `keep` [Q], in blocks to bound memory."""
     rows = np.flatnonzero(keep)
     step = max(1, _BLOCK // len(gallery_sets))
     total = np.zeros(len(ks))
@@ -486,14 +487,14 @@ def _ndcg(
 
 
 def classification_table(results: Mapping) -> Table:
-    """What `classification` gives as a table, the best F1 first and the mean last."""
+    """The results of `classification` as a table: the best F1 first, the mean last."""
     head = ["attribute", "F1", "precision", "recall", "AP", "base rate"]
     keys = ("f1", "precision", "recall", "ap", "base_rate")
     rows = sorted(results["attributes"].items(), key=lambda item: -item[1]["f1"])
     rows.append(("mean", results["macro"]))
     cells = [[name] + [_number(row[key]) for key in keys] for name, row in rows]
     note = (
-        f"{results['clips']} clips; positive at {results['threshold']:g} or above; the mean is "
+        f"{results['clips']} clips; predicted positive at {results['threshold']:g} or above; mean "
         f"over the {results['occurring']} of {len(results['attributes'])} attributes that occur; "
         "the base rate is also the AP of chance"
     )
@@ -501,17 +502,19 @@ def classification_table(results: Mapping) -> Table:
 
 
 def retrieval_tables(results: Mapping, notes: Sequence[str] = ()) -> list[Table]:
-    """What `retrieval` gives as two tables: the curve, and the single attributes with `notes`."""
+    """The results of `retrieval` as two tables: the curve, and single attributes with `notes`."""
     places = [results["ks"].index(k) for k in _PRINTED_KS if k in results["ks"]]
     head = ["method", *(f"NDCG@{results['ks'][i]}" for i in places)]
     curves = results["ndcg"] | {"random": results["random"]}
     cells = [[method] + [_number(curve[i]) for i in places] for method, curve in curves.items()]
     about = [
         f"{results['queries']} queries, {results['gallery']} clips; gain = number of attributes "
-        "that query and clip share; random = its exact expectation"
+        "that query and clip share; random = exact expectation of a random ranking"
     ]
     if results["left_out"]:
-        about.append(f"left out: {results['left_out']} queries that share none with any clip")
+        about.append(
+            f"left out: {results['left_out']} queries that share no attribute with any clip"
+        )
     curve_table = Table(head, cells, about)
 
     methods = list(results["ndcg"])
@@ -521,10 +524,10 @@ def retrieval_tables(results: Mapping, notes: Sequence[str] = ()) -> list[Table]
         [name, str(row["queries"])] + [_number(row[method]) for method in columns]
         for name, row in rows
     ]
-    about = [f"NDCG@{results['attribute_k']}; gain 1 where the clip has the attribute"]
+    about = [f"NDCG@{results['attribute_k']}; gain 1 if the clip has the attribute"]
     if results["attributes_left_out"]:
         absent = ", ".join(results["attributes_left_out"])
-        about.append(f"left out, for no query or no clip has them: {absent}")
+        about.append(f"left out, because no query or no clip has them: {absent}")
     head = ["attribute", "queries", *columns]
     return [curve_table, Table(head, cells, [*about, *notes])]
 
@@ -537,7 +540,7 @@ def _checked_names(names: Sequence[str], count: int) -> list[str]:
     names = list(names)
     if len(names) != count or len(set(names)) != count:
         raise ValueError(
-            f"there are {count} attributes; found {len(names)} names, "
+            f"expected distinct names of {count} attributes; found {len(names)} names, "
             f"{len(set(names))} of them distinct"
         )
     return names
@@ -546,17 +549,18 @@ def _checked_names(names: Sequence[str], count: int) -> list[str]:
 def _checked_sets(
     query_sets: np.ndarray, gallery_sets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both as non-empty bool matrices of the same attributes."""
+    """Both as non-empty bool matrices with the same number of columns."""
     checked = []
     for name, sets in (("query_sets", query_sets), ("gallery_sets", gallery_sets)):
         sets = np.asarray(sets)
         if sets.ndim != 2 or not sets.size:
             raise ValueError(f"{name} must be a non-empty matrix; found shape {sets.shape}")
         if sets.dtype != bool and not np.isin(sets, (0, 1)).all():
-            raise ValueError(f"{name} must be bool, or numbers 0 and 1")
+            raise ValueError(f"{name} must be bool, or the numbers 0 and 1")
         checked.append(sets.astype(bool))
     if checked[0].shape[1] != checked[1].shape[1]:
         raise ValueError(
-            f"query_sets has {checked[0].shape[1]} attributes, gallery_sets {checked[1].shape[1]}"
+            f"query_sets has {checked[0].shape[1]} attributes, gallery_sets {checked[1].shape[1]}; "
+            "expected the same"
         )
     return checked[0], checked[1]

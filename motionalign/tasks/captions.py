@@ -1,7 +1,8 @@
-"""Retrieval by captions: the task, and the published protocols that score it.
+"""Retrieval by captions: the task and its published evaluation protocols.
 
-Rows and columns of every score matrix are clips of the gallery: row i is the first caption of
-clip i, column j the motion of clip j. Text to motion reads it by rows, motion to text by columns.
+Every score matrix is [G, G] over the clips of the gallery: row i is the first caption of clip i,
+column j the motion of clip j. Text-to-motion retrieval ranks each row, motion-to-text retrieval
+each column.
 """
 
 import dataclasses
@@ -36,11 +37,11 @@ from motionalign.tasks.task import Results
 
 SMALL_BATCH = 32
 NUM_DISSIMILAR = 100
-_NO_VECTORS = "no caption vectors beside the dataset; `python -m data_prep embed` makes them"
+_NO_VECTORS = "no caption vectors in the dataset; `python -m data_prep embed` computes them"
 
 
 class Captions:
-    """Clips are told by their own captions; the score is `selection_score` of protocol `all`."""
+    """Clips have captions of their own; validation uses `selection_score` of protocol `all`."""
 
     name: ClassVar[str] = "captions"
     entry: ClassVar[Entry] = Entry(reads=("eval.protocols", "eval.num_queries"))
@@ -54,7 +55,7 @@ class Captions:
         self._num_queries = config.eval.num_queries
 
     def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
-        """[n]: every clip is a class of its own."""
+        """[n]: every clip is its own class."""
         return np.arange(len(split))
 
     def texts(self, dataset: Dataset, split: Split) -> ClipTexts:
@@ -62,11 +63,11 @@ class Captions:
         return ClipTexts(split.ids, split.captions, self.class_of(dataset, split))
 
     def targets(self, dataset: Dataset, split: Split) -> None:
-        """None: captions are no classes."""
+        """None: captions are not classes."""
         return None
 
     def classes(self, datasets: Sequence[Dataset]) -> ClassifierConfig | None:
-        """None: captions are no classes."""
+        """None: captions are not classes."""
         return None
 
     def check(self, dataset: Dataset, split_name: str, compares: bool, vectors: bool) -> None:
@@ -130,7 +131,7 @@ class Captions:
 
 
 def evaluation_set(dataset: Dataset, split_name: str) -> tuple[Split, np.ndarray]:
-    """A split, and the rows of the clips that it is scored on: one a source."""
+    """A split, and the rows of its evaluation records: one per source."""
     split = dataset.split(split_name)
     rows = split.evaluation_rows()
     if not len(rows):
@@ -144,7 +145,7 @@ def embed_split(
     """Embeds the evaluation set of a split.
 
     Returns:
-      motion [G, E], text [G, E] of each clip's first caption, and what they are of.
+      Motion embeddings [G, E], embeddings of the clips' first captions [G, E], and the gallery.
     """
     split, rows = evaluation_set(dataset, split_name)
     gallery = Gallery(
@@ -165,7 +166,7 @@ def embed_split(
 def _published_subset(
     dataset: Dataset, split: str, gallery: Gallery
 ) -> tuple[list[int] | None, str]:
-    """Gallery rows of the published dissimilar subset, if there is one, and what to say of it."""
+    """Gallery rows of the published dissimilar subset, None without one, and a note on it."""
     path = dataset.version_dir / f"dissimilar-{split}.txt"
     if not path.is_file():
         return None, ""
@@ -176,23 +177,22 @@ def _published_subset(
     if missing:
         note = (
             f"{len(names) - len(missing)} of the {len(names)} clips of the published subset; "
-            f"not scored in this dataset: {', '.join(missing)}"
+            f"missing from this split: {', '.join(missing)}"
         )
     return [row[name] for name in names if name in row], note
 
 
 def query_records(ids: Sequence[str], captions: Sequence[str], scores: np.ndarray) -> Records:
-    """Every query of protocol `all`: the rank of its best right answer, and the five best hits.
+    """Per query of protocol `all`: the rank of the best correct item, and the five best hits.
 
     Args:
-      ids: of the G clips.
-      captions: their first captions.
+      ids: IDs of the G clips.
+      captions: first captions of the G clips.
       scores: [G, G], text by motion.
 
     Returns:
-      A row for every caption that motions are found by (`direction` t2m) and then for every motion
-      that captions are found by (m2t): `id` and `caption` of its clip, `rank`, and of each hit the
-      clip's id, its caption and the score.
+      One row per text query (`direction` t2m), then one per motion query (m2t): `id` and `caption`
+      of the query's clip, `rank`, and for each hit the id and caption of its clip and the score.
     """
     relevant = same_caption(captions)
     head = ["direction", "id", "caption", "rank", *top_columns("id", "caption", "score")]
@@ -223,13 +223,13 @@ def run_protocols(
     dissimilar_note: str = "the published subset",
     distance: str = "cosine",
 ) -> dict:
-    """`score_protocols` of embeddings.
+    """Computes similarity scores from embeddings and applies `score_protocols`.
 
     Args:
-      motion, text: [G, E] embeddings of the clips and of their first captions, any length.
+      motion, text: [G, E] embeddings of the clips and of their first captions, of any norm.
       captions, caption_vectors, dissimilar, protocols, threshold, seed, encoder, dissimilar_note:
-        as of `score_protocols`.
-      distance: that the model was trained with, of `similarity.DISTANCES`.
+        as in `score_protocols`.
+      distance: the distance that the model was trained with, one of `similarity.DISTANCES`.
     """
     for name, rows in (("motion", motion), ("text", text)):
         _check_rows(name, rows, captions)
@@ -257,31 +257,33 @@ def score_protocols(
     encoder: str | None = None,
     dissimilar_note: str = "the published subset",
 ) -> dict:
-    """Scores a split by the protocols of TMR (§4.1) that Motion Patches follows (§4.1).
+    """Scores a split by the protocols of TMR (§4.1), which Motion Patches follows (§4.1).
 
-    - `all`: the whole split; any item with the query's own caption is right (mirrored twins).
-    - `all_threshold`: also right where the cosine of the caption vectors exceeds `threshold`.
-    - `dissimilar`: the published subset where it is given, else `dissimilar_subset`.
-    - `small_batches`: mean over batches of 32 of a seeded permutation, the last incomplete dropped.
+    - `all`: the complete split; items with the query's caption (mirrored twins) are also correct.
+    - `all_threshold`: items whose caption vectors have a cosine above `threshold` are also correct.
+    - `dissimilar`: the published subset if it is given, otherwise `dissimilar_subset`.
+    - `small_batches`: mean over batches of 32 of a seeded permutation, without the last incomplete
+      one.
 
     Args:
-      scores: [G, G] of every first caption with every motion, higher is nearer.
+      scores: [G, G] scores of every first caption with every motion, higher is more similar.
       captions: G first captions.
-      caption_vectors: [G, Dv] vectors of those captions by a sentence encoder.
+      caption_vectors: [G, Dv] sentence vectors of these captions.
       dissimilar: gallery rows of the published subset.
       protocols: which of `PROTOCOLS` to run.
-      threshold: cosine for `all_threshold`.
-      seed: of the permutation for `small_batches`.
-      encoder: name of the sentence encoder; needed with `caption_vectors`, for the table says it.
-      dissimilar_note: what the table says of `dissimilar`: how much of the subset there is.
+      threshold: cosine threshold of `all_threshold`.
+      seed: seed of the permutation of `small_batches`.
+      encoder: name of the sentence encoder, which the table prints; required with
+        `caption_vectors`.
+      dissimilar_note: note on `dissimilar` in the table: how much of the published subset is used.
 
     Returns:
-      What metrics.json says of a split: {protocol: {"t2m": scores, "m2t": scores, "gallery": size,
-      "note": what counts as right, ...}} with `retrieval_metrics` as scores, and
-      "left_out": {protocol: reason} where one cannot run.
+      The content of metrics.json for a split: {protocol: {"t2m": scores, "m2t": scores, "gallery":
+      size, "note": what counts as correct, ...}} with the scores of `retrieval_metrics`, and
+      "left_out": {protocol: reason} if some cannot run.
 
     Raises:
-      ValueError: unknown protocols, shapes that do not agree, scores that are not finite.
+      ValueError: a protocol is unknown, shapes do not agree, or scores are not finite.
     """
     unknown = [name for name in protocols if name not in _PROTOCOLS]
     if unknown:
@@ -289,7 +291,8 @@ def score_protocols(
     if caption_vectors is not None:
         if encoder is None:
             raise ValueError(
-                "caption vectors need the name of their encoder, which the tables print"
+                "caption_vectors need the name of their encoder, which the table prints: pass "
+                "encoder=NAME"
             )
         _check_rows("caption_vectors", caption_vectors, captions)
     given = _Given(
@@ -304,11 +307,11 @@ def score_protocols(
 
 @dataclasses.dataclass(frozen=True)
 class _Given:
-    """What protocols are run on; see `score_protocols`."""
+    """The inputs of a protocol; see `score_protocols`."""
 
     scores: np.ndarray
     captions: Sequence[str]
-    relevant: np.ndarray  # [G, G] bool, by the caption alone
+    relevant: np.ndarray  # [G, G] bool, equal captions
     vectors: np.ndarray | None
     encoder: str | None
     threshold: float
@@ -320,7 +323,7 @@ class _Given:
 def _all(given: _Given) -> dict:
     return _both_directions(given.scores, given.relevant) | {
         "gallery": len(given.captions),
-        "note": "one query a clip; any item with the same caption is right "
+        "note": "one query per clip; items with the same caption count as correct "
         f"({len(set(given.captions))} distinct captions)",
     }
 
@@ -334,8 +337,8 @@ def _all_threshold(given: _Given) -> dict | str:
         "gallery": len(given.captions),
         "encoder": given.encoder,
         "threshold": given.threshold,
-        "note": f"right also where caption vectors have a cosine above {given.threshold:.2f} "
-        f"(encoder {given.encoder})",
+        "note": f"items with a caption-vector cosine above {given.threshold:.2f} also count as "
+        f"correct (encoder {given.encoder})",
     }
 
 
@@ -343,7 +346,7 @@ def _dissimilar(given: _Given) -> dict | str:
     if given.dissimilar is not None and not len(given.dissimilar):
         return given.dissimilar_note
     if given.dissimilar is None and given.vectors is None:
-        return f"no published subset, and {_NO_VECTORS}"
+        return f"no published subset and {_NO_VECTORS}"
     if given.dissimilar is not None:
         rows = _checked_rows(given.dissimilar, len(given.captions))
         origin: dict[str, str | None] = {"note": given.dissimilar_note}
@@ -352,8 +355,8 @@ def _dissimilar(given: _Given) -> dict | str:
         rows = dissimilar_subset(given.captions, given.vectors)
         origin = {
             "encoder": given.encoder,
-            "note": "our own greedy choice of the captions least alike, not a published "
-            f"subset, which nsim_test.txt would name (encoder {given.encoder})",
+            "note": "our own greedy selection of the least similar captions, not the published "
+            f"subset of nsim_test.txt (encoder {given.encoder})",
         }
     subset = np.ix_(rows, rows)
     scores = _both_directions(given.scores[subset], given.relevant[subset])
@@ -367,26 +370,27 @@ def _small_batches(given: _Given) -> dict | str:
     order = np.random.default_rng(given.seed).permutation(size)
     return small_batch_metrics(given.scores, given.relevant, order) | {
         "gallery": SMALL_BATCH,
-        "note": f"mean of {size // SMALL_BATCH} batches, permuted with seed {given.seed}, "
-        "last incomplete batch dropped",
+        "note": f"mean over {size // SMALL_BATCH} batches of a permutation with seed {given.seed}, "
+        "without the last incomplete batch",
     }
 
 
 _PROTOCOLS: dict[str, Callable[[_Given], dict | str]] = dict(
     zip(PROTOCOLS, (_all, _all_threshold, _dissimilar, _small_batches), strict=True)
 )
-"""Each protocol: its scores and what is said of them, or why it cannot run."""
+"""{protocol: function that returns its scores with a note, or the reason why it cannot run}."""
 
 
 def _check_rows(name: str, rows: np.ndarray, captions: Sequence[str]) -> None:
     if len(rows) != len(captions):
         raise ValueError(
-            f"{name} has {len(rows)} rows for {len(captions)} captions; expected one each"
+            f"{name} has {len(rows)} rows for {len(captions)} captions; expected one row per "
+            "caption"
         )
 
 
 def selection_score(results_all: Mapping) -> float:
-    """Sum of R@1, R@5, R@10 over both directions of one protocol; chooses the best checkpoint."""
+    """Sum of R@1, R@5, R@10 over both directions of one protocol; selects the best checkpoint."""
     return sum(results_all[way][f"R@{k}"] for way in DIRECTIONS for k in (1, 5, 10))
 
 
@@ -396,12 +400,12 @@ def small_batch_metrics(
     order: np.ndarray,
     batch_size: int = SMALL_BATCH,
 ) -> dict[str, dict[str, float]]:
-    """Both directions' scores within consecutive batches of `order`, averaged over batches.
+    """Scores of both directions within consecutive batches of `order`, averaged over batches.
 
     Args:
       similarity, relevant: [G, G], text by motion.
-      order: gallery rows; those that do not fill a last batch are dropped.
-      batch_size: clips in a batch.
+      order: gallery rows; a last, incomplete batch is dropped.
+      batch_size: clips per batch.
     """
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     scores = [
@@ -420,26 +424,27 @@ def small_batch_metrics(
 def dissimilar_subset(
     captions: Sequence[str], vectors: np.ndarray, size: int = NUM_DISSIMILAR
 ) -> list[int]:
-    """Greedy choice of captions that are least alike; our stand-in for a published subset.
+    """Greedily selects the least similar captions, as a substitute for the published subset.
 
-    Begins with the caption of lowest mean cosine to all, then adds the one whose largest cosine to
-    those chosen is smallest. Each distinct caption counts once, for its first clip.
+    Starts with the caption of lowest mean cosine to all, then repeatedly adds the one whose largest
+    cosine to the selected captions is smallest. Each distinct caption counts once and is
+    represented by its first clip.
 
     Args:
       captions: G captions.
-      vectors: [G, Dv], their vectors.
-      size: how many to choose; all distinct captions where there are fewer.
+      vectors: [G, Dv] sentence vectors of the captions.
+      size: number of captions to select; all distinct captions if there are fewer.
 
     Returns:
-      Gallery rows in the order of choice.
+      Gallery rows in the order of selection.
     """
     _, first = np.unique(np.asarray(captions, dtype=object), return_index=True)
     rows = np.sort(first)
-    # float64: choices must not hang on the rounding of one machine's matrix product.
+    # float64: the selection must not depend on how a machine rounds matrix products.
     units = np.asarray(vectors, np.float64)[rows]
     units /= np.linalg.norm(units, axis=1, keepdims=True)
     chosen = [int(np.argmin(units @ units.mean(axis=0)))]
-    nearest = np.full(len(rows), -np.inf)  # largest cosine to those chosen
+    nearest = np.full(len(rows), -np.inf)  # largest cosine to the selected captions
     while len(chosen) < min(size, len(rows)):
         nearest = np.maximum(nearest, units @ units[chosen[-1]])
         nearest[chosen[-1]] = np.inf

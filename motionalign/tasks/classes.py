@@ -1,7 +1,7 @@
-"""What tasks about classes share (Walk and Text, IV): actions and sets of attributes.
+"""Helpers shared by the tasks with classes (Walk and Text, IV): actions and attribute sets.
 
-By words a motion is of the class whose texts it lies nearest to, and clips are found by the words
-of an attribute set; a classifier says both by itself.
+Without a classifier, a clip is assigned to the class with the most similar texts, and clips are
+retrieved by the words of an attribute set. A classifier predicts actions or attributes directly.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from motionalign.tasks.task import Task
 
 
 def known_rows(task: Task, dataset: Dataset, split: Split) -> np.ndarray:
-    """Rows of the records that are of a class; a ValueError where none is."""
+    """Rows of the records that have a class; raises a ValueError if none has one."""
     known = np.flatnonzero(task.class_of(dataset, split) >= 0)
     if not len(known):
         raise ValueError(f"{dataset.version_dir}: split {split.name!r} has no {task.name}")
@@ -26,7 +26,7 @@ def known_rows(task: Task, dataset: Dataset, split: Split) -> np.ndarray:
 
 
 def drawable(dataset: Dataset, split: Split, rows: np.ndarray) -> Clips:
-    """The records at `rows` of a split, to be drawn."""
+    """The records at `rows` of a split, ready to be drawn."""
     return Clips(
         ids=[split.ids[row] for row in rows],
         joints=lambda i: split[rows[i]]["joints"][:, 0],
@@ -36,19 +36,20 @@ def drawable(dataset: Dataset, split: Split, rows: np.ndarray) -> Clips:
 
 
 def check_texts(task: Task, dataset: Dataset, split: Split, vectors: bool) -> None:
-    """Raises a ValueError where a class lacks a text, or its text a sentence vector."""
+    """Raises a ValueError if a class has no text, or (`vectors`) a text has no sentence vector."""
     texts = task.texts(dataset, split)
     if vectors:
         TextRows.of(dataset, texts.texts)
 
 
 def check_names(predict: Predictor, names: Sequence[str]) -> None:
-    """Raises a ValueError where a classifier was trained on other classes than these."""
+    """Raises a ValueError if a classifier was trained on other classes than `names`."""
     own = list(predict.class_names)
     if own != list(names):
         raise ValueError(
-            f"the model tells {len(own)} classes apart ({', '.join(own[:3])}, ...), the dataset "
-            f"has {len(names)} ({', '.join(names[:3])}, ...)"
+            f"the model classifies {len(own)} classes ({', '.join(own[:3])}, ...), but the dataset "
+            f"has {len(names)} ({', '.join(names[:3])}, ...); choose a dataset with the model's "
+            "classes in the same order"
         )
 
 
@@ -56,18 +57,21 @@ def one_of_names(names: dict[Dataset, tuple[str, ...]], what: str) -> tuple[str,
     """The class names that all datasets share.
 
     Raises:
-      ValueError: a dataset has none, or they differ.
+      ValueError: a dataset has no classes, or the datasets have different ones.
     """
     for dataset, of_dataset in names.items():
         if not of_dataset:
             raise ValueError(f"dataset {dataset.name!r} has no {what}")
     if len(set(names.values())) > 1:
-        raise ValueError("a classifier needs datasets with the same classes")
+        raise ValueError(
+            "a classifier needs datasets with the same classes in the same order; those of "
+            "config.data.datasets differ"
+        )
     return next(iter(names.values()))
 
 
 def training_note(predict: Predictor, dataset: Dataset) -> str:
-    """How a model was trained, for the notes below a table."""
+    """How a model was trained, as a note below a table."""
     encoder = predict.text_encoder(dataset)
     how: dict[str, Any] | None = predict.trained
     if how is None:

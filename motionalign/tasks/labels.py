@@ -1,6 +1,6 @@
-"""Action recognition from text: the class whose words lie nearest to a clip (Walk and Text, IV-B).
+"""Action recognition: the class whose texts are most similar to a clip (Walk and Text, IV-B).
 
-The task `labels`, its scores and confusion counts, and the table of Tables IV and VI.
+Contains the task `labels`, its scores and confusion counts, and the table of Tables IV and VI.
 """
 
 import functools
@@ -28,7 +28,7 @@ from motionalign.tasks.task import Results
 
 
 class Labels:
-    """Clips are of one action each; the score is top-1 accuracy in percent."""
+    """Every clip has one action; the selection score is top-1 accuracy in percent."""
 
     name: ClassVar[str] = "labels"
     entry: ClassVar[Entry] = Entry(reads=("data.texts", "eval.num_queries"))
@@ -53,7 +53,7 @@ class Labels:
         return self.class_of(dataset, split).astype(np.int32)
 
     def classes(self, datasets: Sequence[Dataset]) -> ClassifierConfig:
-        """The actions, of which a clip is of one."""
+        """The actions; a clip has exactly one of them."""
         names = {dataset: dataset.metadata.label_names for dataset in datasets}
         known = classes.one_of_names(names, self.name)
         return ClassifierConfig(known, exclusive=bool(self.exclusive))
@@ -92,7 +92,7 @@ class Labels:
         if not predict.class_names:
             content["distance"] = predict.distance
             notes += [
-                f"by the {predict.distance} distance; of several texts of a class the mean counts",
+                f"{predict.distance} distance; scores are averaged over the texts of a class",
                 classes.training_note(predict, dataset),
             ]
         table = recognition_table(rows, notes)
@@ -130,9 +130,9 @@ class Labels:
     def _scores(
         self, predict: Predictor, dataset: Dataset, found: np.ndarray, kinds: Sequence[str]
     ) -> tuple[dict[str, np.ndarray], list[str]]:
-        """{kind of text: scores [N, K]}, and what is left out because texts are missing.
+        """{kind of text: scores [N, K]}, and notes on the kinds left out for lack of texts.
 
-        The first kind must be there.
+        The first kind is required.
         """
         names = list(dataset.metadata.label_names)
         if predict.class_names:
@@ -158,19 +158,19 @@ class Labels:
 def class_scores(
     motion: np.ndarray, class_vectors: Sequence[np.ndarray], distance: str
 ) -> np.ndarray:
-    """Similarity of every clip to every class: the mean over the texts of the class.
+    """Similarity of every clip to every class, averaged over the texts of the class.
 
     Args:
-      motion: [N, D].
-      class_vectors: for each of the K classes its texts [n_k, D], one or more; the label's words
-        alone, or several descriptions.
-      distance: of `similarity.DISTANCES`.
+      motion: motion embeddings [N, D].
+      class_vectors: for each of the K classes, the embeddings [n_k, D] of its texts, at least one:
+        the label's words alone, or several descriptions.
+      distance: one of `similarity.DISTANCES`.
 
     Returns:
-      [N, K] float64, higher is nearer.
+      [N, K] float64, higher is more similar.
 
     Raises:
-      ValueError: those of `similarity_scores`, and a class without a text.
+      ValueError: as `similarity_scores`; also if a class has no text.
     """
     class_vectors = [
         checked_matrix(texts, f"texts of class {k}") for k, texts in enumerate(class_vectors)
@@ -185,11 +185,11 @@ def class_scores(
 
 
 def class_means(scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Scores [N, M] of all texts to their means [N, K] over the texts of each class.
+    """Averages the scores [N, M] of all texts over the texts of each class → [N, K].
 
     Args:
-      scores: columns are texts, those of a class beside each other.
-      counts: [K] how many texts each class has, at least one.
+      scores: one column per text; the texts of a class are adjacent.
+      counts: [K] number of texts per class, at least one.
     """
     return np.add.reduceat(scores, np.cumsum(counts) - counts, axis=1) / counts
 
@@ -198,23 +198,23 @@ def class_means(scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def recognise(scores: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> dict:
-    """Accuracy in percent, over clips and over classes.
+    """Accuracy in percent, over clips and averaged over classes.
 
-    Classes differ much in size, so the mean over classes says whether the small ones are known.
+    Class sizes differ widely; the mean over classes gives rare classes equal weight.
 
     Args:
-      scores: [N, K], finite, higher is nearer; a class tied with the right one counts as half a
-        place above it (`metrics.retrieval_ranks`).
+      scores: [N, K], finite, higher is more similar; a class tied with the true one adds half a
+        rank (`metrics.retrieval_ranks`).
       labels: [N] integers in 0..K-1.
-      names: K distinct names of the classes.
+      names: K distinct class names.
 
     Returns:
       {"top1", "top5", "top1_per_class": mean over the classes that occur; each in percent, "clips":
-      N, "classes": K, "per_class": {name: {"top1", "clips"}} of those that occur}. With fewer than
-      five classes top-5 is over all of them.
+      N, "classes": K, "per_class": {name: {"top1", "clips"}} of the classes that occur}. With fewer
+      than five classes, top-5 covers all of them.
 
     Raises:
-      ValueError: shapes that do not agree, non-finite scores, labels that are no class.
+      ValueError: shapes do not agree, scores are not finite, or labels are out of range.
     """
     names = list(names)
     top1, top5 = topk_accuracy(scores, labels, (1, 5))  # checks scores and labels
@@ -242,21 +242,21 @@ def recognise(scores: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> d
 
 
 def confusion(scores: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Counts of clips by their class and the class that scores best.
+    """Confusion matrix: counts of clips by true and predicted class.
 
-    A clip whose class is tied for the best counts as the rival, so the diagonal's share is the
-    top-1 of `recognise`.
+    If the true class is tied for the best score, the other class counts as predicted, so the share
+    of clips on the diagonal equals the top-1 of `recognise`.
 
     Args:
-      scores: [N, K], finite, higher is nearer.
+      scores: [N, K], finite, higher is more similar.
       labels: [N] integers in 0..K-1.
       num_classes: K.
 
     Returns:
-      [K, K] int64, row = true class, column = recognised class.
+      [K, K] int64, row = true class, column = predicted class.
 
     Raises:
-      ValueError: shapes that do not agree, non-finite scores, labels that are no class.
+      ValueError: shapes do not agree, scores are not finite, or labels are out of range.
     """
     scores = checked_matrix(scores, "scores")
     if scores.shape[1] != num_classes:
@@ -267,10 +267,10 @@ def confusion(scores: np.ndarray, labels: np.ndarray, num_classes: int) -> np.nd
 
 
 def recognised(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """[N] the class that each clip is taken for: that of the best score, a tie being lost.
+    """[N] predicted class of each clip: the best-scoring one; ties count against the true class.
 
     Args:
-      scores: [N, K], higher is nearer.
+      scores: [N, K], higher is more similar.
       labels: [N] integers in 0..K-1.
     """
     own = labels[:, None] == np.arange(scores.shape[1])
@@ -284,16 +284,16 @@ def clip_records(
     names: Sequence[str],
     scores_by_text: Mapping[str, np.ndarray],
 ) -> Records:
-    """Every clip: its class, what it is taken for, and the five classes that score best.
+    """Per clip: its class, the predicted class, and the five best-scoring classes.
 
     Args:
-      ids: of the N clips.
+      ids: IDs of the N clips.
       labels: [N] integers in 0..K-1.
-      names: K names of the classes.
-      scores_by_text: {what stood for the classes: scores [N, K]}.
+      names: K class names.
+      scores_by_text: {kind of text that represents the classes: scores [N, K]}.
 
     Returns:
-      For each of these (column `text`) a row a clip; `rank` is that of its class.
+      One row per kind of text (column `text`) and clip; `rank` is the rank of the true class.
     """
     rows = []
     for text, scores in scores_by_text.items():
@@ -308,12 +308,12 @@ def clip_records(
 
 
 def recognition_table(rows: Mapping[str, Mapping], notes: Sequence[str] = ()) -> Table:
-    """The results as a table, one row a kind of text.
+    """The results as a table, one row per kind of text.
 
     Args:
-      rows: {what stood for the classes, such as "words" or "descriptions": what `recognise` gives}.
-      notes: what the reader must know: the distance, how several texts of a class are averaged, the
-        text encoder.
+      rows: {kind of text, "words" or "descriptions" for example: result of `recognise`}.
+      notes: notes below the table: the distance, the averaging over texts of a class, the text
+        encoder.
     """
     head = ["text", "top-1", "top-5", "per-class top-1", "clips", "classes"]
     cells = [

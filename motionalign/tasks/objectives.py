@@ -1,9 +1,9 @@
-"""What training minimises: the loss of a batch, and the registry of such objectives.
+"""Training objectives: the loss of a batch, and the registry of objectives.
 
-`config.loss.kind` names one of `OBJECTIVES`. An objective knows which arrays a batch must carry for
-it, what the vectors that it trains are compared by, and its loss, for which it sees nothing of the
-network but its outputs. Of networks with state that is no parameter (EMA codebooks, counters) it
-returns what that has become.
+`config.loss.kind` selects one of `OBJECTIVES`. An objective declares which arrays a batch must
+carry and by which distance the trained vectors are compared, and computes the loss from the
+outputs of the network alone. It also returns the updated non-parameter state of the network (EMA
+codebooks, counters), if the network has any.
 """
 
 from collections.abc import Mapping
@@ -23,15 +23,15 @@ Scalars = dict[str, jax.Array]
 
 
 class Objective(Protocol):
-    """A loss, made of a config: `OBJECTIVES[config.loss.kind](config.loss, has_classes)`.
+    """A loss, constructed as `OBJECTIVES[config.loss.kind](config.loss, has_classes)`.
 
     Attributes:
-      entry: which fields of a config it reads.
-      compares: whether motions are compared with texts; else the network classifies.
-      frozen_text: whether the texts' vectors must stay where they are.
-      distance: what the trained vectors are compared by, of `similarity.DISTANCES`; None: there are
-        none.
-      batch_fields: what batches must carry, of `batches.BATCH_FIELDS`.
+      entry: the config fields that the objective reads.
+      compares: whether motions are compared with texts; otherwise the network classifies.
+      frozen_text: whether the text vectors must be fixed (`model.text.family=frozen`).
+      distance: distance between trained vectors, one of `similarity.DISTANCES`; None for a
+        classifier.
+      batch_fields: keys of `batches.BATCH_FIELDS` that batches must carry.
     """
 
     entry: ClassVar[Entry]
@@ -44,7 +44,7 @@ class Objective(Protocol):
         """See the attributes."""
 
     def __init__(self, loss_config: ConfigDict, has_classes: bool) -> None:
-        """`loss_config`: the `loss` section; `has_classes`: whether clips share classes."""
+        """Takes the `loss` section of the config, and whether clips share classes."""
 
     def loss(
         self, outputs: Outputs, rest: Any, batch: Mapping[str, jax.Array], mesh: Mesh
@@ -52,10 +52,10 @@ class Objective(Protocol):
         """The loss of a batch.
 
         Args:
-          outputs: of the network.
-          rest: the network's state that is no parameter, after the forward pass.
-          batch: with `batch_fields`.
-          mesh: that the batch is split over.
+          outputs: outputs of the network.
+          rest: non-parameter state of the network after the forward pass.
+          batch: arrays of the batch, including `batch_fields`.
+          mesh: the device mesh over which the batch is split.
 
         Returns:
           The loss, the new `rest`, and scalars to log.
@@ -66,7 +66,7 @@ _OF_TEXTS = ("model.text.family", "model.head_dropout", "data.texts")
 
 
 class Contrastive:
-    """Symmetric InfoNCE, with or without the negatives that say nearly the same."""
+    """Symmetric InfoNCE, optionally without false negatives (`loss.mask_negatives`)."""
 
     entry: ClassVar[Entry] = Entry(
         (*_OF_TEXTS, "model.temperature", "model.learn_temperature", "loss.mask_negatives")
@@ -91,7 +91,7 @@ class Contrastive:
         if self._threshold is None:
             return losses.symmetric_cross_entropy(outputs.scale * scores), rest, scalars
         keep = losses.distinct(batch["text_vectors"], self._threshold)
-        if "classes" in batch:  # nor are clips of the same class each other's negatives
+        if "classes" in batch:  # clips of the same class are not each other's negatives either
             keep &= batch["classes"][:, None] != batch["classes"]
         others = keep & ~jnp.eye(len(keep), dtype=bool)
         scalars["negatives_kept"] = others.sum() / (keep.size - len(keep))
@@ -99,7 +99,7 @@ class Contrastive:
 
 
 class MSE:
-    """Mean squared error towards the texts' vectors."""
+    """Mean squared error between motion embeddings and text vectors."""
 
     entry: ClassVar[Entry] = Entry(_OF_TEXTS)
     compares: ClassVar[bool] = True
@@ -136,7 +136,7 @@ class Triplet:
         """See `Objective.loss`."""
         assert outputs.text is not None
         negative, keep, scalars = batch["negative_vectors"], None, {}
-        if self._threshold is not None:  # negatives that say nearly the same
+        if self._threshold is not None:  # exclude negatives with nearly the same meaning
             keep = losses.cosine(outputs.text, negative) <= self._threshold
             scalars["negatives_kept"] = keep.mean()
         loss = losses.triplet(outputs.motion, outputs.text, negative, self._margin, keep)
@@ -144,7 +144,7 @@ class Triplet:
 
 
 class Classify:
-    """Cross-entropy of a linear classifier; no texts."""
+    """Cross-entropy of a linear classifier, without texts."""
 
     entry: ClassVar[Entry] = Entry()
     compares: ClassVar[bool] = False
@@ -168,8 +168,8 @@ class Classify:
 def classification(logits: jax.Array, targets: jax.Array) -> jax.Array:
     """Cross-entropy of logits [B, K], a scalar in float32.
 
-    Of classes that exclude each other, targets [B] integer, by softmax; of attributes, targets
-    [B, K] 0 or 1, by a sigmoid each (binary cross-entropy).
+    Integer targets [B] denote mutually exclusive classes (softmax); targets [B, K] of 0 or 1 denote
+    attributes (one sigmoid per attribute, binary cross-entropy).
     """
     logits = logits.astype(jnp.float32)
     if targets.ndim == 1:
@@ -183,4 +183,4 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "triplet": Triplet,
     "classify": Classify,
 }
-"""By value of config.loss.kind."""
+"""Objectives by value of config.loss.kind."""

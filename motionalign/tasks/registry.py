@@ -1,4 +1,4 @@
-"""The registry of tasks: one line each."""
+"""The registry of tasks."""
 
 from motionalign.tasks.attributes import Attributes
 from motionalign.tasks.captions import Captions
@@ -10,4 +10,4 @@ TASKS: dict[str, type[Task]] = {
     "labels": Labels,
     "attributes": Attributes,
 }
-"""By value of config.task."""
+"""Tasks by value of config.task."""

@@ -1,4 +1,4 @@
-"""The schema of a run's config with all registries joined in."""
+"""The complete schema of a run's config: shared fields and those of all registries."""
 
 from motionalign.config import Schema
 from motionalign.data.representation import inputs
@@ -8,7 +8,7 @@ from motionalign.tasks.registry import TASKS
 
 
 def schema() -> Schema:
-    """The schema of all tasks, objectives, encoders and inputs that are registered now."""
+    """The schema of all currently registered tasks, objectives, encoders and inputs."""
     return Schema(
         {
             "task": {name: task.entry for name, task in TASKS.items()},

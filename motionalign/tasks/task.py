@@ -1,6 +1,6 @@
-"""What a task is: the texts and targets of clips, and how a model is evaluated.
+"""The interface of a task: texts and targets of clips, and the evaluation of a model.
 
-`config.task` names one of `registry.TASKS`; each lies in the file of that name.
+`config.task` selects one of `registry.TASKS`; each task is implemented in the file of its name.
 """
 
 import dataclasses
@@ -22,15 +22,15 @@ from motionalign.report.tables import Records, Table
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """How a model scores on a split; nothing is printed or written yet.
+    """Evaluation results of a model on a split; the caller prints and writes them.
 
     Attributes:
-      scores: the content of metrics.json; its "table", in Markdown, is shown in a model card.
-      tables: to be printed.
+      scores: the content of metrics.json; its "table", in Markdown, is shown in the model card.
+      tables: tables to print.
       pictures: {name: image [H, W, 3] uint8}.
-      records: {name: what is written to evaluation/<dataset>-<split>/<name>.csv}.
-      scalars: the scores that are shown beside training's curves, by name.
-      page: writes a page to look at into a folder and gives its path; None: there is none.
+      records: {name: content of evaluation/<dataset>-<split>/<name>.csv}.
+      scalars: {name: score} to plot next to the training curves.
+      page: function that writes an HTML page into a folder and returns its path, or None.
     """
 
     scores: Mapping[str, Any]
@@ -42,14 +42,15 @@ class Results:
 
 
 class Task(Protocol):
-    """What clips are told by, and scored by. Made of a config: `TASKS[config.task](config)`.
+    """Supervision and evaluation of clips, constructed as `TASKS[config.task](config)`.
 
     Attributes:
       name: value of config.task.
-      entry: which fields of a config it reads.
+      entry: the config fields that the task reads.
       has_classes: whether clips share classes.
-      exclusive: whether a clip is of exactly one class, or of any number; None without classes.
-      text_kind: of the texts that training draws, for notes: "captions", or a kind of class texts.
+      exclusive: True if a clip has exactly one class, False if it has any number; None without
+        classes.
+      text_kind: kind of the training texts, for notes: "captions", or a kind of class texts.
     """
 
     name: ClassVar[str]
@@ -58,31 +59,32 @@ class Task(Protocol):
     exclusive: ClassVar[bool | None]
 
     def __init__(self, config: ConfigDict) -> None:
-        """`config`: of a run."""
+        """Takes the config of a run."""
 
     @property
     def text_kind(self) -> str:
         """See the attributes."""
 
     def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
-        """[n] the class of each record, -1 where nothing is known of it."""
+        """[n] the class of each record, -1 where it is unknown."""
 
     def texts(self, dataset: Dataset, split: Split) -> ClipTexts:
-        """The texts of the clips of a split; a ValueError where a clip has none."""
+        """The texts of the clips of a split; raises a ValueError if a clip has none."""
 
     def targets(self, dataset: Dataset, split: Split) -> np.ndarray | None:
-        """What a classifier is to tell of each record: [n] int32 or [n, A] float32, or None."""
+        """Classification targets of the records: [n] int32 or [n, A] float32, or None."""
 
     def classes(self, datasets: Sequence[Dataset]) -> ClassifierConfig | None:
-        """The classes of a classifier; None: the task has none to tell apart."""
+        """The classes of a classifier; None if the task has no classes."""
 
     def check(self, dataset: Dataset, split_name: str, compares: bool, vectors: bool) -> None:
-        """Raises a ValueError where a split cannot be scored.
+        """Raises a ValueError if a split cannot be scored.
 
         Args:
-          dataset, split_name: what is scored.
-          compares: whether the model compares clips with texts, instead of classifying them.
-          vectors: whether those texts are the dataset's sentence vectors.
+          dataset: the dataset to score.
+          split_name: the split to score.
+          compares: whether the model compares clips with texts; otherwise it classifies them.
+          vectors: whether the texts are represented by the dataset's sentence vectors.
         """
 
     def validate(
@@ -90,8 +92,8 @@ class Task(Protocol):
     ) -> tuple[float, dict[str, float]]:
         """The selection score of a split and the scalars to log.
 
-        NaN and nothing where embeddings are not finite.
+        Returns NaN and no scalars if the embeddings are not finite.
         """
 
     def evaluate(self, predict: Predictor, dataset: Dataset, split_name: str) -> Results:
-        """Scores a split in full."""
+        """Runs the complete evaluation on a split."""

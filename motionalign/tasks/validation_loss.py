@@ -1,4 +1,4 @@
-"""The loss of a run's objective on a validation split, to be plotted beside the training loss."""
+"""Validation loss: the training objective on a validation split."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -21,20 +21,20 @@ from motionalign.models.network import Network, Rest
 from motionalign.tasks.objectives import Objective
 from motionalign.tasks.task import Task
 
-SEED = 0  # the same of all runs, so that their curves are of the same batches
+SEED = 0  # shared by all runs, so that their curves are computed on the same batches
 
 
 @dataclasses.dataclass(frozen=True)
 class _Clips:
-    """The clips of a split that the loss is of, and how they are batched.
+    """The n clips of a split on which the loss is computed, and their batches.
 
     Attributes:
       source: the split.
-      rows: [n] of the split.
-      clip_class: [n] an index into the texts of `source`.
-      pick_text, pick_negative: [n] uniform in 0..1, to choose texts by.
+      rows: [n] rows of the split.
+      clip_class: [n] indices into the texts of `source`.
+      pick_text, pick_negative: [n] uniform numbers in 0..1 that choose the texts.
       batches: [S, B] indices into the n clips.
-      fields: what a batch carries besides embeddings.
+      fields: arrays of a batch besides the embeddings.
     """
 
     source: Source
@@ -47,7 +47,7 @@ class _Clips:
 
     @property
     def texts(self) -> list[str]:
-        """The text of each clip, as a text encoder reads it."""
+        """The text of each clip, as the text encoder receives it."""
         of_class = (self.source.texts.texts[k] for k in self.clip_class)
         return [texts[int(u * len(texts))] for texts, u in zip(of_class, self.pick_text)]
 
@@ -59,22 +59,22 @@ class _Clips:
 
 
 class ValidationLoss:
-    """The objective's mean over a split: no dropout, no augmentation, nothing random.
+    """Mean of the objective over a split, without dropout, augmentation or randomness.
 
-    The clips that validation scores are put into batches as in training: of the training batch's
-    size, in an order shuffled with a seed that is the same in all runs, and of like length where
-    training has them so. The last, incomplete batch is left out; a split smaller than one batch is
-    one batch. Of several captions of a clip the first counts, as in retrieval; of several texts of
-    a class one is drawn with the fixed seed.
+    The clips that validation scores are batched as in training: in batches of the training batch
+    size, in an order shuffled with a seed that all runs share, and grouped by length if training
+    groups them. The last, incomplete batch is left out; a split smaller than one batch forms one
+    batch. For a clip with several captions the first one is used, as in retrieval; for a class with
+    several texts, one is drawn with the fixed seed.
 
-    Clips and texts are the embeddings that `Predictor` gives, so that with `keep` they are encoded
-    once for scores and loss.
+    Clips and texts are embedded by `Predictor`; with `keep=True` it encodes them only once for both
+    scores and loss.
     """
 
     def __init__(
         self, network: Network, task: Task, objective: Objective, config: ConfigDict, mesh: Mesh
     ) -> None:
-        """Of a run: what is trained, by its config and on its mesh."""
+        """Takes the network, task, objective, config and mesh of a run."""
         self._network, self._task, self._objective = network, task, objective
         self._config = config
         self._replicated = NamedSharding(mesh, P())
@@ -95,10 +95,11 @@ class ValidationLoss:
         self._loss: Callable = jax.jit(loss, out_shardings=self._replicated)
 
     def __call__(self, predict: Predictor, dataset: Dataset, split_name: str) -> float | None:
-        """The loss of a split, in the training loss's unit.
+        """The loss of a split, on the scale of the training loss.
 
-        None, with a warning, where it cannot be computed: a split whose texts have no sentence
-        vectors, though negatives are masked by them, or of one class only, which has no negatives.
+        Returns None and logs a warning if it cannot be computed: negatives are masked by sentence
+        vectors that the texts of the split do not have, or all clips are of one class, so that a
+        triplet has no negative.
         """
         if dataset.name not in self._clips:
             try:
@@ -126,10 +127,10 @@ class ValidationLoss:
         return sharding.put_global(np.asarray(array), self._replicated)
 
     def _prepare(self, dataset: Dataset, split_name: str) -> _Clips:
-        """The clips of a split; a ValueError where a field of the objective's cannot be made."""
+        """The clips of a split; raises a ValueError if a batch field cannot be computed."""
         network, task, config = self._network, self._task, self._config
         split = dataset.split(split_name)
-        # Those that validation scores, and has encoded.
+        # The clips that validation scores, and has therefore encoded.
         rows = np.arange(len(split)) if task.has_classes else split.evaluation_rows()
         rows = rows[task.class_of(dataset, split)[rows] >= 0]
         targets = None if self._objective.compares else task.targets(dataset, split)

@@ -138,7 +138,7 @@ def test_a_run_goes_on_with_its_config(tmp_path):
     with pytest.raises(ValueError) as error:
         check_run(config, tmp_path, SCHEMA)
     assert str(error.value) == (
-        f"{tmp_path} holds a run with another config. Choose a new --workdir, or go back to its "
+        f"{tmp_path} holds a run with another config. Choose a new --workdir, or restore its "
         f"values (to train its model further: a new --workdir and --config=configs/finetune.py:"
         f"{tmp_path}):\n  optim.weight_decay: 0.0 before, 0.5 now\n  seed: 0 before, 1 now"
     )
@@ -244,7 +244,7 @@ def test_the_run_that_a_checkpoint_lies_in(trained, tmp_path):
     for path in (trained, str(trained), trained / "best", step):
         assert run_folder(path) == trained
     copied = shutil.copytree(step, tmp_path / "a" / "b" / "c")
-    with pytest.raises(ValueError, match=r"does not lie in a run's folder .*with --workdir"):
+    with pytest.raises(ValueError, match=r"is not in the folder of a run .*with --workdir"):
         run_folder(copied)
 
 

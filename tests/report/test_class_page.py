@@ -1,4 +1,4 @@
-"""Pages about classes: what is drawn, in which order, and what is marked as right."""
+"""Pages of tasks with classes: what is drawn, in which order, and what is marked as correct."""
 
 import re
 
@@ -31,7 +31,7 @@ def clips():
 
 
 def read(path) -> tuple[str, Reader]:
-    """A page that needs nothing beside itself, and holds no tags of the data."""
+    """Reads a page; checks that it is self-contained and that text from data is escaped."""
     text = path.read_text("utf-8")
     reader = Reader(text)
     assert all(link.startswith("data:image/png;base64,") for link in reader.links)
@@ -41,14 +41,14 @@ def read(path) -> tuple[str, Reader]:
 
 
 def cards(text) -> dict[str, str]:
-    """{what was asked: its card}."""
+    """{query: its card}."""
     found = re.findall("<article>(.*?)</article>", text, re.DOTALL)
     return {re.search(r"<(strong|q)>(.*?)</", each)[2]: each for each in found}
 
 
 # Actions -----------------------------------------------------------------------------------------
 
-# walk: all 6 right. sit: 6, of which 3 taken for run, 1 for jump. run: 12, one taken for walk.
+# walk: all 6 correct. sit: 6, of which 3 predicted as run, 1 as jump. run: 12, one as walk.
 LABELS = np.repeat([0, 1, 2], [6, 6, 12])
 PREDICTED = np.array([0] * 6 + [1, 2, 2, 3, 2, 1] + [2] * 11 + [0])
 
@@ -69,11 +69,11 @@ def test_actions(tmp_path, clips):
     assert reader.rows == [
         ["text", "top-1"],
         ["label words", "50.00"],
-        ["action", "taken for", "clips", "of the action's clips"],
+        ["action", "predicted as", "clips", "share of the action's clips"],
         ["sit", "<b>run</b>", "3", "50 %"],  # the most frequent first
         ["sit", "jump", "1", "17 %"],
         ["<b>run</b>", "walk & talk", "1", "8 %"],
-        ["action", "most often taken for", "clips", "right", "top-1"],
+        ["action", "most often confused with", "clips", "correct", "top-1"],
         ["sit", "<b>run</b> (3)", "6", "2", "33.3"],  # the least recognised first
         ["<b>run</b>", "walk & talk (1)", "12", "11", "91.7"],
         ["walk & talk", "-", "6", "6", "100.0"],
@@ -86,31 +86,31 @@ def test_actions(tmp_path, clips):
         ("good", "6 of 6 recognised"),
     ]  # fmt: skip
     facts = [(kind, " ".join(words.split("clip-")[0].split())) for kind, words in reader.items]
-    wrong = "taken for this · own action 0.250"
+    wrong = "predicted · true action 0.250"
     assert facts[:5] == [
         ("wrong", f"<b>run</b> 0.500{wrong}"),
         ("wrong", f"jump 0.500{wrong}"),
-        ("wrong", f"<b>run</b> 0.500{wrong}"),  # of the third one like this none is drawn
-        ("right", "sit 0.500right"),
-        ("right", "sit 0.500right"),
+        ("wrong", f"<b>run</b> 0.500{wrong}"),  # a third one like this is not drawn
+        ("right", "sit 0.500correct"),
+        ("right", "sit 0.500correct"),
     ]
     drawn = clips.joints.drawn
     assert len(drawn) == len(set(drawn)) == len(reader.images) - 1 == 5 + 3 + 2
-    assert {i for i in drawn if LABELS[i] == 1} >= {0 + 6, 11, 9}  # both right ones, and jump
+    assert {i for i in drawn if LABELS[i] == 1} >= {0 + 6, 11, 9}  # both correct ones, and jump
 
 
-def test_actions_of_which_none_is_confused(tmp_path, clips):
+def test_actions_without_confusions(tmp_path, clips):
     scores = np.eye(4)[LABELS]
     path = write_label_page(
         tmp_path, clips, NAMES, LABELS, LABELS, scores, unit="logits", tables=[TABLE],
         confusion=IMAGE, count=12, title="t",
     )  # fmt: skip
     text, reader = read(path)
-    assert "Every clip is recognised." in text
+    assert "All clips are classified correctly." in text
     assert {kind for kind, _ in reader.items} == {"right"}
 
 
-def test_fewer_actions_than_there_are(tmp_path, clips):
+def test_count_limits_the_actions_with_clips(tmp_path, clips):
     text, reader = read(label_page(tmp_path, clips, count=1))
     assert list(cards(text)) == ["sit"] and "Clips of each action, the 1 least recogn" in text
     assert len(reader.rows) == 10  # the tables are of all
@@ -128,7 +128,7 @@ def test_the_seed_chooses_clips(tmp_path, clips):
 
 
 def attribute_page(folder, clips, ap=(0.9, 0.2, 0.5, None), **more):
-    """Of attribute 0 the surest clips have it; of 1 the seventh only; of 2 some; of 3 none has."""
+    """The top clips all have attribute 0, only the seventh has 1, some have 2, none has 3."""
     prob = np.linspace(0.99, 0.01, 24)[:, None] * [1, 1, 1, 1]
     target = np.zeros((24, 4), bool)
     target[:10, 0], target[6, 1], target[[1, 3], 2] = True, True, True

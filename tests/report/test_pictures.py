@@ -1,4 +1,4 @@
-"""Pictures: shapes, sides, the parts of a strip that a viewer relies on, and bad input."""
+"""Pictures: shapes, sides, the parts of a strip that a viewer relies on, and invalid input."""
 
 import io
 
@@ -12,7 +12,7 @@ from motionalign.skeleton import SKELETONS
 
 
 def standing(skeleton, num_frames=20, facing=1.0):
-    """A crude standing body [T, J, 3] that faces +z (or -z), metres: parts at their own heights."""
+    """A simple standing body [T, J, 3] in metres that faces +z (or -z)."""
     joints = np.zeros((num_frames, skeleton.num_joints, 3), np.float32)
     heights = {"leg": (0.9, 0.0), "arm": (1.4, 0.8), "torso": (0.9, 1.7)}
     for name, chain in zip(skeleton.chain_names, skeleton.chains, strict=True):
@@ -59,7 +59,7 @@ def test_strip_of_every_skeleton(name, num_frames):
         least = sum(child in chain[1:] for _, child in skeleton.bones)
         count = len(bones(figure, part))
         assert count >= poses * least > 0 and (part == "torso" or count == poses * least)
-    # All of it lies above the floor, left of the path.
+    # Everything is above the floor and left of the path.
     x, y = bones(figure)[..., 0], bones(figure)[..., 1]
     floor, edge = along(figure, "floor"), along(figure, "edge")
     assert floor[0, 0] == 0 <= x.min() and x.max() <= floor[1, 0] == 960 - 112
@@ -69,7 +69,7 @@ def test_strip_of_every_skeleton(name, num_frames):
 
 
 @pytest.mark.parametrize("facing", [1, -1])
-def test_the_body_is_seen_from_the_front_whichever_way_it_faces(facing):
+def test_the_body_is_seen_from_the_front_for_every_facing(facing):
     skeleton = SKELETONS["smpl22"]
     figure = pictures.strip_figure(standing(skeleton, facing=facing), skeleton, num_poses=1)
     x = {part: bones(figure, part)[..., 0].mean() for part in pictures.PART_COLOURS}
@@ -78,7 +78,7 @@ def test_the_body_is_seen_from_the_front_whichever_way_it_faces(facing):
 
 
 def test_the_near_side_covers_the_far_one():
-    # The camera stands to the body's right, so that its right arm is drawn after the left one.
+    # The camera is to the body's right, so the right arm is drawn after the left one.
     skeleton = SKELETONS["smpl22"]
     figure = pictures.strip_figure(standing(skeleton), skeleton, num_poses=1)
     colours = parts(figure)["bones"].get_colors()
@@ -116,7 +116,7 @@ def test_travel_shows_in_the_path_only():
     np.testing.assert_array_equal(along(b, "end"), along(b, "path")[-1:])
 
 
-def test_the_path_is_seen_from_above_and_trembling_is_not_enlarged():
+def test_the_path_is_seen_from_above_and_jitter_is_not_enlarged():
     skeleton = SKELETONS["smpl22"]
     still = standing(skeleton)
     way = np.linspace(0, 1, len(still))[:, None, None] * np.array([1, 0, 1])  # to the left, forward
@@ -158,7 +158,7 @@ def test_scale_and_unit_do_not_matter():
     assert torso / 8 < sizes[0] < torso / 3
 
 
-def test_bones_are_drawn_where_they_lie():
+def test_bones_are_drawn_at_their_positions():
     skeleton = SKELETONS["smpl22"]
     size = {"num_poses": 1, "width": 240, "height": 120}
     figure = pictures.strip_figure(standing(skeleton, 1), skeleton, **size)
@@ -183,7 +183,7 @@ def test_strip_errors(joints, message):
         pictures.skeleton_strip(joints, SKELETONS["smpl22"])
 
 
-def test_a_body_at_one_point_is_drawn_all_the_same():
+def test_a_body_collapsed_to_a_point_can_be_drawn():
     image = pictures.skeleton_strip(np.zeros((4, 22, 3)), SKELETONS["smpl22"])
     assert image.shape == (176, 960, 3)
 
@@ -200,7 +200,7 @@ def test_patch_image():
         pictures.patch_image(patches[0])
 
 
-def test_png_gives_the_image_back():
+def test_png_is_lossless():
     image = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(pictures.png(image)))), image)
     few = Image.open(io.BytesIO(pictures.png(image, colours=8))).convert("RGB")

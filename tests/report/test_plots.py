@@ -1,4 +1,4 @@
-"""Plots: the marks that a reader relies on, room for all of them, and bad input."""
+"""Plots: the marks that a reader relies on, room for all of them, and invalid input."""
 
 import io
 import subprocess
@@ -35,7 +35,7 @@ def retrieval(num_attributes=7, methods=("cosine", "Euclidean"), num_clips=60):
 
 
 def laid_out(figure):
-    """The first axes of a figure whose parts are where they are drawn, none of them cut off."""
+    """The first axes of a figure after layout; checks that no part is cut off."""
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw_without_rendering()
     drawn = figure.get_tightbbox(renderer)  # inches
@@ -50,7 +50,7 @@ def labels(axis):
 
 
 def legend(figure):
-    """{text: the handle beside it}."""
+    """{text: its handle}."""
     (found,) = figure.legends
     texts = [text.get_text() for text in found.get_texts()]
     return dict(zip(texts, found.legend_handles, strict=True))
@@ -108,8 +108,8 @@ def test_confusion_of_every_size(size):
     assert axes.get_ylabel() == "true class (clips)" and axes.get_xlabel() == "recognised as"
 
 
-def test_only_shares_count():
-    # Rows are normalised: ten times the clips of every class change the labels, not the cells.
+def test_confusion_cells_are_shares():
+    # Rows are normalised: ten times as many clips per class change the labels, not the cells.
     counts = np.array([[3, 1], [0, 2]])
     few, many = (plots.confusion_figure(n * counts, names(2)).axes[0] for n in (1, 10))
     for axes in (few, many):
@@ -118,7 +118,7 @@ def test_only_shares_count():
     assert labels(many.yaxis) == ["a class called 0 (40)", "a class called 1 (20)"]
 
 
-def test_cells_are_dark_by_their_share():
+def test_larger_shares_are_darker():
     figure = plots.confusion_figure(np.eye(3, dtype=int), names(3))
     image = figure.axes[0].images[0]
     colours = image.to_rgba(image.get_array())
@@ -126,11 +126,11 @@ def test_cells_are_dark_by_their_share():
     assert {to_hex(colour) for colour in colours[~np.eye(3, dtype=bool)]} == {"#f7fbff"}
     shades = [darkness(image.to_rgba(share)[:3]) for share in range(0, 101, 5)]
     assert np.all(np.diff(shades) > 0)
-    assert shades[1] - shades[0] > shades[-1] - shades[-2]  # few percent are to be seen
-    # The scale beside it is of the same shares.
+    assert shades[1] - shades[0] > shades[-1] - shades[-2]  # a few percent are visible
+    # The colour bar shows the same shares.
     bar = figure.axes[1]
     assert bar.get_ylabel() == "share of the true class's clips (%)" and bar.get_ylim() == (0, 100)
-    # A cell lies where its row and column are labelled.
+    # A cell is at the position of its row and column labels.
     assert tuple(image.get_extent()) == (-0.5, 2.5, 2.5, -0.5)
     np.testing.assert_array_equal(figure.axes[0].get_xticks(), range(3))
     np.testing.assert_array_equal(figure.axes[0].get_yticks(), range(3))
@@ -146,7 +146,7 @@ def test_numbers_up_to_twenty_classes():
     }
     expected = {(k, k): "100" for k in range(20) if k != 3} | {(5, 3): "<1", (7, 3): "100"}
     assert {place: text.get_text() for place, text in numbers.items()} == expected
-    # Each can be read on its cell.
+    # Each number is legible on its cell.
     assert darkness(numbers[5, 3].get_color()) > 0.5 > darkness(numbers[7, 3].get_color())
     assert not plots.confusion_figure(np.eye(21, dtype=int), names(21)).axes[0].texts
 
@@ -164,9 +164,9 @@ def test_a_class_without_clips_is_grey():
 @pytest.mark.parametrize(
     ("counts", "size", "message"),
     [
-        (np.ones((2, 3)), 2, r"must be \[2, 2\].*got \(2, 3\)"),
+        (np.ones((2, 3)), 2, r"must be \[2, 2\].*found \(2, 3\)"),
         (np.ones((3, 3)), 2, r"must be \[2, 2\]"),
-        (np.ones((0, 0)), 0, "as there are names"),
+        (np.ones((0, 0)), 0, "as many as names"),
         (-np.ones((2, 2)), 2, "not negative"),
         (np.full((2, 2), np.nan), 2, "finite"),
     ],
@@ -186,7 +186,7 @@ def test_bars_of_every_number_of_attributes(count):
     assert figure.get_size_inches()[1] * figure.dpi > 24 * count
     assert labels(axes.yaxis) == names(count)[::-1] and from_top(axes)
     np.testing.assert_array_equal(axes.get_yticks(), range(count))
-    ap = lines(axes)["AP"]  # a mark a row
+    ap = lines(axes)["AP"]  # one mark per row
     np.testing.assert_array_equal(ap.get_xydata(), [(0.95, k) for k in range(count)])
     assert ap.get_marker() == "D" and same_color(ap.get_color(), pictures.PART_COLOURS["left_leg"])
     assert axes.get_xlabel() == "score (0 to 1) on 9 clips"
@@ -208,7 +208,7 @@ def test_bars_are_sorted_and_as_long_as_their_f1():
     assert same_color(handles["F1"].get_facecolor(), axes.patches[0].get_facecolor())
 
 
-def test_an_attribute_that_does_not_occur_has_no_mark_of_ap():
+def test_an_attribute_that_does_not_occur_has_no_ap_mark():
     results = classification([0.0, 0.5], ap=0.5)
     results["attributes"]["a class called 0"]["ap"] = None
     axes = plots.attribute_bars_figure(results).axes[0]
@@ -250,12 +250,12 @@ def test_a_curve_of_one_point_shows_it():
     for name, value in (("a", 0.9), ("random", 0.2)):
         line = lines(axes)[name]
         np.testing.assert_array_equal(line.get_xydata(), [(1, value)])
-        assert line.get_marker() == "o"  # a line through one point is none
+        assert line.get_marker() == "o"  # a line through one point is invisible
     left, right = axes.get_xlim()
     assert left < 1 < right
 
 
-def test_curves_lie_where_their_values_are():
+def test_curves_show_their_values():
     results = retrieval(num_clips=60)
     axes = laid_out(plots.ndcg_curves_figure(results))
     assert results["ks"] == list(range(1, 51))
@@ -278,7 +278,7 @@ def test_curves_lie_where_their_values_are():
 
 
 @pytest.mark.parametrize("count", [1, 7, 42])
-def test_attribute_dots_stand_in_order(count):
+def test_attribute_dots_are_sorted(count):
     results = retrieval(num_attributes=count)
     figure = plots.attribute_ndcg_figure(results)
     axes = laid_out(figure)
@@ -292,7 +292,7 @@ def test_attribute_dots_stand_in_order(count):
         np.testing.assert_array_equal(lines(axes)[method].get_xydata(), places)
     places = lines(axes)["cosine"].get_xdata()
     assert count == 1 or places[0] > places[-1]
-    # A line joins what is of one attribute.
+    # A line joins the dots of an attribute.
     (joins,) = axes.collections
     for k, (name, segment) in enumerate(zip(order, joins.get_segments(), strict=True)):
         values = [rows[name][method] for method in ("cosine", "Euclidean", "random")]
@@ -318,7 +318,7 @@ def test_names_cannot_break_a_plot():
 # Files -------------------------------------------------------------------------------------------
 
 
-def test_picture_is_written_whole(tmp_path):
+def test_picture_is_written_completely(tmp_path):
     path = tmp_path / "new" / "confusion.png"
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     plots.write_picture(path, np.zeros((2, 2, 3), np.uint8))
@@ -327,7 +327,7 @@ def test_picture_is_written_whole(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["confusion.png"]
 
 
-def test_matplotlib_comes_with_the_first_picture_and_never_pyplot():
+def test_matplotlib_is_imported_with_the_first_picture_and_pyplot_never():
     code = (
         "import sys, numpy as np; from motionalign.report import page, pictures, plots; "
         "from motionalign.skeleton import SKELETONS; "

@@ -1,4 +1,4 @@
-"""Attributes: results worked by hand, against scikit-learn and plain loops, tables, bad input."""
+"""Attributes: hand-worked results, comparison with scikit-learn and loops, tables, bad input."""
 
 import json
 import re
@@ -25,10 +25,10 @@ def classified(num_clips=60, seed=0):
 
 
 def sets(num_queries=30, num_clips=70, seed=0):
-    """Query and gallery sets and two methods' scores, the second near the gains."""
+    """Query and gallery sets, and the scores of two methods, the second close to the gains."""
     rng = np.random.default_rng(seed)
     queries, gallery = (rng.random((n, 5)) < 0.4 for n in (num_queries, num_clips))
-    queries[:, 0] = True  # every query has something to gain
+    queries[:, 0] = True  # every query shares an attribute with some clip
     noise = rng.standard_normal((2, num_queries, num_clips))
     return (
         queries,
@@ -64,7 +64,7 @@ def test_classification_equals_scikit_learn():
     assert json.loads(json.dumps(results, allow_nan=False)) == results
 
 
-def test_nothing_occurs():
+def test_no_attribute_occurs():
     results = attributes.classification(np.ones((3, 5)), np.zeros((3, 5)), NAMES)
     assert results["occurring"] == 0 and set(results["macro"].values()) == {None}
     assert "| -" in attributes.classification_table(results).markdown()
@@ -93,14 +93,14 @@ def test_classification_table():
     assert {row[0] for row in rows[2:7]} == set(NAMES)
     assert rows[6] == ["Dress", "0.000", "0.000", "0.000", "-", "0.000"]
     assert rows[7][:2] == ["mean", f"{results['macro']['f1']:.3f}"]
-    assert "60 clips; positive at 0.6 or above" in lines[-1]
+    assert "60 clips; predicted positive at 0.6 or above" in lines[-1]
     assert "4 of 5 attributes that occur" in lines[-1]
 
 
 # Retrieval ---------------------------------------------------------------------------------------
 
 
-def test_gains_count_what_both_have():
+def test_gains_count_shared_attributes():
     queries = np.array([[1, 1, 0], [0, 0, 0]])
     gallery = np.array([[1, 1, 1], [0, 1, 0], [0, 0, 1]], bool)
     np.testing.assert_array_equal(attributes.gains(queries, gallery), [[2, 1, 0], [0, 0, 0]])
@@ -118,7 +118,7 @@ def test_retrieval_by_hand():
     # Gains in the order of the scores: 1, 2, 0 and 0, 1, 0.
     expected = [(1 / 2 + 0) / 2, ((1 + 2 * second) / (2 + second) + second) / 2]
     np.testing.assert_allclose(results["ndcg"]["ours"][:2], expected)
-    # Chance: the mean gain (1 and 1/3) at every place.
+    # Chance: the mean gain (1 and 1/3) at every rank.
     chance = [(1 / 2 + 1 / 3) / 2, ((1 + second) / (2 + second) + (1 + second) / 3) / 2]
     np.testing.assert_allclose(results["random"][:2], chance)
     assert results["per_attribute"] == {
@@ -181,7 +181,7 @@ def test_a_perfect_method_scores_one_and_a_good_one_beats_chance():
     assert curves["good"][4] > curves["noise"][4] + 0.05
 
 
-def test_a_small_gallery_cuts_every_k():
+def test_a_small_gallery_limits_every_k():
     queries, gallery, methods = sets(num_clips=3)
     gallery[0] = True
     results = attributes.retrieval(queries, gallery, NAMES, methods)
@@ -238,11 +238,11 @@ def test_retrieval_tables():
 
 OF_PEOPLE = {"attribute_names": ("female", "bag"), "attribute_opposites": {"female": "male"}}
 SETS = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.9], [0.1, 0.0], [0.8, 0.3]])
-WORDS = ["female", "female, bag", "male", "male, bag"]  # of these sets, sorted
+WORDS = ["female", "female, bag", "male", "male, bag"]  # the words of these sets, sorted
 
 
 def scored(texts="words", **more):
-    """(task, a model's answers, dataset) of five people; every clip lies at its own words."""
+    """(task, predictor, dataset) of five people; every clip has the embedding of its words."""
     config = common.base()
     config.update({"task": "attributes", "data": {"texts": texts}})
     kinds = {"descriptions": {name: [f"somebody {name}", f"a {name}"] for name in WORDS}}
@@ -253,7 +253,7 @@ def scored(texts="words", **more):
     return attributes.Attributes(config), Predict(clips, said, **more), dataset
 
 
-def test_clips_are_told_by_the_texts_of_their_set():
+def test_every_clip_has_the_texts_of_its_set():
     task, _, dataset = scored("descriptions")
     split = dataset.split("test")
     texts = task.texts(dataset, split)
@@ -311,7 +311,7 @@ def test_pages(tmp_path):
     task, predict, dataset = scored()
     page = task.evaluate(predict, dataset, "test").page(tmp_path).read_text("utf-8")
     assert set(re.findall("<q>(.*?)</q>", page)) == set(WORDS)
-    # Of "female" two clips are all; of five hits the others share nothing, or one of two.
+    # Two clips have all attributes of "female"; the other hits share nothing, or one of two.
     assert page.count("2 of 5 hits have all attributes") == 1
     assert page.count("1 of 5 hits have all attributes") == 2
     assert "Scores are Euclidean distances with a minus sign." in page
@@ -357,7 +357,7 @@ def test_scalars_of_retrieval():
     }
 
 
-def test_of_several_texts_of_a_set_the_seed_draws_one():
+def test_the_seed_draws_one_of_several_texts_of_a_set():
     task, predict, dataset = scored("descriptions")
     asked = []
     predict.texts = lambda dataset, texts, name="": asked.append(texts) or np.eye(4)
@@ -382,14 +382,14 @@ def test_results_of_a_classifier():
     assert list(results.pictures) == ["attributes"]
 
 
-def test_a_published_classifier_does_not_know_its_names():
+def test_a_published_classifier_without_attribute_names():
     task, predict, dataset = scored(class_names=("0", "1"), knows_names=False)
     predict.clips = 8 * (SETS - 0.5)
     assert task.validate(predict, dataset, "test")[0] == 100
     predict.knows_names = True
-    with pytest.raises(ValueError, match="the model tells 2 classes apart"):
+    with pytest.raises(ValueError, match="the model classifies 2 classes"):
         task.validate(predict, dataset, "test")
     predict.knows_names, predict.class_names = False, ("0", "1", "2")
     predict.clips = np.zeros((5, 3))
-    with pytest.raises(ValueError, match="the model tells 3 classes apart"):
+    with pytest.raises(ValueError, match="the model classifies 3 classes"):
         task.validate(predict, dataset, "test")

@@ -1,4 +1,4 @@
-"""Protocols against the published code's scores and by hand, and the table."""
+"""Protocols compared with the published code's scores and with hand-worked cases, and the table."""
 
 import json
 import math
@@ -36,7 +36,7 @@ def read_published(path):
 
 
 def embeddings(size=60, noise=0.8, width=16, seed=0):
-    """Motion, text and caption vectors of a model that is right more often than not."""
+    """Motion, text and caption vectors of a model that is correct more often than not."""
     rng = np.random.default_rng(seed)
     motion = rng.standard_normal((size, width), np.float32)
     text = motion + noise * rng.standard_normal((size, width), np.float32)
@@ -73,7 +73,7 @@ def test_small_batches_equal_the_published_code(test_data):
 
 
 def test_all_by_hand():
-    # Captions a, b, b. Text 0 is nearest motion 1; texts 1 and 2 each find the other's motion.
+    # Captions a, b, b. Text 0 is most similar to motion 1; texts 1 and 2 each find the other's.
     motion = np.eye(3)
     text = np.array([[0.5, 0.8, 0], [0, 0, 1], [0, 1, 0.5]])
     results = run_protocols(motion, text, ["a", "b", "b"], protocols=["all"])
@@ -83,7 +83,7 @@ def test_all_by_hand():
     assert results["all"]["gallery"] == 3
 
 
-def test_threshold_makes_alike_captions_right_and_is_strict():
+def test_threshold_makes_similar_captions_correct_and_is_strict():
     motion, text = np.eye(2), np.eye(2)[::-1]
     near = np.array([[1, 0], [1, 1e-3]])
 
@@ -97,7 +97,7 @@ def test_threshold_makes_alike_captions_right_and_is_strict():
     assert r1(np.eye(2), -0.1) == 100
 
 
-def test_published_subset_is_used_where_given():
+def test_published_subset_is_used_if_given():
     motion, text, vectors = embeddings()
     rows = [40, 3, 17]
     results = run_protocols(
@@ -114,12 +114,12 @@ def test_our_subset_by_hand():
     degrees = np.deg2rad([0, 10, 20, 180, 90, 0])
     vectors = np.stack([np.cos(degrees), np.sin(degrees)], axis=1) * [[1], [2], [3], [4], [5], [6]]
     captions = ["east", "e10", "e20", "west", "north", "east"]
-    # West is least like the rest; then east is farthest from it; then north; e20, e10 last.
+    # West is least similar to the rest; then east is farthest from it; then north; e20, e10 last.
     assert dissimilar_subset(captions, vectors, 3) == [3, 0, 4]
     assert dissimilar_subset(captions, vectors, 100) == [3, 0, 4, 2, 1]
 
 
-def test_our_subset_is_the_definition():
+def test_our_subset_follows_its_definition():
     _, _, vectors = embeddings(size=50)
     units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     cosine = (units @ units.T).astype(np.float64)
@@ -145,20 +145,20 @@ def test_small_batches_follow_the_seed_and_drop_the_rest():
         assert small(1)["m2t"][name] == pytest.approx(value)
 
 
-def test_what_cannot_run_is_left_out_with_the_reason():
+def test_protocols_that_cannot_run_are_left_out_with_the_reason():
     motion, text, _ = embeddings(size=20)
     results = run_protocols(motion, text, names(20))
     assert set(results) == {"all", "left_out"}
     assert set(results["left_out"]) == {"all_threshold", "dissimilar", "small_batches"}
     table = tables.format_table(results)
-    assert "all_threshold: left out, no caption vectors" in table
+    assert "all_threshold: left out (no caption vectors" in table
     assert "python -m data_prep embed" in table
     assert "20 clips do not fill a batch of 32" in table
 
 
-def test_a_published_subset_of_which_nothing_is_there():
+def test_a_published_subset_without_any_clip_of_the_split():
     motion, text, vectors = embeddings()
-    note = "0 of the 2 clips of the published subset; not scored in this dataset: x, y"
+    note = "0 of the 2 clips of the published subset; missing from this split: x, y"
     results = run_protocols(
         motion, text, names(), vectors, dissimilar=[], dissimilar_note=note, encoder="x"
     )
@@ -166,12 +166,12 @@ def test_a_published_subset_of_which_nothing_is_there():
     assert "dissimilar" not in results
 
 
-def test_batches_that_are_not_filled():
+def test_too_few_clips_for_a_batch():
     with pytest.raises(ValueError, match="31 clips do not fill a batch of 32"):
         small_batch_metrics(np.eye(31), np.eye(31, dtype=bool), np.arange(31))
 
 
-def test_only_the_wanted_protocols_run():
+def test_only_the_requested_protocols_run():
     motion, text, vectors = embeddings()
     results = run_protocols(
         motion, text, names(), vectors, protocols=("small_batches", "all"), encoder="x"
@@ -216,7 +216,7 @@ def test_selection_score():
 
 
 def scored(num_clips=40, **fields):
-    """(task, a model's answers, dataset) of the split "test"."""
+    """(task, predictor, dataset, arguments of run_protocols) of the split "test"."""
     motion, text, vectors = embeddings(num_clips)
     dataset = SomeDataset(Split([-1] * num_clips), metadata())
     dataset.split_of.captions[1][0] = dataset.split_of.captions[0][0]  # twins
@@ -230,7 +230,7 @@ def scored(num_clips=40, **fields):
     return Captions(config), predict, dataset, (motion, predict.texts(dataset, first), first)
 
 
-def test_clips_are_told_by_their_own_captions():
+def test_every_clip_has_its_own_captions():
     task, _, dataset, _ = scored(3)
     split = dataset.split("test")
     texts = task.texts(dataset, split)
@@ -255,7 +255,7 @@ def test_validation_is_retrieval_over_the_split():
     assert math.isnan(score) and scalars == {}
 
 
-def test_results_are_those_of_the_protocols(tmp_path, capsys, monkeypatch):
+def test_results_equal_the_protocols(tmp_path, capsys, monkeypatch):
     task, predict, dataset, given = scored(threshold=0.3, num_queries=4)
     monkeypatch.chdir(tmp_path)
     results = task.evaluate(predict, dataset, "test")
@@ -267,7 +267,7 @@ def test_results_are_those_of_the_protocols(tmp_path, capsys, monkeypatch):
             assert results.scores[protocol][way] == pytest.approx(scores[way])
     assert tables.format_tables(results.tables) == tables.format_table(results.scores)
     assert results.pictures == {}
-    assert not list(tmp_path.iterdir())  # it is the caller who writes
+    assert not list(tmp_path.iterdir())  # the caller writes
     page = results.page(tmp_path)
     assert page == tmp_path / "index.html"
     assert page.read_text("utf-8").count("<article>") == 4
@@ -300,7 +300,7 @@ def test_records_of_every_query_by_hand():
     ]
 
 
-def test_ranks_of_the_records_give_the_scores_of_the_table():
+def test_ranks_in_the_records_yield_the_scores_of_the_table():
     task, predict, dataset, _ = scored()
     results = task.evaluate(predict, dataset, "test")
     records = results.records["per_query"]
@@ -312,12 +312,12 @@ def test_ranks_of_the_records_give_the_scores_of_the_table():
         assert results.scalars[f"all/{way}/R@1"] == results.scores["all"][way]["R@1"]
 
 
-def test_only_the_protocols_of_the_config_are_scored():
+def test_only_the_configured_protocols_are_scored():
     task, predict, dataset, _ = scored(protocols=("dissimilar",))
     assert list(task.evaluate(predict, dataset, "test").scores) == ["dissimilar"]
 
 
-def test_the_published_subset_lies_beside_the_dataset(tmp_path):
+def test_the_published_subset_is_stored_with_the_dataset(tmp_path):
     task, predict, dataset, given = scored(protocols=("dissimilar",))
     dataset.version_dir = tmp_path
     (tmp_path / "dissimilar-test.txt").write_text("clip 7\nclip 99\nclip 3\n")
@@ -325,14 +325,14 @@ def test_the_published_subset_lies_beside_the_dataset(tmp_path):
     expected = run_protocols(*given, dissimilar=[7, 3], protocols=["dissimilar"])["dissimilar"]
     assert found["t2m"] == expected["t2m"] and found["gallery"] == 2
     assert found["note"] == (
-        "2 of the 3 clips of the published subset; not scored in this dataset: clip 99"
+        "2 of the 3 clips of the published subset; missing from this split: clip 99"
     )
 
 
 # Tables and files --------------------------------------------------------------------------------
 
 
-def test_table_is_aligned_and_says_encoder_and_threshold():
+def test_table_is_aligned_and_states_encoder_and_threshold():
     motion, text, vectors = embeddings()
     results = run_protocols(motion, text, names(), vectors, threshold=0.85, encoder="MiniLM")
     lines = tables.format_table(results).splitlines()
@@ -344,11 +344,11 @@ def test_table_is_aligned_and_says_encoder_and_threshold():
     assert cells[2] == f"{results['all']['m2t']['R@1']:.2f}" and cells[-1] == "60"
     notes = {line.split(": ")[0]: line for line in lines if line.startswith("- ")}
     assert "0.85" in notes["- all_threshold"] and "encoder MiniLM" in notes["- all_threshold"]
-    assert "our own greedy choice" in notes["- dissimilar"]
+    assert "our own greedy selection" in notes["- dissimilar"]
     assert "encoder MiniLM" in notes["- dissimilar"]
 
 
-def test_json_is_written_whole(tmp_path):
+def test_json_is_written_completely(tmp_path):
     motion, text, _ = embeddings()
     results = run_protocols(motion, text, names())
     path = tmp_path / "new" / "metrics.json"

@@ -1,4 +1,4 @@
-"""What tasks about classes share."""
+"""Helpers of the tasks with classes."""
 
 import types
 
@@ -22,7 +22,7 @@ def dataset(of_records, **more):
     return SomeDataset(Split(of_records), metadata(label_names=("walk", "sit")), **more)
 
 
-def test_only_records_of_a_class_are_scored():
+def test_only_records_with_a_class_are_scored():
     some = dataset([1, -1, 0, -1])
     assert classes.known_rows(labels(), some, some.split("test")).tolist() == [0, 2]
     none = dataset([-1, -1])
@@ -30,7 +30,7 @@ def test_only_records_of_a_class_are_scored():
         classes.known_rows(labels(), none, none.split("test"))
 
 
-def test_every_class_needs_its_text_and_the_text_its_vector():
+def test_every_class_needs_a_text_and_every_text_a_vector():
     some = dataset([0, 1], texts={"descriptions": {"walk": ["goes"], "sit": ["rests"]}})
     split = some.split("test")
     classes.check_texts(labels("descriptions"), some, split, vectors=False)
@@ -47,15 +47,15 @@ def test_every_class_needs_its_text_and_the_text_its_vector():
         classes.check_texts(labels("descriptions"), some, split, vectors=False)
 
 
-def test_a_classifier_of_other_classes():
+def test_a_classifier_with_other_classes_is_refused():
     predict = Predict(np.eye(2), class_names=("walk", "sit"))
     classes.check_names(predict, ["walk", "sit"])
-    message = r"tells 2 classes apart \(walk, sit, .*\), the dataset has 2 \(sit, walk, .*\)"
+    message = r"classifies 2 classes \(walk, sit, .*\), but the dataset has 2 \(sit, walk, .*\)"
     with pytest.raises(ValueError, match=message):
         classes.check_names(predict, ("sit", "walk"))
 
 
-def test_classes_that_datasets_share():
+def test_datasets_must_share_their_classes():
     one, same, other = dataset([0]), dataset([1]), dataset([0], name="yours")
     names = ("walk", "sit")
     assert classes.one_of_names({one: names, same: names}, "labels") == names
@@ -65,7 +65,7 @@ def test_classes_that_datasets_share():
         classes.one_of_names({one: names, other: names[::-1]}, "labels")
 
 
-def test_notes_say_how_a_model_was_trained():
+def test_notes_state_how_a_model_was_trained():
     predict = Predict(np.eye(2))
     some = dataset([0])
     expected = "training not recorded; text encoder a stub"

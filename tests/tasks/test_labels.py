@@ -1,4 +1,4 @@
-"""Recognition: scores and counts worked by hand, against plain loops, the table, and bad input."""
+"""Recognition: hand-worked scores and counts, comparison with scikit-learn, table, bad input."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from motionalign.tasks.labels import (
 
 
 def case(num_clips=200, num_classes=6, width=8, seed=0):
-    """Scores [N, K] that are right more often than not, and labels of uneven classes."""
+    """Scores [N, K] that are correct more often than not, and labels of uneven classes."""
     rng = np.random.default_rng(seed)
     labels = np.minimum(rng.integers(0, num_classes, num_clips), rng.integers(0, 9, num_clips))
     scores = rng.standard_normal((num_clips, num_classes))
@@ -45,7 +45,7 @@ def test_class_scores_are_the_mean_over_texts(distance):
     found = class_scores(motion, texts, distance)
     expected = [similarity.similarity_scores(motion, t, distance).mean(axis=1) for t in texts]
     np.testing.assert_allclose(found, np.stack(expected, axis=1))
-    # Not the score of the mean text.
+    # This is not the score of the mean text.
     of_mean = similarity.similarity_scores(
         motion, np.stack([t.mean(axis=0) for t in texts]), distance
     )
@@ -170,7 +170,7 @@ NAMES = ("walk", "sit", "run")
 
 
 def scored(texts="words", **more):
-    """(task, a model's answers, dataset) of five clips, one of which has no label."""
+    """(task, predictor, dataset) of five clips, one of which has no label."""
     config = common.base()
     config.update({"task": "labels", "data": {"texts": texts}})
     kinds = {"descriptions": {"walk": ["goes", "strides"], "sit": ["rests"], "run": ["races"]}}
@@ -182,7 +182,7 @@ def scored(texts="words", **more):
     return Labels(config), Predict(np.array(clips), said, **more), dataset
 
 
-def test_clips_are_told_by_the_texts_of_their_action():
+def test_every_clip_has_the_texts_of_its_action():
     task, _, dataset = scored("descriptions")
     split = dataset.split("test")
     texts = task.texts(dataset, split)
@@ -218,7 +218,7 @@ def test_validation_is_recognition_by_the_trained_texts():
         task.validate(predict, dataset, "test")
 
 
-def test_results_of_every_kind_of_text_that_there_is():
+def test_results_for_every_available_kind_of_text():
     task, predict, dataset = scored()
     results = task.evaluate(predict, dataset, "test")
     assert list(results.scores) == ["task", "distance", "recognition", "table"]
@@ -233,7 +233,7 @@ def test_results_of_every_kind_of_text_that_there_is():
         assert picture.ndim == 3 and picture.dtype == np.uint8
     assert table.notes[0].startswith("unseen synonyms left out: dataset 'mine' has no synonyms")
     assert table.notes[1:] == [
-        "by the euclidean distance; of several texts of a class the mean counts",
+        "euclidean distance; scores are averaged over the texts of a class",
         "training not recorded; text encoder a stub",
     ]
 
@@ -245,13 +245,13 @@ def test_records_of_every_clip_by_hand():
     empty = [""] * 4  # there are three classes
     assert records.rows == [
         ["label words", "a", "walk", "walk", 1, "walk", 0.5, "sit", 0.2, "run", 0.1, *empty],
-        # A tie is lost, and counts as half a place.
+        # A tie counts as wrong, and as half a rank.
         ["label words", "b", "walk", "sit", 1.5, "walk", 0.4, "sit", 0.4, "run", 0.1, *empty],
         ["label words", "c", "sit", "run", 2, "run", 0.333333, "sit", 0.2, "walk", 0.1, *empty],
     ]
 
 
-def test_records_and_scalars_are_those_of_the_results():
+def test_records_and_scalars_agree_with_the_results():
     task, predict, dataset = scored()
     results = task.evaluate(predict, dataset, "test")
     rows = results.records["per_clip"].rows
@@ -266,7 +266,7 @@ def test_records_and_scalars_are_those_of_the_results():
     }
 
 
-def test_the_page_is_of_the_trained_texts(tmp_path):
+def test_the_page_uses_the_training_texts(tmp_path):
     task, predict, dataset = scored()
     results = task.evaluate(predict, dataset, "test")
     page = results.page(tmp_path).read_text("utf-8")
@@ -284,7 +284,7 @@ def test_the_page_is_of_the_trained_texts(tmp_path):
 
 
 def test_results_without_the_texts_that_were_trained_on():
-    """Label words are always there to score by; their vectors must be."""
+    """Evaluation always needs the label words, and therefore their vectors."""
     task, predict, dataset = scored("descriptions")
     predict.vectors = {k: v for k, v in predict.vectors.items() if k not in NAMES}
     with pytest.raises(ValueError, match="no vector of 'walk'"):
@@ -301,14 +301,14 @@ def test_results_of_a_classifier():
     assert results.tables[0].notes == []
     assert list(results.pictures) == ["confusion-linear-classifier"]
     predict.class_names = NAMES[::-1]
-    with pytest.raises(ValueError, match="the model tells 3 classes apart"):
+    with pytest.raises(ValueError, match="the model classifies 3 classes"):
         task.validate(predict, dataset, "test")
 
 
 # Tables ------------------------------------------------------------------------------------------
 
 
-def test_table_is_aligned_and_carries_its_notes():
+def test_table_is_aligned_and_includes_its_notes():
     scores, labels = case()
     results = recognise(scores, labels, names(6))
     rows = {"words": results, "unseen synonyms | ours": results | {"top1": 7.0}}

@@ -1,4 +1,4 @@
-"""Objectives: the losses of a network's outputs, what batches carry for them, what they log."""
+"""Objectives: losses of network outputs, required batch fields, logged scalars."""
 
 import types
 
@@ -31,7 +31,7 @@ def outputs(batch=6, width=5, seed=0):
 
 
 def loss_of(objective, given, batch=None):
-    """(loss, scalars) in a compiled step; state that is no parameter goes through."""
+    """(loss, scalars) in a compiled step; checks that non-parameter state passes through."""
     loss, rest, scalars = jax.jit(lambda o, r, b: objective.loss(o, r, b, mesh=None))(
         given, REST, batch or {}
     )
@@ -49,7 +49,7 @@ def loss_of(objective, given, batch=None):
         ("classify", False, False, None),
     ],
 )
-def test_what_sets_them_apart(kind, compares, frozen_text, distance):
+def test_properties_of_each_objective(kind, compares, frozen_text, distance):
     objective = OBJECTIVES[kind]
     assert objective.compares == compares
     assert objective.frozen_text == frozen_text
@@ -76,7 +76,7 @@ def test_contrastive_is_info_nce():
         assert scalars == {"temperature": pytest.approx(1 / 14)}
 
 
-def test_contrastive_without_negatives_that_say_nearly_the_same():
+def test_contrastive_without_false_negatives():
     given = outputs()
     vectors = np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32)
     vectors[3] = 2 * vectors[0]
@@ -94,7 +94,7 @@ def test_contrastive_without_negatives_that_say_nearly_the_same():
 
 def test_contrastive_without_negatives_of_the_same_class():
     given = outputs()
-    vectors = np.eye(6, dtype=np.float32)  # no two of them alike
+    vectors = np.eye(6, dtype=np.float32)  # no two of them similar
     classes = np.array([0, 1, 2, 1, 1, 3], np.int32)
     objective = make("contrastive", has_classes=True, mask_negatives=True, mask_threshold=0.9)
     assert objective.batch_fields == ("text_vectors", "classes")
@@ -103,14 +103,14 @@ def test_contrastive_without_negatives_of_the_same_class():
     expected = losses.masked_info_nce(given.motion, given.text, SCALE, keep)
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
     assert scalars["negatives_kept"] == pytest.approx(24 / 30)
-    # All of one class: nothing is left to tell apart.
+    # All clips of one class: no negative is left.
     batch = {"text_vectors": vectors, "classes": np.zeros(6, np.int32)}
     loss, scalars = loss_of(objective, given, batch)
     assert loss == pytest.approx(0, abs=1e-6)
     assert scalars["negatives_kept"] == 0
 
 
-# Towards vectors that stay where they are --------------------------------------------------------
+# Towards fixed text vectors ----------------------------------------------------------------------
 
 
 def test_mse():
@@ -180,7 +180,7 @@ def test_a_classifier_needs_classes():
         make("classify", has_classes=False)
 
 
-def test_only_what_is_masked_needs_vectors():
+def test_only_masking_needs_vectors():
     config = types.SimpleNamespace(mask_negatives=False, mask_threshold=0.6, margin=1.0)
     assert OBJECTIVES["contrastive"](config, True).batch_fields == ()
     config.mask_negatives = True
@@ -202,12 +202,12 @@ def test_only_what_is_masked_needs_vectors():
     ],
 )
 def test_a_batch_over_eight_devices_is_one_batch(kind, fields, mesh):
-    """Negatives are those of the whole batch, means are over it, and so are the gradients."""
+    """Negatives, means and gradients are those of the global batch."""
     rng, mesh = np.random.default_rng(0), sharding.make_mesh(**mesh)
     size, width = 16, 5
     objective = make(kind, has_classes=True, **fields)
     vectors = rng.normal(size=(size, width)).astype(np.float32)
-    vectors[9] = vectors[2]  # alike, on two devices
+    vectors[9] = vectors[2]  # equal, on two devices
     batch = {
         "motion": rng.normal(size=(size, width)).astype(np.float32),
         "text": vectors,

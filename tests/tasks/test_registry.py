@@ -1,4 +1,4 @@
-"""Every task is in the file of its name and says all that a task says."""
+"""Every task is in the file of its name and implements the complete interface."""
 
 import inspect
 
@@ -17,13 +17,13 @@ def test_names():
 
 
 @each_task
-def test_a_task_lies_in_the_file_of_its_name(name):
+def test_a_task_is_in_the_file_of_its_name(name):
     assert TASKS[name].name == name
     assert TASKS[name].__module__ == f"motionalign.tasks.{name}"
 
 
 @each_task
-def test_a_task_is_whole(name):
+def test_a_task_implements_the_interface(name):
     config = common.base()
     config.task = name
     task = TASKS[name](config)
@@ -44,11 +44,11 @@ def test_a_task_is_whole(name):
 
 
 @each_task
-def test_what_a_task_reads_are_fields(name):
+def test_a_task_reads_existing_fields(name):
     assert set(TASKS[name].entry.all_reads) <= schema().fields.keys()
 
 
-def test_tasks_with_classes_differ_in_how_many_a_clip_has():
-    """By this a classifier is known: see `evaluate.check_fit`."""
+def test_tasks_differ_in_the_number_of_classes_per_clip():
+    """`evaluate.check_fit` identifies a classifier's task by `exclusive`."""
     kinds = [task.exclusive for task in TASKS.values()]
     assert len(set(kinds)) == len(kinds)

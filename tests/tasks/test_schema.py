@@ -1,4 +1,4 @@
-"""The schema of the project: all registries are joined into it."""
+"""The schema of the project, which joins all registries."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from motionalign.tasks.registry import TASKS
 from motionalign.tasks.schema import schema
 
 
-def test_choices_are_those_of_the_registries():
+def test_choices_come_from_the_registries():
     fields = schema().fields
     assert list(fields["task"].choices) == list(TASKS)
     assert list(fields["loss.kind"].choices) == list(OBJECTIVES)
@@ -26,7 +26,7 @@ def test_choices_are_those_of_the_registries():
 
 @dataclasses.dataclass
 class LogCosh(MSE):
-    """An objective as somebody would add it."""
+    """An objective as a user would add it."""
 
     entry = Entry(
         reads=MSE.entry.reads,
@@ -34,7 +34,7 @@ class LogCosh(MSE):
     )
 
 
-def test_an_entry_that_is_registered_brings_its_fields(monkeypatch):
+def test_a_registered_entry_adds_its_fields(monkeypatch):
     assert "loss.softness" not in schema().fields
     monkeypatch.setitem(OBJECTIVES, "log_cosh", LogCosh)
     fields = schema()

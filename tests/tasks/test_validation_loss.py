@@ -1,4 +1,4 @@
-"""The validation loss: the objective itself, on fixed batches of what validation has encoded."""
+"""The validation loss: the training objective on fixed batches of the validation embeddings."""
 
 import pathlib
 import types
@@ -29,7 +29,7 @@ RNG = np.random.default_rng(0)
 
 
 def loss_of(task, kind, dataset, predict, text=None, batch_size=4, **fields):
-    """A run's validation loss with a stand-in for the model; `text`: it has a text encoder."""
+    """The validation loss of a run with a stand-in model; `text`: the model has a text encoder."""
     config = common.base()
     config.update({"task": task, "data": {"batch_size": batch_size}})
     config.loss.update({"kind": kind, **fields})
@@ -73,7 +73,7 @@ def test_contrastive_within_a_batch_of_the_first_captions():
 
 
 def test_the_last_incomplete_batch_is_left_out():
-    """Of 11 clips two batches of 4: which ones is the same every time."""
+    """11 clips form two batches of 4, the same ones every time."""
     predict = Predict(RNG.normal(size=(11, 5)), said(11))
     found = [
         loss_of("captions", "contrastive", captioned(11), predict, text=True) for _ in range(2)
@@ -91,7 +91,7 @@ def test_the_last_incomplete_batch_is_left_out():
             ),
         )
         loss_of("captions", "contrastive", captioned(11), predict, text=True)
-    assert batches == [(4, 5)]  # traced once: both batches are of one shape
+    assert batches == [(4, 5)]  # traced once, since both batches have the same shape
 
 
 def test_masked_negatives_are_left_out():
@@ -136,7 +136,7 @@ def test_triplet_has_negatives_of_other_classes():
     text = np.eye(3, 5)
     labels = [0, 1, 2, 1]
     near = np.linalg.norm(motion - text[labels], axis=1)
-    # Whichever class is drawn, the loss lies between those of the nearest and the farthest one.
+    # Whichever class is drawn, the loss is between those of the nearest and the farthest class.
     others = np.array(
         [
             [np.linalg.norm(motion[i] - text[k]) for k in range(3) if k != label]
@@ -160,15 +160,15 @@ def test_classifiers_of_labels_and_attributes():
     assert found == pytest.approx(float(classification(logits, targets)), 1e-5)
 
 
-def test_a_clip_without_a_class_does_not_count():
+def test_a_clip_without_a_class_is_ignored():
     motion = RNG.normal(size=(4, 5))
     found = loss_of("labels", "mse", labelled([0, -1, 2, 1]), Predict(motion), batch_size=64)
     known = motion[[0, 2, 3]] - np.eye(3, 5)[[0, 2, 1]]
     assert found == pytest.approx((known**2).mean(), 1e-5)
 
 
-def test_where_it_cannot_be_computed_there_is_none(caplog):
-    """Negatives masked by sentence vectors that the split's captions do not have."""
+def test_none_if_it_cannot_be_computed(caplog):
+    """Masking negatives needs sentence vectors, which the captions of this split do not have."""
     predict = Predict(RNG.normal(size=(4, 5)), said(4))
     found = loss_of(
         "captions", "contrastive", captioned(4), predict, text=True, mask_negatives=True
@@ -178,13 +178,13 @@ def test_where_it_cannot_be_computed_there_is_none(caplog):
 
 
 class Once:
-    """A task that only encodes."""
+    """A task with constant scores."""
 
     def validate(self, predict, dataset, split):
         return 1.0, {"top1": 1.0}
 
 
-def test_its_name_among_the_scalars():
+def test_names_of_the_logged_scalars():
     first, second = (SomeDataset(None, None, name=name) for name in ("first", "second"))
     losses = {"first": 0.25, "second": None}
     score, scalars, words = validate_all(
@@ -197,7 +197,7 @@ def test_its_name_among_the_scalars():
 @pytest.mark.usefixtures("one_device")
 @pytest.mark.parametrize("layout", [(1, 1), (4, 2)], ids=str)
 def test_it_is_the_training_loss_without_dropout(small_dataset, tmp_path, layout):
-    """Of the network's own outputs, on one device and with 7 clips on eight."""
+    """Compared with the network's own outputs, on one device and with 7 clips on eight."""
     config = tiny_config(small_dataset)
     run = train.set_up(config, tmp_path)
     mesh = sharding.mesh_of(jax.devices()[: np.prod(layout)], *layout)
