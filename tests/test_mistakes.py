@@ -43,7 +43,7 @@ MISTAKES = {
         "unknown config argument 'XL'; valid: size: B, Ti, S, L; recipe: code, paper"
     ],
     "launch.py --config=configs/mocap_actions.py:mse,words,triplet": [
-        "config argument has two for loss: 'mse' and 'triplet'"
+        "config argument has two values for loss: 'mse' and 'triplet'"
     ],
     "launch.py --config=configs/finetune.py": ["--config=configs/finetune.py:FOLDER"],
     "launch.py --config=configs/finetune.py:runs/none": ["no checkpoint at", "runs/none"],
@@ -107,7 +107,7 @@ MISTAKES = {
         "seed: 0 before, 1 now",
     ],
     f"{QUICK} --workdir=clips/a.npy": ["--workdir=clips/a.npy is a file; name a folder"],
-    "convert share runs/short clips": ["clips is already there; choose another folder"],
+    "convert share runs/short clips": ["clips already exists; choose another folder"],
     "convert export runs/none out": ["no checkpoint at"],
     "convert push none me/model": ["none is no folder", "convert share"],
     # No network

@@ -128,7 +128,7 @@ def test_unknown_skeleton():
 def test_a_skeleton_in_full_goes_to_json_and_back(skeleton):
     described = json.loads(json.dumps(skeleton.to_dict()))
     assert Skeleton.from_dict(described) == skeleton
-    with pytest.raises(ValueError, match=r"described by chain_names, .*; dims is missing or unkn"):
+    with pytest.raises(ValueError, match=r"the fields chain_names, .*; dims is missing or unkn"):
         Skeleton.from_dict({name: value for name, value in described.items() if name != "dims"})
     with pytest.raises(ValueError, match="; bones is missing or unknown"):
         Skeleton.from_dict(described | {"bones": []})
@@ -137,12 +137,12 @@ def test_a_skeleton_in_full_goes_to_json_and_back(skeleton):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"joint_names": ("pelvis",) * 22}, "joints of different names"),
-        ({"parents": (-1,) * 22}, "one root, the first joint"),
+        ({"joint_names": ("pelvis",) * 22}, "joints with distinct names"),
+        ({"parents": (-1,) * 22}, "the first joint as its only root"),
         ({"parents": (-1, 2, 0, *range(2, 21))}, "every parent before its children"),
-        ({"parents": (-1,)}, "one root"),
+        ({"parents": (-1,)}, "only root"),
         ({"chains": ((0, 22),) * 5}, "chains of its joints"),
-        ({"chain_names": ("torso",)}, "chains of its joints, each with a name"),
+        ({"chain_names": ("torso",)}, "chains of its joints, one name each"),
         ({"mirror": tuple(range(21))}, "a mirror that is its own inverse"),
         ({"mirror": (*range(1, 22), 0)}, "a mirror that is its own inverse"),
         ({"mirror": (22, *range(1, 22))}, "a mirror that is its own inverse"),

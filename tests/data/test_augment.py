@@ -195,7 +195,7 @@ def test_mirror_in_2d_keeps_the_confidence():
 
 
 def test_a_mirror_of_other_joints():
-    with pytest.raises(ValueError, match=r"a clip of 24 joints .* 'smpl22' has 22.*mirror=0"):
+    with pytest.raises(ValueError, match=r"a clip of 24 joints: .* 'smpl22' has 22.*mirror=0"):
         augment.mirror(random_clip(joints=24), SMPL)
 
 

@@ -131,7 +131,7 @@ def test_mixture_proportions(weights, shares):
         for d, size in enumerate((300, 60)):
             rows = row[dataset == d]
             seen = np.bincount(rows, minlength=size)
-            # Without replacement as far as it reaches: nobody comes twice before all came once.
+            # Without replacement: no record is drawn twice before all have been drawn once.
             assert seen.max() - seen.min() <= 1
         # Every batch is a mixture.
         in_batch = (dataset == 1).sum(1)
@@ -466,7 +466,7 @@ def test_texts_without_vectors_are_found_before_the_first_batch(small_dataset, t
     rows = {caption: row for row, caption in enumerate(captions[1:])}
     vectors = np.zeros((len(rows), 4), np.float32)
     dataset.caption_vectors = CaptionVectors("random", ("0", "mean"), rows, vectors)
-    with pytest.raises(ValueError, match=f"no vectors of 1 texts, '{captions[0][:20]}"):
+    with pytest.raises(ValueError, match=f"vectors for 1 texts, for example '{captions[0][:20]}"):
         training_data(dataset, tokenizer, text_vectors=True)
 
 
@@ -549,14 +549,14 @@ def test_a_process_makes_its_own_rows_of_every_field(small_dataset):
 def test_one_class_has_no_negatives(small_dataset):
     source = source_of_classes(Dataset(small_dataset, "small"), np.zeros(38, int), num_classes=1)
     class_batches([source], "text_vectors")
-    with pytest.raises(ValueError, match="dataset 'small' has one class only: no negatives"):
+    with pytest.raises(ValueError, match="dataset 'small' has only one class, so there are no neg"):
         class_batches([source], "negative_vectors")
 
 
 def test_datasets_of_two_rates_do_not_mix(two_datasets):
     sources = [source_of(Dataset(two_datasets, name)) for name in ("small", "other")]
     sources[1].dataset.metadata = dataclasses.replace(sources[1].dataset.metadata, fps=10.0)
-    with pytest.raises(ValueError, match="one frame rate; found small 20, other 10"):
+    with pytest.raises(ValueError, match="the same frame rate; found small 20, other 10"):
         class_batches(sources)
 
 

@@ -181,7 +181,7 @@ def test_a_file_cut_off(copy, left):
     with pytest.raises(ValueError, match=f"{path}: the record at byte {offset} is damaged"):
         split[row]
     if left:
-        message = rf"{path}: (no TFRecord header at|cut off in the record at) byte {offset}"
+        message = rf"{path}: (no TFRecord header at|truncated in the record at) byte {offset}"
         with pytest.raises(ValueError, match=message):
             list(scan_tfrecord(path))
 
@@ -191,7 +191,7 @@ def test_a_length_beyond_the_file_is_not_believed(copy):
     path = shard(copy, "val")
     header = struct.pack("<Q", 2**60)
     path.write_bytes(header + struct.pack("<I", _masked_crc(header)) + path.read_bytes()[12:])
-    with pytest.raises(ValueError, match="cut off in the record at byte 0"):
+    with pytest.raises(ValueError, match="truncated in the record at byte 0"):
         list(scan_tfrecord(path))
     with pytest.raises(ValueError, match="record at byte 0 is damaged"):
         Split(copy, "val")[0]
@@ -219,5 +219,5 @@ def test_a_damaged_index(copy):
     flipped = data[:300] + bytes([data[300] ^ 1]) + data[301:]
     for damaged in (b"", b"not an archive", data[:-100], flipped):
         (copy / "index-val.npz").write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"index-val\.npz is damaged or cut off"):
+        with pytest.raises(ValueError, match=r"index-val\.npz is damaged or truncated"):
             Split(copy, "val")

@@ -92,8 +92,8 @@ def test_a_clip_on_its_way_to_a_batch(representation, frames):
         (lambda clip: clip[:, :21], 20, r"\(30, 21, .\); expected \[frames >= 2, 22, .\] for ske"),
         (lambda clip: clip[0], 20, "a clip has shape .* for skeleton 'smpl22'"),
         (lambda clip: clip[:1], 20, "a clip has shape"),
-        (lambda clip: clip.astype(str), 20, "a clip is of dtype <U.*; expected numbers"),
-        (lambda clip: np.where(clip > 2, np.inf, clip), 20, "holds values that are not finite"),
+        (lambda clip: clip.astype(str), 20, "a clip has dtype <U.*; expected numbers"),
+        (lambda clip: np.where(clip > 2, np.inf, clip), 20, "contains values that are not finite"),
         (lambda clip: clip, 0, "fps=0; expected a positive number of frames per second"),
         (lambda clip: clip, float("nan"), "fps=nan; expected a positive number"),
     ],
@@ -171,7 +171,7 @@ def test_patches_of_a_clip_are_those_of_its_statistics():
 
 def test_a_clip_in_another_unit():
     joints = 1e6 * raw_clip(READ["patches"])
-    with pytest.raises(ValueError, match=r"reaches .*e\+06, far beyond the training data; is it"):
+    with pytest.raises(ValueError, match=r"up to .*e\+06, far beyond the training data"):
         READ["patches"].prepare(joints, 20, SMPL)
 
 
@@ -187,7 +187,7 @@ def test_a_training_stretch_goes_by_the_share():
 
 def test_datasets_that_have_no_such_patches():
     patches = READ["patches"]
-    with pytest.raises(ValueError, match=r"'seen' has 2D joints \(coco18\) and so no motion pat"):
+    with pytest.raises(ValueError, match=r"'seen' has 2D joints \(coco18\) and therefore"):
         patches.check(COCO)
     message = "'clips' was prepared with --patch_size=8; the model has patch_size 16"
     with pytest.raises(ValueError, match=message):
@@ -207,7 +207,7 @@ def test_patches_are_made_anew_by_other_statistics():
     kit = dataclasses.replace(other, skeleton=SKELETONS["kit21"])
     assert patches.as_prepared(kit, SMPL, 20)
     faster = dataclasses.replace(SMPL, fps=30.0)
-    message = "'clips' has 30 frames a second, the model reads 20; motion patches are not made anew"
+    message = "'clips' has 30 frames per second, the model expects 20; the motion patches"
     for own in (SMPL, None):
         with pytest.raises(ValueError, match=message):
             patches.as_prepared(own, faster, 20)
@@ -242,7 +242,7 @@ def test_frames_of_evaluation(window):
     joints = dataclasses.replace(READ["joints"], window_of=window, root=None)
     clip = raw_clip(joints, 100)
     np.testing.assert_array_equal(joints.window(clip), clip[inference_indices(100, 40, window)])
-    words = {"first": "start", "centre": "middle", "spread": "frames all along them"}
+    words = {"first": "start", "centre": "middle", "spread": "frames spread over them"}
     assert joints.part_seen == words[window]
 
 
@@ -261,15 +261,15 @@ def test_frames_of_training_are_drawn_and_changed_as_the_run_says():
 
 
 def test_datasets_of_other_joints():
-    message = r"'seen' has 18 joints of 3 numbers \(skeleton 'coco18'\); the model takes 22 of 3"
+    message = r"'seen' has 18 joints of 3 channels \(skeleton 'coco18'\); the model takes 22"
     with pytest.raises(ValueError, match=message):
         READ["joints"].check(COCO)
-    with pytest.raises(ValueError, match="'seen' has no rotations; the model reads them"):
+    with pytest.raises(ValueError, match="'seen' has no rotations, which are the input"):
         READ["rotations"].check(COCO)
     message = "'seen' has no rotations: set config.model.motion.input=joints"
     with pytest.raises(ValueError, match=message):
         Rotations.shape_of(COCO)
-    with pytest.raises(ValueError, match="'clips' has 24 joints of 6 numbers"):
+    with pytest.raises(ValueError, match="'clips' has 24 joints of 6 channels"):
         READ["rotations"].check(dataclasses.replace(SMPL, num_rotations=24))
     assert Joints.shape_of(COCO) == (18, 3, 2)
     assert Joints.shape_of(SMPL) == (22, 3, 3)
@@ -362,5 +362,5 @@ def test_threads_that_meet_over_a_clip_charge_it_once():
 
 def test_two_persons_are_refused():
     cache = ClipCache(Split(persons=2), [10**6])
-    with pytest.raises(ValueError, match=r"data/small: clip 'clip-3' holds 2 persons; this model"):
+    with pytest.raises(ValueError, match=r"data/small: clip 'clip-3' contains 2 persons; this"):
         cache[3]

@@ -83,8 +83,8 @@ def test_kinds_of_texts():
 def test_missing_texts_are_written_by_a_language_model(kind, written):
     dataset = SomeDataset({kind: {"walk": ["x"], "run": []}})
     message = (
-        f"dataset 'mine' has no {kind} of 2 of 3 classes, 'run' for one. .*describe --name=mine "
-        f"--kind={written} --out={kind}.json"
+        f"dataset 'mine' has no {kind} for 2 of 3 classes, for example 'run'. .*describe --name="
+        f"mine --kind={written} --out={kind}.json"
     )
     with pytest.raises(ValueError, match=message):
         class_texts(dataset, ["walk", "run", "sit"], kind, "appearance")
@@ -127,5 +127,5 @@ def test_texts_that_were_not_embedded():
     assert rows.count.tolist() == [3, 1, 2]
     vectors = CaptionVectors("random", ("0", "mean"), {"a": 0}, np.ones((1, 2), np.float32))
     dataset = SomeDataset({}, vectors)
-    with pytest.raises(ValueError, match="'mine' has no vectors of 2 texts, 'b' for one; make"):
+    with pytest.raises(ValueError, match="'mine' has no vectors for 2 texts, for example 'b'"):
         TextRows.of(dataset, [["a", "b"], ["c"]])
