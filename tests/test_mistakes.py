@@ -72,7 +72,7 @@ MISTAKES = {
         "python -m data_prep humanml3d --data_dir=data --raw_dir=FOLDER",
     ],
     f"{QUICK} --config.data.datasets=small --config.data.batch_size=64": [
-        "config.data.batch_size=64 is larger than the training set of 38 records; choose at most"
+        "config.data.batch_size=64 is larger than the training set of 38 records; choose a batch"
     ],
     f"{QUICK} --config.data.datasets=small --config.data.train_split=trian": [
         "'trian'", "test, train, val",
