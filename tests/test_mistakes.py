@@ -80,7 +80,7 @@ MISTAKES = {
     "data_prep humanml3d": ["the following arguments are required: --raw_dir"],
     "data_prep humanml3d --raw_dir=empty": [
         "empty is not a folder in HumanML3D's layout",
-        "Needed: new_joints/*.npy, texts/*.txt, train.txt, val.txt, test.txt",
+        "Expected new_joints/*.npy, texts/*.txt, train.txt, val.txt, test.txt",
     ],
     "data_prep sinthetic": ["invalid choice: 'sinthetic'", "'synthetic'"],
     "data_prep synthetic --name=My-Data": ["--name=My-Data: use a-z, 0-9 and _"],

@@ -189,9 +189,7 @@ def test_a_finished_dataset_stays_unless_overwritten(published, tmp_path, capsys
     before = (folder / "metadata.json").stat().st_mtime_ns
     said.clear()
     assert run(published, tmp_path, say=said.append) == folder
-    assert said == [
-        f"{folder} is prepared already and stays as it is; --overwrite prepares it anew"
-    ]
+    assert said == [f"{folder} is already prepared and is kept; --overwrite prepares it again"]
     assert (folder / "metadata.json").stat().st_mtime_ns == before
     run(published, tmp_path, patch_size=8, overwrite=True)
     assert json.loads((folder / "metadata.json").read_text())["patch_size"] == 8
@@ -217,11 +215,11 @@ def test_a_dataset_prepared_with_other_options_is_not_taken_for_this_one(tmp_pat
         ({"min_frames": 9}, "patch_size=8, not 16; min_frames=2, not 9"),
         ({"source": {"seed": 1}, "patch_size": 8}, "seed=0, not 1"),
     ):
-        with pytest.raises(ValueError, match=f"was prepared with {differs}. Give it another --na"):
+        with pytest.raises(ValueError, match=f"was prepared with {differs}. Choose another --na"):
             again(**options)
     # The same files in another place are the same dataset; where they were is said.
     again(patch_size=8, source={**source, "raw_dir": "/there"})
-    assert "is prepared already from /here and stays" in said[0]
+    assert "is already prepared from /here and is kept" in said[0]
 
 
 def test_where_files_lie_does_not_matter_but_whether_they_are_given(tmp_path, published):
@@ -230,7 +228,7 @@ def test_where_files_lie_does_not_matter_but_whether_they_are_given(tmp_path, pu
     folder = run(published.clip("a"), tmp_path, source=source, paths=paths)
     moved = {"raw_dir": "/there", "extra_dir": "/moved"}
     assert run(published, tmp_path, source=moved, paths=paths) == folder
-    with pytest.raises(ValueError, match=r"prepared with --extra_dir; no --other_dir\. Give it"):
+    with pytest.raises(ValueError, match=r"prepared with --extra_dir; no --other_dir\. Choose"):
         run(published, tmp_path, source={"raw_dir": "/here", "other_dir": "/o"}, paths=paths)
 
 
@@ -374,7 +372,7 @@ def test_a_kill_in_the_middle_of_a_swap_loses_nothing(published, tmp_path):
     assert not folder.exists()
     said = []
     run(published, tmp_path, say=said.append)
-    assert "is prepared already" in said[0]
+    assert "is already prepared" in said[0]
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -389,7 +387,7 @@ def test_leftovers_go_with_the_next_run(published, tmp_path):
 
 def test_two_runs_of_one_name_do_not_meet(published, tmp_path):
     with builders._alone(tmp_path / ".small.incomplete"):
-        with pytest.raises(ValueError, match="another run prepares this dataset"):
+        with pytest.raises(ValueError, match="another run is preparing this dataset"):
             run(published.clip("a"), tmp_path)
         assert (tmp_path / ".small.incomplete").exists()
     assert run(published, tmp_path).exists()

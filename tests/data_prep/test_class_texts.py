@@ -21,7 +21,7 @@ def test_classes_of_other_datasets_are_left_out_and_named(tmp_path):
     expected = {"descriptions": {}, "synonyms": {"walk": ["a"]}}
     said = []
     assert class_texts.read_texts(path, ["walk"], said.append) == expected
-    assert said == [f"{path}: left out, no classes of this dataset: 'fly'"]
+    assert said == [f"{path}: ignored texts of unknown classes: 'fly'"]
     assert class_texts.read_texts(path, ["walk"]) == expected
     assert class_texts.read_texts(path, ["walk", "fly"], said.append)["synonyms"].keys() == {
         *classes

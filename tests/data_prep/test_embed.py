@@ -99,10 +99,10 @@ def test_by_default_the_encoder_of_the_vectors_there_are(dataset, quick, capsys)
     assert first.caption_vectors.encoder == "a, readout mean"
     assert run(dataset).caption_vectors.encoder == "a, readout mean"
     assert run(dataset, "--encoder=a").caption_vectors.encoder == "a, readout mean"
-    assert "replaced" not in capsys.readouterr().out
+    assert "replacing" not in capsys.readouterr().out
     # The first token of one encoder says nothing about another.
     assert run(dataset, "--encoder=b").caption_vectors.encoder == "b, readout first"
-    assert "of a, readout mean, are replaced" in capsys.readouterr().out
+    assert "replacing the existing vectors, by a, readout mean" in capsys.readouterr().out
 
 
 def test_only_new_texts_are_embedded(dataset, quick, tmp_path):
@@ -175,8 +175,8 @@ def test_texts_are_added_and_embedded(dataset, quick, tmp_path, capsys):
     expected["synonyms"]["go up"] = ["rise"]
     assert second.texts == expected
     printed = capsys.readouterr().out
-    assert "3 descriptions of 2 classes" in printed
-    assert "left out" not in printed
+    assert "3 descriptions for 2 classes" in printed
+    assert "ignored" not in printed
     everything = EVERY_CAPTION | NAMES | {"steps", "strides on", "stroll", "rise", "a man"}
     assert list(second.require_caption_vectors().rows) == sorted(everything)
 
@@ -191,14 +191,14 @@ def test_texts_are_added_and_embedded(dataset, quick, tmp_path, capsys):
     ("content", "message"),
     [
         ("{", "is not JSON"),
-        (["walk"], "is neither like .*babel60.json nor what .*describe` writes"),
-        ({"answers": {"walk": ["a"]}}, "is neither like"),
-        ({"kind": "action", "answers": {"walk": "a"}}, "is neither like"),
-        ({"kind": "action", "answers": {"walk": [1]}}, "is neither like"),
-        (shipped(walk=["a"]), "is neither like"),
+        (["walk"], "has neither the form of .*babel60.json nor .*describe` writes"),
+        ({"answers": {"walk": ["a"]}}, "has neither the form of"),
+        ({"kind": "action", "answers": {"walk": "a"}}, "has neither the form of"),
+        ({"kind": "action", "answers": {"walk": [1]}}, "has neither the form of"),
+        (shipped(walk=["a"]), "has neither the form of"),
         (
             shipped(fly={"synonyms": ["soar"]}),
-            r"tells of no class of the dataset, but of 'fly'\. Valid are its actions, "
+            r"has texts of 'fly', none of which is a class .* Valid classes are its actions, "
             r"its attributes, .*: 'backpack', 'female', 'go up', 'male', 'male, backpack', 'walk'$",
         ),
     ],
@@ -222,10 +222,10 @@ def test_a_dataset_without_classes(dataset, quick):
 def test_classes_that_the_dataset_does_not_have_are_named(dataset, quick, tmp_path, capsys):
     path = write(tmp_path, "a.json", shipped(walk={"synonyms": ["a"]}, fly={"synonyms": ["soar"]}))
     assert run(dataset, "--texts", path).texts["synonyms"] == {"walk": ["a"]}
-    assert f"{path}: left out, no classes of this dataset: 'fly'" in capsys.readouterr().out
+    assert f"{path}: ignored texts of unknown classes: 'fly'" in capsys.readouterr().out
 
 
 def test_from_the_command_line(dataset, quick, tmp_path):
     path = write(tmp_path, "a.json", shipped(fly={"synonyms": ["soar"]}))
-    with pytest.raises(SystemExit, match=r"data_prep: --texts=.* tells of no class"):
+    with pytest.raises(SystemExit, match=r"data_prep: --texts=.* none of which is a class"):
         main(["embed", f"--data_dir={tmp_path}", "--name=tiny", "--texts", path])

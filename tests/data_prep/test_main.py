@@ -94,7 +94,7 @@ def test_babel_and_densegait_from_the_command_line(tmp_path):
     main(["show", data, "--name=densegait", "--num_clips=2"])
     page = (tmp_path / "data" / "densegait.html").read_text()
     assert page.count("data:image/png") == 2  # strips only: in 2D there are no patches
-    assert "records by frames at 30 a second" in page
+    assert "records by number of frames, at 30 frames per second" in page
 
 
 def test_what_the_user_can_put_right_is_said_without_a_traceback(tmp_path):
@@ -106,7 +106,7 @@ def test_what_the_user_can_put_right_is_said_without_a_traceback(tmp_path):
 
 def test_mistakes_are_explained_in_a_line(published, tmp_path):
     data = f"--data_dir={tmp_path}/data"
-    with pytest.raises(SystemExit, match="at least 2 are needed, one for train and one for test"):
+    with pytest.raises(SystemExit, match="expected at least 2, one each for train and test"):
         main(["synthetic", "--num_clips=1", data])
     raw = f"--raw_dir={published.clip('a').folder}"
     main(["humanml3d", raw, data])

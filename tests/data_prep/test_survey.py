@@ -116,7 +116,7 @@ def test_twins(published):
     published.clip("012").clip("M012", "test").clip("Mary")
     twins = {source.id: source.mirrored_of for source in look(published).sources}
     assert twins == {"012": "", "M012": "012", "Mary": ""}
-    with pytest.raises(ValueError, match="1 mirrored twins already, M012 of 012"):
+    with pytest.raises(ValueError, match="already has 1 mirrored twins, for example M012 of 012"):
         look(published, mirror=True)
 
 
@@ -164,7 +164,7 @@ def test_a_split_of_unusable_files_is_an_error(published_kit):
 def test_names_with_an_extension_are_explained(published):
     published.clip("a")
     (published.folder / "train.txt").write_text("a.npy\n")
-    with pytest.raises(ValueError, match=r"go without an extension: 000001, not 000001\.npy"):
+    with pytest.raises(ValueError, match=r"must have no extension: 000001, not 000001\.npy"):
         look(published)
 
 
@@ -177,7 +177,7 @@ def test_what_is_kept_but_not_scored_is_said(published):
     assert found.report()["splits"]["test"]["scored"] == 2  # b, and d by its cut clip
     assert found.report()["scored"] == 3
     assert [line for line in found.table().split("\n") if "scored," in line] == [
-        "warning: test: 4 kept but not scored, as their first caption line is unusable: "
+        "warning: test: 4 clips kept but not scored, because their first caption line is unusable: "
         "c0, c1, c2, ..."
     ]
 
@@ -196,8 +196,8 @@ def test_twins_across_splits_are_said(published):
     published.text("d").unlink()  # its twin alone gives nothing away
     lines = [line for line in look(published).table().split("\n") if "twins" in line]
     assert lines == [
-        "warning: 2 mirrored twins are in another split than their originals, so one split gives "
-        "away the other: Mc in train, c in val; Ma in test, a in train"
+        "warning: 2 mirrored twins are in another split than their originals, which leaks data "
+        "between splits: Mc in train, c in val; Ma in test, a in train"
     ]
 
 

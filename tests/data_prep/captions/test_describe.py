@@ -139,7 +139,7 @@ def test_failures_of_every_kind_end_complete(labels, capsys):
     assert (content["seed"], content["temperature"], content["kind"]) == (0, 0.8, "action")
     assert set(server.delivered.values()) == {1}
     # 200 sound answers, and three of each label that were not.
-    assert "320 answers asked for, 0 from the cache; 3200 tokens in, 6400 out" in (
+    assert "320 answers requested, 0 from the cache; 3200 tokens in, 6400 out" in (
         printed := capsys.readouterr().out
     )
     assert "cost 0.0160" in printed
@@ -147,7 +147,7 @@ def test_failures_of_every_kind_end_complete(labels, capsys):
     main(command)  # all from the cache
     assert json.loads(out.read_text()) == content
     assert set(server.delivered.values()) == {1}
-    assert "0 answers asked for, 320 from the cache" in capsys.readouterr().out
+    assert "0 answers requested, 320 from the cache" in capsys.readouterr().out
 
 
 def test_the_servers_word_on_when_to_come_back_is_kept(labels):
@@ -190,9 +190,7 @@ def test_killed_half_way_and_started_again(labels):
 def test_answers_that_are_never_sound(labels):
     server = Server(lambda seed: ["refused"] * 9 if seed % 1000 == 2 else ())
     command, out = flags(server, labels)
-    with pytest.raises(
-        SystemExit, match=r"40 answers could not be had, and .* 'action 0', answer 2"
-    ):
+    with pytest.raises(SystemExit, match=r"40 answers failed, and .* 'action 0', answer 2"):
         main(command)
     assert not out.exists()
 
@@ -210,9 +208,9 @@ def test_where_nothing_is_sound_it_stops_soon(labels):
 @pytest.mark.parametrize(
     ("status", "advice"),
     [
-        (500, "What was answered is kept in .*out.cache; the same command goes on from there"),
+        (500, "Answers so far are kept in .*out.cache; the same command continues from there"),
         (401, "Set OPENAI_API_KEY to a key of this endpoint"),
-        (404, "Is --model=m what it calls the model?"),
+        (404, "Check that the endpoint serves --model=m"),
     ],
 )
 def test_an_endpoint_that_keeps_failing(labels, status, advice):
@@ -228,7 +226,7 @@ def test_no_endpoint_at_all(labels):
     command, _ = flags(server, labels, "--retries=0")
     server.shutdown()
     server.server_close()
-    with pytest.raises(SystemExit, match=r"failed: Connection error\. Does --base_url name a"):
+    with pytest.raises(SystemExit, match=r"failed: Connection error\. Check that --base_url"):
         main(command)
 
 

@@ -156,20 +156,20 @@ def test_tables_of_another_form(raw_dir):
     with pytest.raises(ValueError, match="has no column Female, BodyThin; it has track_id, file"):
         DenseGait(raw_dir)
     write_table(raw_dir, [])
-    with pytest.raises(ValueError, match="has a head but no rows"):
+    with pytest.raises(ValueError, match="has a header but no rows"):
         DenseGait(raw_dir)
     rows[1]["file_name"] = rows[0]["file_name"].replace("/", "-")
     write_table(raw_dir, rows)
-    with pytest.raises(ValueError, match=r"the files of lines 2 and 3, .* would both be called"):
+    with pytest.raises(ValueError, match=r"the files of lines 2 and 3, .* would both get the"):
         DenseGait(raw_dir)
     path = raw_dir / "annotations.csv"
     path.write_bytes(b"track_id\xff\n")
     with pytest.raises(ValueError, match=r"annotations\.csv cannot be read as CSV"):
         DenseGait(raw_dir)
     path.unlink()
-    with pytest.raises(ValueError, match=r"annotations\.csv does not exist; --raw_dir is"):
+    with pytest.raises(ValueError, match=r"annotations\.csv does not exist; --raw_dir must"):
         DenseGait(raw_dir)
-    with pytest.raises(ValueError, match="--fps=0; expected frames a second"):
+    with pytest.raises(ValueError, match="--fps=0; expected frames per second"):
         DenseGait(raw_dir, fps=0)
 
 

@@ -74,7 +74,7 @@ def test_values_of_two_columns_are_told_apart(clips):
     assert table.attribute_names == ("bag no", "yes", "hat no", "none")
     np.testing.assert_array_equal(table.attributes("a"), [0, 1, 1, 0])
     write(clips, "id,bag,hat\na,0.5,bag\nb,0.1,bag\nc,0,bag\nd,1,bag\n")
-    with pytest.raises(ValueError, match="two attributes would be called 'bag'"):
+    with pytest.raises(ValueError, match="two attributes would get the name 'bag'"):
         reader(clips, None, ["bag", "hat"])
 
 
@@ -89,7 +89,7 @@ def test_only(clips):
         match="column 'content' has no walk, jump; it has run, swim, walk-turn-left, walk-turn-r",
     ):
         reader(clips, only=["walk", "run", "jump"])
-    with pytest.raises(ValueError, match=r"--only keeps clips by their action: .* --label=COLUMN"):
+    with pytest.raises(ValueError, match=r"--only selects clips by action: .* --label=COLUMN"):
         reader(clips, None, ["style"], only=["run"])
 
 
@@ -115,16 +115,16 @@ def test_sources_without_a_label_are_accounted_for(clips):
         ("name,content,style\na,run,x\n", "has no column id; it has name, content, style"),
         ("id,style\na,x\n", "has no column content; it has id, style"),
         ("", "has no column id, content, style; it has none"),
-        ("id,content,style\n", "has a head but no rows"),
+        ("id,content,style\n", "has a header but no rows"),
         (
             "id,content,style\nz,run,x\n",
-            "none of its 1 ids is a clip, 'z' for one; the names in the split files are like",
+            "none of its 1 ids is the name of a clip; the first id is 'z', the first name in",
         ),
-        ("id,content,style\na,run,x\na,sit,x\n", "1 ids have several rows, 'a' for one"),
-        ("id,content,style\na,run,1.5\nb,run,0\n", "'style' holds 1.5; numbers of an attribute"),
-        ("id,content,style\na,run,-0.5\nb,run,0\n", "'style' holds -0.5; numbers"),
+        ("id,content,style\na,run,x\na,sit,x\n", "1 ids have several rows, for example 'a'"),
+        ("id,content,style\na,run,1.5\nb,run,0\n", "'style' contains 1.5; the numbers of an attr"),
+        ("id,content,style\na,run,-0.5\nb,run,0\n", "'style' contains -0.5; the numbers"),
         ("id,content,style\na,run,0.5\nb,run,x\n", "'style' mixes numbers and words, 0.5 and 'x'"),
-        ("id,content,style\na,run,nan\n", "'style' holds nan; numbers"),
+        ("id,content,style\na,run,nan\n", "'style' contains nan; the numbers"),
     ],
 )
 def test_tables_that_make_no_sense(clips, rows, message):
@@ -134,12 +134,10 @@ def test_tables_that_make_no_sense(clips, rows, message):
 
 
 def test_options_that_make_no_sense(clips, tmp_path):
-    with pytest.raises(ValueError, match="which columns count, by --label or --attributes"):
+    with pytest.raises(ValueError, match="the columns to read with --label or --attributes"):
         reader(clips, None)
     raw = ["humanml3d", f"--raw_dir={clips.folder}", f"--data_dir={tmp_path}/data"]
-    with pytest.raises(
-        SystemExit, match=r"--label, --only needs the table it is about: --labels_csv"
-    ):
+    with pytest.raises(SystemExit, match=r"--label, --only needs a label table: give --labels_csv"):
         main([*raw, "--label=content", "--only=run"])
     with pytest.raises(SystemExit, match=r"/nothing\.csv cannot be read: No such file"):
         main([*raw, "--label=content", "--labels_csv=nothing.csv"])
@@ -157,9 +155,9 @@ def test_texts_of_the_classes(clips, tmp_path):
     table = reader(clips, attributes=["style", "sex"], texts=path)
     assert set(table.class_texts()["synonyms"]) == {"tired, F"}
     (note,) = table.notes
-    assert note == f"{path}: left out, no classes of this dataset: 'active, tired, F'"
+    assert note == f"{path}: ignored texts of unknown classes: 'active, tired, F'"
     path.write_text(json.dumps({"classes": {"hop": texts}}))
-    with pytest.raises(ValueError, match=r"no class of the dataset, but of 'hop'.*'walk turn le"):
+    with pytest.raises(ValueError, match=r"has texts of 'hop', none of .*'walk turn le"):
         reader(clips, attributes=["style", "sex"], texts=path)
     assert reader(clips).class_texts() == {}
 
@@ -180,11 +178,11 @@ def test_the_report_counts_classes(clips):
         "speed": {"train": 2, "val": 0, "test": 0},  # above 0.5
     }
     lines = found.table().split("\n")
-    assert "labels: 3; records of each: walk turn left 3, run 2, walk turn right 2" in lines
+    assert "labels: 3; records per class: walk turn left 3, run 2, walk turn right 2" in lines
     assert "warning: test has no clip of 2 labels: run, walk turn right" in lines
     assert "warning: train has no clip of 1 attributes: tired" in lines
     one = survey(reader(clips, only=["run"]))
-    assert "warning: all clips have the same label, so there is nothing to recognise" in (
+    assert "warning: all clips have the same label; recognition needs at least two" in (
         one.table().split("\n")
     )
 
@@ -212,7 +210,7 @@ def test_from_the_command_line(clips, tmp_path, capsys):
         "--only=run,walk-turn-right", f"--texts={tmp_path}/texts.json",
     ]  # fmt: skip
     main(command)
-    assert "texts.json: left out, no classes of this dataset: 'fly'" in capsys.readouterr().out
+    assert "texts.json: ignored texts of unknown classes: 'fly'" in capsys.readouterr().out
     dataset = Dataset(tmp_path / "data", "actions")
     assert dataset.metadata.label_names == ("run", "walk turn right")
     assert dataset.texts == {"descriptions": {"run": ["They are quick."]},
@@ -223,7 +221,7 @@ def test_from_the_command_line(clips, tmp_path, capsys):
     np.testing.assert_array_equal(train.attributes, [[0, 1, 1]] * 2 + [[1, 0, 0]] * 2)
     assert attribute_classes(dataset.metadata, train)[0] == ["active", "tired, speed"]
     main(command)  # the same again is there already
-    with pytest.raises(SystemExit, match=r"was prepared with --labels_csv; --texts\. Give it"):
+    with pytest.raises(SystemExit, match=r"was prepared with --labels_csv; --texts\. Choose"):
         main(command[:4])
     with pytest.raises(SystemExit, match="was prepared with only=run,walk-turn-right, not None"):
         main([flag for flag in command if not flag.startswith("--only")])
