@@ -236,8 +236,7 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
 
     Raises:
       ValueError: more than half of a split has no usable files, or no train source is usable; or,
-        with `mirror`, the dataset has mirrored twins already, or the name of a class has a side and
-        its mirrored name is not a class.
+        with `mirror`, the dataset has twins already, or a class has no mirrored counterpart.
     """
     listed = reader.splits()
     known = {name for names in listed.values() for name in names}

@@ -23,7 +23,7 @@ elsewhere,swim,wet,F,0.1
 
 @pytest.fixture
 def clips(published):
-    """a, b, c in train, d in test; the table is beside them."""
+    """Clips a, b, c in train and d in test, with a label table in the same folder."""
     for name in "abc":
         published.clip(name, lines=["someone moves", "moves fast#x#0.2#1.0"])
     published.clip("d", "test")
@@ -42,13 +42,13 @@ def reader(clips, label="content", attributes=(), **options) -> LabelTable:
 
 def test_classes(clips):
     table = reader(clips)
-    # Those of the clips that there are.
+    # Classes of the existing clips only.
     assert table.label_names == ("run", "walk turn left", "walk turn right")
     assert [table.label(name) for name in "abcd"] == [1, 2, 0, 1]
     assert table.attribute_names == ()
 
 
-def test_a_label_is_of_all_records_of_its_source_and_makes_none(clips):
+def test_a_label_applies_to_all_records_of_a_source_and_creates_none(clips):
     source = survey(reader(clips)).sources[0]
     assert [(r.id, r.label, r.captions) for r in source.records] == [
         ("a", 1, ("someone moves",)),
@@ -68,7 +68,7 @@ def test_attributes_of_words_and_of_numbers(clips):
     assert (table.label_names, table.label("a")) == ((), None)
 
 
-def test_values_of_two_columns_are_told_apart(clips):
+def test_values_shared_by_columns_are_prefixed(clips):
     write(clips, "id,bag,hat\na,yes,no\nb,no,none\nc,no,no\nd,yes,no\n")
     table = reader(clips, None, ["bag", "hat"])
     assert table.attribute_names == ("bag no", "yes", "hat no", "none")
@@ -104,7 +104,7 @@ def test_sources_without_a_label_are_accounted_for(clips):
         ("e", "label_missing", "no row in the table of labels"),
     ]
     assert [source.id for source in found.sources] == ["a", "d"]
-    # Also where only some actions are kept: nobody knows which it has.
+    # Also with --only, since the action of such a clip is unknown.
     found = survey(reader(clips, only=["walk-turn-left"]))
     assert [(e["id"], e["reason"]) for e in found.dropped] == [("e", "label_missing")]
 
@@ -127,13 +127,13 @@ def test_sources_without_a_label_are_accounted_for(clips):
         ("id,content,style\na,run,nan\n", "'style' contains nan; the numbers"),
     ],
 )
-def test_tables_that_make_no_sense(clips, rows, message):
+def test_invalid_tables_are_rejected(clips, rows, message):
     write(clips, rows)
     with pytest.raises(ValueError, match=message):
         reader(clips, attributes=["style"])
 
 
-def test_options_that_make_no_sense(clips, tmp_path):
+def test_inconsistent_options_are_rejected(clips, tmp_path):
     with pytest.raises(ValueError, match="the columns to read with --label or --attributes"):
         reader(clips, None)
     raw = ["humanml3d", f"--raw_dir={clips.folder}", f"--data_dir={tmp_path}/data"]
@@ -150,7 +150,7 @@ def test_texts_of_the_classes(clips, tmp_path):
     table = reader(clips, attributes=["style", "sex"], texts=path)
     assert table.class_texts() == {kind: {"run": of, "active, M": of} for kind, of in texts.items()}
     assert table.notes == ()
-    # "tired, F" is what clip d is; none is tired and active.
+    # Clip d is "tired, F"; no clip is tired and active.
     path.write_text(json.dumps({"classes": dict.fromkeys(["tired, F", "active, tired, F"], texts)}))
     table = reader(clips, attributes=["style", "sex"], texts=path)
     assert set(table.class_texts()["synonyms"]) == {"tired, F"}
@@ -220,7 +220,7 @@ def test_from_the_command_line(clips, tmp_path, capsys):
     np.testing.assert_array_equal(train.labels, [1, 1, 0, 0])
     np.testing.assert_array_equal(train.attributes, [[0, 1, 1]] * 2 + [[1, 0, 0]] * 2)
     assert attribute_classes(dataset.metadata, train)[0] == ["active", "tired, speed"]
-    main(command)  # the same again is there already
+    main(command)  # the same command keeps the existing dataset
     with pytest.raises(SystemExit, match=r"was prepared with --labels_csv; --texts\. Choose"):
         main(command[:4])
     with pytest.raises(SystemExit, match="was prepared with only=run,walk-turn-right, not None"):
