@@ -1,1 +1,1 @@
-"""Data preparation: raw skeleton files in, TFRecord motion patches out (`python -m data_prep`)."""
+"""Data preparation: converts raw motion files to TFRecord datasets (`python -m data_prep`)."""

@@ -1,4 +1,4 @@
-"""`python -m data_prep`: the registry of readers and commands, and the options that all share."""
+"""`python -m data_prep`: the registry of readers and commands, and their shared options."""
 
 import argparse
 import functools
@@ -15,7 +15,7 @@ from data_prep.readers.synthetic import generate as synthetic
 from motionalign.commands import Parser, ending_cleanly, expand_arguments
 from motionalign.data.dataset import Dataset
 
-# Each prepares a dataset from one kind of source.
+# Each prepares a dataset from one source format.
 READERS = (
     humanml3d.COMMAND,
     kit_ml.COMMAND,
@@ -23,7 +23,7 @@ READERS = (
     densegait.COMMAND,
     synthetic.COMMAND,
 )
-# What else there is to do: modules with SUMMARY and ABOUT, `add_arguments(parser)`, `run(args)`.
+# Further commands: modules with SUMMARY, ABOUT, `add_arguments(parser)` and `run(args)`.
 COMMANDS = (
     ("embed", embed),
     ("describe", describe),
@@ -31,27 +31,28 @@ COMMANDS = (
 )
 
 DESCRIPTION = """\
-Turns motion-capture clips with captions into TFRecord motion patches.
+Converts motion-capture clips with captions or labels to TFRecord datasets.
 
-  python -m data_prep synthetic                             a built-in dataset, made in seconds
+  python -m data_prep synthetic                             a built-in dataset, ready in seconds
   python -m data_prep humanml3d --raw_dir=HumanML3D/HumanML3D
   python -m data_prep kit_ml    --raw_dir=KIT-ML
   python -m data_prep babel     --raw_dir=babel_v1.0_release --amass_dir=AMASS --smplh_dir=smplh
   python -m data_prep densegait --raw_dir=DenseGait
   python -m data_prep embed     --name=humanml3d            sentence vectors of captions and classes
-  python -m data_prep describe  --name=actions ...          a language model's words for the classes
-  python -m data_prep show      --name=humanml3d            a page of what was prepared
+  python -m data_prep describe  --name=actions ...          class descriptions by a language model
+  python -m data_prep show      --name=humanml3d            an HTML page to inspect a dataset
 
-Each writes <data_dir>/<name>/1.0.0: TFRecord shards, metadata.json (skeleton, statistics) and
-report.json, which accounts for every clip. `python -m data_prep COMMAND --help` says more.
+A dataset is written to <data_dir>/<name>/1.0.0: TFRecord shards, metadata.json (skeleton,
+statistics) and report.json, which accounts for every clip. `python -m data_prep COMMAND --help`
+describes a command.
 """
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs one command; what the user can put right ends it with a line on stderr.
+    """Runs one command; errors that the user can fix end it with a message on stderr.
 
     Args:
-      argv: the arguments, by default those of the process.
+      argv: the arguments; those of the process by default.
     """
     arguments = expand_arguments(sys.argv[1:] if argv is None else argv)
     args = _parser().parse_args(arguments or ["--help"])
@@ -62,8 +63,8 @@ def main(argv: list[str] | None = None) -> None:
         try:
             args.run(args)
         except (ValueError, OSError) as error:
-            # What a user can put right is a ValueError that says how, or a file or folder that the
-            # system refuses: a traceback would hide it.
+            # Errors that the user can fix: a ValueError that says how, or a file or folder that
+            # cannot be accessed. A traceback would bury the message.
             if args.traceback:
                 raise
             sys.exit(f"data_prep: {error}")
@@ -76,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = Parser("python -m data_prep", description=DESCRIPTION, formatter_class=raw)
-    traceback: dict[str, Any] = {"action": "store_true", "help": "show where an error comes from"}
+    traceback: dict[str, Any] = {"action": "store_true", "help": "print the traceback of an error"}
     parser.add_argument("--traceback", **traceback)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -85,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     ) -> argparse.ArgumentParser:
         sub = subparsers.add_parser(name, help=summary, description=about, formatter_class=raw)
         sub.set_defaults(run=run)
-        # Before the command and after it; without the default it would take back the former.
+        # The flag is valid before and after the command. With a default, the subparser would
+        # overwrite the value given before the command.
         sub.add_argument("--traceback", **traceback, default=argparse.SUPPRESS)
         return sub
 
@@ -102,21 +104,21 @@ def _parser() -> argparse.ArgumentParser:
 def _add_prepare_options(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--data_dir", default="data", help="parent of all prepared datasets "
                         "(default: %(default)s)")  # fmt: skip
-    parser.add_argument("--name", default=name, help="of the prepared dataset "
+    parser.add_argument("--name", default=name, help="name of the prepared dataset "
                         "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--patch_size", type=int, choices=(8, 16, 32), default=16,
-                        help="points a body part (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--min_frames", type=int, default=2, help="drop shorter clips, counted "
+                        help="points per body part (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--min_frames", type=int, default=2, help="drop clips with fewer frames, "
                         "after cutting (default: %(default)s)")  # fmt: skip
     parser.add_argument("--mirror", action="store_true", help="also write every clip's mirror "
-                        "image, left and right exchanged in its captions")  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="prepare anew what is there")
+                        "image, with left and right swapped in its captions")  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing dataset")
 
 
 def _prepare(command: Command, args: argparse.Namespace) -> None:
     source = {"command": command.name, **command.source(args)}
 
-    from data_prep.builders import prepare  # TensorFlow: errors above need not wait
+    from data_prep.builders import prepare  # imports TensorFlow; the errors above need not wait
 
     prepare(
         lambda: command.make(args),

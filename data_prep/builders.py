@@ -1,10 +1,11 @@
-"""From a reader to a prepared dataset: statistics, a TFDS builder, the swap into place.
+"""Prepares a dataset from a reader: statistics, a TFDS builder, and an atomic swap into place.
 
-All is written to `<data_dir>/.<name>.incomplete` first and renamed when complete, so that whatever
-stands in place is whole. That folder is removed when anything goes wrong; what a killed run left of
-it, the next run removes, having put back the dataset it was replacing.
+Everything is written to the scratch folder `<data_dir>/.<name>.incomplete` first and renamed when
+complete, so that the dataset in place is always complete. The scratch folder is removed on failure.
+If a killed run leaves one behind, the next run restores the dataset that was being replaced and
+removes the folder.
 
-Imports TensorFlow, by way of tensorflow_datasets; nothing outside `data_prep` does.
+Imports TensorFlow through tensorflow_datasets; nothing outside `data_prep` does.
 """
 
 import contextlib
@@ -53,32 +54,33 @@ def prepare(
     paths: Collection[str] = ("raw_dir",),
     say: Callable[[str], None] = lambda line: None,
 ) -> pathlib.Path:
-    """Prepares `<data_dir>/<name>/<version>` and returns it; one that is there is kept.
+    """Prepares `<data_dir>/<name>/<version>` and returns its path; an existing dataset is kept.
 
     Args:
-      make_reader: gives the source; called only if there is something to prepare.
+      make_reader: creates the reader; called only if there is something to prepare.
       data_dir: parent of all prepared datasets.
-      name: of the prepared dataset; lower case, digits, underscores.
+      name: name of the prepared dataset: lower-case letters, digits and underscores.
       patch_size: N, points for each of the five body parts.
-      min_frames: shorter clips are dropped, counted at the source's rate after cutting.
-      mirror: also writes every kept source's mirror image, as `M<name>`.
-      overwrite: replaces a dataset that is there. Its class texts are kept if the reader has none,
-        and its caption vectors if they cover all texts of the new one.
-      source: what else decides the content, such as a seed; kept in report.json.
-      paths: what of `source` says where files lie. Whether one is given decides the content; where
-        it is does not, since a folder may move. "raw_dir" is always given.
-      say: is told what the user is to know, such as the account of all clips.
+      min_frames: clips with fewer frames, at the source's frame rate and after cutting, are
+        dropped.
+      mirror: also writes the mirror image of every kept source, as `M<name>`.
+      overwrite: replaces an existing dataset. Its class texts are kept if the reader has none, and
+        its caption vectors are kept if they cover all texts of the new dataset.
+      source: further options that determine the content, such as a seed; stored in report.json.
+      paths: the keys of `source` that are paths. Whether such an option is given determines the
+        content, its value does not, since a folder may be moved. "raw_dir" is always given.
+      say: receives the messages for the user, such as the account of all clips.
 
     Raises:
-      ValueError: `data_dir`, `name` or `min_frames` is unusable; the dataset that is there was
-        prepared with other options; all that `survey` raises. Nothing has been written then.
+      ValueError: `data_dir`, `name` or `min_frames` is invalid, the existing dataset was prepared
+        with other options, or `survey` raises one. Nothing has been written then.
     """
     final, scratch = _places(data_dir, name)
     if min_frames < 1:
-        raise ValueError(f"--min_frames={min_frames}: a clip has at least 1 frame")
+        raise ValueError(f"--min_frames={min_frames}; expected at least 1")
     options = {"patch_size": patch_size, "min_frames": min_frames, "mirror": mirror}
     options |= source or {}
-    if scratch.exists():  # left by a killed run, or in use by one at work
+    if scratch.exists():  # left by a killed run, or in use by a running one
         with _alone(scratch):
             _put_back(final, scratch)
     if final.exists() and not overwrite:
@@ -97,28 +99,30 @@ def prepare(
 
 
 def _places(data_dir: str | pathlib.Path, name: str) -> tuple[pathlib.Path, pathlib.Path]:
-    """Where the dataset is to stand, and the scratch folder; a ValueError for names of no use."""
+    """The folder of the dataset and the scratch folder; a ValueError for invalid names."""
     if not re.fullmatch("[a-z][a-z0-9_]*", name):
-        raise ValueError(f"--name={name}: use a-z, 0-9 and _, beginning with a letter")
+        raise ValueError(f"--name={name}: use a-z, 0-9 and _, starting with a letter")
     data_dir = pathlib.Path(data_dir)
     if data_dir.exists() and not data_dir.is_dir():
-        raise ValueError(f"--data_dir={data_dir} is a file; name a folder, which may be a new one")
+        raise ValueError(f"--data_dir={data_dir} is a file; name a folder, new or existing")
     return data_dir / name / VERSION, data_dir / f".{name}.incomplete"
 
 
-_REPLACED = "replaced"  # where the dataset that is being replaced waits, in the scratch folder
+_REPLACED = "replaced"  # folder in the scratch folder that holds the dataset being replaced
 
 
 @contextlib.contextmanager
 def _alone(scratch: pathlib.Path) -> Generator[None]:
-    """A scratch folder for one run at a time; removed at the end, whatever comes."""
+    """Creates and locks the scratch folder for one run; always removed at the end."""
     scratch.mkdir(parents=True, exist_ok=True)
     handle = os.open(scratch, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lifts it from a killed run
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released if the process is killed
     except BlockingIOError:
         os.close(handle)
-        raise ValueError(f"{scratch} is in use: another run prepares this dataset") from None
+        raise ValueError(
+            f"{scratch} is in use: another run is preparing this dataset. Wait for it to finish"
+        ) from None
     try:
         yield
     finally:
@@ -127,14 +131,14 @@ def _alone(scratch: pathlib.Path) -> Generator[None]:
 
 
 def _put_back(final: pathlib.Path, scratch: pathlib.Path) -> None:
-    """Undoes the first half of a swap that has no second: the old dataset stands in place again."""
+    """Moves the old dataset back into place if a swap was interrupted halfway."""
     if (scratch / _REPLACED).exists() and not final.exists():
         (scratch / _REPLACED).rename(final)
 
 
 @contextlib.contextmanager
 def _restoring(final: pathlib.Path, scratch: pathlib.Path) -> Generator[None]:
-    """Whatever goes wrong inside, an interrupt too, the old dataset stands in place again."""
+    """Moves the old dataset back into place on any exception inside, interrupts included."""
     try:
         yield
     except BaseException:
@@ -143,7 +147,7 @@ def _restoring(final: pathlib.Path, scratch: pathlib.Path) -> Generator[None]:
 
 
 def _put_in_place(folder: pathlib.Path, final: pathlib.Path, scratch: pathlib.Path) -> list[str]:
-    """Makes `folder`, a whole dataset, the one in place; what to tell the user of its texts."""
+    """Moves `folder`, a complete dataset, into place; returns messages about its texts."""
     notes = []
     if final.exists():
         notes = _carry_over_texts(final, folder)
@@ -155,7 +159,7 @@ def _put_in_place(folder: pathlib.Path, final: pathlib.Path, scratch: pathlib.Pa
 
 
 def _check_same_options(final: pathlib.Path, options: dict, paths: Collection[str]) -> str:
-    """Says that a dataset is there; raises ValueError if it was prepared with other options."""
+    """A message that the dataset exists; a ValueError if it was prepared with other options."""
     was = json.loads((final / "report.json").read_text(encoding="utf-8")).get("options", {})
     differ = [
         f"{key}={was[key]}, not {options[key]}"
@@ -167,14 +171,14 @@ def _check_same_options(final: pathlib.Path, options: dict, paths: Collection[st
             differ.append(f"--{path}" if path in was else f"no --{path}")
     if differ:
         raise ValueError(
-            f"{final} was prepared with {'; '.join(differ)}. Give it another --name, or --overwrite"
+            f"{final} was prepared with {'; '.join(differ)}. Choose another --name, or --overwrite"
         )
     origin = f" from {was['raw_dir']}" if "raw_dir" in was else ""
-    return f"{final} is prepared already{origin} and stays as it is; --overwrite prepares it anew"
+    return f"{final} is already prepared{origin} and is kept; --overwrite prepares it again"
 
 
 def _carry_over_texts(old: pathlib.Path, new: pathlib.Path) -> list[str]:
-    """Copies class texts and caption vectors, which depend on words only; what to tell the user."""
+    """Copies class texts and caption vectors to the new dataset; returns messages for the user."""
     if (old / CLASS_TEXTS).exists() and not (new / CLASS_TEXTS).exists():
         _copy(old / CLASS_TEXTS, new / CLASS_TEXTS)
     path = old / CAPTION_VECTORS
@@ -184,7 +188,7 @@ def _carry_over_texts(old: pathlib.Path, new: pathlib.Path) -> list[str]:
     if all_texts(dataset) <= CaptionVectors.read(path).rows.keys():
         _copy(path, new / path.name)
         return ["the caption vectors are kept: they cover every text"]
-    return ["the texts changed, so their vectors are gone: run `data_prep embed` again"]
+    return ["the texts changed, so the caption vectors were dropped: run `data_prep embed` again"]
 
 
 def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
@@ -200,11 +204,11 @@ def _write(
     options: dict,
     scratch: pathlib.Path,
 ) -> pathlib.Path:
-    """Writes the whole dataset into a folder of `scratch`, and returns that."""
+    """Writes the complete dataset to a folder in `scratch`, and returns that folder."""
     mean, std = statistics(
         lambda: (source.joints(reader) for source in _by_id(found.of_split("train")))
     )
-    if reader.skeleton.dims == 3:  # in 2D there are no patches
+    if reader.skeleton.dims == 3:  # 2D datasets have no patches
         _drop_far(reader, found, mean, std)
     metadata = Metadata(
         name=name,
@@ -236,17 +240,18 @@ def _write(
 
 
 def _drop_far(reader: Reader, found: Survey, mean: np.ndarray, std: np.ndarray) -> None:
-    """Drops the sources whose z-scores float16 cannot hold.
+    """Drops the sources whose z-scores overflow float16.
 
-    None of them is in train, so mean and deviation stay: among n values none lies more than
-    sqrt(n - 1) deviations from their mean, and n would have to be four thousand million.
+    Only val and test are checked, so dropping does not change the statistics. The train split
+    cannot contain such values: among n values, none is more than sqrt(n - 1) standard deviations
+    from their mean, so an overflow takes more than four billion frames.
     """
     far = {}
     for source in found.sources:
         if source.split != "train":
             furthest = np.abs((source.joints(reader) - mean) / std).max()
             if furthest >= np.finfo(np.float16).max:
-                far.setdefault((source.raw, source.split), furthest)  # a twin comes second
+                far.setdefault((source.raw, source.split), furthest)  # mirrored twins come second
     for (raw, split), furthest in far.items():
         detail = (
             f"a coordinate lies {furthest:.3g} standard deviations from the mean of train, which "
@@ -258,13 +263,13 @@ def _drop_far(reader: Reader, found: Survey, mean: np.ndarray, std: np.ndarray) 
 def statistics(clips: Callable[[], Iterable[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and population standard deviation of every joint coordinate over all frames.
 
-    Frames are added up one by one, in float64 and in the order of `clips`, which makes the result
-    bit for bit that of `np.concatenate(clips).mean(0)` and `.std(0)` without holding them all. A
-    coordinate that is the same in every frame gets deviation 1: its z-score is then 0, and if it
-    moves in another split it does so in the source's units.
+    Frames are summed one by one, in float64 and in the order of `clips`. The result equals that of
+    `np.concatenate(clips).mean(0)` and `.std(0)` bit for bit, without holding all clips in memory.
+    A coordinate that is constant over all frames gets standard deviation 1: its z-scores are 0 in
+    these frames, and offsets in the source's units in other splits.
 
     Args:
-      clips: makes an iterator over [T, M, J, C] arrays; called twice.
+      clips: returns an iterable over [T, M, J, C] arrays; called twice.
 
     Returns:
       mean and std, each [J, C] float64.
@@ -291,7 +296,7 @@ def _frames(clip: np.ndarray) -> np.ndarray:
 
 
 def _add_up(total: np.ndarray | float, rows: np.ndarray) -> np.ndarray:
-    """`total` plus each row in turn (NumPy adds along the first axis strictly in order)."""
+    """Adds the rows to `total` one by one (NumPy reduces the first axis strictly in order)."""
     first = np.broadcast_to(total, rows.shape[1:])[None]
     return np.add.reduce(np.concatenate([first, rows]), axis=0)
 
@@ -299,8 +304,8 @@ def _add_up(total: np.ndarray | float, rows: np.ndarray) -> np.ndarray:
 class _CanonicalWriter(writer.ExampleWriter):
     """Writes each example with its fields sorted by name.
 
-    A serialised protobuf map is otherwise in an order that changes from process to process, and
-    the same clips would give other bytes each time.
+    The order of a serialised protobuf map otherwise differs between processes, so that the same
+    clips would yield different files.
     """
 
     def write(self, path: Any, examples: Iterable[Any]) -> Any:
@@ -313,22 +318,22 @@ class _CanonicalWriter(writer.ExampleWriter):
 
 
 class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Writes the surveyed sources of a reader as TFRecord, one example a record.
+    """Writes the surveyed sources of a reader as TFRecord, one example per record.
 
-    `_examples` depends on one source and nothing else, so a dataset too large for one machine
-    becomes `beam.Create(sources) | beam.FlatMap(self._examples)`.
+    `_examples` depends on a single source only, so a dataset too large for one machine can be
+    written with `beam.Create(sources) | beam.FlatMap(self._examples)`.
     """
 
     VERSION = tfds.core.Version(VERSION)
-    # Where TFDS would look for download checksums; we have none, and finding it needs the package
-    # importlib_resources, which tensorflow_datasets 4.9.10 imports without requiring it.
+    # TFDS looks for download checksums here; we have none. Unset, tensorflow_datasets 4.9.10 would
+    # import the package importlib_resources, which it does not require.
     code_path = None
     pkg_dir_path = pathlib.Path(__file__).parent
 
     def __init__(
         self, reader: Reader, found: Survey, metadata: Metadata, data_dir: pathlib.Path
     ) -> None:
-        """`found`: what the survey keeps of `reader`; `metadata`: of the dataset to be written."""
+        """`found`: the survey of `reader`; `metadata`: that of the dataset to write."""
         self.name = metadata.name
         self._reader = reader
         self._found = found
@@ -339,17 +344,17 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return _CanonicalWriter(self.info.file_format)
 
     def _log_download_bytes(self) -> None:
-        """Says nothing: nothing is downloaded, and the folder named would be the scratch folder."""
+        """Logs nothing: nothing is downloaded, and the message would name the scratch folder."""
 
     def _log_download_done(self) -> None:
-        """Likewise."""
+        """Logs nothing, for the same reason."""
 
     def _info(self) -> tfds.core.DatasetInfo:
         features, raw_bytes = tfds.features, tfds.features.Encoding.BYTES
         joints, points = self._metadata.skeleton.num_joints, 5 * self._metadata.patch_size
 
         def tensor(shape: tuple[int | None, ...], dtype: type[np.generic]) -> tfds.features.Tensor:
-            # BYTES: two unknown dimensions need it, and it decodes four times as fast.
+            # BYTES: required for two unknown dimensions, and decodes four times as fast.
             return features.Tensor(shape=shape, dtype=dtype, encoding=raw_bytes)
 
         meta = self._metadata
@@ -378,7 +383,7 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-        # TFDS refuses a split without examples: one that kept nothing is left out.
+        # TFDS rejects a split without examples, so empty splits are left out.
         return {
             split: self._generate_examples(_by_id(sources))
             for split in self._found.listed
@@ -398,7 +403,7 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if meta.attribute_names:
             of_source["attributes"] = source.attributes(self._reader).astype(np.float32)
         if meta.num_rotations:
-            # Between two 6D rotations a straight line leaves the rotations.
+            # 6D rotations cannot be interpolated linearly, so they must not need resampling.
             assert meta.source_fps == meta.fps, (meta.source_fps, meta.fps)
             rotations = source.rotations(self._reader)
             assert len(rotations) == len(joints), source.id
@@ -418,7 +423,7 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             }
             if meta.skeleton.dims == 3:
                 patches = motion_patches(cut, meta.skeleton, meta.mean, meta.std, meta.patch_size)
-                # _drop_far made sure of it.
+                # Guaranteed by _drop_far.
                 assert np.abs(patches).max() < np.finfo(np.float16).max, record.id
                 example["patches"] = patches.astype(np.float16)
             if meta.num_rotations:
@@ -429,8 +434,8 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 def _write_records(
     reader: Reader, found: Survey, metadata: Metadata, scratch: pathlib.Path
 ) -> pathlib.Path:
-    """Runs the TFDS builder inside `scratch`; the folder it made."""
-    tfds.disable_progress_bar()  # ours know their totals
+    """Runs the TFDS builder inside `scratch` and returns the folder that it wrote."""
+    tfds.disable_progress_bar()  # our own bars know their totals
     builder = MotionDataset(reader, found, metadata, scratch)
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     builder.download_and_prepare(download_config=config, file_format="tfrecord")

@@ -1,7 +1,7 @@
-"""Descriptions and synonyms of classes: which classes a dataset has, and what files say of them.
+"""Class texts (descriptions and synonyms): the classes of a dataset, and the files of their texts.
 
-A reader takes them from a file with its table of labels, `python -m data_prep embed` adds them to a
-prepared dataset.
+A reader can take class texts from a file given with its label table; `python -m data_prep embed`
+adds them to a prepared dataset.
 """
 
 import json
@@ -18,9 +18,9 @@ KINDS = ("descriptions", "synonyms")
 
 
 def all_texts(dataset: Dataset, class_texts: Texts | None = None) -> set[str]:
-    """All that may be said of a dataset's clips: captions, class names, other words for these.
+    """All texts of a dataset: captions, class names and class texts.
 
-    `class_texts` are the other words, by default those that the dataset has.
+    `class_texts` defaults to those stored with the dataset.
     """
     splits = all_splits(dataset)
     texts = {caption for split in splits for clip in split.captions for caption in clip}
@@ -30,13 +30,13 @@ def all_texts(dataset: Dataset, class_texts: Texts | None = None) -> set[str]:
 
 
 def all_splits(dataset: Dataset) -> list[Split]:
-    """The splits of a prepared dataset, whatever they are called."""
+    """All splits of a prepared dataset, whatever their names."""
     indices = sorted(dataset.version_dir.glob("index-*.npz"))
     return [dataset.split(path.stem.removeprefix("index-")) for path in indices]
 
 
 def class_names(metadata: Metadata, splits: Sequence[Split]) -> set[str]:
-    """All that words can tell apart: actions, attributes, and the sets of these that occur."""
+    """Names of all classes: actions, attributes, and the sets of attributes that occur."""
     names = {*metadata.label_names, *metadata.positive_names}
     for split in splits if metadata.attribute_names else ():
         names.update(attribute_classes(metadata, split)[0])
@@ -46,18 +46,18 @@ def class_names(metadata: Metadata, splits: Sequence[Split]) -> set[str]:
 def read_texts(
     path: str | pathlib.Path, names: Collection[str], say: Callable[[str], None] | None = None
 ) -> Texts:
-    """What a file says of classes, each text on one line.
+    """Reads class texts from a file; line breaks within a text become spaces.
 
     Args:
       path: JSON like data_prep/captions/babel60.json, {"classes": {name: {"descriptions": [...],
-        "synonyms": [...]}}}, or what `data_prep describe` wrote, {"kind": "synonym" or another,
+        "synonyms": [...]}}}, or the output of `data_prep describe`, {"kind": "synonym" or another,
         "answers": {name: [...]}}.
-      names: of the dataset's classes. Others are left out: a file may serve several datasets, such
-        as all clips of a library and its walks.
-      say: is told which are left out.
+      names: the dataset's classes. Texts of other classes are left out, since a file may serve
+        several datasets, such as all clips of a library and its walks.
+      say: receives a message about the classes left out.
 
     Raises:
-      ValueError: the file has neither form, or tells of no class of the dataset.
+      ValueError: the file has neither form, or has texts of none of the dataset's classes.
     """
     try:
         content = json.loads(pathlib.Path(path).read_text("utf-8"))
@@ -80,19 +80,19 @@ def read_texts(
         }
     except (KeyError, TypeError, AttributeError):
         raise ValueError(
-            f"--texts={path} is neither like data_prep/captions/babel60.json nor what "
-            "`python -m data_prep describe` writes"
+            f"--texts={path} has neither the form of data_prep/captions/babel60.json nor that of "
+            "the files that `python -m data_prep describe` writes"
         ) from None
     told = {name for of_class in texts.values() for name in of_class}
     if not told & {*names}:
         raise ValueError(
-            f"--texts={path} tells of no class of the dataset, but of {some(sorted(told))}. Valid "
-            "are its actions, its attributes, and its sets of attributes in words: "
-            f"{some(sorted(names)) or 'it has none'}"
+            f"--texts={path} has texts of {some(sorted(told))}, none of which is a class of the "
+            "dataset. Valid classes are its actions, its attributes, and its sets of attributes in "
+            f"words: {some(sorted(names)) or 'it has none'}"
         )
     unknown = sorted(told - {*names})
     if unknown and say:
-        say(f"{path}: left out, no classes of this dataset: {some(unknown)}")
+        say(f"{path}: ignored texts of unknown classes: {some(unknown)}")
     return {
         kind: {name: each for name, each in of_class.items() if name in names}
         for kind, of_class in texts.items()
@@ -100,20 +100,20 @@ def read_texts(
 
 
 def _single_lines(texts: list[str]) -> list[str]:
-    """The texts without line breaks, which separate them in the file of vectors."""
-    if not isinstance(texts, list):  # a string would be taken apart
+    """Replaces line breaks, which separate texts in the file of vectors, by spaces."""
+    if not isinstance(texts, list):  # a string would be split into characters
         raise TypeError
     return [" ".join(text.split()) for text in texts]
 
 
 def some(names: list[str], count: int = 10) -> str:
-    """The first names in quotes, and how many more there are."""
+    """The first `count` names in quotes, and the number of remaining ones."""
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(map(repr, names[:count])) + more
 
 
 def merge(parts: Iterable[Texts]) -> Texts:
-    """The texts of all parts, each text of a class once, in their order."""
+    """Merges class texts in order, keeping each text of a class once."""
     merged: Texts = {}
     for part in parts:
         for kind, of_class in part.items():

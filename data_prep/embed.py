@@ -1,4 +1,4 @@
-"""`python -m data_prep embed`: every distinct text through a frozen sentence encoder."""
+"""`python -m data_prep embed`: embeds every distinct text with a frozen sentence encoder."""
 
 import argparse
 import pathlib
@@ -11,20 +11,21 @@ from motionalign.data.dataset import CAPTION_VECTORS, CLASS_TEXTS, Dataset
 
 SUMMARY = "sentence vectors of captions and classes"
 ABOUT = """\
-Sentence vectors: every distinct text of a prepared dataset through a frozen sentence encoder.
+Embeds every distinct text of a prepared dataset with a frozen sentence encoder.
 
-By the cosine of these vectors training leaves out negatives whose captions say nearly the same, the
-all_threshold protocol counts near-duplicates as right, and the dissimilar protocol chooses its
-gallery where none was published. With a frozen text tower they are what motions are aligned to.
+The cosine similarity of these vectors is used in training, to mask negatives with nearly equivalent
+captions; by the all_threshold protocol, to count near-duplicates as correct; and by the dissimilar
+protocol, to choose its gallery if none was published. With a frozen text tower, motions are aligned
+with these vectors.
 
-Texts are the captions of all splits, the names of the classes (actions, attributes, and every set
-of attributes that occurs, in words) and what else is said of a class: --texts adds descriptions and
-synonyms to <data_dir>/<name>/1.0.0/class_texts.json, from files like those in data_prep/captions or
-written by `python -m data_prep describe`. What that file holds already stays; delete it to begin
-anew.
-Writes <data_dir>/<name>/1.0.0/caption_vectors.safetensors: `vectors` [K, D] float32 as the encoder
-gives them, not normalised, `captions` (K lines of UTF-8, sorted), and which encoder it was. Where
-the dataset has vectors of the same encoder, only new texts are embedded.
+The texts are the captions of all splits, the names of the classes (actions, attributes, and every
+set of attributes that occurs, in words), and descriptions and synonyms of classes. --texts adds
+descriptions and synonyms to <data_dir>/<name>/1.0.0/class_texts.json, from files like those in
+data_prep/captions or from the output of `python -m data_prep describe`. The existing content of
+class_texts.json is kept; delete the file to start over.
+Writes <data_dir>/<name>/1.0.0/caption_vectors.safetensors: `vectors` [K, D] float32, not
+normalised, `captions` (K lines of UTF-8, sorted), and the encoder's name, weights hash and readout.
+If the dataset has vectors by the same encoder, only new texts are embedded.
 
 examples:
   python -m data_prep embed --name=humanml3d
@@ -33,7 +34,7 @@ examples:
     --readout=mean
 """
 
-ENCODER = "WhereIsAI/UAE-Large-V1"  # of Walk and Text; its first token was trained to be read
+ENCODER = "WhereIsAI/UAE-Large-V1"  # as in Walk and Text; trained with first-token pooling
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,26 +42,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data_dir", default="data", help="parent of all prepared datasets (default: %(default)s)"
     )
-    parser.add_argument("--name", required=True, help="of the prepared dataset")
+    parser.add_argument("--name", required=True, help="name of the prepared dataset")
     parser.add_argument(
         "--texts",
         nargs="+",
         default=[],
         metavar="FILE",
-        help="JSON files of descriptions or synonyms of the dataset's classes, to be added to it",
+        help="JSON files of descriptions or synonyms of the dataset's classes, to add to it",
     )
     parser.add_argument(
         "--encoder",
         help="BERT, DistilBERT, MPNet, RoBERTa, XLM-R or CLIP in Hugging Face's layout: a folder "
-        "or a Hub id, optionally @revision (default: that of the vectors there are, else "
-        f"{ENCODER})",
+        "or a Hub id, optionally with @revision (default: the encoder of the existing vectors, "
+        f"else {ENCODER})",
     )
     parser.add_argument(
         "--readout",
         choices=("first", "mean", "end"),
-        help="first: the first token's output; mean: over all tokens; end: of CLIP, at the end of "
-        "the text; the encoder's authors say which it was trained for (default: as the vectors "
-        "there are, if they are this encoder's, else first)",
+        help="how token outputs are pooled to a vector. first: the first token; mean: the mean of "
+        "all tokens; end: the end-of-text token, for CLIP. Choose the pooling that the encoder was "
+        "trained with (default: that of the existing vectors if they are by this encoder, else "
+        "first)",
     )
 
 
@@ -75,14 +77,14 @@ def run(args: argparse.Namespace) -> None:
     as_there = there is not None and encoder == there.source
     readout = args.readout or (there.fingerprint[1] if as_there else "first")
 
-    from motionalign.inference.sentence_encoder import SentenceEncoder  # JAX: errors need not wait
+    from motionalign.inference.sentence_encoder import SentenceEncoder  # JAX; errors need not wait
 
     encode = SentenceEncoder(encoder, readout)
     known = {}
     if there and there.fingerprint == encode.fingerprint:
         known = {text: there.vectors[row] for text, row in there.rows.items()}
     elif there:
-        print(f"the vectors there are, of {there.encoder}, are replaced")
+        print(f"replacing the existing vectors, by {there.encoder}")
     new = [text for text in texts if text not in known]
     if new:
         known |= dict(zip(new, encode(new, progress=True), strict=True))
@@ -98,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
         path = dataset.version_dir / CLASS_TEXTS
         files.write_json(path, class_texts)
         for kind, of_class in class_texts.items():
-            print(f"{path}: {sum(map(len, of_class.values()))} {kind} of {len(of_class)} classes")
+            print(f"{path}: {sum(map(len, of_class.values()))} {kind} for {len(of_class)} classes")
 
 
 def _save(path: pathlib.Path, captions: list[str], vectors: np.ndarray, **metadata: str) -> None:
@@ -106,5 +108,5 @@ def _save(path: pathlib.Path, captions: list[str], vectors: np.ndarray, **metada
 
     assert not any("\n" in caption for caption in captions)
     lines = np.frombuffer("\n".join(captions).encode(), np.uint8)
-    # save_file would make a file that nobody but its owner may read.
+    # Not save_file, which creates a file that only its owner can read.
     files.write_bytes(path, save({"vectors": vectors, "captions": lines}, metadata))

@@ -1,11 +1,11 @@
-"""Captions as a mirror shows them: left and right exchanged, and so the sense of rotation."""
+"""Mirrors captions: swaps left and right, and clockwise and counterclockwise."""
 
 import re
 
 _TWIN = {"left": "right", "right": "left", "clockwise": "counterclockwise"}
 _TWIN |= dict.fromkeys(("counterclockwise", "anticlockwise"), "clockwise")
 
-# Whole words only: "upright" and "leftover" stay. Compounds that name a side count as the word.
+# Whole words only: "upright" and "leftover" stay. Compounds like "left-handed" are replaced too.
 _WORD = re.compile(
     r"\b(?!right[- ](?:away(?! from)|now|angle[sd]?)\b|rights? \w+sel(?:f|ves)\b)"  # no sides
     r"(?:(left|right)(?=(?:s|wards?|most|hand|handed|side|footed)?\b)"
@@ -15,11 +15,11 @@ _WORD = re.compile(
 
 
 def mirrored_caption(caption: str) -> str:
-    """The caption with left and right exchanged as whole words, and clockwise with its opposite.
+    """Swaps left and right as whole words in a caption, and clockwise and counterclockwise.
 
     Case is kept (Left, LEFT). "right away", "right now", "right angle" and "rights himself" name no
-    side and stay. Any other "left" and "right" counts as a side, "left the room" too: no list of
-    phrases would tell them all apart.
+    side and stay. Any other "left" or "right" is treated as a side, including "left the room": no
+    list of phrases could distinguish all cases.
     """
     return _WORD.sub(lambda match: _with_case_of(match[0], _twin(match[0])), caption)
 

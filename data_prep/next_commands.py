@@ -1,24 +1,24 @@
-"""The commands that a prepared dataset is ready for: the last lines of data preparation."""
+"""Suggests the next commands for a prepared dataset, printed at the end of data preparation."""
 
 import pathlib
 
 from motionalign.data.dataset import Dataset
 
-# Configs that learn from the vectors of texts: the dataset must be embedded first.
+# Configs that train on sentence vectors: the dataset must be embedded first.
 _ON_VECTORS = ("babel60_gaitformer", "densegait_gaitformer", "mocap_actions")
 
-# The dataset that a config trains on unless told otherwise, where it isn't named like its reader.
+# The default dataset of a config whose name differs from that of its reader.
 _DATASETS = {"mocap_actions": "actions"}
 
 
 def next_commands(dataset: Dataset, config: str, default_name: str) -> str:
-    """What to run next: a look at the dataset, vectors of its texts if needed, training.
+    """The next commands: inspecting the dataset, embedding its texts if needed, training.
 
     Args:
-      dataset: that was prepared.
-      config: the shipped config of its reader; for one with labels of its own that is
-        mocap_actions.
-      default_name: of the dataset that `config` trains on.
+      dataset: the prepared dataset.
+      config: the shipped config of its reader. If the dataset has labels or attributes and `config`
+        does not train on them, mocap_actions is suggested instead.
+      default_name: the default dataset of `config`.
     """
     metadata = dataset.metadata
     labelled = metadata.label_names or metadata.attribute_names

@@ -1,4 +1,4 @@
-"""`python -m data_prep show`: a page (HTML, one file) to look at a prepared dataset."""
+"""`python -m data_prep show`: writes an HTML page to inspect a prepared dataset."""
 
 import argparse
 import collections
@@ -15,42 +15,48 @@ from motionalign import files
 if TYPE_CHECKING:
     from motionalign.data.dataset import Metadata
 
-SUMMARY = "a page of what was prepared, to look at"
+SUMMARY = "an HTML page to inspect a dataset"
 ABOUT = """\
-Writes a page (HTML, one file) to look at a prepared dataset.
+Writes a self-contained HTML page to inspect a prepared dataset.
 
-What was kept and dropped, how long the clips are, and a few clips drawn: poses, motion patches as
-a picture (Motion Patches, Figure 4) and captions.
+Shows what was kept and dropped, the lengths of the clips, and a few clips: poses, motion patches as
+an image (Motion Patches, Figure 4) and captions.
 
 examples:
   python -m data_prep show --name=humanml3d
   python -m data_prep show --name=kit_ml --split=test --num_clips=30 --output=kit.html
 """
 
-LIMIT = 224  # frames that the published models see
+LIMIT = 224  # maximum number of frames of the published models
 PARTS = {"right_leg": "right leg", "left_leg": "left leg", "torso": "torso",
          "right_arm": "right arm", "left_arm": "left arm"}  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `python -m data_prep show`."""
-    parser.add_argument("--data_dir", default="data", help="default: %(default)s")
-    parser.add_argument("--name", required=True, help="of the prepared dataset")
     parser.add_argument(
-        "--split", default="train", help="to draw clips from (default: %(default)s)"
+        "--data_dir", default="data", help="parent of all prepared datasets (default: %(default)s)"
     )
-    parser.add_argument("--num_clips", type=int, default=12, help="to draw (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of clips")
-    parser.add_argument("--output", help="default: <data_dir>/<name>.html")
+    parser.add_argument("--name", required=True, help="name of the prepared dataset")
+    parser.add_argument(
+        "--split", default="train", help="split to take clips from (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--num_clips", type=int, default=12, help="clips to show (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the choice of clips (default: %(default)s)"
+    )
+    parser.add_argument("--output", help="HTML file to write (default: <data_dir>/<name>.html)")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Writes the page that the flags ask for."""
+    """Writes the page for the given flags."""
     output = pathlib.Path(args.output or pathlib.Path(args.data_dir) / f"{args.name}.html")
     if output.is_dir():
         raise ValueError(f"--output={output} is a folder; name a file, such as {output}/page.html")
     if args.num_clips < 0:
-        raise ValueError(f"--num_clips={args.num_clips}: it cannot be negative")
+        raise ValueError(f"--num_clips={args.num_clips}; expected at least 0")
     page = make_page(args.data_dir, args.name, args.split, args.num_clips, args.seed)
     files.write_text(output, page)
     print(f"wrote {output}")
@@ -59,7 +65,14 @@ def run(args: argparse.Namespace) -> None:
 def make_page(
     data_dir: str | pathlib.Path, name: str, split: str, num_clips: int, seed: int = 0
 ) -> str:
-    """The page as HTML with its pictures inside.
+    """The page as HTML with embedded images.
+
+    Args:
+      data_dir: parent of all prepared datasets.
+      name: name of the prepared dataset.
+      split: split to take clips from.
+      num_clips: how many clips to show.
+      seed: of the choice of clips.
 
     Raises:
       ValueError: the dataset is not prepared, or has no such split.
@@ -80,7 +93,7 @@ def make_page(
     )
     facts = (
         f"{meta.skeleton.num_joints} joints ({meta.skeleton.name}) in {unit}, {meta.fps:g} frames "
-        f"a second (source: {meta.source_fps:g}), {meta.patch_size} points a body part; "
+        f"per second (source: {meta.source_fps:g}), {meta.patch_size} points per body part; "
         f"{len(captions):,} distinct captions"
     )
     return PAGE.format(
@@ -110,7 +123,7 @@ def _row(head: str, counts: Iterable[int]) -> str:
 
 
 def _classes(splits: dict, meta: "Metadata") -> str:
-    """Records of every action and every attribute by split; nothing where there are none."""
+    """Tables of records per action and per attribute, by split; empty if there are none."""
     labels, attributes = meta.label_names, meta.attribute_names
     tables = []
     for what, names, count in (
@@ -123,11 +136,11 @@ def _classes(splits: dict, meta: "Metadata") -> str:
             tables.append(_table((what, *splits), [_row(names[k], counts[k]) for k in order]))
     if not tables:
         return ""
-    return "<h2>Classes <small>records of each</small></h2>" + "<br>".join(tables)
+    return "<h2>Classes <small>records per class</small></h2>" + "<br>".join(tables)
 
 
 def _dropped(report: dict) -> str:
-    """The reasons with their counts and a few examples, for sources and for caption lines."""
+    """Reasons with counts and examples, for dropped sources and caption lines."""
     rows = []
     for what, key in (("source", "dropped"), ("caption line", "captions_dropped")):
         by_reason = collections.defaultdict(list)
@@ -148,7 +161,7 @@ def _table(head: tuple[str, ...], rows: list[str]) -> str:
 
 
 def _histogram(lengths: dict[str, np.ndarray], second: int) -> str:
-    """Stacked bars of records by length, one colour a split, as SVG; `second`: frames of a bar."""
+    """Histogram of record lengths as SVG, stacked by split; `second`: bin width in frames."""
     colours = dict(zip(lengths, ("#3f9ae0", "#f5a524", "#475569")))
     top = max(int(n.max()) for n in lengths.values()) // second + 1
     counts = {
@@ -184,9 +197,9 @@ def _histogram(lengths: dict[str, np.ndarray], second: int) -> str:
 
 
 def _clip(record: dict, meta: "Metadata") -> str:
-    """One record: its facts and captions, and for each person a strip and a patch picture.
+    """One record: its facts and captions, and per person a strip of poses and a patch image.
 
-    In 2D there are no patches, and the strip shows the body as the camera did.
+    A 2D record has no patches; its strip shows the body from the camera's view.
     """
     from motionalign.report import pictures
 
@@ -200,14 +213,14 @@ def _clip(record: dict, meta: "Metadata") -> str:
     if meta.attribute_names:
         facts.append(meta.attribute_words(meta.positive(record["attributes"])))
     drawn = []
-    # The third number of a joint in 2D is no depth.
+    # In 2D, the third number of a joint is a confidence, not a depth.
     joints = record["joints"] * (np.arange(3) < meta.skeleton.dims)
     for person in range(joints.shape[1]):
         strip = pictures.skeleton_strip(joints[:, person], meta.skeleton)
         drawn.append(f'<img src="{pictures.data_uri(strip, colours=64)}" alt="poses">')
         if meta.skeleton.dims == 2:
             continue
-        # Time runs to the right, as in the strip above it.
+        # Time runs from left to right, as in the strip of poses.
         image = pictures.patch_image(record["patches"][:, person]).transpose(1, 0, 2)
         names = "".join(f"<span>{PARTS[part]}</span>" for part in meta.skeleton.chain_names)
         drawn.append(
@@ -244,20 +257,20 @@ img {{ max-width: 100% }}
 <h1>{name}</h1>
 <p>{facts}</p>
 {counts}
-<p>Read, kept, dropped, mirrored: clips as listed in the splits. Scored: kept clips that evaluation
-takes, by the record of their first caption line.</p>
+<p>Read, kept, dropped, mirrored: clips as listed in the splits. Scored: kept clips on which
+retrieval is evaluated, with the record of their first caption line.</p>
 {classes}
 <h2>Dropped</h2>
 {dropped}
-<h2>Lengths <small>records by frames at {fps} a second; dashed: the {limit} that the published
-models see</small></h2>
+<h2>Lengths <small>records by number of frames, at {fps} frames per second; dashed: the maximum of
+{limit} frames of the published models</small></h2>
 {lengths}
 <h2>Clips <small>{choice}</small></h2>
-<p>Above: poses in time from left to right, each centred on the body, and the path from above
-(ring: start, triangle: end). Below: the clip's motion patches as a picture, a frame a column and a
-point of a body part a row; red, green and blue are the z-scored x, y and z.</p>
+<p>Top: poses over time from left to right, each centred on the body, and the path from above
+(ring: start, triangle: end). Bottom: the clip's motion patches as an image, with one column per
+frame and one row per point of a body part; red, green and blue are the z-scored x, y and z.</p>
 <p>Poses: <b style="color:{right}">■</b> blue is the right side, <b style="color:{left}">■</b>
-orange the left; a leg is darker than the arm of its side.</p>
+orange the left; a leg is darker than the arm on the same side.</p>
 {clips}
 </body></html>
 """

@@ -1,4 +1,4 @@
-"""The survey: every source is looked at once, and kept or dropped under a named reason."""
+"""The survey: reads every source once, and keeps it or drops it with a named reason."""
 
 import collections
 import dataclasses
@@ -14,55 +14,55 @@ from motionalign.data.resample import resampled_length
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A stretch of a source and what is said about it."""
+    """A stretch of a source with its captions and label."""
 
     id: str
     first_line: int
-    span: tuple[float, float]  # seconds, (0, 0) for the whole source
+    span: tuple[float, float]  # seconds, (0, 0) for the complete source
     frames: slice  # the same in frames of the source
-    num_frames: int  # at the rate of the records
+    num_frames: int  # at the frame rate of the records
     captions: tuple[str, ...]
     label: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A source that is kept. With `reflect` it is the mirror image of the raw source."""
+    """A kept source; with `reflect`, the mirror image of the raw source."""
 
     id: str
     split: str
-    mirrored_of: str  # "" for a source that is nobody's twin
+    mirrored_of: str  # id of the source that it mirrors; "" if none
     records: tuple[Record, ...]
-    raw: str  # the reader's name for it
+    raw: str  # its name in the reader
     reflect: bool = False
 
     @property
     def is_scored(self) -> bool:
-        """Whether retrieval takes it: by the clip of its first caption line, as published."""
+        """Whether retrieval is evaluated on it: by its first caption line's clip, as published."""
         return any(record.first_line == 0 for record in self.records)
 
     def joints(self, reader: Reader) -> np.ndarray:
-        """[T, M, J, C] float32 at the source's rate."""
+        """[T, M, J, C] float32 at the source's frame rate."""
         joints = reader.joints(self.raw)
         return reader.skeleton.mirrored(joints) if self.reflect else joints
 
     def rotations(self, reader: Reader) -> np.ndarray:
-        """[T, M, R, 6] float32, of the same frames."""
+        """[T, M, R, 6] float32 of the same frames."""
         rotations = reader.rotations(self.raw)
         return mirror(rotations, reader.skeleton) if self.reflect else rotations
 
     def attributes(self, reader: Reader) -> np.ndarray:
-        """[A] float32."""
+        """[A] float32 probabilities."""
         attributes = reader.attributes(self.raw)
         return attributes[_mirrored_names(reader.attribute_names)] if self.reflect else attributes
 
 
 @dataclasses.dataclass
 class Survey:
-    """What there is to write, and the account of what there was."""
+    """The sources to write, and an account of all sources read."""
 
     sources: list[Source]
-    listed: dict[str, list[str]]  # names by split, as listed
+    listed: dict[str, list[str]]  # names by split, as in the split files
     dropped: list[dict]
     captions_dropped: list[dict]
     label_names: tuple[str, ...] = ()
@@ -74,19 +74,19 @@ class Survey:
         return [source for source in self.sources if source.split == split]
 
     def lengths(self, split: str) -> list[int]:
-        """Frames of each record, at the rate of the records."""
+        """Frames of each record of a split, at the frame rate of the records."""
         return [record.num_frames for s in self.of_split(split) for record in s.records]
 
     def drop(self, raw: str, split: str, error: InvalidClip) -> None:
-        """Drops a source that was kept until now, and with it the twin that we made."""
+        """Drops a kept source, and its generated mirror twin with it."""
         self.sources = [source for source in self.sources if source.raw != raw]
         self.captions_dropped = [entry for entry in self.captions_dropped if entry["id"] != raw]
         self.dropped.append(_entry(raw, split, error))
 
     def classes(self) -> dict[str, dict[str, dict[str, int]]]:
-        """Records of every action and of every attribute: {"labels": {name: {split: count}}, ...}.
+        """Records per action and per attribute: {"labels": {name: {split: count}}, ...}.
 
-        Only what the dataset has.
+        Contains only the kinds that the dataset has.
         """
         counts = {"labels": self.label_names, "attributes": self.attribute_names}
         counts = {
@@ -103,9 +103,10 @@ class Survey:
         return counts
 
     def report(self) -> dict:
-        """The content of report.json. All counts but records and captions count sources.
+        """The content of report.json.
 
-        Those of `classes` count records.
+        All counts are numbers of sources, except `records`, `captions`, and the counts per class,
+        which are numbers of records.
         """
         splits = {split: self._counts(split) for split in self.listed}
         return {
@@ -136,7 +137,7 @@ class Survey:
         }
 
     def table(self) -> str:
-        """The report for a reader: a row a split, then the reasons with their counts."""
+        """The report as text: one row per split, then the reasons with their counts."""
         report = self.report()
         keys = ("read", "kept", "dropped", "records", "captions", "scored")
         rows = [["split", *keys, "frames min/median/max"]]
@@ -162,7 +163,7 @@ class Survey:
         return "\n".join(lines + self._warnings())
 
     def _warnings(self) -> list[str]:
-        """What is no error but changes what a score of this dataset means."""
+        """Warnings about properties that affect the meaning of scores on this dataset."""
         lines = []
         for split, names in self.listed.items():
             sources = self.of_split(split)
@@ -172,8 +173,8 @@ class Survey:
                 lines.append(f"warning: {split} keeps none of its {len(names)} clips")
             if left_out := [source.id for source in sources if not source.is_scored]:
                 lines.append(
-                    f"warning: {split}: {len(left_out)} kept but not scored, as their first "
-                    f"caption line is unusable: {_some(left_out)}"
+                    f"warning: {split}: {len(left_out)} clips kept but not scored, because their "
+                    f"first caption line is unusable: {_some(left_out)}"
                 )
         for kind, counts in self.classes().items():
             for split in ("train", "test"):
@@ -183,7 +184,7 @@ class Survey:
                         f"warning: {split} has no clip of {len(none)} {kind}: {_some(none)}"
                     )
         if len(self.label_names) == 1:
-            lines.append("warning: all clips have the same label, so there is nothing to recognise")
+            lines.append("warning: all clips have the same label; recognition needs at least two")
         split_of = {source.id: source.split for source in self.sources}
         leaks = [
             f"{twin.id} in {twin.split}, {twin.mirrored_of} in {split_of[twin.mirrored_of]}"
@@ -193,18 +194,18 @@ class Survey:
         if leaks:
             lines.append(
                 f"warning: {len(leaks)} mirrored twins are in another split than their originals, "
-                f"so one split gives away the other: {_some(leaks, '; ')}"
+                f"which leaks data between splits: {_some(leaks, '; ')}"
             )
         return lines
 
 
 def _class_line(kind: str, counts: dict[str, dict[str, int]]) -> str:
-    """A line about the classes of one kind, the most frequent first."""
+    """A line on the classes of one kind, the most frequent first."""
     totals = {name: sum(of_split.values()) for name, of_split in counts.items()}
     ordered = sorted(totals.items(), key=lambda item: -item[1])
     shown = ", ".join(f"{name} {count}" for name, count in ordered[:20])
     more = f", and {len(ordered) - 20} more in report.json" if len(ordered) > 20 else ""
-    return f"{kind}: {len(counts)}; records of each: {shown}{more}"
+    return f"{kind}: {len(counts)}; records per class: {shown}{more}"
 
 
 def _some(names: list[str], separator: str = ", ") -> str:
@@ -222,15 +223,20 @@ def _quantiles(lengths: list[int]) -> str:
 
 
 def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
-    """Reads every listed source once and decides what becomes of it.
+    """Reads every listed source once and decides whether to keep it.
 
-    A name listed twice is kept once: in test before val before train, so that a published test
-    set stays whole, and where it is listed first. With `mirror`, every kept source gets a twin
-    `M<name>` in its own split.
+    A name listed repeatedly is kept once, at its first occurrence in test, else val, else train, so
+    that a published test set stays complete. With `mirror`, every kept source gets a twin `M<name>`
+    in the same split.
+
+    Args:
+      reader: the reader of the sources.
+      min_frames: clips with fewer frames are dropped.
+      mirror: whether to add mirror images.
 
     Raises:
-      ValueError: more than half of a split has no usable files; no train source is usable;
-        `mirror` for a dataset that has twins, or a class that has a side and no counterpart.
+      ValueError: more than half of a split has no usable files, or no train source is usable; or,
+        with `mirror`, the dataset has twins already, or a class has no mirrored counterpart.
     """
     listed = reader.splits()
     known = {name for names in listed.values() for name in names}
@@ -238,14 +244,14 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
     twins = sorted(name for name in known if name[0] == "M" and name[1:] in known)
     if mirror and twins:
         raise ValueError(
-            f"the dataset has {len(twins)} mirrored twins already, {twins[0]} of {twins[0][1:]} "
-            "for one. Run without --mirror"
+            f"the dataset already has {len(twins)} mirrored twins, for example {twins[0]} of "
+            f"{twins[0][1:]}. Run without --mirror"
         )
     if mirror:
         label_twins = _mirrored_names(reader.label_names)
         _mirrored_names(reader.attribute_names)
     result = Survey([], listed, [], [], reader.label_names, reader.attribute_names)
-    home = {}  # name -> the split it is kept in
+    home = {}  # name -> the split in which it is kept
     for split in sorted(listed, key=("test", "val", "train").index):
         for name in listed[split]:
             home.setdefault(name, split)
@@ -281,13 +287,13 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
 def _read_source(
     reader: Reader, name: str, min_frames: int
 ) -> tuple[tuple[Record, ...], list[tuple[int, InvalidClip]]]:
-    """The records of a source and its invalid caption lines; InvalidClip if it has no record."""
+    """The records of a source, and its invalid caption lines; InvalidClip if it has no record."""
     joints = reader.joints(name)
     num_frames = len(joints)
 
     label = reader.label(name)
     if reader.attribute_names:
-        reader.attributes(name)  # raises InvalidClip if they cannot be used
+        reader.attributes(name)  # raises InvalidClip if they are invalid
 
     def record(line: int, first: Caption, frames: slice, *captions: str) -> Record:
         length = resampled_length(frames.stop - frames.start, reader.source_fps, reader.fps)
@@ -326,7 +332,7 @@ def _read_source(
 
 
 def _frames_of(caption: Caption, fps: float, num_frames: int, min_frames: int) -> slice:
-    """The caption's frames of a source of `num_frames`, cut as published: int(seconds * fps)."""
+    """The caption's frames in a source of `num_frames`, cut as published: int(seconds * fps)."""
     if caption.is_whole:
         return slice(0, num_frames)
     start, end, seconds = caption.start, caption.end, num_frames / fps
@@ -342,7 +348,7 @@ def _frames_of(caption: Caption, fps: float, num_frames: int, min_frames: int) -
 
 
 def _twin(source: Source, label_twins: np.ndarray) -> Source:
-    """The source as a mirror shows it, as the published datasets name and word it."""
+    """The mirror image of a source, with names and captions as in the published datasets."""
     records = tuple(
         dataclasses.replace(
             record,
@@ -356,7 +362,7 @@ def _twin(source: Source, label_twins: np.ndarray) -> Source:
 
 
 def _mirrored_names(names: tuple[str, ...]) -> np.ndarray:
-    """For each class or attribute the index of what a mirror makes of it, [len(names)] int."""
+    """For each class or attribute, the index of its mirror image, [len(names)] int."""
     twins = [mirrored_caption(name) for name in names]
     alone = [f"{a!r} would become {b!r}" for a, b in zip(names, twins) if b not in names]
     if alone:
@@ -370,8 +376,8 @@ def _check_names(names: set[str]) -> None:
     bad = sorted(name for name in names if "#" in name or "/" in name)
     if bad:
         raise ValueError(
-            f"{len(bad)} names in the split files hold '#' or '/', {bad[0]!r} for one: '#' marks "
-            "clips cut from a source, and a name is a file's name. Rename the files"
+            f"{len(bad)} names in the split files contain '#' or '/', for example {bad[0]!r}. '#' "
+            "is reserved for clips cut from a source, and '/' separates folders. Rename the files"
         )
 
 
@@ -389,18 +395,18 @@ def _check_present(reader: Reader, result: Survey) -> None:
         if 2 * len(entries) > len(result.listed[split])
     ]
     if problems:
-        hint = "Check the folders given and that everything was unpacked"
+        hint = "Check that the given folders are right and that everything was unpacked"
         if any(e["id"].endswith((".npy", ".txt")) for es in unusable.values() for e in es):
-            hint = "Names in the split files go without an extension: 000001, not 000001.npy"
+            hint = "Names in the split files must have no extension: 000001, not 000001.npy"
         raise ValueError(
-            "more than half of a split has no usable files, so this is not the whole dataset; "
+            "more than half of a split has no usable files, so the dataset is incomplete; "
             "nothing was written.\n  " + "\n  ".join(problems) + f"\n{hint}"
         )
     if not any(source.split == "train" for source in result.sources):
         reasons = collections.Counter(e["reason"] for e in result.dropped if e["split"] == "train")
         found = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
         raise ValueError(
-            f"no usable source in train ({found or 'none listed'}), so there is nothing to take "
-            f"mean and deviation from; nothing was written. Expected {reader.skeleton.num_joints} "
+            f"no usable source in train ({found or 'none listed'}), from which mean and standard "
+            f"deviation are computed; nothing was written. Expected {reader.skeleton.num_joints} "
             f"joints ({reader.skeleton.name})"
         )

@@ -1,8 +1,8 @@
-"""Files and folders, written whole or not at all: the only place that writes any.
+"""Atomic writes of files and folders; nothing else in motionalign writes any.
 
-What is written appears under its name when it is complete. A process that is killed, or an
-exception on the way, leaves what was there before; what a killed process left beside it, the next
-write of the same name removes.
+A file or folder appears under its name only once it is complete. After an exception or a killed
+process, the previous content is still in place. Partial output of a killed process is removed by
+the next write of the same name.
 """
 
 import contextlib
@@ -20,15 +20,15 @@ Path = str | os.PathLike
 
 
 def expand(path: Path) -> pathlib.Path:
-    """A path as the user means it, `~` being the home folder."""
+    """Expands `~` in a path to the home folder."""
     return pathlib.Path(path).expanduser()
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Generator[pathlib.Path]:
-    """A path to write to that becomes `path` at the end, or is removed if anything fails.
+    """A temporary path to write to, renamed to `path` at the end and removed on failure.
 
-    The suffix stays, for writers that go by it. Folders above are made where absent.
+    It keeps the suffix, on which some writers depend. Missing parent folders are created.
     """
     path = expand(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,18 +42,18 @@ def replacing(path: Path) -> Generator[pathlib.Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file of bytes."""
+    """Writes a binary file."""
     with replacing(path) as partial:
         partial.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file of text, in UTF-8."""
+    """Writes a text file in UTF-8."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
-    """Writes a JSON file, letters of all languages as they are."""
+    """Writes a JSON file in UTF-8, without escaping non-ASCII characters."""
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
 
 
@@ -66,27 +66,27 @@ def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) ->
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes an .npz file of arrays by name."""
+    """Writes an .npz file of named arrays."""
     with replacing(path) as partial:
         np.savez(partial, **dict[str, Any](arrays))
 
 
 def open_lines(path: Path, keep: Iterable[str] = ()) -> TextIO:
-    """A text file to add lines to, each on disk at its end; it begins with the lines `keep`."""
+    """Opens a line-buffered text file for appending; it starts with the lines `keep`."""
     write_text(path, "".join(line + "\n" for line in keep))
     return expand(path).open("a", buffering=1, encoding="utf-8")
 
 
 @contextlib.contextmanager
 def new_folder(folder: Path) -> Generator[pathlib.Path]:
-    """A folder to write into that becomes `folder` at the end, or is removed if anything fails.
+    """A temporary folder to write to, renamed to `folder` at the end and removed on failure.
 
     Raises:
-      ValueError: `folder` is already there.
+      ValueError: `folder` already exists.
     """
     folder = expand(folder)
     if folder.exists():
-        raise ValueError(f"{folder} is already there; choose another folder, or remove it")
+        raise ValueError(f"{folder} already exists; choose another folder, or remove it")
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -1,15 +1,15 @@
-"""Settings of the process itself. Imports nothing heavy: they must come before JAX starts."""
+"""Process settings; imports nothing heavy, since they must be applied before JAX starts."""
 
 import ctypes
 import platform
 
 
 def keep_freed_memory() -> None:
-    """Has glibc keep freed memory instead of giving it back to the system.
+    """Makes glibc keep freed memory instead of returning it to the system.
 
-    On CPUs, JAX allocates every intermediate array anew, and most of them are large enough that
-    glibc would map and unmap fresh pages each time: a quarter of a training step on two cores
-    (benchmarks/train_step.py). Must run before JAX's first allocation.
+    On CPUs, JAX allocates every intermediate array again in each step. Most of them are so large
+    that glibc would map and unmap fresh pages each time, which takes a quarter of a training step
+    on two cores (benchmarks/train_step.py). Must run before JAX's first allocation.
     """
     if platform.libc_ver()[0] != "glibc":
         return

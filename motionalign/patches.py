@@ -1,4 +1,4 @@
-"""Joints to motion patches (Motion Patches, §3.2), as one matrix product."""
+"""Converts joints to motion patches (Motion Patches, §3.2) by one matrix product."""
 
 import functools
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,11 +15,11 @@ Array = TypeVar("Array", np.ndarray, "jax.Array")
 
 @functools.cache
 def resampling_matrix(skeleton: Skeleton, patch_size: int) -> np.ndarray:
-    """Weights [5 * patch_size, J] that lay `patch_size` points along each kinematic chain.
+    """Weights [5 * patch_size, J] that place `patch_size` points along each kinematic chain.
 
-    Linear interpolation between the chain's joints with half-pixel centres and edge clamp: what
-    OpenCV's INTER_LINEAR does when it resizes a row of pixels, which the published code calls for
-    every chain of every frame. The weights depend on nothing but the skeleton.
+    Interpolates linearly between the chain's joints, with half-pixel centres and clamped edges. The
+    published code resizes every chain of every frame with OpenCV's INTER_LINEAR, to the same
+    effect. The weights depend on the skeleton and the patch size only.
     """
     rows = []
     for chain in skeleton.chains:
@@ -37,8 +37,8 @@ def resampling_matrix(skeleton: Skeleton, patch_size: int) -> np.ndarray:
 
 @functools.cache
 def _coordinate_matrix(skeleton: Skeleton, patch_size: int) -> np.ndarray:
-    """The resampling of all three coordinates at once, [J * 3, 5 * patch_size * 3]."""
-    # Row-major: the product takes a third longer with the transposed view.
+    """Resampling matrix for all three coordinates at once, [J * 3, 5 * patch_size * 3]."""
+    # Contiguous: the product takes a third longer with the transposed view.
     return np.ascontiguousarray(np.kron(resampling_matrix(skeleton, patch_size), np.eye(3)).T)
 
 
@@ -49,20 +49,21 @@ def motion_patches(
     std: "np.ndarray | jax.Array",
     patch_size: int = 16,
 ) -> Array:
-    """Z-scores joint positions and lays points along the five body parts.
+    """Z-scores joint positions and places points along the five body parts.
 
-    NumPy arrays stay NumPy (data preparation); JAX arrays stay on their device and may be traced.
+    NumPy arrays stay in NumPy (data preparation); JAX arrays stay on their device and may be
+    traced.
 
     Args:
       joints: [..., J, 3] positions, in the units of `mean` and `std`.
-      skeleton: whose chains say which joints form a body part.
+      skeleton: its chains define the body parts.
       mean: [J, 3] over the training set, per joint and coordinate.
-      std: [J, 3] likewise, all positive.
+      std: [J, 3] over the training set, all positive.
       patch_size: N, points per body part.
 
     Returns:
-      [..., 5 * N, 3]: for each frame, N points for each body part, in the dtype of `joints`
-      (float32 where they are whole numbers).
+      [..., 5 * N, 3]: N points for each body part of each frame, in the dtype of `joints` (float32
+      for integers).
     """
     array: Any = joints
     if array.shape[-2:] != (skeleton.num_joints, 3):
@@ -70,12 +71,12 @@ def motion_patches(
             f"joints have shape {tuple(array.shape)}; skeleton {skeleton.name!r} needs "
             f"[..., {skeleton.num_joints}, 3]"
         )
-    if array.dtype.kind in "iu":  # whole millimetres, say: their z-scores are no whole numbers
+    if array.dtype.kind in "iu":  # e.g. whole millimetres, whose z-scores are not integers
         array = array.astype(np.float32)
     *lead, num_joints, _ = array.shape
     matrix = _coordinate_matrix(skeleton, patch_size)
     if isinstance(array, np.ndarray):
-        # In double precision, stored in the caller's: millimetres at ten metres still count.
+        # Computed in float64, returned in the caller's dtype: millimetres matter at ten metres.
         normalised = np.subtract(array, mean, dtype=np.float64)
         normalised /= std
         points: Any = normalised.reshape(*lead, num_joints * 3) @ matrix
@@ -88,6 +89,6 @@ def motion_patches(
     out: Any = jnp.matmul(
         normalised.reshape(*lead, num_joints * 3),
         jnp.asarray(matrix, array.dtype),
-        precision=jax.lax.Precision.HIGHEST,  # accelerators would otherwise round to 8-11 bits
+        precision=jax.lax.Precision.HIGHEST,  # accelerators otherwise round to 8-11 bits
     )
     return out.reshape(*lead, 5 * patch_size, 3)

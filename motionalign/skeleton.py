@@ -1,6 +1,6 @@
-"""Skeletons: joint names, the tree, the five body parts, and what mirrors onto what.
+"""Skeletons: joint names, joint tree, the five body parts and the mirror map.
 
-A new skeleton is one more entry of `SKELETONS`; nothing else names joints by number.
+To support another skeleton, add an entry to `SKELETONS`; no other code depends on joint numbers.
 """
 
 import dataclasses
@@ -25,8 +25,8 @@ class Skeleton:
         torso, in the published column order.
       chain_names: the body part of each chain.
       mirror: J indices; `joints[:, mirror]` with x negated is the mirrored motion.
-      dims: coordinates of a joint. With 3 it is (x, y, z), Y up; with 2, as a camera saw it, (x, y)
-        with y up, and the third number is the detector's confidence.
+      dims: coordinates per joint. 3: a joint is (x, y, z), Y up. 2: a joint is (x, y, confidence)
+        in the camera's image, y up; the confidence is the pose detector's.
     """
 
     name: str
@@ -38,15 +38,15 @@ class Skeleton:
     dims: int = 3
 
     def __post_init__(self) -> None:
-        """Checks that the parts fit together: a description may come from a file."""
+        """Checks the consistency of the fields, which may come from a file."""
         joints = range(len(self.joint_names))
         tree = len(self.parents) == len(joints) and self.parents[:1] == (-1,)
         sides = len(self.mirror) == len(joints) and all(twin in joints for twin in self.mirror)
         holds = {
-            "joints of different names": len(set(self.joint_names)) == len(joints) > 0,
-            "one root, the first joint, and every parent before its children": tree
+            "joints with distinct names": len(set(self.joint_names)) == len(joints) > 0,
+            "the first joint as its only root, and every parent before its children": tree
             and all(0 <= self.parents[j] < j for j in joints[1:]),
-            "chains of its joints, each with a name": len(self.chains) == len(self.chain_names)
+            "chains of its joints, one name each": len(self.chains) == len(self.chain_names)
             and all(j in joints for chain in self.chains for j in chain),
             "a mirror that is its own inverse": sides
             and all(self.mirror[self.mirror[j]] == j for j in joints),
@@ -57,41 +57,41 @@ class Skeleton:
 
     @property
     def num_joints(self) -> int:
-        """J."""
+        """J, the number of joints."""
         return len(self.joint_names)
 
     def to_dict(self) -> dict[str, Any]:
-        """In full, in JSON's types."""
+        """The complete skeleton in JSON types."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Skeleton":
-        """Inverse of `to_dict`; a ValueError names what is missing or unknown."""
+        """Inverse of `to_dict`; a ValueError names a missing or unknown field."""
         names = {field.name for field in dataclasses.fields(cls)}
         if wrong := names ^ values.keys():
             raise ValueError(
-                f"a skeleton is described by {', '.join(sorted(names))}; {min(wrong)} is missing "
-                "or unknown"
+                f"a skeleton must have the fields {', '.join(sorted(names))}; {min(wrong)} is "
+                "missing or unknown"
             )
         return cls(**{name: _tuples(value) for name, value in values.items()})
 
     @property
     def bones(self) -> tuple[tuple[int, int], ...]:
-        """(parent, child) of every bone."""
+        """(parent, child) joints of every bone."""
         return tuple((p, j) for j, p in enumerate(self.parents) if p >= 0)
 
     def mirrored(self, joints: np.ndarray) -> np.ndarray:
-        """Joints [..., J, 3] reflected in the plane x = 0, left and right joints exchanged."""
+        """Reflects joints [..., J, 3] in the plane x = 0 and swaps left and right joints."""
         return joints[..., list(self.mirror), :] * np.asarray([-1, 1, 1], joints.dtype)
 
 
 def _tuples(value: Any) -> Any:
-    """JSON's lists as tuples."""
+    """Converts JSON's nested lists to tuples."""
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _mirror_by_name(names: tuple[str, ...], left: str, right: str) -> tuple[int, ...]:
-    """The joint each joint becomes in a mirror, found by its `left`/`right` prefix."""
+    """The mirror map: for each joint the index of its counterpart, by `left`/`right` prefixes."""
     twin = {}
     for name in names:
         for a, b in ((left, right), (right, left)):
@@ -106,11 +106,11 @@ _SMPL22_NAMES = (
     "left_elbow right_elbow left_wrist right_wrist"
 ).split()
 
-# The MMM master motor map joints that KIT-ML keeps. HumanML3D's comments call the two sides the
-# other way round; the names below are KIT's own (L = left, R = right).
+# The joints of the Master Motor Map (MMM) that KIT-ML keeps. The names are KIT's own (L = left, R =
+# right); HumanML3D's comments swap the two sides.
 _KIT21_NAMES = ("root BP BT BLN BUN LS LE LW RS RE RW LH LK LA LMrot LF RH RK RA RMrot RF").split()
 
-# OpenPose's order, which DenseGait has: 2D, seen by a camera. Eyes and ears are of no body part.
+# OpenPose's joint order, which DenseGait uses, in 2D. Eyes and ears belong to no body part.
 _COCO18_NAMES = (
     "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
     "right_hip right_knee right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear "
@@ -162,7 +162,7 @@ SKELETONS = {
 
 
 def get_skeleton(name: str) -> Skeleton:
-    """The skeleton called `name`; a ValueError that lists the known ones otherwise."""
+    """The skeleton called `name`; a ValueError lists the known ones if there is none."""
     if name not in SKELETONS:
         raise ValueError(f"unknown skeleton {name!r}; known: {', '.join(sorted(SKELETONS))}")
     return SKELETONS[name]

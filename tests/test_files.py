@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Files and folders are written atomically."""
 
 import csv
 import json
@@ -9,7 +9,7 @@ import pytest
 from motionalign import files
 
 
-def test_what_is_written(tmp_path):
+def test_written_files_read_back(tmp_path):
     files.write_text(tmp_path / "new" / "a.txt", "→\n")
     assert (tmp_path / "new" / "a.txt").read_bytes() == "→\n".encode()
     files.write_bytes(tmp_path / "b", b"\0")
@@ -40,7 +40,7 @@ def test_csv_cells_are_read_back_as_they_were(tmp_path):
     assert path.read_bytes() == text and [p.name for p in path.parent.iterdir()] == ["a.csv"]
 
 
-def test_a_failure_leaves_the_file_that_was_there(tmp_path):
+def test_a_failure_keeps_the_previous_file(tmp_path):
     path = tmp_path / "a.npz"
     path.write_text("before")
     with pytest.raises(KeyboardInterrupt), files.replacing(path) as partial:
@@ -51,7 +51,7 @@ def test_a_failure_leaves_the_file_that_was_there(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_killed_process_left_is_replaced(tmp_path):
+def test_leftovers_of_a_killed_process_are_replaced(tmp_path):
     with pytest.raises(StopIteration), files.replacing(tmp_path / "a") as partial:
         left = partial
         raise StopIteration
@@ -65,7 +65,7 @@ def test_lines(tmp_path):
     path.write_text("1\n2\n3\n")
     file = files.open_lines(path, ["1", "2"])
     file.write("4\n")
-    assert path.read_text() == "1\n2\n4\n"  # on disk before it is closed
+    assert path.read_text() == "1\n2\n4\n"  # on disk before the file is closed
     file.close()
 
 
@@ -74,7 +74,7 @@ def test_a_folder(tmp_path):
         (folder / "a").touch()
         assert not (tmp_path / "x").exists()
     assert (tmp_path / "x" / "a").is_file()
-    with pytest.raises(ValueError, match="already there"), files.new_folder(tmp_path / "x"):
+    with pytest.raises(ValueError, match="already exists"), files.new_folder(tmp_path / "x"):
         pass
     with pytest.raises(OSError, match="disk full"), files.new_folder(tmp_path / "y"):
         raise OSError("disk full")

@@ -43,7 +43,7 @@ MISTAKES = {
         "unknown config argument 'XL'; valid: size: B, Ti, S, L; recipe: code, paper"
     ],
     "launch.py --config=configs/mocap_actions.py:mse,words,triplet": [
-        "config argument has two for loss: 'mse' and 'triplet'"
+        "config argument has two values for loss: 'mse' and 'triplet'"
     ],
     "launch.py --config=configs/finetune.py": ["--config=configs/finetune.py:FOLDER"],
     "launch.py --config=configs/finetune.py:runs/none": ["no checkpoint at", "runs/none"],
@@ -72,7 +72,7 @@ MISTAKES = {
         "python -m data_prep humanml3d --data_dir=data --raw_dir=FOLDER",
     ],
     f"{QUICK} --config.data.datasets=small --config.data.batch_size=64": [
-        "config.data.batch_size=64 is larger than the training set of 38 records; choose at most"
+        "config.data.batch_size=64 is larger than the training set of 38 records; choose a batch"
     ],
     f"{QUICK} --config.data.datasets=small --config.data.train_split=trian": [
         "'trian'", "test, train, val",
@@ -80,7 +80,7 @@ MISTAKES = {
     "data_prep humanml3d": ["the following arguments are required: --raw_dir"],
     "data_prep humanml3d --raw_dir=empty": [
         "empty is not a folder in HumanML3D's layout",
-        "Needed: new_joints/*.npy, texts/*.txt, train.txt, val.txt, test.txt",
+        "Expected new_joints/*.npy, texts/*.txt, train.txt, val.txt, test.txt",
     ],
     "data_prep sinthetic": ["invalid choice: 'sinthetic'", "'synthetic'"],
     "data_prep synthetic --name=My-Data": ["--name=My-Data: use a-z, 0-9 and _"],
@@ -107,7 +107,7 @@ MISTAKES = {
         "seed: 0 before, 1 now",
     ],
     f"{QUICK} --workdir=clips/a.npy": ["--workdir=clips/a.npy is a file; name a folder"],
-    "convert share runs/short clips": ["clips is already there; choose another folder"],
+    "convert share runs/short clips": ["clips already exists; choose another folder"],
     "convert export runs/none out": ["no checkpoint at"],
     "convert push none me/model": ["none is no folder", "convert share"],
     # No network

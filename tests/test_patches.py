@@ -1,4 +1,4 @@
-"""Motion patches against the published code's output, OpenCV, and what resampling must keep."""
+"""Motion patches against the published code's output and OpenCV; invariants of resampling."""
 
 import cv2
 import jax
@@ -33,7 +33,7 @@ def random_case(skeleton, lead=(7,), dtype=np.float32, seed=0):
 
 
 def with_opencv(joints, skeleton, mean, std, patch_size):
-    """The published way: every chain of every frame is a row of pixels that OpenCV resizes."""
+    """As published: OpenCV resizes every chain of every frame as a row of pixels."""
     normalised = (joints.astype(np.float64) - mean) / std
     frames = []
     for frame in normalised:
@@ -96,8 +96,8 @@ def test_z_score_by_hand():
     np.testing.assert_allclose(patches, np.tile([3, 1, 0.25], (1, 80, 1)), rtol=1e-6)
 
 
-def test_lists_are_good_for_mean_and_std():
-    """As they stand in metadata.json."""
+def test_mean_and_std_may_be_lists():
+    """As stored in metadata.json."""
     joints, mean, std = random_case(SMPL)
     np.testing.assert_array_equal(
         motion_patches(joints, SMPL, mean.tolist(), std.tolist()),
@@ -108,7 +108,7 @@ def test_lists_are_good_for_mean_and_std():
 @each_size
 @each_skeleton
 def test_weights_interpolate(skeleton, patch_size):
-    """Convex weights on at most two neighbours of the own chain."""
+    """Each point has convex weights on at most two adjacent joints of its chain."""
     matrix = resampling_matrix(skeleton, patch_size)
     assert matrix.shape == (5 * patch_size, skeleton.num_joints)
     np.testing.assert_allclose(matrix.sum(1), 1, rtol=1e-12)
@@ -156,7 +156,7 @@ def test_ends_are_the_end_joints_and_points_stay_between_joints(joints, size):
 
 @given(joint_arrays(), st.permutations(range(3)))
 @settings(max_examples=10)
-def test_frames_know_nothing_of_each_other(joints, order):
+def test_frames_are_independent(joints, order):
     patches = motion_patches(joints, SMPL, ZERO, ONE)
     np.testing.assert_allclose(
         motion_patches(joints[order], SMPL, ZERO, ONE), patches[order], rtol=1e-12, atol=1e-12
@@ -179,7 +179,7 @@ def test_dtype_of_the_joints(dtype):
     assert motion_patches(joints, SMPL, mean, std).dtype == dtype
 
 
-def test_whole_numbers_are_not_rounded():
+def test_integer_joints_are_not_rounded():
     joints = np.random.default_rng(0).integers(-9, 9, (4, 22, 3))
     exact = motion_patches(joints.astype(np.float64), SMPL, ZERO, 4 * ONE)
     for whole in (joints, jnp.asarray(joints)):
@@ -188,7 +188,7 @@ def test_whole_numbers_are_not_rounded():
 
 
 def test_millimetres_at_ten_metres():
-    """float32 joints far from the origin lose nothing beyond what float32 already lost."""
+    """float32 joints far from the origin lose no precision beyond that of float32."""
     rng = np.random.default_rng(0)
     joints = (10 + 1e-3 * rng.normal(size=(5, 22, 3))).astype(np.float32)
     mean, std = np.full((22, 3), 10 + 1e-5), np.full((22, 3), 1e-3)

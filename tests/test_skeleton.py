@@ -1,4 +1,4 @@
-"""Skeletons: the published numbers as literals, trees, body parts and mirrors."""
+"""Skeletons: the published indices as literals, trees, body parts and mirrors."""
 
 import dataclasses
 import itertools
@@ -13,7 +13,7 @@ skeletons = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETON
 
 
 def test_published_chains():
-    """The indices and the order of HumanML3D's paramUtil.py, which fix the columns of a patch."""
+    """The indices and order of HumanML3D's paramUtil.py, which determine the patch columns."""
     assert SKELETONS["smpl22"].chains == (
         (0, 2, 5, 8, 11),
         (0, 1, 4, 7, 10),
@@ -51,7 +51,7 @@ def test_joint_names_and_mirrors_by_hand():
 def test_parents_form_a_tree(skeleton):
     assert len(skeleton.parents) == skeleton.num_joints == len(set(skeleton.joint_names))
     assert skeleton.parents[0] == -1
-    # Every parent before its child, so that there is one root and no cycle.
+    # Parents come before their children, so that there is one root and no cycle.
     assert all(0 <= parent < child for parent, child in skeleton.bones)
     assert len(skeleton.bones) == skeleton.num_joints - 1
 
@@ -67,10 +67,10 @@ def test_chains_run_along_bones_and_cover_the_body(skeleton):
 
 
 @skeletons
-def test_chains_lie_on_the_side_that_they_are_named_after(skeleton):
+def test_chains_are_on_the_side_in_their_name(skeleton):
     for chain, name in zip(skeleton.chains, skeleton.chain_names):
         side = name[0] if name != "torso" else None
-        for joint in chain[1:]:  # the first is of the torso
+        for joint in chain[1:]:  # the first one belongs to the torso
             twin = skeleton.joint_names[skeleton.mirror[joint]]
             own = skeleton.joint_names[joint].lower()
             assert (own[0] if own != twin.lower() else None) == side, (name, own)
@@ -103,11 +103,11 @@ def test_mirrored_by_hand():
     expected[0, 15] = -4, 5, 6
     np.testing.assert_array_equal(mirrored, expected)
     assert mirrored.dtype == np.float32
-    assert joints[0, 20, 0] == 1  # the caller's array is as it was
+    assert joints[0, 20, 0] == 1  # the caller's array is unchanged
 
 
 def test_left_is_left_on_a_published_clip(test_data):
-    """HumanML3D turns every clip to face +Z at first: with Y up, the left side has larger x."""
+    """HumanML3D clips start facing +Z: with Y up, the left side has larger x."""
     skeleton = SKELETONS["smpl22"]
     joints = np.load(test_data / "humanml3d_sample" / "new_joints_012314.npy")
     for clip in (joints, skeleton.mirrored(joints)):
@@ -125,10 +125,10 @@ def test_unknown_skeleton():
 
 
 @skeletons
-def test_a_skeleton_in_full_goes_to_json_and_back(skeleton):
+def test_json_round_trip(skeleton):
     described = json.loads(json.dumps(skeleton.to_dict()))
     assert Skeleton.from_dict(described) == skeleton
-    with pytest.raises(ValueError, match=r"described by chain_names, .*; dims is missing or unkn"):
+    with pytest.raises(ValueError, match=r"the fields chain_names, .*; dims is missing or unkn"):
         Skeleton.from_dict({name: value for name, value in described.items() if name != "dims"})
     with pytest.raises(ValueError, match="; bones is missing or unknown"):
         Skeleton.from_dict(described | {"bones": []})
@@ -137,18 +137,18 @@ def test_a_skeleton_in_full_goes_to_json_and_back(skeleton):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"joint_names": ("pelvis",) * 22}, "joints of different names"),
-        ({"parents": (-1,) * 22}, "one root, the first joint"),
+        ({"joint_names": ("pelvis",) * 22}, "joints with distinct names"),
+        ({"parents": (-1,) * 22}, "the first joint as its only root"),
         ({"parents": (-1, 2, 0, *range(2, 21))}, "every parent before its children"),
-        ({"parents": (-1,)}, "one root"),
+        ({"parents": (-1,)}, "only root"),
         ({"chains": ((0, 22),) * 5}, "chains of its joints"),
-        ({"chain_names": ("torso",)}, "chains of its joints, each with a name"),
+        ({"chain_names": ("torso",)}, "chains of its joints, one name each"),
         ({"mirror": tuple(range(21))}, "a mirror that is its own inverse"),
         ({"mirror": (*range(1, 22), 0)}, "a mirror that is its own inverse"),
         ({"mirror": (22, *range(1, 22))}, "a mirror that is its own inverse"),
         ({"dims": 4}, "2 or 3 dims"),
     ],
 )
-def test_parts_that_do_not_fit_together(change, message):
+def test_inconsistent_skeletons_are_rejected(change, message):
     with pytest.raises(ValueError, match=f"skeleton 'smpl22' must have .*{message}"):
         dataclasses.replace(SKELETONS["smpl22"], **change)

@@ -1,1 +1,1 @@
-"""Words for actions and appearances: a language model's, and those that ship with the project."""
+"""Descriptions of actions and appearances: generation, and the files shipped with the project."""

@@ -1,6 +1,7 @@
-"""`python -m data_prep describe`: a language model's descriptions of actions or appearances.
+"""`python -m data_prep describe`: generates descriptions of actions or appearances with an LLM.
 
-Every answer goes to disk as it comes, so that a killed run loses none that was paid for.
+Every answer is stored on disk as it arrives, so that a killed run loses no answer that was paid
+for.
 """
 
 import argparse
@@ -23,15 +24,16 @@ from motionalign.data.dataset import Dataset, Metadata
 if TYPE_CHECKING:
     import openai
 
-SUMMARY = "a language model's words for labels"
+SUMMARY = "class descriptions by a language model"
 ABOUT = """\
-Descriptions of actions or appearances by a language model (Walk and Text, III-C and III-D).
+Generates descriptions of actions or appearances with a language model (Walk and Text, III-C and
+III-D).
 
 Asks any OpenAI-compatible endpoint (vLLM, llama.cpp, Ollama, or a hosted one with OPENAI_API_KEY)
-for several descriptions, or for synonyms, of each label of a JSON file or of each class of a
-prepared dataset, and writes one JSON file, which `python -m data_prep embed --texts` adds to it.
-Every answer is kept in a cache by the hash of its request: a run that was killed, or is repeated,
-pays for nothing twice. Needs the package openai.
+for several descriptions, or synonyms, of each label in a JSON file or each class of a prepared
+dataset, and writes them to one JSON file. `python -m data_prep embed --texts` adds this file to a
+dataset. Answers are cached by the hash of their request: a killed or repeated run pays for nothing
+twice. Needs the package openai.
 
 examples:
   python -m data_prep describe --labels=labels.json --out=descriptions.json \\
@@ -42,20 +44,20 @@ examples:
     --model=gpt-4o-mini
 
 `labels.json` is a list, ["walk", "jump"], or for appearances an object of attribute lists,
-{"0017": ["Male", "Backpack"]}. With --name it is the dataset's actions or, for appearances, every
-set of attributes that occurs in it. The 60 classes of BABEL ship described, in
-data_prep/captions/babel60.json.
+{"0017": ["Male", "Backpack"]}. With --name, the labels are the dataset's actions or, for
+appearances, every set of attributes that occurs in it. Descriptions of BABEL's 60 classes are
+included in data_prep/captions/babel60.json.
 """
 
 PROMPTS = {
-    # The two published prompts, and ours for the synonyms of table VI.
+    # The two published prompts, and our own for the synonyms of Table VI.
     "action": "Describe in detail a person's body movements who is performing the action: {label}",
     "appearance": "Concisely describe a person with the following features: {label}",
     "synonym": "Give one synonym, of a few words at most, for the human action: {label}. "
     "Answer with the synonym alone.",
 }
-ATTEMPTS = 4  # at an answer that is empty, cut off or a refusal, each with another seed
-GIVE_UP = 10  # requests without a sound answer among them, before any other was: nothing works
+ATTEMPTS = 4  # per answer, each with another seed, if it is empty, truncated or a refusal
+GIVE_UP = 10  # stop after this many failed answers if none has succeeded
 _REFUSAL = re.compile(
     r"^\W*(i'?m sorry|i am sorry|sorry|i can'?t|i can ?not|i'?m unable|i am unable|as an ai)\b",
     re.IGNORECASE,
@@ -64,9 +66,14 @@ _REFUSAL = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What decides an answer, and so its place in the cache.
+    """The settings that determine an answer, and hence its cache key.
 
-    max_tokens: of an answer; longer ones are cut off, and asked again.
+    Attributes:
+      model: as the endpoint names it.
+      kind: a key of `PROMPTS`.
+      temperature: the sampling temperature.
+      seed: base of the seeds of the requests.
+      max_tokens: limit of an answer; a longer answer is truncated, and requested again.
     """
 
     model: str
@@ -78,7 +85,7 @@ class Settings:
 
 @dataclasses.dataclass
 class Usage:
-    """Tokens that were paid for, and how many answers came from the cache."""
+    """Tokens paid for, and the numbers of answers requested and taken from the cache."""
 
     tokens_in: int = 0
     tokens_out: int = 0
@@ -87,11 +94,11 @@ class Usage:
 
 
 Answers = tuple[dict[str, list[str]], list[str], Usage]
-"""What `describe_all` returns."""
+"""The result of `describe_all`."""
 
 
 def prompt_of(kind: str, label: str | list[str]) -> str:
-    """The user's message for a label; attributes stand in it as JSON, as published."""
+    """The user message for a label; attributes are inserted as JSON, as published."""
     text = label if isinstance(label, str) else json.dumps(label)
     return PROMPTS[kind].format(label=text)
 
@@ -105,7 +112,7 @@ def request(
         "messages": [{"role": "user", "content": prompt_of(settings.kind, label)}],
         "temperature": settings.temperature,
         "max_tokens": settings.max_tokens,
-        # Each answer has a seed of its own; so has each further attempt at one.
+        # Every answer, and every further attempt at one, has its own seed.
         "seed": settings.seed + 1000 * attempt + number,
     }
 
@@ -123,10 +130,10 @@ def fault(answer: Mapping[str, Any]) -> str | None:
 
 
 class Cache:
-    """Answers on disk, one file each, by the hash of their request."""
+    """Answers on disk, one file per answer, named by the hash of the request."""
 
     def __init__(self, folder: str | pathlib.Path) -> None:
-        """Makes the folder: where it cannot be made, nothing is asked for in vain."""
+        """Creates the folder, so that a failure to do so precedes any paid request."""
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -140,7 +147,7 @@ class Cache:
         return json.loads(path.read_text("utf-8"))["answer"] if path.is_file() else None
 
     def put(self, asked: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
-        """Keeps the answer to a request."""
+        """Stores the answer to a request."""
         content = json.dumps({"request": asked, "answer": answer})
         files.write_text(self._path(asked), content)
 
@@ -153,7 +160,7 @@ async def _answer(
     cache: Cache,
     usage: Usage,
 ) -> tuple[str | None, str | None]:
-    """The first sound answer: its text, or None with the last fault."""
+    """The first valid answer as (text, None), or (None, the last fault)."""
     wrong = None
     for attempt in range(ATTEMPTS):
         asked = request(settings, label, number, attempt)
@@ -189,19 +196,19 @@ async def describe_all(
     cache: Cache,
     concurrency: int,
 ) -> Answers:
-    """Asks for `count` answers for each label, so many requests at a time.
+    """Requests `count` answers for each label.
 
     Args:
-      client: an `openai.AsyncOpenAI`, which waits and tries again as the server's headers say.
-      settings: what is asked, and of whom.
+      client: an `openai.AsyncOpenAI`, which retries as the server's headers say.
+      settings: the settings of the requests.
       labels: {name: label or attributes}.
-      count: answers a label.
-      cache: what has been answered before.
-      concurrency: requests at a time.
+      count: answers per label.
+      cache: earlier answers.
+      concurrency: number of concurrent requests.
 
     Returns:
-      {name: answers}, what could not be answered, and what it took. Where the first `GIVE_UP`
-      requests bring nothing sound, no more are begun.
+      {name: answers}, the failures in words, and the usage. After `GIVE_UP` failures without a
+      valid answer, no further requests are started.
     """
     from tqdm import tqdm
 
@@ -213,7 +220,7 @@ async def describe_all(
         nonlocal sound
         async with limit:
             if len(failed) >= GIVE_UP and not sound:
-                return  # the rest would be paid for and be as useless
+                return  # further answers would cost money and fail as well
             text, wrong = await _answer(client, settings, labels[name], number, cache, usage)
         answers[name][number] = text
         if wrong:
@@ -230,9 +237,10 @@ async def describe_all(
 
 
 def read_labels(path: str | pathlib.Path, kind: str) -> dict[str, Any]:
-    """{name: label or attributes} of a JSON list of names, or an object of sets of attributes.
+    """Reads {name: label or attributes} from a JSON list of names or object of attribute sets.
 
-    A set is a list, ["Male", "Backpack"], or says what they are, {"sex": "male", "shoes": [...]}.
+    A set of attributes is a list, ["Male", "Backpack"], or an object that groups them,
+    {"sex": "male", "shoes": [...]}.
     """
     try:
         values = json.loads(pathlib.Path(path).read_text("utf-8"))
@@ -248,10 +256,11 @@ def read_labels(path: str | pathlib.Path, kind: str) -> dict[str, Any]:
 
 
 def dataset_labels(dataset: Dataset, kind: str) -> dict[str, Any]:
-    """{name: label or attributes} of a prepared dataset's classes, in the words of its own names.
+    """{name: label or attributes} of a prepared dataset's classes, under their names.
 
-    Of kind "appearance" every distinct set of attributes of all splits, {words: {group: name, or
-    names}}; of the others the actions. A ValueError where the dataset has none.
+    For kind "appearance", these are the distinct sets of attributes in all splits,
+    {words: {group: name or names}}; for other kinds, the actions. A ValueError if the dataset has
+    none.
     """
     metadata = dataset.metadata
     found = metadata.attribute_names if kind == "appearance" else metadata.label_names
@@ -264,12 +273,12 @@ def dataset_labels(dataset: Dataset, kind: str) -> dict[str, Any]:
     return {
         metadata.attribute_words(row): _by_group(metadata, row)
         for row in np.unique(np.concatenate(sets), axis=0)
-        if row.any()  # of nothing there is nothing to say
+        if row.any()  # an empty set cannot be described
     }
 
 
 def _by_group(metadata: Metadata, row: np.ndarray) -> dict[str, Any]:
-    """A set of attributes as the published prompt has it: {"gender": "male", "footwear": ...}."""
+    """A set of attributes in the form of the published prompt: {"gender": "male", ...}."""
     positive = dict(zip(metadata.positive_names, row, strict=True))
     found = {}
     for group, members in metadata.attribute_groups.items():
@@ -293,33 +302,39 @@ def _is_set(value: Any) -> bool:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `python -m data_prep describe`."""
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--labels", help="JSON file, as above")
-    what.add_argument("--name", help="of a prepared dataset, whose classes are to be described")
+    what.add_argument("--labels", help="JSON file of labels, as above")
+    what.add_argument("--name", help="name of a prepared dataset, whose classes are described")
     parser.add_argument(
         "--data_dir", default="data", help="parent of all prepared datasets (default: %(default)s)"
     )
-    parser.add_argument("--out", required=True, help="the JSON file to write")
+    parser.add_argument("--out", required=True, help="JSON file to write")
     parser.add_argument("--kind", choices=PROMPTS, default="action", help="default: %(default)s")
-    parser.add_argument("--count", type=int, default=5, help="answers a label (%(default)s)")
-    parser.add_argument("--model", required=True, help="as the endpoint names it")
+    parser.add_argument("--count", type=int, default=5, help="answers per label (%(default)s)")
+    parser.add_argument("--model", required=True, help="name of the model at the endpoint")
     parser.add_argument(
-        "--base_url", help="of the endpoint (default: OPENAI_BASE_URL, or OpenAI's)"
+        "--base_url", help="URL of the endpoint (default: OPENAI_BASE_URL, or OpenAI's)"
     )
     parser.add_argument("--temperature", type=float, default=0.8, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    parser.add_argument("--max_tokens", type=int, default=300, help="of an answer (%(default)s)")
-    parser.add_argument("--cache", help="folder of answers (default: OUT without .json + .cache)")
+    parser.add_argument("--max_tokens", type=int, default=300, help="per answer (%(default)s)")
     parser.add_argument(
-        "--concurrency", type=int, default=8, help="requests at a time (%(default)s)"
+        "--cache", help="folder of cached answers (default: OUT with .cache for .json)"
     )
-    parser.add_argument("--timeout", type=float, default=120, help="seconds, of a request")
-    parser.add_argument("--retries", type=int, default=8, help="of a failing request (%(default)s)")
-    parser.add_argument("--price_in", type=float, help="of a million tokens asked")
-    parser.add_argument("--price_out", type=float, help="of a million tokens answered")
+    parser.add_argument(
+        "--concurrency", type=int, default=8, help="concurrent requests (%(default)s)"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=120, help="seconds per request (%(default)s)"
+    )
+    parser.add_argument(
+        "--retries", type=int, default=8, help="retries per failing request (%(default)s)"
+    )
+    parser.add_argument("--price_in", type=float, help="price per million input tokens")
+    parser.add_argument("--price_out", type=float, help="price per million output tokens")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Asks for all descriptions and writes them; a ValueError says what could not be had."""
+    """Generates all descriptions and writes them; a ValueError lists the failures."""
     try:
         import openai  # noqa: F401
     except ImportError:
@@ -338,10 +353,10 @@ def run(args: argparse.Namespace) -> None:
     if failed:
         stopped = not any(any(texts) for texts in answers.values())
         raise ValueError(
-            f"{len(failed)} answers could not be had, and {out} was not written: "
+            f"{len(failed)} answers failed, and {out} was not written: "
             + "; ".join(failed[:5])
-            + (". The rest was not asked for, as nothing was sound" if stopped else "")
-            + f". Another --seed, --max_tokens (now {args.max_tokens}) or --model asks anew"
+            + (". The rest was not requested, because no answer was valid" if stopped else "")
+            + f". Try another --seed, --max_tokens (now {args.max_tokens}) or --model"
         )
     content = {
         "written_by": f"the language model {settings.model}",
@@ -354,25 +369,25 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Raises ValueError for numbers that make no sense."""
+    """Raises ValueError for invalid option values."""
     for name in ("count", "concurrency", "max_tokens"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name}={getattr(args, name)} must be at least 1")
     if (args.price_in is None) != (args.price_out is None):
-        raise ValueError("--price_in and --price_out go together")
+        raise ValueError("--price_in and --price_out must be given together")
 
 
 def _ask(
     args: argparse.Namespace, settings: Settings, labels: Mapping[str, Any], cache: Cache
 ) -> Answers:
-    """`describe_all` at the endpoint that the flags name; a ValueError if that fails for good."""
+    """Runs `describe_all` at the endpoint of the flags; a ValueError if requests keep failing."""
     import openai
 
     endpoint = args.base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
 
     async def ask() -> Answers:
         async with openai.AsyncOpenAI(
-            # Local servers take any key, but the library wants one.
+            # The library requires a key; local servers accept any.
             api_key=os.environ.get("OPENAI_API_KEY") or "none",
             base_url=endpoint,
             timeout=args.timeout,
@@ -387,20 +402,20 @@ def _ask(
         if failures is None:
             raise
         error = failures.exceptions[0]
-        advice = f"What was answered is kept in {cache.folder}; the same command goes on from there"
+        advice = f"Answers so far are kept in {cache.folder}; the same command continues from there"
         if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
             advice = "Set OPENAI_API_KEY to a key of this endpoint"
         elif isinstance(error, openai.NotFoundError):
-            advice = f"Is --model={args.model} what it calls the model?"
+            advice = f"Check that the endpoint serves --model={args.model}"
         elif isinstance(error, openai.APIConnectionError):
-            advice = f"Does --base_url name a server that runs? {advice}"
+            advice = f"Check that --base_url names a running server. {advice}"
         raise ValueError(f"{endpoint} failed: {str(error).rstrip('.')}. {advice}") from None
 
 
 def _cost(usage: Usage, price_in: float | None, price_out: float | None) -> str:
-    """What the answers took, in words; with prices of a million tokens, what they cost too."""
+    """Describes the usage; given the prices per million tokens, includes the cost."""
     line = (
-        f"{usage.asked} answers asked for, {usage.cached} from the cache; "
+        f"{usage.asked} answers requested, {usage.cached} from the cache; "
         f"{usage.tokens_in} tokens in, {usage.tokens_out} out"
     )
     if price_in is not None and price_out is not None:

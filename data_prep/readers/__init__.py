@@ -1,11 +1,10 @@
-"""Readers: one file a source format, from raw files to joints, captions and classes.
+"""Readers: one file per source format, from raw files to joints, captions and classes.
 
-A reader is a subclass of `Reader` and a `Command`, the command line that makes it. It is a file of
-this package, and a line of READERS in data_prep/__main__.py.
+A reader is a subclass of `Reader` with a `Command`, the command line that creates it. To add one,
+add a file to this package and a line to READERS in data_prep/__main__.py.
 
-A reader knows its format and nothing of records, patches or splits of ours. What it finds wrong
-with a source it raises as `InvalidClip`, under one of `REASONS`; the survey (data_prep/survey.py)
-counts it.
+A reader knows its source format only, not our records or patches. It reports an unusable source by
+raising `InvalidClip` with one of `REASONS`; the survey (data_prep/survey.py) counts these.
 """
 
 import argparse
@@ -20,32 +19,32 @@ import numpy as np
 
 from motionalign.skeleton import SKELETONS, Skeleton
 
-FPS = 20.0  # of records, if a reader does not say otherwise; most published models see this rate
+FPS = 20.0  # default frame rate of records; most published models use it
 
 REASONS = {
     "duplicate_id": "the name is listed more than once",
     "motion_missing": "no motion file",
-    "motion_unreadable": "the motion file is damaged, or lacks what it should hold",
+    "motion_unreadable": "the motion file is damaged, or lacks a required array",
     "wrong_shape": "the motion is not [frames, joints, 3] numbers",
-    "not_finite": "the motion holds NaN or infinity, or would as float16, z-scored",
+    "not_finite": "the motion contains NaN or infinity, or its z-scores overflow float16",
     "too_short": "fewer frames than --min_frames, after cutting",
     "text_missing": "no text file",
     "text_malformed": "not caption#tokens#start#end",
     "caption_empty": "the caption has no words",
-    "span_outside": "the span is not within the motion; an end up to 1 s past it is cut",
-    "label_missing": "nobody labelled it: no annotation, or no row in the table of labels",
-    "label_unknown": "its labels are none of the classes",
-    "attributes_malformed": "the row of its attributes is incomplete, or not probabilities",
+    "span_outside": "the span is not within the motion; up to 1 s past its end is tolerated",
+    "label_missing": "no label: no annotation, or no row in the label table",
+    "label_unknown": "none of its labels is one of the classes",
+    "attributes_malformed": "the row of attributes is incomplete, or not probabilities",
 }
 REASONS_TABLE = "\n".join(f"  {reason:<20} {meaning}" for reason, meaning in REASONS.items())
 
-# Annotators mark seconds by eye, so a span may end a little after the motion does; the published
-# loader cuts such a span at the last frame, and so do we. Further out it is another clip's span.
+# Annotators mark times by eye, so a span may end shortly after the motion does. Like the published
+# loader, we cut such a span at the last frame. A span that ends later belongs to another clip.
 SPAN_SLACK = 1.0  # seconds
 
 
 class InvalidClip(Exception):
-    """A source or caption line that cannot be used, and why."""
+    """Raised for a source or caption line that cannot be used."""
 
     def __init__(self, reason: str, detail: str) -> None:
         """`reason`: a key of `REASONS`; `detail`: what was found, for report.json."""
@@ -57,9 +56,9 @@ class InvalidClip(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Caption:
-    """A sentence about seconds `start` to `end` of a source; (0, 0) is all of it.
+    """A text about seconds `start` to `end` of a source; (0, 0) means the complete source.
 
-    With a `label`, an index into the reader's `label_names`, it makes a record of its own.
+    A caption with a `label`, an index into the reader's `label_names`, yields a separate record.
     """
 
     text: str
@@ -69,27 +68,27 @@ class Caption:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is about all of the source."""
+        """Whether the caption is about the complete source."""
         return self.start == 0 and self.end == 0
 
 
 class Reader:
-    """What a source format offers; the protocol of all readers.
+    """The interface of all readers.
 
-    Sources go by the names of the split files. A format overrides what it has: the attributes
-    without a default, splits, joints and captions at least.
+    Sources are identified by their names in the split files. A reader overrides what its format
+    provides: at least the attributes without a default, `splits`, `joints` and `captions`.
 
     Attributes:
-      skeleton: of all sources.
-      source_fps: frames a second of the sources.
-      unit_in_metres: of the joints; None: unknown.
-      fps: frames a second of the records; the joints are resampled where `source_fps` differs.
+      skeleton: skeleton of all sources.
+      source_fps: frames per second of the sources.
+      unit_in_metres: unit of the joints; None: unknown.
+      fps: frames per second of the records; joints are resampled if `source_fps` differs.
       label_names: the action classes; the index is the label.
       attribute_names: A names.
       attribute_groups: {group: names}.
-      attribute_opposites: {name: what its absence is called}.
+      attribute_opposites: {name: name of its absence}.
       num_rotations: R; 0: the source has no rotations.
-      notes: what the user is to be told of what was left out, a line each.
+      notes: messages for the user about what was left out, one line each.
     """
 
     skeleton: Skeleton
@@ -104,41 +103,41 @@ class Reader:
     notes: tuple[str, ...] = ()
 
     def splits(self) -> dict[str, list[str]]:
-        """The names listed in each of train, val and test, as listed, repeats included."""
+        """The names listed in each of train, val and test, in order and including repetitions."""
         raise NotImplementedError
 
     def joints(self, source: str) -> np.ndarray:
-        """[T, M, J, 3] float32 at `source_fps`, Y up; raises InvalidClip.
+        """Joints [T, M, J, 3] float32 of M persons at `source_fps`, Y up; raises InvalidClip.
 
-        Of a skeleton in 2D the third number is the confidence.
+        In 2D, the third number of a joint is its confidence.
         """
         raise NotImplementedError
 
     def rotations(self, source: str) -> np.ndarray:
-        """[T, M, R, 6] float32, of the same frames; asked for only if there are `num_rotations`."""
+        """Rotations [T, M, R, 6] float32 of the same frames; called only if `num_rotations` > 0."""
         raise NotImplementedError
 
     def captions(self, source: str) -> list[Caption | InvalidClip]:
-        """One entry per caption line, in file order; InvalidClip if there is no text at all."""
+        """One entry per caption line, in file order; raises InvalidClip if there is no text."""
         raise NotImplementedError
 
     def label(self, source: str) -> int | None:
-        """The class of a source, and of all its captions that have no label of their own.
+        """The class of a source, which its captions without a label of their own inherit.
 
-        It makes no records: captions do.
+        A label creates no record: only captions do.
         """
         return None
 
     def attributes(self, source: str) -> np.ndarray:
-        """[A] float32 probabilities; raises InvalidClip. Asked for only if there are names."""
+        """[A] float32 probabilities; raises InvalidClip. Called only if there are attributes."""
         raise NotImplementedError
 
     def class_texts(self) -> dict[str, dict[str, list[str]]]:
-        """Other words for the classes: {"descriptions": {class: [texts]}, "synonyms": {...}}."""
+        """Class texts: {"descriptions": {class: [texts]}, "synonyms": {...}}."""
         return {}
 
     def dissimilar_test(self) -> list[str]:
-        """Names of the published dissimilar test subset; empty where there is none."""
+        """Names of the published dissimilar test subset; empty if there is none."""
         return []
 
 
@@ -147,15 +146,15 @@ class Command:
     """The command line of a reader: `python -m data_prep NAME`.
 
     Attributes:
-      name: of the command, and of the prepared dataset unless --name says otherwise.
+      name: name of the command, and default name of the prepared dataset.
       summary: a few words for the list of commands.
-      about: the help: what the source is, where to get it, the folders expected, examples.
+      about: the help text: what the source is, where to get it, the expected folders, examples.
       add_options: adds the reader's own options to a parser.
-      source: these options as report.json keeps them, paths absolute. A ValueError where they do
-        not go together; called before anything is read.
-      make: the reader that the options ask for; called only if there is something to prepare.
+      source: returns these options as stored in report.json, with absolute paths. Raises a
+        ValueError if they are inconsistent; called before anything is read.
+      make: creates the reader from the options; called only if there is something to prepare.
       config: the shipped config that trains on such a dataset: configs/CONFIG.py.
-      paths: what of `source` says where files lie.
+      paths: the keys of `source` that are paths.
     """
 
     name: str
@@ -169,21 +168,21 @@ class Command:
 
 
 def load_joints(folder: pathlib.Path, file: str, num_joints: int) -> np.ndarray:
-    """Joints [T, J, 3] float32 of one person, from an .npy file of any kind of number.
+    """Loads joints [T, J, 3] float32 of one person from an .npy file of any numeric dtype.
 
     Args:
-      folder: of the dataset.
-      file: path in it, which the reasons name.
+      folder: folder of the dataset.
+      file: path in that folder, for messages.
       num_joints: J.
 
     Raises:
-      InvalidClip: no file, a damaged one, one that holds pickled objects, or another shape.
+      InvalidClip: the file is missing, damaged, contains pickled objects, or has another shape.
     """
     try:
         joints = np.load(folder / file, allow_pickle=False)
     except FileNotFoundError:
         raise InvalidClip("motion_missing", f"no file {file}") from None
-    except Exception as error:  # a damaged file makes NumPy fail in a dozen ways, all alike here
+    except Exception as error:  # NumPy raises many kinds of exceptions for damaged files
         message = f"{file}: {type(error).__name__}: {error}"
         raise InvalidClip("motion_unreadable", message) from error
     if not isinstance(joints, np.ndarray):
@@ -198,10 +197,10 @@ def load_joints(folder: pathlib.Path, file: str, num_joints: int) -> np.ndarray:
 
 
 def read_table(path: str | pathlib.Path, columns: list[str]) -> list[tuple[int, dict]]:
-    """The rows of a CSV file with a head, as (line in the file, {column: text or None}).
+    """The rows of a CSV file with a header, as (line number, {column: text or None}).
 
     Raises:
-      ValueError: it cannot be read, lacks one of these columns, or has no rows.
+      ValueError: the file cannot be read, lacks one of `columns`, or has no rows.
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
@@ -220,12 +219,12 @@ def read_table(path: str | pathlib.Path, columns: list[str]) -> list[tuple[int, 
             f"{path} has no column {', '.join(missing)}; it has {', '.join(known) or 'none'}{hint}"
         )
     if not rows:
-        raise ValueError(f"{path} has a head but no rows")
+        raise ValueError(f"{path} has a header but no rows")
     return rows
 
 
 class Clips(Reader):
-    """A reader over clips that are in memory already, at 20 fps and in metres."""
+    """A reader of clips in memory, at 20 fps and in metres."""
 
     source_fps = FPS
     unit_in_metres = 1.0
@@ -251,7 +250,7 @@ class Clips(Reader):
         return self._clips[source].joints[:, None].astype(np.float32)
 
     def captions(self, source: str) -> list[Caption | InvalidClip]:
-        """The clip's captions, each about all of it."""
+        """The clip's captions, each about the complete clip."""
         return [Caption(text) for text in self._clips[source].captions]
 
 

@@ -1,19 +1,20 @@
-"""BABEL: action labels, in seconds, for the motions of AMASS (https://babel.is.tue.mpg.de).
+"""BABEL: action labels with times for the motions of AMASS (https://babel.is.tue.mpg.de).
 
     <raw_dir>/train.json val.json [extra_train.json extra_val.json]    annotations, version 1.0
     <amass_dir>/<feat_p>                 AMASS, "SMPL+H G": poses, trans, betas, gender, frame rate
     <smplh_dir>/<gender>/model.npz       the body models, "Extended SMPL+H model"
 
-or, in the place of AMASS and the body models,
+or, instead of AMASS and the body models,
 
     <joints_dir>/<feat_p without .npz>.npy     [T, 22, 3] metres, Y up, 20 fps: HumanML3D's joints
 
 A segment is a stretch of a sequence with the action categories of one label. The densely labelled
-sequences have `frame_ann`, whose labels have times, or only `seq_ann`, whose labels are of all of
-the sequence; the extra ones have lists of these from several annotators, `frame_anns` and
-`seq_anns`, and their segments are put together. Segments are cut into pieces of five seconds and
-the rest, as for the benchmark of 60 classes; every piece and category is a record. BABEL's own test
-set has no public labels: its val is our test, and our val is a tenth of its train.
+sequences have `frame_ann`, whose labels have times, or only `seq_ann`, whose labels apply to the
+complete sequence. The extra files have lists of these from several annotators, `frame_anns` and
+`seq_anns`; the segments of all annotators are merged. As in the benchmark of 60 classes, segments
+are cut into pieces of five seconds, the last one shorter; every pair of a piece and a category is a
+record. The labels of BABEL's test set are not public: our test is BABEL's val, and our val is a
+tenth of BABEL's train.
 """
 
 import argparse
@@ -45,22 +46,23 @@ CLASSES = pathlib.Path(__file__).parents[1] / "captions" / "babel60.json"
 GENDERS = ("female", "male", "neutral")
 
 _ABOUT = f"""\
-BABEL: action labels for AMASS, at 30 frames a second, with joints and 6D rotations. Every labelled
-segment is cut into pieces of five seconds and the rest; every piece is one record for each of its
-categories that is among the benchmark's 60. BABEL's val is the split test; a tenth of its train,
-chosen by --seed, is val; its test is not used, as its labels are not public.
+BABEL: action labels for AMASS, at 30 frames per second, with joints and 6D rotations. Every
+labelled segment is cut into pieces of five seconds, the last one shorter; every piece yields one
+record for each of its categories among the benchmark's 60. The test split is BABEL's val; the val
+split is a tenth of BABEL's train, chosen by --seed. BABEL's test is not used, because its labels
+are not public.
 
 expected folders:
   RAW_DIR/train.json val.json     version 1.0, from https://babel.is.tue.mpg.de; with --extra also
                                   extra_train.json extra_val.json
   AMASS_DIR/<data set>/...npz     the unpacked archives "SMPL+H G" of https://amass.is.tue.mpg.de,
-                                  say AMASS_DIR/BioMotionLab_NTroje/rub060/0031_scamper1_poses.npz
+                                  e.g. AMASS_DIR/BioMotionLab_NTroje/rub060/0031_scamper1_poses.npz
   SMPLH_DIR/female/model.npz      and male/, neutral/: "Extended SMPL+H model" of
                                   https://mano.is.tue.mpg.de (both licences are personal)
-or in the place of the last two:
-  JOINTS_DIR/<data set>/...npy    joints that were processed as HumanML3D's are, under the names of
-                                  AMASS: [frames, 22, 3], 20 frames a second, metres, Y up. Brought
-                                  to 30 frames a second; there are no rotations then
+or instead of the last two:
+  JOINTS_DIR/<data set>/...npy    joints processed like HumanML3D's, under the names of AMASS:
+                                  [frames, 22, 3], 20 frames per second, metres, Y up. They are
+                                  resampled to 30 frames per second; records have no rotations
 
 examples:
   python -m data_prep babel --raw_dir=babel_v1.0_release --amass_dir=AMASS --smplh_dir=smplh
@@ -68,13 +70,13 @@ examples:
   python -m data_prep babel --raw_dir=babel_v1.0_release --amass_dir=AMASS --smplh_dir=smplh \\
     --extra --labels=sequence --name=babel_sequence
 
-reasons for which report.json drops a sequence or a segment:
+reasons for dropping a sequence or a segment, as in report.json:
 {REASONS_TABLE}
 """
 
 
 class Babel(Reader):
-    """Reads BABEL at 30 frames a second; a source goes by its `babel_sid`."""
+    """Reads BABEL at 30 frames per second; a source is identified by its `babel_sid`."""
 
     skeleton = SKELETONS["smpl22"]
     unit_in_metres = 1.0
@@ -98,15 +100,15 @@ class Babel(Reader):
           raw_dir: the folder of the annotations.
           amass_dir: the folder of AMASS.
           smplh_dir: the folder of the body models.
-          joints_dir: the folder of joints, in the place of the last two.
-          extra: reads the extra annotations too.
-          labels: "segments": `frame_ann` where there is one, else `seq_ann`. "sequence": `seq_ann`
-            only, the labels of whole sequences.
-          num_classes: the first so many of the benchmark's 60 classes.
-          seed: of the choice of val.
+          joints_dir: the folder of joints, instead of `amass_dir` and `smplh_dir`.
+          extra: whether to read the extra annotations too.
+          labels: "segments": `frame_ann` if present, else `seq_ann`. "sequence": `seq_ann` only,
+            the labels of complete sequences.
+          num_classes: use the first `num_classes` of the benchmark's 60 classes.
+          seed: of the choice of the val split.
 
         Raises:
-          ValueError: folders or files that are missing, annotations of another form.
+          ValueError: a folder or file is missing, or annotations have another form.
         """
         if labels not in ("segments", "sequence"):
             raise ValueError(f"--labels={labels}; expected segments or sequence")
@@ -117,7 +119,7 @@ class Babel(Reader):
         self._texts = dict(list(texts.items())[:num_classes])
         self.label_names = tuple(self._texts)
         self._labels = labels
-        # Joints and rotations are asked for one after the other.
+        # Joints and rotations of a source are read in succession.
         self._clip = functools.lru_cache(maxsize=1)(self._read_clip)
         self._body = functools.cache(self._read_body)
         self._joints_dir = None if joints_dir is None else _folder("--joints_dir", joints_dir)
@@ -128,19 +130,19 @@ class Babel(Reader):
         self._listed = {"train": [], "test": []}
         for path in _annotation_files(_folder("--raw_dir", raw_dir), extra):
             self._add(path, "test" if "val" in path.name else "train")
-        # Sorted, so that the choice depends on which sequences there are and not on their order.
+        # Sorted, so that the choice depends on the set of sequences and not on their order.
         train = sorted(self._listed["train"], key=int)
         chosen = np.random.default_rng(seed).permutation(len(train))[: len(train) // 10]
         self._val = {train[i] for i in chosen}
 
     def _add(self, path: pathlib.Path, split: str) -> None:
-        """Adds the sequences of one file; what the extra annotators said adds to what is there."""
+        """Adds the sequences of one file, merging the segments of known sequences."""
         for sequence in _read_annotations(path):
             known = self._sequences.setdefault(sequence["name"], sequence)
             if known["feat_p"] != sequence["feat_p"]:
                 raise ValueError(
-                    f"{path}: babel_sid {sequence['name']} is of {sequence['feat_p']}, elsewhere "
-                    f"of {known['feat_p']}"
+                    f"{path}: babel_sid {sequence['name']} belongs to {sequence['feat_p']} here, "
+                    f"and to {known['feat_p']} elsewhere"
                 )
             if known is not sequence:
                 known["frames"] += sequence["frames"]
@@ -149,7 +151,7 @@ class Babel(Reader):
                 self._listed[split].append(sequence["name"])
 
     def splits(self) -> dict[str, list[str]]:
-        """The `babel_sid` of every sequence: BABEL's train less our val, our val, BABEL's val."""
+        """Every `babel_sid` by split: BABEL's train without our val, our val, and BABEL's val."""
         train = self._listed["train"]
         return {
             "train": [name for name in train if name not in self._val],
@@ -165,7 +167,7 @@ class Babel(Reader):
         }
 
     def captions(self, source: str) -> list[Caption | InvalidClip]:
-        """The category's name for every piece of a segment and category; what is unusable last."""
+        """One caption, the category's name, per piece and category; unusable segments come last."""
         sequence = self._sequences[source]
         segments = sequence["whole"]
         if self._labels == "segments" and sequence["frames"]:
@@ -189,16 +191,16 @@ class Babel(Reader):
                     for span in pieces(start, end)
                     for name in known
                 ]
-        return [*dict.fromkeys(usable), *unusable]  # the former in their order, each once
+        return [*dict.fromkeys(usable), *unusable]  # without duplicates, in order
 
     def joints(self, source: str) -> np.ndarray:
-        """[T, 1, 22, 3] float32 metres at 30 frames a second; raises InvalidClip."""
+        """[T, 1, 22, 3] float32 in metres at 30 frames per second; raises InvalidClip."""
         return self._clip(source)[0][:, None]
 
     def rotations(self, source: str) -> np.ndarray:
         """[T, 1, 22, 6] float32 of the same frames, from AMASS only; raises InvalidClip."""
         rotations = self._clip(source)[1]
-        assert rotations is not None  # `num_rotations` is 0 without them
+        assert rotations is not None  # otherwise `num_rotations` is 0
         return rotations[:, None]
 
     def _read_clip(self, source: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -212,7 +214,7 @@ class Babel(Reader):
         assert self._joints_dir is not None
         file = _find(self._joints_dir, feat_p.removesuffix(".npz") + ".npy")
         joints = load_joints(self._joints_dir, file, smplh.NUM_BODY)
-        if len(joints) < 2:  # nothing to interpolate between
+        if len(joints) < 2:  # too short to interpolate
             return joints
         return resample(joints, HUMANML3D_FPS, self.fps)
 
@@ -243,15 +245,15 @@ class Babel(Reader):
         path = self._smplh_dir / gender / "model.npz"
         if not path.is_file():
             raise ValueError(
-                f"no body model {path}, which AMASS has {gender} clips for. Get "
+                f"no body model {path}, which the {gender} clips of AMASS need. Get "
                 '"Extended SMPL+H model" from https://mano.is.tue.mpg.de'
             )
         return smplh.SMPLH.read(path)
 
 
 def pieces(start: float, end: float) -> list[tuple[float, float]]:
-    """Seconds `start` to `end` in pieces of `CHUNK` and what is left, each from where one ends."""
-    # Less a microsecond, so that the sum's rounding makes no piece.
+    """Cuts seconds `start` to `end` into consecutive pieces of `CHUNK`, the last one shorter."""
+    # The tolerance prevents an extra piece due to rounding.
     count = max(1, math.ceil((end - start) / CHUNK - 1e-6))
     edges = [*(start + CHUNK * k for k in range(count)), end]
     return list(itertools.pairwise(edges))
@@ -262,26 +264,26 @@ def _check_motion_folders(
     smplh_dir: pathlib.Path | str | None,
     joints_dir: pathlib.Path | str | None,
 ) -> None:
-    """Raises ValueError unless motions come from AMASS with body models, or from joints."""
+    """Raises ValueError unless either AMASS and body models, or joints are given."""
     if joints_dir is not None and (amass_dir is not None or smplh_dir is not None):
         raise ValueError(
-            "--joints_dir stands in the place of --amass_dir and --smplh_dir; give it or them"
+            "--joints_dir replaces --amass_dir and --smplh_dir, and cannot be combined with them"
         )
     if joints_dir is None and (amass_dir is None or smplh_dir is None):
         raise ValueError(
-            "BABEL is annotations only: its motions need --amass_dir and --smplh_dir, or "
-            "--joints_dir"
+            "BABEL consists of annotations only; for its motions, give --amass_dir and "
+            "--smplh_dir, or --joints_dir"
         )
 
 
 def _annotation_files(raw_dir: pathlib.Path, extra: bool) -> list[pathlib.Path]:
-    """The files of annotations, with those of the extra annotators or without; or ValueError."""
+    """The annotation files, with or without the extra ones; a ValueError if any is missing."""
     names = [*("train.json", "val.json"), *(("extra_train.json", "extra_val.json") * extra)]
     missing = [name for name in names if not (raw_dir / name).is_file()]
     if missing:
         raise ValueError(
-            f"--raw_dir={raw_dir} has no {', '.join(missing)}. Needed: the unpacked "
-            "babel_v1.0_release of https://babel.is.tue.mpg.de"
+            f"--raw_dir={raw_dir} has no {', '.join(missing)}. Expected the unpacked "
+            "babel_v1.0_release from https://babel.is.tue.mpg.de"
         )
     return [raw_dir / name for name in names]
 
@@ -293,7 +295,10 @@ def _folder(option: str, path: str | pathlib.Path) -> pathlib.Path:
 
 
 def _find(folder: pathlib.Path, file: str) -> str:
-    """`file`, or without its first folder: BABEL repeats the data set's name, archives do not."""
+    """Finds `file`, with or without its first folder.
+
+    BABEL's paths start with the name of the data set twice, the unpacked archives do not.
+    """
     places = [file, file.partition("/")[2]]
     for place in filter(None, places):
         if (folder / place).is_file():
@@ -307,10 +312,10 @@ def _read_amass(path: pathlib.Path, file: str) -> tuple[dict[str, np.ndarray], s
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in ("poses", "trans", "betas")}
             gender = archive["gender"].item()
-            # Newer files spell it the second way.
+            # Newer files use the key mocap_frame_rate.
             newer = "mocap_framerate" not in archive
             rate = float(archive["mocap_frame_rate" if newer else "mocap_framerate"])
-    except Exception as error:  # damaged or other files make NumPy fail in a dozen ways
+    except Exception as error:  # NumPy raises many kinds of exceptions for damaged files
         message = f"{file}: {type(error).__name__}: {error}"
         raise InvalidClip("motion_unreadable", message) from error
     gender = gender.decode(errors="replace") if isinstance(gender, bytes) else gender
@@ -322,14 +327,15 @@ def _read_amass(path: pathlib.Path, file: str) -> tuple[dict[str, np.ndarray], s
 
 
 def _read_annotations(path: pathlib.Path) -> list[dict]:
-    """The sequences of one annotation file.
+    """Reads the sequences of one annotation file.
 
     Returns:
-      Dicts of `name`, `feat_p`, `dur` in seconds, and the segments of `frames` and of the `whole`:
-      (start, end, categories, text).
+      Dicts of `name`, `feat_p`, `dur` in seconds, and two lists of segments (start, end,
+      categories, text): `frames`, from labels with times, and `whole`, from labels of the complete
+      sequence.
 
     Raises:
-      ValueError: not JSON, or of another form; says where.
+      ValueError: the file is not JSON, or an entry, which the message names, has another form.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -337,7 +343,8 @@ def _read_annotations(path: pathlib.Path) -> list[dict]:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(
-            f"{path} holds a {type(content).__name__}; expected sequences by babel_sid"
+            f"{path} contains a {type(content).__name__}; expected an object of sequences by "
+            "babel_sid"
         )
     return [_sequence(entry, f"{path}: sequence {key!r}") for key, entry in content.items()]
 
@@ -365,7 +372,7 @@ def _sequence(entry: dict, where: str) -> dict:
 
 
 def _segments(annotations: list, dur: float | None, where: str) -> list[tuple]:
-    """(start, end, categories, text) of every label; of 0 to `dur` where labels have no times."""
+    """(start, end, categories, text) of every label; 0 to `dur` for labels without times."""
     out = []
     for annotation in annotations:
         for i, label in enumerate(_get(annotation, "labels", list, where)):
@@ -383,12 +390,12 @@ def _segments(annotations: list, dur: float | None, where: str) -> list[tuple]:
 
 
 def _get(values: dict, key: str, kinds: type | tuple, where: str) -> Any:
-    """`values[key]`; a ValueError unless it is there and of one of these kinds."""
+    """`values[key]`; a ValueError if it is missing or not one of these types."""
     if not isinstance(values, dict) or key not in values:
         raise ValueError(f'{where}: no "{key}"')
     if not isinstance(values[key], kinds) or isinstance(values[key], bool):
         kind = type(values[key]).__name__
-        raise ValueError(f'{where}: "{key}" is a {kind}, not what BABEL 1.0 has there')
+        raise ValueError(f'{where}: "{key}" is a {kind}, which is not the type in BABEL 1.0')
     return values[key]
 
 
@@ -399,19 +406,21 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--raw_dir", required=True, help="the folder of the annotations")
     parser.add_argument("--amass_dir", help="the folder of AMASS")
     parser.add_argument("--smplh_dir", help="the folder of the body models")
-    parser.add_argument("--joints_dir", help="joints, in the place of AMASS and the body models")
+    parser.add_argument("--joints_dir", help="the folder of joints, instead of AMASS and the body "
+                        "models")  # fmt: skip
     parser.add_argument("--extra", action="store_true", help="also read extra_train and extra_val")
     parser.add_argument("--labels", choices=("segments", "sequence"), default="segments",
-                        help="segments: labels with times, where there are none those of the whole "
-                        "sequence; sequence: the latter only (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--classes", type=int, default=60, help="the first so many of the "
-                        "benchmark's 60 classes (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of val "
+                        help="segments: labels with times if a sequence has any, else its labels "
+                        "without times; sequence: labels without times only "
+                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--classes", type=int, default=60, help="use this many of the benchmark's "
+                        "60 classes, from the first (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="seed of the choice of val "
                         "(default: %(default)s)")  # fmt: skip
 
 
 def _folders(args: argparse.Namespace) -> dict[str, Any]:
-    """The folders that are given, by the name of their option."""
+    """The given folders, by the name of their option."""
     return {name: getattr(args, name) for name in _FOLDERS if getattr(args, name) is not None}
 
 

@@ -1,15 +1,15 @@
-"""DenseGait: walking people as a camera saw them, with appearance attributes.
+"""DenseGait: 2D poses of walking people, with appearance attributes.
 
-    <raw_dir>/annotations.csv       a row a track: track_id, file_name, 42 probabilities
+    <raw_dir>/annotations.csv       one row per track: track_id, file_name, 42 probabilities
     <raw_dir>/<file_name>           .npy [T, 18, 3]: x and y of the image, y down, and confidence
 
 https://github.com/cosmaadrian/gaitformer
 
 The joints are in OpenPose's order (skeleton coco18: nose, neck, right arm, left arm, right leg,
-left leg, eyes, ears; right first). To confirm it on a file: with y up, as it is read here, the nose
-lies above the neck, that above the hips, and those above the ankles; and where somebody is seen
-from the back, the right shoulder has the larger x. Coordinates are pixels, or whatever the file
-has: only y is negated.
+left leg, eyes, ears; right first). To verify this for a file: with y up, as returned by the reader,
+the nose is above the neck, the neck above the hips, and the hips above the ankles; and if a person
+is seen from the back, the right shoulder has the larger x. The unit of the coordinates is that of
+the file, usually pixels: only y is negated.
 
 The caption of a track is its positive attributes in words, "male, slim, seen from the back".
 """
@@ -35,24 +35,24 @@ from motionalign.skeleton import SKELETONS
 
 _ABOUT = f"""\
 DenseGait: walking people in 2D, with the probabilities of 42 attributes. The caption of a track is
-its positive attributes in words. Get it as https://github.com/cosmaadrian/gaitformer says.
+its positive attributes in words. To get it, see https://github.com/cosmaadrian/gaitformer .
 
 expected folder:
   RAW_DIR/annotations.csv     columns track_id, file_name and the 42 attributes (from 0 to 1)
   RAW_DIR/<file_name>         .npy [frames, 18, 3]: x, y (down) and confidence, OpenPose's order
 
-Four fifths of the tracks are train, a tenth val and a tenth test, chosen by --seed; what was
-filmed of one track is in one split. Records are in 2D: they have joints and no motion patches.
+Four fifths of the tracks are train, a tenth val and a tenth test, chosen by --seed; all files of a
+track are in the same split. Records are in 2D: they have joints, but no motion patches.
 
 examples:
   python -m data_prep densegait --raw_dir=DenseGait
   python -m data_prep densegait --raw_dir=DenseGait --fps=30 --min_frames=60 --name=densegait_long
 
-reasons for which report.json drops a track:
+reasons for dropping a track, as in report.json:
 {REASONS_TABLE}
 """
 
-# The attribute columns by group, and what they are called in captions and queries.
+# The attribute columns by group, and their names in captions and queries.
 ATTRIBUTES = {
     "gender": {"Female": "female"},
     "body": {"BodyThin": "slim", "BodyNormal": "normal weight", "BodyFat": "overweight"},
@@ -111,10 +111,10 @@ COLUMNS = [column for group in ATTRIBUTES.values() for column in group]
 
 
 class DenseGait(Reader):
-    """Reads DenseGait; a source goes by its file's path with "-" for "/", without .npy.
+    """Reads DenseGait; the name of a source is its file's path with "-" for "/", without .npy.
 
-    Four fifths of the tracks by `track_id` are train, a tenth val and a tenth test; all files of
-    one track are in one split.
+    Four fifths of the tracks by `track_id` are train, a tenth val and a tenth test; all files of a
+    track are in the same split.
     """
 
     skeleton = SKELETONS["coco18"]
@@ -127,22 +127,22 @@ class DenseGait(Reader):
         """Reads annotations.csv.
 
         Args:
-          raw_dir: the folder as above.
-          fps: of the files, which do not state it; the records keep it.
+          raw_dir: the folder described above.
+          fps: frame rate of the files, which do not state it; records keep this rate.
           seed: of the splits.
 
         Raises:
-          ValueError: no annotations.csv, or one without the columns.
+          ValueError: annotations.csv is missing or lacks a column.
         """
         if not 0 < fps < math.inf:
-            raise ValueError(f"--fps={fps}; expected frames a second, above 0")
+            raise ValueError(f"--fps={fps}; expected frames per second, above 0")
         self.fps = self.source_fps = fps
         self.raw_dir = pathlib.Path(raw_dir)
         path = self.raw_dir / "annotations.csv"
         if not path.is_file():
             raise ValueError(
-                f"{path} does not exist; --raw_dir is the folder that holds annotations.csv, and "
-                "the files that it names"
+                f"{path} does not exist; --raw_dir must be the folder of annotations.csv and the "
+                "files listed in it"
             )
         rows = read_table(path, ["track_id", "file_name", *COLUMNS])
         self._names = [_source_name(row, line) for line, row in rows]
@@ -153,7 +153,7 @@ class DenseGait(Reader):
             if first["file_name"] != row["file_name"]:
                 raise ValueError(
                     f"{path}: the files of lines {first_line} and {line}, {first['file_name']} and "
-                    f"{row['file_name']}, would both be called {name}. Rename one"
+                    f"{row['file_name']}, would both get the name {name}. Rename one of them"
                 )
         tracks = sorted(set(self._tracks))
         order = np.random.default_rng(seed).permutation(len(tracks))
@@ -164,14 +164,14 @@ class DenseGait(Reader):
         self._split_of = of_track
 
     def splits(self) -> dict[str, list[str]]:
-        """The names of the files by the split of their track, in the order of the table."""
+        """The names of the files in each split, in the order of the table."""
         listed = {"train": [], "val": [], "test": []}
         for name, track in zip(self._names, self._tracks):
             listed[self._split_of[track]].append(name)
         return listed
 
     def joints(self, source: str) -> np.ndarray:
-        """[T, 1, 18, 3] float32, y turned up, the third number the confidence; or InvalidClip."""
+        """[T, 1, 18, 3] float32: x, y (up) and confidence; raises InvalidClip."""
         line, row = self._rows[source]
         for column in ("track_id", "file_name"):
             if not (row[column] or "").strip():
@@ -180,7 +180,7 @@ class DenseGait(Reader):
         return (joints * np.array([1, -1, 1], np.float32))[:, None]
 
     def attributes(self, source: str) -> np.ndarray:
-        """[42] float32 probabilities of the row; raises InvalidClip."""
+        """[42] float32 probabilities from the source's row; raises InvalidClip."""
         line, row = self._rows[source]
         return probabilities(row, COLUMNS, f"line {line}")
 
@@ -197,7 +197,7 @@ def _source_name(row: dict, line: int) -> str:
 
 
 def probabilities(row: dict, columns: list[str], where: str) -> np.ndarray:
-    """These columns of a row as [A] float32; raises InvalidClip unless all are from 0 to 1."""
+    """The given columns of a row as [A] float32; raises InvalidClip unless all are in [0, 1]."""
     values = []
     for column in columns:
         try:
@@ -214,10 +214,11 @@ def probabilities(row: dict, columns: list[str], where: str) -> np.ndarray:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--raw_dir", required=True, help="the folder described above")
-    parser.add_argument("--fps", type=float, default=24.0, help="frames a second of the files, "
-                        "which do not state it; records keep it "
+    parser.add_argument("--fps", type=float, default=24.0, help="frames per second of the files, "
+                        "which do not state it; records keep this rate "
                         "(default: %(default)g)")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of the splits (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the splits "
+                        "(default: %(default)s)")  # fmt: skip
 
 
 COMMAND = Command(

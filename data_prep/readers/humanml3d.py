@@ -1,12 +1,12 @@
 """HumanML3D, and any dataset in its published folder layout.
 
     <raw_dir>/new_joints/<name>.npy      [T, 22, 3] metres, Y up, 20 fps (or `fps`)
-    <raw_dir>/texts/<name>.txt           one caption a line: caption#tokens#start#end
-    <raw_dir>/train.txt val.txt test.txt one name a line
+    <raw_dir>/texts/<name>.txt           one caption per line: caption#tokens#start#end
+    <raw_dir>/train.txt val.txt test.txt one name per line
     <raw_dir>/nsim_test.txt              optional: the dissimilar subset of the test split
 
-`start` and `end` are seconds; 0.0#0.0 (or nan) is the whole motion. The tokens are part-of-speech
-tags for older models and are not used. https://github.com/EricGuo5513/HumanML3D
+`start` and `end` are seconds; 0.0#0.0 (or nan) means the complete motion. The tokens are
+part-of-speech tags for older models and are not used. https://github.com/EricGuo5513/HumanML3D
 """
 
 import argparse
@@ -30,37 +30,38 @@ from motionalign.skeleton import SKELETONS
 SPLITS = ("train", "val", "test")
 
 _ABOUT = """\
-HumanML3D, and your own clips in its layout: SMPL's first 22 joints in its order
-(motionalign/skeleton.py), in metres; a caption without times is "a person waves##0#0". Get it as
-https://github.com/EricGuo5513/HumanML3D says (it needs AMASS, whose licence is personal); --raw_dir
-is the folder that holds new_joints."""
+HumanML3D, or your own clips in its layout: the first 22 joints of SMPL, in SMPL's order
+(motionalign/skeleton.py) and in metres; a caption without times is "a person waves##0#0". To get
+HumanML3D, see https://github.com/EricGuo5513/HumanML3D (it needs AMASS, whose licence is personal).
+--raw_dir is the folder that contains new_joints."""
 
 _LAYOUT = """\
 {about}
 
 expected folder:
-  RAW_DIR/new_joints/<name>.npy   [frames, {joints}, 3], {rate:g} frames a second, Y up
-  RAW_DIR/texts/<name>.txt        one caption a line: caption#tokens#start#end
-                                  (seconds; 0.0#0.0 is the whole motion, else a clip is cut out)
-  RAW_DIR/train.txt val.txt test.txt   names, one a line; M<name> is the mirrored twin of <name>
-  RAW_DIR/nsim_test.txt           optional: the published dissimilar subset, by name (from TMR)
+  RAW_DIR/new_joints/<name>.npy   [frames, {joints}, 3], {rate:g} frames per second, Y up
+  RAW_DIR/texts/<name>.txt        one caption per line: caption#tokens#start#end
+                                  (seconds; 0.0#0.0 means the complete motion, other times cut out
+                                  a clip)
+  RAW_DIR/train.txt val.txt test.txt   one name per line; M<name> is the mirrored twin of <name>
+  RAW_DIR/nsim_test.txt           optional: the names of the published dissimilar subset (from TMR)
 
 examples:
   python -m data_prep {command} --raw_dir={example}
   python -m data_prep {command} --raw_dir={example} --patch_size=8 --name={command}_p8
   python -m data_prep {command} --raw_dir=my_clips --name=mine --mirror
 
-labels of the clips, from a CSV file with a head and the column id (the names of the split files):
+labels of the clips, from a CSV file with a header and a column id (the names in the split files):
   python -m data_prep {command} --raw_dir=my_clips --name=actions --labels_csv=labels.csv \\
     --label=content --attributes=style,sex
 
-reasons for which report.json drops a clip or a caption line:
+reasons for dropping a clip or a caption line, as in report.json:
 {reasons}
 """
 
 
 class HumanML3D(Reader):
-    """Reads the published layout; a dataset with other joints overrides the constants."""
+    """Reads the published layout; a subclass for other joints overrides the constants."""
 
     title = "HumanML3D"
     skeleton = SKELETONS["smpl22"]
@@ -70,14 +71,14 @@ class HumanML3D(Reader):
         """Checks the folder.
 
         Args:
-          raw_dir: the folder as above.
-          fps: frames a second of its clips.
+          raw_dir: the folder described above.
+          fps: frames per second of the clips.
 
         Raises:
-          ValueError: files or folders that are missing, or an impossible rate.
+          ValueError: a file or folder is missing, or the frame rate is invalid.
         """
         if not 0 < fps < math.inf:
-            raise ValueError(f"--fps={fps}; expected frames a second, above 0")
+            raise ValueError(f"--fps={fps}; expected frames per second, above 0")
         self.source_fps = fps
         self.raw_dir = pathlib.Path(raw_dir)
         needed = ["new_joints", "texts", *(f"{split}.txt" for split in SPLITS)]
@@ -90,7 +91,7 @@ class HumanML3D(Reader):
             ]
             raise ValueError(
                 f"{self.raw_dir} is not a folder in {self.title}'s layout: "
-                f"no {', '.join(missing)}. Needed: new_joints/*.npy, texts/*.txt, train.txt, "
+                f"no {', '.join(missing)}. Expected new_joints/*.npy, texts/*.txt, train.txt, "
                 "val.txt, test.txt" + (f". Did you mean --raw_dir={inner[0]} ?" if inner else "")
             )
 
@@ -99,7 +100,7 @@ class HumanML3D(Reader):
         return {split: _lines(self.raw_dir / f"{split}.txt") for split in SPLITS}
 
     def joints(self, source: str) -> np.ndarray:
-        """[T, 1, J, 3] float32 of new_joints/<source>.npy; raises InvalidClip."""
+        """[T, 1, J, 3] float32 from new_joints/<source>.npy; raises InvalidClip."""
         file = f"new_joints/{source}.npy"
         return load_joints(self.raw_dir, file, self.skeleton.num_joints)[:, None]
 
@@ -121,13 +122,13 @@ class HumanML3D(Reader):
         return [parse_caption(line) for line in text.split("\n")]
 
     def dissimilar_test(self) -> list[str]:
-        """The names in nsim_test.txt, where there is one."""
+        """The names in nsim_test.txt, if it exists."""
         path = self.raw_dir / "nsim_test.txt"
         return _lines(path) if path.exists() else []
 
 
 def parse_caption(line: str) -> Caption | InvalidClip:
-    """One line `caption#tokens#start#end`, or what is wrong with it."""
+    """Parses a line `caption#tokens#start#end`; returns an InvalidClip if it is malformed."""
     line = line.strip()
     if not line:
         return InvalidClip("caption_empty", "the line is empty")
@@ -146,25 +147,25 @@ def parse_caption(line: str) -> Caption | InvalidClip:
 
 
 def _lines(path: pathlib.Path) -> list[str]:
-    """The names in a split file; blank lines are no names."""
+    """The names in a split file; blank lines are skipped."""
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a text file of names, one a line: {error}") from error
+        raise ValueError(f"{path} is not a text file of one name per line: {error}") from error
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     return [line.strip() for line in lines if line.strip()]
 
 
 def help_text(command: str, about: str, joints: int, rate: float, example: str) -> str:
-    """The help of a command that reads this layout.
+    """The help text of a command that reads this layout.
 
     Args:
-      command: its name.
+      command: name of the command.
       about: what it reads, and where to get it.
-      joints: of the files.
-      rate: of the files, in frames a second.
-      example: of a --raw_dir.
+      joints: number of joints in the files.
+      rate: frames per second of the files.
+      example: an example of --raw_dir.
     """
     return _LAYOUT.format(
         about=about, command=command, joints=joints, rate=rate, example=example,
@@ -175,8 +176,8 @@ def help_text(command: str, about: str, joints: int, rate: float, example: str) 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--raw_dir", required=True, help="the folder described above")
     label_table.add_options(parser)
-    parser.add_argument("--fps", type=float, default=20.0, help="of the clips, where they are not "
-                        "at 20; they are brought to 20 (default: %(default)g)")  # fmt: skip
+    parser.add_argument("--fps", type=float, default=20.0, help="frames per second of the clips, "
+                        "which are resampled to 20 (default: %(default)g)")  # fmt: skip
 
 
 def _source(args: argparse.Namespace) -> dict:

@@ -1,6 +1,6 @@
-"""KIT-ML as HumanML3D's authors publish it: the same folder layout, 21 joints, 12.5 fps.
+"""KIT-ML as published by HumanML3D's authors: the same folder layout, 21 joints, 12.5 fps.
 
-The joints are not in metres and their scale is not stated, so `unit_in_metres` is unknown.
+The joints are not in metres and their scale is not stated, so `unit_in_metres` is None.
 https://github.com/EricGuo5513/HumanML3D (section "KIT-ML Dataset")
 """
 
@@ -14,13 +14,13 @@ from motionalign.data.resample import KIT_ML_FPS
 from motionalign.skeleton import SKELETONS
 
 _ABOUT = """\
-KIT-ML as HumanML3D's authors publish it: the link is in "KIT-ML Dataset" of
-https://github.com/EricGuo5513/HumanML3D . Clips are brought to 20 frames a second by the rule of
-the published code (12 frames become 20)."""
+KIT-ML as published by HumanML3D's authors: see the section "KIT-ML Dataset" of
+https://github.com/EricGuo5513/HumanML3D . Clips are resampled to 20 frames per second by the rule
+of the published code (12 frames become 20)."""
 
 
 class KitML(HumanML3D):
-    """Reads KIT-ML at its own rate; the records are at 20 frames a second."""
+    """Reads KIT-ML at its own frame rate; the records are at 20 frames per second."""
 
     title = "KIT-ML"
     skeleton = SKELETONS["kit21"]

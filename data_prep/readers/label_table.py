@@ -1,14 +1,14 @@
-"""A table of labels beside a dataset of another format: action classes and attributes from a CSV.
+"""Label tables: adds action classes and attributes from a CSV file to another reader's clips.
 
-    id,content,style          a head; the column `id` has the names of the split files
+    id,content,style          the header; the column `id` has the names in the split files
     walk_001,walk,active
     walk_002,walk,tired
 
-One column may name the action of a clip; its distinct values are the classes. Others may be
-attributes: of words, where each distinct value is one attribute (1 where the clip has it, else 0)
-and the column their group; or of numbers from 0 to 1, where the column is the attribute.
+One column may contain the action of each clip; its distinct values are the classes. Further columns
+may be attributes. In a column of words, each distinct value is an attribute (1 for clips with this
+value, else 0), and the column is their group. A column of numbers from 0 to 1 is one attribute.
 
-It is no command of its own: readers of unlabelled clips take its options beside theirs.
+There is no command for it: readers of unlabelled clips have its options in addition to their own.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from motionalign.data.dataset import attribute_words, positive_attributes
 
 
 class LabelTable(Reader):
-    """A reader with the labels of a table; all else is as the reader has it."""
+    """Wraps a reader and adds the labels of a table."""
 
     def __init__(
         self,
@@ -40,22 +40,22 @@ class LabelTable(Reader):
         """Reads the table.
 
         Args:
-          reader: whose clips are labelled.
-          path: of the CSV file.
+          reader: the reader of the clips to label.
+          path: path of the CSV file.
           label: column of the action class.
           attributes: columns of attributes.
-          only: values of `label`, as spelt in the table; clips with others are left out.
-          texts: JSON file of descriptions and synonyms, as data_prep/captions/babel60.json; what it
-            says of classes that these clips do not have is left out; `notes` says of which.
+          only: values of `label`, spelt as in the table; clips with other values are left out.
+          texts: JSON file of descriptions and synonyms, like data_prep/captions/babel60.json. Texts
+            of classes that these clips do not have are left out; `notes` names these classes.
 
         Raises:
-          ValueError: columns or values that the table does not have, an id with two rows, texts of
-            no class that there is.
+          ValueError: the table lacks a column or value, an id has several rows, or the file of
+            texts covers none of the classes.
         """
         if not (label or attributes):
-            raise ValueError("--labels_csv: say which columns count, by --label or --attributes")
+            raise ValueError("--labels_csv: name the columns to read with --label or --attributes")
         if only and not label:
-            raise ValueError("--only keeps clips by their action: name its column, --label=COLUMN")
+            raise ValueError("--only selects clips by action: name the column with --label=COLUMN")
         self._reader = reader
         self._label, self._columns = label, list(attributes)
         self.skeleton = reader.skeleton
@@ -67,16 +67,19 @@ class LabelTable(Reader):
         ids = [_text(row["id"]) for _, row in rows]
         twice = [name for name, count in collections.Counter(ids).items() if count > 1]
         if twice:
-            raise ValueError(f"{path}: {len(twice)} ids have several rows, {twice[0]!r} for one")
+            raise ValueError(
+                f"{path}: {len(twice)} ids have several rows, for example {twice[0]!r}. Remove the "
+                "surplus rows"
+            )
         self._rows = {name: row for name, (_, row) in zip(ids, rows)}
-        # Clips without a row stay, to be accounted for.
+        # Clips without a row stay, so that report.json accounts for them.
         self._left_out = self._others_than(only) if only else set()
         listed = [name for names in self.splits().values() for name in names]
         used = {name: self._rows[name] for name in listed if name in self._rows}
         if not used:
             raise ValueError(
-                f"{path}: none of its {len(ids)} ids is a clip, {ids[0]!r} for one; the names in "
-                f"the split files are like {listed[0]!r}"
+                f"{path}: none of its {len(ids)} ids is the name of a clip; the first id is "
+                f"{ids[0]!r}, the first name in the split files {listed[0]!r}"
             )
         if label:
             values = {_words(row[label]) for row in used.values()}
@@ -87,7 +90,7 @@ class LabelTable(Reader):
         self.notes = tuple(notes)
 
     def _others_than(self, only: Sequence[str]) -> set[str]:
-        """The clips of other actions."""
+        """The ids of clips with other actions than `only`."""
         value_of = {name: _text(row[self._label]) for name, row in self._rows.items()}
         known = sorted({*value_of.values()} - {""})
         if wrong := [value for value in only if value not in known]:
@@ -98,7 +101,7 @@ class LabelTable(Reader):
         return {name for name, value in value_of.items() if value not in only}
 
     def _read_attributes(self, path: str | pathlib.Path, used: dict[str, dict]) -> None:
-        """Sets the attributes' names, and for each its column and, of words, its value."""
+        """Sets the attribute names and groups, and each attribute's column and (word) value."""
         cells = {
             column: sorted({_text(row[column]) for row in used.values()} - {""})
             for column in self._columns
@@ -116,12 +119,12 @@ class LabelTable(Reader):
                 )
             if wrong := [cell for cell in numbers if not 0 <= float(cell) <= 1]:
                 raise ValueError(
-                    f"{path}: column {column!r} holds {wrong[0]}; numbers of an attribute are "
-                    "from 0 to 1"
+                    f"{path}: column {column!r} contains {wrong[0]}; the numbers of an attribute "
+                    "must be from 0 to 1"
                 )
             if numbers:
                 names = {_words(column): (column, None)}
-            else:  # a value of two columns is told apart by its column
+            else:  # a value that occurs in several columns is prefixed with its column
                 names = {
                     value if columns_of[value] == 1 else f"{_words(column)} {value}": (
                         column,
@@ -131,12 +134,15 @@ class LabelTable(Reader):
                 }
             self.attribute_groups[column] = tuple(names)
             if known := names.keys() & self._of_name.keys():
-                raise ValueError(f"{path}: two attributes would be called {sorted(known)[0]!r}")
+                raise ValueError(
+                    f"{path}: two attributes would get the name {sorted(known)[0]!r}. Rename a "
+                    "column or a value"
+                )
             self._of_name |= names
         self.attribute_names = tuple(self._of_name)
 
     def _classes(self, used: dict[str, dict]) -> set[str]:
-        """What there may be texts of: actions, attributes, and the sets of these that occur."""
+        """The classes that can have texts: actions, attributes, and sets of attributes."""
         classes = {*self.label_names, *self.attribute_names}
         for name, row in used.items():
             if self._columns and all(_words(row[column]) for column in self._columns):
@@ -145,26 +151,26 @@ class LabelTable(Reader):
         return classes
 
     def splits(self) -> dict[str, list[str]]:
-        """The names as the reader has them, without those that `only` leaves out."""
+        """The reader's names, without those that `only` excludes."""
         return {
             split: [name for name in names if name not in self._left_out]
             for split, names in self._reader.splits().items()
         }
 
     def joints(self, source: str) -> np.ndarray:
-        """[T, M, J, 3] float32, as the reader gives them; raises InvalidClip."""
+        """The reader's joints [T, M, J, 3] float32; raises InvalidClip."""
         return self._reader.joints(source)
 
     def rotations(self, source: str) -> np.ndarray:
-        """[T, M, R, 6] float32, as the reader gives them; raises InvalidClip."""
+        """The reader's rotations [T, M, R, 6] float32; raises InvalidClip."""
         return self._reader.rotations(source)
 
     def captions(self, source: str) -> list[Caption | InvalidClip]:
-        """The reader's captions: a table says nothing of single ones; raises InvalidClip."""
+        """The reader's captions; raises InvalidClip."""
         return self._reader.captions(source)
 
     def label(self, source: str) -> int | None:
-        """The class in the table; InvalidClip where the clip has no row, or an empty cell."""
+        """The class in the table; raises InvalidClip if the row is missing or the cell empty."""
         if source not in self._rows:
             raise InvalidClip("label_missing", "no row in the table of labels")
         if not self._label:
@@ -175,8 +181,8 @@ class LabelTable(Reader):
         return self.label_names.index(value)
 
     def attributes(self, source: str) -> np.ndarray:
-        """[A] float32: 0 or 1 for words, the number for numbers; InvalidClip for empty cells."""
-        row = self._rows[source]  # `label` has seen to it that there is one
+        """[A] float32: 0 or 1 for words, else the number; raises InvalidClip for empty cells."""
+        row = self._rows[source]  # `label` has checked that the row exists
         if empty := [column for column in self._columns if not _words(row[column])]:
             raise InvalidClip("attributes_malformed", f"{', '.join(empty)} is empty")
         of_name = [
@@ -186,36 +192,36 @@ class LabelTable(Reader):
         return np.array(of_name, np.float32)
 
     def class_texts(self) -> dict[str, dict[str, list[str]]]:
-        """What the file of texts says of the classes that these clips have."""
+        """The texts from the file, for the classes of these clips."""
         return self._texts
 
     def dissimilar_test(self) -> list[str]:
-        """The names as the reader has them, without those that `only` leaves out."""
+        """The reader's names, without those that `only` excludes."""
         return [name for name in self._reader.dissimilar_test() if name not in self._left_out]
 
 
-PATHS = ("labels_csv", "texts")  # what of `source` says where files lie
+PATHS = ("labels_csv", "texts")  # the keys of `source` that are paths
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of a table of labels, for readers whose clips may have one."""
+    """Adds the options of a label table to a reader's parser."""
     group = parser.add_argument_group("labels", "action classes and attributes of the clips")
-    group.add_argument("--labels_csv", metavar="FILE", help="a CSV file with a head, columns "
-                       "separated by commas; its column id names the clips")  # fmt: skip
+    group.add_argument("--labels_csv", metavar="FILE", help="CSV file with a header and commas as "
+                       "separators; its column id has the names of the clips")  # fmt: skip
     group.add_argument("--label", metavar="COLUMN", help="the column of the action")
     group.add_argument("--attributes", metavar="COLUMN[,COLUMN...]", help="columns of words, each "
                        "of which becomes an attribute, or of numbers from 0 to 1")  # fmt: skip
-    group.add_argument("--only", metavar="VALUE[,VALUE...]", help="leave out the clips of other "
-                       "actions; values as the column has them")  # fmt: skip
-    group.add_argument("--texts", metavar="FILE", help="JSON of descriptions and synonyms of the "
-                       "classes, as data_prep/captions/babel60.json")  # fmt: skip
+    group.add_argument("--only", metavar="VALUE[,VALUE...]", help="keep only the clips of these "
+                       "actions, spelt as in the column")  # fmt: skip
+    group.add_argument("--texts", metavar="FILE", help="JSON file of descriptions and synonyms of "
+                       "the classes, like data_prep/captions/babel60.json")  # fmt: skip
 
 
 def source(args: argparse.Namespace) -> dict:
-    """The options of the table as report.json keeps them; none where there is no table.
+    """The options of the table as stored in report.json; empty without a table.
 
     Raises:
-      ValueError: options about a table, and no table.
+      ValueError: options of a table are given without a table.
     """
     given = {name: getattr(args, name) for name in ("label", "attributes", "only", "texts")}
     if args.labels_csv:
@@ -223,12 +229,12 @@ def source(args: argparse.Namespace) -> dict:
         given = {name: value for name, value in given.items() if name not in PATHS}
         return given | {name: os.path.abspath(path) for name, path in paths.items()}
     if unused := [f"--{name}" for name, value in given.items() if value]:
-        raise ValueError(f"{', '.join(unused)} needs the table it is about: --labels_csv=FILE")
+        raise ValueError(f"{', '.join(unused)} needs a label table: give --labels_csv=FILE")
     return {}
 
 
 def labelled(reader: Reader, args: argparse.Namespace) -> Reader:
-    """The reader with the labels that the options ask for; the reader itself without a table."""
+    """Wraps the reader with the label table of the options; without a table, returns the reader."""
     if not args.labels_csv:
         return reader
     columns, only = (_comma_separated(x) for x in (args.attributes, args.only))
@@ -240,12 +246,12 @@ def _comma_separated(text: str | None) -> list[str]:
 
 
 def _text(cell: str | None) -> str:
-    """What a cell says; a row that is too short has None."""
+    """The text of a cell; cells missing from a short row are None."""
     return (cell or "").strip()
 
 
 def _words(cell: str | None) -> str:
-    """A cell as words: hyphens and underscores become spaces ("walk-turn-left")."""
+    """The words of a cell: hyphens and underscores become spaces ("walk-turn-left")."""
     return " ".join(re.split(r"[-_\s]+", _text(cell))).strip()
 
 

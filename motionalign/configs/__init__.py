@@ -1,1 +1,4 @@
-"""One file a run; each has `get_config(arg)`. See common.py for what every field means."""
+"""Training configs, one file per run; each defines `get_config(arg)`.
+
+The fields are documented in motionalign/config.py.
+"""

@@ -1,14 +1,15 @@
-"""Walk and Text on BABEL-60: 60 actions recognised from text by a motion encoder over joints.
+"""Walk and Text on BABEL-60: recognises 60 actions by aligning a motion encoder with their texts.
 
 --config=configs/babel60_gaitformer.py                    triplets, descriptions, 6D rotations
---config=configs/babel60_gaitformer.py:contrastive,words  another loss, label words
+--config=configs/babel60_gaitformer.py:contrastive,words  contrastive loss, label words
 --config=configs/babel60_gaitformer.py:joints             joints instead of rotations
 --config=configs/babel60_gaitformer.py:actor              the ACTOR-style encoder
 --config=configs/babel60_gaitformer.py:classify           no text: a linear classifier
 
 Prepare the data with `python -m data_prep babel`, then `python -m data_prep embed --name=babel`.
-Each value says whether it is the paper's, its code's or ours; what is not set here is ours, as
-motionalign/config.py has it (Adam's constants and seed 0 are PyTorch's and the code's too).
+A comment gives the source of each value: the paper, its code, or our own choice. Fields not set
+here keep our defaults from motionalign/config.py (Adam's constants also equal PyTorch's, and seed 0
+that of the code).
 """
 
 from ml_collections import ConfigDict
@@ -32,7 +33,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.task = "labels"
     c.data.datasets = "babel"
     if OBJECTIVES[chosen["loss"]].compares:
-        c.data.texts = chosen["texts"]  # both are the paper's; generated ones are its point
+        c.data.texts = chosen["texts"]  # the paper has both and proposes generated descriptions
     c.model.motion.family = chosen["encoder"]  # "gaitformer": the paper; "actor": the code
     c.model.motion.input = chosen["input"]  # 6D rotations: the paper
     use_recipe(c, chosen["loss"])
@@ -42,28 +43,28 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
 
 def use_recipe(c: ConfigDict, loss: str) -> None:
-    """Sets what the paper's two experiments share: Walk and Text, III-E to III-G, or its code."""
+    """Sets what the paper's two experiments share (Walk and Text, III-E to III-G, and its code)."""
     c.model.motion.size = "B"  # 12 layers of width 768: the paper; heads and MLP: the code
     c.model.motion.max_frames = 60  # the paper
     c.data.sampling = "conseq"  # consecutive frames: the paper
     c.model.motion.pool = "first"  # the code
     c.model.motion.dropout = 0.1  # the code
-    c.model.embed_dim = None  # of the text vectors, or the number of classes
+    c.model.embed_dim = None  # the size of the text vectors, or the number of classes
 
     c.loss.kind = loss
     reads = OBJECTIVES[loss].entry.reads
     if OBJECTIVES[loss].compares:
-        c.model.text.family = "frozen"  # the paper: UAE-Large-V1, which `data_prep embed` takes
+        c.model.text.family = "frozen"  # the paper: UAE-Large-V1, the default of `data_prep embed`
         c.model.head_dropout = 0.1  # the code
     if "loss.margin" in reads:
         c.loss.margin = 10.0  # the code
     if "model.temperature" in reads:
-        c.model.temperature = 0.07  # ours, that of CLIP
+        c.model.temperature = 0.07  # ours, as in CLIP
     if "loss.mask_negatives" in reads:
         c.loss.mask_negatives = True  # the paper
         c.loss.mask_threshold = 0.8  # ours, not tuned: the paper says "a certain threshold"
 
     for group in ("motion_encoder", "heads"):  # AdamW
-        c.optim.groups[group].lr = 1e-5  # the paper, of BABEL-60
+        c.optim.groups[group].lr = 1e-5  # the paper, for BABEL-60
     c.optim.weight_decay = 0.1  # the code
     c.optim.schedule = "constant"  # the code

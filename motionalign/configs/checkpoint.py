@@ -1,9 +1,9 @@
-"""The config that a trained model was trained with: what --mode=eval takes without --config.
+"""The config of a trained model; used by --mode=eval if no --config is given.
 
 --config=configs/checkpoint.py:runs/humanml3d
 
-Of a converted or shared model, which holds no whole config, the defaults with its own task,
-datasets and batch sizes. The devices are those of this machine.
+A converted or shared model does not store a complete config. Its task, datasets and batch sizes
+then override the defaults. The mesh is always that of this machine.
 """
 
 from ml_collections import ConfigDict

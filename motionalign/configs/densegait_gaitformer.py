@@ -1,13 +1,13 @@
-"""Walk and Text on DenseGait: walking people retrieved, and told, by how they look.
+"""Walk and Text on DenseGait: retrieves and classifies walking people by their appearance.
 
---config=configs/densegait_gaitformer.py               triplets with the attributes' words
---config=configs/densegait_gaitformer.py:descriptions  with a language model's: the paper's way
+--config=configs/densegait_gaitformer.py               triplets, attributes in words
+--config=configs/densegait_gaitformer.py:descriptions  generated descriptions, as in the paper
 --config=configs/densegait_gaitformer.py:classify      no text: 42 attributes by a linear classifier
 --config=configs/densegait_gaitformer.py:augmented     with the augmentations of GaitFormer's code
 
 Prepare the data with `python -m data_prep densegait`, then `python -m data_prep embed
---name=densegait`; descriptions come from `python -m data_prep describe --name=densegait
---kind=appearance`, and to the data by `embed --texts=FILE`.
+--name=densegait`. Generate descriptions with `python -m data_prep describe --name=densegait
+--kind=appearance`, and add them to the dataset with `embed --texts=FILE`.
 """
 
 from ml_collections import ConfigDict
@@ -30,15 +30,15 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.task = "attributes"
     c.data.datasets = "densegait"
     if OBJECTIVES[chosen["loss"]].compares:
-        c.data.texts = chosen["texts"]  # "descriptions": the paper; words need no language model
+        c.data.texts = chosen["texts"]  # "descriptions": the paper; "words" need no language model
     c.model.motion.family = chosen["encoder"]
-    # For DenseGait the paper gives no learning rate and no loss: taken over from BABEL-60, ours.
+    # The paper states neither learning rate nor loss for DenseGait; we use those of BABEL-60.
     use_recipe(c, chosen["loss"])
     if c.loss.mask_negatives:
-        c.loss.mask_threshold = 0.95  # ours: all sets of attributes in words are alike, above 0.8
+        c.loss.mask_threshold = 0.95  # ours: attribute sets in words are all more than 0.8 similar
     c.epochs = 140  # the paper
     c.data.batch_size = 256  # the paper
-    if chosen["clips"] == "augmented":  # the code of GaitFormer, which Walk and Text leaves out
+    if chosen["clips"] == "augmented":  # GaitFormer's code; Walk and Text does not augment
         c.data.augment.crop = 120
         c.data.augment.paces = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
         c.data.augment.squeeze = 0.1

@@ -1,8 +1,9 @@
-"""Goes on training a model: a run of ours, a converted checkpoint, a shared folder, a Hub id.
+"""Fine-tunes a model: a run, a converted checkpoint, a shared folder or a Hub id.
 
 --config=configs/finetune.py:runs/humanml3d --config.data.datasets=mine
 
-Frozen towers, whose optimizer state is then not kept: --config.optim.groups.text_encoder.lr=0
+A learning rate of 0 freezes a tower, and no optimizer state is kept for it:
+--config.optim.groups.text_encoder.lr=0
 """
 
 from ml_collections import ConfigDict
@@ -13,7 +14,7 @@ from motionalign.configs import common
 def get_config(arg: str | None = None) -> ConfigDict:
     """The config; `arg` is what follows the colon."""
     if not arg:
-        raise ValueError("name the model to go on from: --config=configs/finetune.py:FOLDER")
+        raise ValueError("name the model to fine-tune: --config=configs/finetune.py:FOLDER")
     from motionalign.checkpoints.shared import open_saved
     from motionalign.models.build import section_of
     from motionalign.models.dual_encoder import DualEncoderConfig
@@ -25,7 +26,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.model.weights = arg
     c.epochs = 10
     c.data.batch_size = 64
-    # Ten times below training from scratch, and less towards the input of each tower.
+    # A tenth of the rates for training from scratch, decaying towards the input of each tower.
     for name, lr in (("motion_encoder", 3e-5), ("text_encoder", 1e-5), ("heads", 1e-4)):
         c.optim.groups[name].lr = lr
     c.optim.groups.motion_encoder.layer_decay = 0.8

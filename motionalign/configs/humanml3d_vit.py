@@ -17,7 +17,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.data.datasets = "humanml3d"
     c.epochs = 50
     c.model.motion.size = chosen["size"]
-    # ImageNet-21k weights from timm: of ViT-B those that the published code used.
+    # ImageNet-21k weights from timm; those of ViT-B are the ones that the published code uses.
     name = {"Ti": "tiny", "S": "small", "B": "base", "L": "large"}[chosen["size"]]
     c.model.motion.weights = f"timm/vit_{name}_patch16_224.augreg_in21k"
     c.model.text.weights = "distilbert/distilbert-base-uncased"
@@ -26,7 +26,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
 
 
 def use_recipe(c: ConfigDict, recipe: str) -> None:
-    """Sets what differs between the paper's text and its released code."""
+    """Sets the fields that differ between the paper's text and its released code."""
     groups = c.optim.groups
     if recipe == "paper":  # Motion Patches, §3.3 and §4.3
         c.model.motion.pool = "class"
@@ -37,8 +37,8 @@ def use_recipe(c: ConfigDict, recipe: str) -> None:
         c.model.temperature = 0.07
         c.model.learn_temperature = True
         groups.temperature.lr = 1e-3
-        c.model.head_dropout = 0.5  # not in the paper: the code's
-    else:  # "code": what the released checkpoints were trained with
+        c.model.head_dropout = 0.5  # the code; not stated in the paper
+    else:  # "code": the recipe of the released checkpoints
         c.model.motion.pool = "mean"
         c.data.batch_size = 128
         groups.motion_encoder.lr = 1e-4

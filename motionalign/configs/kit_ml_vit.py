@@ -13,7 +13,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     chosen = common.parse_arg(arg, size=("B", "Ti", "S", "L"), recipe=("code", "paper"))
     c = humanml3d_vit.get_config(arg).unlock()
     c.data.datasets = "kit_ml"
-    if chosen["recipe"] == "code":  # its KIT factors bring every group to one rate
+    if chosen["recipe"] == "code":  # its factors for KIT-ML make the rate of every group 1e-5
         for group in ("motion_encoder", "text_encoder", "heads"):
             c.optim.groups[group].lr = 1e-5
         c.model.head_dropout = 0.0

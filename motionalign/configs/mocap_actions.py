@@ -1,13 +1,13 @@
-"""A labelled mocap library of a few thousand clips: actions recognised from text, on a laptop.
+"""A labelled mocap library of a few thousand clips: recognises actions from text, on a laptop.
 
---config=configs/mocap_actions.py:contrastive             or triplet, mse; by the labels' words
---config=configs/mocap_actions.py:triplet,descriptions    by descriptions of the actions
+--config=configs/mocap_actions.py:contrastive             or triplet, mse; label words as texts
+--config=configs/mocap_actions.py:triplet,descriptions    descriptions of the actions as texts
 --config=configs/mocap_actions.py:classify                no text: a linear classifier
 --config=configs/mocap_actions.py:attributes,contrastive  attributes instead of actions; or classify
 
-A small GaitFormer trained towards the vectors of all-MiniLM-L6-v2. Prepare the library with
+A small GaitFormer, aligned with the sentence vectors of all-MiniLM-L6-v2. Prepare the library with
 `python -m data_prep humanml3d --name=actions --raw_dir=... --labels_csv=... --label=...
---attributes=...`, then embed its texts; the README has the commands, docs/results.md what came out.
+--attributes=...`, then embed its texts. The README has the commands, docs/results.md the results.
 """
 
 from ml_collections import ConfigDict
@@ -35,9 +35,10 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.model.motion.pool = "mean"
     c.data.batch_size = 64
     if "loss.margin" in OBJECTIVES[chosen["loss"]].entry.reads:
-        c.loss.margin = 1.0  # this encoder's vectors of two actions lie from 1 to 5 apart
+        c.loss.margin = 1.0  # the vectors of two actions by this encoder are 1 to 5 apart
     if c.loss.mask_negatives:
-        # Only clips of the same action: "raise up left hand" is almost "right" to the text encoder.
+        # Masks clips of the same action only: for the text encoder, "raise up left hand" is almost
+        # identical to "raise up right hand".
         c.loss.mask_threshold = 1.0
     for group in ("motion_encoder", "heads"):
         c.optim.groups[group].lr = 1e-3
@@ -49,5 +50,5 @@ def get_config(arg: str | None = None) -> ConfigDict:
         c.epochs = 8
     else:
         c.task = "attributes"
-        c.epochs = 30  # for some hundred clips
+        c.epochs = 30  # for a few hundred clips
     return c.lock()

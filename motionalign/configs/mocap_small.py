@@ -1,7 +1,7 @@
 """A mocap library of a few thousand clips: ViT-Ti from scratch and all-MiniLM-L6-v2.
 
-  --config=configs/mocap_small.py         our recipe
-  --config=configs/mocap_small.py:code    the recipe of Motion Patches' released code
+--config=configs/mocap_small.py         our recipe
+--config=configs/mocap_small.py:code    the recipe of Motion Patches' released code
 
 Prepare the library with `python -m data_prep humanml3d --name=mocap --raw_dir=...`.
 """
@@ -23,7 +23,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.model.text.readout = "first"
     c.data.text_bucket = 8  # captions of one length, about 30 tokens
     humanml3d_vit.use_recipe(c, "code")
-    if recipe == "ours":  # twice the steps, larger ones, fewer features dropped
+    if recipe == "ours":  # twice as many steps, higher learning rates, less dropout
         c.data.batch_size = 64
         c.model.head_dropout = 0.1
         c.model.temperature = 0.05

@@ -1,4 +1,4 @@
-"""The built-in synthetic dataset, small towers from scratch: minutes on a laptop, no downloads."""
+"""Small towers trained from scratch on the built-in dataset: minutes on a laptop, no downloads."""
 
 from ml_collections import ConfigDict
 
@@ -13,7 +13,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.epochs = 15
     c.data.batch_size = 64
     c.data.eval_batch_size = 64
-    # Few shapes to compile for, which would take longer than the padding does.
+    # Large buckets: compiling for more shapes would take longer than the padding costs.
     c.data.frame_bucket = 64
     c.data.text_bucket = 24
 

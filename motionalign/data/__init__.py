@@ -1,4 +1,4 @@
-"""Prepared datasets in, batches on the device out."""
+"""Input pipeline: reads prepared datasets and assembles batches on the device."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ _OF_BATCHES = ("BatchPlan", "TrainingData", "parse_mixture")
 
 
 def __getattr__(name: str) -> Any:
-    """What comes from `batches`, which is imported when it is first asked for."""
+    """Imports names of the `batches` module on first access."""
     if name in _OF_BATCHES:
-        # Grain and JAX take seconds to import; data_prep needs neither.
+        # Grain and JAX take seconds to import, and data_prep needs neither.
         from motionalign.data import batches
 
         return getattr(batches, name)

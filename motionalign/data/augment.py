@@ -1,15 +1,18 @@
-"""Which frames of a clip a model sees, and what training changes in them.
+"""Frame sampling and augmentation of clips.
 
 Pure functions of a clip [T, J, C] and a random generator; float32 in, float32 out. C is 3 in 3D
 (x, y, z) and in 2D (x, y, confidence), and 6 for 6D rotations (the first two rows of a matrix).
 
-Frames are chosen as ACTOR (Petrovich et al., 2021) and Walk and Text do, changes are those of
-GaitFormer (Cosma and Radoi, 2022, `datasets/transforms`). Where the published code does something
-else than its names say, this does what they say:
-  - a random start there never is the last possible one, and every start is as likely here;
-  - paces there are cut to whole numbers (1.25 to 1.75 are 1, and 1 / 0.75 is 1);
-  - mirroring there negates x and leaves left joints left, squeezing scales joint 0 instead of x,
-    reversal skips with the probability it is given, and point noise is on the confidence too.
+Frames are sampled as in ACTOR (Petrovich et al., 2021) and Walk and Text. The augmentations are
+those of GaitFormer (Cosma and Radoi, 2022, `datasets/transforms`). Where the published code departs
+from what its names promise, this module implements the names:
+  - a random start can be any valid frame, with equal probability (published: never the last one);
+  - paces are applied as given (published: truncated to integers, so that 1.25 to 1.75 become 1, as
+    does 1 / 0.75);
+  - mirroring negates x and swaps left and right joints (published: does not swap);
+  - squeezing scales x (published: scales joint 0);
+  - `reverse` is the probability of reversing (published: of not reversing);
+  - point noise leaves the confidence unchanged (published: perturbs it too).
 """
 
 import dataclasses
@@ -24,10 +27,10 @@ SAMPLINGS = ("random", "conseq", "random_conseq")
 WINDOWS = ("first", "centre", "spread")
 
 WINDOW_OF = {"conseq": "centre", "random_conseq": "centre", "random": "spread"}
-"""What evaluation looks at, by how training frames were drawn: frames as far apart as those."""
+"""The evaluation window for each training sampling, with frames spaced as in training."""
 
-# What R becomes is M R M with M = diag(-1, 1, 1): of its first two rows, which a 6D rotation holds,
-# these change their sign.
+# Mirroring turns a rotation R into M R M with M = diag(-1, 1, 1). These are the sign changes of the
+# first two rows of R, which make up a 6D rotation.
 _MIRRORED_ROTATION = np.array([1, -1, -1, -1, 1, 1], np.float32)
 
 
@@ -37,14 +40,16 @@ _MIRRORED_ROTATION = np.array([1, -1, -1, -1, 1, 1], np.float32)
 def frame_indices(
     num_frames: int, count: int, sampling: str, rng: np.random.Generator, step: int = 1
 ) -> np.ndarray:
-    """Frames of a clip to train on.
+    """Samples the frames of a clip to train on.
 
     Args:
-      num_frames: of the clip.
-      count: how many to take; of a shorter clip all, and then its last one again and again.
-      sampling: "random": any frames, each once, in order of time. "conseq": every `step`-th one
-        from a random start. "random_conseq": likewise, with any step that fits.
-      step: of "conseq"; the largest step that fits where this one does not.
+      num_frames: length of the clip.
+      count: how many frames to take. A clip shorter than this gives all its frames, followed by
+        repetitions of the last one.
+      sampling: "random": distinct frames drawn at random, in temporal order. "conseq": every
+        `step`-th frame from a random start. "random_conseq": like "conseq", with a random step that
+        fits into the clip.
+      step: step of "conseq", reduced to the largest one that fits into the clip.
 
     Returns:
       [count] ints, ascending.
@@ -61,13 +66,14 @@ def frame_indices(
 
 
 def inference_indices(num_frames: int, count: int, window: str) -> np.ndarray:
-    """Frames of a clip that stand for it when nothing may be left to chance.
+    """Selects the frames of a clip deterministically, for evaluation and encoding.
 
     Args:
-      num_frames: of the clip.
-      count: how many to take; of a shorter clip all, and then its last one again and again.
-      window: "first": the first ones; "centre": those in the middle, without gaps; "spread": evenly
-        over the whole clip, its first and last frame among them.
+      num_frames: length of the clip.
+      count: how many frames to take. A clip shorter than this gives all its frames, followed by
+        repetitions of the last one.
+      window: "first": the first frames; "centre": consecutive frames in the middle; "spread":
+        frames spaced evenly over the clip, including its first and last one.
 
     Returns:
       [count] ints, ascending.
@@ -89,30 +95,30 @@ def _check_choice(value: str, valid: tuple[str, ...], what: str) -> None:
         raise ValueError(f"{what} is {value!r}; valid: {', '.join(map(repr, valid))}")
 
 
-# --------------------------------------------------------------------------- changes
+# --------------------------------------------------------------------------- augmentations
 
 
 def crop(clip: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
-    """A random stretch of `length` frames; a shorter clip is returned whole."""
+    """Crops a random stretch of `length` frames; a shorter clip is returned unchanged."""
     start = rng.integers(max(0, len(clip) - length) + 1)
     return clip[start : start + length]
 
 
 def pace(clip: np.ndarray, factor: float) -> np.ndarray:
-    """Plays a clip `factor` times as fast, each moment shown by the nearest frame.
+    """Plays a clip `factor` times as fast, taking the nearest frame at each time step.
 
-    2 leaves every second frame, 0.5 shows every frame twice; of two frames equally near the earlier
-    one is shown. [T, ...] to [ceil(T / factor), ...].
+    A factor of 2 keeps every second frame, 0.5 repeats every frame. If two frames are equally near,
+    the earlier one is taken. Maps [T, ...] to [ceil(T / factor), ...].
     """
     moments = np.arange(math.ceil(len(clip) / factor)) * factor
     return clip[np.minimum(np.ceil(moments - 0.5).astype(np.int64), len(clip) - 1)]
 
 
 def mirror(clip: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """Reflects joints or 6D rotations in the plane x = 0, left and right joints exchanged."""
+    """Reflects joints or 6D rotations in the plane x = 0 and swaps left and right joints."""
     if clip.shape[-2] != skeleton.num_joints:
         raise ValueError(
-            f"a clip of {clip.shape[-2]} joints cannot be mirrored: skeleton {skeleton.name!r} has "
+            f"cannot mirror a clip of {clip.shape[-2]} joints: skeleton {skeleton.name!r} has "
             f"{skeleton.num_joints}. Set data.augment.mirror=0"
         )
     if clip.shape[-1] == 6:
@@ -126,31 +132,32 @@ def reverse(clip: np.ndarray) -> np.ndarray:
 
 
 def squeeze(clip: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
-    """Scales x by one factor, uniform in 1 - `amount` to 1: a body that is less wide.
+    """Scales x of the clip by a factor drawn uniformly from [1 - `amount`, 1].
 
     Raises:
-      ValueError: for 6D rotations, which have no x.
+      ValueError: the clip holds 6D rotations, which have no x.
     """
     if clip.shape[-1] == 6:
-        raise ValueError("rotations cannot be squeezed: set data.augment.squeeze=0")
+        raise ValueError("cannot squeeze rotations: set data.augment.squeeze=0")
     scale = np.ones(clip.shape[-1], clip.dtype)
     scale[0] -= amount * rng.random()
     return clip * scale
 
 
 def joint_noise(clip: np.ndarray, std: float, rng: np.random.Generator, dims: int) -> np.ndarray:
-    """Offsets every joint by a Gaussian that stays the same through the clip.
+    """Adds Gaussian noise to every joint, constant over the frames of the clip.
 
     Args:
       clip: [T, J, C].
-      std: of the offsets, in the clip's units.
-      dims: so many first channels are offset: 2 in 2D, whose third is a confidence; 6 of rotations.
+      std: standard deviation of the noise, in the clip's units.
+      dims: how many leading channels to perturb: 3 in 3D, 2 in 2D (the third channel is a
+        confidence), 6 for rotations.
     """
     return _offset(clip, rng.normal(0, std, (1, clip.shape[1], dims)))
 
 
 def point_noise(clip: np.ndarray, std: float, rng: np.random.Generator, dims: int) -> np.ndarray:
-    """Offsets every joint of every frame by a Gaussian of its own; arguments as `joint_noise`."""
+    """Adds independent Gaussian noise to every joint of every frame; arguments as `joint_noise`."""
     return _offset(clip, rng.normal(0, std, (*clip.shape[:2], dims)))
 
 
@@ -162,14 +169,15 @@ def _offset(clip: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What training changes in a clip, in the published order; by default nothing.
+    """Augmentation of training clips, in the published order; the defaults change nothing.
 
-    paces: one of these is drawn for each clip: so many times as fast.
-    crop: a random stretch of so many frames, before the pace; 0: the whole clip.
-    mirror, reverse: how likely they are. A mirrored turn to the left is one to the right: leave
-      `mirror` at 0 where labels or captions name a side.
-    squeeze: x is scaled by 1 - squeeze to 1.
-    joint_noise, point_noise: standard deviations, in the clips' units.
+    Attributes:
+      paces: speed factors, one of which is drawn per clip.
+      crop: length in frames of a random crop, taken before the pace is changed; 0: no crop.
+      mirror, reverse: probabilities. Mirroring turns a left turn into a right turn: leave `mirror`
+        at 0 if labels or captions name a side.
+      squeeze: x is scaled by a factor from [1 - squeeze, 1].
+      joint_noise, point_noise: standard deviations, in the clips' units.
     """
 
     paces: tuple[float, ...] = (1.0,)
@@ -181,7 +189,7 @@ class Augmentation:
     point_noise: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "paces", tuple(self.paces))  # JSON has lists
+        object.__setattr__(self, "paces", tuple(self.paces))  # JSON stores lists
 
         def check(field: str, holds: bool, expected: str) -> None:
             if not holds:
@@ -192,7 +200,7 @@ class Augmentation:
         paces = bool(self.paces) and all(0 < factor < math.inf for factor in self.paces)
         check("paces", paces, "one or more positive factors")
         whole = isinstance(self.crop, int) and self.crop >= 0
-        check("crop", whole, "a number of frames, or 0 for whole clips")
+        check("crop", whole, "a number of frames, or 0 for no crop")
         for field in ("mirror", "reverse"):
             check(field, 0 <= getattr(self, field) <= 1, "a probability, 0 to 1")
         check("squeeze", 0 <= self.squeeze < 1, "at least 0 and below 1")
@@ -203,10 +211,11 @@ class Augmentation:
     def __call__(
         self, clip: np.ndarray, skeleton: Skeleton, rng: np.random.Generator
     ) -> np.ndarray:
-        """Changes a clip [T, J, C]; [T', J, C]. What is off draws no random numbers.
+        """Augments a clip [T, J, C] to [T', J, C]; disabled changes draw no random numbers.
 
         Raises:
-          ValueError: a clip of rotations is to be squeezed, or the skeleton has other joints.
+          ValueError: `squeeze` is set for a clip of rotations, or a clip to be mirrored does not
+            have the joints of the skeleton.
         """
         dims = 6 if clip.shape[-1] == 6 else skeleton.dims
         if self.crop:

@@ -1,16 +1,18 @@
-"""The input pipeline: prepared datasets in, batches on the device out.
+"""The input pipeline: from prepared datasets to batches on the device.
 
-Every batch is a pure function of (seed, step). Each process can therefore lay out the whole global
-batch by itself (which records, which caption, which crop, how many frames and tokens), reads only
-its own rows, and resumes exactly from a step number; nothing else needs to be remembered.
+Every batch is a pure function of (seed, step). Each process can therefore plan the complete global
+batch by itself (records, captions, crops, numbers of frames and tokens) while reading only its own
+rows. Training resumes exactly from a step number; no other state is needed.
 
 A batch is a dict of arrays:
-  what the encoder's representation stacks: patches [B, F, 5N, 3] float16, zeros after a clip's end,
-    with num_frames [B] int32; or joints [B, F, J, C] or rotations [B, F, R, 6] float32;
-  input_ids [B, L] int32; text_mask [B, L] bool, where texts are encoded in training;
-  text_vectors [B, V] float32, where they are not, or negatives are masked by their similarity;
-  negative_vectors [B, V], of texts of other classes; targets [B] int32 or [B, A] float32;
-  classes [B] int32, equal where two clips are of one class.
+  the motion, as the encoder's representation stacks it: patches [B, F, 5N, 3] float16,
+    zero-padded after the end of a clip, with num_frames [B] int32; or joints [B, F, J, C] or
+    rotations [B, F, R, 6] float32;
+  input_ids [B, L] int32 and text_mask [B, L] bool, if the model encodes texts during training;
+  text_vectors [B, V] float32, if it does not, or if negatives are masked by text similarity;
+  negative_vectors [B, V] float32, vectors of texts of other classes;
+  targets, class indices [B] int32 or attributes [B, A] float32;
+  classes [B] int32, equal for two clips of the same class.
 """
 
 import collections
@@ -33,7 +35,7 @@ from motionalign.data.tokenizer import Tokenizer, pad_tokens, text_bucket
 
 
 def parse_mixture(datasets: str) -> dict[str, float]:
-    """`"humanml3d:2,kit_ml:1"` → {name: weight}; a name alone weighs 1."""
+    """Parses `"humanml3d:2,kit_ml:1"` into {name: weight}; the weight defaults to 1."""
     mixture = {}
     for part in datasets.split(","):
         name, _, weight = part.strip().partition(":")
@@ -52,18 +54,19 @@ def parse_mixture(datasets: str) -> dict[str, float]:
 
 @dataclasses.dataclass(frozen=True)
 class BatchPlan:
-    """Which records stand in which batch: a pure function of the seed.
+    """Assigns records to batches, as a pure function of the seed.
 
-    Each epoch draws from every dataset in proportion to its weight, without replacement as far as
-    the dataset reaches, in an order shuffled over the whole dataset. The last incomplete batch of
-    an epoch is dropped (other clips fall into it each time).
+    Each epoch draws from every dataset in proportion to its weight, in a globally shuffled order.
+    Sampling is without replacement; an exhausted dataset is reshuffled and drawn from again. The
+    last incomplete batch of an epoch is dropped, which affects different clips in every epoch.
 
     Attributes:
       num_frames: for each dataset, [n] clip lengths in frames.
-      weights: for each dataset, its share of a batch; of any scale.
-      batch_size: of the global batch.
-      length_window: so many batches' worth of clips are sorted by length together before they are
-        cut into batches. 1 leaves the order as it was drawn.
+      weights: for each dataset, its unnormalised share of the samples.
+      batch_size: size of the global batch.
+      seed: of the order.
+      length_window: how many batches of clips are sorted by length together before they are split
+        into batches. 1 keeps the order in which clips were drawn.
     """
 
     num_frames: tuple[np.ndarray, ...]
@@ -76,12 +79,12 @@ class BatchPlan:
         if self.steps_per_epoch == 0:
             raise ValueError(
                 f"config.data.batch_size={self.batch_size} is larger than the training set of "
-                f"{sum(map(len, self.num_frames))} records; choose at most as many"
+                f"{sum(map(len, self.num_frames))} records; choose a batch size of at most that"
             )
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches of an epoch."""
+        """Complete batches per epoch."""
         return sum(map(len, self.num_frames)) // self.batch_size
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 (a plan lives as long as its run)
@@ -127,12 +130,12 @@ class BatchPlan:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A split to train on, and what the task says of its clips.
+    """A split to train on, with the supervision that the task derives from it.
 
     Attributes:
-      dataset, split: where the clips are.
-      weight: of the dataset in the mixture.
-      texts: of each clip's class.
+      dataset, split: where the clips come from.
+      weight: weight of the dataset in the mixture.
+      texts: the texts of each clip's class.
       targets: [n] class indices, [n, A] float32 attributes, or None.
     """
 
@@ -144,7 +147,7 @@ class Source:
 
     @functools.cached_property
     def rows(self) -> np.ndarray:
-        """Rows of the split that are trained on: clips of which nothing is known are not."""
+        """Rows of the split to train on: the records that have a class."""
         return np.flatnonzero(self.texts.class_of >= 0)
 
     @functools.cached_property
@@ -158,15 +161,15 @@ class TrainingData:
 
     Args:
       sources: the splits to train on.
-      representation: what the motion encoder reads.
+      representation: the input of the motion encoder.
       config: the `data` section of a run's config.
       seed: of the run.
-      tokenizer: of the text encoder; None where no text is encoded in training.
-      fields: what else batches carry, of `BATCH_FIELDS`.
+      tokenizer: of the text encoder; None if no text is encoded during training.
+      fields: further fields of the batches, names of `BATCH_FIELDS`.
       rows: which rows of the global batch to read; all by default.
 
     Raises:
-      ValueError: a dataset does not have what the encoder or a field needs.
+      ValueError: a dataset lacks what the encoder or a field needs.
     """
 
     def __init__(
@@ -208,13 +211,13 @@ class TrainingData:
         return [source.split for source in self.sources]
 
     def _records(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """(source [B], row of its split [B]) of the global batch of `step`."""
+        """(source [B], row in its split [B]) of the global batch of `step`."""
         source, row = self.plan[step]
         rows = np.array([self.sources[d].rows[r] for d, r in zip(source, row)], np.int64)
         return source, rows
 
     def __getitem__(self, step: int) -> Batch:
-        """The rows to read of the batch of `step`, random texts and frames chosen."""
+        """Reads this process's rows of the batch of `step`, with random texts and frames."""
         source, row = self._records(step)
         rng = np.random.default_rng((self.plan.seed, step, 1))
         pick_text, pick_crop, pick_negative = rng.random((3, len(row)))
@@ -230,7 +233,7 @@ class TrainingData:
     def _clip_arrays(
         self, step: int, source: np.ndarray, row: np.ndarray, pick_crop: np.ndarray
     ) -> Batch:
-        """What the representation makes of the clips; the length is that of the global batch."""
+        """The clips as the representation stacks them, padded to the length of the global batch."""
         frames = np.array([self.sources[d].split.num_frames[r] for d, r in zip(source, row)])
         clips = [
             self._representation.sample(
@@ -244,7 +247,10 @@ class TrainingData:
         return self._representation.stack(clips, padded)
 
     def _tokens(self, source: np.ndarray, clip_class: np.ndarray, pick_text: np.ndarray) -> Batch:
-        """`input_ids` and `text_mask`; all processes tokenise all texts, to agree on the length."""
+        """`input_ids` and `text_mask`.
+
+        Every process tokenises the texts of the global batch, so that all agree on its length.
+        """
         texts = [self.sources[d].texts.texts[k] for d, k in zip(source, clip_class)]
         assert self._tokenizer is not None
         texts = [choices[int(u * len(choices))] for choices, u in zip(texts, pick_text)]
@@ -254,11 +260,11 @@ class TrainingData:
         return {"input_ids": ids[self._rows], "text_mask": mask[self._rows]}
 
     def clip_ids(self, step: int) -> list[str]:
-        """Ids of the global batch of `step`, to name what was in it when something went wrong."""
+        """Ids of the records in the global batch of `step`, for error messages."""
         return [self.splits[d].ids[r] for d, r in zip(*self._records(step))]
 
     def batches(self, num_steps: int) -> grain.DatasetIterator:
-        """A Grain iterator over the batches of steps 0 to `num_steps`, read ahead in threads."""
+        """A Grain iterator over the batches of the first `num_steps` steps; threads prefetch."""
         steps = grain.MapDataset.range(num_steps).map(self.__getitem__)
         options = grain.ReadOptions(
             num_threads=self._workers, prefetch_buffer_size=2 * self._workers
@@ -271,12 +277,12 @@ class TrainingData:
 
 @dataclasses.dataclass(frozen=True)
 class RowsOfBatch:
-    """The rows of a batch that a process reads, n of them.
+    """The n rows of a batch that a process reads.
 
     Attributes:
-      source, row: [n], which split and which record.
-      clip_class: [n], the record's class, an index into the texts of its source.
-      pick_text, pick_negative: [n] uniform in 0..1, to choose texts by.
+      source, row: [n] indices of the source and of the record in its split.
+      clip_class: [n] the record's class, an index into the texts of its source.
+      pick_text, pick_negative: [n] uniform in [0, 1), the random numbers that select texts.
     """
 
     source: np.ndarray
@@ -290,16 +296,18 @@ BatchField = Callable[[RowsOfBatch], np.ndarray]
 
 
 def _text_vectors(sources: Sequence[Source]) -> BatchField:
-    """[n, V] float32: the vector of a text of each clip's class."""
+    """[n, V] float32: the vector of one text of each clip's class."""
     vectors = [source.vectors for source in sources]
     return lambda rows: _of_texts(vectors, TextRows.pick, rows, rows.pick_text)
 
 
 def _negative_vectors(sources: Sequence[Source]) -> BatchField:
-    """[n, V] float32: the vector of a text of another class of the same dataset."""
+    """[n, V] float32: the vector of one text of another class of the same dataset."""
     for source in sources:
         if len(source.texts.names) < 2:
-            raise ValueError(f"dataset {source.dataset.name!r} has one class only: no negatives")
+            raise ValueError(
+                f"dataset {source.dataset.name!r} has only one class, so there are no negatives"
+            )
     vectors = [source.vectors for source in sources]
     return lambda rows: _of_texts(vectors, TextRows.pick_other, rows, rows.pick_negative)
 
@@ -310,7 +318,7 @@ def _of_texts(
     rows: RowsOfBatch,
     share: np.ndarray,
 ) -> np.ndarray:
-    """[n, V] from each clip's own dataset, by `pick(text rows, classes, shares)`."""
+    """[n, V] float32: applies `pick(text rows, classes, shares)` to each clip's own dataset."""
     width = of_sources[0].vectors.shape[1]
     out = np.empty((len(rows.row), width), np.float32)
     for d, vectors in enumerate(of_sources):
@@ -320,13 +328,13 @@ def _of_texts(
 
 
 def _classes(sources: Sequence[Source]) -> BatchField:
-    """[n] int32, equal where two clips are of one class; those of two datasets never are."""
+    """[n] int32: class ids, unique across datasets."""
     first = np.cumsum([0, *(len(source.texts.names) for source in sources)])
     return lambda rows: (first[rows.source] + rows.clip_class).astype(np.int32)
 
 
 def _targets(sources: Sequence[Source]) -> BatchField:
-    """[n] int32 classes or [n, A] float32 attributes: what the task has a classifier tell."""
+    """[n] int32 classes or [n, A] float32 attributes: the targets of a classifier."""
 
     def make(rows: RowsOfBatch) -> np.ndarray:
         return np.stack([sources[d].targets[r] for d, r in zip(rows.source, rows.row)])
@@ -340,7 +348,7 @@ BATCH_FIELDS: dict[str, Callable[[Sequence[Source]], BatchField]] = {
     "classes": _classes,
     "targets": _targets,
 }
-"""What batches may carry besides clips and tokens: from the sources of a run, how it is made."""
+"""Factories of the batch fields beyond clips and tokens, each called with a run's sources."""
 
 VECTOR_FIELDS = {"text_vectors", "negative_vectors"}
 
@@ -349,7 +357,10 @@ def _check_same_rate(sources: Sequence[Source]) -> None:
     metadata = [source.dataset.metadata for source in sources]
     if len({each.fps for each in metadata}) > 1:
         rates = ", ".join(f"{each.name} {each.fps:g}" for each in metadata)
-        raise ValueError(f"datasets of one run need one frame rate; found {rates}")
+        raise ValueError(
+            f"all datasets of a run need the same frame rate; found {rates} frames per second. "
+            "Set config.data.datasets to datasets of one rate"
+        )
 
 
 def _check_same_encoder(datasets: Iterable[Dataset]) -> None:
@@ -358,7 +369,7 @@ def _check_same_encoder(datasets: Iterable[Dataset]) -> None:
         found = "; ".join(f"{name} by {each.encoder}" for name, each in vectors.items())
         raise ValueError(
             f"caption vectors of different encoders cannot be compared: {found}. Run "
-            "`python -m data_prep embed` on all datasets with one --encoder and --readout"
+            "`python -m data_prep embed` on all datasets with the same --encoder and --readout"
         )
 
 
@@ -367,9 +378,14 @@ def to_device(
 ) -> Iterator[tuple[dict[str, jax.Array], dict]]:
     """Copies batches to the device ahead of their use.
 
+    Args:
+      batches: the batches on the host.
+      put: copies one batch to the device.
+      ahead: how many batches to hold on the device in advance.
+
     Yields:
-      (batch, state): `state` is what the iterator needs to go on after this batch, however many
-      more have been read ahead by then.
+      (batch, state): `state` is the iterator state from which reading continues after this batch,
+      independent of how many more batches have been prefetched.
     """
     queue = collections.deque()
 

@@ -1,8 +1,8 @@
-"""A prepared dataset: what holds for all its records, and what lies beside them.
+"""A prepared dataset: its metadata, and the texts and vectors stored with its records.
 
 A prepared dataset is the folder `<data_dir>/<name>/<version>` that `python -m data_prep` writes:
-records (data/records.py), `metadata.json`, `report.json`, `class_texts.json` where there are other
-words for the classes, and `caption_vectors.safetensors` after `data_prep embed`.
+records (data/records.py), `metadata.json`, `report.json`, `class_texts.json` if the classes have
+descriptions or synonyms, and `caption_vectors.safetensors` after `data_prep embed`.
 """
 
 import dataclasses
@@ -21,18 +21,19 @@ from motionalign.skeleton import Skeleton, get_skeleton
 
 VERSION = "1.0.0"
 
-CAPTION_VECTORS = "caption_vectors.safetensors"  # the file that `data_prep embed` writes
+CAPTION_VECTORS = "caption_vectors.safetensors"  # written by `data_prep embed`
 
 CLASS_TEXTS = "class_texts.json"  # descriptions and synonyms of the classes
 
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """What holds for every record of a prepared dataset (`metadata.json`).
+    """Properties shared by all records of a prepared dataset (`metadata.json`).
 
-    Attributes (of a person: gender, clothing, ...) are probabilities [A]; most are named only where
-    they are present, but some have a word for their absence, their opposite: not female is male.
-    What is positive is therefore told by A + O names, `positive_names`.
+    A record's attributes (gender, clothing, ...) are probabilities [A]. Most attributes only have a
+    name for their presence; O of them also have an opposite, a name for their absence: not female
+    is male. The positive attributes of a record are therefore described by A + O names, see
+    `positive_names`.
     """
 
     name: str
@@ -43,18 +44,18 @@ class Metadata:
     mean: np.ndarray  # [J, 3] float64, in the units of the joints
     std: np.ndarray  # [J, 3]
     source_fps: float
-    label_names: tuple[str, ...] = ()  # of the action classes; the index is the label
+    label_names: tuple[str, ...] = ()  # the action classes; the index is the label
     attribute_names: tuple[str, ...] = ()  # A names
     attribute_groups: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     attribute_opposites: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    num_rotations: int = 0  # R, of `rotations` [T, M, R, 6]; 0: the records have none
+    num_rotations: int = 0  # R of `rotations` [T, M, R, 6]; 0 if the records have none
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Metadata":
-        """The metadata of a dataset or model, as any version of motionalign stored it.
+        """Reads the metadata of a dataset or model stored by this or an older motionalign.
 
         Raises:
-          ValueError: a newer one did.
+          ValueError: a newer version stored it.
         """
         values = migrate_metadata(values)
         return cls(
@@ -76,7 +77,7 @@ class Metadata:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """What metadata.json holds."""
+        """The content of metadata.json."""
         return {
             VERSION_KEY: len(METADATA_MIGRATIONS),
             "name": self.name,
@@ -96,29 +97,31 @@ class Metadata:
 
     @property
     def positive_names(self) -> tuple[str, ...]:
-        """A + O names of what can be positive: the attributes, then the opposites."""
+        """The A + O names that can be positive: the attributes, then the opposites."""
         return self.attribute_names + tuple(self.attribute_opposites.values())
 
     def positive(self, attributes: np.ndarray) -> np.ndarray:
         """Probabilities [..., A] to bool [..., A + O] in the order of `positive_names`.
 
-        An attribute is positive above 0.5, an opposite where its attribute is not.
+        An attribute is positive if its probability is above 0.5, an opposite if its attribute is
+        not positive.
         """
         return positive_attributes(attributes, self.attribute_names, self.attribute_opposites)
 
     def present(self, attributes: np.ndarray) -> np.ndarray:
-        """Probabilities [..., A] to bool [..., A]: `positive` without the opposites."""
+        """Probabilities [..., A] to bool [..., A]: like `positive`, without the opposites."""
         return self.positive(attributes)[..., : len(self.attribute_names)]
 
     def attribute_words(self, positive: np.ndarray) -> str:
-        """One row of `positive`, bool [A + O], in words: "male, normal weight, backpack"."""
+        """Describes a row of `positive`, bool [A + O]: "male, normal weight, backpack"."""
         return attribute_words(positive, self.attribute_names, self.attribute_opposites)
 
 
 def migrate_whole_skeleton(values: dict[str, Any]) -> dict[str, Any]:
-    """Migration 1: a skeleton in full instead of its name; classes and rotations are always there.
+    """Migration 1: stores the full skeleton instead of its name, and adds missing fields.
 
-    Shared models described their skeletons beside the name.
+    Classes, attributes and rotations become required fields. In version 0, shared models stored a
+    description of the skeleton next to its name.
     """
     values = {
         "label_names": [],
@@ -131,17 +134,17 @@ def migrate_whole_skeleton(values: dict[str, Any]) -> dict[str, Any]:
     described = values.pop("skeleton_description", None)
     if described is None:
         return values | {"skeleton": get_skeleton(values["skeleton"]).to_dict()}
-    return values | {"skeleton": {"dims": 3, **described}}  # the first ones were all in 3D
+    return values | {"skeleton": {"dims": 3, **described}}  # descriptions without dims are 3D
 
 
 METADATA_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_whole_skeleton,)
-"""Migration n takes stored metadata of version n - 1 to version n."""
+"""Migration n converts stored metadata from version n - 1 to version n."""
 
 
 def migrate_metadata(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored metadata as today's code stores it, with its version; without one it is of version 0.
+    """Converts stored metadata to the current version; metadata without a version is version 0.
 
-    Models carry the metadata of their datasets, and whoever reads those finds them migrated.
+    Models store the metadata of their datasets; this migrates them too.
     """
     migrated = migrate(stored, METADATA_MIGRATIONS, "the metadata of a dataset")
     return {VERSION_KEY: len(METADATA_MIGRATIONS), **migrated}
@@ -159,9 +162,9 @@ def positive_attributes(
 def attribute_words(
     positive: np.ndarray, names: Sequence[str], opposites: Mapping[str, str]
 ) -> str:
-    """The positive names of one row [A + O], joined; an opposite stands where its attribute would.
+    """Joins the positive names of one row [A + O]; an opposite takes the place of its attribute.
 
-    "no attribute" where none is positive.
+    Returns "no attribute" if none is positive.
     """
     is_positive = dict(zip([*names, *opposites.values()], positive, strict=True))
     in_order = [word for name in names for word in (name, opposites.get(name)) if word]
@@ -170,28 +173,32 @@ def attribute_words(
 
 @dataclasses.dataclass(frozen=True)
 class CaptionVectors:
-    """Sentence vectors of a frozen encoder, one row a distinct caption, not normalised.
+    """Sentence vectors by a frozen encoder, one row per distinct text, not normalised.
 
-    encoder: its name and how it is read out, for tables. fingerprint: the SHA-256 of its weights
-    and the readout; vectors may be compared where these are the same. source: the folder or Hub id
-    that the encoder was read from.
+    Attributes:
+      encoder: the encoder's name and readout, for tables.
+      fingerprint: the SHA-256 of the encoder's weights, and the readout. Vectors are comparable if
+        these are equal.
+      rows: {text: row of `vectors`}.
+      vectors: [K, D] float32.
+      source: the folder or Hub id from which the encoder was loaded.
     """
 
     encoder: str
     fingerprint: tuple[str, str]
     rows: dict[str, int]
-    vectors: np.ndarray  # [K, D] float32
+    vectors: np.ndarray
     source: str = ""
 
     @property
     def origin(self) -> dict[str, str]:
-        """What a run stores, so that other texts can be encoded alike."""
+        """What a run stores in order to encode further texts with the same encoder."""
         sha256, readout = self.fingerprint
         return {"encoder": self.source, "readout": readout, "sha256": sha256}
 
     @classmethod
     def read(cls, path: pathlib.Path) -> "CaptionVectors":
-        """Reads what `data_prep embed` wrote."""
+        """Reads the file that `data_prep embed` writes."""
         import safetensors
 
         with safetensors.safe_open(path, framework="np") as file:
@@ -209,23 +216,23 @@ class CaptionVectors:
         )
 
     def __getitem__(self, captions: Sequence[str]) -> np.ndarray:
-        """[len(captions), D]."""
+        """The vectors [len(captions), D] of some captions."""
         return self.vectors[[self.rows[caption] for caption in captions]]
 
 
 def _how_to_prepare(name: str, data_dir: str | pathlib.Path) -> str:
-    """How a user comes by a dataset."""
+    """The instructions for preparing a dataset, for an error message."""
     if name == "synthetic":
         return f"Make it with\n  python -m data_prep synthetic --data_dir={data_dir}"
     if name in _PUBLISHED:
         get, command = f"Get {name} from {_PUBLISHED[name]}, then run", name
     else:
-        get = "Bring its clips into HumanML3D's layout, then run"
+        get = "Convert its clips to HumanML3D's layout, then run"
         command = f"humanml3d --name={name}"
     return (
         f"{get}\n  python -m data_prep {command} --data_dir={data_dir} --raw_dir=FOLDER\n"
-        f"(`python -m data_prep {command.split()[0]} --help` shows the files that FOLDER holds"
-        + (", and --amass_dir and --smplh_dir, which it needs as well)" if name == "babel" else ")")
+        f"(`python -m data_prep {command.split()[0]} --help` lists the files expected in FOLDER"
+        + (", and --amass_dir and --smplh_dir, also required)" if name == "babel" else ")")
     )
 
 
@@ -255,29 +262,29 @@ class Dataset:
         self.metadata = Metadata.from_json(json.loads(path.read_text("utf-8")))
 
     def split(self, split: str) -> "Split":
-        """One of its splits; a ValueError lists those there are."""
+        """Opens a split; a ValueError lists the existing ones."""
         return Split(self.version_dir, split)
 
     @functools.cached_property
     def texts(self) -> dict[str, dict[str, list[str]]]:
-        """Other words for the classes: {"descriptions": {class: [texts]}, "synonyms": {...}}.
+        """Texts of the classes: {"descriptions": {class: [texts]}, "synonyms": {...}}.
 
-        Empty where the dataset has none.
+        Empty if the dataset has none.
         """
         path = self.version_dir / CLASS_TEXTS
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     @functools.cached_property
     def caption_vectors(self) -> CaptionVectors | None:
-        """Sentence vectors of all its texts; None until `data_prep embed` made them."""
+        """Sentence vectors of all texts of the dataset; None before `data_prep embed`."""
         path = self.version_dir / CAPTION_VECTORS
         return CaptionVectors.read(path) if path.is_file() else None
 
     def require_caption_vectors(self) -> CaptionVectors:
-        """`caption_vectors`; a ValueError says how to make them."""
+        """`caption_vectors`; if missing, a ValueError says how to create them."""
         if self.caption_vectors is None:
             raise ValueError(
-                f"dataset {self.name!r} has no caption vectors. Make them with\n  python -m "
+                f"dataset {self.name!r} has no caption vectors. Create them with\n  python -m "
                 f"data_prep embed --data_dir={self.version_dir.parents[1]} --name={self.name}"
             )
         return self.caption_vectors

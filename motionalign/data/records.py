@@ -1,10 +1,8 @@
-"""Prepared datasets on disk: random access to TFRecord, and what lies beside the records.
+"""Records of prepared datasets on disk: TFRecord files with an index for random access.
 
-A prepared dataset is the folder `<data_dir>/<name>/<version>` that `python -m data_prep` writes:
-TFRecord shards and `features.json` from TensorFlow Datasets, one `index-<split>.npz` a split,
-`metadata.json`, `report.json`, `class_texts.json` where there are other words for the classes, and
-`caption_vectors.safetensors` after `data_prep embed`.
-Nothing here imports TensorFlow.
+The folder of a prepared dataset (data/dataset.py) holds TFRecord shards and `features.json`, as
+TensorFlow Datasets writes them, and one `index-<split>.npz` per split. Reading them needs no
+TensorFlow.
 """
 
 import functools
@@ -20,19 +18,19 @@ import numpy as np
 from motionalign.config import VERSION_KEY, migrate
 from motionalign.files import write_arrays
 
-_HEADER = struct.Struct("<QI")  # length of the payload, masked crc of those eight bytes
+_HEADER = struct.Struct("<QI")  # length of the payload, masked CRC of these eight bytes
 
-_FOOTER = struct.Struct("<I")  # masked crc of the payload
+_FOOTER = struct.Struct("<I")  # masked CRC of the payload
 
 
 def _masked_crc(data: bytes) -> int:
-    """CRC32C as TFRecord stores it: rotated and offset, so that a crc of a crc stays useful."""
+    """CRC32C as TFRecord stores it: rotated and offset, so that CRCs of CRCs remain useful."""
     crc = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _read_payload(data: bytes, path: pathlib.Path, offset: int) -> bytes:
-    """The payload of the framed record that starts at `data[0]`, its two checksums verified."""
+    """Returns the payload of a framed record, after verifying its two checksums."""
     if len(data) >= _HEADER.size:
         length, length_crc = _HEADER.unpack_from(data)
         end = _HEADER.size + length
@@ -41,7 +39,7 @@ def _read_payload(data: bytes, path: pathlib.Path, offset: int) -> bytes:
             if _masked_crc(payload) == _FOOTER.unpack_from(data, end)[0]:
                 return payload
     raise ValueError(
-        f"{path}: the record at byte {offset} is damaged (checksum mismatch or cut off). "
+        f"{path}: the record at byte {offset} is damaged (checksum mismatch or truncated). "
         "Prepare the dataset again with --overwrite, or copy the file again"
     )
 
@@ -54,10 +52,16 @@ def scan_tfrecord(path: pathlib.Path) -> Iterator[tuple[int, int]]:
         while offset < end:
             header = file.read(_HEADER.size)
             if len(header) < _HEADER.size or _masked_crc(header[:8]) != _HEADER.unpack(header)[1]:
-                raise ValueError(f"{path}: no TFRecord header at byte {offset}")
+                raise ValueError(
+                    f"{path}: no TFRecord header at byte {offset}. Prepare the dataset again with "
+                    "--overwrite, or copy the file again"
+                )
             size = _HEADER.size + _HEADER.unpack(header)[0] + _FOOTER.size
             if offset + size > end:
-                raise ValueError(f"{path}: cut off in the record at byte {offset}")
+                raise ValueError(
+                    f"{path}: truncated in the record at byte {offset}. Prepare the dataset again "
+                    "with --overwrite, or copy the file again"
+                )
             yield offset, size
             offset += size
             file.seek(offset)
@@ -71,21 +75,21 @@ def _decoder(version_dir: pathlib.Path) -> Callable[[bytes], dict[str, Any]]:
 
 
 def join_lines(lines: list[str]) -> np.ndarray:
-    """Texts of one line each as one array of UTF-8 bytes."""
+    """Encodes texts without line breaks as one array of UTF-8 bytes."""
     return np.array(bytearray("\n".join(lines).encode()), np.uint8)
 
 
 def read_lines(array: np.ndarray) -> list[str]:
-    """Inverse of `join_lines`; an empty array holds no line."""
+    """Inverse of `join_lines`; an empty array holds no texts."""
     return array.tobytes().decode().split("\n") if array.size else []
 
 
 def write_index(version_dir: pathlib.Path, split: str) -> None:
-    """Writes `index-<split>.npz`: where each record lies, and what is needed without reading it.
+    """Writes `index-<split>.npz`: the position of each record, and its fields needed for batching.
 
-    Rows are sorted by id, so that the order says nothing about how the shards were written. The
-    lengths, captions and labels of a whole dataset then load in milliseconds, which lets every
-    process lay out every batch by itself.
+    Rows are sorted by id, so that their order does not depend on how the shards were written. The
+    lengths, captions and labels of a complete dataset load from the index in milliseconds, so that
+    every process can plan every batch by itself.
     """
     version_dir = pathlib.Path(version_dir)
     decode = _decoder(version_dir)
@@ -95,7 +99,7 @@ def write_index(version_dir: pathlib.Path, split: str) -> None:
             with path.open("rb") as file:
                 file.seek(offset)
                 example: dict[str, Any] = decode(_read_payload(file.read(size), path, offset))
-            # Records from before there were classes have neither.
+            # Records from before classes existed have neither field.
             example = {"labels": (), "attributes": no_attributes, **example}
             captions = [caption.decode() for caption in example["captions"]]
             assert not any("\n" in caption for caption in captions), captions
@@ -137,14 +141,14 @@ def write_index(version_dir: pathlib.Path, split: str) -> None:
 
 
 def migrate_without_classes(index: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Migration 1: indices from before there were labels and attributes get empty columns."""
+    """Migration 1: adds empty columns to indices from before labels and attributes existed."""
     count = int(index["num_records"])
     empty = {"labels": np.full(count, -1, np.int64), "attributes": np.zeros((count, 0), np.float32)}
     return empty | index
 
 
 INDEX_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_without_classes,)
-"""Migration n takes an index of version n - 1 to version n."""
+"""Migration n converts an index from version n - 1 to version n."""
 
 
 def _read_index(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -153,8 +157,8 @@ def _read_index(path: pathlib.Path) -> dict[str, np.ndarray]:
             arrays = dict(index)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"{path} is damaged or cut off ({error}). Prepare the dataset again with --overwrite, "
-            "or copy the file again"
+            f"{path} is damaged or truncated ({error}). Prepare the dataset again with "
+            "--overwrite, or copy the file again"
         ) from error
     return migrate(arrays, INDEX_MIGRATIONS, str(path))
 
@@ -162,9 +166,10 @@ def _read_index(path: pathlib.Path) -> dict[str, np.ndarray]:
 class Split:
     """Random access to the records of one split, in the order of their ids.
 
-    `split[i]` decodes record i: a dict of NumPy arrays and strings (DESIGN, "One record a clip").
-    Without reading a record there are, a row each: `ids`, `sources`, `mirrored_of`, `captions`,
-    `num_frames`, `first_line`, `labels` [n] int64 (-1: none) and `attributes` [n, A] float32.
+    `split[i]` decodes record i into a dict of NumPy arrays and strings. The following columns, with
+    one row per record, are available without reading records: `ids`, `sources`, `mirrored_of`,
+    `captions`, `num_frames`, `first_line`, `labels` [n] int64 (-1: none) and `attributes` [n, A]
+    float32.
     """
 
     def __init__(self, version_dir: str | pathlib.Path, split: str) -> None:
@@ -179,7 +184,7 @@ class Split:
         index = _read_index(path)
         self._shards = read_lines(index["shards"])
         count = int(index["num_records"])
-        # "" has no lines but one empty one: a column of empty strings needs the count.
+        # A column with a single empty string is stored as no bytes, which reads as no lines.
         self.ids = read_lines(index["ids"])
         self.sources = read_lines(index["sources"])
         self.mirrored_of = read_lines(index["mirrored_of"]) or [""] * count
@@ -195,7 +200,9 @@ class Split:
         self.captions = [captions[end - n : end] for end, n in zip(ends, np.diff(ends, prepend=0))]
         columns = (self.ids, self.mirrored_of, self.captions, self.labels, self.attributes)
         if any(len(column) != count for column in columns):
-            raise ValueError(f"{path}: the columns differ in length; prepare the dataset again")
+            raise ValueError(
+                f"{path}: the columns differ in length. Prepare the dataset again with --overwrite"
+            )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -205,10 +212,10 @@ class Split:
         return _decoder(self.version_dir)
 
     def payload(self, i: int) -> bytes:
-        """The serialised example i, checksums verified."""
+        """The serialised example i, after verifying its checksums."""
         shard, offset, size = int(self._shard[i]), int(self._offset[i]), int(self._size[i])
         path = self.version_dir / self._shards[shard]
-        # Opened anew each time: costs microseconds, and threads then share no file position.
+        # Opened for each read, which costs microseconds: threads must not share a file position.
         with path.open("rb") as file:
             file.seek(offset)
             return _read_payload(file.read(size), path, offset)
@@ -216,13 +223,14 @@ class Split:
     def __getitem__(self, i: int) -> dict:
         example = self._decode(self.payload(i))
         example["captions"] = [caption.decode() for caption in example["captions"]]
-        if "labels" in example:  # a list, from TFDS
+        if "labels" in example:  # TFDS decodes it to a list
             example["labels"] = np.array(example["labels"], np.int64)
         return {k: v.decode() if isinstance(v, bytes) else v for k, v in example.items()}
 
     def evaluation_rows(self) -> np.ndarray:
-        """Rows of the evaluation set: for each source the record of its first caption line.
+        """Rows of the evaluation set: for each source, the record of its first caption line.
 
-        A source whose first line was unusable has none (`report.json` counts them).
+        A source whose first caption line is unusable has no such record (`report.json` counts
+        these sources).
         """
         return np.flatnonzero(self.first_line == 0)

@@ -1,9 +1,9 @@
-"""What a motion encoder reads of a clip: motion patches, joints or rotations.
+"""Motion representations, the inputs of motion encoders: motion patches, joints or rotations.
 
-A representation knows everything that lies between a record, or a clip of a user's, and the arrays
-of a batch: which field of the record is read, whether a dataset has it, how a raw clip is made
-into it, which frames training and evaluation see, and how clips are stacked. An encoder's config
-names its representation (`input`), and `REPRESENTATIONS` is where names become one.
+A representation implements every step from a record, or a user's clip, to the arrays of a batch:
+which field of a record is read, whether a dataset has it, how a raw clip is converted, which frames
+training and evaluation use, and how clips are stacked. An encoder's config names its
+representation (`input`); `REPRESENTATIONS` maps names to classes.
 """
 
 import dataclasses
@@ -24,42 +24,44 @@ from motionalign.patches import motion_patches
 
 Batch = dict[str, np.ndarray]
 
-# Which part of a longer clip each window sees.
-_PARTS = dict(zip(WINDOWS, ("start", "middle", "frames all along them"), strict=True))
+# The part of a longer clip that each window selects, for messages.
+_PARTS = dict(zip(WINDOWS, ("start", "middle", "frames spread over them"), strict=True))
 
 
 class RowRandom:
     """The randomness of one row of a training batch.
 
     Attributes:
-      share: uniform in 0..1, drawn with the whole global batch.
+      share: uniform in [0, 1), drawn together with those of the other rows of the global batch.
     """
 
     def __init__(self, share: float, seed: tuple[int, ...]) -> None:
-        """`seed`: of the row's own generator."""
+        """`seed`: seed of the row's own generator."""
         self.share = share
         self._seed = seed
 
     @functools.cached_property
     def generator(self) -> np.random.Generator:
-        """The row's own, so that no process draws for the rows of another."""
+        """The row's own generator, so that a process draws numbers for its own rows only."""
         return np.random.default_rng(self._seed)
 
 
 class Representation(Protocol):
-    """What an encoder reads.
+    """The input of a motion encoder.
 
     Attributes:
-      field: of a record, and of a batch.
-      entry: which fields of a config it reads.
-      of_frames: whether config.model.motion.input may name it; then encoders make it as
-        `Joints` is made, and it has `shape_of(metadata)`, (joints, channels, coordinates among
-        them) of a dataset's records, and `has_root`, whether there is something to move.
-      raw_field: of a record, what `prepare` makes it from; raw_shape: its shape in words.
-      part_seen: which part of a longer clip evaluation sees, in words.
-      by_statistics: whether what is read depends on a dataset's statistics.
-      max_frames: so many frames of a clip are seen at most.
-      by_length: whether batches of clips of like length are shorter, and so faster.
+      field: its name as a field of records and of batches.
+      entry: the config fields that it reads.
+      of_frames: whether config.model.motion.input can select it. If so, encoders construct it with
+        the arguments of `Joints`, and it has `shape_of(metadata)`, the (joints, channels, channels
+        that are coordinates) of a dataset's records, and `has_root`, whether it has a root joint
+        that can be moved to the origin.
+      raw_field: the field of a record from which `prepare` computes it.
+      raw_shape: the shape of `raw_field` in words, for messages.
+      part_seen: the part of a longer clip that evaluation uses, in words.
+      by_statistics: whether it depends on a dataset's statistics.
+      max_frames: the largest number of frames used per clip.
+      by_length: whether batches of clips of similar length are shorter and therefore faster.
     """
 
     field: ClassVar[str]
@@ -82,40 +84,46 @@ class Representation(Protocol):
         """See the attributes."""
 
     def for_training(self, data: ConfigDict) -> "Representation":
-        """With what a run's `data` section says of training clips."""
+        """A copy with the sampling and augmentation of a run's `data` section."""
 
     def check(self, metadata: Metadata) -> None:
-        """Raises a ValueError where a dataset does not have what is read."""
+        """Raises a ValueError if a dataset does not have this representation."""
 
     def prepare(self, joints: np.ndarray, fps: float, metadata: Metadata) -> np.ndarray:
-        """A raw clip at `fps` as a record of the dataset holds it; a ValueError if it cannot be."""
+        """Converts a raw clip at `fps` to the form of the dataset's records.
+
+        Raises:
+          ValueError: the clip cannot be converted.
+        """
 
     def sample(self, clip: np.ndarray, random: RowRandom, metadata: Metadata) -> np.ndarray:
-        """What training sees of a record's clip."""
+        """Samples frames of a record's clip for training."""
 
     def window(self, clip: np.ndarray) -> np.ndarray:
-        """What evaluation sees of it."""
+        """Selects frames of a record's clip for evaluation."""
 
     def as_prepared(self, own: Metadata | None, theirs: Metadata, fps: float) -> bool:
-        """Whether what a dataset has prepared is what a model reads.
+        """Whether a model can use the field that a dataset's records store.
+
+        Otherwise it is computed again, from `raw_field`.
 
         Args:
           own: the model's metadata of that dataset, if it has any.
-          theirs: the dataset's.
-          fps: of the model's first dataset.
+          theirs: the dataset's metadata.
+          fps: frame rate of the model's first dataset.
 
         Raises:
-          ValueError: it is not, and cannot be made anew.
+          ValueError: the model cannot use it, and it cannot be computed again.
         """
 
     def frames(self, num_frames: np.ndarray) -> np.ndarray:
-        """How many frames of clips of `num_frames` [B] are seen."""
+        """How many frames are used of clips of `num_frames` [B] frames."""
 
     def padded(self, frames: np.ndarray) -> int:
-        """The length to which a batch of clips of `frames` [B] seen frames is padded."""
+        """The length to which a batch of clips with `frames` [B] used frames is padded."""
 
     def stack(self, clips: Sequence[np.ndarray], padded: int) -> Batch:
-        """A batch of what `sample` or `window` gave, masks with it."""
+        """Stacks results of `sample` or `window` into a batch, with their masks."""
 
 
 # Patches ----------------------------------------------------------------------------------------
@@ -123,12 +131,14 @@ class Representation(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Patches:
-    """Motion patches [T, 5N, 3] float16 (Motion Patches, §3.2), padded to batches.
+    """Motion patches [T, 5N, 3] float16 (Motion Patches, §3.2), zero-padded within a batch.
 
     Attributes:
       patch_size: N.
-      max_frames: of a longer clip, training sees a random stretch and evaluation the beginning.
-      frame_bucket: batches are padded to a multiple of it; None: all to the whole length.
+      max_frames: the largest number of frames per clip. Of a longer clip, training takes a random
+        stretch and evaluation the start.
+      frame_bucket: batches are padded to a multiple of this many frames; None: every batch is
+        padded to `max_frames`, rounded up to whole patches.
     """
 
     field: ClassVar[str] = "patches"
@@ -145,31 +155,32 @@ class Patches:
 
     @property
     def by_length(self) -> bool:
-        """Only masked padding may differ in length."""
+        """Whether batches are padded to different lengths."""
         return self.frame_bucket is not None
 
     def for_training(self, data: ConfigDict) -> "Patches":
-        """Itself."""
+        """Returns itself: sampling and augmentation do not apply to patches."""
         return self
 
     def check(self, metadata: Metadata) -> None:
         """See `Representation.check`."""
         if metadata.skeleton.dims != 3:
             raise ValueError(
-                f"dataset {metadata.name!r} has 2D joints ({metadata.skeleton.name}) and so no "
-                "motion patches; encode it with config.model.motion.family='gaitformer'"
+                f"dataset {metadata.name!r} has 2D joints ({metadata.skeleton.name}) and "
+                "therefore no motion patches. Set config.model.motion.family='gaitformer'"
             )
         if metadata.patch_size != self.patch_size:
             raise ValueError(
                 f"dataset {metadata.name!r} was prepared with --patch_size={metadata.patch_size}; "
-                f"the model has patch_size {self.patch_size}"
+                f"the model has patch_size {self.patch_size}. Prepare the dataset with the model's "
+                "patch size, under another --name"
             )
 
     def prepare(self, joints: np.ndarray, fps: float, metadata: Metadata) -> np.ndarray:
-        """Joints [T, J, 3] to patches [T', 5N, 3] at the dataset's rate, by its statistics."""
+        """Joints [T, J, 3] to patches [T', 5N, 3], with the dataset's frame rate and statistics."""
         check_clip(joints, fps, (metadata.skeleton.num_joints, 3), metadata)
         joints = resample(joints, fps, metadata.fps)
-        assert metadata.patch_size is not None  # that of the tensors, once converted
+        assert metadata.patch_size is not None  # None only while a checkpoint is being converted
         out = motion_patches(
             joints, metadata.skeleton, metadata.mean, metadata.std, metadata.patch_size
         )
@@ -177,29 +188,29 @@ class Patches:
             out = out.astype(np.float16)
         if not np.isfinite(out).all():
             raise ValueError(
-                f"a clip reaches {np.abs(joints).max():.3g}, far beyond the training data; is it "
-                "in another unit?"
+                f"a clip has coordinates up to {np.abs(joints).max():.3g}, far beyond the training "
+                "data. Convert it to the units of the dataset"
             )
         return out
 
     def sample(self, clip: np.ndarray, random: RowRandom, metadata: Metadata) -> np.ndarray:
-        """A stretch of at most `max_frames`, every start as likely."""
+        """A stretch of at most `max_frames` frames; every start is equally likely."""
         spare = max(0, len(clip) - self.max_frames)
         start = int(random.share * (spare + 1))
         return clip[start : start + len(clip) - spare]
 
     def window(self, clip: np.ndarray) -> np.ndarray:
-        """The first `max_frames`, as published."""
+        """The first `max_frames` frames, as published."""
         return clip[: self.max_frames]
 
     def as_prepared(self, own: Metadata | None, theirs: Metadata, fps: float) -> bool:
-        """See `Representation.as_prepared`: by skeleton and statistics."""
+        """See `Representation.as_prepared`; False if the statistics of model and dataset differ."""
         fps = own.fps if own else fps
         if theirs.fps != fps:
             raise ValueError(
-                f"dataset {theirs.name!r} has {theirs.fps:g} frames a second, the model reads "
-                f"{fps:g}; motion patches are not made anew at another rate. "
-                "`motionalign.load(...).encode_motion(joints, fps)` encodes its clips"
+                f"dataset {theirs.name!r} has {theirs.fps:g} frames per second, the model expects "
+                f"{fps:g}; the motion patches of a dataset cannot be resampled. "
+                "Encode its clips with `motionalign.load(...).encode_motion(joints, fps)`"
             )
         if own is None or own.patch_size != theirs.patch_size or own.skeleton != theirs.skeleton:
             return True
@@ -211,7 +222,7 @@ class Patches:
 
     @functools.cached_property
     def buckets(self) -> tuple[int, ...]:
-        """The lengths that batches may have, ascending."""
+        """The possible lengths of a batch in frames, ascending."""
         full = -(-self.max_frames // self.patch_size) * self.patch_size
         if self.frame_bucket is None:
             return (full,)
@@ -224,9 +235,9 @@ class Patches:
         return next(bucket for bucket in self.buckets if bucket >= longest)
 
     def stack(self, clips: Sequence[np.ndarray], padded: int) -> Batch:
-        """`patches` [B, padded, 5N, 3], zeros where a clip has ended, and `num_frames` [B].
+        """`patches` [B, padded, 5N, 3], zero after the end of a clip, and `num_frames` [B].
 
-        What a clip holds beyond `padded` frames is cut off.
+        Clips longer than `padded` frames are truncated.
         """
         out = np.zeros((len(clips), padded, *clips[0].shape[1:]), np.float16)
         for i, clip in enumerate(clips):
@@ -240,16 +251,17 @@ class Patches:
 
 @dataclasses.dataclass(frozen=True)
 class Joints:
-    """A fixed number of frames of joints [F, J, C] float32.
+    """Joints [F, J, C] float32 of a fixed number of frames.
 
     Attributes:
       joints, channels: J and C.
       max_frames: F; a shorter clip repeats its last frame.
-      window_of: which frames evaluation sees, of `augment.WINDOWS`.
-      root: the joint whose place in the first of them is the origin; None: as the clip has it.
-      dims: so many first channels are coordinates, and move with the origin.
-      sampling, step: which frames training sees; see `augment.frame_indices`.
-      augment: what training changes in a clip.
+      window_of: the evaluation window, one of `augment.WINDOWS`.
+      root: the joint whose position in the first selected frame becomes the origin; None: the
+        origin of the clip is kept.
+      dims: how many leading channels are coordinates and are moved with the origin.
+      sampling, step: how training frames are sampled; see `augment.frame_indices`.
+      augment: the augmentation of training clips.
     """
 
     field: ClassVar[str] = "joints"
@@ -258,7 +270,7 @@ class Joints:
     raw_shape: ClassVar[str] = "[frames, joints, 3]"
     by_statistics: ClassVar[bool] = False
     entry: ClassVar[Entry] = Entry(reads=("model.motion.root",))
-    has_root: ClassVar[bool] = True  # whether something can be moved to the origin
+    has_root: ClassVar[bool] = True
     by_length: ClassVar[bool] = False
 
     joints: int
@@ -272,7 +284,7 @@ class Joints:
     augment: Augmentation = dataclasses.field(default_factory=Augmentation)
 
     def for_training(self, data: ConfigDict) -> "Joints":
-        """With the run's sampling and augmentation."""
+        """A copy with the run's sampling and augmentation."""
         own = {field.name for field in dataclasses.fields(Augmentation)}
         given = data.augment.to_dict()
         augment = Augmentation(**{name: given[name] for name in given if name in own})
@@ -280,7 +292,7 @@ class Joints:
 
     @staticmethod
     def shape_of(metadata: Metadata) -> tuple[int, int, int]:
-        """(joints, channels, coordinates among them) of a dataset's records."""
+        """(joints, channels, channels that are coordinates) of a dataset's records."""
         return metadata.skeleton.num_joints, 3, metadata.skeleton.dims
 
     def check(self, metadata: Metadata) -> None:
@@ -288,17 +300,18 @@ class Joints:
         joints, channels, _ = self.shape_of(metadata)
         if (joints, channels) != (self.joints, self.channels):
             raise ValueError(
-                f"dataset {metadata.name!r} has {joints} joints of {channels} numbers (skeleton "
-                f"{metadata.skeleton.name!r}); the model takes {self.joints} of {self.channels}"
+                f"dataset {metadata.name!r} has {joints} joints of {channels} channels (skeleton "
+                f"{metadata.skeleton.name!r}); the model takes {self.joints} joints of "
+                f"{self.channels} channels"
             )
 
     def prepare(self, joints: np.ndarray, fps: float, metadata: Metadata) -> np.ndarray:
-        """Joints [T, J, C] to [T', J, C] at the dataset's rate."""
+        """Joints [T, J, C] to [T', J, C] at the dataset's frame rate."""
         check_clip(joints, fps, (self.joints, self.channels), metadata)
         return resample(joints, fps, metadata.fps).astype(np.float32)
 
     def sample(self, clip: np.ndarray, random: RowRandom, metadata: Metadata) -> np.ndarray:
-        """Frames of the changed clip, as `sampling` draws them."""
+        """Augments the clip and samples frames from it, as `sampling` says."""
         clip = self.augment(clip, metadata.skeleton, random.generator)
         return self._take(
             clip,
@@ -306,7 +319,7 @@ class Joints:
         )
 
     def window(self, clip: np.ndarray) -> np.ndarray:
-        """The frames of `window_of`."""
+        """The frames of the evaluation window `window_of`."""
         return self._take(clip, inference_indices(len(clip), self.max_frames, self.window_of))
 
     @property
@@ -315,11 +328,11 @@ class Joints:
         return _PARTS[self.window_of]
 
     def as_prepared(self, own: Metadata | None, theirs: Metadata, fps: float) -> bool:
-        """See `Representation.as_prepared`: the rate may differ."""
+        """See `Representation.as_prepared`; always False, as the frame rates may differ."""
         return False
 
     def _take(self, clip: np.ndarray, frames: np.ndarray) -> np.ndarray:
-        """Frames of a clip, the root in the first of them at the origin."""
+        """Selects frames of a clip and moves the root of the first one to the origin."""
         joints = np.asarray(clip)[frames].astype(np.float32)  # a copy
         if self.root is not None:
             joints[..., : self.dims] -= joints[0, self.root, : self.dims].copy()
@@ -330,16 +343,16 @@ class Joints:
         return np.minimum(num_frames, self.max_frames)
 
     def padded(self, frames: np.ndarray) -> int:
-        """All clips have as many frames."""
+        """Always `max_frames`."""
         return self.max_frames
 
     def stack(self, clips: Sequence[np.ndarray], padded: int) -> Batch:
-        """The clips [B, F, J, C] under the name of the field."""
+        """The clips [B, F, J, C], under the name of the field."""
         return {self.field: np.stack(clips)}
 
 
 class Rotations(Joints):
-    """A fixed number of frames of 6D rotations [F, R, 6] float32; they have no origin."""
+    """6D rotations [F, R, 6] float32 of a fixed number of frames; they have no origin."""
 
     field: ClassVar[str] = "rotations"
     raw_field: ClassVar[str] = "rotations"
@@ -350,7 +363,7 @@ class Rotations(Joints):
 
     @staticmethod
     def shape_of(metadata: Metadata) -> tuple[int, int, int]:
-        """(rotations, 6, 6); a ValueError where a dataset has none to train on."""
+        """(rotations, 6, 6); a ValueError if the dataset has no rotations."""
         if not metadata.num_rotations:
             raise ValueError(
                 f"dataset {metadata.name!r} has no rotations: set config.model.motion.input=joints"
@@ -360,11 +373,13 @@ class Rotations(Joints):
     def check(self, metadata: Metadata) -> None:
         """See `Representation.check`."""
         if not metadata.num_rotations:
-            raise ValueError(f"dataset {metadata.name!r} has no rotations; the model reads them")
+            raise ValueError(
+                f"dataset {metadata.name!r} has no rotations, which are the input of the model"
+            )
         super().check(metadata)
 
     def prepare(self, joints: np.ndarray, fps: float, metadata: Metadata) -> np.ndarray:
-        """Rotations [T, R, 6] to [T', R, 6]; between two rotations lies none, so the nearest."""
+        """Rotations [T, R, 6] to [T', R, 6], by nearest frames: 6D rotations do not interpolate."""
         check_clip(joints, fps, (self.joints, self.channels), metadata)
         return joints[nearest_frames(len(joints), fps, metadata.fps)].astype(np.float32)
 
@@ -372,44 +387,47 @@ class Rotations(Joints):
 REPRESENTATIONS: dict[str, type[Any]] = {
     representation.field: representation for representation in (Patches, Joints, Rotations)
 }
-"""What encoders may read, by the name that their configs and batches have for it."""
+"""All representations, by their name in configs and batches."""
 
 
 def inputs() -> dict[str, type[Any]]:
-    """Values of config.model.motion.input: what encoders over frames may read."""
+    """The representations that config.model.motion.input can select."""
     return {name: kind for name, kind in REPRESENTATIONS.items() if kind.of_frames}
 
 
 def check_clip(joints: np.ndarray, fps: float, shape: tuple[int, int], metadata: Metadata) -> None:
-    """Raises a ValueError unless a raw clip is [T >= 2, *shape] finite numbers at a positive rate.
+    """Checks that a raw clip is [T >= 2, *shape] finite numbers at a positive frame rate.
 
     Args:
       joints: the clip.
       fps: its frames per second.
-      shape: (joints, channels) expected.
-      metadata: whose skeleton the message names.
+      shape: the expected (joints, channels).
+      metadata: of the dataset whose skeleton the message names.
+
+    Raises:
+      ValueError: it is not.
     """
     if joints.dtype.kind not in "fiu":
-        raise ValueError(f"a clip is of dtype {joints.dtype}; expected numbers")
+        raise ValueError(f"a clip has dtype {joints.dtype}; expected numbers")
     if joints.ndim != 3 or joints.shape[1:] != shape or len(joints) < 2:
         raise ValueError(
             f"a clip has shape {joints.shape}; expected [frames >= 2, {shape[0]}, {shape[1]}] for "
             f"skeleton {metadata.skeleton.name!r}"
         )
     if not np.isfinite(joints).all():
-        raise ValueError("a clip holds values that are not finite")
+        raise ValueError("a clip contains values that are not finite")
     if not fps > 0:
         raise ValueError(f"fps={fps}; expected a positive number of frames per second")
 
 
 class ClipCache:
-    """The clips of one split, decoded once and kept while `budget` lasts.
+    """Caches the decoded clips of one split in memory, as far as `budget` allows.
 
-    `budget` is a one-element list of bytes, shared by all caches of a run; `field` says what of a
-    record is read: "patches", "joints" or "rotations".
+    `budget` is a one-element list with the remaining bytes, shared by all caches of a run. `field`
+    is the field of a record to read: "patches", "joints" or "rotations".
     """
 
-    _lock = threading.Lock()  # of the budget, and so of all caches
+    _lock = threading.Lock()  # guards the budget and therefore covers all caches
 
     def __init__(self, split: Split, budget: list[int], field: str = "patches") -> None:
         self.split = split
@@ -424,8 +442,8 @@ class ClipCache:
             clip = self.split[row][self._field]
             if clip.shape[1] != 1:
                 raise ValueError(
-                    f"{self.split.version_dir}: clip {self.split.ids[row]!r} holds "
-                    f"{clip.shape[1]} persons; this model encodes one"
+                    f"{self.split.version_dir}: clip {self.split.ids[row]!r} contains "
+                    f"{clip.shape[1]} persons; this model encodes exactly one"
                 )
             clip = clip[:, 0]
             with self._lock:

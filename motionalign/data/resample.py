@@ -1,4 +1,4 @@
-"""Motion from one frame rate to another."""
+"""Frame rate conversion of motion."""
 
 import numpy as np
 
@@ -6,12 +6,13 @@ KIT_ML_FPS, HUMANML3D_FPS = 12.5, 20.0
 
 
 def resample(joints: np.ndarray, fps: float, target_fps: float) -> np.ndarray:
-    """Joints [T, ...] at `fps` → [T', ...] at `target_fps`.
+    """Resamples joints [T, ...] at `fps` to [T', ...] at `target_fps`.
 
-    12.5 to 20 follows the rule of the published KIT-ML loader, because models are trained on what
-    it gives; all else is interpolated linearly in time, the first frame kept.
+    12.5 to 20 frames per second follows the rule of the published KIT-ML loader, because published
+    models are trained on its output. All other rates are interpolated linearly in time; the first
+    frame stays the first.
     """
-    if joints.dtype.kind in "iu":  # positions between two whole numbers are none
+    if joints.dtype.kind in "iu":  # interpolated positions are not integers
         joints = joints.astype(np.float32)
     if fps == target_fps:
         return joints
@@ -25,7 +26,7 @@ def resample(joints: np.ndarray, fps: float, target_fps: float) -> np.ndarray:
 
 
 def resampled_length(num_frames: int, fps: float, target_fps: float) -> int:
-    """How many frames `resample` makes of `num_frames`, of which there are at least 2."""
+    """How many frames `resample` returns for `num_frames` >= 2 frames."""
     if fps == target_fps:
         return num_frames
     if (fps, target_fps) == (KIT_ML_FPS, HUMANML3D_FPS):
@@ -34,11 +35,11 @@ def resampled_length(num_frames: int, fps: float, target_fps: float) -> int:
 
 
 def kit_ml_frames(num_frames: int) -> np.ndarray:
-    """The frames at 12.5 fps that make up 20 fps by the published rule, [T'] int.
+    """Indices [T'] of the frames at 12.5 fps that form the clip at 20 fps by the published rule.
 
-    Every 12 frames become 20 by repetition, in the last block as well. 12 and not 12.5, as the
-    published code rounds the rate down to whole frames a second (25 frames give 42); clips play
-    4% slower for it, in their numbers and in ours.
+    Every block of 12 frames becomes 20 by repetition, including the last, incomplete block (25
+    frames become 42). The published code truncates the rate from 12.5 to 12 frames per second, so
+    resampled clips play 4% slower than they should, in published results and here.
     """
     block, second = int(KIT_ML_FPS), int(HUMANML3D_FPS)
     blocks, frame = np.divmod(np.arange((num_frames // block + 1) * second), second)
@@ -47,14 +48,16 @@ def kit_ml_frames(num_frames: int) -> np.ndarray:
 
 
 def nearest_frames(num_frames: int, fps: float, target_fps: float) -> np.ndarray:
-    """The frames at `fps` that are nearest to those at `target_fps`, [T'] int; a tie goes up.
+    """Indices [T'] of the frames at `fps` nearest to those at `target_fps`; ties round up.
 
-    As many as lie within the clip; the first is the first. Nearest, as rotations are not numbers
-    that one may interpolate, and at AMASS's 60 to 250 a second the error is a few milliseconds.
+    The first frame stays the first, and T' is the number of target frames within the clip. Taking
+    the nearest frames avoids interpolating rotations; at AMASS's 60 to 250 frames per second the
+    timing error is a few milliseconds.
     """
     if not num_frames:
         return np.zeros(0, int)
-    # Published rates are rounded (59.99): a frame that misses the end by that is one of them.
+    # The tolerance keeps a last frame that misses the end by rounding; published rates are rounded
+    # (59.99).
     count = int((num_frames - 1) * target_fps / fps + 1e-6) + 1
     nearest = np.floor(np.arange(count) * fps / target_fps + 0.5).astype(int)
     return np.minimum(nearest, num_frames - 1)

@@ -1,7 +1,7 @@
-"""What may be said of a clip: its own captions, or the texts of its class.
+"""The texts of a clip: its own captions, or the texts of its class.
 
 A class is an action (a label of the dataset) or a set of attributes (Walk and Text, III-F). Its
-name in words is one text; descriptions and synonyms lie beside the dataset (`Dataset.texts`).
+name in words is one text; descriptions and synonyms are stored with the dataset (`Dataset.texts`).
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from motionalign.data.records import Split
 
 KINDS = ("words", "descriptions", "synonyms")
 
-# Kinds of texts as the tables name them. Synonyms are never trained on (Table VI).
+# Names of the kinds of texts in tables. Synonyms are never trained on (Walk and Text, Table VI).
 TITLES = {"words": "label words", "descriptions": "descriptions", "synonyms": "unseen synonyms"}
 
 
@@ -23,8 +23,8 @@ class ClipTexts:
 
     Attributes:
       names: of the K classes.
-      texts: K lists; of the clips' own captions, every clip is a class.
-      class_of: [n] of each record, an index into both; -1: it has no class.
+      texts: K lists of texts. When training on captions, every clip is a class of its own.
+      class_of: [n] the class of each record, an index into `names` and `texts`; -1: no class.
     """
 
     names: list[str]
@@ -33,14 +33,14 @@ class ClipTexts:
 
 
 def label_classes(metadata: Metadata, split: Split) -> tuple[list[str], np.ndarray]:
-    """The actions that the records of a split are told apart by.
+    """The actions as classes of the records of a split.
 
     Args:
       metadata: of the split's dataset.
       split: of n records.
 
     Returns:
-      The names, and for each record the index of its action, [n] int64 (-1: it has none).
+      The class names, and [n] int64 with the index of each record's action (-1: none).
 
     Raises:
       ValueError: the dataset has no labels.
@@ -50,10 +50,10 @@ def label_classes(metadata: Metadata, split: Split) -> tuple[list[str], np.ndarr
 
 
 def attribute_classes(metadata: Metadata, split: Split) -> tuple[list[str], np.ndarray]:
-    """The distinct sets of positive attributes in a split, in words and sorted.
+    """The distinct sets of positive attributes in a split as classes, sorted by name.
 
     Returns:
-      As `label_classes`; every record has a set.
+      As `label_classes`; every record has a class, named by its set of attributes in words.
 
     Raises:
       ValueError: the dataset has no attributes.
@@ -67,22 +67,23 @@ def attribute_classes(metadata: Metadata, split: Split) -> tuple[list[str], np.n
 def _require_classes(metadata: Metadata, names: tuple[str, ...], what: str) -> None:
     if not names:
         raise ValueError(
-            f"dataset {metadata.name!r} has no {what}. BABEL comes with labels and DenseGait with "
-            "attributes; clips in HumanML3D's layout get both by `data_prep humanml3d --labels_csv`"
+            f"dataset {metadata.name!r} has no {what}. BABEL has labels, DenseGait has attributes; "
+            "clips in HumanML3D's layout get both from `data_prep humanml3d --labels_csv`"
         )
 
 
 def class_texts(dataset: Dataset, names: list[str], kind: str, written: str) -> list[list[str]]:
-    """The texts of one kind of each named class.
+    """The texts of one kind for each of the named classes.
 
     Args:
-      dataset: whose texts count.
+      dataset: the dataset that stores the texts.
       names: of the classes.
-      kind: of `KINDS`.
-      written: what `data_prep describe --kind` calls descriptions of such classes.
+      kind: one of `KINDS`.
+      written: the value of `data_prep describe --kind` that generates descriptions of such
+        classes, for the error message.
 
     Raises:
-      ValueError: a class has no such text.
+      ValueError: a class has no texts of this kind.
     """
     if kind == "words":
         return [[name] for name in names]
@@ -91,19 +92,23 @@ def class_texts(dataset: Dataset, names: list[str], kind: str, written: str) -> 
     if missing:
         written = "synonym" if kind == "synonyms" else written
         raise ValueError(
-            f"dataset {dataset.name!r} has no {kind} of {len(missing)} of {len(names)} classes, "
-            f"{missing[0]!r} for one. A language model writes them: `python -m data_prep describe "
-            f"--name={dataset.name} --kind={written} --out={kind}.json --model=...`, then "
-            f"`python -m data_prep embed --name={dataset.name} --texts {kind}.json`"
+            f"dataset {dataset.name!r} has no {kind} for {len(missing)} of {len(names)} classes, "
+            f"for example {missing[0]!r}. Generate them with a language model: `python -m "
+            f"data_prep describe --name={dataset.name} --kind={written} --out={kind}.json "
+            f"--model=...`, then `python -m data_prep embed --name={dataset.name} "
+            f"--texts {kind}.json`"
         )
     return [known[name] for name in names]
 
 
 @dataclasses.dataclass(frozen=True)
 class TextRows:
-    """The texts of all classes in one row, as rows of the dataset's sentence vectors.
+    """The texts of all classes, concatenated, as rows of the dataset's sentence vectors.
 
-    rows: [M] of the vectors. first, count: [K], where the texts of a class lie in it.
+    Attributes:
+      vectors: [V, D] the dataset's sentence vectors.
+      rows: [M] the row of `vectors` for each text.
+      first, count: [K] the start and number of each class's texts in `rows`.
     """
 
     vectors: np.ndarray
@@ -113,14 +118,14 @@ class TextRows:
 
     @classmethod
     def of(cls, dataset: Dataset, texts: list[list[str]]) -> "TextRows":
-        """Of the texts of each class; a ValueError where one was not embedded."""
+        """Finds the texts of each class; a ValueError if a text has not been embedded."""
         found: CaptionVectors = dataset.require_caption_vectors()
         flat = [text for of_class in texts for text in of_class]
         missing = [text for text in flat if text not in found.rows]
         if missing:
             raise ValueError(
-                f"dataset {dataset.name!r} has no vectors of {len(missing)} texts, "
-                f"{missing[0][:60]!r} for one; make them with `python -m data_prep embed "
+                f"dataset {dataset.name!r} has no vectors for {len(missing)} texts, for example "
+                f"{missing[0][:60]!r}. Create them with `python -m data_prep embed "
                 f"--name={dataset.name}`"
             )
         count = np.array([len(of_class) for of_class in texts], np.int64)
@@ -128,15 +133,15 @@ class TextRows:
         return cls(found.vectors, rows, np.cumsum(count) - count, count)
 
     def of_class(self, k: int) -> np.ndarray:
-        """[n_k, D], the vectors of a class."""
+        """[n_k, D] the vectors of a class."""
         return self.vectors[self.rows[self.first[k] : self.first[k] + self.count[k]]]
 
     def pick(self, class_of: np.ndarray, share: np.ndarray) -> np.ndarray:
-        """A text of each class [B], drawn by `share` [B] uniform in 0..1: vectors [B, D]."""
+        """Selects a text of each class [B] by `share` [B], uniform in [0, 1): vectors [B, D]."""
         return self.vectors[self.rows[self.first[class_of] + _index(share, self.count[class_of])]]
 
     def pick_other(self, class_of: np.ndarray, share: np.ndarray) -> np.ndarray:
-        """Likewise, uniform over the texts of all other classes (Walk and Text, III-F)."""
+        """Like `pick`, uniform over the texts of all other classes (Walk and Text, III-F)."""
         first, count = self.first[class_of], self.count[class_of]
         index = _index(share, len(self.rows) - count)
         return self.vectors[self.rows[index + count * (index >= first)]]

@@ -1,6 +1,7 @@
-"""Captions to token ids, with the tokenizers of Hugging Face's text encoders.
+"""Tokenizes captions with the tokenizers of Hugging Face's text encoders.
 
-`tokenizers` alone is used; `models/weights/vocabulary.py` makes a tokenizer.json of what is none.
+This module only reads tokenizer.json files, with the package `tokenizers`;
+`models/weights/vocabulary.py` converts other vocabulary formats to tokenizer.json.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,9 +16,13 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 class Tokenizer:
-    """A tokenizer.json, with texts cut after `max_tokens` tokens.
+    """A tokenizer that truncates texts to `max_tokens` tokens.
 
-    json: the text of tokenizer.json, for the checkpoint.
+    Attributes:
+      json: the text of tokenizer.json, for the checkpoint.
+      max_tokens: the maximum number of tokens, special tokens included.
+      vocab_size: size of the vocabulary.
+      pad_id: id of the padding token.
     """
 
     def __init__(self, tokenizer_json: str, max_tokens: int) -> None:
@@ -25,7 +30,7 @@ class Tokenizer:
         self.max_tokens = max_tokens
         try:
             self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
-        except Exception as error:  # the library raises nothing narrower
+        except Exception as error:  # the library raises no narrower exception
             raise ValueError(f"tokenizer.json cannot be read: {error}") from error
         padding = self._tokenizer.padding or {}
         self._tokenizer.no_padding()  # some files pad every text to 128 tokens
@@ -35,15 +40,16 @@ class Tokenizer:
         self.pad_id = next((i for i in ids if i is not None), padding.get("pad_id"))
         if self.pad_id is None:
             raise ValueError(
-                f"this tokenizer has no padding token: it states none, nor has it one of "
-                f"{', '.join(PAD_TOKENS)}"
+                f"the tokenizer has no padding token: tokenizer.json declares none, and its "
+                f"vocabulary has none of {', '.join(PAD_TOKENS)}"
             )
 
     def encode(self, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Token ids of some captions, special tokens included.
+        """Encodes captions as token ids, special tokens included.
 
         Returns:
-          ids [B, L] int32 and mask [B, L] bool, True at real tokens; L is the longest's length.
+          ids [B, L] int32 and mask [B, L] bool, True at real tokens; L is the number of tokens of
+          the longest caption.
         """
         rows = [encoding.ids for encoding in self._tokenizer.encode_batch(list(captions))]
         lengths = np.array([len(row) for row in rows], np.int64)
@@ -54,19 +60,19 @@ class Tokenizer:
 
 
 def train_wordpiece(captions: Iterable[str], vocab_size: int) -> str:
-    """Trains a lower-case WordPiece vocabulary with BERT's special tokens, [PAD] being 0.
+    """Trains a lower-case WordPiece vocabulary with BERT's special tokens; [PAD] has id 0.
 
-    The same captions give the same vocabulary, in whatever order they come.
+    The result is deterministic and does not depend on the order of the captions.
 
     Args:
-      captions: texts.
-      vocab_size: at most so many tokens.
+      captions: the texts to train on.
+      vocab_size: the maximum size of the vocabulary.
 
     Returns:
-      The text of a tokenizer.json, [CLS] and [SEP] put around every text.
+      The text of a tokenizer.json, which adds [CLS] and [SEP] around every text.
 
     Raises:
-      ValueError: if `vocab_size` does not even hold the captions' characters.
+      ValueError: `vocab_size` is too small for the captions' characters.
     """
     wordpiece = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
     wordpiece.normalizer = normalizers.BertNormalizer(lowercase=True)
@@ -74,13 +80,14 @@ def train_wordpiece(captions: Iterable[str], vocab_size: int) -> str:
     captions = sorted(captions)
     characters = set().union(*(wordpiece.normalizer.normalize_str(text) for text in captions))
     characters = sorted(c for c in characters if not c.isspace())
-    # Ids of single characters decide ties between merges, and the trainer gives them out in the
-    # order of a hash map, which differs from run to run: give them out beforehand.
+    # Ties between merges are decided by the ids of single characters, which the trainer assigns in
+    # the order of a hash map that differs from run to run. Assigning them beforehand, as special
+    # tokens, makes the result deterministic.
     first = [*SPECIAL_TOKENS, *characters, *(f"##{c}" for c in characters)]
     if vocab_size < len(first):
         raise ValueError(
             f"vocab_size is {vocab_size}, but the special tokens and the {len(characters)} "
-            f"characters of the captions, alone and inside words, need {len(first)}"
+            f"characters of the captions, at the start and inside of words, need {len(first)}"
         )
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size, special_tokens=first, show_progress=False
@@ -88,7 +95,8 @@ def train_wordpiece(captions: Iterable[str], vocab_size: int) -> str:
     wordpiece.train_from_iterator(captions, trainer)
     vocab = wordpiece.get_vocab(with_added_tokens=True)
 
-    # Anew, so that of these only the special ones are special.
+    # A new tokenizer with the same vocabulary, in which only the five real special tokens are
+    # special.
     tokenizer = tokenizers.Tokenizer(models.WordPiece(vocab=vocab, unk_token="[UNK]"))
     tokenizer.normalizer = wordpiece.normalizer
     tokenizer.pre_tokenizer = wordpiece.pre_tokenizer
@@ -101,14 +109,14 @@ def train_wordpiece(captions: Iterable[str], vocab_size: int) -> str:
 
 
 def pad_tokens(ids: np.ndarray, mask: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ids and mask [B, L] padded to [B, length]; the mask says what is real.
+    """Pads ids and mask [B, L] to [B, length].
 
-    The ids added are 0, also where the tokenizer's padding is another: no encoder reads them.
+    The padding ids are 0, whatever the tokenizer's `pad_id`: masked tokens affect no encoder.
     """
     pad = ((0, 0), (0, length - ids.shape[1]))
     return np.pad(ids, pad), np.pad(mask, pad)
 
 
 def text_bucket(length: int, step: int, tokenizer: Tokenizer) -> int:
-    """`length` tokens rounded up to a multiple of `step`, at most the tokenizer's maximum."""
+    """Rounds `length` tokens up to a multiple of `step`, capped at the tokenizer's maximum."""
     return min(-(-length // step) * step, max(length, tokenizer.max_tokens))

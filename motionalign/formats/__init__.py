@@ -1,1 +1,1 @@
-"""Motion files of other makers: each to joints, skeleton and frame rate."""
+"""Third-party motion formats; each module converts one to joints, skeleton and frame rate."""

@@ -1,7 +1,7 @@
 """Joints of the SMPL-H body from shape and pose (Loper et al., 2015; Romero et al., 2017).
 
-What AMASS files hold becomes joint positions by forward kinematics, in NumPy: joints need neither
-the skin nor the pose blend shapes, only where they rest in this body and how they are turned.
+Converts the poses of AMASS files to joint positions by forward kinematics in NumPy. Joints depend
+on neither skinning nor pose blend shapes, only on the rest pose of the body and the rotations.
 """
 
 import dataclasses
@@ -12,19 +12,21 @@ import numpy as np
 
 from motionalign.skeleton import SKELETONS
 
-NUM_BODY = 22  # the first joints of SMPL-H, in SMPL's order; its hands' 30 follow
+NUM_BODY = 22  # the first joints of SMPL-H, in SMPL's order; 30 hand joints follow
 
 PARENTS = SKELETONS["smpl22"].parents
 
-# AMASS has Z up, we have Y up: a turn about x by minus 90 degrees.
+# AMASS is Z up, motionalign is Y up: a rotation about x by -90 degrees.
 Z_UP_TO_Y_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
 
 @dataclasses.dataclass(frozen=True)
 class SMPLH:
-    """Where the body's joints rest, as a linear function of its shape.
+    """Rest positions of the body's joints, as a linear function of its shape.
 
-    joints: [22, 3] metres, of the mean shape. directions: [22, 3, B], for each shape component.
+    Attributes:
+      joints: [22, 3] metres, for the mean shape.
+      directions: [22, 3, B], the change per unit of each shape component.
     """
 
     joints: np.ndarray
@@ -35,14 +37,14 @@ class SMPLH:
         """Reads `model.npz` of https://mano.is.tue.mpg.de, "Extended SMPL+H model".
 
         Raises:
-          ValueError: another kind of file (a .pkl is never unpickled), or one that is damaged or
-            lacks what is needed.
+          ValueError: the file is of another type (a .pkl is never unpickled), is damaged, or lacks
+            a required array.
         """
         path = pathlib.Path(path)
         if path.suffix != ".npz":
             raise ValueError(
-                f"{path}: the body model is read from model.npz, never from a pickle, which can "
-                "run any code; the download page has both"
+                f"{path}: the body model must be model.npz; a pickle is never read, because it can "
+                "run arbitrary code. The download page has both"
             )
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -52,9 +54,9 @@ class SMPLH:
                 }
                 parents = np.asarray(file["kintree_table"])[0, :NUM_BODY].astype(np.int64)
         except KeyError as error:
-            raise ValueError(f"{path} is no SMPL-H model: {error}") from error
+            raise ValueError(f"{path} is not an SMPL-H model: {error}") from error
         except (OSError, ValueError, EOFError, IndexError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} cannot be read as arrays: {error}") from error
+            raise ValueError(f"{path} cannot be read as an .npz file: {error}") from error
         template, directions, regressor = arrays.values()
         vertices = len(template)
         if (
@@ -75,46 +77,46 @@ class SMPLH:
         return cls(regressor @ template, np.einsum("jv,vcb->jcb", regressor, directions))
 
     def rest_joints(self, betas: np.ndarray) -> np.ndarray:
-        """[22, 3] of a body of this shape [B']; components that one side lacks are left out."""
+        """Rest joints [22, 3] of a body of shape `betas` [B'], using the first min(B, B')."""
         count = min(len(betas), self.directions.shape[-1])
         return self.joints + self.directions[..., :count] @ np.asarray(betas[:count], np.float64)
 
 
 def rotation_matrices(axis_angle: np.ndarray) -> np.ndarray:
-    """[..., 3] radians along the axis to matrices [..., 3, 3] (Rodrigues' formula)."""
+    """Axis-angle vectors [..., 3] in radians to matrices [..., 3, 3] (Rodrigues' formula)."""
     vector = np.asarray(axis_angle, np.float64)
     x, y, z = np.moveaxis(vector, -1, 0)
     zero = np.zeros_like(x)
     cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1)
     cross = cross.reshape(*vector.shape[:-1], 3, 3)
     angle = np.linalg.norm(vector, axis=-1)[..., None, None]
-    # sin(a) / a and (1 - cos(a)) / a**2, by functions that are smooth at 0.
+    # sin(a) / a and (1 - cos(a)) / a**2, in terms of sinc, which is smooth at 0.
     first = np.sinc(angle / np.pi)
     second = 0.5 * np.square(np.sinc(angle / (2 * np.pi)))
     return np.eye(3) + first * cross + second * (cross @ cross)
 
 
 def rotation_6d(matrices: np.ndarray) -> np.ndarray:
-    """[..., 3, 3] to [..., 6]: the first two rows, as the published code has it."""
+    """Matrices [..., 3, 3] to 6D rotations [..., 6]: the first two rows, as published."""
     return matrices[..., :2, :].reshape(*matrices.shape[:-2], 6)
 
 
 def forward_kinematics(
     rotations: np.ndarray, rest_joints: np.ndarray, translation: np.ndarray
 ) -> np.ndarray:
-    """Joint positions of a clip.
+    """Computes the joint positions of a clip.
 
     Args:
-      rotations: [T, 22, 3, 3], of each joint relative to its parent.
-      rest_joints: [22, 3].
-      translation: [T, 3].
+      rotations: [T, 22, 3, 3], rotation of each joint relative to its parent.
+      rest_joints: [22, 3], positions in the rest pose.
+      translation: [T, 3], added to the root's rest position.
 
     Returns:
-      [T, 22, 3].
+      [T, 22, 3] joint positions, in the units of the arguments.
     """
     world = np.empty_like(rotations)
     joints = np.empty((*rotations.shape[:2], 3))
-    for joint, parent in enumerate(PARENTS):  # over the tree, never over frames
+    for joint, parent in enumerate(PARENTS):  # all frames at once
         if parent < 0:
             world[:, joint] = rotations[:, joint]
             joints[:, joint] = rest_joints[joint] + translation
@@ -128,20 +130,20 @@ def forward_kinematics(
 def pose_clip(
     body: SMPLH, poses: np.ndarray, translation: np.ndarray, betas: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A clip of an AMASS file, brought from Z up to Y up.
+    """Poses a clip of an AMASS file and converts it from Z up to Y up.
 
     Args:
-      body: of the file's gender.
-      poses: [T, at least 66], axis-angles of the joints, the body's 22 first.
+      body: the body model for the file's gender.
+      poses: [T, at least 66] axis-angle rotations in radians, the 22 body joints first.
       translation: [T, 3] metres.
-      betas: [B].
+      betas: [B], the shape.
 
     Returns:
-      joints [T, 22, 3] float32 in metres, and rotations [T, 22, 6] float32 relative to the parent,
-      the root's to the world.
+      joints [T, 22, 3] float32 in metres, and rotations [T, 22, 6] float32, each relative to the
+      parent joint (the root's relative to the world).
 
     Raises:
-      ValueError: wrong shapes, or numbers that are not finite.
+      ValueError: an array has the wrong shape or contains numbers that are not finite.
     """
     poses, translation = np.asarray(poses), np.asarray(translation)
     if poses.ndim != 2 or poses.shape[1] < 3 * NUM_BODY:
@@ -149,11 +151,12 @@ def pose_clip(
     if translation.shape != (len(poses), 3):
         raise ValueError(f"trans is {list(translation.shape)}; expected [{len(poses)}, 3]")
     if not (np.isfinite(poses).all() and np.isfinite(translation).all()):
-        raise ValueError("poses or trans hold values that are not finite")
+        raise ValueError("poses or trans contain values that are not finite")
     rotations = rotation_matrices(poses[:, : 3 * NUM_BODY].reshape(-1, NUM_BODY, 3))
     rest = body.rest_joints(np.asarray(betas))
     rotations[:, 0] = Z_UP_TO_Y_UP @ rotations[:, 0]
-    # The body turns about its pelvis, which does not rest at the origin: it moves with the world.
+    # The body rotates about its pelvis, whose rest position is not the origin: that offset rotates
+    # with the world.
     moved = (translation + rest[0]) @ Z_UP_TO_Y_UP.T - rest[0]
     joints = forward_kinematics(rotations, rest, moved)
     return joints.astype(np.float32), rotation_6d(rotations).astype(np.float32)

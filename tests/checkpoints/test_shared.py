@@ -110,7 +110,7 @@ def test_sharing_by_command(trained, tmp_path, capsys, monkeypatch):
     )
     main(["push", str(tmp_path / "out"), "me/waver"])
     assert capsys.readouterr().out == "me/waver True\n"
-    with pytest.raises(SystemExit, match="is already there"):
+    with pytest.raises(SystemExit, match="already exists"):
         main(["share", str(trained), str(tmp_path / "out")])
 
 
@@ -157,12 +157,12 @@ def test_a_model_from_before_families_had_names(trained, tmp_path):
         (
             "datasets.json",
             lambda x: x.replace(b"pelvis", b"head"),
-            "copy: datasets.json: skeleton 'smpl22' must have joints of different names",
+            "copy: datasets.json: skeleton 'smpl22' must have joints with distinct names",
         ),
         (
             "datasets.json",
             lambda x: x.replace(b'"mirror"', b'"mirrors"'),
-            "copy: datasets.json: a skeleton is described by .*; mirror is missing or unknown",
+            "copy: datasets.json: a skeleton must have the fields .*; mirror is missing or unknown",
         ),
         ("config.json", lambda x: x.replace(b'"depth": 1', b'"depth": 2', 1), "do not fit the mod"),
         ("tokenizer.json", None, "has no tokenizer.json"),

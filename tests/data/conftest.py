@@ -36,7 +36,7 @@ def published(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data_dir(published, tmp_path_factory):
-    """The same, prepared as "tiny"."""
+    """The clips of `published`, prepared as dataset "tiny"."""
     folder = tmp_path_factory.mktemp("prepared")
     prepare(lambda: HumanML3D(published), folder, "tiny")
     return folder
@@ -44,5 +44,5 @@ def data_dir(published, tmp_path_factory):
 
 @pytest.fixture
 def copy(data_dir, tmp_path):
-    """A version folder that a test may spoil."""
+    """A copy of the dataset folder that a test may modify."""
     return shutil.copytree(data_dir / "tiny" / "1.0.0", tmp_path / "tiny" / "1.0.0")

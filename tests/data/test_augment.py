@@ -1,4 +1,4 @@
-"""Choice of frames and augmentations: what must hold for every clip, and the published cases."""
+"""Frame sampling and augmentations: invariants for every clip, and the published cases."""
 
 import collections
 
@@ -46,7 +46,7 @@ def test_sampled_frames(num_frames, count, sampling, step, seed):
 
 
 @given(lengths, counts, st.sampled_from(augment.WINDOWS))
-def test_frames_at_inference(num_frames, count, window):
+def test_inference_frames(num_frames, count, window):
     frames = augment.inference_indices(num_frames, count, window)
     assert frames.shape == (count,)
     if num_frames < count:
@@ -65,19 +65,19 @@ def test_frames_at_inference(num_frames, count, window):
         assert before == 0 if window == "first" else after - before in (0, 1)
 
 
-def test_frames_by_hand():
+def test_frames_match_hand_computed_ones():
     assert augment.inference_indices(10, 4, "first").tolist() == [0, 1, 2, 3]
     assert augment.inference_indices(10, 4, "centre").tolist() == [3, 4, 5, 6]
     assert augment.inference_indices(10, 4, "spread").tolist() == [0, 3, 6, 9]
     assert augment.inference_indices(2, 4, "spread").tolist() == [0, 1, 1, 1]
     rng = np.random.default_rng(0)
-    # A step of 5 would end at frame 15: the largest that fits is 3.
+    # A step of 5 would end at frame 15; the largest step that fits is 3.
     assert augment.frame_indices(10, 4, "conseq", rng, step=5).tolist() == [0, 3, 6, 9]
 
 
 @pytest.mark.parametrize("sampling", ["conseq", "random_conseq"])
-def test_every_start_is_as_likely(sampling):
-    """Of 7 frames of 10, starts 0 to 3; the published code never takes the last one."""
+def test_all_starts_are_equally_likely(sampling):
+    """For 7 of 10 frames, starts 0 to 3; the published code never draws the last one."""
     rng = np.random.default_rng(0)
     starts = [augment.frame_indices(10, 7, sampling, rng)[0] for _ in range(4000)]
     counted = collections.Counter(map(int, starts))
@@ -85,20 +85,20 @@ def test_every_start_is_as_likely(sampling):
     assert max(abs(count - 1000) for count in counted.values()) < 120
 
 
-def test_every_step_that_fits_is_taken():
+def test_random_steps_take_every_value_that_fits():
     rng = np.random.default_rng(0)
     drawn = [augment.frame_indices(20, 5, "random_conseq", rng) for _ in range(400)]
     assert {int(frames[1] - frames[0]) for frames in drawn} == {1, 2, 3, 4}
 
 
-def test_every_frame_is_taken_at_random():
+def test_random_sampling_reaches_every_frame():
     rng = np.random.default_rng(0)
     drawn = np.stack([augment.frame_indices(10, 4, "random", rng) for _ in range(2000)])
     counted = np.bincount(drawn.ravel(), minlength=10)
     assert np.abs(counted - 800).max() < 120
 
 
-def test_unknown_names():
+def test_unknown_samplings_and_windows_are_rejected():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="sampling is 'all'; valid: 'random', 'conseq', 'random_c"):
         augment.frame_indices(10, 4, "all", rng)
@@ -110,7 +110,7 @@ def test_unknown_names():
 
 
 @given(lengths, counts, seeds)
-def test_crop_is_a_stretch(frames, length, seed):
+def test_crop_returns_consecutive_frames(frames, length, seed):
     clip = np.arange(frames, dtype=np.float32)[:, None, None]
     out = augment.crop(clip, length, np.random.default_rng(seed))[:, 0, 0]
     assert len(out) == min(frames, length)
@@ -135,7 +135,7 @@ def test_crop_reaches_both_ends():
         (100, [0]),
     ],
 )
-def test_pace_by_hand(factor, expected):
+def test_pace_matches_hand_computed_frames(factor, expected):
     clip = np.arange(5, dtype=np.float32)[:, None, None]
     assert augment.pace(clip, factor)[:, 0, 0].tolist() == expected
 
@@ -148,7 +148,7 @@ def test_pace_shows_the_nearest_frame(frames, factor):
     assert np.abs(out - moments).max() <= 0.5 + 1e-4
 
 
-def test_reverse_twice():
+def test_reversing_twice_is_the_identity():
     clip = random_clip()
     np.testing.assert_array_equal(augment.reverse(clip)[0], clip[-1])
     np.testing.assert_array_equal(augment.reverse(augment.reverse(clip)), clip)
@@ -159,7 +159,7 @@ def test_reverse_twice():
 
 @each_skeleton
 @pytest.mark.parametrize("channels", [3, 6])
-def test_mirror_twice(skeleton, channels):
+def test_mirroring_twice_is_the_identity(skeleton, channels):
     clip = random_clip(joints=skeleton.num_joints, channels=channels)
     once = augment.mirror(clip, skeleton)
     assert once.dtype == np.float32
@@ -178,7 +178,7 @@ def test_mirrored_rotations_pose_the_mirrored_body(seed):
     rng = np.random.default_rng(seed)
     rotations = smplh.rotation_matrices(rng.normal(0, 1, (4, 22, 3)))
     rest = rng.normal(size=(22, 3))
-    rest = (rest + SMPL.mirrored(rest)) / 2  # both sides of the body alike
+    rest = (rest + SMPL.mirrored(rest)) / 2  # a symmetric body
     root = rng.normal(size=(4, 3))
     joints = smplh.forward_kinematics(rotations, rest, root)
 
@@ -194,13 +194,13 @@ def test_mirror_in_2d_keeps_the_confidence():
     np.testing.assert_array_equal(mirrored[:, left], clip[:, right] * np.float32([-1, 1, 1]))
 
 
-def test_a_mirror_of_other_joints():
-    with pytest.raises(ValueError, match=r"a clip of 24 joints .* 'smpl22' has 22.*mirror=0"):
+def test_mirror_rejects_clips_with_other_joints():
+    with pytest.raises(ValueError, match=r"a clip of 24 joints: .* 'smpl22' has 22.*mirror=0"):
         augment.mirror(random_clip(joints=24), SMPL)
 
 
 @given(st.floats(0, 0.9), seeds)
-def test_squeeze_scales_x_alone(amount, seed):
+def test_squeeze_scales_x_only(amount, seed):
     clip = random_clip()
     out = augment.squeeze(clip, amount, np.random.default_rng(seed))
     np.testing.assert_array_equal(out[..., 1:], clip[..., 1:])
@@ -231,7 +231,7 @@ ALL = Augmentation(
 
 @each_skeleton
 @pytest.mark.parametrize("channels", [3, 6])
-def test_by_default_nothing_changes_and_nothing_is_drawn(skeleton, channels):
+def test_defaults_change_nothing_and_draw_no_random_numbers(skeleton, channels):
     clip = random_clip(joints=skeleton.num_joints, channels=channels)
     rng = np.random.default_rng(0)
     np.testing.assert_array_equal(Augmentation()(clip, skeleton, rng), clip)
@@ -239,7 +239,7 @@ def test_by_default_nothing_changes_and_nothing_is_drawn(skeleton, channels):
 
 
 @each_skeleton
-def test_all_at_once(skeleton):
+def test_all_augmentations_together(skeleton):
     clip = random_clip(30, skeleton.num_joints)
     before = clip.copy()
     seen = set()
@@ -250,10 +250,10 @@ def test_all_at_once(skeleton):
         assert out.dtype == np.float32
         seen.add(len(out))
     assert seen == {6, 8, 12, 24}
-    np.testing.assert_array_equal(clip, before)  # the caller's clip is as it was
+    np.testing.assert_array_equal(clip, before)  # the caller's clip is unchanged
 
 
-def test_the_order_is_the_published_one():
+def test_augmentations_apply_in_the_published_order():
     """Crop, then pace, then the mirror, then reversal."""
     augmentation = Augmentation(paces=(2,), crop=5, mirror=1, reverse=1)
     clip = random_clip(30)
@@ -270,7 +270,7 @@ def test_probabilities(field):
     assert abs(np.mean(changed) - 0.2) < 0.04
 
 
-def test_noise_spares_the_confidence_and_reaches_all_of_a_rotation():
+def test_noise_leaves_the_confidence_and_covers_all_rotation_channels():
     augmentation = Augmentation(joint_noise=0.1, point_noise=0.1)
     rng = np.random.default_rng(0)
     for skeleton, channels, moved in ((COCO, 3, 2), (SMPL, 3, 3), (SMPL, 6, 6)):
@@ -279,7 +279,7 @@ def test_noise_spares_the_confidence_and_reaches_all_of_a_rotation():
         assert changed.tolist() == [True] * moved + [False] * (channels - moved)
 
 
-def test_rotations_are_not_squeezed():
+def test_squeezing_rotations_is_an_error():
     with pytest.raises(ValueError, match=r"set data\.augment\.squeeze=0"):
         Augmentation(squeeze=0.1)(random_clip(channels=6), SMPL, np.random.default_rng(0))
 
@@ -299,10 +299,10 @@ def test_rotations_are_not_squeezed():
         ("point_noise", float("nan")),
     ],
 )
-def test_values_out_of_range(field, value):
+def test_values_out_of_range_are_rejected(field, value):
     with pytest.raises(ValueError, match=rf"data\.augment\.{field} is .*; expected "):
         Augmentation(**{field: value})
 
 
-def test_paces_of_a_stored_config_are_a_list():
+def test_paces_may_be_a_list_as_in_stored_configs():
     assert Augmentation(paces=[1, 2]) == Augmentation(paces=(1, 2))

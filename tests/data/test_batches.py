@@ -1,4 +1,4 @@
-"""Batches: what stands in them, that they repeat exactly, and what every process reads."""
+"""Batches: their contents, exact reproducibility, and the rows that each process reads."""
 
 import collections
 import dataclasses
@@ -30,7 +30,7 @@ def plan(sizes=(100,), weights=None, batch_size=8, seed=0, window=1, longest=224
 
 
 def pairs(epoch):
-    """The (dataset, row) of an epoch, in order."""
+    """The (dataset, row) pairs of an epoch, in order."""
     dataset, row = epoch
     return list(zip(dataset.ravel().tolist(), row.ravel().tolist()))
 
@@ -43,42 +43,42 @@ def pairs(epoch):
     st.integers(0, 9),
 )
 @settings(max_examples=60)
-def test_every_record_at_most_once_an_epoch(size, batch_size, window, seed, epoch):
+def test_every_record_occurs_at_most_once_per_epoch(size, batch_size, window, seed, epoch):
     if batch_size > size:
         batch_size = size
     p = plan((size,), None, batch_size, seed, window)
     dataset, row = p.epoch(epoch)
     assert dataset.shape == row.shape == (size // batch_size, batch_size)
     assert (dataset == 0).all()
-    assert len(set(row.ravel())) == row.size  # less than a batch is left out
+    assert len(set(row.ravel())) == row.size  # only an incomplete batch is left out
     assert set(row.ravel()) <= set(range(size))
 
 
 @pytest.mark.parametrize("window", [1, 4])
-def test_epochs_differ_and_repeat(window):
+def test_epochs_differ_and_are_reproducible(window):
     p, same = plan(window=window), plan(window=window)
     epochs = [pairs(p.epoch(epoch)) for epoch in range(12)]
     assert epochs == [pairs(same.epoch(epoch)) for epoch in range(12)]
-    assert epochs[3] == pairs(p.epoch(3))  # after others pushed it out of the cache
+    assert epochs[3] == pairs(p.epoch(3))  # after other epochs evicted it from the cache
     assert len({tuple(epoch) for epoch in epochs}) == 12
     assert pairs(plan(window=window, seed=1).epoch(0)) != epochs[0]
-    # Other clips are left out of each epoch, so that all are seen.
+    # Every epoch leaves out other clips, so that all are seen.
     assert set(itertools.chain(*epochs)) == {(0, row) for row in range(100)}
     assert len({frozenset(epoch) for epoch in epochs}) > 6
 
 
-def test_which_clips_meet_changes_between_epochs():
-    """Negatives come from the batch: the same few again and again would teach little."""
+def test_batch_neighbours_change_between_epochs():
+    """Negatives come from the batch: seeing the same few repeatedly would teach little."""
     p = plan((512,), window=4)
     neighbours = collections.defaultdict(set)
     for epoch in range(10):
         for batch in p.epoch(epoch)[1].tolist():
             for row in batch:
                 neighbours[row] |= set(batch) - {row}
-    assert np.median([len(others) for others in neighbours.values()]) > 25  # of 10 × 7 at most
+    assert np.median([len(others) for others in neighbours.values()]) > 25  # at most 10 × 7
 
 
-def test_steps_run_on_through_the_epochs():
+def test_step_numbers_continue_across_epochs():
     p = plan((20,), batch_size=6)
     assert p.steps_per_epoch == 3
     for step in range(9):
@@ -88,14 +88,14 @@ def test_steps_run_on_through_the_epochs():
         assert dataset.shape == row.shape == (6,)
 
 
-def test_order_is_shuffled_over_the_whole_dataset():
+def test_order_is_shuffled_globally():
     row = plan((10_000,), batch_size=100).epoch(0)[1]
     assert abs(row[:10].mean() - 5000) < 400
     assert abs(np.corrcoef(row.ravel(), np.arange(10_000))[0, 1]) < 0.05
 
 
 @pytest.mark.parametrize("sizes", [(640,), (400, 300)])
-def test_windows_of_similar_lengths(sizes):
+def test_length_windows_group_similar_lengths(sizes):
     plans = [plan(sizes, window=window) for window in (1, 4, 16)]
     frames = plans[0].num_frames
 
@@ -103,17 +103,17 @@ def test_windows_of_similar_lengths(sizes):
         lengths = np.array([frames[d][r] for d, r in pairs(p.epoch(0))]).reshape(-1, 8)
         return np.ptp(lengths, axis=1), lengths.mean(1)
 
-    # From 20 to 224 frames: each batch of a window of 16 gets a sixteenth of them, and so on.
+    # Lengths from 20 to 224 frames: each batch of a window of 16 spans a sixteenth of the range.
     alone, four, sixteen = (np.median(spread(p)[0]) for p in plans)
     assert alone > 120
     assert 30 < four < 70
     assert sixteen < 20
-    # Short and long batches come mixed, not in ascending order.
+    # Short and long batches are shuffled, not in ascending order.
     means = spread(plans[2])[1]
     for window in range(0, len(means) - 16, 16):
         steps = np.diff(means[window : window + 16])
         assert 4 <= (steps > 0).sum() <= 12
-    if len(sizes) == 1:  # and they hold the same clips as without
+    if len(sizes) == 1:  # and they contain the same clips as without a window
         assert sorted(pairs(plans[0].epoch(0))) == sorted(pairs(plans[2].epoch(0)))
 
 
@@ -131,7 +131,7 @@ def test_mixture_proportions(weights, shares):
         for d, size in enumerate((300, 60)):
             rows = row[dataset == d]
             seen = np.bincount(rows, minlength=size)
-            # Without replacement as far as it reaches: nobody comes twice before all came once.
+            # Without replacement: no record is drawn twice before all have been drawn once.
             assert seen.max() - seen.min() <= 1
         # Every batch is a mixture.
         in_batch = (dataset == 1).sum(1)
@@ -139,13 +139,13 @@ def test_mixture_proportions(weights, shares):
         assert 0 < in_batch.mean() < 12
 
 
-def test_one_share_of_a_mixture_may_be_tiny():
+def test_a_mixture_weight_may_be_tiny():
     dataset, _ = plan((50, 50, 50), (1.0, 1e-6, 1.0), batch_size=10).epoch(0)
     assert set(dataset.ravel()) == {0, 2}
     assert dataset.size == 150
 
 
-def test_a_batch_larger_than_the_dataset():
+def test_a_batch_larger_than_the_dataset_is_an_error():
     with pytest.raises(ValueError, match=r"batch_size=9 is larger than the training set of 8 rec"):
         plan((5, 3), batch_size=9)
     assert plan((5, 3), batch_size=8).steps_per_epoch == 1
@@ -167,14 +167,14 @@ def test_mixtures(text, mixture):
 @pytest.mark.parametrize(
     "text", ["", "a,", "a:0", "a:-1", "a:x", "a:nan", "a:inf", ":2", "a:1:2", "a,b,a:3"]
 )
-def test_wrong_mixtures(text):
+def test_invalid_mixtures_are_rejected(text):
     with pytest.raises(ValueError, match=r"config\.data\.datasets=.*like 'humanml3d:2,kit_ml:1'"):
         parse_mixture(text)
 
 
 # ---- batches of real records -----------------------------------------------------------------
 
-MAX_FRAMES = 48  # some of the clips are longer, and get cropped
+MAX_FRAMES = 48  # some clips are longer and are cropped
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,7 @@ def training_data(
 
 
 def source_of(dataset, weight=1.0, split="train"):
-    """A split with the captions of its clips."""
+    """A source that pairs the clips of a split with their captions."""
     split = dataset.split(split)
     texts = ClipTexts(split.ids, split.captions, np.arange(len(split)))
     return Source(dataset, split, weight, texts)
@@ -233,7 +233,7 @@ def assert_same(a, b):
 
 
 @pytest.mark.parametrize("padding", ["mask", "attend"])
-def test_a_batch_holds_what_its_records_hold(small, tokenizer, padding):
+def test_a_batch_contains_the_data_of_its_records(small, tokenizer, padding):
     batches = training_data(small, tokenizer, padding=padding)
     split = small.split("train")
     for step in range(8):  # two epochs
@@ -262,12 +262,12 @@ def test_a_batch_holds_what_its_records_hold(small, tokenizer, padding):
             encoded, mask = tokenizer.encode(split.captions[row])
             own = [list(e[m]) for e, m in zip(encoded, mask)]
             assert list(batch["input_ids"][i, real]) in own
-            assert real[: real.sum()].all()  # the padding comes last
+            assert real[: real.sum()].all()  # padding comes last
         tokens = batch["text_mask"].sum(1).max()
         assert batch["input_ids"].shape == (8, min(-(-tokens // 8) * 8, 64))
 
 
-def test_batches_are_of_few_shapes(small, tokenizer):
+def test_batches_have_few_shapes(small, tokenizer):
     """Each shape is compiled once."""
     batches = training_data(small, tokenizer, max_frames=96)
     shapes = {batches[step]["patches"].shape[1] for step in range(20)}
@@ -275,7 +275,7 @@ def test_batches_are_of_few_shapes(small, tokenizer):
     assert len(shapes) > 1
 
 
-def test_batches_by_length_waste_little(small, tokenizer):
+def test_length_sorted_batches_have_little_padding(small, tokenizer):
     def real_share(padding):
         batches = training_data(small, tokenizer, padding=padding, max_frames=96)
         frames = [
@@ -310,7 +310,7 @@ def test_crops_reach_both_ends_and_are_uniform(small, tokenizer):
         assert abs(np.mean(found) - last / 2) < 5 * error, row
 
 
-def test_captions_are_chosen_uniformly(small, tokenizer):
+def test_captions_are_sampled_uniformly(small, tokenizer):
     split = small.split("train")
     batches = training_data(small, tokenizer, batch_size=32)
     chosen = collections.defaultdict(collections.Counter)
@@ -327,20 +327,20 @@ def test_captions_are_chosen_uniformly(small, tokenizer):
     assert {len(counts) for counts in chosen.values()} == {1, 2, 3}
 
 
-def test_batches_depend_on_seed_and_step_alone(small, tokenizer):
+def test_batches_depend_on_seed_and_step_only(small, tokenizer):
     a, b = (training_data(small, tokenizer) for _ in range(2))
     for step in (9, 2, 30, 2):
         assert_same(a[step], b[step])
     other = training_data(small, tokenizer, seed=1)
     assert any(a.clip_ids(step) != other.clip_ids(step) for step in range(4))
-    # Without a cache, or with more threads: the same.
+    # No cache or more threads give the same batches.
     plain = training_data(small, tokenizer, cache_gb=0.0)
     for step in range(6):
         assert_same(a[step], plain[step])
 
 
 @pytest.mark.parametrize("num_processes", [2, 4])
-def test_processes_make_up_the_global_batch(two_datasets, tokenizer, num_processes):
+def test_the_rows_of_all_processes_form_the_global_batch(two_datasets, tokenizer, num_processes):
     datasets = {
         Dataset(two_datasets, name): weight for name, weight in (("small", 2), ("other", 1))
     }
@@ -413,7 +413,7 @@ def test_the_iterator_resumes_bit_for_bit(small, tokenizer, workers):
     assert_same(next(start), expected[0])
 
 
-def test_states_are_of_batches_used_not_of_batches_read_ahead(small, tokenizer):
+def test_iterator_states_belong_to_used_batches_not_prefetched_ones(small, tokenizer):
     batches = training_data(small, tokenizer)
     put = []
     feed = to_device(batches.batches(7), lambda batch: put.append(batch) or batch, ahead=3)
@@ -432,7 +432,7 @@ def test_states_are_of_batches_used_not_of_batches_read_ahead(small, tokenizer):
     assert seen == list(range(7))
 
 
-def test_text_vectors_are_those_of_the_chosen_captions(small_dataset, tokenizer):
+def test_text_vectors_match_the_sampled_captions(small_dataset, tokenizer):
     dataset = Dataset(small_dataset, "small")
     with pytest.raises(ValueError, match="has no caption vectors"):
         training_data(dataset, tokenizer, text_vectors=True)
@@ -466,11 +466,11 @@ def test_texts_without_vectors_are_found_before_the_first_batch(small_dataset, t
     rows = {caption: row for row, caption in enumerate(captions[1:])}
     vectors = np.zeros((len(rows), 4), np.float32)
     dataset.caption_vectors = CaptionVectors("random", ("0", "mean"), rows, vectors)
-    with pytest.raises(ValueError, match=f"no vectors of 1 texts, '{captions[0][:20]}"):
+    with pytest.raises(ValueError, match=f"vectors for 1 texts, for example '{captions[0][:20]}"):
         training_data(dataset, tokenizer, text_vectors=True)
 
 
-def test_vectors_of_two_encoders_do_not_mix(two_datasets, tokenizer):
+def test_vectors_by_different_encoders_are_an_error(two_datasets, tokenizer):
     datasets = {Dataset(two_datasets, name): 1.0 for name in ("small", "other")}
     for i, dataset in enumerate(datasets):
         captions = {text for clip in dataset.split("train").captions for text in clip}
@@ -481,17 +481,17 @@ def test_vectors_of_two_encoders_do_not_mix(two_datasets, tokenizer):
         )
     with pytest.raises(ValueError, match="small by encoder 0; other by encoder 1"):
         training_data(datasets, tokenizer, text_vectors=True)
-    for dataset in datasets:  # one encoder, by its Hub id and from a folder
+    for dataset in datasets:  # the same encoder, by its Hub id and from a folder
         vectors = dataclasses.replace(dataset.caption_vectors, fingerprint=("0", "mean"))
         dataset.caption_vectors = vectors
     training_data(datasets, tokenizer, text_vectors=True)
 
 
-# ---- what else batches carry -----------------------------------------------------------------
+# ---- further batch fields --------------------------------------------------------------------
 
 
 def source_of_classes(dataset, class_of, num_classes=3, texts=2):
-    """The training split told by classes with several texts each, whose vectors are one-hot."""
+    """The training split with classes that have several texts each, with one-hot vectors."""
     names = [f"{dataset.name} {k}" for k in range(num_classes)]
     said = [[f"{name} text {i}" for i in range(texts)] for name in names]
     rows = {text: row for row, text in enumerate(itertools.chain(*said))}
@@ -511,10 +511,10 @@ def class_batches(sources, *fields, rows=None):
 FIELDS = ("text_vectors", "negative_vectors", "classes", "targets")
 
 
-def test_fields_are_those_of_each_clips_class(two_datasets):
+def test_fields_match_the_class_of_each_clip(two_datasets):
     small, other = (Dataset(two_datasets, name) for name in ("small", "other"))
     sources = [
-        source_of_classes(small, np.arange(38) % 4 - 1),  # every fourth clip is of no class
+        source_of_classes(small, np.arange(38) % 4 - 1),  # every fourth clip has no class
         source_of_classes(other, np.arange(16) % 3),
     ]
     batches = class_batches(sources, *FIELDS)
@@ -539,31 +539,31 @@ def test_fields_are_those_of_each_clips_class(two_datasets):
     assert len(texts) == 6
 
 
-def test_a_process_makes_its_own_rows_of_every_field(small_dataset):
+def test_every_field_has_the_rows_of_the_process_only(small_dataset):
     source = source_of_classes(Dataset(small_dataset, "small"), np.arange(38) % 3)
     whole = class_batches([source], *FIELDS)[3]
     part = class_batches([source], *FIELDS, rows=np.arange(2, 5))[3]
     assert_same(part, {name: array[2:5] for name, array in whole.items()})
 
 
-def test_one_class_has_no_negatives(small_dataset):
+def test_a_single_class_has_no_negatives(small_dataset):
     source = source_of_classes(Dataset(small_dataset, "small"), np.zeros(38, int), num_classes=1)
     class_batches([source], "text_vectors")
-    with pytest.raises(ValueError, match="dataset 'small' has one class only: no negatives"):
+    with pytest.raises(ValueError, match="dataset 'small' has only one class, so there are no neg"):
         class_batches([source], "negative_vectors")
 
 
-def test_datasets_of_two_rates_do_not_mix(two_datasets):
+def test_datasets_with_different_frame_rates_are_an_error(two_datasets):
     sources = [source_of(Dataset(two_datasets, name)) for name in ("small", "other")]
     sources[1].dataset.metadata = dataclasses.replace(sources[1].dataset.metadata, fps=10.0)
-    with pytest.raises(ValueError, match="one frame rate; found small 20, other 10"):
+    with pytest.raises(ValueError, match="the same frame rate; found small 20, other 10"):
         class_batches(sources)
 
 
 # ---- settings --------------------------------------------------------------------------------
 
 
-def test_wrong_settings(small, tokenizer):
+def test_invalid_settings_are_rejected(small, tokenizer):
     message = r"'small' was prepared with --patch_size=16; the model has patch_size 32"
     with pytest.raises(ValueError, match=message):
         training_data(small, tokenizer, patch_size=32)
@@ -576,8 +576,8 @@ def test_wrong_settings(small, tokenizer):
 # ---- the cache ---------------------------------------------------------------------------
 
 
-def test_cached_clips_are_all_of_the_budget(small, tokenizer):
-    """cache_gb of a run is shared by its datasets, and counts the clips themselves."""
+def test_the_cache_budget_covers_all_datasets_of_a_run(small, tokenizer):
+    """The datasets of a run share cache_gb, which limits the bytes of the clips."""
     total = 2 * 3 * 80 * int(small.split("train").num_frames.sum())
     batches = training_data(small, tokenizer, cache_gb=total / 2**30)
     (cache,) = batches._clips
@@ -587,8 +587,8 @@ def test_cached_clips_are_all_of_the_budget(small, tokenizer):
     assert len(cache._kept) == 38
 
 
-def test_the_package_has_what_is_documented():
-    """Of batches it imports only what is asked for: Grain and JAX take seconds."""
+def test_the_package_exports_the_documented_names_lazily():
+    """`batches` is imported on first use only: Grain and JAX take seconds."""
     for name in ("BatchPlan", "TrainingData", "parse_mixture"):
         assert getattr(data, name) is getattr(batches_module, name)
     with pytest.raises(AttributeError, match="has no attribute 'Trainin'"):

@@ -1,4 +1,4 @@
-"""A prepared dataset: its metadata, texts and vectors, and what to do where there is none."""
+"""Prepared datasets: metadata, texts and vectors, and the advice if a dataset is missing."""
 
 import json
 import shutil
@@ -25,10 +25,10 @@ def test_metadata_round_trip(data_dir):
     with pytest.raises(ValueError, match="mirror is missing or unknown"):
         skeleton = {name: v for name, v in values["skeleton"].items() if name != "mirror"}
         Metadata.from_json(values | {"skeleton": skeleton})
-    del values["format_version"]  # the oldest name their skeleton
+    del values["format_version"]  # version 0 stores the name of the skeleton
     with pytest.raises(ValueError, match="unknown skeleton 'smpl24'"):
         Metadata.from_json(values | {"skeleton": "smpl24"})
-    # Shared models described theirs beside the name, the first of them without its dimensions.
+    # Shared models stored a description next to the name, at first without `dims`.
     named = values | {"skeleton": "ours", "skeleton_description": values["skeleton"]}
     assert Metadata.from_json(named).skeleton == metadata.skeleton
     del named["skeleton_description"]["dims"]
@@ -45,7 +45,7 @@ APPEARANCE = Metadata(
 )  # fmt: skip
 
 
-def test_metadata_of_classes_round_trip():
+def test_metadata_with_classes_round_trip():
     again = Metadata.from_json(json.loads(json.dumps(APPEARANCE.to_json())))
     for field in ("label_names", "attribute_names", "attribute_groups", "attribute_opposites",
                   "num_rotations"):  # fmt: skip
@@ -95,17 +95,17 @@ def test_a_dataset_that_is_not_prepared(tmp_path):
             Dataset(tmp_path, name)
         assert f"python -m data_prep {name} --data_dir=" in str(error.value)
         assert needed in str(error.value)
-    with pytest.raises(ValueError) as error:  # a name that somebody gave their own clips
+    with pytest.raises(ValueError) as error:  # a user's own dataset
         Dataset(tmp_path, "mine")
     assert "python -m data_prep humanml3d --name=mine --data_dir=" in str(error.value)
 
 
-def test_a_misspelt_name_is_told_what_is_there(data_dir):
+def test_a_misspelt_name_lists_the_prepared_datasets(data_dir):
     with pytest.raises(ValueError, match=rf"Prepared in {data_dir}: tiny\. "):
         Dataset(data_dir, "tyny")
 
 
-def test_a_preparation_that_was_killed_is_not_a_dataset(copy, tmp_path):
+def test_a_killed_preparation_is_not_a_dataset(copy, tmp_path):
     shutil.move(tmp_path / "tiny", tmp_path / ".tiny.incomplete")
     with pytest.raises(ValueError, match="dataset 'tiny' is not prepared"):
         Dataset(tmp_path, "tiny")

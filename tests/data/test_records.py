@@ -1,4 +1,4 @@
-"""Prepared datasets read back: against TFDS, against the clips, and when files are damaged."""
+"""Reading prepared datasets: compared with TFDS and the clips, and with damaged files."""
 
 import json
 import pathlib
@@ -67,7 +67,7 @@ def test_records_captions_and_rows(data_dir, published):
     ]
     np.testing.assert_array_equal(split.first_line, [0, 1, 1, 0, 0])
     np.testing.assert_array_equal(split.num_frames, [50, 20, 50, 20, 20])
-    # One a source: that of its first caption line, whole clip or cut.
+    # One record per source: that of its first caption line, complete or cut.
     assert [split.ids[row] for row in split.evaluation_rows()] == ["a", "b#0", "c#0"]
     np.testing.assert_array_equal(split[1]["span"], [1, 2])
     joints = np.load(published / "new_joints" / "a.npy")
@@ -83,8 +83,8 @@ def test_mirrored_twins_name_their_source(data_dir):
     assert Dataset(data_dir, "tiny").split("val").mirrored_of == [""]
 
 
-def test_datasets_prepared_before_there_were_classes(copy, tmp_path):
-    """Without the fields in metadata.json, the columns in the index, the feature in the records."""
+def test_datasets_from_before_classes_existed(copy, tmp_path):
+    """metadata.json lacks fields, the index lacks columns, and the records lack a feature."""
     values = json.loads((copy / "metadata.json").read_text())
     for field in ("label_names", "attribute_names", "attribute_groups", "attribute_opposites",
                   "num_rotations", "format_version"):  # fmt: skip
@@ -115,8 +115,8 @@ def test_datasets_prepared_before_there_were_classes(copy, tmp_path):
         assert len(split[0]["joints"]) == 50
 
 
-def test_index_of_several_shards(copy):
-    """The order of the records is that of their ids, whichever shard they lie in."""
+def test_index_over_several_shards(copy):
+    """Records are ordered by id, whatever shard they are in."""
     whole = Split(copy, "train")
     examples = [whole[i] for i in range(5)]
     path = shard(copy)
@@ -134,7 +134,7 @@ def test_index_of_several_shards(copy):
 
 
 @pytest.mark.parametrize("part", ["length", "length crc", "payload", "payload crc"])
-def test_a_flipped_bit_is_found_and_its_file_named(copy, part):
+def test_a_flipped_bit_is_detected_and_the_file_named(copy, part):
     split = Split(copy, "train")
     path = shard(copy)
     offsets = list(scan_tfrecord(path))
@@ -151,7 +151,7 @@ def test_a_flipped_bit_is_found_and_its_file_named(copy, part):
     assert "--overwrite" in str(error.value)
     for other in set(range(5)) - {row}:
         assert split[other]["id"] == split.ids[other]
-    # Nor does an index get written over it.
+    # Nor is an index written for it.
     with pytest.raises(ValueError, match=str(path)):
         write_index(copy, "train")
 
@@ -170,8 +170,8 @@ def test_every_single_byte_is_covered_by_a_checksum(copy):
 
 
 @pytest.mark.parametrize("left", [0, 5, 12, 100, -1])
-def test_a_file_cut_off(copy, left):
-    """`left` bytes of the last record are there; -1: all but one."""
+def test_a_truncated_file_is_detected(copy, left):
+    """`left`: remaining bytes of the last record; -1: all but one."""
     split = Split(copy, "train")
     path = shard(copy)
     *_, (offset, size) = scan_tfrecord(path)
@@ -181,17 +181,17 @@ def test_a_file_cut_off(copy, left):
     with pytest.raises(ValueError, match=f"{path}: the record at byte {offset} is damaged"):
         split[row]
     if left:
-        message = rf"{path}: (no TFRecord header at|cut off in the record at) byte {offset}"
+        message = rf"{path}: (no TFRecord header at|truncated in the record at) byte {offset}"
         with pytest.raises(ValueError, match=message):
             list(scan_tfrecord(path))
 
 
-def test_a_length_beyond_the_file_is_not_believed(copy):
-    """A damaged length whose own checksum fits: the file's end decides, nothing is allocated."""
+def test_a_record_length_beyond_the_file_is_detected(copy):
+    """The length is wrong but its checksum matches: it must not be allocated."""
     path = shard(copy, "val")
     header = struct.pack("<Q", 2**60)
     path.write_bytes(header + struct.pack("<I", _masked_crc(header)) + path.read_bytes()[12:])
-    with pytest.raises(ValueError, match="cut off in the record at byte 0"):
+    with pytest.raises(ValueError, match="truncated in the record at byte 0"):
         list(scan_tfrecord(path))
     with pytest.raises(ValueError, match="record at byte 0 is damaged"):
         Split(copy, "val")[0]
@@ -203,12 +203,12 @@ def test_crc_by_the_tfrecord_specification():
     assert _masked_crc(bytes(32)) == (((crc >> 15) | (crc << 17)) + 0xA282EAD8) % 2**32
 
 
-def test_a_split_that_is_not_there(data_dir):
+def test_a_missing_split_lists_the_existing_ones(data_dir):
     with pytest.raises(ValueError, match="has no split 'dev'; it has test, train, val"):
         Dataset(data_dir, "tiny").split("dev")
 
 
-def test_a_damaged_index(copy):
+def test_a_damaged_index_is_detected(copy):
     with np.load(copy / "index-train.npz") as index:
         columns = dict(index)
     columns["ids"] = columns["ids"][:1]
@@ -219,5 +219,5 @@ def test_a_damaged_index(copy):
     flipped = data[:300] + bytes([data[300] ^ 1]) + data[301:]
     for damaged in (b"", b"not an archive", data[:-100], flipped):
         (copy / "index-val.npz").write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"index-val\.npz is damaged or cut off"):
+        with pytest.raises(ValueError, match=r"index-val\.npz is damaged or truncated"):
             Split(copy, "val")

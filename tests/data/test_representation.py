@@ -1,4 +1,4 @@
-"""What an encoder reads of a clip: how it is prepared, cut, padded and stacked, and the cache."""
+"""Motion representations: preparing, cropping, padding and stacking clips, and the cache."""
 
 import collections
 import dataclasses
@@ -43,7 +43,7 @@ each = pytest.mark.parametrize("representation", READ.values(), ids=READ)
 
 
 def raw_clip(representation, frames=30, seed=0):
-    """A clip as a user has it."""
+    """A user's clip, before preparation."""
     shape = (22, 6 if representation.field == "rotations" else 3)
     return np.random.default_rng(seed).normal(size=(frames, *shape)).astype(np.float32)
 
@@ -52,7 +52,7 @@ def random(share=0.5, row=0):
     return RowRandom(share, (0, 1, 2, row))
 
 
-# ---- what holds for all ----------------------------------------------------------------------
+# ---- all representations ---------------------------------------------------------------------
 
 
 def test_names():
@@ -64,7 +64,7 @@ def test_names():
 
 @each
 @pytest.mark.parametrize("frames", [2, 30, 40, 90])
-def test_a_clip_on_its_way_to_a_batch(representation, frames):
+def test_a_clip_from_preparation_to_batch(representation, frames):
     representation.check(SMPL)
     clips = [representation.prepare(raw_clip(representation, n, n), 20, SMPL) for n in (frames, 25)]
     assert all(map(len, clips))
@@ -92,8 +92,8 @@ def test_a_clip_on_its_way_to_a_batch(representation, frames):
         (lambda clip: clip[:, :21], 20, r"\(30, 21, .\); expected \[frames >= 2, 22, .\] for ske"),
         (lambda clip: clip[0], 20, "a clip has shape .* for skeleton 'smpl22'"),
         (lambda clip: clip[:1], 20, "a clip has shape"),
-        (lambda clip: clip.astype(str), 20, "a clip is of dtype <U.*; expected numbers"),
-        (lambda clip: np.where(clip > 2, np.inf, clip), 20, "holds values that are not finite"),
+        (lambda clip: clip.astype(str), 20, "a clip has dtype <U.*; expected numbers"),
+        (lambda clip: np.where(clip > 2, np.inf, clip), 20, "contains values that are not finite"),
         (lambda clip: clip, 0, "fps=0; expected a positive number of frames per second"),
         (lambda clip: clip, float("nan"), "fps=nan; expected a positive number"),
     ],
@@ -108,7 +108,7 @@ def test_randomness_of_a_row():
     assert one.share == 0.3
     drawn = one.generator.random()
     assert drawn == same.generator.random() != other.generator.random()
-    assert one.generator.random() != drawn  # the same generator, which goes on
+    assert one.generator.random() != drawn  # the same generator, which continues
 
 
 # ---- patches: padding ------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def test_any_frame_buckets_are_whole_patches_and_hold_every_clip(step, longest, 
     assert found[-1] - patch_size < longest <= found[-1]
 
 
-def test_only_masked_padding_goes_by_length():
+def test_only_masked_padding_depends_on_length():
     assert Patches(16, 96, 32).by_length
     assert not Patches(16, 96).by_length
     assert not READ["joints"].by_length
@@ -161,21 +161,21 @@ def test_stack_patches():
 # ---- patches: clips and datasets -------------------------------------------------------------
 
 
-def test_patches_of_a_clip_are_those_of_its_statistics():
+def test_patches_use_the_statistics_of_the_metadata():
     joints = raw_clip(READ["patches"])
     patches = READ["patches"].prepare(joints, 20, SMPL)
     expected = motion_patches(joints, SMPL.skeleton, SMPL.mean, SMPL.std, 16)
     np.testing.assert_array_equal(patches, expected.astype(np.float16))
-    assert len(READ["patches"].prepare(joints, 40, SMPL)) == 15  # at the dataset's rate
+    assert len(READ["patches"].prepare(joints, 40, SMPL)) == 15  # at the dataset's frame rate
 
 
-def test_a_clip_in_another_unit():
+def test_a_clip_in_other_units_is_rejected():
     joints = 1e6 * raw_clip(READ["patches"])
-    with pytest.raises(ValueError, match=r"reaches .*e\+06, far beyond the training data; is it"):
+    with pytest.raises(ValueError, match=r"up to .*e\+06, far beyond the training data"):
         READ["patches"].prepare(joints, 20, SMPL)
 
 
-def test_a_training_stretch_goes_by_the_share():
+def test_the_share_determines_the_training_stretch():
     clip = np.arange(90)[:, None, None]
     patches = READ["patches"]
     for share, first in ((0.0, 0), (0.5, 25), (0.999, 50)):
@@ -185,29 +185,29 @@ def test_a_training_stretch_goes_by_the_share():
     np.testing.assert_array_equal(patches.window(clip), clip[:40])
 
 
-def test_datasets_that_have_no_such_patches():
+def test_datasets_without_matching_patches_are_rejected():
     patches = READ["patches"]
-    with pytest.raises(ValueError, match=r"'seen' has 2D joints \(coco18\) and so no motion pat"):
+    with pytest.raises(ValueError, match=r"'seen' has 2D joints \(coco18\) and therefore"):
         patches.check(COCO)
     message = "'clips' was prepared with --patch_size=8; the model has patch_size 16"
     with pytest.raises(ValueError, match=message):
         patches.check(dataclasses.replace(SMPL, patch_size=8))
 
 
-def test_patches_are_made_anew_by_other_statistics():
+def test_patches_are_recomputed_for_other_statistics():
     patches = READ["patches"]
     assert patches.by_statistics
     other = dataclasses.replace(SMPL, mean=SMPL.mean + 1)
     assert patches.as_prepared(SMPL, SMPL, 20)
-    assert patches.as_prepared(None, SMPL, 20)  # it has none of its own: the dataset's count
+    assert patches.as_prepared(None, SMPL, 20)  # no statistics of its own
     assert not patches.as_prepared(other, SMPL, 20)
     assert not patches.as_prepared(dataclasses.replace(SMPL, std=2 * SMPL.std), SMPL, 20)
-    # Of another skeleton or patch size they cannot be.
+    # For another skeleton or patch size they cannot be recomputed.
     assert patches.as_prepared(dataclasses.replace(other, patch_size=8), SMPL, 20)
     kit = dataclasses.replace(other, skeleton=SKELETONS["kit21"])
     assert patches.as_prepared(kit, SMPL, 20)
     faster = dataclasses.replace(SMPL, fps=30.0)
-    message = "'clips' has 30 frames a second, the model reads 20; motion patches are not made anew"
+    message = "'clips' has 30 frames per second, the model expects 20; the motion patches"
     for own in (SMPL, None):
         with pytest.raises(ValueError, match=message):
             patches.as_prepared(own, faster, 20)
@@ -216,7 +216,7 @@ def test_patches_are_made_anew_by_other_statistics():
 # ---- joints and rotations --------------------------------------------------------------------
 
 
-def test_frames_of_joints_begin_at_the_origin():
+def test_joints_start_at_the_origin():
     clip = raw_clip(READ["joints"], 60)
     for root in (0, 5):
         joints = dataclasses.replace(READ["joints"], root=root)
@@ -238,15 +238,15 @@ def test_a_short_clip_repeats_its_last_frame():
 
 
 @pytest.mark.parametrize("window", ["first", "centre", "spread"])
-def test_frames_of_evaluation(window):
+def test_evaluation_windows(window):
     joints = dataclasses.replace(READ["joints"], window_of=window, root=None)
     clip = raw_clip(joints, 100)
     np.testing.assert_array_equal(joints.window(clip), clip[inference_indices(100, 40, window)])
-    words = {"first": "start", "centre": "middle", "spread": "frames all along them"}
+    words = {"first": "start", "centre": "middle", "spread": "frames spread over them"}
     assert joints.part_seen == words[window]
 
 
-def test_frames_of_training_are_drawn_and_changed_as_the_run_says():
+def test_training_uses_the_sampling_and_augmentation_of_the_run():
     data = common.base().data
     data.sampling, data.step = "random_conseq", 3
     data.augment.mirror, data.augment.reverse = 1.0, 1.0
@@ -257,27 +257,27 @@ def test_frames_of_training_are_drawn_and_changed_as_the_run_says():
     generator.random(2)  # whether to mirror, and to reverse
     frames = frame_indices(90, 40, "random_conseq", generator, 3)
     np.testing.assert_array_equal(joints.sample(clip, random(), SMPL), changed[frames])
-    assert READ["patches"].for_training(data) is READ["patches"]  # a run changes nothing in patches
+    assert READ["patches"].for_training(data) is READ["patches"]  # no training settings
 
 
-def test_datasets_of_other_joints():
-    message = r"'seen' has 18 joints of 3 numbers \(skeleton 'coco18'\); the model takes 22 of 3"
+def test_datasets_with_other_joints_are_rejected():
+    message = r"'seen' has 18 joints of 3 channels \(skeleton 'coco18'\); the model takes 22"
     with pytest.raises(ValueError, match=message):
         READ["joints"].check(COCO)
-    with pytest.raises(ValueError, match="'seen' has no rotations; the model reads them"):
+    with pytest.raises(ValueError, match="'seen' has no rotations, which are the input"):
         READ["rotations"].check(COCO)
     message = "'seen' has no rotations: set config.model.motion.input=joints"
     with pytest.raises(ValueError, match=message):
         Rotations.shape_of(COCO)
-    with pytest.raises(ValueError, match="'clips' has 24 joints of 6 numbers"):
+    with pytest.raises(ValueError, match="'clips' has 24 joints of 6 channels"):
         READ["rotations"].check(dataclasses.replace(SMPL, num_rotations=24))
     assert Joints.shape_of(COCO) == (18, 3, 2)
     assert Joints.shape_of(SMPL) == (22, 3, 3)
     assert Rotations.shape_of(SMPL) == (22, 6, 6)
 
 
-def test_rates_of_joints_and_rotations():
-    """Joints are interpolated; between two rotations lies none, so the nearest counts."""
+def test_resampling_of_joints_and_rotations():
+    """Joints are interpolated; rotations are taken from the nearest frame."""
     clip = raw_clip(READ["rotations"], 31)
     again = READ["rotations"].prepare(clip, 30, SMPL)
     assert len(again) == 21
@@ -293,7 +293,7 @@ def test_rates_of_joints_and_rotations():
 
 
 class Split:
-    """Stands in for `records.Split`: clip i has i + 1 frames; counts what is read."""
+    """Stands in for `records.Split`: clip i has i + 1 frames; records the reads."""
 
     version_dir = "data/small"
     ids = tuple(f"clip-{i}" for i in range(20))
@@ -318,23 +318,23 @@ def test_the_cache_decodes_once():
     assert budget[0] == 10**6 - (5 + 8) * 80 * 3 * 2
 
 
-def test_the_cache_keeps_to_its_budget():
-    """One budget for all datasets of a run; what does not fit is read each time."""
+def test_the_cache_respects_its_budget():
+    """All datasets of a run share one budget; clips that do not fit are read each time."""
     frame = 80 * 3 * 2
     budget = [10 * frame]
     a, b = Split(), Split()
     first, second = ClipCache(a, budget), ClipCache(b, budget)
     for _ in range(2):
         assert len(first[5]) == 6
-        assert len(second[6]) == 7  # does not fit beside it
-        assert len(second[3]) == 4  # this does
+        assert len(second[6]) == 7  # does not fit into the rest
+        assert len(second[3]) == 4  # fits
         assert len(first[0]) == 1
     assert budget == [0]
     assert a.read == {5: 1, 0: 2}
     assert b.read == {6: 2, 3: 1}
 
 
-def test_no_cache_at_all():
+def test_a_budget_of_zero_caches_nothing():
     split = Split()
     cache = ClipCache(split, [0])
     for _ in range(3):
@@ -342,12 +342,12 @@ def test_no_cache_at_all():
     assert split.read == {2: 3}
 
 
-def test_threads_that_meet_over_a_clip_charge_it_once():
+def test_concurrent_reads_of_a_clip_charge_the_budget_once():
     barrier = threading.Barrier(2)
 
     class Slow(Split):
         def __getitem__(self, row):
-            barrier.wait(timeout=30)  # both threads have missed the cache by now
+            barrier.wait(timeout=30)  # both threads have missed the cache
             return super().__getitem__(row)
 
     budget = [10**6]
@@ -360,7 +360,7 @@ def test_threads_that_meet_over_a_clip_charge_it_once():
     assert budget[0] == 10**6 - 5 * 80 * 3 * 2
 
 
-def test_two_persons_are_refused():
+def test_clips_of_two_persons_are_rejected():
     cache = ClipCache(Split(persons=2), [10**6])
-    with pytest.raises(ValueError, match=r"data/small: clip 'clip-3' holds 2 persons; this model"):
+    with pytest.raises(ValueError, match=r"data/small: clip 'clip-3' contains 2 persons; this"):
         cache[3]

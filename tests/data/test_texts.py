@@ -1,4 +1,4 @@
-"""What may be said of a clip: the texts of its class, and their sentence vectors."""
+"""The texts of classes, and their sentence vectors."""
 
 import dataclasses
 
@@ -80,17 +80,17 @@ def test_kinds_of_texts():
 @pytest.mark.parametrize(
     ("kind", "written"), [("descriptions", "appearance"), ("synonyms", "synonym")]
 )
-def test_missing_texts_are_written_by_a_language_model(kind, written):
+def test_missing_texts_name_the_command_that_generates_them(kind, written):
     dataset = SomeDataset({kind: {"walk": ["x"], "run": []}})
     message = (
-        f"dataset 'mine' has no {kind} of 2 of 3 classes, 'run' for one. .*describe --name=mine "
-        f"--kind={written} --out={kind}.json"
+        f"dataset 'mine' has no {kind} for 2 of 3 classes, for example 'run'. .*describe --name="
+        f"mine --kind={written} --out={kind}.json"
     )
     with pytest.raises(ValueError, match=message):
         class_texts(dataset, ["walk", "run", "sit"], kind, "appearance")
 
 
-# Their vectors ------------------------------------------------------------------------------------
+# Vectors of texts ---------------------------------------------------------------------------------
 
 TEXTS = [["a", "b", "c"], ["d"], ["a", "e"]]  # two classes share a text
 
@@ -108,8 +108,8 @@ def test_vectors_of_a_class():
         np.testing.assert_array_equal(rows.of_class(k), vectors[expected])
 
 
-def test_texts_are_picked_by_shares():
-    """Of 0..1, each text of a class, or of all other classes, has an equal part."""
+def test_shares_select_texts_uniformly():
+    """Each text of a class, or of all other classes, has an equal share of [0, 1)."""
     rows, vectors = rows_of_texts()
     for k, (own, others) in enumerate(
         (([4, 3, 2], [1, 4, 0]), ([1], [4, 3, 2, 4, 0]), ([4, 0], [4, 3, 2, 1]))
@@ -122,10 +122,10 @@ def test_texts_are_picked_by_shares():
             np.testing.assert_array_equal(ends, vectors[[wanted[0], wanted[-1]]])
 
 
-def test_texts_that_were_not_embedded():
+def test_texts_without_vectors_are_an_error():
     rows, _ = rows_of_texts()
     assert rows.count.tolist() == [3, 1, 2]
     vectors = CaptionVectors("random", ("0", "mean"), {"a": 0}, np.ones((1, 2), np.float32))
     dataset = SomeDataset({}, vectors)
-    with pytest.raises(ValueError, match="'mine' has no vectors of 2 texts, 'b' for one; make"):
+    with pytest.raises(ValueError, match="'mine' has no vectors for 2 texts, for example 'b'"):
         TextRows.of(dataset, [["a", "b"], ["c"]])

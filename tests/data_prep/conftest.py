@@ -9,7 +9,7 @@ import pytest
 
 @dataclasses.dataclass
 class Published:
-    """Writes clips of random joints; a test then spoils what it wants to."""
+    """Writes clips of random joints, which a test can then make invalid."""
 
     folder: pathlib.Path
     num_joints: int = 22
@@ -52,9 +52,9 @@ def published_kit(tmp_path) -> Published:
 
 
 def spoil_ten_ways(folder: pathlib.Path, names: list[str]) -> dict[str, str]:
-    """Spoils ten clips of a dataset in the published layout; name -> the reason to expect.
+    """Makes ten clips of a dataset in the published layout invalid: {name: expected reason}.
 
-    The tenth is listed twice in train.txt, so its second mention goes and the first stays.
+    The tenth is listed twice in train.txt: the second occurrence is dropped, the first is kept.
     """
 
     def motion(name, change):

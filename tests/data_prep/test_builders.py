@@ -35,12 +35,12 @@ def run(published, data_dir, name="small", **options):
 
 
 def with_tfds(folder, split) -> dict:
-    """The records of a split as TFDS itself reads them, by id."""
+    """The records of a split as read by TFDS, by id."""
     dataset = tfds.builder_from_directory(folder).as_dataset(split=split)
     return {example["id"].decode(): example for example in tfds.as_numpy(dataset)}
 
 
-def test_tfds_reads_back_what_the_source_holds(published, tmp_path):
+def test_tfds_reads_back_the_source_data(published, tmp_path):
     small(published)
     folder = run(published, tmp_path)
     assert folder == tmp_path / "small" / "1.0.0"
@@ -100,14 +100,14 @@ def test_kit_records_are_resampled_after_cutting(published_kit, tmp_path):
     )
     metadata = json.loads((folder / "metadata.json").read_text())
     assert (metadata["unit_in_metres"], metadata["source_fps"], metadata["fps"]) == (None, 12.5, 20)
-    # Each frame counts once in the statistics, not as often as resampling repeats it.
+    # Each source frame counts once in the statistics, however often resampling repeats it.
     np.testing.assert_array_equal(
         metadata["mean"], published_kit.joints("a").astype(np.float64).mean(0)
     )
 
 
 def test_own_clips_at_60_fps(published, tmp_path):
-    """Seconds in captions count at the clips' own rate; records are at 20 fps."""
+    """Seconds in captions refer to the clips' own frame rate; records are at 20 fps."""
     published.clip("a", frames=181, lines=["walks#x#1.0#2.0", "runs"])
     folder = prepare(lambda: HumanML3D(published.folder, fps=60), tmp_path, "mine")
     records = with_tfds(folder, "train")
@@ -136,7 +136,7 @@ def test_statistics_are_those_of_all_frames_bit_for_bit():
     np.testing.assert_array_equal(std, together.std(0))
 
 
-def test_a_coordinate_that_never_moves_has_deviation_one():
+def test_a_constant_coordinate_has_standard_deviation_one():
     clip = np.random.default_rng(0).normal(size=(50, 1, 22, 3)).astype(np.float32)
     clip[:, :, 0, 1] = 0.1
     mean, std = statistics(lambda: [clip, clip[:7]])
@@ -151,7 +151,7 @@ def test_the_same_clips_give_the_same_bytes_in_any_order_and_process(published, 
     first = run(published, tmp_path / "first", source=source)
     names = (published.folder / "train.txt").read_text().split()
     (published.folder / "train.txt").write_text("\n".join(names[::-1]))
-    # In another process, where hashes have other seeds.
+    # In another process, with another hash seed.
     raw_dir, data_dir = f"--raw_dir={published.folder}", f"--data_dir={tmp_path / 'second'}"
     command = [sys.executable, "-m", "data_prep", "humanml3d", raw_dir, data_dir, "--name=small"]
     subprocess.run(command, check=True, timeout=300, cwd=ROOT)
@@ -161,7 +161,7 @@ def test_the_same_clips_give_the_same_bytes_in_any_order_and_process(published, 
         assert path.read_bytes() == (second / path.name).read_bytes(), path.name
 
 
-def test_only_train_sources_make_the_statistics(published, tmp_path):
+def test_statistics_use_train_sources_only(published, tmp_path):
     folder = run(small(published), tmp_path)
     together = np.concatenate([published.joints(f"{i:03d}") for i in range(6)]).astype(np.float64)
     metadata = json.loads((folder / "metadata.json").read_text())
@@ -169,7 +169,7 @@ def test_only_train_sources_make_the_statistics(published, tmp_path):
     np.testing.assert_array_equal(metadata["std"], together.std(0))
 
 
-def test_mirror_equals_a_dataset_that_came_with_twins(published, tmp_path):
+def test_mirror_equals_a_dataset_with_published_twins(published, tmp_path):
     made = run(published.clip("a").clip("b", "val"), tmp_path / "made", mirror=True)
     for name, split in (("a", "train"), ("b", "val")):
         published.clip("M" + name, split)
@@ -182,16 +182,14 @@ def test_mirror_equals_a_dataset_that_came_with_twins(published, tmp_path):
         assert (made / shard).read_bytes() == (came / shard).read_bytes()
 
 
-def test_a_finished_dataset_stays_unless_overwritten(published, tmp_path, capsys):
+def test_an_existing_dataset_is_kept_unless_overwritten(published, tmp_path, capsys):
     said = []
     folder = run(published.clip("a"), tmp_path, say=said.append)
     assert said[0].startswith("split  read  kept") and said[1:] == [f"prepared {folder}"]
     before = (folder / "metadata.json").stat().st_mtime_ns
     said.clear()
     assert run(published, tmp_path, say=said.append) == folder
-    assert said == [
-        f"{folder} is prepared already and stays as it is; --overwrite prepares it anew"
-    ]
+    assert said == [f"{folder} is already prepared and is kept; --overwrite prepares it again"]
     assert (folder / "metadata.json").stat().st_mtime_ns == before
     run(published, tmp_path, patch_size=8, overwrite=True)
     assert json.loads((folder / "metadata.json").read_text())["patch_size"] == 8
@@ -199,7 +197,7 @@ def test_a_finished_dataset_stays_unless_overwritten(published, tmp_path, capsys
     assert capsys.readouterr().out == ""  # only commands print
 
 
-def test_a_dataset_prepared_with_other_options_is_not_taken_for_this_one(tmp_path, published):
+def test_an_existing_dataset_with_other_options_is_an_error(tmp_path, published):
     said = []
 
     def again(**options):
@@ -217,24 +215,24 @@ def test_a_dataset_prepared_with_other_options_is_not_taken_for_this_one(tmp_pat
         ({"min_frames": 9}, "patch_size=8, not 16; min_frames=2, not 9"),
         ({"source": {"seed": 1}, "patch_size": 8}, "seed=0, not 1"),
     ):
-        with pytest.raises(ValueError, match=f"was prepared with {differs}. Give it another --na"):
+        with pytest.raises(ValueError, match=f"was prepared with {differs}. Choose another --na"):
             again(**options)
-    # The same files in another place are the same dataset; where they were is said.
+    # The same files in another folder are the same dataset; the message names the first one.
     again(patch_size=8, source={**source, "raw_dir": "/there"})
-    assert "is prepared already from /here and stays" in said[0]
+    assert "is already prepared from /here and is kept" in said[0]
 
 
-def test_where_files_lie_does_not_matter_but_whether_they_are_given(tmp_path, published):
+def test_paths_may_change_but_not_whether_they_are_given(tmp_path, published):
     source = {"raw_dir": "/here", "extra_dir": "/extra"}
     paths = ("raw_dir", "extra_dir", "other_dir")
     folder = run(published.clip("a"), tmp_path, source=source, paths=paths)
     moved = {"raw_dir": "/there", "extra_dir": "/moved"}
     assert run(published, tmp_path, source=moved, paths=paths) == folder
-    with pytest.raises(ValueError, match=r"prepared with --extra_dir; no --other_dir\. Give it"):
+    with pytest.raises(ValueError, match=r"prepared with --extra_dir; no --other_dir\. Choose"):
         run(published, tmp_path, source={"raw_dir": "/here", "other_dir": "/o"}, paths=paths)
 
 
-def test_what_a_reader_left_out_is_said_first(tmp_path):
+def test_notes_of_the_reader_come_first(tmp_path):
     class Noted(Labelled):
         notes = ("a text was left out", "and a label")
 
@@ -244,7 +242,7 @@ def test_what_a_reader_left_out_is_said_first(tmp_path):
     assert said[2].startswith("split ")
 
 
-def test_a_dataset_that_is_not_whole_writes_nothing(published, tmp_path):
+def test_an_incomplete_dataset_writes_nothing(published, tmp_path):
     published.clip("a").clip("b", "test")
     published.motion("b").unlink()
     with pytest.raises(ValueError, match=r"test: 1 of 1: b \(motion_missing"):
@@ -252,7 +250,7 @@ def test_a_dataset_that_is_not_whole_writes_nothing(published, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-def test_bad_options_are_refused(published, tmp_path):
+def test_invalid_options_are_rejected(published, tmp_path):
     with pytest.raises(ValueError, match="--name=My Data"):
         run(published, tmp_path, name="My Data")
     with pytest.raises(ValueError, match="--min_frames=0"):
@@ -262,7 +260,7 @@ def test_bad_options_are_refused(published, tmp_path):
         run(published, tmp_path / "file")
 
 
-def test_a_split_that_keeps_nothing_is_left_out(published, tmp_path):
+def test_an_empty_split_is_left_out(published, tmp_path):
     folder = run(published.clip("a").clip("b", "val", frames=1), tmp_path)
     assert json.loads((folder / "report.json").read_text())["splits"]["val"]["kept"] == 0
     assert not list(folder.glob("*val*"))
@@ -306,7 +304,7 @@ def test_clips_in_memory(published, tmp_path):
 @pytest.mark.parametrize(
     "module, function", [("motionalign.files", "write_json"), ("data_prep.survey", "tqdm")]
 )
-def test_killed_run_leaves_nothing_that_looks_finished(published, tmp_path, module, function):
+def test_a_killed_run_leaves_nothing_that_looks_complete(published, tmp_path, module, function):
     small(published)
     script = f"""
         import os, signal, {module} as module
@@ -316,7 +314,7 @@ def test_killed_run_leaves_nothing_that_looks_finished(published, tmp_path, modu
     """
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], timeout=300, cwd=ROOT)
     assert killed.returncode == -signal.SIGKILL
-    # A scratch folder may be there; nothing stands where a dataset would.
+    # A scratch folder may exist, but no dataset.
     assert not (tmp_path / "data" / "humanml3d").exists()
     again = run(published, tmp_path / "data", "humanml3d")
     clean = run(published, tmp_path / "clean", "humanml3d")
@@ -335,9 +333,7 @@ def test_overwriting_loses_nothing_before_the_new_one_is_complete(published, tmp
     assert not (tmp_path / ".small.incomplete").exists()
 
 
-def test_an_interrupt_in_the_middle_of_a_swap_puts_the_old_dataset_back(
-    published, tmp_path, monkeypatch
-):
+def test_an_interrupt_during_a_swap_restores_the_old_dataset(published, tmp_path, monkeypatch):
     folder = run(published.clip("a"), tmp_path)
     before = (folder / "metadata.json").read_bytes()
     rename = pathlib.Path.rename
@@ -354,7 +350,7 @@ def test_an_interrupt_in_the_middle_of_a_swap_puts_the_old_dataset_back(
     assert not (tmp_path / ".small.incomplete").exists()
 
 
-def test_a_kill_in_the_middle_of_a_swap_loses_nothing(published, tmp_path):
+def test_a_kill_during_a_swap_loses_nothing(published, tmp_path):
     folder = run(published.clip("a"), tmp_path)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     script = f"""
@@ -374,22 +370,22 @@ def test_a_kill_in_the_middle_of_a_swap_loses_nothing(published, tmp_path):
     assert not folder.exists()
     said = []
     run(published, tmp_path, say=said.append)
-    assert "is prepared already" in said[0]
+    assert "is already prepared" in said[0]
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_leftovers_go_with_the_next_run(published, tmp_path):
+def test_the_next_run_removes_leftovers(published, tmp_path):
     folder = run(published.clip("a"), tmp_path)
     scratch = tmp_path / ".small.incomplete"
-    (scratch / "small").mkdir(parents=True)  # of an --overwrite that was killed
+    (scratch / "small").mkdir(parents=True)  # left by a killed --overwrite
     run(published, tmp_path)
     assert not scratch.exists()
     assert folder.exists()
 
 
-def test_two_runs_of_one_name_do_not_meet(published, tmp_path):
+def test_concurrent_runs_with_the_same_name_are_rejected(published, tmp_path):
     with builders._alone(tmp_path / ".small.incomplete"):
-        with pytest.raises(ValueError, match="another run prepares this dataset"):
+        with pytest.raises(ValueError, match="another run is preparing this dataset"):
             run(published.clip("a"), tmp_path)
         assert (tmp_path / ".small.incomplete").exists()
     assert run(published, tmp_path).exists()
@@ -412,7 +408,7 @@ def test_overwriting_keeps_caption_vectors_that_cover_all_captions(published, tm
 
 
 class Labelled(Clips):
-    """Clips at a rate of their own whose captions have labels, of which some cover the same."""
+    """Clips at 30 fps with labelled captions, some of which overlap."""
 
     fps = source_fps = 30.0
     label_names = ("walk", "turn left", "turn right")
@@ -437,7 +433,7 @@ class Labelled(Clips):
 Clip = collections.namedtuple("Clip", "id split joints")
 
 
-def test_labelled_captions_make_records_of_their_own(tmp_path):
+def test_labelled_captions_yield_separate_records(tmp_path):
     folder = prepare(Labelled, tmp_path, "labelled", mirror=True)
     dataset = Dataset(tmp_path, "labelled")
     assert (dataset.metadata.fps, dataset.metadata.source_fps) == (30, 30)
@@ -454,7 +450,7 @@ def test_labelled_captions_make_records_of_their_own(tmp_path):
     assert with_tfds(folder, "test")["b#2"]["labels"].tolist() == [2]
 
 
-def test_a_mirrored_class_that_there_is_not(tmp_path):
+def test_mirroring_to_an_unknown_class_is_an_error(tmp_path):
     class Lopsided(Labelled):
         label_names = ("walk", "turn left", "turn back")
 
@@ -463,7 +459,7 @@ def test_a_mirrored_class_that_there_is_not(tmp_path):
     assert prepare(Lopsided, tmp_path, "labelled").exists()
 
 
-def test_class_texts_and_vectors_outlive_overwriting(tmp_path):
+def test_overwriting_keeps_class_texts_and_vectors(tmp_path):
     def again(texts=None):
         said = []
         make_reader = lambda: Labelled(texts)  # noqa: E731
@@ -473,7 +469,7 @@ def test_class_texts_and_vectors_outlive_overwriting(tmp_path):
     shipped = {"synonyms": {"walk": ["stroll"]}}
     dataset, _ = again(shipped)
     assert dataset.texts == shipped
-    assert again()[0].texts == shipped  # they may have been added to the prepared dataset
+    assert again()[0].texts == shipped  # including texts added to the prepared dataset
     other = {"synonyms": {"walk": ["go on foot"]}}
     assert again(other)[0].texts == other
 
@@ -485,7 +481,7 @@ def test_class_texts_and_vectors_outlive_overwriting(tmp_path):
     captions = ("walk", "turn left", "turn right", "somebody moves")
     embedded(*captions, "go on foot")
     assert "the caption vectors are kept" in again()[1]
-    embedded(*captions)  # the synonym is missing
+    embedded(*captions)  # without the synonym
     assert "run `data_prep embed` again" in again()[1]
 
 

@@ -1,4 +1,4 @@
-"""Other words for classes: files of them read, put together and told apart."""
+"""Class texts: reading, merging and filtering files of them."""
 
 import json
 
@@ -14,14 +14,14 @@ def test_the_shipped_files_can_be_read():
         assert texts["synonyms"].keys() == texts["descriptions"].keys() == classes.keys()
 
 
-def test_classes_of_other_datasets_are_left_out_and_named(tmp_path):
+def test_texts_of_unknown_classes_are_ignored_and_named(tmp_path):
     path = tmp_path / "a.json"
     classes = {"walk": {"synonyms": ["a"]}, "fly": {"synonyms": ["soar"]}}
     path.write_text(json.dumps({"about": "", "prompt": "", "classes": classes}))
     expected = {"descriptions": {}, "synonyms": {"walk": ["a"]}}
     said = []
     assert class_texts.read_texts(path, ["walk"], said.append) == expected
-    assert said == [f"{path}: left out, no classes of this dataset: 'fly'"]
+    assert said == [f"{path}: ignored texts of unknown classes: 'fly'"]
     assert class_texts.read_texts(path, ["walk"]) == expected
     assert class_texts.read_texts(path, ["walk", "fly"], said.append)["synonyms"].keys() == {
         *classes
@@ -29,7 +29,7 @@ def test_classes_of_other_datasets_are_left_out_and_named(tmp_path):
     assert len(said) == 1
 
 
-def test_each_text_of_a_class_is_there_once_in_order():
+def test_merged_texts_are_unique_and_in_order():
     first = {"synonyms": {"walk": ["go", "stroll", "go"]}}
     second = {"synonyms": {"walk": ["amble", "go"], "run": ["dash"]}, "descriptions": {"run": []}}
     assert class_texts.merge([first, second]) == {

@@ -1,4 +1,4 @@
-"""Sentence vectors of a prepared dataset, and other words for its classes."""
+"""Sentence vectors of a prepared dataset, and its class texts."""
 
 import argparse
 import json
@@ -19,14 +19,14 @@ CAPTIONS = {
     "test": [["a person walks"], ["a person waves “hello”", "jumps"]],
 }
 ATTRIBUTES = {"train": [[0.9, 0.2]], "test": [[0.1, 0.2], [0.1, 0.8]]}
-SETS = {"female", "male", "male, backpack"}  # that occur, in words; two of them are names too
+SETS = {"female", "male", "male, backpack"}  # in words; two are also attributes
 NAMES = {"walk", "go up", "backpack"} | SETS
 EVERY_CAPTION = {c for split in CAPTIONS.values() for clip in split for c in clip}
 
 
 @pytest.fixture
 def dataset(tmp_path, monkeypatch):
-    """A prepared dataset as far as `embed` sees it."""
+    """A stub dataset with what `embed` reads."""
     metadata = Metadata(
         "tiny", SKELETONS["smpl22"], 16, 20.0, 1.0, np.zeros((22, 3)), np.ones((22, 3)), 20.0,
         label_names=("walk", "go up"),
@@ -51,7 +51,7 @@ def dataset(tmp_path, monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """An encoder that knows only how long a text is; a list of those that it was given."""
+    """Replaces the encoder by one that encodes text lengths; returns the texts it is given."""
     asked = []
 
     class Encoder:
@@ -74,7 +74,7 @@ def run(dataset, *flags):
     return Dataset(data_dir, "tiny")
 
 
-def test_the_vectors_are_the_encoders(dataset, minilm):
+def test_vectors_are_the_output_of_the_encoder(dataset, minilm):
     flags = f"--encoder={minilm}", "--readout=mean"
     written = run(dataset, *flags).require_caption_vectors()
     captions = sorted(EVERY_CAPTION | NAMES)
@@ -87,22 +87,22 @@ def test_the_vectors_are_the_encoders(dataset, minilm):
     umask = os.umask(0o022)
     os.umask(umask)
     mode = (dataset / "caption_vectors.safetensors").stat().st_mode & 0o777
-    assert mode == 0o666 & ~umask  # as any file, not for the owner alone
+    assert mode == 0o666 & ~umask  # like any file, not readable by the owner only
 
 
-def test_by_default_the_papers_encoder(dataset, quick):
+def test_the_default_encoder_is_that_of_the_paper(dataset, quick):
     assert run(dataset).caption_vectors.encoder == "WhereIsAI/UAE-Large-V1, readout first"
 
 
-def test_by_default_the_encoder_of_the_vectors_there_are(dataset, quick, capsys):
+def test_the_encoder_of_existing_vectors_is_the_default(dataset, quick, capsys):
     first = run(dataset, "--encoder=a", "--readout=mean")
     assert first.caption_vectors.encoder == "a, readout mean"
     assert run(dataset).caption_vectors.encoder == "a, readout mean"
     assert run(dataset, "--encoder=a").caption_vectors.encoder == "a, readout mean"
-    assert "replaced" not in capsys.readouterr().out
-    # The first token of one encoder says nothing about another.
+    assert "replacing" not in capsys.readouterr().out
+    # The readout of one encoder is no default for another.
     assert run(dataset, "--encoder=b").caption_vectors.encoder == "b, readout first"
-    assert "of a, readout mean, are replaced" in capsys.readouterr().out
+    assert "replacing the existing vectors, by a, readout mean" in capsys.readouterr().out
 
 
 def test_only_new_texts_are_embedded(dataset, quick, tmp_path):
@@ -116,7 +116,7 @@ def test_only_new_texts_are_embedded(dataset, quick, tmp_path):
     quick.clear()
     run(dataset)
     assert quick == []
-    run(dataset, "--encoder=b")  # other weights: all anew
+    run(dataset, "--encoder=b")  # other weights: embeds everything again
     assert quick == list(after.rows)
 
 
@@ -170,19 +170,19 @@ def test_texts_are_added_and_embedded(dataset, quick, tmp_path, capsys):
     first = run(dataset, "--texts", *files[:2])
     expected = {"descriptions": {"walk": ["steps", "strides on"]}, "synonyms": {"walk": ["stroll"]}}
     assert first.texts == expected
-    second = run(dataset, "--texts", *files)  # what was there stays, nothing is there twice
+    second = run(dataset, "--texts", *files)  # existing texts are kept, without duplicates
     expected["descriptions"]["male, backpack"] = ["a man"]
     expected["synonyms"]["go up"] = ["rise"]
     assert second.texts == expected
     printed = capsys.readouterr().out
-    assert "3 descriptions of 2 classes" in printed
-    assert "left out" not in printed
+    assert "3 descriptions for 2 classes" in printed
+    assert "ignored" not in printed
     everything = EVERY_CAPTION | NAMES | {"steps", "strides on", "stroll", "rise", "a man"}
     assert list(second.require_caption_vectors().rows) == sorted(everything)
 
     path = dataset / CLASS_TEXTS
     before = path.read_bytes()
-    again = run(dataset)  # without --texts those that are there are embedded all the same
+    again = run(dataset)  # existing class texts are embedded without --texts too
     assert again.require_caption_vectors().rows.keys() == everything
     assert path.read_bytes() == before
 
@@ -191,19 +191,19 @@ def test_texts_are_added_and_embedded(dataset, quick, tmp_path, capsys):
     ("content", "message"),
     [
         ("{", "is not JSON"),
-        (["walk"], "is neither like .*babel60.json nor what .*describe` writes"),
-        ({"answers": {"walk": ["a"]}}, "is neither like"),
-        ({"kind": "action", "answers": {"walk": "a"}}, "is neither like"),
-        ({"kind": "action", "answers": {"walk": [1]}}, "is neither like"),
-        (shipped(walk=["a"]), "is neither like"),
+        (["walk"], "has neither the form of .*babel60.json nor .*describe` writes"),
+        ({"answers": {"walk": ["a"]}}, "has neither the form of"),
+        ({"kind": "action", "answers": {"walk": "a"}}, "has neither the form of"),
+        ({"kind": "action", "answers": {"walk": [1]}}, "has neither the form of"),
+        (shipped(walk=["a"]), "has neither the form of"),
         (
             shipped(fly={"synonyms": ["soar"]}),
-            r"tells of no class of the dataset, but of 'fly'\. Valid are its actions, "
+            r"has texts of 'fly', none of which is a class .* Valid classes are its actions, "
             r"its attributes, .*: 'backpack', 'female', 'go up', 'male', 'male, backpack', 'walk'$",
         ),
     ],
 )  # fmt: skip
-def test_bad_texts(dataset, quick, tmp_path, content, message):
+def test_invalid_texts_are_rejected(dataset, quick, tmp_path, content, message):
     with pytest.raises(ValueError, match=rf"--texts=.*texts.json {message}"):
         run(dataset, "--texts", write(tmp_path, "texts.json", content))
     assert not (dataset / CLASS_TEXTS).exists()
@@ -219,13 +219,13 @@ def test_a_dataset_without_classes(dataset, quick):
     assert not (dataset / CLASS_TEXTS).exists()
 
 
-def test_classes_that_the_dataset_does_not_have_are_named(dataset, quick, tmp_path, capsys):
+def test_unknown_classes_are_named(dataset, quick, tmp_path, capsys):
     path = write(tmp_path, "a.json", shipped(walk={"synonyms": ["a"]}, fly={"synonyms": ["soar"]}))
     assert run(dataset, "--texts", path).texts["synonyms"] == {"walk": ["a"]}
-    assert f"{path}: left out, no classes of this dataset: 'fly'" in capsys.readouterr().out
+    assert f"{path}: ignored texts of unknown classes: 'fly'" in capsys.readouterr().out
 
 
 def test_from_the_command_line(dataset, quick, tmp_path):
     path = write(tmp_path, "a.json", shipped(fly={"synonyms": ["soar"]}))
-    with pytest.raises(SystemExit, match=r"data_prep: --texts=.* tells of no class"):
+    with pytest.raises(SystemExit, match=r"data_prep: --texts=.* none of which is a class"):
         main(["embed", f"--data_dir={tmp_path}", "--name=tiny", "--texts", path])

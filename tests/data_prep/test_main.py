@@ -1,4 +1,4 @@
-"""The command line: what it registers, teaches and refuses, and that a reader is one line of it."""
+"""The command line: registry, help, errors, and adding a reader with one line."""
 
 import json
 import pathlib
@@ -18,7 +18,7 @@ from motionalign.skeleton import SKELETONS
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def test_help_teaches_and_imports_no_tensorflow():
+def test_help_is_shown_without_importing_tensorflow():
     script = (
         "import sys\nfrom data_prep.__main__ import main\n"
         "try: main(['humanml3d', '--help'])\n"
@@ -93,20 +93,20 @@ def test_babel_and_densegait_from_the_command_line(tmp_path):
     assert Dataset(tmp_path / "data", "densegait").metadata.fps == 30
     main(["show", data, "--name=densegait", "--num_clips=2"])
     page = (tmp_path / "data" / "densegait.html").read_text()
-    assert page.count("data:image/png") == 2  # strips only: in 2D there are no patches
-    assert "records by frames at 30 a second" in page
+    assert page.count("data:image/png") == 2  # strips only: 2D records have no patches
+    assert "records by number of frames, at 30 frames per second" in page
 
 
-def test_what_the_user_can_put_right_is_said_without_a_traceback(tmp_path):
+def test_user_errors_are_reported_without_a_traceback(tmp_path):
     with pytest.raises(SystemExit, match=r"data_prep: .* is not a folder in HumanML3D's layout"):
         main(["humanml3d", f"--raw_dir={tmp_path}"])
     with pytest.raises(SystemExit, match="data_prep: dataset 'none' is not prepared"):
         main(["show", f"--data_dir={tmp_path}", "--name=none"])
 
 
-def test_mistakes_are_explained_in_a_line(published, tmp_path):
+def test_mistakes_are_explained_in_one_line(published, tmp_path):
     data = f"--data_dir={tmp_path}/data"
-    with pytest.raises(SystemExit, match="at least 2 are needed, one for train and one for test"):
+    with pytest.raises(SystemExit, match="expected at least 2, one each for train and test"):
         main(["synthetic", "--num_clips=1", data])
     raw = f"--raw_dir={published.clip('a').folder}"
     main(["humanml3d", raw, data])
@@ -129,7 +129,7 @@ def test_traceback(tmp_path, flags):
 
 
 class Dots(Reader):
-    """A reader of a format of its own: <raw_dir>/<split>-<name>.csv, a joint's x, y, z a cell."""
+    """A reader of a new format: <raw_dir>/<split>-<name>.csv, with one joint's x, y, z per cell."""
 
     skeleton = SKELETONS["smpl22"]
     source_fps = 20.0
@@ -175,8 +175,8 @@ DOTS = Command(
 )
 
 
-def test_a_new_reader_is_a_file_and_a_line(tmp_path, monkeypatch, capsys):
-    """`Dots` and `DOTS` are what the file would hold; the line is the registry's."""
+def test_a_new_reader_needs_one_file_and_one_line(tmp_path, monkeypatch, capsys):
+    """`Dots` and `DOTS` would be the file; the line is the entry in the registry."""
     readers = (*data_prep.__main__.READERS, DOTS)
     monkeypatch.setattr(data_prep.__main__, "READERS", readers)
     (tmp_path / "raw").mkdir()

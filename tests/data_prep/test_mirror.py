@@ -28,10 +28,10 @@ from data_prep.mirror import mirrored_caption
         ("waves", "waves"),
     ],
 )
-def test_sides_are_exchanged_as_whole_words(caption, mirrored):
+def test_sides_are_swapped_as_whole_words(caption, mirrored):
     assert mirrored_caption(caption) == mirrored
 
 
-def test_twice_is_the_original():
+def test_mirroring_twice_is_the_identity():
     caption = "He turns clockwise on his Left foot; the right one lifts counterclockwise."
     assert mirrored_caption(mirrored_caption(caption)) == caption

@@ -1,4 +1,4 @@
-"""The page that shows a prepared dataset."""
+"""The HTML page of a prepared dataset."""
 
 from data_prep.__main__ import main
 
@@ -29,7 +29,7 @@ def test_prepare_and_show(published, tmp_path, capsys):
     assert "1 text_malformed" in capsys.readouterr().out
     main(["show", data, "--name=humanml3d", "--num_clips=3"])
     page = (tmp_path / "data" / "humanml3d.html").read_text()
-    assert page.count("data:image/png") == 6  # a strip and a patch picture each
+    assert page.count("data:image/png") == 6  # a strip and a patch image per clip
     for needed in ("3 of 4 records of train", "text_malformed", "walks", "right leg", "<svg",
                    "blue is the right side"):  # fmt: skip
         assert needed in page

@@ -17,7 +17,7 @@ def reasons(report, key="dropped") -> dict:
     return {entry["id"]: entry["reason"] for entry in report[key]}
 
 
-def test_ten_clips_spoiled_in_ten_ways(published, spoil):
+def test_ten_clips_invalid_in_ten_ways(published, spoil):
     names = [f"{i:06d}" for i in range(30)]
     for name in names:
         published.clip(name)
@@ -30,7 +30,7 @@ def test_ten_clips_spoiled_in_ten_ways(published, spoil):
     assert all(entry["detail"] and entry["split"] == "train" for entry in report["dropped"])
 
 
-def test_bad_lines_of_a_kept_source_are_listed(published):
+def test_invalid_lines_of_a_kept_source_are_listed(published):
     published.clip("a", lines=["#x#0#0", "walks", "no fields#x", "sits#x#90#91", "runs#x#1#1.05"])
     found = look(published)
     assert [record.id for record in found.sources[0].records] == ["a"]
@@ -43,7 +43,7 @@ def test_bad_lines_of_a_kept_source_are_listed(published):
     ]
 
 
-def test_a_source_with_no_good_line_has_the_reason_of_its_first(published):
+def test_a_source_without_valid_lines_has_the_reason_of_the_first(published):
     published.clip("a", lines=["sits#x#90#91", "#x#0#0"]).clip("b").clip("c")
     assert reasons(look(published).report()) == {"a": "span_outside"}
 
@@ -54,7 +54,7 @@ def test_an_empty_text_file_holds_no_caption(published):
     assert reasons(look(published).report()) == {"a": "caption_empty"}
 
 
-def test_whole_and_cut_clips(published):
+def test_complete_and_cut_clips(published):
     lines = ["walks", "sits#x#0.52#1.0", "runs#x#nan#nan", "bows#x#nan#0.5"]
     published.clip("a", lines=lines).clip("b", lines=["jumps#x#0.5#1.5", "lands#x#1.0#1.5"])
     a, b = look(published).sources
@@ -70,7 +70,7 @@ def test_whole_and_cut_clips(published):
     "span, outcome",
     [
         ("1.0#1.5", slice(20, 30)),
-        ("1.0#2.5", slice(20, 30)),  # a second past the end: the annotator's rounding
+        ("1.0#2.5", slice(20, 30)),  # a second past the end: annotators round
         ("1.0#2.6", "span_outside"),
         ("1.5#1.6", "span_outside"),
         ("-0.5#1.0", "span_outside"),
@@ -116,7 +116,7 @@ def test_twins(published):
     published.clip("012").clip("M012", "test").clip("Mary")
     twins = {source.id: source.mirrored_of for source in look(published).sources}
     assert twins == {"012": "", "M012": "012", "Mary": ""}
-    with pytest.raises(ValueError, match="1 mirrored twins already, M012 of 012"):
+    with pytest.raises(ValueError, match="already has 1 mirrored twins, for example M012 of 012"):
         look(published, mirror=True)
 
 
@@ -141,7 +141,7 @@ def test_mirror_makes_twins_of_kept_sources(published):
     assert report["splits"]["train"] | {"captions": 4, "mirrored": 1} == report["splits"]["train"]
 
 
-def test_more_than_half_of_a_split_absent_is_an_error(published):
+def test_more_than_half_of_a_split_missing_is_an_error(published):
     for i in range(6):
         published.clip(f"a{i}", "train").clip(f"b{i}", "test")
     for i in range(3):
@@ -164,11 +164,11 @@ def test_a_split_of_unusable_files_is_an_error(published_kit):
 def test_names_with_an_extension_are_explained(published):
     published.clip("a")
     (published.folder / "train.txt").write_text("a.npy\n")
-    with pytest.raises(ValueError, match=r"go without an extension: 000001, not 000001\.npy"):
+    with pytest.raises(ValueError, match=r"must have no extension: 000001, not 000001\.npy"):
         look(published)
 
 
-def test_what_is_kept_but_not_scored_is_said(published):
+def test_kept_but_unscored_clips_are_a_warning(published):
     published.clip("a").clip("b", "test")
     for i in range(4):
         published.clip(f"c{i}", "test", lines=["#x#0#0", "walks", "turns#x#0.5#1.0"])
@@ -177,12 +177,12 @@ def test_what_is_kept_but_not_scored_is_said(published):
     assert found.report()["splits"]["test"]["scored"] == 2  # b, and d by its cut clip
     assert found.report()["scored"] == 3
     assert [line for line in found.table().split("\n") if "scored," in line] == [
-        "warning: test: 4 kept but not scored, as their first caption line is unusable: "
+        "warning: test: 4 clips kept but not scored, because their first caption line is unusable: "
         "c0, c1, c2, ..."
     ]
 
 
-def test_empty_splits_are_said(published):
+def test_empty_splits_are_a_warning(published):
     published.clip("a").clip("b", "val", frames=1).clip("c", "val", frames=1)
     table = look(published).table()
     assert "warning: val keeps none of its 2 clips\nwarning: test lists no clips" in table
@@ -190,14 +190,14 @@ def test_empty_splits_are_said(published):
     assert "warning" not in look(published).table()
 
 
-def test_twins_across_splits_are_said(published):
+def test_twins_across_splits_are_a_warning(published):
     published.clip("a").clip("Ma", "test").clip("b").clip("Mb").clip("c", "val").clip("Mc")
     published.clip("d").clip("Md", "test")
-    published.text("d").unlink()  # its twin alone gives nothing away
+    published.text("d").unlink()  # the twin alone leaks nothing
     lines = [line for line in look(published).table().split("\n") if "twins" in line]
     assert lines == [
-        "warning: 2 mirrored twins are in another split than their originals, so one split gives "
-        "away the other: Mc in train, c in val; Ma in test, a in train"
+        "warning: 2 mirrored twins are in another split than their originals, which leaks data "
+        "between splits: Mc in train, c in val; Ma in test, a in train"
     ]
 
 
@@ -207,7 +207,7 @@ def test_no_usable_train_source_is_an_error(published):
         look(published)
 
 
-def test_names_that_cannot_be_files_or_would_pass_for_cut_clips(published):
+def test_reserved_characters_in_names_are_an_error(published):
     published.clip("a").clip("a#1")
     with pytest.raises(ValueError, match=r"1 names .*'a#1'"):
         look(published)
@@ -229,7 +229,7 @@ def test_table(published, spoil):
     )
 
 
-def test_real_clips_spoiled_in_ten_ways(test_data, tmp_path, spoil):
+def test_real_clips_invalid_in_ten_ways(test_data, tmp_path, spoil):
     with tarfile.open(test_data / "data" / "bandai_namco_2.tar.xz") as archive:
         archive.extractall(tmp_path, filter="data")
     folder = next(tmp_path.glob("**/train.txt")).parent

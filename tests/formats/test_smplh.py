@@ -1,4 +1,4 @@
-"""SMPL-H forward kinematics against one written with scipy, frame by frame and joint by joint."""
+"""SMPL-H forward kinematics against a scipy implementation by frame and joint."""
 
 import hypothesis.extra.numpy
 import numpy as np
@@ -13,7 +13,7 @@ VERTICES, JOINTS, SHAPES = 40, 52, 16
 
 
 def arrays(seed=0):
-    """A model file's arrays, of its shapes but for fewer vertices, random."""
+    """Random arrays in the shapes of a model file, with fewer vertices."""
     rng = np.random.default_rng(seed)
     parents = np.arange(-1, JOINTS - 1)
     parents[: smplh.NUM_BODY] = smplh.PARENTS
@@ -40,7 +40,7 @@ def clip(frames=5, seed=1):
 
 
 def reference(poses, translation, betas):
-    """Homogeneous matrices down the tree; then Z up to Y up at the very end."""
+    """Multiplies homogeneous matrices along the tree, and converts Z up to Y up at the end."""
     values = arrays()
     shaped = values["v_template"] + values["shapedirs"] @ betas
     rest = values["J_regressor"] @ shaped
@@ -64,12 +64,12 @@ def test_joints_equal_an_independent_forward_kinematics(model):
     np.testing.assert_allclose(joints, reference(poses, translation, betas), atol=1e-5)
 
     locals_ = Rotation.from_rotvec(poses[:, 3:66].reshape(-1, 3)).as_matrix()
-    expected = locals_[:, :2].reshape(5, 21, 6)  # of all but the root
+    expected = locals_[:, :2].reshape(5, 21, 6)  # all but the root
     np.testing.assert_allclose(rotations[:, 1:], expected, atol=1e-6)
 
 
-def test_the_rotations_give_the_joints_back(model):
-    """6D rotations and joints are in one frame, Y up."""
+def test_rotations_reproduce_the_joints(model):
+    """6D rotations and joints are in the same frame, Y up."""
     poses, translation, betas = clip()
     body = smplh.SMPLH.read(model)
     joints, rotations = smplh.pose_clip(body, poses, translation, betas)
@@ -80,15 +80,15 @@ def test_the_rotations_give_the_joints_back(model):
     np.testing.assert_allclose(again, joints, atol=1e-5)
 
 
-def test_a_still_body_rests(model):
-    """Without pose the joints are the shape's, turned from Z up to Y up about the origin."""
+def test_zero_pose_is_the_rest_pose(model):
+    """With zero pose, joints are the rest joints, rotated from Z up to Y up about the origin."""
     body = smplh.SMPLH.read(model)
     joints, _ = smplh.pose_clip(body, np.zeros((1, 66)), np.zeros((1, 3)), np.zeros(SHAPES))
     x, y, z = body.joints.T
     np.testing.assert_allclose(joints[0], np.stack([x, z, -y], axis=-1), atol=1e-6)
 
 
-def test_fewer_shape_components_on_either_side(model):
+def test_different_numbers_of_shape_components(model):
     body = smplh.SMPLH.read(model)
     betas = np.random.default_rng(0).normal(size=SHAPES)
     first = np.where(np.arange(SHAPES) < 10, betas, 0)
@@ -119,26 +119,26 @@ def test_bones_keep_their_lengths(model):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"J_regressor": None}, "is no SMPL-H model: .*J_regressor"),
+        ({"J_regressor": None}, "is not an SMPL-H model: .*J_regressor"),
         ({"J_regressor": np.zeros((21, VERTICES))}, r"J_regressor \[21, 40\]; expected"),
         ({"shapedirs": np.zeros((VERTICES, 3))}, r"shapedirs \[40, 3\]"),
         ({"v_template": np.zeros((7, 3))}, r"v_template \[7, 3\]"),
         ({"kintree_table": np.zeros((2, 52), np.uint32)}, "kintree_table is not SMPL's tree"),
-        ({"J_regressor": np.array({}, dtype=object)}, "cannot be read as arrays"),
+        ({"J_regressor": np.array({}, dtype=object)}, r"cannot be read as an \.npz"),
     ],
 )
-def test_bad_models(tmp_path, change, message):
+def test_invalid_models_are_rejected(tmp_path, change, message):
     values = {k: v for k, v in {**arrays(), **change}.items() if v is not None}
     np.savez(tmp_path / "model.npz", **values)
     with pytest.raises(ValueError, match=message):
         smplh.SMPLH.read(tmp_path / "model.npz")
 
 
-def test_pickles_and_damaged_files(tmp_path, model):
-    with pytest.raises(ValueError, match=r"model.pkl: .* never from a pickle"):
+def test_pickles_and_damaged_files_are_rejected(tmp_path, model):
+    with pytest.raises(ValueError, match=r"model.pkl: .* a pickle is never read"):
         smplh.SMPLH.read(tmp_path / "model.pkl")
     model.write_bytes(model.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="cannot be read as arrays"):
+    with pytest.raises(ValueError, match=r"cannot be read as an \.npz"):
         smplh.SMPLH.read(model)
 
 
@@ -150,6 +150,6 @@ def test_pickles_and_damaged_files(tmp_path, model):
         (np.full((4, 156), np.nan), np.zeros((4, 3)), "not finite"),
     ],
 )
-def test_bad_clips(model, poses, trans, message):
+def test_invalid_clips_are_rejected(model, poses, trans, message):
     with pytest.raises(ValueError, match=message):
         smplh.pose_clip(smplh.SMPLH.read(model), poses, trans, np.zeros(SHAPES))

@@ -65,7 +65,7 @@ def test_each_dataset_has_its_own_skeleton_and_rate(models):
 
 
 def test_a_bad_clip_of_a_list_is_named(models):
-    with pytest.raises(ValueError, match="clip 1 of the list: a clip holds values that are"):
+    with pytest.raises(ValueError, match="clip 1 of the list: a clip contains values that are"):
         models["captions"].encode_motion([*clips(1), np.full((4, 22, 3), np.nan)], 20)
 
 
@@ -150,5 +150,5 @@ def test_a_model_is_saved_as_it_was(name, folders, models, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     assert config == json.loads((before / "config.json").read_text())
     assert config["model_type"] == "motionalign"
-    with pytest.raises(ValueError, match="is already there"):
+    with pytest.raises(ValueError, match="already exists"):
         models[name].save_pretrained(tmp_path / "again")

@@ -268,7 +268,7 @@ def test_every_clip_has_the_texts_of_its_set():
     task.check(dataset, "test", compares=True, vectors=False)
     del dataset.texts["descriptions"]["male"]
     task.check(dataset, "test", compares=False, vectors=False)
-    with pytest.raises(ValueError, match="no descriptions of 1 of 4 classes, 'male' for one"):
+    with pytest.raises(ValueError, match="no descriptions for 1 of 4 classes, for example 'male'"):
         task.check(dataset, "test", compares=True, vectors=False)
     dataset.split_of.attributes = 0 * SETS
     with pytest.raises(ValueError, match="no clip of split 'test' has any attribute"):

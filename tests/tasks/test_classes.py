@@ -38,12 +38,12 @@ def test_every_class_needs_a_text_and_every_text_a_vector():
         some.version_dir = types.SimpleNamespace(parents=["", "data"])
         classes.check_texts(labels("descriptions"), some, split, vectors=True)
     some.caption_vectors = CaptionVectors("x", ("0", "mean"), {"goes": 0}, np.ones((1, 2)))
-    with pytest.raises(ValueError, match="no vectors of 1 texts, 'rests' for one"):
+    with pytest.raises(ValueError, match="no vectors for 1 texts, for example 'rests'"):
         classes.check_texts(labels("descriptions"), some, split, vectors=True)
     some.caption_vectors.rows["rests"] = 0
     classes.check_texts(labels("descriptions"), some, split, vectors=True)
     del some.texts["descriptions"]["sit"]
-    with pytest.raises(ValueError, match="no descriptions of 1 of 2 classes, 'sit' for one"):
+    with pytest.raises(ValueError, match="no descriptions for 1 of 2 classes, for example 'sit'"):
         classes.check_texts(labels("descriptions"), some, split, vectors=False)
 
 

@@ -196,7 +196,7 @@ def test_every_clip_has_the_texts_of_its_action():
     task.check(dataset, "test", compares=True, vectors=False)
     del dataset.texts["descriptions"]["run"]
     task.check(dataset, "test", compares=False, vectors=False)  # a classifier needs none
-    with pytest.raises(ValueError, match="no descriptions of 1 of 3 classes, 'run' for one"):
+    with pytest.raises(ValueError, match="no descriptions for 1 of 3 classes, for example 'run'"):
         task.check(dataset, "test", compares=True, vectors=False)
     dataset.split_of.labels[:] = -1
     with pytest.raises(ValueError, match="data/mine: split 'test' has no labels"):

@@ -1,1 +1,1 @@
-"""The built-in dataset: what can happen, how it moves and how it is said."""
+"""The built-in synthetic dataset: catalogue of actions, motion generation and captions."""

@@ -1,7 +1,7 @@
-"""What the synthetic human does where it stands: each action writes keyframes into a `Score`.
+"""Actions of the synthetic human in place: each writes keyframes into a `Score`.
 
-An action starts and ends standing at ease unless it says otherwise, so that actions can follow one
-another. Durations are at a normal speed; `Score.rate` stretches them.
+Unless stated otherwise, an action starts and ends in the neutral stance, so that actions can be
+concatenated. Durations are those at normal speed; `Score.rate` scales them.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from data_prep.readers.synthetic.score import ARMS, Score
 
 
 def both(side: str) -> tuple[str, ...]:
-    """The sides that `left`, `right` or `both` names."""
+    """The sides that `left`, `right` or `both` stands for."""
     return SIDES if side == "both" else (side,)
 
 
@@ -59,7 +59,7 @@ def kick(s: Score, side: str, where: str, height: str, count: int) -> None:
 
 
 def raise_knee(s: Score, sides: Sequence[str]) -> None:
-    """Lifts one knee after the other to the height of the hips."""
+    """Lifts the knees on the given sides to hip height, one after the other."""
     for side in sides:
         s.hips(0.3, left=SIGN[OTHER[side]] * s.hip)
         s.foot(side, 0.1)
@@ -75,7 +75,7 @@ def raise_knee(s: Score, sides: Sequence[str]) -> None:
 
 
 def balance(s: Score, side: str, leg: str, arms: str) -> None:
-    """Stands on the foot of `side` for a while, the other leg held in the air."""
+    """Stands on the foot of `side` for a while, with the other leg held in the air."""
     other = OTHER[side]
     held = {
         "front": {"ahead": 0.95, "up": 0.6, "heel": -20},
@@ -104,7 +104,7 @@ def balance(s: Score, side: str, leg: str, arms: str) -> None:
 
 
 def lunge(s: Score, sides: Sequence[str], where: str) -> None:
-    """Steps far out with one foot, sinks down and comes back; one lunge a side named."""
+    """Steps far out with one foot, sinks down and returns; one lunge per entry of `sides`."""
     ahead, out = {"front": (1.05, 0.0), "back": (-0.95, 0.0), "side": (0.0, 0.85)}[where]
     for side in sides:
         other = OTHER[side]
@@ -141,7 +141,7 @@ def lunge(s: Score, sides: Sequence[str], where: str) -> None:
 def squat(s: Score, depth: str, count: int, arms: str = "front") -> None:
     """Squats with the feet apart, halfway or deep."""
     height, pitch, back = (-0.6, 34, -0.2) if depth == "deep" else (-0.28, 20, -0.1)
-    # Level arms need raising further the more the trunk leans.
+    # The more the trunk leans, the further the arms must be raised to be level.
     pose = (125.0, -2.0, 0.0, 6.0) if arms == "front" else ARMS[arms]
     _widen(s, 0.1)
     for _ in range(count):
@@ -158,7 +158,7 @@ def squat(s: Score, depth: str, count: int, arms: str = "front") -> None:
 
 
 def _widen(s: Score, out: float, was: float = 0.0) -> None:
-    """One foot after the other to a wider or narrower stand."""
+    """Moves one foot after the other to a wider or narrower stance."""
     for begin, side in zip((0.0, 0.25), SIDES):
         s.foot(side, begin + 0.02, out=was)
         s.foot(side, begin + 0.15, out=(out + was) / 2, up=0.06)
@@ -178,7 +178,7 @@ _PROP = (-32.0, 25.0, 0.0, 8.0)
 
 
 def sit(s: Score, seat: str, hold: float = 1.2) -> None:
-    """Sits down on a chair's height or on the floor, and stays."""
+    """Sits down at the height of a chair or on the floor, and stays."""
     target = SEATED[seat]
     deep = seat == "floor"
     s.torso(0.1)
@@ -225,7 +225,7 @@ def _rise(s: Score, seat: str) -> None:
 
 
 def kneel(s: Score, side: str, ends: str) -> None:
-    """Goes down on one knee or on both and stays, or ends standing again."""
+    """Kneels on one knee or both and stays, or stands up again."""
     sides, rise = both(side), ends == "standing"
     first = sides[0]
     down = {"ahead": -0.62, "heel": 68}
@@ -270,7 +270,7 @@ def kneel(s: Score, side: str, ends: str) -> None:
 
 
 def crouch(s: Score, arms: str, hold: float = 1.5) -> None:
-    """Crouches low, back rounded, for a while, and rises."""
+    """Crouches low with a rounded back for a while, and rises."""
     for time in (0.7, 0.7 + hold):
         s.torso(time, height=-0.66, pitch=30, lean=45, nod=20)
         s.hips(time, ahead=-0.14)
@@ -282,7 +282,7 @@ def crouch(s: Score, arms: str, hold: float = 1.5) -> None:
 
 
 def bow(s: Score, depth: str, count: int = 1) -> None:
-    """Bends forward from the hips, the arms hanging at the thighs."""
+    """Bends forward from the hips, with the arms hanging at the thighs."""
     angle = {"slight": 35, "deep": 95}[depth]
     for _ in range(count):
         for time in (0.6, 1.0):
@@ -296,7 +296,7 @@ def bow(s: Score, depth: str, count: int = 1) -> None:
 
 
 def touch_toes(s: Score, count: int) -> None:
-    """Bends down with straight legs until the hands are at the feet, and comes up again."""
+    """Bends down with straight legs until the hands reach the feet, and rises again."""
     for _ in range(count):
         s.arms(0.4, (100.0, 0.0, 0.0, 8.0))
         for time in (0.8, 0.95):
@@ -333,7 +333,7 @@ def wave(s: Score, side: str, height: str, count: int) -> None:
 
 
 def raise_arms(s: Score, side: str, where: str, count: int = 1, hold: float = 0.15) -> None:
-    """Raises one arm or both straight into a pose of `ARMS` and lowers them again."""
+    """Raises one arm or both to a pose of `ARMS` and lowers them again."""
     for _ in range(count):
         for arm in both(side):
             s.arm(arm, 0.55, ARMS[where])
@@ -343,7 +343,7 @@ def raise_arms(s: Score, side: str, where: str, count: int = 1, hold: float = 0.
 
 
 def hold_pose(s: Score, left: str, right: str, hold: float = 1.6, **trunk: float) -> None:
-    """Brings the arms into a pose and keeps it for a while."""
+    """Moves the arms to a pose and holds it for a while."""
     for time in (0.6, 0.6 + hold):
         s.arm("left", time, ARMS[left])
         s.arm("right", time, ARMS[right])
@@ -369,7 +369,7 @@ def clap(s: Score, where: str, count: int) -> None:
 
 
 def punch(s: Score, sides: Sequence[str], how: str) -> None:
-    """Punches in turn with the sides named: straight ahead, as an uppercut, or down."""
+    """Punches once per entry of `sides`: straight ahead, as an uppercut, or down."""
     s.arms(0.35, ARMS["guard"])
     s.torso(0.35, height=-0.05, pitch=6)
     s.advance(0.4)
@@ -491,7 +491,7 @@ def lift(s: Score, goal: str) -> None:
 
 
 def bend_sideways(s: Score, sides: Sequence[str]) -> None:
-    """Bends to the sides named in turn, the other arm reaching over the head."""
+    """Bends to each of the sides in turn, with the opposite arm reaching over the head."""
     for side in sides:
         for time in (0.7, 1.0):
             s.torso(time, side=SIGN[side] * 44)
@@ -505,7 +505,7 @@ def bend_sideways(s: Score, sides: Sequence[str]) -> None:
 
 
 def twist_trunk(s: Score, sides: Sequence[str], arms: str) -> None:
-    """Turns the upper body to the sides named in turn with the feet planted, arms held up."""
+    """Turns the upper body to each of the sides in turn, with planted feet and raised arms."""
     s.arms(0.5, ARMS[arms])
     s.torso(0.5)
     s.advance(0.5)
@@ -535,9 +535,9 @@ def lean_back(s: Score, arms: str) -> None:
 
 
 def circle_arms(s: Score, side: str, direction: str, count: int) -> None:
-    """Swings straight arms round in full circles, forward (up at the back first) or backward.
+    """Swings straight arms in full circles, forward (rising behind the back first) or backward.
 
-    The arms end a whole number of turns away from hanging: nothing may follow in the same clip.
+    The arms end a multiple of 360 degrees away from hanging: no action may follow in the same clip.
     """
     sense = 1 if direction == "backward" else -1
     for arm in both(side):
@@ -547,7 +547,7 @@ def circle_arms(s: Score, side: str, direction: str, count: int) -> None:
 
 
 def swing_both(s: Score, side: str, how: str) -> None:
-    """Both hands together swing across the body from `side` to the other: a bat, or a golf club."""
+    """Swings both hands together across the body, away from `side`, like a bat or a golf club."""
     away = SIGN[side]
     near, far = {
         "bat": ((75.0, -35.0, 0.0, 75.0), (88.0, -30.0, 0.0, 15.0)),
@@ -578,7 +578,7 @@ def swing_both(s: Score, side: str, how: str) -> None:
 
 
 def push(s: Score, count: int, pull: bool) -> None:
-    """Both hands push something away at the height of the chest, or pull it in from there."""
+    """Pushes something away with both hands at chest height, or pulls it in."""
     near, far = (45.0, 10.0, 0.0, 118.0), (96.0, -4.0, 0.0, 8.0)
     first, second = (far, near) if pull else (near, far)
     s.arms(0.5, first)
@@ -601,7 +601,7 @@ def push(s: Score, count: int, pull: bool) -> None:
 
 
 def swim(s: Score, count: int) -> None:
-    """Breast strokes standing up, leaning forward."""
+    """Makes breaststroke arm movements while standing and leaning forward."""
     tight, far, wide = (60.0, -10.0, 0.0, 125.0), (125.0, -12.0, 0.0, 4.0), (90.0, 85.0, 0.0, 12.0)
     trunk = {"pitch": 28, "lean": 14}
     s.arms(0.5, tight)

@@ -1,7 +1,7 @@
-"""The body of the synthetic human: bone lengths, and channels of motion turned into joints.
+"""The body of the synthetic human: bone lengths, and joints from motion channels.
 
 Y is up; a person with heading 0 faces +Z and has the left side at +X, as in HumanML3D. Angles are
-degrees, lengths metres. Everything here works on all T frames of a clip at once.
+in degrees, lengths in metres. All functions process the T frames of a clip at once.
 """
 
 import dataclasses
@@ -24,10 +24,10 @@ _PAIR = {
     if name.startswith("left_")
 }
 
-SIGN = {"left": 1.0, "right": -1.0}  # of the x axis, and of turning about the vertical
+SIGN = {"left": 1.0, "right": -1.0}  # sign of x, and of turns about the vertical axis
 
-# Offset of each joint from its parent in an adult of SMPL-like proportions standing with the arms
-# hanging down; the right side is the mirror image of the left.
+# Offset of each joint from its parent, for an adult of SMPL-like proportions who stands with the
+# arms hanging down. The right side is the mirror image of the left.
 _OFFSETS = {
     "pelvis": (0, 0, 0),
     "left_hip": (0.060, -0.086, -0.015),
@@ -45,7 +45,7 @@ _OFFSETS = {
     "left_wrist": (0, -0.268, 0),
 }
 
-_LIMBS = ("trunk", "hip knee ankle foot", "collar shoulder", "elbow wrist")  # vary on their own
+_LIMBS = ("trunk", "hip knee ankle foot", "collar shoulder", "elbow wrist")  # scaled independently
 
 _REST = np.zeros((SKELETON.num_joints, 3))
 
@@ -57,11 +57,11 @@ for _name, _offset in _OFFSETS.items():
     _REST[_both[1:], 0] *= -1
     _LIMB[_both] = max(i for i, limb in enumerate(_LIMBS) if i == 0 or _name[5:] in limb.split())
 
-_ABDUCTION = 6.0  # the shoulders hold the arms a little away from the trunk
+_ABDUCTION = 6.0  # hanging arms are slightly away from the trunk
 
 _MAX_KNEE = 155.0
 
-_STRAIGHTEST = 0.998  # of the leg's length: a knee never locks
+_STRAIGHTEST = 0.998  # longest hip-ankle distance, as a share of the leg: the knee never locks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,28 +69,28 @@ class Body:
     """The bones of one person.
 
     Attributes:
-      offsets: [22, 3] each joint relative to its parent in the rest pose.
+      offsets: [22, 3] position of each joint relative to its parent in the rest pose.
     """
 
     offsets: np.ndarray
 
     def pair(self, name: str) -> np.ndarray:
-        """[2, 3] the offsets of the left and the right joint of a name."""
+        """[2, 3] the offsets of the left and the right joint called `name`."""
         return self.offsets[_PAIR[name]]
 
     @staticmethod
     def put(joints: np.ndarray, name: str, positions: np.ndarray) -> None:
-        """Writes [2, T, 3] positions of a pair of joints into joints [T, 22, 3]."""
+        """Writes positions [2, T, 3] of a pair of joints into joints [T, 22, 3]."""
         joints[:, _PAIR[name]] = positions.swapaxes(0, 1)
 
     @property
     def leg(self) -> float:
-        """Thigh and shin together: the unit of length in which actions are written."""
+        """Length of thigh and shin together: the unit of length of the actions."""
         return -float(self.offsets[JOINT["left_knee"], 1] + self.offsets[JOINT["left_ankle"], 1])
 
     @property
     def stand(self) -> float:
-        """Height of the pelvis when standing at ease."""
+        """Height of the pelvis in the neutral stance."""
         hip, foot = self.offsets[JOINT["left_hip"], 1], self.offsets[JOINT["left_foot"], 1]
         return 0.985 * self.leg - hip - foot
 
@@ -102,14 +102,15 @@ class Body:
 
 
 def sample_body(rng: np.random.Generator) -> Body:
-    """A person up to 6 % larger or smaller than average, each kind of limb up to 4 % more."""
+    """Samples a body: overall size within ±6 % of the average, each limb within a further ±4 %."""
     return Body(_REST * rng.uniform(0.96, 1.04, 4)[_LIMB, None] * rng.uniform(0.94, 1.06))
 
 
 def rotation(axis: str, degrees: np.ndarray) -> np.ndarray:
-    """Angles [...] to [..., 3, 3] right-handed rotations about a coordinate axis.
+    """Angles [...] to right-handed rotations [..., 3, 3] about a coordinate axis.
 
-    About x: leans forward. About y: turns left. About z: tilts to the right (head towards -X).
+    A positive angle about x leans forward, about y turns left, and about z tilts to the right (head
+    towards -X).
     """
     angle = np.deg2rad(degrees)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -129,17 +130,19 @@ def joint_positions(
 ) -> np.ndarray:
     """Poses the body.
 
-    The trunk and the arms follow from their angles; the legs reach for the feet, so that a planted
-    foot stays where it is. The pelvis is lowered where a planted foot would be out of reach.
+    Trunk and arms are posed by forward kinematics. The legs are posed by inverse kinematics from
+    the feet, so that a planted foot does not slide. The pelvis is lowered if a planted foot would
+    otherwise be out of reach.
 
     Args:
       body: the bones.
-      ground: [T, 3] pelvis x and z, heading (turning left is positive).
-      torso: [T, 6] pelvis height above standing; forward pitch of the pelvis; bend of the spine
-        forward, to the left side, and its twist to the left; nod of the head.
-      arms: [2, T, 4] of left and right: raise of the upper arm (0 down, 90 level, 180 up) and the
-        azimuth it is raised to (0 forward, 90 outward), its twist outward, bend of the elbow.
-      feet: [2, T, 5] of left and right: x, y, z of the ball, heading, lift of the heel.
+      ground: [T, 3] x and z of the pelvis, and heading (turning left is positive).
+      torso: [T, 6] height of the pelvis above its standing height; forward pitch of the pelvis;
+        bend of the spine forward and to the left, twist of the spine to the left; nod of the head.
+      arms: [2, T, 4] for left and right: raise of the upper arm (0 down, 90 level, 180 up), azimuth
+        of the raise (0 forward, 90 outward), outward twist, bend of the elbow.
+      feet: [2, T, 5] for left and right: x, y, z of the ball of the foot, heading, lift of the
+        heel.
 
     Returns:
       [T, 22, 3] joints.
@@ -173,7 +176,7 @@ def joint_positions(
 
 
 def _in_foot(feet: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """[2, T, 3] offsets [2, 3] of each foot's frame, in the world."""
+    """Offsets [2, 3] in the frame of each foot to offsets [2, T, 3] in the world frame."""
     frame = rotation("y", feet[..., 3]) @ rotation("x", feet[..., 4])
     return (frame @ offsets[:, None, :, None])[..., 0]
 
@@ -181,14 +184,14 @@ def _in_foot(feet: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 def _reachable_height(
     leg: float, hips: np.ndarray, ankles: np.ndarray, feet: np.ndarray
 ) -> np.ndarray:
-    """[2, T] greatest height of a hip at which its leg reaches the ankle; raised feet bind less."""
+    """[2, T] greatest hip heights at which the legs reach the ankles; looser for raised feet."""
     apart = np.hypot(*np.moveaxis((hips - ankles)[..., [0, 2]], -1, 0))
     reach = (_STRAIGHTEST * leg) ** 2 - np.minimum(apart, 0.95 * leg) ** 2
     return ankles[..., 1] + np.sqrt(reach) + 4.0 * np.maximum(feet[..., 1] - 0.02, 0.0)
 
 
 def _soft_min(*values: np.ndarray) -> np.ndarray:
-    """A minimum without corners, at most about a centimetre below the true one."""
+    """A smooth minimum, at most about a centimetre below the exact one."""
     stacked, sharpness = np.stack(values), 150.0
     least = stacked.min(axis=0)
     return least - np.log(np.exp(-sharpness * (stacked - least)).sum(axis=0)) / sharpness
@@ -202,14 +205,15 @@ def _pose_legs(
     heading: np.ndarray,
     feet: np.ndarray,
 ) -> None:
-    """Two-bone inverse kinematics; a knee bends in the plane of its leg and to the front only."""
+    """Two-bone inverse kinematics; a knee bends in the plane of its leg, and only forward."""
     thigh, shin = -body.pair("knee")[0, 1], -body.pair("ankle")[0, 1]
     line = ankles - hips
     distance = np.linalg.norm(line, axis=-1, keepdims=True)
     line /= distance
     folded = np.sqrt(thigh**2 + shin**2 + 2 * thigh * shin * np.cos(np.deg2rad(_MAX_KNEE)))
     distance = np.clip(distance, folded, _STRAIGHTEST * body.leg)
-    # The knee's hinge points to the left of a leg that is turned half as far as its foot.
+    # The knee's hinge axis points to the left of the leg, whose heading is halfway between those of
+    # the pelvis and the foot.
     yaw = np.deg2rad((heading + feet[..., 3]) / 2)
     x, z = np.cos(yaw), -np.sin(yaw)
     front = np.stack(
@@ -218,7 +222,7 @@ def _pose_legs(
     front /= np.linalg.norm(front, axis=-1, keepdims=True)
     along = (thigh**2 - shin**2 + distance**2) / (2 * distance)
     across = np.sqrt(np.maximum(thigh**2 - along**2, 0.0))
-    # The foot hangs on the ankle that the leg really reached: no bone stretches or shrinks.
+    # The foot attaches to the ankle position that the leg reaches, so that no bone changes length.
     reached = hips + distance * line
     body.put(joints, "hip", hips)
     body.put(joints, "knee", hips + along * line + across * front)
@@ -227,10 +231,10 @@ def _pose_legs(
 
 
 def _pose_arms(body: Body, joints: np.ndarray, chest: np.ndarray, arms: np.ndarray) -> None:
-    """The arms from their angles in the frame of the chest [T, 3, 3]."""
+    """Poses the arms from their angles, in the frame of the chest [T, 3, 3]."""
     raised, azimuth, spin, bend = np.moveaxis(arms, -1, 0)
     sign = np.asarray([[1.0], [-1.0]])
-    # A hanging arm keeps its elbow pointing backwards whatever its azimuth.
+    # The elbow of a hanging arm points backwards whatever its azimuth.
     spin = spin - azimuth * np.maximum(np.cos(np.deg2rad(raised)), 0.0)
     shrug = rotation("z", sign * 0.2 * np.clip(raised - 70.0, 0.0, 110.0))
     upper = chest @ rotation("z", sign * _ABDUCTION) @ rotation("y", sign * azimuth)
@@ -238,7 +242,7 @@ def _pose_arms(body: Body, joints: np.ndarray, chest: np.ndarray, arms: np.ndarr
     place = joints[:, JOINT["spine3"]]
     for name, frame in (
         ("collar", chest[None]),
-        ("shoulder", chest @ shrug),  # a raised arm lifts its collar bone
+        ("shoulder", chest @ shrug),  # raising an arm lifts the collar bone
         ("elbow", upper),
         ("wrist", upper @ rotation("x", -np.clip(bend, 0.0, 150.0))),
     ):

@@ -1,7 +1,7 @@
 """The catalogue of the synthetic dataset: every meaning with its facts, words and keyframes.
 
-Meanings differ in facts that a viewer can tell apart in the joints, and no word says what the
-joints do not do. Most entries are families: one act for each combination of their facts.
+Meanings differ in facts that a viewer can distinguish in the joints, and captions mention only what
+the joints do. Most entries are families: one act for each combination of values of their facts.
 """
 
 import functools
@@ -23,7 +23,7 @@ _RATES = {"slowly": 1.6, "normally": 1.0, "quickly": 0.65}
 
 _NUMBERS = "no one two three four five six seven eight nine ten".split()
 
-# Words for the value of a fact; what is not listed is its own word.
+# Words for the values of facts; the word for an unlisted value is the value itself.
 _WORDS = {
     "count": {
         1: ("once", "one time", "a single time"),
@@ -90,12 +90,12 @@ def _family(
 
     Args:
       name: the kind of action.
-      verbs: verb phrases; a fact in braces stands for its words, `{other}` for the other side,
-        `{hand}`, `{arm}` and `{fist}` for those of the side, one or both.
-      play: writes an act, given the score and its facts. A `speed` is seen to here.
+      verbs: verb phrases. A fact in braces is replaced by its words, `{other}` by the other side,
+        and `{hand}`, `{arm}` and `{fist}` by those of the side, or both.
+      play: writes an act, called with the score and all facts except `speed`, which sets the rate.
       trail: the facts that follow the verb phrase, in any order.
-      words: for the values of facts, where they differ from `_WORDS`.
-      facts: the values that each may have.
+      words: words for the values of facts that override `_WORDS`.
+      facts: the possible values of each fact.
     """
     vocabulary = {**_WORDS, **(words or {})}
     for values in itertools.product(*facts.values()):
@@ -119,7 +119,7 @@ def _family(
         )
 
 
-# ------------------------------------------------------------------------------ getting about
+# --------------------------------------------------------------------------------- locomotion
 
 _WALK = {
     "verbs": "walk {direction}",
@@ -305,7 +305,7 @@ def _jumps() -> Iterator[Act]:
 
 
 def _jumps_with_style() -> Iterator[Act]:
-    """Jumps that differ in what the body does in the air."""
+    """Jumps that differ in the pose in the air."""
     yield from _family(
         "jump",
         ("jump and *turn {side} in the air", "turn {side} in a jump"),
@@ -644,7 +644,7 @@ def _hits() -> Iterator[Act]:
 
 
 def _throws_and_swings() -> Iterator[Act]:
-    """What the arms do with a thing, or with water."""
+    """Throwing, swinging, pushing and swimming: arm motions with an object or in water."""
     yield from _family(
         "throw",
         ("throw something {how} with {hand}", "throw {how} with {arm}"),
@@ -725,7 +725,7 @@ def _trunk() -> Iterator[Act]:
 
 
 def _poses() -> Iterator[Act]:
-    """Arm poses that are held for a while."""
+    """Arm poses held for a while."""
     for pose, verbs in (
         ("hips", ("put both hands on the hips", "stand with the hands on the hips")),
         ("head", ("put both hands behind the head", "stand with the hands behind the head")),
@@ -763,7 +763,7 @@ def _poses() -> Iterator[Act]:
 
 
 def _only(*args: Any, **facts: Any) -> Act:
-    """The act of a family of one."""
+    """The single act of a family with one combination of values."""
     (act,) = _family(*args, **facts)
     return act
 
@@ -773,7 +773,7 @@ def _each_side(*args: Any, **facts: Any) -> list[Act]:
 
 
 def _moves() -> tuple[Act, Act, list[Act], list[Act]]:
-    """What gets somewhere in a sequence: ahead, back, and to each side by steps and by turns."""
+    """Locomotion in sequences: walking forward and backward, side steps, and turns."""
     walk = functools.partial(_only, "walk", play=go.walk, trail=("steps",), **_WALK)
     ahead, back = (
         walk(direction=("forward",), steps=(4,)),
@@ -786,7 +786,7 @@ def _moves() -> tuple[Act, Act, list[Act], list[Act]]:
 
 
 def _gestures() -> tuple[list[Act], list[Act], Act, Act, Act]:
-    """What is done on the spot in a sequence: waves, kicks, a jump, a squat, a bow."""
+    """Actions in place in sequences: waves, kicks, a jump, a squat, a bow."""
     count = ("count",)
     verbs = ("wave {hand}", "wave with {hand}")
     waves = _each_side("wave", verbs, do.wave, count, height=("low",), count=(3,))
@@ -828,9 +828,9 @@ def _sequences() -> Iterator[tuple[Act, ...]]:
 
 @functools.cache
 def all_meanings() -> tuple[Meaning, ...]:
-    """Every meaning, each under a key of its own.
+    """All meanings, with unique keys.
 
-    Their order decides which clips a seed gives.
+    Their order determines which clips a seed generates.
     """
     groups = (
         _straight, _in_place_and_sideways, _turning, _obstacles,

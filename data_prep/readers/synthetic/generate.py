@@ -1,7 +1,7 @@
-"""The built-in dataset: a procedural human whose captions state what its joints do.
+"""Generates the built-in dataset: a procedural human whose captions state what its joints do.
 
-No file is read. `catalogue` says what can happen and in which words, `actions` and `travel` write
-it as keyframes, `score` plays the keyframes, `body` poses the joints.
+No files are read. `catalogue` defines the actions and their words, `actions` and `travel` write
+them as keyframes, `score` interpolates the keyframes, and `body` computes the joints.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from data_prep.readers.synthetic.catalogue import all_meanings
 from data_prep.readers.synthetic.score import Score
 
 _ABOUT = """\
-A procedural 22-joint human that walks, turns, jumps, kicks, waves, ..., with captions that say
-what it does. Needs no files; the same --num_clips and --seed give the same clips.
+A procedural 22-joint human that walks, turns, jumps, kicks, waves, ..., with captions that describe
+its motion. Needs no files; the same --num_clips and --seed generate the same clips.
 
 examples:
   python -m data_prep synthetic
@@ -26,9 +26,9 @@ examples:
 
 _CAPTIONS = 3
 
-_DROP = 0.3  # chance that a caption after the first leaves out a fact
+_DROP = 0.3  # probability that a caption after the first leaves out a fact
 
-_CLIPS_FOR_ALL_SPLITS = 4  # a meaning with fewer clips than this is not in every split
+_CLIPS_FOR_ALL_SPLITS = 4  # clips that a meaning needs to be in every split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,8 @@ class SyntheticClip:
       split: train, val or test.
       joints: [T, 22, 3] float32 in metres, Y up, at 20 fps, in the order of `smpl22`.
       captions: the first states every fact; the others may leave some out. All are true.
-      meaning: the same for clips that do the same, as in `walk direction=forward steps=4`.
+      meaning: key of the clip's meaning, such as `walk direction=forward steps=4`; equal for clips
+        with the same actions.
     """
 
     id: str
@@ -51,23 +52,24 @@ class SyntheticClip:
 
 
 def generate(num_clips: int, seed: int) -> Iterator[SyntheticClip]:
-    """Clips of the built-in dataset, the same for the same arguments.
+    """Generates the clips of the built-in dataset, deterministically from the arguments.
 
-    Meanings take turns, so every one comes about equally often, each time with another body, tempo
-    and wording. With at least four clips a meaning, each has exactly one test clip, about every
-    second one a validation clip, and the rest train; with fewer, the splits keep these shares.
+    Meanings are generated in rotation, so that all occur about equally often, each time with
+    another body, tempo and wording. With at least four clips per meaning, each meaning has exactly
+    one test clip, about every second one has a validation clip, and the rest are training clips.
+    With fewer clips per meaning, the splits keep these proportions.
 
     Args:
-      num_clips: how many, at least 1.
-      seed: of everything that varies.
+      num_clips: number of clips, at least 1.
+      seed: of all random variation.
 
     Raises:
-      ValueError: for a number of clips below 1 or a negative seed.
+      ValueError: `num_clips` is below 1 or `seed` is negative.
     """
     if num_clips < 1 or seed < 0:
         raise ValueError(
             f"num_clips={num_clips}, seed={seed}: the synthetic dataset needs at least one clip"
-            " and a seed that is not negative"
+            " and a seed of at least 0"
         )
     meanings = all_meanings()
     order = np.random.default_rng([seed]).permutation(len(meanings))
@@ -91,7 +93,7 @@ def generate(num_clips: int, seed: int) -> Iterator[SyntheticClip]:
 
 
 def _split(turn: int, place: int, turns: int) -> str:
-    """The split of a meaning's clip number `turn` out of `turns`."""
+    """The split of clip number `turn` of `turns` of the meaning at `place` in the rotation."""
     turns = max(turns, _CLIPS_FOR_ALL_SPLITS)
     if turn == place % turns:
         return "test"
@@ -101,15 +103,19 @@ def _split(turn: int, place: int, turns: int) -> str:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--num_clips", type=int, default=2400, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument(
+        "--num_clips", type=int, default=2400, help="number of clips (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the clips (default: %(default)s)"
+    )
 
 
 def _source(args: argparse.Namespace) -> dict:
     if args.num_clips < 2:
         raise ValueError(
-            f"--num_clips={args.num_clips}; at least 2 are needed, one for train and one for test, "
-            "and 8 for a clip in val"
+            f"--num_clips={args.num_clips}; expected at least 2, one each for train and test (at "
+            "least 8 for a clip in val)"
         )
     return {"num_clips": args.num_clips, "seed": args.seed}
 

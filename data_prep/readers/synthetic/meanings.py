@@ -1,4 +1,4 @@
-"""What a meaning of the synthetic dataset is, and how it is put into words."""
+"""Meanings of synthetic clips, and their captions."""
 
 import dataclasses
 import re
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 _SUBJECTS = ("a person", "someone", "the person", "a human", "the figure", "a human figure")
 
-# One syllable, one vowel, one consonant at the end, which -ing doubles: step, squat.
+# Verbs of one syllable with one vowel and one final consonant, which -ing doubles: step, squat.
 _SHORT = re.compile("(?:[^aeiou]|qu)+[aeiou][^aeiouwxy]")
 
 
@@ -23,10 +23,11 @@ class Act:
 
     Attributes:
       name: the kind of action, such as `walk`.
-      facts: what sets it apart from others of its kind, such as {"steps": 4}.
-      verbs: verb phrases that mean the same, in the infinitive; further verbs in one are starred.
-      phrases: what can follow in any order: alternatives for each fact that no verb phrase states.
-      play: writes it into a score.
+      facts: what distinguishes it from other acts of its kind, such as {"steps": 4}.
+      verbs: equivalent verb phrases in the infinitive; further verbs in a phrase are starred.
+      phrases: for each fact that the verb phrases do not state, alternative phrases; they can
+        follow the verb phrase in any order.
+      play: writes the act into a score.
       rate: factor on all durations.
     """
 
@@ -43,7 +44,10 @@ class Act:
         return " ".join([self.name, *(f"{k}={v}".replace(" ", "-") for k, v in self.facts.items())])
 
     def words(self, rng: np.random.Generator, form: str, drop: float) -> str:
-        """The act in words, form `s` (walks) or `ing` (walking), leaving out some facts."""
+        """The act in words, in the form `s` (walks) or `ing` (walking).
+
+        Each fact in `phrases` is left out with probability `drop`.
+        """
         phrases = [_pick(rng, alternatives) for alternatives in self.phrases]
         phrases = [phrases[i] for i in rng.permutation(len(phrases)) if rng.random() >= drop]
         phrases.sort(key=_is_clause)
@@ -59,7 +63,7 @@ class Meaning:
 
     @property
     def key(self) -> str:
-        """The keys of the acts, the same for clips that do the same."""
+        """The keys of the acts; equal for clips with the same acts."""
         return " then ".join(act.key for act in self.acts)
 
     def play(self, score: Score) -> None:
@@ -95,7 +99,7 @@ def _pick(rng: np.random.Generator, options: Sequence[T]) -> T:
 
 
 def _is_clause(phrase: str) -> bool:
-    """Whether it is set off by a comma, behind what is not: `taking four steps`."""
+    """Whether it is a clause like `taking four steps`, which comes last and after a comma."""
     return phrase.split()[0].endswith("ing")
 
 

@@ -1,8 +1,8 @@
-"""A score: keyframes that actions write one after the other, played into joints.
+"""A score: keyframes that consecutive actions write, played into joints.
 
-Actions write in the body's own terms: seconds from the start of the action, lengths in leg lengths,
-angles in degrees, feet relative to where they stand. A key states the whole pose of its channel;
-what it leaves out is neutral. Before its first key in an action a channel keeps its last value.
+Actions use relative units: seconds from the start of the action, lengths in leg lengths, angles in
+degrees, feet relative to their standing position. A key sets the complete pose of its channel;
+omitted values are neutral. Before its first key in an action, a channel keeps its last value.
 """
 
 import contextlib
@@ -34,15 +34,15 @@ ARMS = {
 
 
 def interpolate(times: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Monotone cubic interpolation (Fritsch and Carlson, 1980): smooth, never overshooting.
+    """Monotone cubic interpolation (Fritsch and Carlson, 1980): smooth, without overshoot.
 
     Args:
-      times: [K] increasing.
-      values: [K, C].
-      at: [T] where to evaluate; outside of `times` the nearest value holds.
+      times: [K] times of the keys, increasing.
+      values: [K, C] values of the keys.
+      at: [T] times to evaluate at; outside of `times`, the nearest value is used.
 
     Returns:
-      [T, C].
+      [T, C] values.
     """
     if len(times) == 1:
         return np.repeat(values, len(at), axis=0)
@@ -64,13 +64,16 @@ class Score:
     """The keyframes of one clip.
 
     Attributes:
-      place: (x, z) in leg lengths and `heading` in degrees: where the person stands at the start of
-        the current action.
+      body: the bones.
+      place: (x, z) in leg lengths, the person's position at the start of the current action.
+      heading: the person's heading in degrees at the start of the current action.
       rate: factor on all durations of the current action; above 1 is slower.
+      hip, toe: distances of the ball of a foot from the pelvis when standing, outwards and
+        forwards, in leg lengths.
     """
 
     def __init__(self, body: Body) -> None:
-        """An empty score: `body` stands at the origin, at ease, and faces +Z."""
+        """An empty score: `body` stands at the origin in the neutral stance and faces +Z."""
         self.body = body
         self.place, self.heading, self.rate = (0.0, 0.0), 0.0, 1.0
         self.hip, self.toe = (float(length) for length in body.foot / body.leg)
@@ -92,19 +95,19 @@ class Score:
         twist: float = 0.0,
         nod: float = 0.0,
     ) -> None:
-        """The trunk: see `body.joint_positions`; `height` in leg lengths."""
+        """Sets the trunk: see `body.joint_positions`; `height` in leg lengths."""
         self._key("torso", time, (height, pitch, lean, side, twist, nod))
 
     def hips(self, time: float, ahead: float = 0.0, left: float = 0.0, turn: float = 0.0) -> None:
-        """The pelvis over the ground, relative to where the person stands."""
+        """Sets the pelvis on the ground plane, relative to the person's position and heading."""
         self._key("ground", time, (*self.spot(ahead, left), self.heading + turn))
 
     def arm(self, side: str, time: float, pose: Sequence[float] = ARMS["down"]) -> None:
-        """One arm: (raise, azimuth, twist, bend)."""
+        """Sets one arm: (raise, azimuth, twist, bend)."""
         self._key(f"{side}_arm", time, pose)
 
     def arms(self, time: float, pose: Sequence[float] = ARMS["down"]) -> None:
-        """Both arms alike."""
+        """Sets both arms to the same pose."""
         for side in SIDES:
             self.arm(side, time, pose)
 
@@ -118,16 +121,16 @@ class Score:
         turn: float = 0.0,
         heel: float = 0.0,
     ) -> None:
-        """The ball of a foot, relative to where it stands; `heel` is the lift of the heel."""
+        """Sets the ball of a foot, relative to its standing position; `heel`: lift of the heel."""
         self._key(f"{side}_foot", time, self._foot_at(side, out, ahead, up, turn, heel))
 
     def feet(self, time: float, **pose: float) -> None:
-        """Both feet alike."""
+        """Sets both feet to the same pose."""
         for side in SIDES:
             self.foot(side, time, **pose)
 
     def spot(self, ahead: float = 0.0, left: float = 0.0, turn: float = 0.0) -> tuple[float, float]:
-        """(x, z) of a point given relative to the person (turned by `turn`), in leg lengths."""
+        """(x, z) of a point relative to the person (turned by `turn`), in leg lengths."""
         angle = math.radians(self.heading + turn)
         sin, cos = math.sin(angle), math.cos(angle)
         x, z = self.place
@@ -136,14 +139,14 @@ class Score:
     def advance(
         self, time: float, ahead: float = 0.0, left: float = 0.0, turn: float = 0.0
     ) -> None:
-        """Ends the action, or one repetition of it, having moved and turned this far."""
+        """Ends the action, or one repetition of it, after moving and turning this far."""
         self._now += time * self.rate
         self.place = self.spot(ahead, left)
         self.heading += turn
 
     @contextlib.contextmanager
     def at(self, ahead: float = 0.0, left: float = 0.0, turn: float = 0.0) -> Generator[None]:
-        """Keys written inside are relative to a place this far from where the person stands."""
+        """Shifts the reference position and heading of keys written inside the context."""
         place, heading = self.place, self.heading
         self.place, self.heading = self.spot(ahead, left), heading + turn
         yield
@@ -173,10 +176,10 @@ class Score:
         track.append((max(time, last), tuple(float(v) for v in value)))
 
     def play(self, rng: np.random.Generator) -> np.ndarray:
-        """[T, 22, 3] joints in metres at 20 fps, with a tempo, an ease and a heading of their own.
+        """Joints [T, 22, 3] in metres at 20 fps, with random tempo, pauses, pose and heading.
 
-        What varies stays well under the steps in which meanings differ: tempo ±5 %, bends of the
-        trunk ±7 %, arms ±5 degrees, the first heading ±8 degrees.
+        The variation is much smaller than the differences between meanings: tempo ±5 %, bends of
+        the trunk ±7 %, arms ±5 degrees, initial heading ±8 degrees.
         """
         tempo = rng.uniform(0.95, 1.05)
         before, after = rng.uniform(0.1, 0.4, 2)
@@ -202,7 +205,7 @@ class Score:
 
 
 def _drift(rng: np.random.Generator, frames: np.ndarray, channels: int) -> np.ndarray:
-    """[T, channels] of slow sway within ±1: nobody stands like a statue."""
+    """[T, channels] slow sway within ±1, so that nobody stands perfectly still."""
     frequency = rng.uniform(0.15, 0.5, channels)
     phase = rng.uniform(0, 2 * np.pi, channels)
     return np.sin(2 * np.pi * frequency * frames[:, None] + phase)

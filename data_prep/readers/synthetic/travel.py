@@ -1,4 +1,4 @@
-"""How the synthetic human gets about: walking, running, turning, side steps, jumps and hops."""
+"""Locomotion of the synthetic human: walking, running, turning, side steps, jumps and hops."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -14,21 +14,23 @@ Path = Callable[[float], tuple[float, float, float]]  # progress 0..1 to (ahead,
 
 @dataclasses.dataclass(frozen=True)
 class Gait:
-    """How feet, trunk and arms move while travelling; lengths in leg lengths.
+    """Parameters of the motion of feet, trunk and arms in locomotion; lengths in leg lengths.
 
     Attributes:
       step: length of a step.
-      time: seconds of a step.
-      swing: share of the step's time that a foot is in the air; above 1 there is a flight phase.
+      time: duration of a step in seconds.
+      swing: fraction of the step's duration that a foot is in the air; above 1, there is a flight
+        phase.
       lift: height of the swinging foot.
-      heel: lift of the heel as a foot leaves the ground, degrees.
-      bounce: rise of the pelvis over the standing leg; negative: it rises between the steps.
-      sway: of the pelvis towards the standing leg.
-      trunk: `Score.torso` pose that is kept up.
-      arm_swing: degrees to the front and back, against the legs; `arm_bend` of the elbows.
-      arms: poses of (left, right) that are held instead; None lets that arm swing.
-      limp: the side that is spared, if any.
-      wide: extra distance of each foot from the middle.
+      heel: lift of the heel as a foot leaves the ground, in degrees.
+      bounce: rise of the pelvis over the standing leg; if negative, it rises between the steps.
+      sway: sideways shift of the pelvis towards the standing leg.
+      trunk: `Score.torso` pose of the trunk throughout.
+      arm_swing: swing of the arms to the front and back, opposite to the legs, in degrees.
+      arm_bend: bend of the elbows in degrees.
+      arms: fixed poses of the (left, right) arm; None lets that arm swing.
+      limp: the side of a limping leg, if any.
+      wide: additional distance of each foot from the midline.
     """
 
     step: float = 0.72
@@ -82,7 +84,7 @@ SIDESTEP = Gait(step=0.5, time=0.42, heel=12.0, bounce=0.0, arm_swing=0.0)
 
 PIVOT = Gait(step=0.0, time=0.46, heel=20.0, sway=0.02, arm_swing=8.0)
 
-# What a manner of going changes in a gait.
+# The changes of a gait for each manner of moving.
 MANNERS = {
     "arms-overhead": {"arms": (ARMS["overhead"], ARMS["overhead"])},
     "arms-out": {"arms": (ARMS["out"], ARMS["out"])},
@@ -109,7 +111,7 @@ def _with_manner(gait: Gait, manner: str | None) -> Gait:
     return gait if manner is None else dataclasses.replace(gait, **MANNERS[manner])
 
 
-# --------------------------------------------------------------------------- feet in turn
+# --------------------------------------------------------------------------- alternating feet
 
 
 def travel(
@@ -122,18 +124,18 @@ def travel(
     lifts: Sequence[float] | None = None,
     backward: bool = False,
 ) -> None:
-    """Moves along a path in so many swings of alternating feet, from and to standing.
+    """Moves along a path by swings of alternating feet, starting and ending in a neutral stance.
 
     Args:
       s: the score.
-      gait: how feet, trunk and arms move.
-      path: where the body is at each progress.
-      swings: how many, 2 at least.
+      gait: the motion of feet, trunk and arms.
+      path: maps progress to the position and heading of the body.
+      swings: number of swings, at least 2.
       first: the side whose foot swings first.
-      landings: progress at which each swing lands; by default where the body will be in the middle
-        of the following stance, so that the body passes over each planted foot.
+      landings: for each swing, the progress at which the foot lands. By default that of the body in
+        the middle of the following stance, so that the body passes over each planted foot.
       lifts: height of each swing, instead of the gait's.
-      backward: the arms swing the other way round.
+      backward: reverses the swing of the arms.
     """
     assert swings >= 2
     if landings is None:
@@ -164,7 +166,7 @@ def travel(
 
 
 def _progress(step: float, swings: int) -> float:
-    """Progress of the body after so many steps: one to gain speed, one to lose it."""
+    """Progress of the body after `step` steps, speeding up in the first, slowing in the last."""
     if step < 1:
         done = step**2 / 2
     elif step > swings - 1:
@@ -184,9 +186,10 @@ def _swing(
     goal: tuple[float, float],
     lift: float,
 ) -> None:
-    """One foot along the path, so that it goes round the other; `begin` in steps.
+    """Swings one foot along the path, which also keeps it clear of the other foot in turns.
 
-    `start` and `goal` are (progress, distance from the path's usual side line).
+    `begin` is the time of the swing in steps. `start` and `goal` are (progress, extra distance from
+    the midline).
     """
     (here, wide_here), (there, wide_there) = start, goal
     with s.at(*path(here)):
@@ -200,7 +203,7 @@ def _swing(
 
 
 def _carry(s: Score, gait: Gait, sides: Sequence[str], wait: float, backward: bool) -> None:
-    """The trunk and the arms over the steps: the arm opposite to the landing foot is in front."""
+    """Moves trunk and arms during the steps: the arm opposite to the landing foot is in front."""
     trunk = {"height": 0.0, "side": 0.0, **gait.trunk}
     hanging = 3.0 + 0.7 * (trunk.get("pitch", 0.0) + trunk.get("lean", 0.0))
     for i, side in enumerate(sides):
@@ -228,7 +231,7 @@ def _carry(s: Score, gait: Gait, sides: Sequence[str], wait: float, backward: bo
 def walk(
     s: Score, direction: str, steps: int, manner: str | None = None, gait: Gait = WALK
 ) -> None:
-    """Straight forward or backward; the last step brings the feet together."""
+    """Walks straight forward or backward; the last step brings the feet together."""
     gait = _with_manner(gait, manner)
     backward = direction == "backward"
     length = (steps - 1) * gait.step
@@ -239,14 +242,14 @@ def walk(
 
 
 def march(s: Score, steps: int, gait: Gait = MARCH) -> None:
-    """In place."""
+    """Marches in place."""
     travel(s, gait, lambda p: (0.0, 0.0, 0.0), steps)
 
 
 def diagonal(s: Score, direction: str, side: str, steps: int) -> None:
-    """Obliquely to the front or back without turning.
+    """Walks diagonally forward or backward without turning.
 
-    Less to the side with each step, so that no leg has to pass through the other one.
+    The sideways share decreases with each step, so that the legs do not intersect.
     """
     backward = direction == "backward"
     ahead = (steps - 1) * WALK.step * (-0.6 if backward else 0.6)
@@ -257,7 +260,7 @@ def diagonal(s: Score, direction: str, side: str, steps: int) -> None:
 
 
 def curve(s: Score, side: str, angle: int, gait: Gait) -> None:
-    """Along a circular arc; a quarter takes 7 steps, a full circle 11."""
+    """Walks along a circular arc; a quarter circle takes 7 steps, a full circle 11."""
     steps = {90: 7, 180: 9, 360: 11}[angle]
     turn = SIGN[side] * angle
     radius = (steps - 1) * gait.step / np.deg2rad(turn)
@@ -270,7 +273,7 @@ def curve(s: Score, side: str, angle: int, gait: Gait) -> None:
 
 
 def wind(s: Score, side: str) -> None:
-    """Forward in one wave that swings out to `side` first."""
+    """Walks forward along one period of a wave that swings out to `side` first."""
     steps = 10
     length, width = (steps - 1) * WALK.step, 0.9 * SIGN[side]
 
@@ -283,7 +286,7 @@ def wind(s: Score, side: str) -> None:
 
 
 def sidestep(s: Score, side: str, steps: int, manner: str | None = None) -> None:
-    """So many steps to the side, the other foot closing up after each."""
+    """Takes `steps` steps to the side; the other foot closes up after each."""
     gait = _with_manner(SIDESTEP, manner)
     length = SIGN[side] * gait.step * steps
     landings = [(i // 2 + 1) / steps for i in range(2 * steps)]
@@ -307,7 +310,8 @@ def step_over(s: Score, side: str) -> None:
 
 # ------------------------------------------------------------------------ feet off the ground
 
-# At the top of a jump: where the arms are, where the feet are from under the body, how it bends.
+# Pose at the top of a jump: arms, feet relative to their position under the body, bend of the
+# trunk.
 _JUMPS = {
     None: {"arms": (60.0, 30.0, 0.0, 45.0)},
     "arms-up": {"arms": ARMS["overhead"]},
@@ -329,7 +333,7 @@ def jump(
     turn: float = 0.0,
     how: str | None = None,
 ) -> None:
-    """Jumps with both feet, so high and so far each time, along a ballistic parabola."""
+    """Jumps `count` times with both feet, along a ballistic parabola of the given height."""
     style: dict[str, Any] = {"feet": {}, "trunk": {}, **_JUMPS[how]}
     drawn = {"heel": 30, **style["feet"], "up": height + style["feet"].get("up", 0.0)}
     off = 0.55
@@ -364,7 +368,7 @@ def jump(
 
 
 def hop(s: Score, side: str, count: int, ahead: float = 0.0) -> None:
-    """Hops on the foot of `side`, the other one held up behind."""
+    """Hops on the foot of `side`, with the other foot held up behind."""
     other, lean = OTHER[side], SIGN[side] * (s.hip - 0.02)
     held = {"out": -0.04, "ahead": -0.3, "up": 0.42, "heel": 75}
     balance = (35.0, 75.0, 0.0, 25.0)

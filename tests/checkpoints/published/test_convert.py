@@ -112,7 +112,7 @@ def test_bad_files(how, message, golden, tokenizer, statistics, tmp_path, capsys
 def test_nothing_is_overwritten(motionpatches, golden, tokenizer, statistics):
     with pytest.raises(SystemExit, match="is already there"):
         main(motionpatches_arguments(golden, tokenizer, statistics, motionpatches))
-    with pytest.raises(SystemExit, match="is already there"):
+    with pytest.raises(SystemExit, match="already exists"):
         main(["export", str(motionpatches), str(motionpatches)])
 
 

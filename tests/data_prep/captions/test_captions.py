@@ -1,4 +1,4 @@
-"""The descriptions that ship with the project."""
+"""The descriptions shipped with the project."""
 
 import csv
 import io
@@ -39,7 +39,7 @@ def test_every_class_has_five_descriptions_and_three_synonyms(file):
 
 
 @each_file
-def test_all_are_distinct_from_each_other_and_from_the_labels(file):
+def test_texts_differ_from_each_other_and_from_the_labels(file):
     classes = shipped(file)
     texts = [text for c in classes.values() for text in (*c["descriptions"], *c["synonyms"])]
     assert len({text.lower() for text in texts} | set(classes)) == len(texts) + len(classes)
@@ -48,7 +48,7 @@ def test_all_are_distinct_from_each_other_and_from_the_labels(file):
         assert len(a & b) / len(a | b) < 0.6
 
 
-def test_they_are_the_benchmarks_classes_in_its_order(test_data):
+def test_classes_are_those_of_the_benchmark_in_order(test_data):
     labels = json.loads((test_data / "babel_action_labels.json").read_text())
     expected = [name for name, index in sorted(labels.items(), key=lambda x: x[1]) if index < 60]
     assert list(shipped("babel60")) == expected
@@ -56,11 +56,11 @@ def test_they_are_the_benchmarks_classes_in_its_order(test_data):
 
 @pytest.mark.parametrize("name", ["t pose", "run", "sit"])
 def test_a_label_is_not_its_own_description(name):
-    """The words of the label alone would teach nothing."""
+    """A text must add words to those of the label."""
     assert not any(words(name) <= words(text) for text in shipped("babel60")[name]["descriptions"])
 
 
-def test_they_are_the_datasets_actions_and_styles(test_data):
+def test_classes_are_the_actions_and_styles_of_the_dataset(test_data):
     with tarfile.open(test_data / "data" / "bandai_namco_2.tar.xz") as archive:
         member = next(member for member in archive if member.name.endswith("/labels.csv"))
         rows = list(csv.DictReader(io.TextIOWrapper(archive.extractfile(member), "utf-8")))
@@ -69,19 +69,19 @@ def test_they_are_the_datasets_actions_and_styles(test_data):
 
 
 @pytest.mark.parametrize("name", shipped("bandai_namco_2"))
-def test_no_text_says_its_class_in_the_words_of_its_name(name):
+def test_texts_do_not_contain_the_name_of_their_class(name):
     texts, own = shipped("bandai_namco_2")[name], words(name)
     assert not any(own <= words(text) for text in texts["descriptions"])
     for synonym in texts["synonyms"]:
-        assert words(synonym) & own <= SIDES  # which have no synonyms
+        assert words(synonym) & own <= SIDES  # sides have no synonyms
 
 
 def test_sides():
-    """A text of a one-sided action names its side first; the others never name one side alone."""
+    """Texts of one-sided actions name their side first; other texts never name only one side."""
     for name, texts in shipped("bandai_namco_2").items():
         side = words(name) & SIDES
         for text in (*texts["descriptions"], *texts["synonyms"]):
-            # A right angle is on neither side.
+            # "right angle" names no side.
             named = re.findall(r"\b(?:left|right)\b(?! angle)", text.lower())
             if side:
                 assert {named[0]} == side, text
@@ -90,8 +90,8 @@ def test_sides():
 
 
 @pytest.mark.parametrize("action", ["raise up {} hand", "walk turn {}", "wave {} hand"])
-def test_the_two_sides_are_told_in_different_words(action):
-    """But for the synonyms, which are each other's mirror images."""
+def test_texts_for_the_two_sides_differ_in_wording(action):
+    """Except for the synonyms, which are mirror images of each other."""
     left, right = (shipped("bandai_namco_2")[action.format(side)] for side in ("left", "right"))
     mirrored = [mirrored_caption(text) for text in left["synonyms"]]
     assert mirrored == right["synonyms"]

@@ -1,4 +1,4 @@
-"""The description client against a local server that fails in all the ways that servers do."""
+"""The description client, against a local server with all kinds of failures."""
 
 import http.server
 import json
@@ -24,10 +24,10 @@ pytest.importorskip("openai")
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """An OpenAI-compatible endpoint. `faults`: for each request, the answers that come first.
+    """An OpenAI-compatible endpoint. `faults`: for each request, the failures that come first.
 
-    delivered: how often each request has got a sound answer. hold_after: after so many of them
-    nothing is answered any more.
+    delivered: how often each request has received a valid answer. hold_after: the number of valid
+    answers after which the server stops answering.
     """
 
     daemon_threads = True
@@ -46,7 +46,7 @@ class Server(http.server.ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
 
     def handle_error(self, request, client_address):
-        """Clients that were killed, or lost patience, are expected."""
+        """Killed clients and timeouts are expected."""
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -120,12 +120,12 @@ def flags(server, labels, *more):
     return ["describe", *given, "--timeout=4", *more], out
 
 
-def test_failures_of_every_kind_end_complete(labels, capsys):
-    """200 requests: of each kind of failure some, several in a row for some."""
+def test_all_answers_arrive_despite_failures_of_every_kind(labels, capsys):
+    """200 requests with failures of each kind, some with several in a row."""
 
     def faults(seed):
         first = {0: (429, 429), 1: (500,), 2: ("slow",), 3: (503, 429), 4: ()}[seed % 1000 % 5]
-        # An answer that is not sound is asked again with another seed.
+        # An invalid answer is requested again with another seed.
         return (*first, *(("cut", "empty", "refused")[seed % 3 :][:1] if seed < 3 else ()))
 
     server = Server(faults)
@@ -138,28 +138,28 @@ def test_failures_of_every_kind_end_complete(labels, capsys):
         assert all(f"performing the action: {name}" in answer for answer in answers)
     assert (content["seed"], content["temperature"], content["kind"]) == (0, 0.8, "action")
     assert set(server.delivered.values()) == {1}
-    # 200 sound answers, and three of each label that were not.
-    assert "320 answers asked for, 0 from the cache; 3200 tokens in, 6400 out" in (
+    # 200 valid answers, and three invalid ones per label.
+    assert "320 answers requested, 0 from the cache; 3200 tokens in, 6400 out" in (
         printed := capsys.readouterr().out
     )
     assert "cost 0.0160" in printed
     out.unlink()
-    main(command)  # all from the cache
+    main(command)  # entirely from the cache
     assert json.loads(out.read_text()) == content
     assert set(server.delivered.values()) == {1}
-    assert "0 answers asked for, 320 from the cache" in capsys.readouterr().out
+    assert "0 answers requested, 320 from the cache" in capsys.readouterr().out
 
 
-def test_the_servers_word_on_when_to_come_back_is_kept(labels):
+def test_retry_after_headers_are_respected(labels):
     labels.write_text(json.dumps(["walk"]))
-    server = Server(lambda seed: (429,), retry_after=1.5)  # the library alone waits 0.5 s at first
+    server = Server(lambda seed: (429,), retry_after=1.5)  # the library itself waits 0.5 s at first
     command, _ = flags(server, labels, "--count=1")
     main(command)
     first, second = server.times
     assert second - first > 1.4
 
 
-def test_killed_half_way_and_started_again(labels):
+def test_a_killed_run_resumes_without_paying_twice(labels):
     """With failures: some requests fail or time out at first, some answers are cut off."""
 
     def faults(seed):
@@ -174,7 +174,7 @@ def test_killed_half_way_and_started_again(labels):
     cache = pathlib.Path(labels.parent / "out.cache")
     seen, deadline = -1, time.monotonic() + 60
     while seen < (seen := len(list(cache.glob("*.json")))) and time.monotonic() < deadline:
-        time.sleep(3)  # until all that was delivered is on disk
+        time.sleep(3)  # until all delivered answers are on disk
     assert seen >= 100
     process.kill()
     process.wait()
@@ -187,32 +187,30 @@ def test_killed_half_way_and_started_again(labels):
     assert set(server.delivered.values()) == {1}  # nothing was paid for twice
 
 
-def test_answers_that_are_never_sound(labels):
+def test_answers_that_are_never_valid_are_an_error(labels):
     server = Server(lambda seed: ["refused"] * 9 if seed % 1000 == 2 else ())
     command, out = flags(server, labels)
-    with pytest.raises(
-        SystemExit, match=r"40 answers could not be had, and .* 'action 0', answer 2"
-    ):
+    with pytest.raises(SystemExit, match=r"40 answers failed, and .* 'action 0', answer 2"):
         main(command)
     assert not out.exists()
 
 
-def test_where_nothing_is_sound_it_stops_soon(labels):
+def test_stops_early_if_no_answer_is_valid(labels):
     server = Server(lambda seed: ["cut"] * 9)
     command, out = flags(server, labels, "--concurrency=4")
     with pytest.raises(SystemExit, match=r"The rest was not .*--max_tokens \(now 300\)"):
         main(command)
     assert not out.exists()
-    # Of 200; those that had begun were ended.
+    # Of 200; requests already started are completed.
     assert describe.GIVE_UP <= len(server.seen) / describe.ATTEMPTS < describe.GIVE_UP + 4
 
 
 @pytest.mark.parametrize(
     ("status", "advice"),
     [
-        (500, "What was answered is kept in .*out.cache; the same command goes on from there"),
+        (500, "Answers so far are kept in .*out.cache; the same command continues from there"),
         (401, "Set OPENAI_API_KEY to a key of this endpoint"),
-        (404, "Is --model=m what it calls the model?"),
+        (404, "Check that the endpoint serves --model=m"),
     ],
 )
 def test_an_endpoint_that_keeps_failing(labels, status, advice):
@@ -228,7 +226,7 @@ def test_no_endpoint_at_all(labels):
     command, _ = flags(server, labels, "--retries=0")
     server.shutdown()
     server.server_close()
-    with pytest.raises(SystemExit, match=r"failed: Connection error\. Does --base_url name a"):
+    with pytest.raises(SystemExit, match=r"failed: Connection error\. Check that --base_url"):
         main(command)
 
 
@@ -244,7 +242,7 @@ def test_the_published_prompts():
     ("answer", "expected"),
     [
         ({"text": "The person walks."}, None),
-        ({"text": "Sorry-looking and bent, the person walks."}, "a refusal"),  # better asked again
+        ({"text": "Sorry-looking and bent, the person walks."}, "a refusal"),  # false positive
         ({"text": "I’m unable to do that"}, "a refusal"),
         ({"text": "As an AI, I walk."}, "a refusal"),
         ({"text": "x", "refusal": True}, "a refusal"),
@@ -271,7 +269,7 @@ def test_bad_labels(tmp_path, content, kind, message):
         describe.read_labels(tmp_path / "labels.json", kind)
 
 
-def test_changed_settings_ask_anew():
+def test_changed_settings_bypass_the_cache():
     settings = describe.Settings("m")
     one = describe.request(settings, "walk", 0)
     others = [
@@ -287,7 +285,7 @@ def test_changed_settings_ask_anew():
 
 @pytest.fixture
 def prepared(tmp_path, monkeypatch):
-    """A prepared dataset as far as `describe` sees it; its data_dir."""
+    """The data_dir of a stub dataset with what `describe` reads."""
     metadata = Metadata(
         "tiny", SKELETONS["smpl22"], 16, 20.0, 1.0, np.zeros((22, 3)), np.ones((22, 3)), 20.0,
         label_names=("walk", "go up"),
@@ -321,7 +319,7 @@ def test_the_classes_of_a_dataset(prepared):
     }
 
 
-def test_a_dataset_is_described_in_a_form_that_embed_reads(prepared):
+def test_embed_reads_the_output_for_a_dataset(prepared):
     server, out = Server(), prepared / "out.json"
     flags = [f"--data_dir={prepared}", "--name=tiny", "--kind=appearance", "--count=2"]
     main(["describe", *flags, f"--out={out}", "--model=m", f"--base_url={server.url}"])

@@ -27,13 +27,13 @@ PARENTS = SKELETONS["smpl22"].parents
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """As published, 24 + 8 sequences; to be read, not changed."""
+    """24 + 8 sequences in the published layout; read-only."""
     return write_babel(tmp_path_factory.mktemp("babel"))
 
 
 @pytest.fixture
 def one(tmp_path):
-    """A dataset that holds what a test writes into it: sequence 1 in train of 12 seconds."""
+    """A dataset that tests fill: sequence 1 of 12 seconds in train."""
     return One(tmp_path)
 
 
@@ -47,7 +47,7 @@ class One:
         self.entry = {"babel_sid": 1, "feat_p": "KIT/KIT/3/walk_poses.npz", "dur": 12.0}
 
     def reader(self, annotations=None, **options) -> Babel:
-        """Of sequence 1 with these annotations; by default it is labelled "walk"."""
+        """A reader of sequence 1 with these annotations, by default the label "walk"."""
         if annotations is None:
             annotations = {"seq_ann": babel_annotation(babel_label("walk")), "frame_ann": None}
         self.write("train", {"1": self.entry | annotations})
@@ -58,7 +58,7 @@ class One:
         (self.paths["raw_dir"] / f"{name}.json").write_text(json.dumps(content))
 
     def captions(self, annotations=None, **options) -> list[tuple]:
-        """(text, start, end), or the reason."""
+        """The captions as (text, start, end), or as reasons."""
         return [
             c.reason if isinstance(c, InvalidClip) else (c.text, c.start, c.end)
             for c in self.reader(annotations, **options).captions("1")
@@ -66,7 +66,7 @@ class One:
 
 
 def frames_of(seconds_fps, count, fps=30):
-    """The nearest frames, a tie upwards, in exact arithmetic."""
+    """The nearest frames in exact arithmetic; ties round up."""
     ratio = Fraction(seconds_fps) / fps
     index = (math.floor(k * ratio + Fraction(1, 2)) for k in range(10**6))
     times = zip(index, range(10**6))
@@ -78,7 +78,7 @@ def frames_of(seconds_fps, count, fps=30):
 
 
 def kinematics(amass, model, frames):
-    """Joints frame by frame and joint by joint, down the tree; Z up becomes Y up at the end."""
+    """Joints by frame and joint along the tree; Z up is converted to Y up at the end."""
     with np.load(amass) as clip, np.load(model) as body:
         shaped = body["v_template"] + body["shapedirs"] @ clip["betas"]
         rest = body["J_regressor"] @ shaped
@@ -135,10 +135,10 @@ def test_joints_and_rotations_of_every_gender_and_rate(files):
             rotations[some, 0, 1:].reshape(len(some), 21, 2, 3), matrices[..., :2, :], atol=1e-6
         )
     assert {"female", "male", "neutral"} <= seen
-    assert len(seen) >= 6  # three rates at least
+    assert len(seen) >= 6  # at least three frame rates
 
 
-def test_twelve_seconds_are_pieces_of_five_five_and_two(one):
+def test_twelve_seconds_are_cut_into_five_five_and_two(one):
     assert one.captions() == [("walk", 0, 5), ("walk", 5, 10), ("walk", 10, 12)]
     segment = babel_label("sit", start=1.25, end=6.5)
     annotations = {"seq_ann": None, "frame_ann": babel_annotation(segment)}
@@ -150,13 +150,13 @@ def test_twelve_seconds_are_pieces_of_five_five_and_two(one):
     ]
 
 
-def test_pieces_leave_no_crumbs():
+def test_rounding_creates_no_extra_pieces():
     assert pieces(0.1, 5.1) == [(0.1, 5.1)]
     assert pieces(0.7, 10.7) == [(0.7, 5.7), (5.7, 10.7)]
     assert pieces(2, 2.01) == [(2, 2.01)]
 
 
-def test_two_categories_are_two_records(one):
+def test_two_categories_yield_two_records(one):
     label = babel_label("walk", "turn", start=0.0, end=4.0)
     reader = one.reader({"seq_ann": None, "frame_ann": babel_annotation(label)})
     (source,) = survey(reader).sources
@@ -167,7 +167,7 @@ def test_two_categories_are_two_records(one):
     assert (reader.label_names[0], reader.label_names[3]) == ("walk", "turn")
 
 
-def test_frame_labels_come_before_those_of_the_whole(one):
+def test_labels_with_times_take_precedence(one):
     both = {
         "seq_ann": babel_annotation(babel_label("jump")),
         "frame_ann": babel_annotation(babel_label("sit", start=1, end=3)),
@@ -183,7 +183,7 @@ def test_frame_labels_come_before_those_of_the_whole(one):
         one.captions({"seq_ann": None, "frame_ann": None})
 
 
-def test_several_annotators_are_put_together(one):
+def test_segments_of_several_annotators_are_merged(one):
     sit, bow = babel_label("sit", start=0, end=4), babel_label("bend", "sit", start=0, end=4)
     one.reader()
     extra = {
@@ -192,19 +192,19 @@ def test_several_annotators_are_put_together(one):
                           "frame_anns": [babel_annotation(sit), babel_annotation(bow)]},
     }  # fmt: skip
     one.write("extra_train", extra)
-    with pytest.raises(ValueError, match=r"has no extra_val\.json\. Needed"):
+    with pytest.raises(ValueError, match=r"has no extra_val\.json\. Expected"):
         Babel(**one.paths, extra=True)
     one.write("extra_val", {})
     assert Babel(**one.paths).splits()["train"] == ["1"]
     reader = Babel(**one.paths, extra=True)
     assert reader.splits() == {"train": ["1", "2"], "val": [], "test": []}
-    # "sit" of seconds 0 to 4 was said twice.
+    # "sit" from 0 to 4 seconds is annotated twice.
     assert [caption.text for caption in reader.captions("2")] == ["sit", "bend"]
-    # The extra annotator of a sequence that has labels adds to them.
+    # Extra annotations add to the existing labels of a sequence.
     assert [caption.text for caption in reader.captions("1")] == ["walk"] * 3 + ["jump"] * 3
     extra["1"]["feat_p"] = "KIT/KIT/4/other_poses.npz"
     one.write("extra_train", extra)
-    with pytest.raises(ValueError, match=r"babel_sid 1 is of .*other_poses.npz, elsewhere of"):
+    with pytest.raises(ValueError, match=r"babel_sid 1 belongs to .*other_poses.npz here, and to"):
         Babel(**one.paths, extra=True)
 
 
@@ -238,7 +238,7 @@ def test_splits(files):
     assert Babel(**files, seed=1).splits()["val"] != splits["val"]
 
 
-def test_categories_that_are_no_class_are_counted(one):
+def test_categories_outside_the_classes_are_counted(one):
     labels = [
         babel_label("transition", start=0, end=1),
         babel_label("transition", "sit", start=1, end=2),
@@ -267,7 +267,7 @@ def test_categories_that_are_no_class_are_counted(one):
         ((-1, 3), "span_outside"),
         ((12.5, 12.8), "span_outside"),
         ((5, 5), "span_outside"),
-        ((0, 0), "span_outside"),  # is not the whole clip
+        ((0, 0), "span_outside"),  # does not mean the complete clip here
         ((0, math.inf), "span_outside"),
         ((math.nan, 3), "span_outside"),
         ((4, 4.05), "too_short"),
@@ -293,7 +293,7 @@ def test_a_motion_shorter_than_its_annotation(one):
     assert [e["reason"] for e in found.captions_dropped] == ["span_outside"] * 2
 
 
-def test_joints_in_the_place_of_amass(one, tmp_path):
+def test_joints_instead_of_amass(one, tmp_path):
     joints = np.random.default_rng(0).normal(size=(240, 22, 3)).astype(np.float32)
     folder = tmp_path / "joints"
     (folder / "KIT/3").mkdir(parents=True)
@@ -307,7 +307,7 @@ def test_joints_in_the_place_of_amass(one, tmp_path):
     between = (joints[:-1:2] + 2 * joints[1::2]) / 3  # 1/30 s after an even frame is 2/3 on
     np.testing.assert_allclose(found[1::3, 0], between, atol=1e-6)
     np.testing.assert_array_equal(found[:, 0], resample(joints, 20, 30))
-    # With BABEL's first folder it is found too, and taken first.
+    # A path that includes BABEL's first folder is found too, and preferred.
     (folder / "KIT/KIT/3").mkdir(parents=True)
     np.save(folder / "KIT/KIT/3/walk_poses.npy", joints[:1])
     reader = Babel(one.paths["raw_dir"], joints_dir=folder)
@@ -358,14 +358,14 @@ def test_missing_and_damaged_motions(one):
         one.reader().joints("1")
 
 
-def test_a_missing_or_wrong_body_model_ends_it(one):
+def test_a_missing_or_wrong_body_model_is_an_error(one):
     write_amass(one.motion, 2, 30, gender=np.array("neutral"))
     path = one.paths["smplh_dir"] / "neutral" / "model.npz"
     path.write_bytes(b"")
     with pytest.raises(ValueError, match=r"neutral/model\.npz cannot be read"):
         survey(one.reader())
     path.unlink()
-    with pytest.raises(ValueError, match=r"no body model .*neutral/model\.npz, which AMASS has"):
+    with pytest.raises(ValueError, match=r"no body model .*neutral/model\.npz, which the neutral"):
         survey(one.reader())
 
 
@@ -401,7 +401,7 @@ def test_body_models_are_read_once(files, monkeypatch):
         ),
     ],
 )
-def test_annotations_of_another_form(one, change, message):
+def test_malformed_annotations_are_rejected(one, change, message):
     annotations = {"seq_ann": babel_annotation(babel_label("walk")), "frame_ann": None}
     with pytest.raises(ValueError, match=message):
         one.reader(annotations | change)
@@ -410,7 +410,7 @@ def test_annotations_of_another_form(one, change, message):
 def test_annotation_files(one):
     one.reader()
     one.write("train", [1])
-    with pytest.raises(ValueError, match=r"train\.json holds a list; expected sequences"):
+    with pytest.raises(ValueError, match=r"train\.json contains a list; expected an obj"):
         Babel(**one.paths)
     one.write("train", {"1": []})
     with pytest.raises(ValueError, match="sequence '1': no \"babel_sid\""):
@@ -425,16 +425,16 @@ def test_annotation_files(one):
     with pytest.raises(ValueError, match=r"train\.json is not JSON: .*line 1"):
         Babel(**one.paths)
     (one.paths["raw_dir"] / "val.json").unlink()
-    with pytest.raises(ValueError, match=r"has no val\.json\. Needed: .* https://babel"):
+    with pytest.raises(ValueError, match=r"has no val\.json\. Expected .* https://babel"):
         Babel(**one.paths)
 
 
 def test_folders(one, tmp_path):
     one.reader()
     raw_dir = one.paths["raw_dir"]
-    with pytest.raises(ValueError, match="need --amass_dir and --smplh_dir, or --joints_dir"):
+    with pytest.raises(ValueError, match="give --amass_dir and --smplh_dir, or --joints_dir"):
         Babel(raw_dir, amass_dir=one.paths["amass_dir"])
-    with pytest.raises(ValueError, match="--joints_dir stands in the place of"):
+    with pytest.raises(ValueError, match="--joints_dir replaces --amass_dir"):
         Babel(**one.paths, joints_dir=tmp_path)
     for name in one.paths:
         with pytest.raises(ValueError, match=f"--{name}=.*nowhere is not a folder"):
@@ -444,7 +444,7 @@ def test_folders(one, tmp_path):
 
 
 def test_prepared(files, tmp_path):
-    """From files as published to records: pieces, labels, rotations, and texts of the classes."""
+    """From published files to records: pieces, labels, rotations and class texts."""
     folder = prepare(lambda: Babel(**files), tmp_path, "babel", mirror=True)
     dataset = Dataset(tmp_path, "babel")
     meta = dataset.metadata
@@ -469,7 +469,7 @@ def test_prepared(files, tmp_path):
             np.testing.assert_array_equal(record["rotations"], rotations)
             continue
         np.testing.assert_array_equal(record["joints"], skeleton.mirrored(joints))
-        # The mirror image of a turn, F R F, of the joint on the other side.
+        # The mirrored rotation F R F of the joint on the other side.
         flip = np.diag([-1.0, 1, 1])
         for joint, twin in enumerate(skeleton.mirror):
             first, second = record["rotations"][-1, 0, joint].reshape(2, 3)

@@ -15,13 +15,13 @@ from motionalign.data.texts import attribute_classes
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """As published, 40 tracks in 50 files; to be read, not changed."""
+    """40 tracks in 50 files in the published layout; read-only."""
     return write_densegait(tmp_path_factory.mktemp("densegait") / "raw")
 
 
 @pytest.fixture
 def raw_dir(tmp_path):
-    """Likewise, to be spoiled."""
+    """A copy of `files` that a test may modify."""
     return write_densegait(tmp_path / "raw")
 
 
@@ -43,7 +43,7 @@ def test_the_attributes_are_the_published_ones(test_data):
     assert len(COLUMNS) == 42
 
 
-def test_every_attribute_has_words_of_its_own():
+def test_attribute_names_are_distinct():
     names = [*DenseGait.attribute_names, *DenseGait.attribute_opposites.values()]
     assert len(set(names)) == len(names) == 43
     assert not any("," in name for name in names)
@@ -63,8 +63,8 @@ def test_tracks(files):
     assert DenseGait(files, fps=30).fps == DenseGait(files, fps=30).source_fps == 30
 
 
-def test_bodies_stand_upright_and_the_right_is_right(files):
-    """What the docstring says to look at on a real file; these are seen from the front."""
+def test_bodies_are_upright_and_sides_are_correct(files):
+    """The checks that the module docstring recommends; these people are seen from the front."""
     reader = DenseGait(files)
     for names in reader.splits().values():
         for name in names:
@@ -140,7 +140,7 @@ def test_every_bad_track_is_accounted_for(raw_dir):
     assert details["line-12"] == "line 12 has no file_name"
 
 
-def test_a_row_that_is_cut_off(raw_dir):
+def test_an_incomplete_row_is_dropped(raw_dir):
     path = raw_dir / "annotations.csv"
     path.write_text(path.read_text().rstrip().rpartition(",")[0])
     last = table(raw_dir)[-1]
@@ -149,27 +149,27 @@ def test_a_row_that_is_cut_off(raw_dir):
         DenseGait(raw_dir).attributes(name)
 
 
-def test_tables_of_another_form(raw_dir):
+def test_malformed_tables_are_rejected(raw_dir):
     rows = table(raw_dir)
     columns = ["track_id", "file_name", *COLUMNS[2:]]
     write_table(raw_dir, rows, columns)
     with pytest.raises(ValueError, match="has no column Female, BodyThin; it has track_id, file"):
         DenseGait(raw_dir)
     write_table(raw_dir, [])
-    with pytest.raises(ValueError, match="has a head but no rows"):
+    with pytest.raises(ValueError, match="has a header but no rows"):
         DenseGait(raw_dir)
     rows[1]["file_name"] = rows[0]["file_name"].replace("/", "-")
     write_table(raw_dir, rows)
-    with pytest.raises(ValueError, match=r"the files of lines 2 and 3, .* would both be called"):
+    with pytest.raises(ValueError, match=r"the files of lines 2 and 3, .* would both get the"):
         DenseGait(raw_dir)
     path = raw_dir / "annotations.csv"
     path.write_bytes(b"track_id\xff\n")
     with pytest.raises(ValueError, match=r"annotations\.csv cannot be read as CSV"):
         DenseGait(raw_dir)
     path.unlink()
-    with pytest.raises(ValueError, match=r"annotations\.csv does not exist; --raw_dir is"):
+    with pytest.raises(ValueError, match=r"annotations\.csv does not exist; --raw_dir must"):
         DenseGait(raw_dir)
-    with pytest.raises(ValueError, match="--fps=0; expected frames a second"):
+    with pytest.raises(ValueError, match="--fps=0; expected frames per second"):
         DenseGait(raw_dir, fps=0)
 
 

@@ -14,7 +14,7 @@ def test_caption_lines():
     assert parse_caption("he sits#x#1.5#4") == Caption("he sits", 1.5, 4.0)
     assert parse_caption("he sits#x#nan#nan").is_whole
     assert parse_caption("he sits#x#nan#2.0") == Caption("he sits", 0.0, 2.0)
-    assert parse_caption("he sits##0#0").is_whole  # tokens are not used, so they may be absent
+    assert parse_caption("he sits##0#0").is_whole  # tokens are unused and may be absent
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_bad_caption_lines(line, reason):
     assert found.reason == reason
 
 
-def test_infinite_times_are_numbers_and_left_to_the_span_check():
+def test_infinite_times_are_left_to_the_span_check():
     assert math.isinf(parse_caption("he sits#x#0.0#inf").end)
 
 
@@ -58,7 +58,7 @@ def test_text_files_of_other_systems(published):
     assert reader.splits()["train"] == ["a"]
 
 
-def test_numbers_of_any_kind_but_nothing_pickled(published):
+def test_any_numeric_dtype_is_read_but_no_pickles(published):
     published.clip("a").clip("b").clip("c").clip("d")
     np.save(published.motion("a"), np.ones((4, 22, 3), np.int64))
     np.save(published.motion("b"), np.array([{"a": 1}], object), allow_pickle=True)
@@ -72,7 +72,7 @@ def test_numbers_of_any_kind_but_nothing_pickled(published):
             reader.joints(name)
 
 
-def test_folders_in_the_place_of_files(published):
+def test_folders_in_place_of_files_are_reported(published):
     published.clip("a").clip("b")
     for path in (published.text("a"), published.motion("b"), published.folder / "val.txt"):
         path.unlink()
@@ -86,7 +86,7 @@ def test_folders_in_the_place_of_files(published):
         reader.splits()
 
 
-def test_a_folder_of_another_layout_says_what_is_missing_and_where_to_look(published):
+def test_a_wrong_folder_names_missing_files_and_a_likely_folder(published):
     with pytest.raises(ValueError, match=r"no new_joints, texts.*Did you mean --raw_dir=.*raw"):
         HumanML3D(published.folder.parent)
     (published.folder / "val.txt").unlink()

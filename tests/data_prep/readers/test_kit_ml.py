@@ -9,7 +9,7 @@ from motionalign.data.resample import resample
 
 
 def plain_resampling(num_frames: int) -> list[int]:
-    """The published rule spelled out: whole blocks of 12 frames, then what is left of one."""
+    """The published rule step by step: complete blocks of 12 frames, then an incomplete one."""
     pattern = [math.floor(12.5 / 20 * i) for i in range(20)]
     index = [12 * block + frame for block in range(num_frames // 12) for frame in pattern]
     rest = num_frames // 12 * 12

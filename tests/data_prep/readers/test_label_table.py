@@ -23,7 +23,7 @@ elsewhere,swim,wet,F,0.1
 
 @pytest.fixture
 def clips(published):
-    """a, b, c in train, d in test; the table is beside them."""
+    """Clips a, b, c in train and d in test, with a label table in the same folder."""
     for name in "abc":
         published.clip(name, lines=["someone moves", "moves fast#x#0.2#1.0"])
     published.clip("d", "test")
@@ -42,13 +42,13 @@ def reader(clips, label="content", attributes=(), **options) -> LabelTable:
 
 def test_classes(clips):
     table = reader(clips)
-    # Those of the clips that there are.
+    # Classes of the existing clips only.
     assert table.label_names == ("run", "walk turn left", "walk turn right")
     assert [table.label(name) for name in "abcd"] == [1, 2, 0, 1]
     assert table.attribute_names == ()
 
 
-def test_a_label_is_of_all_records_of_its_source_and_makes_none(clips):
+def test_a_label_applies_to_all_records_of_a_source_and_creates_none(clips):
     source = survey(reader(clips)).sources[0]
     assert [(r.id, r.label, r.captions) for r in source.records] == [
         ("a", 1, ("someone moves",)),
@@ -68,13 +68,13 @@ def test_attributes_of_words_and_of_numbers(clips):
     assert (table.label_names, table.label("a")) == ((), None)
 
 
-def test_values_of_two_columns_are_told_apart(clips):
+def test_values_shared_by_columns_are_prefixed(clips):
     write(clips, "id,bag,hat\na,yes,no\nb,no,none\nc,no,no\nd,yes,no\n")
     table = reader(clips, None, ["bag", "hat"])
     assert table.attribute_names == ("bag no", "yes", "hat no", "none")
     np.testing.assert_array_equal(table.attributes("a"), [0, 1, 1, 0])
     write(clips, "id,bag,hat\na,0.5,bag\nb,0.1,bag\nc,0,bag\nd,1,bag\n")
-    with pytest.raises(ValueError, match="two attributes would be called 'bag'"):
+    with pytest.raises(ValueError, match="two attributes would get the name 'bag'"):
         reader(clips, None, ["bag", "hat"])
 
 
@@ -89,7 +89,7 @@ def test_only(clips):
         match="column 'content' has no walk, jump; it has run, swim, walk-turn-left, walk-turn-r",
     ):
         reader(clips, only=["walk", "run", "jump"])
-    with pytest.raises(ValueError, match=r"--only keeps clips by their action: .* --label=COLUMN"):
+    with pytest.raises(ValueError, match=r"--only selects clips by action: .* --label=COLUMN"):
         reader(clips, None, ["style"], only=["run"])
 
 
@@ -104,7 +104,7 @@ def test_sources_without_a_label_are_accounted_for(clips):
         ("e", "label_missing", "no row in the table of labels"),
     ]
     assert [source.id for source in found.sources] == ["a", "d"]
-    # Also where only some actions are kept: nobody knows which it has.
+    # Also with --only, since the action of such a clip is unknown.
     found = survey(reader(clips, only=["walk-turn-left"]))
     assert [(e["id"], e["reason"]) for e in found.dropped] == [("e", "label_missing")]
 
@@ -115,31 +115,29 @@ def test_sources_without_a_label_are_accounted_for(clips):
         ("name,content,style\na,run,x\n", "has no column id; it has name, content, style"),
         ("id,style\na,x\n", "has no column content; it has id, style"),
         ("", "has no column id, content, style; it has none"),
-        ("id,content,style\n", "has a head but no rows"),
+        ("id,content,style\n", "has a header but no rows"),
         (
             "id,content,style\nz,run,x\n",
-            "none of its 1 ids is a clip, 'z' for one; the names in the split files are like",
+            "none of its 1 ids is the name of a clip; the first id is 'z', the first name in",
         ),
-        ("id,content,style\na,run,x\na,sit,x\n", "1 ids have several rows, 'a' for one"),
-        ("id,content,style\na,run,1.5\nb,run,0\n", "'style' holds 1.5; numbers of an attribute"),
-        ("id,content,style\na,run,-0.5\nb,run,0\n", "'style' holds -0.5; numbers"),
+        ("id,content,style\na,run,x\na,sit,x\n", "1 ids have several rows, for example 'a'"),
+        ("id,content,style\na,run,1.5\nb,run,0\n", "'style' contains 1.5; the numbers of an attr"),
+        ("id,content,style\na,run,-0.5\nb,run,0\n", "'style' contains -0.5; the numbers"),
         ("id,content,style\na,run,0.5\nb,run,x\n", "'style' mixes numbers and words, 0.5 and 'x'"),
-        ("id,content,style\na,run,nan\n", "'style' holds nan; numbers"),
+        ("id,content,style\na,run,nan\n", "'style' contains nan; the numbers"),
     ],
 )
-def test_tables_that_make_no_sense(clips, rows, message):
+def test_invalid_tables_are_rejected(clips, rows, message):
     write(clips, rows)
     with pytest.raises(ValueError, match=message):
         reader(clips, attributes=["style"])
 
 
-def test_options_that_make_no_sense(clips, tmp_path):
-    with pytest.raises(ValueError, match="which columns count, by --label or --attributes"):
+def test_inconsistent_options_are_rejected(clips, tmp_path):
+    with pytest.raises(ValueError, match="the columns to read with --label or --attributes"):
         reader(clips, None)
     raw = ["humanml3d", f"--raw_dir={clips.folder}", f"--data_dir={tmp_path}/data"]
-    with pytest.raises(
-        SystemExit, match=r"--label, --only needs the table it is about: --labels_csv"
-    ):
+    with pytest.raises(SystemExit, match=r"--label, --only needs a label table: give --labels_csv"):
         main([*raw, "--label=content", "--only=run"])
     with pytest.raises(SystemExit, match=r"/nothing\.csv cannot be read: No such file"):
         main([*raw, "--label=content", "--labels_csv=nothing.csv"])
@@ -152,14 +150,14 @@ def test_texts_of_the_classes(clips, tmp_path):
     table = reader(clips, attributes=["style", "sex"], texts=path)
     assert table.class_texts() == {kind: {"run": of, "active, M": of} for kind, of in texts.items()}
     assert table.notes == ()
-    # "tired, F" is what clip d is; none is tired and active.
+    # Clip d is "tired, F"; no clip is tired and active.
     path.write_text(json.dumps({"classes": dict.fromkeys(["tired, F", "active, tired, F"], texts)}))
     table = reader(clips, attributes=["style", "sex"], texts=path)
     assert set(table.class_texts()["synonyms"]) == {"tired, F"}
     (note,) = table.notes
-    assert note == f"{path}: left out, no classes of this dataset: 'active, tired, F'"
+    assert note == f"{path}: ignored texts of unknown classes: 'active, tired, F'"
     path.write_text(json.dumps({"classes": {"hop": texts}}))
-    with pytest.raises(ValueError, match=r"no class of the dataset, but of 'hop'.*'walk turn le"):
+    with pytest.raises(ValueError, match=r"has texts of 'hop', none of .*'walk turn le"):
         reader(clips, attributes=["style", "sex"], texts=path)
     assert reader(clips).class_texts() == {}
 
@@ -180,11 +178,11 @@ def test_the_report_counts_classes(clips):
         "speed": {"train": 2, "val": 0, "test": 0},  # above 0.5
     }
     lines = found.table().split("\n")
-    assert "labels: 3; records of each: walk turn left 3, run 2, walk turn right 2" in lines
+    assert "labels: 3; records per class: walk turn left 3, run 2, walk turn right 2" in lines
     assert "warning: test has no clip of 2 labels: run, walk turn right" in lines
     assert "warning: train has no clip of 1 attributes: tired" in lines
     one = survey(reader(clips, only=["run"]))
-    assert "warning: all clips have the same label, so there is nothing to recognise" in (
+    assert "warning: all clips have the same label; recognition needs at least two" in (
         one.table().split("\n")
     )
 
@@ -212,7 +210,7 @@ def test_from_the_command_line(clips, tmp_path, capsys):
         "--only=run,walk-turn-right", f"--texts={tmp_path}/texts.json",
     ]  # fmt: skip
     main(command)
-    assert "texts.json: left out, no classes of this dataset: 'fly'" in capsys.readouterr().out
+    assert "texts.json: ignored texts of unknown classes: 'fly'" in capsys.readouterr().out
     dataset = Dataset(tmp_path / "data", "actions")
     assert dataset.metadata.label_names == ("run", "walk turn right")
     assert dataset.texts == {"descriptions": {"run": ["They are quick."]},
@@ -222,8 +220,8 @@ def test_from_the_command_line(clips, tmp_path, capsys):
     np.testing.assert_array_equal(train.labels, [1, 1, 0, 0])
     np.testing.assert_array_equal(train.attributes, [[0, 1, 1]] * 2 + [[1, 0, 0]] * 2)
     assert attribute_classes(dataset.metadata, train)[0] == ["active", "tired, speed"]
-    main(command)  # the same again is there already
-    with pytest.raises(SystemExit, match=r"was prepared with --labels_csv; --texts\. Give it"):
+    main(command)  # the same command keeps the existing dataset
+    with pytest.raises(SystemExit, match=r"was prepared with --labels_csv; --texts\. Choose"):
         main(command[:4])
     with pytest.raises(SystemExit, match="was prepared with only=run,walk-turn-right, not None"):
         main([flag for flag in command if not flag.startswith("--only")])

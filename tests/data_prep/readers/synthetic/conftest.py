@@ -1,4 +1,4 @@
-"""Clips of the built-in dataset that the tests look at together."""
+"""Clips of the built-in dataset, shared by the tests."""
 
 import pytest
 
@@ -8,5 +8,5 @@ from data_prep.readers.synthetic.generate import SyntheticClip, generate
 
 @pytest.fixture(scope="session")
 def clips() -> list[SyntheticClip]:
-    """Four clips of each meaning."""
+    """Four clips per meaning."""
     return list(generate(4 * len(all_meanings()), seed=0))

@@ -1,4 +1,4 @@
-"""Bodies whose bones keep their length, whose joints bend as they should, and who stand firmly."""
+"""Bodies: constant bone lengths, anatomical joint limits, and planted feet."""
 
 import numpy as np
 from seen import JOINT, angle
@@ -46,7 +46,7 @@ def test_motion_is_smooth(clips):
 
 
 def test_knees_bend_backward_only(clips):
-    """The knee never lies behind the line from hip to ankle."""
+    """The knee is never behind the line from hip to ankle."""
     for clip in clips:
         for side in SIDES:
             hip, knee, ankle = (
@@ -86,11 +86,11 @@ def test_distance_of_segments():
 
 
 def test_elbows_bend_forward_only():
-    """For an upper arm in any direction the forearm folds to the same side: the inside."""
+    """For any direction of the upper arm, the forearm folds to the inside."""
     rng = np.random.default_rng(0)
     body, count = sample_body(rng), 50
     arms = np.zeros((2, count, 4))
-    arms[..., 3] = np.linspace(-60, 170, count)  # what a score may ask for
+    arms[..., 3] = np.linspace(-60, 170, count)  # the range in scores
     ground, torso, feet = np.zeros((count, 3)), np.zeros((count, 6)), np.zeros((2, count, 5))
     joints = joint_positions(body, ground, torso, arms, feet)
     for side in SIDES:

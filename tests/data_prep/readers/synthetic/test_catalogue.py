@@ -1,6 +1,6 @@
-"""The catalogue: meanings whose facts the joints bear out, and those of no other meaning.
+"""The catalogue: the joints of a clip show the facts of its meaning, and of no other meaning.
 
-Every kind of action has a check of its facts on the joints alone; an action without one fails.
+Every kind of action has a check of its facts on the joints; an action without a check fails.
 """
 
 import collections
@@ -58,7 +58,7 @@ def _sprint(seen, facts):
 
 
 def _manners(seen):
-    """Everything that is special about a gait."""
+    """The manners that a gait shows."""
     middle = slice(len(seen.joints) // 3, 2 * len(seen.joints) // 3)
     left_arm, right_arm = (seen.arm(side, middle) for side in SIDES)
     pelvis, tilt = seen.up("pelvis"), seen.left("neck", "pelvis")
@@ -66,7 +66,7 @@ def _manners(seen):
     knee = max(seen.up(f"{side}_knee").max() for side in SIDES)
     ahead, left = (seen.ahead("left_ankle", "right_ankle"), seen.left("left_ankle", "right_ankle"))
     elbows = [np.ptp(seen.ahead(f"{side}_elbow", f"{side}_shoulder")) for side in SIDES]
-    # The body sinks over the spared leg just when that leg has come down in front.
+    # The body sinks over the limping leg when that leg has landed in front.
     sunk = tilt[lowest] - np.median(tilt[middle]) if abs(ahead[lowest]) > 0.2 else 0.0
     spared = np.sign(sunk) if abs(sunk) > 0.03 and sunk * ahead[lowest] > 0 else 0
     holds = {
@@ -228,7 +228,7 @@ def _balance(seen, facts):
 def _lunge(seen, facts):
     side, other = facts["side"], _other(facts["side"])
     assert bouts(seen.up("pelvis") < seen.up("pelvis")[0] - 0.15) == facts["count"]
-    assert np.hypot(*seen.shift(f"{other}_foot")).max() < 0.05  # one foot stays, the other goes
+    assert np.hypot(*seen.shift(f"{other}_foot")).max() < 0.05  # one foot stays, the other moves
     ahead, left = seen.shift(f"{side}_foot")
     gone = {"front": ahead, "back": -ahead, "side": left * SIGN[side]}
     assert {where: far.max() > 0.5 for where, far in gone.items()} == {
@@ -296,7 +296,7 @@ def _wave(seen, facts):
         out = seen.left(f"{side}_wrist", f"{side}_shoulder")[raised] * SIGN[side]
         assert raised.any()
         edges = np.diff(_halfway(out).astype(int))
-        edges = edges[(edges == 1).argmax() :]  # out and in again, once the hand is up
+        edges = edges[(edges == 1).argmax() :]  # out and in again, after the hand is raised
         assert (edges == -1).sum() == facts["count"]
         above = (seen.up(f"{side}_wrist") - seen.up("head")).max()
         assert (above > 0.3) == (facts["height"] == "high")
@@ -399,14 +399,14 @@ def _swing(seen, facts):
 
 
 def _push(seen, facts):
-    """The arms stretch so many times, and the body leans into it."""
+    """The arms stretch `count` times, and the body leans forward."""
     out = _arms_out_in_front(seen)
     assert bouts(out) == facts["count"]
     assert seen.ahead("neck", "pelvis")[out].max() > 0.1
 
 
 def _pull(seen, facts):
-    """The stretched arms bend so many times, and the body leans back."""
+    """The stretched arms bend `count` times, and the body leans back."""
     out = _arms_out_in_front(seen)
     assert bouts(out) == facts["count"] + 1
     assert seen.ahead("neck", "pelvis").min() < -0.05
@@ -459,7 +459,7 @@ def _lean_back(seen, facts):
 
 
 def _pose(other):
-    """A check of arm poses; `other` is what an arm does that is not in the facts."""
+    """A check of arm poses; `other` is the pose of an arm that the facts do not mention."""
 
     def check(seen, facts):
         middle = slice(len(seen.joints) * 2 // 5, len(seen.joints) * 3 // 5)
@@ -540,7 +540,7 @@ for _meaning in all_meanings():
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
-def test_joints_bear_out_the_facts(name):
+def test_joints_show_the_stated_facts(name):
     for meaning, seed in itertools.product(KINDS[name], range(3)):
         seen = Seen(_played(meaning.acts, seed))
         try:
@@ -549,7 +549,7 @@ def test_joints_bear_out_the_facts(name):
             raise AssertionError(f"{meaning.key}, seed {seed}: {error}") from error
 
 
-# Kinds of action that differ in a fact which is in their name.
+# Kinds of actions that differ in a fact that is part of their name.
 _ALIKE = (
     "walk jog sprint", "walk-curve run-curve", "march jog-in-place", "knee knees", "lunge lunges",
     "sit stand-up sit-and-stand", "punch punches", "push pull", "twist twists",
@@ -558,7 +558,7 @@ _ALIKE = (
 
 
 @pytest.mark.parametrize("names", [*sorted({*KINDS} - {*" ".join(_ALIKE).split()}), *_ALIKE])
-def test_no_other_joints_bear_out_the_facts(names):
+def test_joints_of_other_meanings_do_not_show_the_facts(names):
     """The check of a meaning fails for every other meaning of its kind."""
     meanings = [meaning for name in names.split() for meaning in KINDS[name]]
     played = [Seen(_played(meaning.acts, 0)) for meaning in meanings]
@@ -575,13 +575,13 @@ def test_no_other_joints_bear_out_the_facts(names):
 
 
 def _but_for_speed(meaning):
-    """The facts (once, where no count is stated) but the speed, which has a test of its own."""
+    """The facts except the speed, which has its own test; the count defaults to once."""
     (act,) = meaning.acts
     return {"name": act.name, "count": 1, **act.facts, "speed": None}
 
 
 def test_second_act_follows_the_first():
-    """Two acts in a row do what each does alone: places and headings add up, both can be seen."""
+    """Two consecutive acts equal the single ones: positions and headings add up, both show."""
     for meaning in all_meanings():
         if len(meaning.acts) != 2:
             continue
@@ -598,7 +598,7 @@ def test_second_act_follows_the_first():
         assert np.allclose(both.moved, expected, atol=0.15), meaning.key
 
 
-def test_speeds_can_be_told_apart():
+def test_speeds_are_distinguishable():
     frames = collections.defaultdict(dict)
     for meaning in all_meanings():
         if len(meaning.acts) == 1 and "speed" in (facts := meaning.acts[0].facts):
@@ -627,7 +627,7 @@ def test_left_and_right_are_mirror_images_in_words_and_joints():
         assert act.phrases == twin.phrases
         left, right = (_played([a], 7) for a in (act, twin))
         assert left.shape == right.shape
-        # The small irregularities of a clip are not mirrored.
+        # The random variation of a clip is not mirrored.
         assert np.abs(SKELETON.mirrored(left) - right)[..., 1].mean() < 0.03, key
         facing = SKELETON.mirrored(left)[0, [1, 2]] - right[0, [1, 2]]
         assert np.abs(facing).max() < 0.05

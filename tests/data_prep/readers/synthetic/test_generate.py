@@ -1,4 +1,4 @@
-"""The dataset: its splits, its captions, and clips that move as people do."""
+"""The generated dataset: splits, captions and clips."""
 
 import collections
 
@@ -47,7 +47,7 @@ def test_a_small_dataset_has_every_split():
     assert {clip.split for clip in generate(40, seed=0)} == {"train", "val", "test"}
 
 
-def test_same_words_only_for_the_same_meaning(clips):
+def test_equal_captions_imply_equal_meanings(clips):
     meaning_of = {}
     for clip in clips:
         assert 2 <= len(clip.captions) == len(set(clip.captions))
@@ -57,7 +57,7 @@ def test_same_words_only_for_the_same_meaning(clips):
         assert meaning_of.setdefault(clip.captions[0], clip.meaning) == clip.meaning
 
 
-def test_users_are_told_what_is_wrong():
+def test_invalid_arguments_are_rejected():
     for arguments in ((0, 0), (5, -1)):
         with pytest.raises(ValueError, match="at least one clip"):
             next(generate(*arguments))

@@ -1,4 +1,4 @@
-"""Meanings in words."""
+"""Captions of meanings."""
 
 from data_prep.readers.synthetic.body import SIDES
 from data_prep.readers.synthetic.catalogue import all_meanings
@@ -38,7 +38,7 @@ def test_captions_name_no_side_that_is_not_in_the_meaning(clips):
 
 
 def test_first_captions_state_every_fact(clips):
-    """The first caption holds one of the words of each fact."""
+    """The first caption contains one of the words for each fact."""
     acts = {meaning.key: meaning.acts for meaning in all_meanings()}
     for clip in clips:
         for act in acts[clip.meaning]:

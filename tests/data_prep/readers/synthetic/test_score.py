@@ -1,4 +1,4 @@
-"""Keyframes played into motion."""
+"""Keyframe interpolation."""
 
 import numpy as np
 

@@ -1,10 +1,10 @@
-"""Getting about."""
+"""Locomotion."""
 
 import numpy as np
 from seen import Seen
 
 
-def test_arms_swing_against_the_legs(clips):
+def test_arms_swing_opposite_to_the_legs(clips):
     for clip in clips:
         if not clip.meaning.startswith(("walk ", "jog ", "sprint ")) or "arm" in clip.meaning:
             continue
