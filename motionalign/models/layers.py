@@ -403,9 +403,7 @@ def look_up(table: nnx.Param, input_ids: jax.Array, max_positions: int) -> jax.A
     """Looks up token embeddings [B, L, D]; a text longer than `max_positions` is a ValueError."""
     length = input_ids.shape[1]
     if length > max_positions:
-        raise ValueError(
-            f"a text has {length} tokens; this model has {max_positions} positions"
-        )
+        raise ValueError(f"a text has {length} tokens; this model has {max_positions} positions")
     return table[...].at[input_ids].get(mode="fill")  # NaN for an id out of range
 
 
