@@ -45,7 +45,7 @@ class EncodedFolder:
         ]
         if self.cut:
             lines.append(
-                f"{len(self.cut)} are longer than {self.seconds:.1f} s: only the {self.counts} is used"
+                f"{len(self.cut)} are longer than {self.seconds:.1f} s; part used: {self.counts}"
             )
         lines += [f"  {item['id']}: {item['reason']}" for item in self.skipped[:10]]
         return "\n".join(lines)
