@@ -77,7 +77,7 @@ def new_folder(folder: Path) -> Generator[pathlib.Path]:
     """
     folder = expand(folder)
     if folder.exists():
-        raise ValueError(f"{folder} is already there; choose another folder, or remove it")
+        raise ValueError(f"{folder} already exists; choose another folder, or remove it")
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -149,7 +149,7 @@ def test_a_registered_model_has_its_command(dummy, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([*arguments, "--motion_heads=0"])
     assert stopped.value.code == 2
-    assert "--motion_heads: 0 is not at least 1" in capsys.readouterr().err
+    assert "--motion_heads: 0 is below the minimum of 1" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -55,7 +55,7 @@ def test_a_folder(tmp_path):
         (folder / "a").touch()
         assert not (tmp_path / "x").exists()
     assert (tmp_path / "x" / "a").is_file()
-    with pytest.raises(ValueError, match="already there"), files.new_folder(tmp_path / "x"):
+    with pytest.raises(ValueError, match="already exists"), files.new_folder(tmp_path / "x"):
         pass
     with pytest.raises(OSError, match="disk full"), files.new_folder(tmp_path / "y"):
         raise OSError("disk full")

@@ -52,7 +52,7 @@ def test_copied_checkpoint_scores_the_same(short_run, small_dataset, tmp_path):
     done = command(*flags, "--mode=eval", f"--checkpoint={copy}")
     assert done.code == 0
     assert "text → motion" in done.stdout
-    assert "without effect on a trained model: " in done.stderr  # the tiny config's model
+    assert "no effect on a trained model: " in done.stderr  # the tiny config's model
     assert "--config.model.embed_dim" in done.stderr
     assert "evaluation reads config.task, config.data, config.eval, config.mesh" in done.stderr
     assert "--config.data" not in done.stdout + done.stderr
@@ -216,7 +216,7 @@ def test_load_says_what_is_missing(short_run, tmp_path):
     (step_dir,) = (short_run / "best").glob("[0-9]*")
     shutil.copytree(step_dir, tmp_path / "part")
     (tmp_path / "part" / "run" / "metadata").unlink()
-    with pytest.raises(ValueError, match="copied in part"):
+    with pytest.raises(ValueError, match="incomplete copy"):
         motionalign.load(tmp_path / "part")
 
 
@@ -265,7 +265,7 @@ def test_evaluation_needs_no_config(short_run, small_dataset, tmp_path):
         out = tmp_path / f"of-{model.name}"
         done = command("--mode=eval", f"--checkpoint={model}", f"--workdir={out}", *flags)
         assert done.code == 0, done.stderr
-        assert "without effect" not in done.stderr
+        assert "no effect on" not in done.stderr
         assert json.loads((out / "metrics.json").read_text())["all"] == expected["all"]
     done = command("--mode=eval", f"--checkpoint={tmp_path}/none")
     assert (done.code, done.stdout) == (1, "")

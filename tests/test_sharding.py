@@ -152,7 +152,7 @@ def test_a_mesh_of_some_devices():
 
 def test_the_batch_must_divide(mesh):
     sharding.check_batch_size("data.batch_size", 12, mesh)
-    message = r"config\.data\.eval_batch_size=10 does not divide over the data axis of 4"
+    message = r"config\.data\.eval_batch_size=10 is not a multiple of the 4 devices"
     with pytest.raises(ValueError, match=message):
         sharding.check_batch_size("data.eval_batch_size", 10, mesh)
 

@@ -69,9 +69,9 @@ def test_another_dataset_of_the_model(folders, clips, tmp_path):
 def test_folders_that_cannot_be_encoded(folders, tmp_path):
     with pytest.raises(ValueError, match=r"--output=out\.npy: expected a name that ends in \.npz"):
         encode_folder(folders["captions"], tmp_path, "out.npy")
-    with pytest.raises(ValueError, match=r"no \.npy file in it"):
+    with pytest.raises(ValueError, match=r"contains no \.npy files"):
         encode_folder(folders["captions"], tmp_path, tmp_path / "out.npz")
     np.save(tmp_path / "a.npy", np.zeros((5, 3)))
-    with pytest.raises(ValueError, match=r"none of 1 clips can be used: .*'a'.* shape \(5, 3\)"):
+    with pytest.raises(ValueError, match=r"none of the 1 clips is valid: .*'a'.* shape \(5, 3\)"):
         encode_folder(folders["captions"], tmp_path, tmp_path / "out.npz")
     assert not (tmp_path / "out.npz").exists()

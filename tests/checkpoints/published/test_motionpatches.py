@@ -207,8 +207,11 @@ def test_sizes_from_the_tensors_alone(golden, tokenizer, statistics, tmp_path):
     ("changed", "message"),
     [
         ({"mean": None}, "--mean=Mean_raw.npy --std=Std_raw.npy"),
-        ({"motion_heads": None}, "width 48 is not a multiple of the usual 64: say --motion_heads"),
-        ({"motion_heads": 5}, "5 heads do not divide the width 48"),
+        (
+            {"motion_heads": None},
+            "width 48 is not a multiple of 64, the usual width of a head: give --motion_heads",
+        ),
+        ({"motion_heads": 5}, "5 heads do not evenly divide the width 48"),
         ({"skeleton": "kit21"}, "is of 22 joints; smpl22 has 22"),
         ({"dataset": "small"}, "--dataset brings its own --mean, --std: leave them out"),
         ({"activation": "swish"}, "activation is 'swish'; valid: 'gelu'"),
@@ -244,7 +247,9 @@ def test_bad_files_beside(file, content, message, golden, tokenizer, statistics,
 
 
 def test_a_tokenizer_of_another_encoder(golden, minilm, statistics, tmp_path):
-    with pytest.raises(SystemExit, match="30522 tokens, the text encoder 500: name the right one"):
+    with pytest.raises(
+        SystemExit, match="30522 tokens, but the text encoder has 500: give the matching tokenizer"
+    ):
         main(motionpatches_arguments(golden, minilm, statistics, tmp_path / "out"))
 
 
@@ -260,7 +265,7 @@ def test_a_vocabulary_as_the_tokenizer(golden, statistics, tmp_path):
 
     vocabularies.write_json(tmp_path / "tokenizer_config.json", {"model_max_length": 8})
     again = motionpatches_arguments(golden, tmp_path, statistics, tmp_path / "again")
-    with pytest.raises(SystemExit, match=r"states model_max_length 8 .* say --max_tokens=8"):
+    with pytest.raises(SystemExit, match=r"states model_max_length 8 .* give --max_tokens=8"):
         main(again)
     main([*again, "--max_tokens=8"])
 
