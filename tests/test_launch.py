@@ -54,7 +54,7 @@ def test_copied_checkpoint_scores_the_same(short_run, small_dataset, tmp_path):
     assert "text → motion" in done.stdout
     assert "no effect on a trained model: " in done.stderr  # the tiny config's model
     assert "--config.model.embed_dim" in done.stderr
-    assert "evaluation reads config.task, config.data, config.eval, config.mesh" in done.stderr
+    assert "evaluation reads only config.task, config.data, config.eval, config.mesh" in done.stderr
     assert "--config.data" not in done.stdout + done.stderr
     written = json.loads((tmp_path / "results" / "metrics.json").read_text())
     assert written == json.loads((tmp_path / "here" / "metrics.json").read_text())

@@ -30,13 +30,13 @@ MISTAKES = {
         "--mode=encode needs --input=clips and --output=clips.npz, for example"
     ],
     f"{QUICK} --num_processes=2": [
-        "--coordinator, --num_processes, --process_id go together",
+        "--coordinator, --num_processes, --process_id must be given together",
         "missing: --coordinator, --process_id",
     ],
     "motionalign trian": ["unknown command 'trian'", "data_prep, train, eval, encode, convert"],
     # Config files and their arguments
     "launch.py --config=configs/quikstart.py": [
-        "--config=configs/quikstart.py: no such file. Yours, or one of: ",
+        "--config=configs/quikstart.py: no such file. Give your own file or one of: ",
         "configs/quickstart.py",
     ],
     "launch.py --config=configs/humanml3d_vit.py:XL": [
@@ -107,9 +107,9 @@ MISTAKES = {
         "seed: 0 before, 1 now",
     ],
     f"{QUICK} --workdir=clips/a.npy": ["--workdir=clips/a.npy is a file; name a folder"],
-    "convert share runs/short clips": ["clips is already there; choose another folder"],
+    "convert share runs/short clips": ["clips already exists; choose another folder"],
     "convert export runs/none out": ["no checkpoint at"],
-    "convert push none me/model": ["none is no folder", "convert share"],
+    "convert push none me/model": ["none is not a folder", "convert share"],
     # No network
     "launch.py --config=configs/mocap_small.py --config.data.datasets=small": [
         "sentence-transformers/all-MiniLM-L6-v2 is not a local folder and cannot be loaded",

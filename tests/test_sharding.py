@@ -139,7 +139,9 @@ def test_meshes(data, model, shape):
     ("data", "model"), [(3, 2), (-1, 3), (8, 2), (0, 8), (-1, 0), (-1, 16), (4, 1), (-2, -4)]
 )
 def test_meshes_that_do_not_fit(data, model):
-    with pytest.raises(ValueError, match=r"config\.mesh\.data=.* must equal the 8 devices"):
+    with pytest.raises(
+        ValueError, match=r"config\.mesh\.data=.* must equal the 8 available devices"
+    ):
         sharding.make_mesh(data, model)
 
 

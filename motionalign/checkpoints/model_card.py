@@ -73,10 +73,10 @@ def _facts(run: Mapping[str, Any]) -> list[str]:
     for dataset, values in run["datasets"].items():
         metadata = Metadata.from_json(values)
         unit = metadata.unit_in_metres
-        unit = "unit unknown" if unit is None else f"unit {unit:g} m"
+        unit = "of unknown unit" if unit is None else f"of {unit:g} m"
         lines.append(
             f"| trained on | {dataset}: skeleton {metadata.skeleton.name}, {metadata.fps:g} frames "
-            f"per second, {unit} |"
+            f"a second, coordinates {unit} |"
         )
     return lines
 

@@ -111,7 +111,7 @@ class Config:
             if name not in values and field.default is dataclasses.MISSING
         ]
         if missing:
-            raise ValueError(f"{cls.__name__} has no value for {', '.join(missing)}")
+            raise ValueError(f"{cls.__name__} lacks {', '.join(missing)}")
         return cls(**values)
 
 

@@ -23,7 +23,7 @@ def test_the_card_says_what_the_model_is(shared):
         "| motion encoder | vit, 1 layers of width 16 |",
         "| text encoder | bert, 1 layers of width 16 |",
         "| embedding | 8 dimensions, compared by cosine distance |",
-        "| trained on | small: skeleton smpl22, 20 frames per second, unit 1 m |",
+        "| trained on | small: skeleton smpl22, 20 frames a second, coordinates of 1 m |",
     ):
         assert line in card.splitlines(), line
     assert "| checkpoint | step 4, validation score " in card

@@ -54,5 +54,5 @@ def test_only_a_cosine_needs_a_direction():
     np.testing.assert_allclose(
         similarity.similarity_scores(motion, texts, "euclidean"), -np.sqrt(3)
     )
-    with pytest.raises(ValueError, match="unknown distance 'dot'; known: cosine, euclidean"):
+    with pytest.raises(ValueError, match="unknown distance 'dot'; valid: cosine, euclidean"):
         similarity.similarity_scores(motion, texts, "dot")

@@ -205,10 +205,12 @@ def test_what_is_no_vit(tmp_path):
     with pytest.raises(ValueError, match=r"not a ViT in a known layout: expected Hugging Face's"):
         load(tmp_path / "model.safetensors")
     np.savez(tmp_path / "a.npz", a=np.zeros(3))
-    with pytest.raises(ValueError, match=r"not one of Google's ViT checkpoints: no embedding"):
+    with pytest.raises(
+        ValueError, match=r"not one of Google's ViT checkpoints: it has no embedding"
+    ):
         load(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", a=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match=r"b.npz is not a whole .npz file.* never unpickled"):
+    with pytest.raises(ValueError, match=r"b.npz is not a complete .npz file.* never unpickled"):
         load(tmp_path / "b.npz")
     (tmp_path / "c.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:-30])
     with pytest.raises(ValueError, match=r"c.npz is not a whole .npz file"):

@@ -119,7 +119,7 @@ def test_sharded_safetensors(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "index.json is not JSON"), ("{}", "index.json lacks 'weight_map'")],
+    [("{", "index.json is not valid JSON"), ("{}", "index.json lacks 'weight_map'")],
 )
 def test_a_damaged_index(tmp_path, content, message):
     (tmp_path / "model.safetensors.index.json").write_text(content)

@@ -278,7 +278,7 @@ def test_a_class_that_is_not_known(tmp_path):
     vocabularies.wordpiece(tmp_path, True)
     write_json(tmp_path / "tokenizer_config.json", {"tokenizer_class": "BertJapaneseTokenizer"})
     message = failing(tmp_path)
-    assert "'BertJapaneseTokenizer' is not one that can be converted: BertTokenizer, " in message
+    assert "'BertJapaneseTokenizer' cannot be converted; valid: BertTokenizer, " in message
 
 
 @pytest.mark.parametrize("config", [None, {"model_max_length": 512}])
