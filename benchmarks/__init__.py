@@ -1,1 +1,1 @@
-"""What the speed figures in the documentation come from; README.md says how to run each."""
+"""Benchmarks behind the speed figures in the documentation; README.md states how to run each."""

@@ -1,19 +1,19 @@
-"""What it saves to compute the vectors of a frozen text encoder once: training steps per second.
+"""Training throughput with precomputed vectors of a frozen text encoder, compared with running it.
 
   python -m benchmarks.frozen_text --tokens 5 30 148 211
 
-The motion encoder is GaitFormer as Walk and Text trains it (12 layers, width 768, 60 frames of 22
-joints as 6D rotations), towards texts by the triplet loss, AdamW. The text encoder has the shapes
-of UAE-Large-V1 (BERT, 24 layers, width 1024, first token), with random weights: time does not
-depend on them. Both steps are the real train step, in one process, in turn:
+The motion encoder is GaitFormer as trained in Walk and Text (12 layers, width 768, 60 frames of 22
+joints as 6D rotations), with the triplet loss and AdamW. The text encoder has the shapes of
+UAE-Large-V1 (BERT, 24 layers, width 1024, first token) and random weights, which do not affect the
+time. Both variants use the real train step, in one process, in alternation:
 
-  vectors  the batch brings the texts' vectors, as configs/babel60_gaitformer.py trains
-  tower    the text encoder runs on the batch's tokens in every step, frozen: forward only, and only
-           for the clips' own texts, as in the published code
+  vectors  the batch contains the vectors of the texts, as in configs/babel60_gaitformer.py
+  tower    the frozen text encoder runs on the batch's tokens in every step: forward pass only, and
+           only for the clips' own texts, as in the published code
 
-The ratio depends on how long the texts are: label words take 5 tokens, the descriptions shipped
+The ratio depends on the length of the texts: label words have 5 tokens, the descriptions shipped
 with the project about 30. The two descriptions that the published code's notebook (LLM.ipynb) shows
-whole take 148 and 211, and that code pads all texts of a batch to the longest.
+in full have 148 and 211, and that code pads all texts of a batch to the longest.
 """
 
 import argparse
@@ -43,7 +43,7 @@ UAE_LARGE = BertConfig(
 
 
 class Contender:
-    """A train step and its state, with or without the text tower."""
+    """A train step and its state, with or without the text encoder."""
 
     def __init__(self, config: ConfigDict, tower: bool, batch: dict) -> None:
         inputs = Inputs(22, 6, 6, text_width=UAE_LARGE.width, input="rotations")
@@ -62,7 +62,7 @@ class Contender:
         self._batch = jax.device_put(batch)
 
     def seconds(self) -> float:
-        """Of one step."""
+        """Runs one step and returns its duration in seconds."""
         start = time.perf_counter()
         self._state, scalars = self._step(self._state, jnp.int32(0), self._batch)
         jax.block_until_ready((self._state, scalars))
@@ -70,7 +70,7 @@ class Contender:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Runs the benchmark and prints the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -97,7 +97,7 @@ def main() -> None:
         mask = np.ones((size, tokens), bool)
         tower = Contender(config, True, {**batch, "input_ids": ids, "text_mask": mask})
         for contender in (vectors, tower):
-            contender.seconds()  # compiles
+            contender.seconds()  # the first call compiles
         times = [(vectors.seconds(), tower.seconds()) for _ in range(args.rounds)]
         ratios = [slow / fast for fast, slow in times]
         fast, slow = (statistics.median(column) for column in zip(*times, strict=True))

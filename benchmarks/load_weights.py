@@ -3,14 +3,14 @@
   python -m benchmarks.load_weights
 
 Writes random checkpoints of the published sizes in each format (ViT-B/16 and ViT-L/16 as Hugging
-Face's, timm's and Google's files; DistilBERT as Hugging Face's), then loads each in a process of
-its own through the loader that training uses, against the least that any loader must do: reading
-the file's tensors into arrays once.
+Face's, timm's and Google's files; DistilBERT as Hugging Face's), then loads each in its own process
+through the loader that training uses. The baseline is the minimum work of any loader: reading the
+file's tensors into arrays once.
 
-Peak memory is what the process holds beyond what it held before, without the pages of mapped
-files, which the system takes back when it needs them (`Anonymous` of /proc/self/smaps_rollup,
-sampled). It is shown in copies of the weights in float32; `--dtype=bfloat16` asks for parameters of
-half the size.
+Peak memory is the increase over the memory of the process before loading. It excludes pages of
+mapped files, which the system can reclaim (sampled from `Anonymous` in /proc/self/smaps_rollup).
+The unit is one copy of the weights in float32; `--dtype=bfloat16` loads parameters of half the
+size.
 """
 
 import argparse
@@ -31,7 +31,7 @@ SIZES = {
     "ViT-L/16": {"width": 1024, "depth": 24, "heads": 16, "mlp": 4096},
 }
 DISTILBERT = {"width": 768, "depth": 6, "heads": 12, "mlp": 3072, "vocab": 30522}
-_SECONDS = 0.002  # between two looks at the memory
+_SECONDS = 0.002  # between two samples of the memory
 
 
 # ------------------------------------------------------------------------ random checkpoints
@@ -160,7 +160,7 @@ FORMATS = {  # name: (sizes, shapes and config)
 
 
 def write(folder: pathlib.Path, shapes: dict, config: dict | None) -> pathlib.Path:
-    """Random tensors of these shapes; where a loader finds them."""
+    """Writes random tensors of these shapes and returns the path for a loader."""
     from safetensors.numpy import save_file
 
     rng = np.random.default_rng(0)
@@ -178,13 +178,13 @@ def write(folder: pathlib.Path, shapes: dict, config: dict | None) -> pathlib.Pa
 
 
 def _anonymous_bytes() -> int:
-    """Memory of this process that is no file's."""
+    """Memory of this process that is not mapped from files, in bytes."""
     lines = pathlib.Path("/proc/self/smaps_rollup").read_text().splitlines()
     return 1024 * sum(int(x.split()[1]) for x in lines if x.startswith("Anonymous"))
 
 
 class _Peak(threading.Thread):
-    """The most memory that the process holds while it is looked at."""
+    """Samples the peak memory of the process in a thread."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -202,7 +202,7 @@ class _Peak(threading.Thread):
 
 
 def measure(what: str, path: str, dtype: str) -> dict[str, float]:
-    """Loads once, in this process. `what`: "load" by our loader, "read" the tensors and no more."""
+    """Loads once, in this process. `what`: "load": with our loader; "read": only reads tensors."""
     import jax
     import jax.numpy as jnp
     from flax import nnx
@@ -213,7 +213,7 @@ def measure(what: str, path: str, dtype: str) -> dict[str, float]:
     from motionalign.models.weights.load import load_weights
     from motionalign.models.weights.source import Source
 
-    jnp.zeros(3).block_until_ready()  # the device is up
+    jnp.zeros(3).block_until_ready()  # initializes the device
     text = (pathlib.Path(path) / "config.json").is_file() and Source(path).config().get(
         "model_type"
     ) == "distilbert"
@@ -227,7 +227,7 @@ def measure(what: str, path: str, dtype: str) -> dict[str, float]:
     shapes = nnx.state(nnx.eval_shape(lambda: module(config, rngs=nnx.Rngs(0))))
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, jnp.dtype(dtype)), shapes)
     size = sum(math.prod(x.shape) for x in jax.tree.leaves(shapes))
-    keymap.resize_positions(np.zeros((5, 8), np.float32), (2, 2), (4, 1))  # compiled
+    keymap.resize_positions(np.zeros((5, 8), np.float32), (2, 2), (4, 1))  # compiles
     source = Source(path)
     peak = _Peak()
     peak.start()
@@ -245,12 +245,12 @@ def measure(what: str, path: str, dtype: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Runs the benchmark and prints the results."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("--runs", type=int, default=3, help="of each, in turn")
+    parser.add_argument("--runs", type=int, default=3, help="number of runs of each, alternating")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
-    parser.add_argument("--only", default="", help="formats whose name holds this")
+    parser.add_argument("--only", default="", help="only formats whose name contains this")
     parser.add_argument("--output", type=pathlib.Path, help="a JSON file for the results")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -258,7 +258,7 @@ def main() -> None:
         print(json.dumps(measure(*args.worker, args.dtype)))
         return
     if not any(args.only in name for name in FORMATS):
-        parser.error(f"no format has {args.only!r} in its name: {', '.join(FORMATS)}")
+        parser.error(f"no format has {args.only!r} in its name; valid: {', '.join(FORMATS)}")
     report = {}
     print(f"{'':24} {'weights':>8}   {'load':>7} {'read':>7} {'ratio':>6}   peak, in copies")
     for name, (sizes, make) in FORMATS.items():

@@ -1,9 +1,10 @@
-"""Action recognition without a model: the training clip with the nearest mean pose.
+"""Action recognition without a model: the class of the training clip with the nearest mean pose.
 
   python -m benchmarks.nearest_neighbour --data_dir=data --dataset=actions
 
-The baseline beside the tables of configs/mocap_actions.py in docs/results.md: joints with the first
-frame's root at the origin, their mean over the frames, z-scored; the class of the nearest clip.
+This is the baseline for the tables of configs/mocap_actions.py in docs/results.md. The features of
+a clip are its joints, with the root of the first frame at the origin, averaged over frames and
+z-scored.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from motionalign.inference.similarity import checked_matrix, squared_distances
 from motionalign.metrics import checked_labels
 from motionalign.tasks.labels import recognise, recognition_table
 
-# Distances held at once by the nearest-neighbour baseline: 128 MiB.
+# Number of distances computed at a time: 128 MiB.
 _BLOCK = 1 << 24
 
 
@@ -27,23 +28,23 @@ def pooled_joints(clips: Sequence[np.ndarray]) -> np.ndarray:
     """The mean pose of every clip.
 
     Args:
-      clips: N arrays [T, J, C] of any lengths, the root of the first frame at the origin (or poses
-        of place and scale that compare in another way).
+      clips: N arrays [T, J, C] of any lengths, with the root of the first frame at the origin (or
+        with position and scale made comparable in another way).
 
     Returns:
       [N, J * C] float64, the mean over frames.
 
     Raises:
-      ValueError: no clips, clips without frames, of different joints, or not finite.
+      ValueError: no clips, clips without frames, with different joints, or not finite.
     """
     clips = [np.asarray(clip) for clip in clips]
     if not clips:
-        raise ValueError("there are no clips to pool")
+        raise ValueError("no clips are given")
     for i, clip in enumerate(clips):
         if clip.ndim != 3 or not clip.size or clip.shape[1:] != clips[0].shape[1:]:
             raise ValueError(
-                f"clips must be [T, J, C] of the same joints; clip 0 is {clips[0].shape}, "
-                f"clip {i} is {clip.shape}"
+                f"clips must be [T, J, C] with the same J and C; clip 0 has shape "
+                f"{clips[0].shape}, clip {i} has {clip.shape}"
             )
     pooled = np.stack([clip.mean(axis=0, dtype=np.float64).ravel() for clip in clips])
     return checked_matrix(pooled, "mean poses of the clips")
@@ -52,23 +53,23 @@ def pooled_joints(clips: Sequence[np.ndarray]) -> np.ndarray:
 def nearest_neighbour(
     train: np.ndarray, train_labels: np.ndarray, test: np.ndarray, num_classes: int | None = None
 ) -> np.ndarray:
-    """Scores each class by the nearest of its training clips, to be read by `recognise`.
+    """Scores each class by its nearest training clip, for `recognise`.
 
-    Features are z-scored by the mean and deviation of the training clips; one that does not vary
-    among them says nothing and is left out.
+    Features are z-scored with the mean and standard deviation of the training clips; features that
+    do not vary among these are excluded.
 
     Args:
       train: [M, F] features, such as `pooled_joints`.
       train_labels: [M] integers.
-      test: [N, F].
-      num_classes: K; the largest training label + 1 where it is not given.
+      test: [N, F] features.
+      num_classes: number of classes, K; default: the largest training label + 1.
 
     Returns:
-      [N, K] float64: minus the Euclidean distance to the nearest training clip of the class. A
-      class without one comes last, at the lowest finite number.
+      [N, K] float64: the negative Euclidean distance to the nearest training clip of the class. A
+      class without training clips gets the lowest finite number and ranks last.
 
     Raises:
-      ValueError: shapes that do not agree, features that are not finite, labels that are no class.
+      ValueError: different numbers of features, features that are not finite, labels out of range.
     """
     train, test = checked_matrix(train, "train"), checked_matrix(test, "test")
     if train.shape[1] != test.shape[1]:
@@ -78,7 +79,7 @@ def nearest_neighbour(
     train_labels = checked_labels(train_labels, len(train), num_classes)
 
     mean, deviation = train.mean(axis=0), train.std(axis=0)
-    varies = deviation > 1e-9 * np.abs(train).max(axis=0)  # more than the rounding of the mean
+    varies = deviation > 1e-9 * np.abs(train).max(axis=0)  # more than rounding errors of the mean
     train, test = ((x - mean)[:, varies] / deviation[varies] for x in (train, test))
 
     order = np.argsort(train_labels, kind="stable")
@@ -107,7 +108,7 @@ def features(dataset: Dataset, split_name: str) -> tuple[np.ndarray, np.ndarray]
 
 
 def main() -> None:
-    """Scores the baseline and prints its row."""
+    """Evaluates the baseline and prints its row of the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,10 +1,10 @@
-"""Motion patches per second: our matrix product against a loop over frames with OpenCV.
+"""Motion patches per second: our matrix product compared with a loop over frames with OpenCV.
 
   python -m benchmarks.patches --data_dir=data --dataset=mocap
 
-The loop is how the published code goes about it: each frame's five chains are resized to 16 points
-one by one, as images of one row. Both make the same z-scored patches of the same clips, which are
-compared, on one thread each.
+The loop follows the published code: the five chains of each frame are resized to 16 points one by
+one, as images with one row. Both compute the z-scored patches of the same clips, on one thread
+each; the results are compared.
 """
 
 import argparse
@@ -27,27 +27,27 @@ from motionalign.skeleton import Skeleton
 def looped_patches(
     joints: np.ndarray, skeleton: Skeleton, mean: np.ndarray, std: np.ndarray, patch_size: int
 ) -> np.ndarray:
-    """Joints [T, J, 3] to patches [T, 5N, 3], a resize for each chain of each frame."""
+    """Converts joints [T, J, 3] to patches [T, 5N, 3] with one resize per chain and frame."""
     joints = (joints - mean) / std
     frames = []
     for frame in joints:
         parts = []
         for chain in skeleton.chains:
-            row = frame[list(chain)][None]  # one row of pixels, xyz for colours
+            row = frame[list(chain)][None]  # one row of pixels, with xyz as colours
             parts.append(cv2.resize(row, (patch_size, 1), interpolation=cv2.INTER_LINEAR)[0])
         frames.append(np.concatenate(parts))
     return np.stack(frames)
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Runs the benchmark and prints the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data_dir", default="data")
     parser.add_argument("--dataset", default="mocap", help="a prepared dataset in --data_dir")
     parser.add_argument("--split", default="test")
-    parser.add_argument("--clips", type=int, default=200, help="the first so many of the split")
+    parser.add_argument("--clips", type=int, default=200, help="number of clips of the split")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--output", type=pathlib.Path, help="a JSON file for the results")
     args = parser.parse_args()
@@ -70,7 +70,7 @@ def main() -> None:
     )
 
     seconds = {name: [] for name in contenders}
-    for _ in range(args.rounds):  # in turn, so that a slow spell of the machine hits both
+    for _ in range(args.rounds):  # alternating, so that a slow phase of the machine affects both
         for name, make in contenders.items():
             start = time.perf_counter()
             for clip in clips:
@@ -78,14 +78,14 @@ def main() -> None:
             seconds[name].append(time.perf_counter() - start)
 
     frames = statistics.mean(map(len, clips))
-    print(f"{len(clips)} clips of {frames:.0f} frames on average, {args.rounds} rounds in turn")
+    print(f"{len(clips)} clips of {frames:.0f} frames on average, {args.rounds} alternating rounds")
     per_clip = {name: 1e6 * statistics.median(s) / len(clips) for name, s in seconds.items()}
     for name, value in per_clip.items():
-        print(f"{name:16} {value:10.1f} µs a clip   {1e6 / value:8.0f} clips/s")
+        print(f"{name:16} {value:10.1f} µs per clip   {1e6 / value:8.0f} clips/s")
     ratios = [loop / product for product, loop in zip(*seconds.values())]
     ratio = {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
     print("ratio {median:.0f} ({min:.0f} to {max:.0f})".format(**ratio), end="")
-    print(f"; largest difference of a patch value {difference:.1e}")
+    print(f"; largest difference between patch values {difference:.1e}")
     if args.output:
         report = {
             "clips": len(clips),

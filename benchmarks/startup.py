@@ -2,9 +2,9 @@
 
   python -m benchmarks.startup --config=configs/quickstart.py --config.data.data_dir=data
 
-Starts the real command in a fresh workdir, reads its log, and stops it after the first step. The
-first run fills a fresh compilation cache and is shown as "cold"; the others start from it, as every
-later launch of a config does. All arguments that are not this script's own go to launch.py.
+Runs the real command in a new workdir, reads its log, and stops it after the first step. The first
+run fills an empty compilation cache and is shown as "cold"; the others use this cache, as every
+later run of a config does. Arguments that this script does not define are passed to launch.py.
 
 The phases are those that launch.py logs with --verbosity=0, each as "start-up: PHASE".
 """
@@ -51,7 +51,7 @@ def start_once(arguments: list[str], cache: str) -> dict[str, float]:
             process.wait()
     if "first step" not in phases:
         raise SystemExit(
-            f"{' '.join(command)}\ndid not reach its first step:\n{''.join(log[-40:])}"
+            f"{' '.join(command)}\ndid not reach the first step:\n{''.join(log[-40:])}"
         )
     return phases | {"(CPU seconds)": _cpu_seconds_of_children() - cpu_before}
 
@@ -62,11 +62,11 @@ def _cpu_seconds_of_children() -> float:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Runs the benchmark and prints the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--runs", type=int, default=3, help="with the warm cache")
+    parser.add_argument("--runs", type=int, default=3, help="number of runs with the warm cache")
     parser.add_argument("--output", type=pathlib.Path, help="a JSON file for the results")
     args, arguments = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as cache:

@@ -1,25 +1,25 @@
-"""Training pairs per second of ours against the same two towers in PyTorch, on this machine's CPU.
+"""Training throughput in pairs per second, compared with the same encoders in PyTorch, on a CPU.
 
   python -m benchmarks.train_step --data_dir=data --dataset=mocap --setting=padded
 
 Both sides train ViT-Ti from scratch and a pretrained BERT (all-MiniLM-L6-v2) with two projection
-heads, symmetric InfoNCE, dropout and Adam: the recipe of configs/mocap_small.py:code. Ours is the
-real train step; the other side is transformers' ViTModel and BertModel, eager, as the published
-code runs them. Both read the same prepared dataset through the same input pipeline.
+heads, symmetric InfoNCE, dropout and Adam, as configs/mocap_small.py:code does. Our side is the
+real train step; the other side is transformers' ViTModel and BertModel in eager mode, as in the
+published code. Both read the same prepared dataset through the same input pipeline.
 
-  padded  both pad motions to the model's 224 frames and captions to the same number of tokens.
-  masked  ours masks and buckets by length; PyTorch pads motions to 224 frames and captions to the
-          longest of the batch, as published.
+  padded  both sides pad motions to the model's 224 frames and captions to the same token count.
+  masked  our side masks and buckets by length; PyTorch pads motions to 224 frames and captions to
+          the longest of the batch, as published.
 
-Each contender lives in its own process with all cores, and they run in turn, a round each
-(A B A B), so that neither disturbs the other and a slow spell of the machine hits both. The rounds
-divide one epoch's batches, ordered by length, like dealt cards: each round sees all lengths alike,
-and all rounds together see the whole epoch once (with --steps, batches spread evenly over it).
-Every shape has been run before: compilation and first calls are not in the figures.
+Each contender has its own process with all cores. The contenders run alternating rounds (A B A B),
+so that they do not disturb each other and a slow phase of the machine affects both. The batches of
+one epoch, sorted by length, are dealt out to the rounds in turn: all rounds have the same mix of
+lengths, and together they cover the epoch once (with --steps, batches evenly spread over it). Every
+shape is run before the measurement, which excludes compilation and first calls.
 
-Contenders are NAME[:OPTION,...]; the first is compared with each other one, and the
-ratio to quote is the one to the faster of PyTorch's.
-  ours         options: devices=N (virtual CPU devices, the batch split over them)
+Contenders are NAME[:OPTION,...]. The first is compared with each of the others; the ratio to quote
+is that to the faster PyTorch contender.
+  ours         options: devices=N (virtual CPU devices over which the batch is split),
                malloc (glibc's default behaviour instead of keeping freed memory)
   torch        options: keep (keeps freed memory), eager (attention without fused kernels),
                fused (fused Adam), compile (torch.compile)
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 def parse_args() -> argparse.Namespace:
-    """The arguments of the command line; contenders are checked."""
+    """Parses the command line and checks the contenders."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -55,7 +55,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--text_weights",
         default="sentence-transformers/all-MiniLM-L6-v2",
-        help="folder or Hub id of the BERT both sides start from",
+        help="folder or Hub id of the BERT from which both sides start",
     )
     parser.add_argument("--setting", choices=("padded", "masked"), default="padded")
     parser.add_argument(
@@ -64,7 +64,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--steps", type=int, default=0, help="of a round at most; 0 = one epoch over all rounds"
+        "--steps", type=int, default=0, help="maximum per round; 0: one epoch over all rounds"
     )
     parser.add_argument("--output", type=pathlib.Path, help="a JSON file for the results")
     args = parser.parse_args()
@@ -87,7 +87,7 @@ def parse_contender(contender: str) -> tuple[str, dict[str, str]]:
 def make_config(
     args: argparse.Namespace, padding: str, text_bucket: int | None = None
 ) -> ConfigDict:
-    """configs/mocap_small.py:code on the data of the command line."""
+    """configs/mocap_small.py:code with the command line's data."""
     from motionalign.configs import mocap_small
 
     config = mocap_small.get_config("code")
@@ -101,7 +101,7 @@ def make_config(
 
 
 class Batches:
-    """The batches of the first epoch, from the training's own input pipeline."""
+    """The batches of the first epoch, from the input pipeline of training."""
 
     def __init__(self, config: ConfigDict, rounds: int, steps: int) -> None:
         from motionalign.data.batches import Source, TrainingData
@@ -125,7 +125,7 @@ class Batches:
             ),
         )
         self._workers = config.data.workers
-        # One pass also fills the cache of decoded clips: reading files is not what is compared.
+        # This pass also fills the cache of decoded clips; reading files is not measured.
         shapes = {}
         for step in range(self._data.plan.steps_per_epoch):
             batch = self._data[step]
@@ -133,14 +133,14 @@ class Batches:
         by_length = sorted(shapes, key=shapes.__getitem__)
         count = min(rounds * steps or len(by_length), len(by_length))
         if count < rounds:
-            raise SystemExit(f"{count} batches an epoch do not divide into {rounds} rounds")
+            raise SystemExit(f"{count} batches per epoch are too few for {rounds} rounds")
         chosen = [by_length[i * len(by_length) // count] for i in range(count)]
         self.rounds = [chosen[i::rounds] for i in range(rounds)]
-        # One step of each shape that the rounds contain, to compile.
+        # One step of each shape in the rounds, for compilation.
         self.shapes = {shapes[step]: step for round_ in self.rounds for step in round_}
 
     def __call__(self, steps: list[int]) -> "Iterator[dict[str, np.ndarray]]":
-        """A Grain iterator over these steps, read ahead in threads as in training."""
+        """A Grain iterator over these steps, prefetched in threads as in training."""
         import grain
 
         options = grain.ReadOptions(self._workers, 2 * self._workers)
@@ -194,7 +194,7 @@ class Ours:
 
 
 def torch_model(config: ConfigDict, attention: str) -> "torch.nn.Module":
-    """Two towers with a head each, in PyTorch, with the sizes and weights of `config`."""
+    """Two encoders with a head each, in PyTorch, with the sizes and weights of `config`."""
     import transformers
     from torch import nn
 
@@ -231,7 +231,7 @@ def torch_model(config: ConfigDict, attention: str) -> "torch.nn.Module":
                 attn_implementation=attention,  # ty: ignore[unknown-argument]
             )
             self.motion = transformers.ViTModel(vit, add_pooling_layer=False)
-            # After pooling instead, as timm does.
+            # The norm follows pooling instead, as in timm.
             self.motion.layernorm = nn.Identity()  # ty: ignore[invalid-assignment]
             self.motion_norm = nn.LayerNorm(192, eps=1e-6)
             source = Source(config.model.text.weights).require("config.json")
@@ -316,7 +316,7 @@ WORKERS = {"ours": Ours, "torch": Torch}
 
 
 def serve(connection: Connection, contender: str, args: argparse.Namespace) -> None:
-    """The process of one contender: sets up, then runs a round whenever it is told to."""
+    """The process of one contender: sets up, then runs a round on each request."""
     name, options = parse_contender(contender)
     start = time.perf_counter()
     worker = WORKERS[name](args, options)
@@ -340,7 +340,7 @@ def serve(connection: Connection, contender: str, args: argparse.Namespace) -> N
 
 
 def cpu_seconds_of_others() -> float:
-    """CPU time that the whole machine has spent on anything but this process."""
+    """CPU time in seconds that the machine has spent on other processes."""
     jiffies = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     user, nice, system, _idle, _iowait, *interrupts_and_stolen = map(int, jiffies[:8])
     busy = user + nice + system + sum(interrupts_and_stolen)
@@ -348,16 +348,16 @@ def cpu_seconds_of_others() -> float:
 
 
 def run(args: argparse.Namespace) -> dict:
-    """Sets all contenders up and lets them run in turn; what each round took."""
+    """Sets up all contenders, runs alternating rounds, and returns their measurements."""
     context = multiprocessing.get_context("spawn")
     contenders, processes, ready = {}, [], {}
     for contender in args.contenders:
         contenders[contender], theirs = context.Pipe()
         process = context.Process(target=serve, args=(theirs, contender, args), daemon=True)
         process.start()
-        theirs.close()  # so that a worker's end is an end of file here
+        theirs.close()  # so that the end of a worker is an end of file here
         processes.append(process)
-        ready[contender] = contenders[contender].recv()  # one sets up after the other
+        ready[contender] = contenders[contender].recv()  # contenders set up one after the other
         print(f"{contender} is set up", file=sys.stderr, flush=True)
     rounds = {contender: [] for contender in contenders}
     for index in range(args.rounds):
@@ -376,12 +376,12 @@ def run(args: argparse.Namespace) -> dict:
 
 
 def pairs_per_second(rounds: list[dict], batch_size: int) -> float:
-    """The throughput over some rounds."""
+    """The throughput over the given rounds."""
     return sum(r["steps"] for r in rounds) * batch_size / sum(r["seconds"] for r in rounds)
 
 
 def summarise(results: dict, batch_size: int) -> dict:
-    """Pairs/s of each contender over all rounds, and the per-round ratios of the first to it."""
+    """Pairs per second of each contender, and the per-round ratios of the first contender to it."""
     rates = {
         contender: [pairs_per_second([r], batch_size) for r in rounds]
         for contender, rounds in results["rounds"].items()
@@ -402,7 +402,7 @@ def summarise(results: dict, batch_size: int) -> dict:
 
 
 def machine() -> dict:
-    """What the figures were measured on."""
+    """The machine and package versions of the measurement."""
     from importlib import metadata
 
     packages = ("jax", "jaxlib", "flax", "torch", "transformers", "numpy")
@@ -423,13 +423,13 @@ def machine() -> dict:
 
 
 def main() -> None:
-    """Measures, prints the table and writes the results."""
+    """Runs the benchmark, prints the table and writes the results."""
     args = parse_args()
     results = run(args)
     summary = summarise(results, args.batch_size)
     first = args.contenders[0]
-    print(f"{args.setting}, batch {args.batch_size}, {args.rounds} rounds in turn")
-    print(f"{'':24} pairs/s   {first} / it: median (min to max)   set-up s   shapes")
+    print(f"{args.setting}, batch {args.batch_size}, {args.rounds} alternating rounds")
+    print(f"{'':24} pairs/s   {first} / this: median (min to max)   set-up s   shapes")
     for contender, values in summary.items():
         ratio, ready = values["ratio"], results["ready"][contender]
         spread = f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"

@@ -17,12 +17,12 @@ __version__ = "0.2.0.dev0"
 
 def load(checkpoint: "str | pathlib.Path", *, text_encoder: "str | None" = None) -> "Model":
     """Loads a trained model; see `motionalign.inference.model.load`."""
-    # JAX takes seconds to import: only those who need it wait.
+    # Imported here because JAX takes seconds to import.
     from motionalign.inference import model
 
     return model.load(checkpoint, text_encoder=text_encoder)
 
 
 def from_pretrained(name: "str | pathlib.Path") -> "Model":
-    """Loads a shared model, a folder or a Hub id: `load`, as the Hub's users know it."""
+    """Loads a shared model from a folder or a Hub id; an alias of `load`, as on the Hub."""
     return load(name)

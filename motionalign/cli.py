@@ -1,16 +1,16 @@
 r"""3D human motion and language in one space: prepare data, train, evaluate, search.
 
-  motionalign data_prep synthetic                      a built-in dataset, made in seconds
-  motionalign train --config=configs/quickstart.py     train, or resume, into runs/quickstart
-  motionalign eval --checkpoint=runs/quickstart        score a checkpoint
+  motionalign data_prep synthetic                      generate the built-in dataset in seconds
+  motionalign train --config=configs/quickstart.py     train or resume in runs/quickstart
+  motionalign eval --checkpoint=runs/quickstart        evaluate a checkpoint
   motionalign encode --checkpoint=runs/quickstart --input=clips --output=clips.npz
-  motionalign convert share runs/quickstart shared     a folder to share; published checkpoints
+  motionalign convert share runs/quickstart shared     export a model; convert published ones
 
-  motionalign COMMAND --help                           says more of each
-  motionalign train --help_config                      lists the fields of a config
+  motionalign COMMAND --help                           help for a command
+  motionalign train --help_config                      list the fields of a config
 
-The same commands from a clone: python launch.py --mode=train (eval, encode), python -m data_prep,
-python -m motionalign.convert.
+From a clone, the same commands are: python launch.py --mode=train (eval, encode),
+python -m data_prep, python -m motionalign.convert.
 """
 
 import sys
@@ -25,10 +25,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command.
 
     Args:
-      argv: its name and arguments; default: those of the process.
+      argv: name and arguments of the command; default: those of the process.
 
     Raises:
-      SystemExit: there is no such command (status 2), or what the command itself ends with.
+      SystemExit: the command does not exist (status 2), or the command itself exits.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else "--help"
@@ -50,8 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         launch.run(["motionalign", f"--mode={name}", *arguments[1:]])
     else:
         print(
-            f"motionalign: no command {name!r}; the commands are {', '.join(COMMANDS)} "
-            "(--help shows an example of each)",
+            f"motionalign: unknown command {name!r}; valid: {', '.join(COMMANDS)} "
+            "(--help shows examples)",
             file=sys.stderr,
         )
         sys.exit(2)

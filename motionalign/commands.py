@@ -1,6 +1,6 @@
-"""What every command shares: `~` in its arguments, one line for a mistake, a clean end.
+"""Shared parts of all commands: `~` in arguments, one-line errors, clean termination.
 
-Imports the standard library only: a mistake is told before anything slow is imported.
+Imports the standard library only, so that mistakes are reported before slow imports.
 """
 
 import argparse
@@ -16,9 +16,9 @@ from typing import NoReturn
 
 
 def expand_arguments(arguments: Iterable[str]) -> list[str]:
-    """Command-line arguments with `~` expanded at the beginning of a path.
+    """Expands `~` at the start of a path in command-line arguments.
 
-    That is in `~/x`, `--name=~/x` and `--config=FILE:~/x`; of these, shells expand the first only.
+    Handles `~/x`, `--name=~/x` and `--config=FILE:~/x`; shells expand only the first.
     """
     pattern = re.compile(r"^(-{1,2}[\w.]+=(?:[^~:]*:)?)?(~[^/]*)(?=/|$)")
     return [
@@ -28,7 +28,7 @@ def expand_arguments(arguments: Iterable[str]) -> list[str]:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's parser, with one line for a mistake instead of the usage of all options."""
+    """argparse's parser, with one-line errors instead of the usage of all options."""
 
     def error(self, message: str) -> NoReturn:
         """Ends the process with status 2."""
@@ -37,10 +37,10 @@ class Parser(argparse.ArgumentParser):
 
 @contextlib.contextmanager
 def ending_cleanly() -> Generator[None]:
-    """A context in which Ctrl-C and SIGTERM end a command with one line, after its clean-up.
+    """A context in which Ctrl-C and SIGTERM end a command after its clean-up, with one line.
 
     The exit status is the one that shells report for the signal: 130 or 143. Training replaces both
-    handlers while it runs, to save first.
+    handlers while it runs, so that it saves first.
     """
 
     def terminate(signum: int, frame: FrameType | None) -> NoReturn:
@@ -52,7 +52,7 @@ def ending_cleanly() -> Generator[None]:
         yield
     except (KeyboardInterrupt, _Terminated) as stopped:
         number = signal.SIGTERM if isinstance(stopped, _Terminated) else signal.SIGINT
-        print(f"\nStopped by {number.name}; nothing half-written is left.", file=sys.stderr)
+        print(f"\nStopped by {number.name}; no incomplete file is left.", file=sys.stderr)
         sys.exit(128 + number)
     finally:
         if handled:
@@ -60,4 +60,4 @@ def ending_cleanly() -> Generator[None]:
 
 
 class _Terminated(BaseException):
-    """SIGTERM; like KeyboardInterrupt not an Exception, so that no handler of errors keeps it."""
+    """SIGTERM; like KeyboardInterrupt not an Exception, so that no error handler catches it."""

@@ -1,28 +1,28 @@
 r"""Trains, evaluates and applies motion-language models.
 
-  Train, or resume an interrupted run (the same command again):
+  Train, or resume an interrupted run with the same command:
     python launch.py --config=configs/quickstart.py
 
-  Results are in runs/quickstart, or where --workdir says. Any field of the config can be set:
+  Results are written to runs/quickstart, or to --workdir. Any field of the config can be set:
     python launch.py --config=configs/humanml3d_vit.py:paper --workdir=runs/paper \
       --config.seed=1 --config.dtype=bfloat16
 
-  Evaluate a checkpoint, here or copied from elsewhere, on the dataset that it was trained on:
+  Evaluate a checkpoint, trained here or copied from elsewhere, on its training dataset:
     python launch.py --mode=eval --checkpoint=runs/quickstart
 
-  Encode a folder of clips (.npy, [frames, joints, 3]) for search; of a classifier, classify them:
+  Encode a folder of clips (.npy, [frames, joints, 3]) for search, or classify them:
     python launch.py --mode=encode --checkpoint=runs/quickstart --input=clips --output=clips.npz
     python launch.py --mode=encode --checkpoint=runs/actions --input=clips --output=classes.csv
 
-  List every field of a config, with its default, its valid values and its meaning:
+  List every field of a config with its default, valid values and meaning:
     python launch.py --help_config
 
-  Several processes (one for each host or GPU): start the same command on each, with --distributed
-  where the cluster can be detected (SLURM, TPU pods, MPI), otherwise with --coordinator,
-  --num_processes and --process_id.
+  Several processes (one per host or GPU): start the same command in each. Use --distributed if the
+  cluster can be detected (SLURM, TPU pods, MPI); otherwise use --coordinator, --num_processes and
+  --process_id.
 
-  `motionalign train`, `motionalign eval` and `motionalign encode` are the same commands, from any
-  folder; `motionalign --help` lists the others.
+  `motionalign train`, `motionalign eval` and `motionalign encode` are the same commands and work
+  from any folder; `motionalign --help` lists the others.
 """
 
 import pathlib
@@ -43,16 +43,16 @@ MODES = ("train", "eval", "encode")
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "Config file of the run, FILE or FILE:ARGUMENT: your own, or one of those that are installed, "
-    "like configs/quickstart.py. eval: default: the checkpoint's own config.",
+    "Config file of the run, FILE or FILE:ARGUMENT: your own file or an installed one, such as "
+    "configs/quickstart.py. Default for eval: the checkpoint's config.",
     lock_config=True,
 )
 _MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 _WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "Folder of the run: checkpoints, logs, results; default: runs/CONFIG[-ARGUMENT]. eval: where "
-    "results are written; default: the run that the checkpoint is of.",
+    "Folder of the run: checkpoints, logs, results; default: runs/CONFIG[-ARGUMENT]. eval: folder "
+    "for the results; default: the run of the checkpoint.",
 )
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
@@ -65,54 +65,60 @@ _INPUT = flags.DEFINE_string("input", None, "encode: folder of .npy clips [frame
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
-    "encode: the .npz to write (ids, embeddings; of a classifier ids, class_names, probabilities); "
-    "of a classifier also a .csv.",
+    "encode: the .npz to write (ids, embeddings; for a classifier ids, class_names, "
+    "probabilities), or for a classifier a .csv.",
 )
 _DATASET = flags.DEFINE_string(
-    "dataset", None, "encode: whose skeleton and statistics to use, of a model trained on several."
+    "dataset",
+    None,
+    "encode: training dataset whose skeleton and statistics are used; default: the first.",
 )
 _FPS = flags.DEFINE_float(
-    "fps", None, "encode: frame rate of the clips; default: of the raw files trained on."
+    "fps", None, "encode: frame rate of the clips; default: that of the raw training files."
 )
 _CACHE = flags.DEFINE_string(
     "compilation_cache",
     str(pathlib.Path.home() / ".cache" / "motionalign" / "xla"),
-    "Where compiled programs are kept between runs; empty = nowhere.",
+    "Folder that keeps compiled programs between runs; empty: no cache.",
 )
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Detect the cluster and join it.")
-_COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0, to join by hand.")
-_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "With --coordinator: of the run.")
-_HELP_CONFIG = flags.DEFINE_bool("help_config", False, "List the fields of a config, and exit.")
-_PROCESS_ID = flags.DEFINE_integer("process_id", None, "With --coordinator: 0 to num_processes-1.")
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "host:port of process 0, if the cluster cannot be detected."
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes", None, "With --coordinator: number of processes."
+)
+_HELP_CONFIG = flags.DEFINE_bool("help_config", False, "List the fields of a config and exit.")
+_PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "With --coordinator: number of this process, 0 to num_processes-1."
+)
 
 
 def run(argv: Sequence[str] | None = None) -> None:
-    """The command: parses the arguments, does what they ask for, and ends the process.
+    """Entry point: parses the arguments, runs the selected mode and ends the process.
 
     Args:
       argv: program name and arguments; default: those of the process.
     """
     if argv is not None:
-        sys.argv = list(argv)  # where ml_collections looks for --config.FIELD
+        sys.argv = list(argv)  # ml_collections reads --config.FIELD from here
     with commands.ending_cleanly():
         app.run(main, flags_parser=parse_flags)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Does what the flags say; a user's mistake ends it with one line on stderr."""
+    """Runs the mode that the flags select; a user's mistake ends it with one line on stderr."""
     try:
         if len(argv) > 1:
-            raise ValueError(
-                f"unexpected argument {argv[1]!r}: every option is written --NAME=VALUE"
-            )
+            raise ValueError(f"unexpected argument {argv[1]!r}: options have the form --NAME=VALUE")
         if not FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
         _run()
     except (ValueError, FloatingPointError) as error:
-        # A traceback would hide what the user can put right.
+        # A traceback would hide the message, which tells the user what to fix.
         if logging.level_debug():
             raise
-        sys.exit(f"{_program()}: {error}\n(--verbosity=1 shows where)")
+        sys.exit(f"{_program()}: {error}\n(--verbosity=1 shows the traceback)")
 
 
 def _program() -> str:
@@ -136,7 +142,7 @@ def _train() -> None:
 
     outcome = train.train(_config(), workdir, say=_say)
     if outcome == "stopped":
-        print("Stopped; everything is saved. The same command continues from here.")
+        print("Stopped; the run is saved. Run the same command again to resume.")
         return
     _evaluate(workdir, workdir)
 
@@ -149,8 +155,8 @@ def _evaluate_only() -> None:
     own = pathlib.Path(_config_path().partition(":")[0]) == CONFIGS / "checkpoint.py"
     if idle or not own:
         print(
-            f"Of --config, evaluation reads {', '.join(EVALUATED)}; all else is the checkpoint's."
-            + (f" Without effect: {', '.join(idle)}" if idle else ""),
+            f"Of --config, evaluation reads {', '.join(EVALUATED)}; everything else is taken from the checkpoint."
+            + (f" No effect: {', '.join(idle)}" if idle else ""),
             file=sys.stderr,
         )
     _start_jax()
@@ -159,7 +165,7 @@ def _evaluate_only() -> None:
     _evaluate(checkpoint, _WORKDIR.value or run_folder(checkpoint))
 
 
-# Sections and fields of a config that evaluation reads; the others are the checkpoint's own.
+# Sections and fields of a config that evaluation reads; the others come from the checkpoint.
 EVALUATED = ("task", "data", "eval", "mesh")
 
 
@@ -181,7 +187,7 @@ def _encode() -> None:
 
 
 def _say(text: str) -> None:
-    """Prints at once: what is said before a slow step must be seen before it."""
+    """Prints without buffering, so that messages appear before the slow step that they announce."""
     print(text, flush=True)
 
 
@@ -199,9 +205,11 @@ def _start_jax() -> None:
     }
     missing = [name for name, value in by_hand.items() if value is None]
     if 0 < len(missing) < 3:
-        raise ValueError(f"{', '.join(by_hand)} go together; missing: {', '.join(missing)}")
+        raise ValueError(
+            f"{', '.join(by_hand)} must be given together; missing: {', '.join(missing)}"
+        )
     if _DISTRIBUTED.value and not missing:
-        raise ValueError("--distributed detects the cluster: give it or --coordinator, not both")
+        raise ValueError("--distributed and --coordinator exclude each other: give only one")
     if _COORDINATOR.value:
         jax.distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     elif _DISTRIBUTED.value:
@@ -209,12 +217,12 @@ def _start_jax() -> None:
 
 
 def _require(**given: object) -> None:
-    """Raises a ValueError that names the flags without a value, with an example of each."""
+    """Raises a ValueError that names the missing flags, with an example value for each."""
     missing = [f"--{name}={EXAMPLES[name]}" for name, value in given.items() if value is None]
     if missing:
         raise ValueError(
-            f"--mode={_MODE.value} needs {' and '.join(missing)}, for example (--help shows whole "
-            "commands)"
+            f"--mode={_MODE.value} needs {' and '.join(missing)}, for example (--help shows "
+            "complete commands)"
         )
 
 
@@ -230,13 +238,14 @@ EXAMPLES = {
 
 
 def _config() -> ConfigDict | None:
-    """The config, or None; a ValueError where its file does not exist."""
+    """The config, or None; a ValueError if its file does not exist."""
     try:
         getattr(_CONFIG.value, "seed", None)
     except OSError as error:  # ml_collections only raises it when the config is used
         path = _config_path().partition(":")[0]
         raise ValueError(
-            f"--config={path}: no such file. Yours, or one of: {', '.join(shipped_configs())}"
+            f"--config={path}: no such file. Give your own file or one of: "
+            f"{', '.join(shipped_configs())}"
         ) from error
     return _CONFIG.value
 
@@ -246,8 +255,8 @@ def _config_path() -> str:
 
 
 def shipped_configs() -> list[str]:
-    """The config files that are installed with the package, as --config takes them."""
-    others = ("common.py", "checkpoint.py")  # what configs are made with; what --mode=eval takes
+    """The config files that are installed with the package, as values of --config."""
+    others = ("common.py", "checkpoint.py")  # the base of all configs; the default of --mode=eval
     return [
         f"configs/{file.name}"
         for file in sorted(CONFIGS.glob("[!_]*.py"))
@@ -256,10 +265,10 @@ def shipped_configs() -> list[str]:
 
 
 def find_config(given: str) -> str:
-    """The config file that `--config=GIVEN` means, with its argument.
+    """Resolves `--config=GIVEN` to a config file with its argument.
 
-    A file that exists comes first. `configs/NAME.py`, `NAME.py` and `NAME` otherwise mean an
-    installed one.
+    An existing file has priority; otherwise `configs/NAME.py`, `NAME.py` and `NAME` select an
+    installed config.
     """
     path, colon, argument = given.partition(":")
     name = pathlib.PurePath(path)
@@ -270,7 +279,7 @@ def find_config(given: str) -> str:
 
 
 def default_workdir(config_path: str) -> pathlib.Path:
-    """The folder of a run for which no --workdir is given: runs/CONFIG[-ARGUMENT]."""
+    """The folder of a run without --workdir: runs/CONFIG[-ARGUMENT]."""
     path, _, argument = config_path.partition(":")
     parts = [pathlib.Path(path).stem, *re.findall(r"[\w.=@]+", argument)]
     return pathlib.Path("runs") / "-".join(part for part in parts if part.strip("."))
@@ -280,7 +289,7 @@ def default_workdir(config_path: str) -> pathlib.Path:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """absl's parser, with one line for what is wrong: a flag, a config's argument, a field."""
+    """absl's parser, with one-line errors for flags, config arguments and config fields."""
     host.keep_freed_memory()  # config files import JAX
     argv = [argv[0], *commands.expand_arguments(argv[1:])]
     if any(arg.lstrip("-") in ("help", "h", "helpshort", "helpfull") for arg in argv[1:]):
@@ -292,10 +301,10 @@ def parse_flags(argv: list[str]) -> list[str]:
     except flags.Error as error:
         message = re.sub(r"invalid literal for int.*", "expected a whole number", str(error))
         message = re.sub(r"could not convert string to float.*", "expected a number", message)
-        if "Traceback" in message:  # around what a config file says of its argument
+        if "Traceback" in message:  # it surrounds a config file's error about its argument
             message = message.partition("ValueError: ")[2].strip() or message
     except (AttributeError, KeyError):
-        # ml_collections stops at the first unknown field, before its config can be asked for.
+        # ml_collections stops at the first unknown field, before the config is available.
         own = [arg for arg in argv if not arg.startswith("--config.")]
         sys.argv = own
         FLAGS(own)
@@ -306,7 +315,7 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 def _with_config(argv: Sequence[str]) -> list[str]:
-    """The arguments with the config that is meant: an installed one, or the checkpoint's own."""
+    """The arguments with --config resolved to an installed config or that of the checkpoint."""
     found = [re.sub(r"^(--?config=)(.+)$", lambda m: m[1] + find_config(m[2]), a) for a in argv]
     for i, arg in enumerate(found[:-1]):
         if arg in ("--config", "-config"):
@@ -318,7 +327,7 @@ def _with_config(argv: Sequence[str]) -> list[str]:
 
 
 def _last(argv: Sequence[str], name: str) -> str | None:
-    """The value of a flag before flags are parsed; None where it is not given."""
+    """The value of a flag before flags are parsed; None if it is not given."""
     value = None
     for i, arg in enumerate(argv):
         if arg in (f"--{name}", f"-{name}"):
@@ -329,7 +338,7 @@ def _last(argv: Sequence[str], name: str) -> str | None:
 
 
 def unknown_field(config: ConfigDict, argv: Sequence[str]) -> str | None:
-    """What to say of the first `--config.FIELD=...` in `argv` that the config does not have."""
+    """The error message for the first unknown `--config.FIELD` in `argv`; None if all exist."""
     for arg in argv:
         if not arg.startswith("--config."):
             continue

@@ -1,8 +1,7 @@
-"""Scores of retrieval and recognition: pure NumPy on a matrix of scores, no loop over queries.
+"""Metrics of retrieval and recognition: pure NumPy on a score matrix, without loops over queries.
 
-Equal scores are never broken by position: a tie counts as the mean over its orders (half of the
-tied rivals in a rank, the mean gain in NDCG), so a model that gives everything one score does not
-look better than chance.
+Ties are never broken by position: a tie counts as the mean over its orders (half of the tied wrong
+items in a rank, the mean gain in NDCG), so a model with constant scores does not exceed chance.
 """
 
 from collections.abc import Sequence
@@ -33,20 +32,20 @@ def best_items(scores: np.ndarray, k: int) -> np.ndarray:
 
 
 def retrieval_ranks(similarity: np.ndarray, relevant: np.ndarray) -> np.ndarray:
-    """Rank of the best right item of every query.
+    """Rank of the best relevant item of every query.
 
-    1 + the wrong items scored above the best right item + half of the wrong items tied with it;
-    right items never count against each other.
+    The rank is 1 + the number of wrong items scored above the best relevant item + half of the
+    number of wrong items tied with it. Relevant items do not count against each other.
 
     Args:
-      similarity: [Q, G], finite, higher is nearer.
-      relevant: [Q, G] bool (or 0/1), True where gallery item g is a right answer to query q.
+      similarity: [Q, G], finite, higher is more similar.
+      relevant: [Q, G] bool (or 0/1), True where gallery item g is relevant to query q.
 
     Returns:
-      [Q] float64, from 1.
+      [Q] float64, starting at 1.
 
     Raises:
-      ValueError: wrong shapes, non-finite scores, or a query without a right item.
+      ValueError: wrong shapes, non-finite scores, or a query without a relevant item.
     """
     similarity = _scores(similarity, "similarity")
     relevant = _binary(relevant, "relevant")
@@ -58,8 +57,8 @@ def retrieval_ranks(similarity: np.ndarray, relevant: np.ndarray) -> np.ndarray:
     orphans = np.flatnonzero(~relevant.any(axis=1))
     if orphans.size:
         raise ValueError(
-            f"{orphans.size} of {len(relevant)} queries have no right item in the gallery "
-            f"(first: row {orphans[0]}); leave such queries out"
+            f"{orphans.size} of {len(relevant)} queries have no relevant item in the gallery "
+            f"(first: row {orphans[0]}); remove such queries"
         )
     best = np.max(similarity, axis=1, keepdims=True, where=relevant, initial=-np.inf)
     wrong = ~relevant
@@ -69,10 +68,10 @@ def retrieval_ranks(similarity: np.ndarray, relevant: np.ndarray) -> np.ndarray:
 
 
 def retrieval_metrics(similarity: np.ndarray, relevant: np.ndarray) -> dict[str, float]:
-    """Recall at 1, 2, 3, 5, 10 in percent and the median rank (from 1).
+    """Recall at 1, 2, 3, 5 and 10 in percent and the median rank (starting at 1).
 
-    The correct-composition score of Motion Patches (§4.1), with the rank rule, the arguments and
-    the errors of `retrieval_ranks`.
+    The metrics of Motion Patches (§4.1). Ranks, arguments and errors are those of
+    `retrieval_ranks`.
     """
     ranks = retrieval_ranks(similarity, relevant)
     recalls = {f"R@{k}": 100 * float(np.mean(ranks <= k)) for k in RECALLS}
@@ -82,49 +81,52 @@ def retrieval_metrics(similarity: np.ndarray, relevant: np.ndarray) -> dict[str,
 def ndcg_at_k(scores: np.ndarray, gains: np.ndarray, ks: Sequence[int]) -> np.ndarray:
     """Normalised discounted cumulative gain at each k, averaged over queries.
 
-    The item at position i (from 1) adds gain / log2(1 + i); the sum of the first k is divided by
-    that of the best possible order of the gallery. Items of equal score share their mean gain,
+    The item at position i (from 1) contributes gain / log2(1 + i); the sum of the first k is
+    divided by that of the best possible order of the gallery. Tied items share their mean gain,
     which is the expectation over their orders (McSherry & Najork, ECIR 2008), so constant scores
-    give the exact expectation of a random order. A k beyond the gallery takes the whole gallery.
+    give the exact expectation of a random order. If k exceeds the gallery, the complete gallery
+    counts.
 
     Args:
-      scores: [Q, G], finite, higher is nearer.
-      gains: [Q, G], finite, not negative; every query needs one above 0.
+      scores: [Q, G], finite, higher is more similar.
+      gains: [Q, G], finite, not negative; every query needs at least one positive gain.
       ks: cut-offs, each at least 1.
 
     Returns:
       [len(ks)] float64 in 0..1.
 
     Raises:
-      ValueError: wrong shapes, non-finite values, negative gains, a query with nothing to gain.
+      ValueError: wrong shapes, non-finite values, negative gains, a query without positive gain.
     """
     scores = _scores(scores, "scores")
     gains = _scores(gains, "gains")
     if gains.shape != scores.shape:
-        raise ValueError(f"gains has shape {gains.shape}, scores {scores.shape}; both are [Q, G]")
+        raise ValueError(
+            f"gains has shape {gains.shape}, scores {scores.shape}; both must be [Q, G]"
+        )
     if (gains < 0).any():
         raise ValueError(f"gains must not be negative; found {gains.min()}")
     barren = np.flatnonzero(~gains.any(axis=1))
     if barren.size:
         raise ValueError(
-            f"{barren.size} of {len(gains)} queries gain nothing from any item "
-            f"(first: row {barren[0]}), so their NDCG is undefined; leave such queries out"
+            f"{barren.size} of {len(gains)} queries have no positive gain for any item "
+            f"(first: row {barren[0]}), so their NDCG is undefined; remove such queries"
         )
     last = np.minimum(_cutoffs(ks), scores.shape[1]) - 1
     depth = last.max() + 1
 
-    # Only the first `depth` places count, and to find them is far cheaper than to sort them all.
+    # Only the first `depth` positions count; finding them is much cheaper than a complete sort.
     top = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
     order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1)
     top = np.take_along_axis(top, order, axis=1)
     ranked_scores = np.take_along_axis(scores, top, axis=1)
     ranked = np.take_along_axis(gains, top, axis=1)
-    # A new group begins in every row, and where the score falls.
+    # A new group of ties starts in every row and wherever the score drops.
     new = np.ones(ranked.shape, bool)
     new[:, 1:] = ranked_scores[:, 1:] != ranked_scores[:, :-1]
     group = np.cumsum(new.ravel()) - 1
     mean_gain = np.bincount(group, ranked.ravel()) / np.bincount(group)
-    # The last group of a row may go on below the last place.
+    # The last group of a row may extend beyond the last position.
     edge = ranked_scores[:, -1:]
     tied = scores == edge
     edge_gain = np.sum(gains, axis=1, where=tied, keepdims=True) / np.sum(tied, 1, keepdims=True)
@@ -138,10 +140,10 @@ def ndcg_at_k(scores: np.ndarray, gains: np.ndarray, ks: Sequence[int]) -> np.nd
 
 
 def topk_accuracy(scores: np.ndarray, labels: np.ndarray, ks: Sequence[int] = (1, 5)) -> np.ndarray:
-    """Share of queries whose class is among the k best scored, in percent.
+    """Percentage of queries whose class is among the k classes with the highest scores.
 
     Args:
-      scores: [Q, C], finite, higher is nearer; ties as in `retrieval_ranks`.
+      scores: [Q, C], finite, higher is more likely; ties as in `retrieval_ranks`.
       labels: [Q] integers in 0..C-1.
       ks: cut-offs, each at least 1.
 
@@ -149,7 +151,7 @@ def topk_accuracy(scores: np.ndarray, labels: np.ndarray, ks: Sequence[int] = (1
       [len(ks)] float64, 0..100.
 
     Raises:
-      ValueError: wrong shapes, non-finite scores, labels that are no class.
+      ValueError: wrong shapes, non-finite scores, labels out of range.
     """
     scores = _scores(scores, "scores")
     num_classes = scores.shape[1]
@@ -159,11 +161,11 @@ def topk_accuracy(scores: np.ndarray, labels: np.ndarray, ks: Sequence[int] = (1
 
 
 def checked_labels(labels: np.ndarray, num_rows: int, num_classes: int) -> np.ndarray:
-    """`labels` as an array [num_rows], or a ValueError: integers in 0..num_classes-1 are wanted."""
+    """`labels` as an array [num_rows]; a ValueError unless integers in 0..num_classes-1."""
     labels = np.asarray(labels)
     if labels.shape != (num_rows,) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
-            f"labels must be [{num_rows}] integers, one a row of scores; "
+            f"labels must be [{num_rows}] integers, one per row of scores; "
             f"found {labels.dtype} {labels.shape}"
         )
     if num_rows and (labels.min() < 0 or labels.max() >= num_classes):
@@ -179,9 +181,9 @@ def multilabel_f1(
     """Precision, recall and F1 of every attribute.
 
     Args:
-      prob: [N, A] finite; predicted positive at `threshold` or above.
+      prob: [N, A] finite; values of `threshold` or above are predicted positive.
       target: [N, A] bool (or 0/1).
-      threshold: see `prob`.
+      threshold: decision threshold.
 
     Returns:
       {"precision", "recall", "f1"}, each [A] float64 in 0..1; 0 where the denominator is 0.
@@ -191,42 +193,44 @@ def multilabel_f1(
     """
     prob, target = _scores(prob, "prob"), _binary(target, "target")
     if target.shape != prob.shape:
-        raise ValueError(f"target has shape {target.shape}, prob {prob.shape}; both are [N, A]")
+        raise ValueError(f"target has shape {target.shape}, prob {prob.shape}; both must be [N, A]")
     predicted = prob >= threshold
     hits = np.count_nonzero(predicted & target, axis=0)
-    said = np.count_nonzero(predicted, axis=0)
+    positives = np.count_nonzero(predicted, axis=0)
     true = np.count_nonzero(target, axis=0)
     return {
-        "precision": hits / np.maximum(said, 1),
+        "precision": hits / np.maximum(positives, 1),
         "recall": hits / np.maximum(true, 1),
-        "f1": 2 * hits / np.maximum(said + true, 1),
+        "f1": 2 * hits / np.maximum(positives + true, 1),
     }
 
 
 def average_precision(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Area under the precision-recall curve of every attribute, as a step function.
+    """Average precision of every attribute: area under the step-wise precision-recall curve.
 
-    The mean over positives of the precision among all items scored as high or higher: clips of
-    equal score pass a threshold together, so their order does not matter. As scikit-learn's
-    `average_precision_score` has it.
+    For each positive, the precision is computed among all items with the same or a higher score;
+    the result is the mean over positives. Tied clips pass a threshold together, so their order does
+    not matter. Equals scikit-learn's `average_precision_score`.
 
     Args:
       scores: [N, A] finite, higher is more likely.
       target: [N, A] bool (or 0/1).
 
     Returns:
-      [A] float64 in 0..1; NaN for an attribute without a positive, of which there is no curve.
+      [A] float64 in 0..1; NaN for an attribute without positives, whose curve is undefined.
 
     Raises:
       ValueError: wrong shapes, non-finite scores, targets that are not 0 or 1.
     """
     scores, target = _scores(scores, "scores"), _binary(target, "target")
     if target.shape != scores.shape:
-        raise ValueError(f"target has shape {target.shape}, scores {scores.shape}; both are [N, A]")
+        raise ValueError(
+            f"target has shape {target.shape}, scores {scores.shape}; both must be [N, A]"
+        )
     order = np.argsort(-scores, axis=0)
     ranked = np.take_along_axis(scores, order, axis=0)
     hits = np.take_along_axis(target, order, axis=0)
-    # The row at which each item's group of equal scores ends, found from below.
+    # The last row of each item's group of equal scores, propagated upwards.
     ends = np.broadcast_to(np.arange(len(scores))[:, None], scores.shape).copy()
     ends[:-1][ranked[:-1] == ranked[1:]] = len(scores)
     ends = np.minimum.accumulate(ends[::-1], axis=0)[::-1]
@@ -236,7 +240,7 @@ def average_precision(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def _scores(values: np.ndarray, name: str) -> np.ndarray:
-    """`values` as a non-empty, finite 2-D array of floats (integers become float64)."""
+    """`values` as a non-empty, finite 2-D float array (integers become float64)."""
     values = np.asarray(values)
     if not np.issubdtype(values.dtype, np.floating):
         values = values.astype(np.float64)
@@ -249,15 +253,15 @@ def _scores(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _binary(values: np.ndarray, name: str) -> np.ndarray:
-    """`values` as bool; numbers other than 0 and 1 are an error, not True."""
+    """`values` as bool; numbers other than 0 and 1 raise a ValueError."""
     values = np.asarray(values)
     if values.dtype != bool and not np.isin(values, (0, 1)).all():
-        raise ValueError(f"{name} must be bool, or numbers 0 and 1")
+        raise ValueError(f"{name} must be bool or the numbers 0 and 1")
     return values.astype(bool)
 
 
 def _cutoffs(ks: Sequence[int]) -> np.ndarray:
     cutoffs = np.asarray(ks)
     if cutoffs.ndim != 1 or not np.issubdtype(cutoffs.dtype, np.integer) or (cutoffs < 1).any():
-        raise ValueError(f"ks must be a sequence of integers from 1; found {ks}")
+        raise ValueError(f"ks must be a sequence of integers of at least 1; found {ks}")
     return cutoffs

@@ -1,4 +1,4 @@
-"""Optimizer from a config: learning-rate groups by regex, layer by layer, cosine, clipping."""
+"""Builds the optimizer from a config: learning rates by group and layer, schedule, clipping."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,7 +11,11 @@ SCHEDULES = ("cosine", "constant")
 
 
 def group_of(path: str, groups: Mapping[str, Mapping]) -> str:
-    """The name of the one group whose regex matches the whole parameter path."""
+    """The name of the group whose regex matches the complete parameter path.
+
+    Raises:
+      ValueError: no group matches, or several do.
+    """
     found = [name for name in groups if re.fullmatch(groups[name]["match"], path)]
     if len(found) != 1:
         raise ValueError(
@@ -30,11 +34,11 @@ def _layer_decay(group: Mapping) -> float:
 def layer_scales(
     groups: Mapping[str, Mapping], params: Mapping[str, jax.ShapeDtypeStruct]
 ) -> dict[str, float]:
-    """What each parameter's learning rate is multiplied by: layer_decay ** layers above it.
+    """Factor of each parameter's learning rate: layer_decay ** (number of layers above it).
 
-    The embedding of a tower is its first layer, each block is one, and what follows the blocks is
-    the last (Bao et al., 2022 (BEiT), appendix; timm's `param_groups_layer_decay`). Parameters
-    outside of a tower are in its last layer.
+    The embedding of a tower is its first layer, each block is one layer, and the parameters after
+    the blocks are the last layer (Bao et al., 2022 (BEiT), appendix; timm's
+    `param_groups_layer_decay`). Parameters outside a tower count as a last layer.
     """
     depth: dict[str, int] = {}  # of each tower
     for path in params:
@@ -55,7 +59,10 @@ def layer_scales(
 
 
 def learning_rate(peak: float, config: ConfigDict, num_steps: int) -> optax.Schedule:
-    """Linear warm-up to `peak`, then a cosine that reaches zero after `cosine_runs` runs."""
+    """Learning-rate schedule: linear warm-up to `peak`, then constant or cosine decay.
+
+    The cosine reaches zero after `cosine_runs` times `num_steps`.
+    """
     if config.schedule == "constant":
         after = optax.constant_schedule(peak)
     elif config.schedule == "cosine":
@@ -72,12 +79,12 @@ def learning_rate(peak: float, config: ConfigDict, num_steps: int) -> optax.Sche
 
 
 def _decays(path: str, leaf: jax.Array | jax.ShapeDtypeStruct) -> bool:
-    """Weight decay is for kernels and embeddings, not for biases, norms and the temperature."""
+    """Whether weight decay applies: to kernels and embeddings, not biases, norms, temperature."""
     return leaf.ndim > 1 and not path.endswith("bias")
 
 
 def trained_paths(config: ConfigDict, params: Mapping[str, jax.ShapeDtypeStruct]) -> frozenset[str]:
-    """Paths of the parameters whose group has a learning rate; the others are frozen."""
+    """Paths of the parameters whose group has a learning rate above 0; the others are frozen."""
     return frozenset(p for p in params if config.groups[group_of(p, config.groups)]["lr"] > 0)
 
 
@@ -90,11 +97,11 @@ def make_optimizer(
       config: the `optim` section: groups {name: {match, lr, layer_decay=1}}, schedule,
         warmup_steps, cosine_runs, b1, b2, eps, weight_decay, clip_norm (0 = off).
       params: {path: shape and dtype}.
-      num_steps: of the run, for the schedule.
+      num_steps: number of training steps, for the schedule.
 
     Returns:
-      The transformation and each trained group's schedule. A group with lr 0 is frozen: it keeps
-      no optimizer state and its gradients do not count towards the clipping norm.
+      The transformation and {trained group: schedule}. A group with lr 0 is frozen: it has no
+      optimizer state, and its gradients do not count towards the clipping norm.
     """
     groups = {name: config.groups[name] for name in config.groups}
     _check_groups(groups)
@@ -105,7 +112,10 @@ def make_optimizer(
         if group["lr"] > 0 and name in labels.values()
     }
     if not schedules:
-        raise ValueError("every group of config.optim.groups has lr 0: nothing to train")
+        raise ValueError(
+            "every group of config.optim.groups has lr 0, so there is nothing to train; set one "
+            "above 0"
+        )
     scales = layer_scales(groups, params)
     transforms = {
         name: _adam(config, schedules[name], scales if _layer_decay(group) != 1 else None)
@@ -123,10 +133,10 @@ def make_optimizer(
 
 
 def _check_groups(groups: Mapping[str, Mapping]) -> None:
-    """Raises a ValueError that names the groups whose rates are no rates; NaN is none."""
+    """Raises a ValueError that names groups with an invalid lr or layer_decay, including NaN."""
     wrong = [f"{name}={group['lr']}" for name, group in groups.items() if not group["lr"] >= 0]
     if wrong:
-        raise ValueError(f"learning rates of config.optim.groups below 0: {', '.join(wrong)}")
+        raise ValueError(f"lr of config.optim.groups must be 0 or above: {', '.join(wrong)}")
     decays = {name: _layer_decay(group) for name, group in groups.items()}
     wrong = [f"{name}={decay}" for name, decay in decays.items() if not 0 < decay <= 1]
     if wrong:
@@ -138,10 +148,10 @@ def _check_groups(groups: Mapping[str, Mapping]) -> None:
 def _adam(
     config: ConfigDict, schedule: optax.Schedule, scales: Mapping[str, float] | None
 ) -> optax.GradientTransformation:
-    """Adam with decoupled weight decay; `scales`: of each parameter's rate, None: all 1."""
+    """Adam with decoupled weight decay; `scales`: {path: learning-rate factor}, None: all 1."""
 
     def each(change: Callable) -> Callable:
-        """`change(path, leaf)` on the leaves of a group; those of other groups are masked."""
+        """Applies `change(path, leaf)` to the leaves of a group; other groups are masked."""
         return lambda tree: {
             path: leaf if isinstance(leaf, optax.MaskedNode) else change(path, leaf)
             for path, leaf in tree.items()

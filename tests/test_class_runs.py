@@ -336,7 +336,7 @@ def test_what_is_wrong_is_said_before_training(babel, densegait, tmp_path):
           task="captions")  # fmt: skip
     fails("text.family='frozen'", babel60_gaitformer.get_config("mse"), babel,
           model__text__family="bert", model__embed_dim=8)  # fmt: skip
-    fails("there are 384 numbers in a text vector", babel60_gaitformer.get_config(), babel,
+    fails("there are 384 dimensions in the text vectors", babel60_gaitformer.get_config(), babel,
           model__embed_dim=256)  # fmt: skip
     fails("config.data.sampling is 'all'", babel60_gaitformer.get_config(), babel,
           data__sampling="all")  # fmt: skip

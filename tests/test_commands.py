@@ -61,7 +61,7 @@ def test_a_signal_ends_a_command_after_its_clean_up(number, code, capsys):
         finally:
             cleaned.append(True)
     assert (end.value.code, cleaned) == (code, [True])
-    assert f"Stopped by {number.name}; nothing half-written is left." in capsys.readouterr().err
+    assert f"Stopped by {number.name}; no incomplete file is left." in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) == before
 
 

@@ -116,7 +116,7 @@ def test_a_registered_model_converts_and_goes_back(dummy, tmp_path, capsys):
 
     assert registry.format_of(config) == "dummy"
     main(["export", str(out), str(tmp_path / "theirs")])
-    assert "in the names of dummy" in capsys.readouterr().out
+    assert "in the format of dummy" in capsys.readouterr().out
     exported = load_file(tmp_path / "theirs" / "model.safetensors")
     assert exported.keys() == tensors.keys()
     for key, value in tensors.items():
@@ -136,20 +136,22 @@ def test_a_registered_model_has_its_command(dummy, tmp_path, capsys):
     assert "which frames of a long clip are looked at" in capsys.readouterr().out
 
     arguments = ["dummy", str(dummy[0]), str(tmp_path / "out")]
-    with pytest.raises(SystemExit, match="convert: --dataset brings its own --fps: leave them out"):
+    with pytest.raises(
+        SystemExit, match="convert: --dataset already provides --fps: leave them out"
+    ):
         main([*arguments, "--dataset=small", "--fps=3"])
     with pytest.raises(SystemExit, match=r"convert: --fps=-3.0; expected a positive number"):
         main([*arguments, "--fps=-3"])
     with pytest.raises(ValueError, match=r"--fps=-3.0; expected a positive number"):
         main(["--traceback", *arguments, "--fps=-3"])
-    with pytest.raises(SystemExit, match=r"does not fit dummy: .* say --motion_heads"):
+    with pytest.raises(SystemExit, match=r"does not fit dummy: .* give --motion_heads"):
         main([*arguments, "--fps=3"])
     with pytest.raises(SystemExit, match=r"dummy: MotionTransformerConfig.window is 'all'; valid:"):
         main([*arguments, "--fps=3", "--motion_heads=2", "--window=all"])
     with pytest.raises(SystemExit) as stopped:
         main([*arguments, "--motion_heads=0"])
     assert stopped.value.code == 2
-    assert "--motion_heads: 0 is not at least 1" in capsys.readouterr().err
+    assert "--motion_heads: 0 is below the minimum of 1" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -53,8 +53,8 @@ def test_copied_checkpoint_scores_the_same(short_run, small_dataset, tmp_path):
     done = command(*flags, "--mode=eval", f"--checkpoint={copy}")
     assert done.code == 0
     assert "text → motion" in done.stdout
-    told = "Of --config, evaluation reads task, data, eval, mesh; all else is the checkpoint's."
-    assert told + " Without effect: --config.epochs, " in done.stderr  # of the tiny config
+    told = "Of --config, evaluation reads task, data, eval, mesh; everything else is taken from the checkpoint."
+    assert told + " No effect: --config.epochs, " in done.stderr  # of the tiny config
     assert "--config.model.embed_dim" in done.stderr
     assert "--config.data" not in done.stdout + done.stderr
     written = json.loads((tmp_path / "results" / "metrics.json").read_text())
@@ -217,7 +217,7 @@ def test_load_says_what_is_missing(short_run, tmp_path):
     (step_dir,) = (short_run / "best").glob("[0-9]*")
     shutil.copytree(step_dir, tmp_path / "part")
     (tmp_path / "part" / "run" / "metadata").unlink()
-    with pytest.raises(ValueError, match="copied in part"):
+    with pytest.raises(ValueError, match="incomplete copy"):
         motionalign.load(tmp_path / "part")
 
 
@@ -269,7 +269,7 @@ def test_evaluation_needs_no_config(short_run, small_dataset, tmp_path):
         assert "Of --config" not in done.stderr
         assert json.loads((out / "metrics.json").read_text())["all"] == expected["all"]
     flags = (f"--checkpoint={short_run}", f"--workdir={tmp_path}/again", "--config.seed=7")
-    assert "Without effect: --config.seed" in command("--mode=eval", *flags).stderr
+    assert "No effect: --config.seed" in command("--mode=eval", *flags).stderr
     done = command("--mode=eval", f"--checkpoint={tmp_path}/none")
     assert (done.code, done.stdout) == (1, "")
     assert f"no checkpoint at {tmp_path}/none" in done.stderr

@@ -265,7 +265,7 @@ def test_bfloat16_embeddings_are_scored_in_float32():
 def test_vectors_and_threshold_go_together():
     motion, text = pairs()
     for half in ({"threshold": 0.5}, {"text_vectors": text}):
-        with pytest.raises(ValueError, match="text_vectors and threshold go together"):
+        with pytest.raises(ValueError, match="text_vectors and threshold must be given together"):
             losses.masked_info_nce(motion, text, 1.0, **half)
 
 
@@ -357,7 +357,9 @@ def test_triplet_of_equal_vectors_has_a_finite_gradient():
 
 
 def test_losses_of_unequal_shapes():
-    with pytest.raises(ValueError, match=r"motion \(2, 3\), text \(2, 4\) must have one shape"):
+    with pytest.raises(
+        ValueError, match=r"motion \(2, 3\), text \(2, 4\) must have the same shape"
+    ):
         losses.mse(jnp.ones((2, 3)), jnp.ones((2, 4)))
-    with pytest.raises(ValueError, match=r"negative \(1, 3\) must have one shape"):
+    with pytest.raises(ValueError, match=r"negative \(1, 3\) must have the same shape"):
         losses.triplet(jnp.ones((2, 3)), jnp.ones((2, 3)), jnp.ones((1, 3)), 1.0)

@@ -133,7 +133,7 @@ def test_five_thousand_clips_fit_in_memory():
         (np.ones((2, 3)), np.ones((3, 2), bool), r"\(3, 2\), similarity \(2, 3\)"),
         (np.array([[0, np.nan]]), np.ones((1, 2), bool), r"nan at \[0, 1\]"),
         (np.array([[0, np.inf]]), np.ones((1, 2), bool), "finite"),
-        (np.ones((2, 2)), np.array([[1, 0], [0, 0]]), "1 of 2 queries have no right item"),
+        (np.ones((2, 2)), np.array([[1, 0], [0, 0]]), "1 of 2 queries have no relevant item"),
         (np.ones((1, 2)), np.array([[0.5, 1]]), "relevant must be bool"),
     ],
 )
@@ -196,10 +196,10 @@ def test_ndcg_equals_scikit_learn(levels):
     [
         (np.ones((1, 2)), np.ones((2, 1)), [1], "gains has shape"),
         (np.ones((1, 2)), np.array([[-1, 2]]), [1], "negative"),
-        (np.ones((1, 2)), np.zeros((1, 2)), [1], "1 of 1 queries gain nothing"),
+        (np.ones((1, 2)), np.zeros((1, 2)), [1], "1 of 1 queries have no positive gain"),
         (np.ones((1, 2)), np.array([[1, np.nan]]), [1], "gains must be finite"),
-        (np.ones((1, 2)), np.ones((1, 2)), [0], "integers from 1"),
-        (np.ones((1, 2)), np.ones((1, 2)), 5, "integers from 1"),
+        (np.ones((1, 2)), np.ones((1, 2)), [0], "integers of at least 1"),
+        (np.ones((1, 2)), np.ones((1, 2)), 5, "integers of at least 1"),
     ],
 )
 def test_ndcg_errors(scores, gains, ks, message):

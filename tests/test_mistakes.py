@@ -22,7 +22,7 @@ QUICK = "launch.py --config=configs/quickstart.py"
 MISTAKES = {
     # Flags
     "launch.py": ["--mode=train needs --config=configs/quickstart.py, for example"],
-    f"{QUICK} runs/x": ["unexpected argument 'runs/x'", "every option is written --NAME=VALUE"],
+    f"{QUICK} runs/x": ["unexpected argument 'runs/x'", "options have the form --NAME=VALUE"],
     f"{QUICK} --wrokdir=x": ["'wrokdir'", "Did you mean: workdir"],
     "launch.py --mode=sing": ["--mode=sing", "one of <train|eval|encode>"],
     "launch.py --mode=eval": ["--mode=eval needs --checkpoint=runs/quickstart, for example"],
@@ -30,13 +30,13 @@ MISTAKES = {
         "--mode=encode needs --input=clips and --output=clips.npz, for example"
     ],
     f"{QUICK} --num_processes=2": [
-        "--coordinator, --num_processes, --process_id go together",
+        "--coordinator, --num_processes, --process_id must be given together",
         "missing: --coordinator, --process_id",
     ],
-    "motionalign trian": ["no command 'trian'", "data_prep, train, eval, encode, convert"],
+    "motionalign trian": ["unknown command 'trian'", "data_prep, train, eval, encode, convert"],
     # Config files and their arguments
     "launch.py --config=configs/quikstart.py": [
-        "--config=configs/quikstart.py: no such file. Yours, or one of: ",
+        "--config=configs/quikstart.py: no such file. Give your own file or one of: ",
         "configs/quickstart.py",
     ],
     "launch.py --config=configs/humanml3d_vit.py:XL": [
@@ -64,7 +64,7 @@ MISTAKES = {
         "config.loss.margin is 0.3, but nothing reads it: config.loss.kind is 'contrastive', and "
         "only 'triplet' reads it"
     ],
-    f"{QUICK} --config.mesh.model=3": ["config.mesh.model=3 must equal the", "devices present"],
+    f"{QUICK} --config.mesh.model=3": ["config.mesh.model=3 must equal the", "available devices"],
     # Data
     f"{QUICK} --config.data.datasets=humanml3d": [
         "dataset 'humanml3d' is not prepared",
@@ -93,13 +93,13 @@ MISTAKES = {
         "--input=none: no such folder"
     ],
     "launch.py --mode=encode --checkpoint=runs/short --input=empty --output=x.npz": [
-        "--input=empty: no .npy file in it"
+        "--input=empty: the folder contains no .npy files"
     ],
     "launch.py --mode=encode --checkpoint=runs/short --input=clips --output=x.txt": [
         "--output=x.txt: expected a name that ends in .npz"
     ],
     "launch.py --mode=encode --checkpoint=runs/short --input=clips --output=x.csv": [
-        "--output=x.csv: the model gives embeddings; name an .npz for them"
+        "--output=x.csv: only classifiers write a .csv; give an .npz for embeddings"
     ],
     f"{QUICK} --workdir=runs/short --config.seed=1": [
         "runs/short holds a run with another config. Choose a new --workdir",
@@ -109,10 +109,10 @@ MISTAKES = {
     f"{QUICK} --workdir=clips/a.npy": ["--workdir=clips/a.npy is a file; name a folder"],
     "convert share runs/short clips": ["clips already exists; choose another folder"],
     "convert export runs/none out": ["no checkpoint at"],
-    "convert push none me/model": ["none is no folder", "convert share"],
+    "convert push none me/model": ["none is not a folder", "convert share"],
     # No network
     "launch.py --config=configs/mocap_small.py --config.data.datasets=small": [
-        "sentence-transformers/all-MiniLM-L6-v2 is neither a local folder nor to be had",
+        "sentence-transformers/all-MiniLM-L6-v2 is not a local folder and cannot be loaded",
         "Without the Hub: put config.json, model.safetensors",
     ],
     "launch.py --mode=eval --checkpoint=me/model": ["me/model", "Without the Hub: put config.json"],

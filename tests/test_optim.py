@@ -264,7 +264,7 @@ def test_a_group_must_match_the_whole_path():
 
 
 def test_nothing_to_train():
-    with pytest.raises(ValueError, match=r"every group .* has lr 0: nothing to train"):
+    with pytest.raises(ValueError, match=r"every group .* has lr 0, so there is nothing to train"):
         make_optimizer(one_group(lr=0.0), params_and_grads(0)[0], 10)
 
 

@@ -139,7 +139,9 @@ def test_meshes(data, model, shape):
     ("data", "model"), [(3, 2), (-1, 3), (8, 2), (0, 8), (-1, 0), (-1, 16), (4, 1), (-2, -4)]
 )
 def test_meshes_that_do_not_fit(data, model):
-    with pytest.raises(ValueError, match=r"config\.mesh\.data=.* must equal the 8 devices"):
+    with pytest.raises(
+        ValueError, match=r"config\.mesh\.data=.* must equal the 8 available devices"
+    ):
         sharding.make_mesh(data, model)
 
 
@@ -152,7 +154,7 @@ def test_a_mesh_of_some_devices():
 
 def test_the_batch_must_divide(mesh):
     sharding.check_batch_size("data.batch_size", 12, mesh)
-    message = r"config\.data\.eval_batch_size=10 does not divide over the data axis of 4"
+    message = r"config\.data\.eval_batch_size=10 is not a multiple of the 4 devices"
     with pytest.raises(ValueError, match=message):
         sharding.check_batch_size("data.eval_batch_size", 10, mesh)
 

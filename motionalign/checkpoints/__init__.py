@@ -1,1 +1,1 @@
-"""Trained models on disk: checkpoints of runs, folders to share, published files."""
+"""Trained models on disk: checkpoints of runs, folders to share, published formats."""

@@ -10,19 +10,19 @@ from motionalign.report import tables
 
 
 def model_card(name: str, run: Mapping[str, Any], results: Mapping[str, Any] | None) -> str:
-    """README.md of a shared model: what it is, how to use it, how it scores.
+    """Writes the README.md of a shared model: description, usage, results.
 
     Args:
-      name: of the folder.
-      run: what is stored beside the parameters.
-      results: content of a metrics.json; None: it was not evaluated.
+      name: name of the folder.
+      run: metadata stored with the parameters.
+      results: content of a metrics.json; None: not evaluated.
     """
     classifier = run["architecture"]["classifier"]
     about = (
         "Recognises 3D human motion."
         if classifier
-        else "Puts 3D human motion and language in one space, to search and recognise motion by "
-        "words."
+        else "Embeds 3D human motion and language in one space, to search and recognise motion by "
+        "text."
     )
     front = ["---", "library_name: motionalign"]
     front += ["tags: [motion-retrieval, human-motion, jax]", "---"]
@@ -31,7 +31,7 @@ def model_card(name: str, run: Mapping[str, Any], results: Mapping[str, Any] | N
 
 
 def _usage(name: str, run: Mapping[str, Any]) -> list[str]:
-    """The lines of code that use a model."""
+    """The code example of a model card."""
     architecture = DualEncoderConfig.from_dict(run["architecture"])
     representation = representation_of(architecture.motion, run["config"]["data"]["frame_bucket"])
     read, shape = representation.raw_field, representation.raw_shape
@@ -50,7 +50,7 @@ def _usage(name: str, run: Mapping[str, Any]) -> list[str]:
 
 
 def _facts(run: Mapping[str, Any]) -> list[str]:
-    """The table of what a model is."""
+    """The table of a model's properties."""
     architecture, frozen = run["architecture"], run["text_encoder"]
     text, classifier = architecture["text"], architecture["classifier"]
     encoder = _sizes(text) if text else frozen["encoder"] if frozen else "none"
@@ -61,7 +61,7 @@ def _facts(run: Mapping[str, Any]) -> list[str]:
         lines.append(f"| classes | {len(classifier['names'])} |")
     else:
         lines.append(
-            f"| embedding | {architecture['embed_dim']} numbers, compared by the "
+            f"| embedding | {architecture['embed_dim']} dimensions, compared by "
             f"{run['distance'] or 'cosine'} distance |"
         )
     if source := run["source"]:
@@ -82,7 +82,7 @@ def _facts(run: Mapping[str, Any]) -> list[str]:
 
 
 def _sizes(encoder: Mapping[str, Any]) -> str:
-    """The size of an encoder in words; not all have layers."""
+    """Describes the size of an encoder; not all have a depth."""
     layers = f"{encoder['depth']} layers of " if "depth" in encoder else ""
     return f"{encoder['family']}, {layers}width {encoder['width']}"
 
@@ -90,6 +90,6 @@ def _sizes(encoder: Mapping[str, Any]) -> str:
 def _results(results: Mapping[str, Any] | None) -> list[str]:
     if results is None:
         return ["Not evaluated yet."]
-    # Of classes the table is there; of captions it is made of the scores.
+    # Results for classes contain their table; for captions it is made from the scores.
     table = results["table"] if "table" in results else tables.format_table(results)
     return [f"{results['dataset']}, split {results['split']}:", "", table]

@@ -1,14 +1,14 @@
 """Checkpoints: self-contained folders written by Orbax.
 
-A run's workdir holds
-  checkpoints/<step>   the latest states: parameters, optimizer, input pipeline; to resume from
-  best/<step>          the parameters with the best validation score; to use and to share
-A network with state that is no parameter has it as an item `rest` in both.
-Converted checkpoints are best/0, with an item `unused` for the tensors that no computation needs.
+A run's workdir has two series of checkpoints:
+  checkpoints/<step>   the latest state, for resuming: parameters, optimizer, input pipeline
+  best/<step>          the parameters with the best validation score, for inference and sharing
+Both have an item `rest` if the network has non-parameter state. Converted checkpoints are best/0,
+with an item `unused` for the tensors that no computation needs.
 
-Each step folder carries, in its `run` item, everything that encoding a new clip takes: the resolved
-architecture, the tokenizer, and skeleton and statistics of every training dataset. It can be copied
-elsewhere as it is. Parameters are a flat dict {path: array}.
+The `run` item of each step folder contains everything else for encoding new clips: the resolved
+architecture, the tokenizer, and the skeleton and statistics of every training dataset. The folder
+can be copied elsewhere unchanged. Parameters are a flat dict {path: array}.
 """
 
 import json
@@ -27,10 +27,10 @@ from motionalign.files import expand
 
 LATEST, BEST = "checkpoints", "best"
 
-# Values of config.eval.checkpoint, and the series of a workdir that they mean.
+# Values of config.eval.checkpoint and the series of a workdir that they select.
 SERIES = {"best": BEST, "last": LATEST}
 
-# Of a training state; what a network does not have is not saved.
+# Items of a training state; empty ones are not saved.
 _STATE = ("params", "rest", "optimizer")
 
 
@@ -45,7 +45,7 @@ class Checkpoints:
                 options=ocp.CheckpointManagerOptions(
                     max_to_keep=1,
                     cleanup_tmp_directories=True,
-                    # Both may be writing at once, and processes wait for each other by name.
+                    # Both series may save at once, and processes synchronise on barriers by name.
                     multiprocessing_options=ocp.options.MultiprocessingOptions(
                         barrier_sync_key_prefix=series
                     ),
@@ -55,10 +55,10 @@ class Checkpoints:
         )
 
     def save_latest(self, step: int, state: dict, pipeline: dict, run: dict) -> None:
-        """Saves what resuming needs; a no-op when this step is already there."""
+        """Saves the state for resuming; does nothing if this step is already saved."""
         if step == self._latest.latest_step():
             return
-        # A run that resumes from here will not validate this step again: its best must be safe.
+        # A run that resumes here does not validate this step again, so its best must be on disk.
         self._best.wait_until_finished()
         items: dict[str, Any] = {
             name: ocp.args.StandardSave(state[name]) for name in _STATE if state[name]
@@ -74,17 +74,17 @@ class Checkpoints:
         rest: dict | None = None,
         unused: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Saves a model that scores better than that in best/, which it replaces.
+        """Saves a model that scores better than the one in best/, and replaces it.
 
         Args:
-          step: after which it was.
-          params: {path: array}.
-          run: what lies beside them.
-          rest: the network's state that is no parameter, {path: array}.
-          unused: tensors {key: array} of any dtype that travel along.
+          step: the training step.
+          params: {path: array} of the parameters.
+          run: metadata stored with the parameters.
+          rest: {path: array} of the network's non-parameter state.
+          unused: unused tensors {key: array} of any dtype, stored with the model.
         """
-        # Orbax saves nothing before the newest step that it has. A run resumed from an earlier
-        # step, or begun anew, may come upon its best there.
+        # Orbax saves no step before its newest one. A run that was resumed from an earlier step, or
+        # restarted, may reach its best before that.
         for later in self._best.all_steps():
             if later >= step:
                 self._best.delete(later)
@@ -92,20 +92,20 @@ class Checkpoints:
         if rest:
             items["rest"] = ocp.args.StandardSave(rest)
         if unused:
-            # As the bytes of a safetensors file: float64 and its like stay what they are.
+            # As the bytes of a safetensors file, which keeps dtypes such as float64.
             data = np.frombuffer(safetensors.numpy.save(dict(unused)), np.uint8)
             items["unused"] = ocp.args.StandardSave({"safetensors": data})
         self._best.save(step, args=ocp.args.Composite(**items))
 
     def latest_step(self) -> int | None:
-        """The step of the newest complete checkpoint to resume from."""
+        """The step of the newest complete checkpoint for resuming, or None."""
         return self._latest.latest_step()
 
     def best_score(self) -> float:
         """The score of the best checkpoint on disk, or minus infinity.
 
-        It may be of a later step than the state that a killed run resumes from; the resumed run
-        will come to the same parameters at that step again, and needs nothing better before.
+        Its step may be later than the state from which a killed run resumes. The resumed run
+        reaches the same parameters at that step again, so the score remains valid.
         """
         step = self._best.latest_step()
         if step is None:
@@ -114,10 +114,10 @@ class Checkpoints:
         return run["score"]
 
     def restore_latest(self, state: dict) -> tuple[int, dict, dict] | None:
-        """Restores the latest state into the shapes and shardings of the abstract `state`.
+        """Restores the latest state with the shapes and shardings of the abstract `state`.
 
         Returns:
-          (step, state, pipeline), or None when there is nothing to resume from.
+          (step, state, pipeline), or None if there is no checkpoint.
         """
         step = self._latest.latest_step()
         if step is None:
@@ -131,19 +131,19 @@ class Checkpoints:
         return step, found, restored["pipeline"]
 
     def wait(self) -> None:
-        """Returns when all saves are on disk."""
+        """Waits until all saves are on disk."""
         self._latest.wait_until_finished()
         self._best.wait_until_finished()
 
     def close(self) -> None:
-        """Waits for all saves and ends."""
+        """Waits for all saves and closes both managers."""
         self.wait()
         self._latest.close()
         self._best.close()
 
 
 def checkpoint_steps(workdir: pathlib.Path) -> dict[str, list[int]]:
-    """{series: steps of its complete checkpoints} of a workdir, as the names of folders say."""
+    """{series: steps of its complete checkpoints} of a workdir, from the names of the folders."""
     return {
         series: [
             int(folder.name)
@@ -155,12 +155,12 @@ def checkpoint_steps(workdir: pathlib.Path) -> dict[str, list[int]]:
 
 
 def has_checkpoint(workdir: pathlib.Path) -> bool:
-    """Whether there is a checkpoint of either series, and so a run that has begun."""
+    """Whether a workdir has a checkpoint of either series, that is, a started run."""
     return any(checkpoint_steps(workdir).values())
 
 
 def migrate_unsaid(run: dict[str, Any]) -> dict[str, Any]:
-    """Migration 1: what runs of version 0.1 left unsaid is said."""
+    """Migration 1: adds the fields that version 0.1 did not store."""
     unsaid: dict[str, Any] = dict.fromkeys(("distance", "text_encoder", "trained", "source"))
     run = unsaid | {"frozen": []} | run
     run["score"] = run.get("score")
@@ -175,23 +175,24 @@ def migrate_unsaid(run: dict[str, Any]) -> dict[str, Any]:
 
 
 RUN_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_unsaid,)
-"""Migration n takes what is stored beside parameters of version n - 1 to version n."""
+"""Migration n converts the metadata stored with parameters from version n - 1 to version n."""
 
 
 def migrate_run(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """What is stored beside parameters, as today's code stores it."""
+    """Converts the metadata stored with parameters to the current version."""
     return migrate(stored, RUN_MIGRATIONS, "the model")
 
 
 def stored_run(run: Mapping[str, Any]) -> dict[str, Any]:
-    """What is to be stored beside parameters."""
+    """The metadata to store with parameters: `run` with its version."""
     return {VERSION_KEY: len(RUN_MIGRATIONS), **run}
 
 
 def find(path: str | pathlib.Path, series: str = BEST) -> pathlib.Path:
-    """The step folder that `path` means: itself, or the newest one inside it.
+    """Finds a step folder: `path` itself, or the newest step folder inside it.
 
-    `path` is a step folder, a folder of step folders, or a workdir (then `series` decides).
+    `path` is a step folder, a folder of step folders, or a workdir; in a workdir, `series` selects
+    the folder.
     """
     path = pathlib.Path(path).absolute()
     for folder in (path, path / series, path / LATEST):
@@ -214,22 +215,24 @@ def load_run(step_dir: pathlib.Path) -> dict:
     """The `run` item of a step folder: architecture, tokenizer, datasets, config."""
     path = step_dir / "run" / "metadata"
     if not path.is_file():
-        raise ValueError(f"{step_dir}: no {path.relative_to(step_dir)}; was it copied in part?")
+        raise ValueError(
+            f"{step_dir}: no {path.relative_to(step_dir)}; the folder may be an incomplete copy"
+        )
     return migrate_run(json.loads(path.read_text("utf-8")))
 
 
 def load_params(step_dir: pathlib.Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict:
-    """Parameters {path: array} of a step folder, in the given shapes and shardings."""
+    """Loads parameters {path: array} of a step folder, in the given shapes and shardings."""
     return _restore(step_dir, "params", abstract)
 
 
 def load_rest(step_dir: pathlib.Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict:
-    """State that is no parameter {path: array}, in the given shapes and shardings."""
+    """Loads non-parameter state {path: array}, in the given shapes and shardings."""
     return _restore(step_dir, "rest", abstract) if abstract else {}
 
 
 def load_unused(step_dir: pathlib.Path) -> dict[str, np.ndarray]:
-    """The tensors {key: array} of a step folder that no computation needs."""
+    """Loads the unused tensors {key: array} of a step folder; {} if it has none."""
     if not (step_dir / "unused").is_dir():
         return {}
     return safetensors.numpy.load(np.asarray(_restore(step_dir, "unused")["safetensors"]).tobytes())
@@ -240,8 +243,8 @@ def _restore(step_dir: pathlib.Path, item: str, abstract: dict | None = None) ->
     try:
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
             return checkpointer.restore(step_dir, args=args)[item]
-    except Exception as error:  # of any type: Orbax does not say what is wrong with a folder
+    except Exception as error:  # Orbax raises many types for an invalid folder
         raise ValueError(
-            f"{step_dir}: {item} cannot be read; was it copied in part? "
+            f"{step_dir}: {item} cannot be read; the folder may be an incomplete copy "
             f"({type(error).__name__}: {str(error)[:300]})"
         ) from error

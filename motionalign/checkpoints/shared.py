@@ -1,14 +1,14 @@
 """A trained model on disk: a checkpoint of a run, or a folder to share.
 
-A folder to share holds what encoding a new clip takes, in formats that need none of our code:
+A folder to share contains everything for encoding new clips, in standard formats:
   model.safetensors   parameters by path
-  config.json         architecture, precision, batch sizes, what the model was trained on
+  config.json         architecture, precision, batch sizes, information about training
   datasets.json       skeleton, frame rate, unit and statistics of each training dataset
-  tokenizer.json      of the text encoder
-  rest.safetensors    state of the network that is no parameter, where it has any
-  unused.safetensors  of a converted model: tensors of the published file that nothing needs
+  tokenizer.json      tokenizer of the text encoder, if the model has one
+  rest.safetensors    non-parameter state of the network, if it has any
+  unused.safetensors  unused tensors of the published file, for a converted model
   README.md           the model card, with the evaluation table
-It can be pushed to the Hugging Face Hub as it is, and is read from there.
+It can be pushed to the Hugging Face Hub unchanged and loaded from there.
 """
 
 import dataclasses
@@ -49,13 +49,15 @@ _BY_PATH = KeyMap(prefix="", rules=((r"(.+)", r"\1", keymap.SAME),))
 
 @dataclasses.dataclass(frozen=True)
 class Saved:
-    """A trained model whose parameters are not read yet.
+    """A trained model whose parameters are loaded on demand.
 
-    run: architecture, config (dtype and data), tokenizer, datasets, step, score; of a converted
-      model also `source`.
-    load_params: shapes {path: ShapeDtypeStruct} to parameters in those dtypes and shardings.
-    load_rest: likewise to the state that is no parameter.
-    load_unused: () to the tensors that travel along.
+    Attributes:
+      run: architecture, config (dtype and data), tokenizer, datasets, step, score; for a converted
+        model also `source`.
+      load_params: function from {path: ShapeDtypeStruct} to the parameters in these dtypes and
+        shardings.
+      load_rest: the same for the non-parameter state.
+      load_unused: function without arguments that returns the unused tensors stored with the model.
     """
 
     run: dict[str, Any]
@@ -68,25 +70,25 @@ def open_saved(path: str | pathlib.Path, series: str = BEST) -> Saved:
     """Finds a trained model.
 
     Args:
-      path: a training workdir, one of its checkpoint folders, a folder to share, a copy of these
-        anywhere, or the Hub id (owner/name or owner/name@revision) of a shared one.
-      series: which checkpoint of a workdir, "best" (by validation) or "checkpoints" (the latest).
+      path: a training workdir, one of its checkpoint folders, a folder to share, a copy of any of
+        these, or the Hub id (owner/name or owner/name@revision) of a shared model.
+      series: checkpoint of a workdir: "best" (by validation) or "checkpoints" (the latest).
 
     Raises:
       ValueError: there is no model, or it is incomplete.
     """
     shared = _find_shared(path)
     saved = _open_shared(shared) if shared else _open_checkpoint(find(files.expand(path), series))
-    # In full: what older versions left unsaid is said.
+    # Adds the fields that older versions did not store.
     architecture = DualEncoderConfig.from_dict(saved.run["architecture"]).to_dict()
     return dataclasses.replace(saved, run=saved.run | {"architecture": architecture})
 
 
 def _find_shared(path: str | pathlib.Path) -> Source | None:
-    """What `path` means if it is a Hub id or a folder to share; None if it is neither."""
+    """The source that `path` names if it is a Hub id or a folder to share, else None."""
     folder = files.expand(path)
-    # What lies below a folder that exists is no Hub id, however it is misspelt; nor what lies below
-    # runs/, where training puts its results.
+    # A path below an existing folder is not a Hub id but a misspelled path; so is a path below
+    # runs/, where training writes its results.
     hub_id = re.fullmatch(r"(?!runs/)[\w.-]+/[\w.-]+(@[\w./-]+)?", str(path))
     if hub_id and not folder.exists() and not pathlib.Path(folder.parts[0]).is_dir():
         return Source(str(path), _FILES)
@@ -109,7 +111,7 @@ def _open_shared(source: Source) -> Saved:
     config = source.config()
     if config.get("model_type") != MODEL_TYPE:
         raise ValueError(
-            f"{source.name} is no model of ours: its config.json has model_type "
+            f"{source.name} is not a motionalign model: its config.json has model_type "
             f"{config.get('model_type')!r}, expected {MODEL_TYPE!r}"
         )
     datasets = read_json(source.require("datasets.json"))
@@ -151,17 +153,17 @@ def write_shared(
     """Writes a folder to share.
 
     Args:
-      folder: to write; it must not be there yet.
-      saved: the model, but for its parameters.
-      params: {path: array}.
-      results: content of a metrics.json, for the model card.
-      rest: {path: array} of the state that is no parameter.
+      folder: folder to write; it must not exist.
+      saved: the model.
+      params: {path: array} of its parameters.
+      results: content of a metrics.json, for the model card; None: not evaluated.
+      rest: {path: array} of the non-parameter state.
 
     Returns:
-      The folder. It appears when it is complete, and not before.
+      The folder. It appears only when it is complete.
 
     Raises:
-      ValueError: the folder is already there.
+      ValueError: the folder already exists.
     """
     folder, run = pathlib.Path(folder), saved.run
     config = {"model_type": MODEL_TYPE, "version": __version__, **stored_run(_shared_run(run))}
@@ -180,7 +182,7 @@ def write_shared(
 
 
 def _shared_run(run: Mapping[str, Any]) -> dict[str, Any]:
-    """What is stored of a run in config.json: paths and the like say nothing elsewhere."""
+    """The information about a run for config.json, without local paths and other fields."""
     shared = {key: value for key, value in run.items() if key not in ("tokenizer", "datasets")}
     frozen = run["text_encoder"]
     if frozen and pathlib.Path(frozen["encoder"]).is_absolute():
@@ -194,35 +196,38 @@ def _shared_run(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write_safetensors(path: pathlib.Path, tensors: Mapping[str, Any]) -> None:
-    # save_file would make a file that nobody but its owner may read.
+    # save_file would create a file that only its owner can read.
     arrays = {name: np.asarray(value) for name, value in tensors.items()}
     files.write_bytes(path, safetensors.numpy.save(arrays, {"format": "np"}))
 
 
 def push_to_hub(folder: str | pathlib.Path, repo: str, private: bool = True) -> str:
-    """Uploads a folder to share to the Hub; `hf auth login` or HF_TOKEN says who you are.
+    """Uploads a folder to share to the Hub, authenticated by `hf auth login` or HF_TOKEN.
 
     Args:
-      folder: what `write_shared` wrote.
-      repo: owner/name; made if it is not there.
-      private: whether a new one is seen by its owner only.
+      folder: a folder that `write_shared` wrote.
+      repo: owner/name of the repository; created if it does not exist.
+      private: whether a new repository is private.
 
     Returns:
-      Where it can be seen.
+      The URL of the upload.
+
+    Raises:
+      ValueError: the folder is not a shared model, or the upload fails.
     """
     import huggingface_hub
 
     if not files.expand(folder).is_dir():
         raise ValueError(
-            f"{folder} is no folder; name what `python -m motionalign.convert share` has written"
+            f"{folder} is not a folder; give one that `python -m motionalign.convert share` wrote"
         )
     _open_shared(Source(str(folder)))
     api = huggingface_hub.HfApi()
     try:
         api.create_repo(repo, private=private, exist_ok=True)
         return str(api.upload_folder(repo_id=repo, folder_path=str(folder)))
-    except Exception as error:  # the library lets its transport's own errors through
+    except Exception as error:  # the library passes errors of its transport through
         raise ValueError(
-            f"{folder} could not be pushed to {repo}: {str(error).strip()}. Is the network there, "
-            "and are you logged in (`hf auth login`, or HF_TOKEN)?"
+            f"{folder} cannot be pushed to {repo}: {str(error).strip()}. Check the network and "
+            "your login (`hf auth login`, or HF_TOKEN)"
         ) from error

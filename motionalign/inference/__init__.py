@@ -1,1 +1,1 @@
-"""Trained models in use: clips and texts in, embeddings and scores out."""
+"""Inference with trained models: clips and texts to embeddings and scores."""

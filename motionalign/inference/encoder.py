@@ -1,4 +1,4 @@
-"""Many clips or texts through a network, in batches on the device."""
+"""Encodes many clips or texts with a network, in batches on the device."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -22,25 +22,26 @@ from motionalign.models.network import Network, Params
 class Encoder:
     """Encodes many clips or captions: sorted by length, padded to buckets, in sharded batches.
 
-    The jitted functions outlive a change of parameters, so that validation during training
-    compiles once.
+    The jitted functions take the parameters as an argument, so that validation during training
+    compiles only once.
 
     Attributes:
-      network, tokenizer: of the model; no tokenizer where it has no text encoder.
-      representation: what its motion encoder reads.
+      network: the model's network.
+      tokenizer: the model's tokenizer; None if it has no text encoder.
+      representation: input representation of its motion encoder.
     """
 
     def __init__(
         self, network: Network, tokenizer: Tokenizer | None, mesh: Mesh, data_config: ConfigDict
     ) -> None:
-        """`data_config`: eval_batch_size, frame_bucket and text_bucket to encode by."""
+        """Reads eval_batch_size, frame_bucket and text_bucket from `data_config`."""
         self.network = network
         self.tokenizer = tokenizer
         self.representation = representation_of(network.config.motion, data_config.frame_bucket)
         self._text_bucket = data_config.text_bucket
         self._batch_size = data_config.eval_batch_size
         sharding.check_batch_size("data.eval_batch_size", self._batch_size, mesh)
-        self._devices = mesh.shape["data"]  # that a batch is split over
+        self._devices = mesh.shape["data"]  # a batch is split over these
         self._batch_sharding = sharding.batch_sharding(mesh)
         replicated = NamedSharding(mesh, P())
         field = self.representation.field
@@ -65,9 +66,9 @@ class Encoder:
     def _batches(
         self, lengths: Sequence[int] | np.ndarray, progress: str | None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Rows of each batch, all of one size: the last is filled up by repeating its first."""
-        order = np.argsort(lengths, kind="stable")[::-1]  # longest first: memory trouble shows now
-        # One query must not cost a whole batch, nor every number of them a compilation.
+        """Yields (rows, rows padded to the batch size); a short batch repeats its first row."""
+        order = np.argsort(lengths, kind="stable")[::-1]  # longest first: fails early on memory
+        # A single query must not cost a full batch, and not every number of clips a compilation.
         per_device = max(1, -(-len(order) // self._devices))
         size = min(self._batch_size, self._devices * 2 ** (per_device - 1).bit_length())
         quiet = progress is None or jax.process_index() != 0
@@ -98,14 +99,14 @@ class Encoder:
         num_frames: Sequence[int],
         progress: str | None = None,
     ) -> np.ndarray:
-        """Embeddings [N, E] float32 of clips.
+        """Embeds clips as [N, E] float32.
 
         Args:
-          params: of the network.
-          get: index to a clip as a record of the representation's field has it.
-          num_frames: [N] lengths of the clips. Of a longer clip than the model sees, the
-            representation's window counts.
-          progress: name of a progress bar.
+          params: the network's arrays by path.
+          get: function from an index to a clip, in the form of the representation's record field.
+          num_frames: [N] lengths of the clips. From a clip longer than the model reads, the
+            representation's window is taken.
+          progress: name of a progress bar; None: no bar.
         """
         width = self.network.config.embed_dim
         return self._over_clips(self._encode_motion, params, get, num_frames, progress, width)
@@ -117,7 +118,7 @@ class Encoder:
         num_frames: Sequence[int],
         progress: str | None = None,
     ) -> np.ndarray:
-        """Logits [N, K] float32 of the model's classes; arguments as of `motions`."""
+        """Logits [N, K] float32 of the model's classes; arguments as in `motions`."""
         width = len(self.network.config.class_names)
         return self._over_clips(self._classify, params, get, num_frames, progress, width)
 
@@ -142,7 +143,7 @@ class Encoder:
     def texts(
         self, params: Params, captions: Sequence[str], progress: str | None = None
     ) -> np.ndarray:
-        """Embeddings [N, E] float32; each distinct caption is encoded once."""
+        """Embeds captions as [N, E] float32; each distinct caption is encoded only once."""
         tokenizer = self.tokenizer
         if tokenizer is None:
             raise ValueError("this model has no text encoder: it encodes motions only")
@@ -159,15 +160,15 @@ class Encoder:
         return self._collect(lengths, progress, encode, self.network.config.embed_dim)[inverse]
 
     def scale(self, params: Params) -> float:
-        """What similarities are multiplied by, 1 / temperature."""
+        """Factor of similarities in the training objective, 1 / temperature."""
         return float(self._scale(params))
 
 
 class Predictor:
-    """What a model gives for datasets: all that a task sees of it.
+    """A model's predictions for datasets: the interface through which tasks use a model.
 
     Attributes:
-      trained: how the model was trained, for notes; None: not recorded.
+      trained: how the model was trained, for notes in results; None: not recorded.
     """
 
     def __init__(
@@ -183,12 +184,15 @@ class Predictor:
         """Binds an encoder to parameters.
 
         Args:
-          encoder, params, distance, trained: of the model.
-          prepare: makes what is read from a clip's joints, or rotations; by default what the
-            dataset has prepared is read.
-          progress: whether bars are shown.
-          keep: whether what was encoded is kept in memory, for further questions about the same
-            clips and texts.
+          encoder: the model's encoder.
+          params: the network's arrays by path.
+          distance: how the model compares motions and texts, one of `similarity.DISTANCES`; None
+            for a classifier.
+          trained: how the model was trained.
+          prepare: function from a clip's joints or rotations to the model's input; by default the
+            input that the dataset contains is read.
+          progress: whether progress bars are shown.
+          keep: whether encodings are cached for repeated calls with the same clips and texts.
         """
         self._distance = distance
         self.trained = trained
@@ -200,16 +204,16 @@ class Predictor:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """What a classifier tells apart; () of a model that compares clips with texts."""
+        """The classes that a classifier predicts; () for a model that compares clips with texts."""
         return self._encoder.network.config.class_names
 
     @property
     def knows_names(self) -> bool:
-        """Whether `class_names` are the dataset's: a converted GaitFormer may have numbers."""
+        """Whether `class_names` are the dataset's; a converted GaitFormer may only have numbers."""
         return self._encoder.network.config.gait_head is None
 
     def motions(self, dataset: Dataset, split: Split, rows: np.ndarray) -> np.ndarray:
-        """Embeddings [N, E] float32 of records of a split, or the logits [N, K] of a classifier."""
+        """Embeddings [N, E] float32 of records of a split; for a classifier its logits [N, K]."""
         get = self._clips(split)
         run = self._encoder.logits if self.class_names else self._encoder.motions
         return self._once(
@@ -223,38 +227,38 @@ class Predictor:
         )
 
     def texts(self, dataset: Dataset, texts: Sequence[str], name: str = "texts") -> np.ndarray:
-        """Embeddings [N, E] of texts: the model's own, or the dataset's sentence vectors."""
+        """Embeddings [N, E] of texts from the model, or the dataset's sentence vectors."""
         if self._encoder.tokenizer is None:
             return TextRows.of(dataset, [list(texts)]).of_class(0)
         bar = self._bar(f"{dataset.name} {name}")
         return self._once(tuple(texts), lambda: self._encoder.texts(self._params, texts, bar))
 
     def scale(self) -> float:
-        """What training multiplies similarities by, 1 / temperature."""
+        """Factor of similarities in the training objective, 1 / temperature."""
         return self._encoder.scale(self._params)
 
     def rest(self) -> Params:
-        """The network's state that is no parameter, {path: array}."""
+        """The network's non-parameter state, {path: array}."""
         return {path: self._params[path] for path in self._encoder.network.abstract_rest}
 
     def class_vectors(self, dataset: Dataset, texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """The vectors [n_k, E] of the texts of each class."""
+        """The text embeddings [n_k, E] of each class."""
         flat = self.texts(dataset, [text for of_class in texts for text in of_class])
         ends = np.cumsum([len(of_class) for of_class in texts])
         return np.split(flat, ends[:-1])
 
     @property
     def distance(self) -> str:
-        """What motions and texts are compared by, of `similarity.DISTANCES`."""
-        assert self._distance is not None  # a classifier compares none
+        """How motions and texts are compared, one of `similarity.DISTANCES`."""
+        assert self._distance is not None  # None for classifiers only
         return self._distance
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Logits [N, K] to probabilities of `class_names`."""
+        """Converts logits [N, K] to probabilities of `class_names`."""
         return np.asarray(self._encoder.network.config.probabilities(logits))
 
     def text_encoder(self, dataset: Dataset) -> str:
-        """The name of what texts are encoded by, for notes."""
+        """The name of the text encoder, for notes in results."""
         if self._encoder.tokenizer is None:
             return dataset.require_caption_vectors().encoder
         return "the model's own"
@@ -271,9 +275,9 @@ class Predictor:
         return name if self._progress else None
 
     def _clips(self, split: Split) -> Callable[[int], np.ndarray]:
-        """A function from a row of a split to what the representation has of that record."""
+        """A function from a row of a split to the model's input for that record."""
         representation, prepare = self._encoder.representation, self._prepare
-        if prepare is None:  # decoded anew each time
+        if prepare is None:  # a budget of 0: nothing is cached
             return ClipCache(split, budget=[0], field=representation.field).__getitem__
         raw = ClipCache(split, budget=[0], field=representation.raw_field)
         return lambda row: prepare(raw[row])

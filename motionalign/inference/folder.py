@@ -1,4 +1,4 @@
-"""A folder of clips, encoded for search or classified."""
+"""Encodes or classifies the clips of a folder."""
 
 import csv
 import dataclasses
@@ -17,16 +17,16 @@ from motionalign.models.heads import ClassifierConfig
 
 @dataclasses.dataclass(frozen=True)
 class EncodedFolder:
-    """What became of the clips of a folder.
+    """Summary of an encoded folder.
 
     Attributes:
-      ids: of the encoded clips, paths below the folder without .npy.
-      fps: the rate that they were taken to have.
+      ids: ids of the encoded clips: paths below the folder without .npy.
+      fps: frame rate that was assumed for the clips.
       output: the file that was written.
-      cut: ids of those of which only a part counts.
-      counts: which part: "start", ...
-      seconds: how much the model sees.
-      skipped: {"id", "reason"} of those left out.
+      cut: ids of the clips of which only a part was encoded.
+      counts: the encoded part of these clips: "start", ...
+      seconds: maximum duration that the model reads.
+      skipped: {"id", "reason"} of the clips that were skipped.
     """
 
     ids: Sequence[str]
@@ -38,14 +38,14 @@ class EncodedFolder:
     skipped: Sequence[dict[str, str]]
 
     def summary(self) -> str:
-        """What to tell the user."""
+        """A summary for the user."""
         lines = [
             f"{len(self.ids)} clips at {self.fps:g} fps → {self.output}; "
             f"{len(self.skipped)} skipped"
         ]
         if self.cut:
             lines.append(
-                f"{len(self.cut)} are longer than {self.seconds:.1f} s: their {self.counts} count"
+                f"{len(self.cut)} are longer than {self.seconds:.1f} s; part used: {self.counts}"
             )
         lines += [f"  {item['id']}: {item['reason']}" for item in self.skipped[:10]]
         return "\n".join(lines)
@@ -60,31 +60,36 @@ def encode_folder(
 ) -> EncodedFolder:
     """Encodes every `.npy` clip [T, J, 3] below a folder; with a classifier, classifies it.
 
-    Writes `output`, an .npz with `ids` [N] (paths below the folder, without .npy), `embeddings`
-    [N, E] float32, of unit length unless the model compares by the Euclidean distance, `cut` (the
-    ids of clips longer than the model's maximum, of which its first frames alone count, or those
-    of its `window`) and `skipped` (a JSON list of clips left out, with reasons). A classifier has
-    `probabilities` [N, K] float32 and `class_names` [K] instead of embeddings, and may write a
-    .csv: a row for each clip with its most probable class (of attributes: all above 0.5), and a
-    column for each class.
-    One bad clip does not stop the others.
+    Writes an .npz with these arrays:
+      ids: [N] paths below the folder, without .npy.
+      embeddings: [N, E] float32, of unit length unless the model uses the Euclidean distance.
+      cut: ids of the clips longer than the model's maximum; only their first frames, or those of
+        the model's `window`, are used.
+      skipped: JSON list of the clips that were skipped, with reasons.
+    A classifier writes `probabilities` [N, K] float32 and `class_names` [K] instead of embeddings.
+    It can also write a .csv with one row per clip and one column per class; the row starts with the
+    most probable class (for attributes, all above 0.5).
+
+    An invalid clip is skipped and does not stop the others.
 
     Args:
-      path: of the model, as for `motionalign.load`.
-      folder: of the clips.
-      output: the .npz to write, or of a classifier the .csv.
-      fps: of the clips; by default of the raw files that the model was trained on.
-      dataset: whose skeleton and statistics to use, where the model was trained on several.
+      path: the model, as for `motionalign.load`.
+      folder: folder of the clips.
+      output: the .npz to write, or for a classifier the .csv.
+      fps: frame rate of the clips; default: that of the raw files that the model was trained on.
+      dataset: training dataset whose skeleton and statistics are used; default: the first.
 
     Raises:
-      ValueError: the folder has no clip that can be used, or `output` has another suffix.
+      ValueError: the folder has no valid clip, or `output` has another suffix.
     """
     folder, output = expand(folder), expand(output)
     files = _find(folder, output)
     model = load(path)
     classifier = model.encoder.network.config.classifier
     if output.suffix == ".csv" and not classifier:
-        raise ValueError(f"--output={output}: the model gives embeddings; name an .npz for them")
+        raise ValueError(
+            f"--output={output}: only classifiers write a .csv; give an .npz for embeddings"
+        )
     metadata, seen = model.metadata(dataset), model.encoder.representation
     fps = metadata.source_fps if fps is None else fps
     ids, clips, skipped = _prepared(model, folder, files, fps, dataset)
@@ -101,7 +106,7 @@ def encode_folder(
 def _prepared(
     model: Model, folder: pathlib.Path, files: list[pathlib.Path], fps: float, dataset: str | None
 ) -> tuple[list[str], list[np.ndarray], list[dict[str, str]]]:
-    """Ids and prepared clips of files, and those that cannot be used, with the reason."""
+    """Ids and prepared clips of the files, and {"id", "reason"} of the invalid ones."""
     ids, clips, skipped = [], [], []
     for file in tqdm(files, desc="read", unit="clip"):
         name = file.relative_to(folder).with_suffix("").as_posix()
@@ -112,35 +117,37 @@ def _prepared(
             continue
         ids.append(name)
     if not clips:
-        raise ValueError(f"--input={folder}: none of {len(files)} clips can be used: {skipped[0]}")
+        raise ValueError(
+            f"--input={folder}: none of the {len(files)} clips is valid; the first: {skipped[0]}"
+        )
     return ids, clips, skipped
 
 
 def _find(folder: pathlib.Path, output: pathlib.Path) -> list[pathlib.Path]:
-    """The clips below a folder; a ValueError where there is none, or the output is of no kind."""
+    """The clips below a folder; a ValueError if there is none or the output suffix is invalid."""
     if output.suffix not in (".npz", ".csv"):
         raise ValueError(
-            f"--output={output}: expected a name that ends in .npz (or, of a classifier, .csv)"
+            f"--output={output}: expected a name that ends in .npz (or .csv for a classifier)"
         )
     if not folder.is_dir():
         raise ValueError(f"--input={folder}: no such folder")
     files = sorted(folder.rglob("*.npy"))
     if not files:
-        raise ValueError(f"--input={folder}: no .npy file in it")
+        raise ValueError(f"--input={folder}: the folder contains no .npy files")
     return files
 
 
 def _encoded(model: Model, clips: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """What the model makes of prepared clips: embeddings, or probabilities of classes."""
+    """The model's output for prepared clips: embeddings, or probabilities of classes."""
     if model.encoder.network.config.classifier:
         probabilities = model.classify_prepared(clips, progress="classify")
         return {"probabilities": probabilities, "class_names": np.array(model.class_names)}
-    # Where training compares raw vectors, their lengths count.
+    # A model trained with the Euclidean distance needs the lengths of the vectors.
     return {"embeddings": model.encode_prepared(clips, model.distance == "cosine", "encode")}
 
 
 def _table(ids: Sequence[str], classifier: ClassifierConfig, probabilities: np.ndarray) -> str:
-    """A CSV file: clip, what it is classified as, the probabilities of all classes."""
+    """A CSV table: clip id, predicted class or attributes, probabilities of all classes."""
     written = io.StringIO()
     table = csv.writer(written, lineterminator="\n")
     table.writerow(["id", "class" if classifier.exclusive else "attributes", *classifier.names])

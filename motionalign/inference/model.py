@@ -1,4 +1,4 @@
-"""A trained model in use: clips and sentences in, embeddings out."""
+"""A trained model for inference: embeds clips and texts, compares and classifies them."""
 
 import functools
 import pathlib
@@ -26,11 +26,11 @@ class Model:
     """A trained model, as `motionalign.load` returns it.
 
     Attributes:
-      params: {path: array}.
-      rest: the network's state that is no parameter, likewise.
-      frozen: parameters that the checkpoint only refers to, likewise.
-      datasets: metadata of the training datasets by name.
-      run: what is stored of its training: config, step, score.
+      params: {path: array} of the parameters.
+      rest: {path: array} of the network's non-parameter state.
+      frozen: {path: array} of the parameters that the checkpoint only refers to.
+      datasets: {name: metadata} of the training datasets.
+      run: stored information about its training: config, step, score.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Model:
         saved: Saved,
         text_encoder: str | None = None,
     ) -> None:
-        """See `load`, which makes models."""
+        """See `load`, which constructs models."""
         self._encoder = encoder
         self._saved = saved
         self._text_encoder = text_encoder
@@ -55,16 +55,16 @@ class Model:
 
     @property
     def encoder(self) -> Encoder:
-        """What runs the network on many clips or texts."""
+        """The encoder that runs the network on many clips or texts."""
         return self._encoder
 
     @property
     def arrays(self) -> dict[str, jax.Array]:
-        """All that the network computes with, by path."""
+        """All arrays of the network {path: array}: parameters, other state, frozen parameters."""
         return self.params | self.rest | self.frozen
 
     def metadata(self, dataset: str | None = None) -> Metadata:
-        """Skeleton, rates and statistics of a training dataset; of the first one by default."""
+        """Skeleton, frame rates and statistics of a training dataset; by default the first."""
         if dataset is None:
             return next(iter(self.datasets.values()))
         if dataset not in self.datasets:
@@ -75,10 +75,10 @@ class Model:
         return self.datasets[dataset]
 
     def prepare(self, joints: np.ndarray, fps: float, dataset: str | None = None) -> np.ndarray:
-        """A clip at `fps` as the model's encoder reads it, at the training frame rate.
+        """Converts a clip to the input of the motion encoder, at the training frame rate.
 
-        Joints [T, J, 3] become patches [T', 5N, 3] float16; for an encoder over frames, [T, J, C]
-        becomes [T', J, C] float32.
+        Joints [T, J, 3] at `fps` become patches [T', 5N, 3] float16; for an encoder over frames,
+        [T, J, C] becomes [T', J, C] float32.
         """
         metadata = self.metadata(dataset)
         return self._encoder.representation.prepare(np.asarray(joints), fps, metadata)
@@ -86,7 +86,7 @@ class Model:
     def _prepare_all(
         self, joints: np.ndarray | Sequence[np.ndarray], fps: float, dataset: str | None
     ) -> tuple[list[np.ndarray], bool]:
-        """What `prepare` makes of one clip or a list of them, and whether it was one."""
+        """Prepares one clip or a list of clips; also returns whether it was a single clip."""
         if not isinstance(joints, list | tuple):
             return [self.prepare(np.asarray(joints), fps, dataset)], True
         clips = []
@@ -107,14 +107,14 @@ class Model:
         """Embeds clips.
 
         Args:
-          joints: [T, J, 3] or a list of such, in the units of the training data; for encoders over
-            frames [T, J, C] as they were trained, which may be 6D rotations. Of a clip longer than
-            the model's `max_frames` at the training's rate its first frames count, or those of
-            its `window`.
-          fps: frames per second of the clips; other rates than the training's are interpolated,
-            rotations by the nearest frame.
-          normalize: unit length, so that a dot product is the cosine.
-          dataset: whose skeleton and statistics to use, where the model was trained on several.
+          joints: a clip [T, J, 3] or a list of clips, in the units of the training data; for
+            encoders over frames [T, J, C] as in training, which may be 6D rotations. If a clip at
+            the training frame rate is longer than the model's `max_frames`, only its first frames
+            are used, or those of the model's `window`.
+          fps: frames per second of the clips. Joints at a rate other than that of training are
+            interpolated; of rotations the nearest frame is taken.
+          normalize: scales embeddings to unit length, so that a dot product is the cosine.
+          dataset: training dataset whose skeleton and statistics are used; default: the first.
 
         Returns:
           [E] float32 for one clip, [N, E] for a list.
@@ -126,9 +126,9 @@ class Model:
     def encode_prepared(
         self, clips: Sequence[np.ndarray], normalize: bool = True, progress: str | None = None
     ) -> np.ndarray:
-        """Embeddings [N, E] of clips that `prepare` has made."""
+        """Embeds clips that `prepare` returned, as [N, E]; `progress` names a progress bar."""
         if self._encoder.network.config.classifier:
-            raise ValueError("this model is a classifier and gives no embeddings: use `classify`")
+            raise ValueError("this model is a classifier and has no embeddings: use `classify`")
         frames = list(map(len, clips))
         vectors = self._encoder.motions(self.arrays, clips.__getitem__, frames, progress)
         return unit(vectors) if normalize else vectors
@@ -140,19 +140,19 @@ class Model:
         fps: float,
         dataset: str | None = None,
     ) -> np.ndarray:
-        """Similarity of clips to texts: ranks clips for a text, or texts for a clip.
+        """Similarity of clips to texts, to rank clips for a text or texts for a clip.
 
         Args:
-          joints, fps, dataset: as of `encode_motion`.
-          texts: K captions, or words for actions (a string is one); any, not only those that were
-            trained with.
+          joints, fps, dataset: as in `encode_motion`.
+          texts: K captions or names of actions, or a single string; any texts, not only those of
+            training.
 
         Returns:
-          [K] float for one clip, [N, K] for a list; higher is more similar. The cosine, or minus
-          the Euclidean distance of raw vectors, whichever the model was trained by (`distance`).
+          [K] float for one clip, [N, K] for a list; higher is more similar. It is the cosine, or
+          the negative Euclidean distance of raw vectors, as the model was trained (`distance`).
         """
         motion = self.encode_motion(joints, fps, normalize=False, dataset=dataset)
-        texts = [texts] if isinstance(texts, str) else list(texts)  # not its letters
+        texts = [texts] if isinstance(texts, str) else list(texts)
         text = self.encode_text(texts, normalize=False)
         scores = similarity.similarity_scores(np.atleast_2d(motion), text, self.distance)
         return scores[0] if motion.ndim == 1 else scores
@@ -165,8 +165,9 @@ class Model:
     def encode_text(self, captions: str | list[str], normalize: bool = True) -> np.ndarray:
         """Embeds captions: [E] float32 for one string, [N, E] for a list.
 
-        A model that was trained towards a frozen sentence encoder has none of its own: the first
-        call loads that one, from where it was then or from the `text_encoder` given to `load`.
+        A model that was trained with a frozen sentence encoder has no text encoder of its own. The
+        first call loads that sentence encoder from its source in training, or from the
+        `text_encoder` given to `load`.
         """
         single = isinstance(captions, str)
         captions = [captions] if single else list(captions)
@@ -190,8 +191,9 @@ class Model:
             encoder = SentenceEncoder(source, trained["readout"])
         except ValueError as error:
             raise ValueError(
-                f"the model's texts were encoded by {trained['encoder']}, which is not here "
-                f"({error}). Say where: motionalign.load(..., text_encoder=FOLDER_OR_HUB_ID)"
+                f"the model was trained with the text encoder {trained['encoder']}, which cannot "
+                f"be found ({error}). Give its location: motionalign.load(..., "
+                "text_encoder=FOLDER_OR_HUB_ID)"
             ) from error
         if encoder.fingerprint != (trained["sha256"], trained["readout"]):
             raise ValueError(
@@ -203,23 +205,23 @@ class Model:
 
     @property
     def distance(self) -> str:
-        """What motions and texts are compared by: "cosine", or "euclidean" of raw vectors."""
+        """How motions and texts are compared: "cosine", or "euclidean" for raw vectors."""
         return self.run["distance"] or "cosine"
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """What `classify` tells apart; () where it cannot."""
+        """The classes or attributes that `classify` predicts; () if the model has none."""
         return self._encoder.network.config.class_names
 
     def classify(
         self, joints: np.ndarray | Sequence[np.ndarray], fps: float, dataset: str | None = None
     ) -> np.ndarray:
-        """Probabilities of `class_names` by the model's own classifier.
+        """Probabilities of `class_names` from the model's own classifier.
 
-        Arguments as of `encode_motion`.
+        Arguments are those of `encode_motion`.
 
         Returns:
-          [K] float32 for one clip, [N, K] for a list; they add up to 1 where a clip is of exactly
+          [K] float32 for one clip, [N, K] for a list; they sum to 1 if a clip belongs to exactly
           one class.
         """
         clips, single = self._prepare_all(joints, fps, dataset)
@@ -229,7 +231,7 @@ class Model:
     def classify_prepared(
         self, clips: Sequence[np.ndarray], progress: str | None = None
     ) -> np.ndarray:
-        """Probabilities [N, K] of clips that `prepare` has made."""
+        """Probabilities [N, K] for clips that `prepare` returned."""
         frames = list(map(len, clips))
         logits = self._encoder.logits(self.arrays, clips.__getitem__, frames, progress)
         return np.asarray(self._encoder.network.config.probabilities(logits))
@@ -237,10 +239,19 @@ class Model:
     def save_pretrained(
         self, folder: str | pathlib.Path, results: dict | None = None
     ) -> pathlib.Path:
-        """Writes the model as a folder to share, which `motionalign.load` takes here and anywhere.
+        """Writes the model as a folder to share, which `motionalign.load` can load anywhere.
 
-        `results`: content of a metrics.json, for the table of the model card. See
-        checkpoints/shared.py for what the folder holds; one that is already there is a ValueError.
+        checkpoints/shared.py describes the content of the folder.
+
+        Args:
+          folder: folder to write; it must not exist.
+          results: content of a metrics.json, for the table of the model card.
+
+        Returns:
+          The folder.
+
+        Raises:
+          ValueError: the folder already exists.
         """
         return write_shared(folder, self._saved, self.params, results, self.rest)
 
@@ -252,17 +263,17 @@ def load(
     data_config: ConfigDict | None = None,
     text_encoder: str | None = None,
 ) -> Model:
-    """Loads a trained model for use, on one device unless a mesh is given.
+    """Loads a trained model for inference, on one device unless a mesh is given.
 
     Args:
       path: a training workdir, one of its checkpoint folders, a folder that `save_pretrained`
-        wrote, a copy of these anywhere, or the Hub id of a shared one.
-      series: which checkpoint of a workdir, "best" (by validation) or "checkpoints" (the latest).
-      mesh: to encode on many devices.
-      data_config: whose eval_batch_size, frame_bucket and text_bucket to encode by; default: the
-        training run's.
+        wrote, a copy of any of these, or the Hub id of a shared model.
+      series: checkpoint of a workdir: "best" (by validation) or "checkpoints" (the latest).
+      mesh: device mesh, to encode on several devices.
+      data_config: `data` section that provides eval_batch_size, frame_bucket and text_bucket;
+        default: that of the training run.
       text_encoder: folder or Hub id of the frozen sentence encoder that the model was trained with,
-        where it is not where it was then.
+        if its source has moved since.
 
     Raises:
       ValueError: there is no checkpoint, or it is incomplete.

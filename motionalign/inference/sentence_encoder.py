@@ -1,7 +1,8 @@
-"""Sentences to vectors by a frozen, pretrained sentence encoder.
+"""Encodes texts with a frozen, pretrained sentence encoder.
 
-These vectors tell captions that say the same from others (`data_prep embed`), and are the space
-that a motion encoder with a frozen text tower is trained into: then new texts are encoded here too.
+The vectors serve two purposes: they identify captions with the same meaning (`data_prep embed`),
+and a motion encoder with a frozen text encoder is trained into their space. For such a model, new
+texts are encoded here too.
 """
 
 import functools
@@ -20,20 +21,22 @@ from motionalign.models.weights.source import Source
 
 BATCH_SIZE = 64
 
-BUCKET = 16  # token lengths are rounded up to a multiple, so that few shapes are compiled
+BUCKET = 16  # token lengths are rounded up to a multiple of this, so that few shapes are compiled
 
 
 class SentenceEncoder:
-    """A text encoder in Hugging Face's layout, its weights as published.
+    """A published text encoder in Hugging Face's layout, with unchanged weights.
 
-    Weights are read, and downloaded if need be, when the first text comes or the fingerprint is
-    asked for: who encodes motions only needs none.
+    Weights are read, and downloaded if necessary, for the first text or the fingerprint; models
+    that only encode motions do not need them.
 
-    encoder: a folder or Hub id, optionally @revision. readout: "first", the first token's output;
-    "mean", over all tokens; "end" of CLIP. The encoder's authors say which it was trained for.
+    Attributes:
+      encoder: a folder or Hub id, optionally with @revision.
+      readout: "first": the output of the first token; "mean": the mean over all tokens; "end": of
+        CLIP. The authors of an encoder state which one it was trained with.
 
-    Raises, then or at once:
-      ValueError: there is no such encoder, or it is of a family or readout that is not known.
+    Raises (on construction or first use):
+      ValueError: the encoder does not exist, or its family or readout is not supported.
     """
 
     def __init__(self, encoder: str, readout: str) -> None:
@@ -42,16 +45,16 @@ class SentenceEncoder:
 
     @functools.cached_property
     def fingerprint(self) -> tuple[str, str]:
-        """SHA-256 of the weights, and the readout: vectors may be compared where these are equal.
+        """(SHA-256 of the weights, readout); vectors are comparable only if these are equal.
 
         The same as `dataset.CaptionVectors.fingerprint`.
         """
         return self._source.sha256, self.readout
 
     def __call__(self, texts: Sequence[str], progress: bool = False) -> np.ndarray:
-        """Vectors [K, D] float32 of K texts, as the encoder gives them, not normalised.
+        """Encodes K texts as vectors [K, D] float32, which are not normalised.
 
-        Each distinct text is encoded once; `progress` shows a bar.
+        Each distinct text is encoded only once; `progress` shows a progress bar.
         """
         row = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         vectors = self._encode(list(row), progress)
@@ -67,7 +70,7 @@ class SentenceEncoder:
             for start in range(0, len(texts), BATCH_SIZE):
                 rows = order[start : start + BATCH_SIZE]
                 length = min(-(-lengths[rows[-1]] // BUCKET) * BUCKET, config.max_positions)
-                # A single query should not cost as much as a whole batch.
+                # A single query should not cost as much as a full batch.
                 shape = (1 << (len(rows) - 1).bit_length(), length)
                 batch = (_fitted(ids[rows], shape), _fitted(mask[rows], shape))
                 vectors[rows] = np.asarray(forward(*batch))[: len(rows)]
@@ -78,7 +81,7 @@ class SentenceEncoder:
     def _loaded(self) -> tuple[Tokenizer, Any, Callable[..., jax.Array]]:
         """(tokenizer, config, jitted forward pass of ids [B, L] and mask [B, L])."""
         family, config = text_tower(self._source, readout=self.readout)
-        with nnx.set_graph_mode(False):  # the thread's own mode is its owner's
+        with nnx.set_graph_mode(False):  # restored afterwards: other code may rely on the mode
             graphdef, params = nnx.split(
                 nnx.eval_shape(lambda: family.module(config, rngs=nnx.Rngs(0)))
             )
@@ -86,7 +89,7 @@ class SentenceEncoder:
 
         @jax.jit
         def forward(params: Any, ids: jax.Array, mask: jax.Array) -> jax.Array:
-            # Accelerators multiply float32 with fewer bits by default; these vectors are kept.
+            # By default accelerators multiply float32 in lower precision; these vectors are stored.
             with nnx.set_graph_mode(False), jax.default_matmul_precision("highest"):
                 return nnx.merge(graphdef, params)(ids, mask, tokens=False).pooled
 
@@ -95,7 +98,7 @@ class SentenceEncoder:
 
 
 def _fitted(x: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """`x` cut and zero-padded to `shape`; what is cut are columns of padding."""
+    """`x` truncated and zero-padded to `shape`; only columns of padding are truncated."""
     out = np.zeros(shape, x.dtype)
     rows, columns = x.shape[0], min(x.shape[1], shape[1])
     out[:rows, :columns] = x[:, :columns]

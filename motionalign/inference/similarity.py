@@ -1,4 +1,4 @@
-"""Similarity of vectors: the cosine, or minus the Euclidean distance of raw vectors."""
+"""Similarity of vectors: the cosine, or the negative Euclidean distance of raw vectors."""
 
 import numpy as np
 
@@ -12,27 +12,27 @@ def similarity_scores(motion: np.ndarray, texts: np.ndarray, distance: str) -> n
     """Similarity of every clip to every text, by the distance that the model was trained with.
 
     Args:
-      motion: [N, D] embeddings of clips, as the model gives them (not normalised).
-      texts: [K, D] embeddings of texts.
-      distance: "cosine" for the cosine of the angle between them, "euclidean" for minus the
+      motion: [N, D] embeddings of clips, not normalised.
+      texts: [K, D] embeddings of texts, not normalised.
+      distance: "cosine": the cosine of the angle between the vectors; "euclidean": the negative
         distance between the raw vectors.
 
     Returns:
-      [N, K], higher is more similar; a cosine in the precision of its inputs, a distance in
+      [N, K], higher is more similar. The cosine has the precision of its inputs; the distance is
       float64.
 
     Raises:
-      ValueError: unknown distance, shapes that do not agree, vectors that are not finite, and for
-        the cosine vectors of length 0.
+      ValueError: unknown distance, different widths, vectors that are not finite, or, for the
+        cosine, vectors of length 0.
     """
     if distance not in DISTANCES:
-        raise ValueError(f"unknown distance {distance!r}; known: {', '.join(DISTANCES)}")
+        raise ValueError(f"unknown distance {distance!r}; valid: {', '.join(DISTANCES)}")
     if distance == "cosine":
         return cosine_similarity(motion, texts)
     motion, texts = checked_matrix(motion, "embeddings"), checked_matrix(texts, "embeddings")
     if motion.shape[1] != texts.shape[1]:
         raise ValueError(
-            f"embeddings of width {motion.shape[1]} and {texts.shape[1]} do not compare"
+            f"embeddings of width {motion.shape[1]} and {texts.shape[1]} cannot be compared"
         )
     return -np.sqrt(squared_distances(motion, texts))
 
@@ -54,15 +54,18 @@ def cosine_similarity(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         units.append(vectors / length)
     if units[0].shape[1] != units[1].shape[1]:
         raise ValueError(
-            f"embeddings of width {units[0].shape[1]} and {units[1].shape[1]} do not compare"
+            f"embeddings of width {units[0].shape[1]} and {units[1].shape[1]} cannot be compared"
         )
     return units[0] @ units[1].T
 
 
 def squared_distances(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Squared Euclidean distances [N, K] of rows [N, D] and columns [K, D], never [N, K, D]."""
+    """Squared Euclidean distances [N, K] of rows [N, D] and columns [K, D].
+
+    Does not allocate an [N, K, D] array.
+    """
     squares = (rows**2).sum(axis=1)[:, None] + (columns**2).sum(axis=1) - 2 * (rows @ columns.T)
-    return np.maximum(squares, 0)  # rounding can put equal vectors below 0
+    return np.maximum(squares, 0)  # rounding can make the distance of equal vectors negative
 
 
 def checked_matrix(values: np.ndarray, name: str) -> np.ndarray:

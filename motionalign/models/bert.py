@@ -1,4 +1,4 @@
-"""BERT text encoder (Devlin et al., 2019), as Hugging Face's `BertModel` without its pooler."""
+"""BERT text encoder (Devlin et al., 2019), like Hugging Face's `BertModel` without its pooler."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -21,15 +21,15 @@ class BertConfig(layers.Config):
     """Sizes and readout of a BERT.
 
     Attributes:
-      vocab_size: rows of the table of tokens.
-      width, depth, heads, mlp_width: of the transformer.
-      max_positions: tokens of the longest text.
-      type_vocab_size: rows of the table of segments, of which the first is used.
-      activation: key of `layers.ACTIVATIONS`.
-      norm_eps: of every LayerNorm.
-      dropout: after the embedding and in each residual branch.
-      attention_dropout: on the attention weights.
-      readout: "first": the first token's output ([CLS]); "mean": mean over the real tokens.
+      vocab_size: number of rows in the token embedding table.
+      width, depth, heads, mlp_width: sizes of the transformer.
+      max_positions: maximum number of tokens per text.
+      type_vocab_size: number of rows in the segment embedding table; only the first is used.
+      activation: a key of `layers.ACTIVATIONS`.
+      norm_eps: epsilon of every LayerNorm.
+      dropout: rate after the embedding and in each residual branch.
+      attention_dropout: rate on the attention weights.
+      readout: "first": the output of the first token ([CLS]); "mean": mean over the real tokens.
     """
 
     vocab_size: int
@@ -46,16 +46,17 @@ class BertConfig(layers.Config):
     readout: str = "first"
 
     def __post_init__(self) -> None:
-        """Raises a ValueError for sizes and names that make no encoder."""
+        """Raises a ValueError for invalid sizes or names."""
         layers.check_transformer(self)
         layers.check_choice(self.readout, ("first", "mean"), f"{type(self).__name__}.readout")
 
 
 class Bert(nnx.Module):
-    """Token ids to token features and one feature vector a text.
+    """BERT: token ids to token features and one feature vector per text.
 
-    first_position: row of the position table that the first token of a text reads; the rows above
-      belong to no token.
+    Attributes:
+      first_position: row of the position table for the first token of a text; the rows before it
+        are not used.
     """
 
     first_position = 0
@@ -63,7 +64,7 @@ class Bert(nnx.Module):
     def __init__(
         self, config: BertConfig, dtype: DTypeLike = jnp.float32, *, rngs: nnx.Rngs
     ) -> None:
-        """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
+        """Initializes random float32 parameters; `dtype` is the compute dtype."""
         c = self.config = config
         self.dtype = dtype
 
@@ -79,7 +80,7 @@ class Bert(nnx.Module):
         )
 
     def embed(self, input_ids: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
-        """Ids [B, L], padding at the end, to embeddings [B, L, D]; all tokens are of type 0."""
+        """Embeds ids [B, L], padded at the end, as [B, L, D]; all tokens have segment 0."""
         x = layers.look_up(self.tokens, input_ids, self.config.max_positions)
         first = self.first_position
         x = x + (self.positions[first : first + input_ids.shape[1]] + self.types[0])
@@ -100,11 +101,11 @@ class Bert(nnx.Module):
           input_ids: [B, L] int32.
           mask: [B, L] bool, True at real tokens.
           rngs: stream `dropout`; None in evaluation.
-          tokens: whether the last block computes all tokens, or only what is pooled.
+          tokens: False: the last block computes only what is pooled.
 
         Returns:
-          The tokens [B, L, D] of Hugging Face's `last_hidden_state`, `mask`, and [B, D] by
-          `config.readout`.
+          The tokens [B, L, D] (Hugging Face's `last_hidden_state`), `mask`, and the feature [B, D]
+          pooled by `config.readout`.
         """
         x = self.embed(input_ids, rngs)
         bias = layers.attention_bias(mask)
@@ -112,20 +113,20 @@ class Bert(nnx.Module):
 
 
 def fields_from_hf(source: Mapping[str, Any], model_type: str) -> dict[str, Any]:
-    """The fields of a BERT's config that Hugging Face's config.json states.
+    """The fields of `BertConfig` that Hugging Face's config.json states.
 
     Args:
-      source: the config.json.
-      model_type: what it must be of.
+      source: content of the config.json.
+      model_type: the model_type that it must have.
 
     Raises:
-      ValueError: it is of another model, or has relative positions.
+      ValueError: it has another model_type, or relative positions.
     """
     check_model_type(source, model_type)
     kind = source.get("position_embedding_type", "absolute")
     if kind != "absolute":
         raise ValueError(
-            f"{model_type} with position_embedding_type={kind!r}; only 'absolute' is known"
+            f"{model_type} with position_embedding_type={kind!r}; only 'absolute' is supported"
         )
     return {
         "vocab_size": source["vocab_size"],
@@ -143,12 +144,12 @@ def fields_from_hf(source: Mapping[str, Any], model_type: str) -> dict[str, Any]
 
 
 def config_from_hf(source: Mapping[str, Any], **ours: Any) -> BertConfig:
-    """The config of a Hugging Face BERT's config.json; `ours` are fields that it does not know."""
+    """Builds the config of a Hugging Face BERT from config.json; `ours` sets further fields."""
     return BertConfig(**fields_from_hf(source, "bert") | ours)
 
 
 def config_to_hf(config: BertConfig, model_type: str = "bert") -> dict[str, Any]:
-    """A Hugging Face config.json of this BERT."""
+    """The Hugging Face config.json of this BERT."""
     return {
         "model_type": model_type,
         "vocab_size": config.vocab_size,
@@ -166,11 +167,11 @@ def config_to_hf(config: BertConfig, model_type: str = "bert") -> dict[str, Any]
 
 
 def key_map(prefix: str = r"bert\.", heads: tuple[str, ...] = (r"cls\..*",)) -> KeyMap:
-    """How the tensors of Hugging Face's `BertModel`, and of models with its layers, become ours.
+    """Maps the tensors of Hugging Face's `BertModel` and models with its layers to our parameters.
 
     Args:
-      prefix: of models with a task head, as in `KeyMap`.
-      heads: regexes of the tensors of pretraining heads.
+      prefix: key prefix in models with a task head; see `KeyMap`.
+      heads: regexes for the tensors of pretraining heads.
     """
     block, ours = r"encoder\.layer\.(\d+)\.", r"blocks/\1/"
     table = r"embeddings\.{}_embeddings\.weight".format

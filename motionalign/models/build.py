@@ -1,7 +1,8 @@
-"""From the `model` section of a config to an architecture, and its pretrained weights.
+"""Builds an architecture from the `model` section of a config and loads its pretrained weights.
 
 `resolve` turns the section (its fields: motionalign/config.py) into a `DualEncoderConfig`, which
-knows every size and is what a checkpoint stores; `load_pretrained` fills its towers.
+holds every size and is stored in checkpoints. `load_pretrained` fills the encoders with pretrained
+weights.
 """
 
 import dataclasses
@@ -30,7 +31,7 @@ Params = TypeVar("Params")
 
 DEFAULTS = defaults_below("model")
 
-# What may differ from a trained model that training goes on from: it changes no parameter's shape.
+# Fields that may differ from the trained model in fine-tuning: they change no parameter's shape.
 _FREE_TO_CHANGE = (
     *("motion.padding", "motion.dropout", "motion.final_norm", "text.dropout", "text.max_tokens"),
     *("head_dropout", "learn_temperature", "weights"),
@@ -42,14 +43,15 @@ def resolve(
     trained: DualEncoderConfig | None = None,
     inputs: Inputs | None = None,
 ) -> DualEncoderConfig:
-    """The full configuration of a config's `model` section.
+    """Resolves the `model` section of a config to a complete architecture.
 
-    Reads config.json of the weights that are named, which may download it.
+    Reads the config.json of the weights that the section names, which may download it.
 
     Args:
       model_config: the section.
-      trained: architecture of the model that its `weights` name.
-      inputs: of the data; only needed for encoders over joints, frozen texts and classifiers.
+      trained: architecture of the model that the section's `weights` names.
+      inputs: properties of the data; needed for encoders over frames, frozen text encoders and
+        classifiers only.
 
     Raises:
       ValueError: for unknown fields, missing sizes, or weights that contradict the sizes.
@@ -73,13 +75,13 @@ def resolve(
 
 
 def _without_text_encoder(embed_dim: int | None, inputs: Inputs | None) -> dict[str, Any]:
-    """What is fixed by the classes of a classifier, or by frozen text vectors."""
+    """The fields that follow from the classes of a classifier or from frozen text vectors."""
     classifier = inputs and inputs.classifier
     width = len(classifier.names) if classifier else inputs and inputs.text_width
     if width is None:
         raise ValueError("model.text.family='frozen' needs the width of the text vectors")
     if embed_dim not in (None, width):
-        what = "classes" if classifier else "numbers in a text vector"
+        what = "classes" if classifier else "dimensions in the text vectors"
         raise ValueError(
             f"model.embed_dim is {embed_dim}, but there are {width} {what}: set it to {width}, or "
             "to None in the config file"
@@ -88,14 +90,15 @@ def _without_text_encoder(embed_dim: int | None, inputs: Inputs | None) -> dict[
 
 
 def section_of(config: DualEncoderConfig) -> dict[str, Any]:
-    """The `model` section that says what an architecture is, to go on training it."""
+    """The `model` section that describes an architecture, to fine-tune a model of it."""
     family = MOTION_FAMILIES[config.motion_family]
     if family.section is None or config.text is None or not config.text_head:
         raise ValueError(
-            "training goes on only from models with a ViT and a text encoder, each with its head"
+            "only models with a ViT and a text encoder, each with a projection head, can be "
+            "fine-tuned"
         )
     text = config.text.to_dict()
-    # Two rates that differ cannot be said: None leaves both as they are.
+    # The section has one field for both rates; if they differ, None leaves both unchanged.
     dropout = text["dropout"]
     if text.get("attention_dropout", dropout) != dropout:
         dropout = None
@@ -117,12 +120,13 @@ def section_of(config: DualEncoderConfig) -> dict[str, Any]:
 def _resolve_trained(
     section: dict[str, Any], trained: DualEncoderConfig, weights: str
 ) -> DualEncoderConfig:
-    """The architecture of a trained model, with what a section may change about it."""
+    """The architecture of a trained model, with the changes that a section may make to it."""
     motion, text = section["motion"], section["text"]
     for tower, given in (("motion", motion), ("text", text)):
         if given["weights"]:
             raise ValueError(
-                f"model.weights={weights} brings both towers; take model.{tower}.weights away"
+                f"model.weights={weights} already provides both encoders; remove "
+                f"model.{tower}.weights"
             )
     sizes = variant_of(motion["family"]).sizes
     if motion["size"] in sizes:
@@ -132,13 +136,13 @@ def _resolve_trained(
     different = [
         f"model.{name} is {given[name]!r}, the weights have {value!r}"
         for name, value in expected.items()
-        # Sizes that are not given are the weights' own.
+        # Sizes that are not given are those of the weights.
         if name not in _FREE_TO_CHANGE and given[name] not in (value, None)
     ]
     if different:
         raise ValueError(
-            f"{weights} is of another architecture than the config says; "
-            f"configs/finetune.py:{weights} takes its own. " + "; ".join(different)
+            f"{weights} has another architecture than the config; configs/finetune.py:{weights} "
+            "uses the architecture of the weights. " + "; ".join(different)
         )
     if text["max_tokens"] > trained.text.max_positions:
         raise ValueError(
@@ -163,20 +167,20 @@ def _resolve_trained(
 def load_pretrained(
     params: Params, model_config: Mapping[str, Any], config: DualEncoderConfig | None = None
 ) -> Params:
-    """Fills the towers for which a config's `model` section names weights.
+    """Fills the encoders for which a config's `model` section names weights.
 
     Args:
       params: all parameters of the `DualEncoder` of `config`: an NNX state, its
         nested dict or a flat {path: array}, of arrays or `jax.ShapeDtypeStruct`. The new values
         get the dtype and sharding of the old ones.
       model_config: the `model` section.
-      config: the architecture, where the section alone does not say it.
+      config: the architecture; by default resolved from the section alone.
 
     Returns:
-      `params` with new leaves where weights fill them; the others as given.
+      `params` with the loaded leaves replaced; the others as given.
 
     Raises:
-      ValueError: if weights do not fit, listing everything that does not.
+      ValueError: the weights do not fit; the message lists every mismatch.
     """
     config = config or resolve(model_config)
     motion, text = (model_config.get(tower, {}) for tower in ("motion", "text"))
@@ -184,7 +188,7 @@ def load_pretrained(
         family = MOTION_FAMILIES[config.motion_family]
         source = Source(weights)
         final_norm = motion.get("final_norm", DEFAULTS["motion"]["final_norm"])
-        assert family.key_map is not None, f"{config.motion_family} takes no weights"
+        assert family.key_map is not None, f"{config.motion_family} supports no weights"
         rules = family.key_map(config.motion, source, final_norm)
         params = load_weights(params, source, rules, under="motion_encoder")
     weights = text.get("weights")
@@ -195,7 +199,7 @@ def load_pretrained(
 
 
 def _defaults(tower: str) -> dict[str, Any]:
-    """The defaults of a tower's section, with the fields that registered encoders declare."""
+    """The defaults of an encoder's section, with the fields that registered encoders declare."""
     own = {}
     for entries in (motion_entries(), text_entries()):
         for entry in entries.values():
@@ -209,7 +213,7 @@ def _with_defaults(given: Mapping[str, Any], defaults: Mapping[str, Any], what: 
 
 
 def _sizes(section: dict, names: tuple[str, ...]) -> dict[str, Any]:
-    """Takes the sizes out of a section, leaving out those that are None."""
+    """Removes the sizes from a section and returns those that are not None."""
     sizes = {name: section.pop(name) for name in names}
     return {name: size for name, size in sizes.items() if size is not None}
 
@@ -224,7 +228,7 @@ def _resolve_motion(section: dict, inputs: Inputs | None) -> Any:
         if given:
             raise ValueError(
                 f"model.motion.size={size!r} fixes {', '.join(variant.sizes[size])}, but "
-                f"{', '.join(given)} is given as well; set size='custom' to choose them"
+                f"{', '.join(given)} is given too; set size='custom' to choose the sizes yourself"
             )
         return variant.build(variant.sizes[size], section, inputs)
     layers.check_choice(size, (*variant.sizes, CUSTOM), "model.motion.size")
@@ -239,7 +243,7 @@ def _resolve_text(section: dict, max_tokens: int) -> Any:
     family = TEXT_FAMILIES[name]
     weights = section.pop("weights")
     dropout = section.pop("dropout")
-    # CLIP's text tower has one rate.
+    # CLIP's text encoder has only one rate.
     known = [field.name for field in dataclasses.fields(family.config)]
     rates = {rate: dropout for rate in ("dropout", "attention_dropout") if rate in known}
     rates = {} if dropout is None else rates
@@ -255,7 +259,7 @@ def _resolve_text(section: dict, max_tokens: int) -> Any:
         if getattr(config, name) != value:
             raise ValueError(
                 f"{weights} has {name} {getattr(config, name)}, but model.text.{name} is {value}; "
-                "leave it out to take the weights' own"
+                "leave it out to use the value of the weights"
             )
     if max_tokens > config.max_positions:
         raise ValueError(

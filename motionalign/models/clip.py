@@ -1,8 +1,8 @@
-"""CLIP's two towers (Radford et al., 2021), as Hugging Face's `CLIPVisionModel`, `CLIPTextModel`.
+"""CLIP's encoders (Radford et al., 2021), like Hugging Face's `CLIPVisionModel`, `CLIPTextModel`.
 
-The vision tower reads motion patches like `vit`: it differs by a norm before the blocks, by
-quick GELU and by a patch embedding without bias. Both end before CLIP's own projections, where our
-heads begin (Motion Patches, supplement, table 9).
+The vision encoder reads motion patches, as `vit` does. It differs from `vit` in a norm before the
+blocks, in quick GELU and in a patch embedding without bias. Both encoders end before CLIP's own
+projections; our heads replace these (Motion Patches, supplement, table 9).
 """
 
 import dataclasses
@@ -41,8 +41,8 @@ class CLIPVisionConfig(layers.Config):
     """Sizes and readout of CLIP's ViT over motion patches; fields as in `vit.ViTConfig`.
 
     Attributes:
-      pool: "class": the class token after the final norm. "mean": mean of the patch tokens, then
-        `fc_norm`.
+      pool: "class": the class token after the final norm. "mean": the mean of the patch tokens,
+        then `fc_norm`.
     """
 
     width: int
@@ -59,14 +59,14 @@ class CLIPVisionConfig(layers.Config):
     norm_eps: float = 1e-5
 
     def __post_init__(self) -> None:
-        """Raises a ValueError for sizes and names that make no encoder."""
+        """Raises a ValueError for invalid sizes or names."""
         layers.check_transformer(self)
         layers.check_choice(self.pool, ("mean", "class"), "CLIPVisionConfig.pool")
         layers.check_choice(self.padding, ("attend", "mask"), "CLIPVisionConfig.padding")
 
     @property
     def input(self) -> str:
-        """The representation that is read."""
+        """Name of the input representation."""
         return Patches.field
 
     @property
@@ -76,12 +76,12 @@ class CLIPVisionConfig(layers.Config):
 
 
 class CLIPVision(nnx.Module):
-    """Motion patches to patch features and one feature vector a clip."""
+    """CLIP's ViT: motion patches to patch features and one feature vector per clip."""
 
     def __init__(
         self, config: CLIPVisionConfig, dtype: DTypeLike = jnp.float32, *, rngs: nnx.Rngs
     ) -> None:
-        """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
+        """Initializes random float32 parameters; `dtype` is the compute dtype."""
         c = self.config = config
         self.dtype = dtype
         rows, parts = c.grid
@@ -98,7 +98,7 @@ class CLIPVision(nnx.Module):
             self.final_norm = norm
 
     def embed(self, patches: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
-        """Patches [B, F, parts * N, 3] to tokens [B, 1 + F / N * parts, D], class token first."""
+        """Embeds patches [B, F, parts * N, 3] as tokens [B, 1 + F / N * parts, D], class first."""
         c = self.config
         x = layers.patch_tokens(patches, c, self.dtype) @ self.patch_embed[...].astype(self.dtype)
         class_token = jnp.broadcast_to(
@@ -116,10 +116,10 @@ class CLIPVision(nnx.Module):
         *,
         tokens: bool = True,
     ) -> layers.Encoded:
-        """Encodes clips; arguments and result as of `vit.ViT`.
+        """Encodes clips; arguments and result are those of `vit.ViT`.
 
-        Hugging Face's CLIP norms the class token only; here the patch tokens of pool="class" go
-        through the same norm.
+        Hugging Face's CLIP applies the final norm to the class token only. Here, with pool="class",
+        the patch tokens pass through the same norm.
         """
         x = self.embed(patches, rngs)
         mask = layers.patch_mask(self.config, patches.shape[1], num_frames)
@@ -129,18 +129,18 @@ class CLIPVision(nnx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class CLIPTextConfig(layers.Config):
-    """Sizes and readout of CLIP's text tower. Each token sees itself and those before it.
+    """Sizes and readout of CLIP's text encoder, whose self-attention is causal.
 
     Attributes:
-      vocab_size: rows of the table of tokens.
-      width, depth, heads, mlp_width: of the transformer.
-      max_positions: tokens of the longest text.
-      activation: key of `layers.ACTIVATIONS`.
-      norm_eps: of every LayerNorm.
-      dropout: after the embedding and in each residual branch.
-      eos_id: of the token that ends a text; None: the highest id that the text has.
-      readout: "end": the output at that token, which alone has seen the whole text; "mean": mean
-        over the real tokens.
+      vocab_size: number of rows in the token embedding table.
+      width, depth, heads, mlp_width: sizes of the transformer.
+      max_positions: maximum number of tokens per text.
+      activation: a key of `layers.ACTIVATIONS`.
+      norm_eps: epsilon of every LayerNorm.
+      dropout: rate after the embedding and in each residual branch.
+      eos_id: id of the end-of-text token; None: the highest id in the text.
+      readout: "end": the output at the end-of-text token, the only one that attends to the complete
+        text; "mean": the mean over the real tokens.
     """
 
     vocab_size: int
@@ -156,18 +156,18 @@ class CLIPTextConfig(layers.Config):
     readout: str = "end"
 
     def __post_init__(self) -> None:
-        """Raises a ValueError for sizes and names that make no encoder."""
+        """Raises a ValueError for invalid sizes or names."""
         layers.check_transformer(self)
         layers.check_choice(self.readout, ("end", "mean"), "CLIPTextConfig.readout")
 
 
 class CLIPText(nnx.Module):
-    """Token ids to token features and one feature vector a text."""
+    """CLIP's text encoder: token ids to token features and one feature vector per text."""
 
     def __init__(
         self, config: CLIPTextConfig, dtype: DTypeLike = jnp.float32, *, rngs: nnx.Rngs
     ) -> None:
-        """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
+        """Initializes random float32 parameters; `dtype` is the compute dtype."""
         c = self.config = config
         self.dtype = dtype
         self.tokens = nnx.Param(layers.published(rngs.params(), (c.vocab_size, c.width)))
@@ -176,14 +176,14 @@ class CLIPText(nnx.Module):
         self.final_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
 
     def embed(self, input_ids: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
-        """Ids [B, L] to embeddings [B, L, D]."""
+        """Embeds ids [B, L] as [B, L, D]."""
         x = layers.look_up(self.tokens, input_ids, self.config.max_positions)
         length = input_ids.shape[1]
         x = (x + self.positions[:length]).astype(self.dtype)
         return layers.dropout(x, self.config.dropout, rngs)
 
     def bias(self, mask: jax.Array) -> jax.Array:
-        """[B, 1, L, L] float32 to add to attention logits: real tokens, none that comes later."""
+        """Attention bias [B, 1, L, L] float32 that masks padding and later tokens."""
         causal = jnp.tril(jnp.ones((mask.shape[1], mask.shape[1]), bool))
         seen = causal & mask[:, None, :]
         return jnp.where(seen, 0.0, jnp.finfo(jnp.float32).min)[:, None]
@@ -202,11 +202,11 @@ class CLIPText(nnx.Module):
           input_ids: [B, L] int32.
           mask: [B, L] bool, True at real tokens.
           rngs: stream `dropout`; None in evaluation.
-          tokens: whether the final norm is computed for all tokens, or only for what is pooled.
+          tokens: False: the final norm is computed only for what is pooled.
 
         Returns:
-          The tokens [B, L, D] after the final norm, Hugging Face's `last_hidden_state`; `mask`; and
-          [B, D] by `config.readout`.
+          The tokens [B, L, D] after the final norm (Hugging Face's `last_hidden_state`), `mask`,
+          and the feature [B, D] pooled by `config.readout`.
         """
         c = self.config
         x = self.embed(input_ids, rngs)
@@ -226,7 +226,7 @@ class CLIPText(nnx.Module):
 
 # --------------------------------------------------------------------------- pretrained weights
 
-# What Hugging Face's configs leave out where it is the default.
+# Default values, which Hugging Face's configs leave out.
 _DEFAULTS = {
     "vision_config": {
         "hidden_size": 768,
@@ -254,7 +254,7 @@ _DEFAULTS = {
 
 
 def _tower(source: Mapping[str, Any], section: str) -> dict[str, Any]:
-    """One tower's part of a config.json: of the whole model, or of that tower alone."""
+    """One encoder's section of a config.json, of the complete CLIP or of that encoder alone."""
     alone = {"vision_config": "clip_vision_model", "text_config": "clip_text_model"}[section]
     found = source.get("model_type")
     if found not in ("clip", alone):
@@ -264,7 +264,7 @@ def _tower(source: Mapping[str, Any], section: str) -> dict[str, Any]:
 
 
 def vision_config_from_hf(source: Mapping[str, Any], **ours: Any) -> CLIPVisionConfig:
-    """The vision tower of a Hugging Face CLIP's config.json; `ours` are fields it does not know."""
+    """Builds the vision config of a Hugging Face CLIP's config.json; `ours` sets further fields."""
     given = _tower(source, "vision_config")
     if given["num_channels"] != 3:
         raise ValueError(f"a ViT over xyz needs 3 channels; the source has {given['num_channels']}")
@@ -281,9 +281,9 @@ def vision_config_from_hf(source: Mapping[str, Any], **ours: Any) -> CLIPVisionC
 
 
 def config_from_hf(source: Mapping[str, Any], **ours: Any) -> CLIPTextConfig:
-    """The text tower of a Hugging Face CLIP's config.json; `ours` are fields it does not know."""
+    """Builds the text config of a Hugging Face CLIP's config.json; `ours` sets further fields."""
     given = _tower(source, "text_config")
-    # Before 2023 every CLIP's config said 2, which is no end of text: its highest id is.
+    # Before 2023 every CLIP's config stated 2, which is not the end-of-text id; the highest id is.
     eos_id = None if given["eos_token_id"] == 2 else given["eos_token_id"]
     config: dict[str, Any] = {
         "vocab_size": given["vocab_size"],
@@ -316,9 +316,9 @@ def _blocks() -> tuple[Rule, ...]:
 def vision_key_map(
     config: CLIPVisionConfig, source: Mapping[str, Any], final_norm: str = "fresh"
 ) -> KeyMap:
-    """How a Hugging Face CLIP's vision tower becomes ours; `source` is its config.json.
+    """Maps the tensors of a Hugging Face CLIP's vision encoder to our parameters.
 
-    `final_norm` is that of `vit_weights.key_map`.
+    `source` is its config.json; `final_norm` is as in `vit_weights.key_map`.
     """
     layers.check_choice(final_norm, keymap.FINAL_NORM, "final_norm")
     given = _tower(source, "vision_config")
@@ -332,7 +332,7 @@ def vision_key_map(
             (r"embeddings\.class_embedding", "class_token", keymap.SAME),
             (r"embeddings\.position_embedding\.weight", "positions", positions),
             (r"embeddings\.patch_embedding\.weight", "patch_embed", keymap.PATCHES),
-            *keymap.norm("pre_layrnorm", "embedding_norm"),  # spelt so
+            *keymap.norm("pre_layrnorm", "embedding_norm"),  # Hugging Face's spelling
             *_blocks(),
             *(() if fresh else keymap.norm("post_layernorm", norm)),
         ),
@@ -348,7 +348,7 @@ def vision_key_map(
 
 
 def key_map() -> KeyMap:
-    """How a Hugging Face CLIP's text tower becomes ours."""
+    """Maps the tensors of a Hugging Face CLIP's text encoder to our parameters."""
     return KeyMap(
         prefix=r"text_model\.",
         rules=(
@@ -372,7 +372,7 @@ def key_map() -> KeyMap:
 def _build(
     sizes: Mapping[str, int], section: Mapping[str, Any], inputs: Inputs | None
 ) -> CLIPVisionConfig:
-    """The vision tower of a model.motion section."""
+    """Builds the vision encoder's config from a model.motion section."""
     fields = {name: section[name] for name in ("max_frames", "pool", "padding", "dropout")}
     asked: dict[str, Any] = {**sizes, "patch_size": section["patch_size"]}
     weights = section["weights"]

@@ -1,4 +1,4 @@
-"""DistilBERT text encoder (Sanh et al., 2019), as Hugging Face's `DistilBertModel`."""
+"""DistilBERT text encoder (Sanh et al., 2019), like Hugging Face's `DistilBertModel`."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ class DistilBertConfig(layers.Config):
     """Sizes and readout of a DistilBERT.
 
     Attributes:
-      vocab_size: rows of the table of tokens.
-      width, depth, heads, mlp_width: of the transformer.
-      max_positions: tokens of the longest text.
-      activation: key of `layers.ACTIVATIONS`.
-      norm_eps: of every LayerNorm.
-      dropout: after the embedding and the feed-forward layer, but unlike BERT not after attention.
-      attention_dropout: on the attention weights.
-      readout: "first": the first token's output ([CLS]); "mean": mean over the real tokens.
+      vocab_size: number of rows in the token embedding table.
+      width, depth, heads, mlp_width: sizes of the transformer.
+      max_positions: maximum number of tokens per text.
+      activation: a key of `layers.ACTIVATIONS`.
+      norm_eps: epsilon of every LayerNorm.
+      dropout: rate after the embedding and the MLP; unlike BERT, there is none after attention.
+      attention_dropout: rate on the attention weights.
+      readout: "first": the output of the first token ([CLS]); "mean": mean over the real tokens.
     """
 
     vocab_size: int
@@ -44,7 +44,7 @@ class DistilBertConfig(layers.Config):
     readout: str = "first"
 
     def __post_init__(self) -> None:
-        """Raises a ValueError for sizes and names that make no encoder."""
+        """Raises a ValueError for invalid sizes or names."""
         layers.check_transformer(self)
         layers.check_choice(self.readout, ("first", "mean"), "DistilBertConfig.readout")
 
@@ -53,7 +53,7 @@ class Block(nnx.Module):
     """Post-norm transformer block."""
 
     def __init__(self, config: DistilBertConfig, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
-        """Random parameters; `dtype` is what it computes in."""
+        """Initializes random parameters of the config's sizes; `dtype` is the compute dtype."""
         c = config
         self.attention = layers.Attention(c.width, c.heads, c.attention_dropout, dtype, rngs)
         self.attention_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
@@ -68,18 +68,18 @@ class Block(nnx.Module):
         rngs: nnx.Rngs | None = None,
         first: int | None = None,
     ) -> jax.Array:
-        """[B, L, D] to [B, L, D], or only to its `first` tokens [B, first, D]."""
+        """Maps [B, L, D] to [B, L, D], or to its `first` tokens only: [B, first, D]."""
         x = self.attention_norm(x[:, :first] + self.attention(x[:, :first], x, bias, rngs))
         return self.mlp_norm(x + layers.dropout(self.mlp(x), self.dropout, rngs))
 
 
 class DistilBert(nnx.Module):
-    """Token ids to token features and one feature vector a text."""
+    """DistilBERT: token ids to token features and one feature vector per text."""
 
     def __init__(
         self, config: DistilBertConfig, dtype: DTypeLike = jnp.float32, *, rngs: nnx.Rngs
     ) -> None:
-        """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
+        """Initializes random float32 parameters; `dtype` is the compute dtype."""
         c = self.config = config
         self.dtype = dtype
 
@@ -92,7 +92,7 @@ class DistilBert(nnx.Module):
         self.blocks = layers.repeat(c.depth, lambda rngs: Block(c, dtype, rngs), rngs)
 
     def embed(self, input_ids: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
-        """Ids [B, L] to embeddings [B, L, D]."""
+        """Embeds ids [B, L] as [B, L, D]."""
         x = layers.look_up(self.tokens, input_ids, self.config.max_positions)
         length = input_ids.shape[1]
         x = x + self.positions[:length]
@@ -113,11 +113,11 @@ class DistilBert(nnx.Module):
           input_ids: [B, L] int32.
           mask: [B, L] bool, True at real tokens.
           rngs: stream `dropout`; None in evaluation.
-          tokens: whether the last block computes all tokens, or only what is pooled.
+          tokens: False: the last block computes only what is pooled.
 
         Returns:
-          The tokens [B, L, D] of Hugging Face's `last_hidden_state`, `mask`, and [B, D] by
-          `config.readout`.
+          The tokens [B, L, D] (Hugging Face's `last_hidden_state`), `mask`, and the feature [B, D]
+          pooled by `config.readout`.
         """
         x = self.embed(input_ids, rngs)
         bias = layers.attention_bias(mask)
@@ -125,7 +125,7 @@ class DistilBert(nnx.Module):
 
 
 def config_from_hf(source: Mapping[str, Any], **ours: Any) -> DistilBertConfig:
-    """The config of a Hugging Face DistilBERT's config.json; `ours` are fields it does not know."""
+    """Builds the config of a Hugging Face DistilBERT's config.json; `ours` sets further fields."""
     check_model_type(source, "distilbert")
     given: dict[str, Any] = {
         "vocab_size": source["vocab_size"],
@@ -143,7 +143,7 @@ def config_from_hf(source: Mapping[str, Any], **ours: Any) -> DistilBertConfig:
 
 
 def config_to_hf(config: DistilBertConfig) -> dict[str, Any]:
-    """A Hugging Face config.json of this DistilBERT."""
+    """The Hugging Face config.json of this DistilBERT."""
     return {
         "model_type": "distilbert",
         "vocab_size": config.vocab_size,
@@ -159,7 +159,7 @@ def config_to_hf(config: DistilBertConfig) -> dict[str, Any]:
 
 
 def key_map() -> KeyMap:
-    """How the tensors of Hugging Face's `DistilBertModel` become ours."""
+    """Maps the tensors of Hugging Face's `DistilBertModel` to our parameters."""
     block, ours = r"transformer\.layer\.(\d+)\.", r"blocks/\1/"
     table = r"embeddings\.{}_embeddings\.weight".format
     return KeyMap(
@@ -179,7 +179,7 @@ def key_map() -> KeyMap:
         ),
         excused=(
             r"embeddings\.position_ids",  # a buffer, 0, 1, 2, ...
-            r"vocab_(transform|layer_norm|projector)\..*",  # masked-language head
+            r"vocab_(transform|layer_norm|projector)\..*",  # masked language modelling head
             r"(pre_)?classifier\..*",
             r"qa_outputs\..*",
         ),

@@ -1,7 +1,7 @@
-"""Motion encoder and text encoder with a projection head each, into one space (Motion Patches, §3).
+"""A motion encoder and a text encoder, each with a projection head, for one common embedding space.
 
-A `DualEncoderConfig` knows every size and is what a checkpoint stores (models/build.py makes it of
-a config); `DualEncoder` is the model.
+(Motion Patches, §3.) `DualEncoder` is the model. `DualEncoderConfig` holds every size and is stored
+in checkpoints; models/build.py makes it from the config of a run.
 """
 
 import dataclasses
@@ -26,22 +26,27 @@ from motionalign.models.heads import (
 )
 from motionalign.models.weights.keymap import KeyMap
 
-TEXT_TOWER = "text_encoder"  # its path
-MAX_SCALE = 100.0  # a learnt temperature goes no lower than its inverse, as in CLIP
+TEXT_TOWER = "text_encoder"  # path of its parameters
+MAX_SCALE = 100.0  # bound of 1 / temperature for a learned temperature, as in CLIP
 
 
 @dataclasses.dataclass(frozen=True)
 class DualEncoderConfig(layers.Config):
-    """Everything that decides what a dual encoder computes.
+    """The architecture of a dual encoder.
 
-    motion: of any family of `MOTION_FAMILIES`; text: of `TEXT_FAMILIES`, or None: no text encoder.
-    embed_dim: E of the common space. head_dropout: in the projection heads.
-    text_head: False: the text encoder's feature is the embedding, as with the frozen sentence
-      encoder of Walk and Text.
-    gait_head: GaitFormer's outputs in place of the motion's projection head.
-    classifier: likewise a linear classifier; embed_dim is then the number of its classes.
-    temperature: of the softmax over similarities; where training starts if learn_temperature.
-    max_tokens: texts are cut after so many tokens, special ones included.
+    Attributes:
+      motion: config of the motion encoder, of any family of `MOTION_FAMILIES`.
+      text: config of the text encoder, of any family of `TEXT_FAMILIES`; None: no text encoder.
+      embed_dim: width of the common embedding space, E.
+      head_dropout: dropout in the projection heads.
+      text_head: False: the text encoder's feature is the embedding, as with the frozen sentence
+        encoder of Walk and Text.
+      gait_head: GaitFormer's outputs in place of the motion projection head.
+      classifier: a linear classifier in place of the motion projection head; embed_dim is then the
+        number of its classes.
+      temperature: of the softmax over similarities; the initial value if learn_temperature.
+      learn_temperature: whether the temperature is trained.
+      max_tokens: texts are truncated to this number of tokens, including special tokens.
     """
 
     motion: Any
@@ -59,7 +64,7 @@ class DualEncoderConfig(layers.Config):
         if self.classifier and self.embed_dim != len(self.classifier.names):
             raise ValueError(
                 f"embed_dim is {self.embed_dim}; a classifier of {len(self.classifier.names)} "
-                "classes has as many outputs"
+                "classes needs one output per class"
             )
         if self.text is not None and not self.text_head and self.text.width != self.embed_dim:
             raise ValueError(
@@ -74,40 +79,45 @@ class DualEncoderConfig(layers.Config):
 
     @property
     def motion_family(self) -> str:
-        """Key of `MOTION_FAMILIES`."""
+        """The motion encoder's key in `MOTION_FAMILIES`."""
         return family_of(self.motion, MOTION_FAMILIES)
 
     @property
     def text_family(self) -> str:
-        """Key of `TEXT_FAMILIES`."""
+        """The text encoder's key in `TEXT_FAMILIES`."""
         return family_of(self.text, TEXT_FAMILIES)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Of the classes or attributes that the model tells apart; () where it gives embeddings."""
+        """The classes or attributes that the model predicts; () if it only gives embeddings."""
         if self.classifier:
             return self.classifier.names
         return self.gait_head.attributes if self.gait_head else ()
 
     def probabilities(self, logits: np.ndarray | jax.Array) -> jax.Array:
-        """Logits [N, K] of `class_names` to probabilities, of one class a clip or of any number."""
+        """Converts logits [N, K] of `class_names` to probabilities.
+
+        Softmax if a clip belongs to exactly one class, else a sigmoid per class.
+        """
         if self.classifier and self.classifier.exclusive:
             return jax.nn.softmax(logits, axis=-1)
         return jax.nn.sigmoid(logits)
 
     @property
     def batch_fields(self) -> tuple[str, ...]:
-        """What batches must carry besides clips and tokens."""
+        """The fields that batches must have in addition to clips and tokens."""
         return ("text_vectors",) if self.text is None and self.classifier is None else ()
 
     def key_map(self, under: str) -> KeyMap:
-        """How pretrained tensors become the parameters of a tower that may be frozen."""
+        """The key map of pretrained tensors for a tower that may be frozen."""
         if under != TEXT_TOWER or self.text is None:
-            raise ValueError(f"a dual encoder refers to weights of its {TEXT_TOWER}, not {under!r}")
+            raise ValueError(
+                f"a dual encoder refers to frozen weights of its {TEXT_TOWER} only, not {under!r}"
+            )
         return TEXT_FAMILIES[self.text_family].key_map()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; the sections of the encoders say their family."""
+        """Converts the config to plain JSON types; the encoders' sections name their family."""
         sections = {"motion": {"family": self.motion_family, **self.motion.to_dict()}}
         if self.text is not None:
             sections["text"] = {"family": self.text_family, **self.text.to_dict()}
@@ -115,7 +125,7 @@ class DualEncoderConfig(layers.Config):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DualEncoderConfig":
-        """Inverse of `to_dict`; unknown or missing names are a ValueError."""
+        """Inverse of `to_dict`; unknown or missing names raise a ValueError."""
         values = dict(values)
         for section, families in (("motion", MOTION_FAMILIES), ("text", TEXT_FAMILIES)):
             if values.get(section) is not None:
@@ -131,12 +141,12 @@ class DualEncoderConfig(layers.Config):
 
 
 class Outputs(NamedTuple):
-    """What a network makes of a batch.
+    """Outputs of a network for a batch.
 
     Attributes:
-      motion: [B, E] embeddings, not normalised, or the logits of a classifier.
-      text: [B, E] likewise; None of a classifier.
-      scale: what similarities are multiplied by, 1 / temperature.
+      motion: [B, E] motion embeddings, not normalised, or the logits of a classifier.
+      text: [B, E] text embeddings, not normalised; None for a classifier.
+      scale: 1 / temperature, the factor of similarities.
     """
 
     motion: jax.Array
@@ -145,10 +155,10 @@ class Outputs(NamedTuple):
 
 
 class DualEncoder(nnx.Module):
-    """Motion and text to vectors that are close where one describes the other.
+    """Embeds motions and texts so that a motion is close to its descriptions.
 
-    Parameters are float32; `dtype` is what towers and heads compute in, with LayerNorm statistics,
-    softmax and pooling in float32.
+    Parameters are float32. `dtype` is the compute dtype of encoders and heads; LayerNorm
+    statistics, softmax and pooling use float32.
     """
 
     def __init__(
@@ -172,12 +182,12 @@ class DualEncoder(nnx.Module):
     def encode_motion(
         self, clips: jax.Array, num_frames: jax.Array | None = None, rngs: nnx.Rngs | None = None
     ) -> jax.Array:
-        """Embeddings of motions, not normalised.
+        """Embeds motions; the embeddings are not normalised.
 
         Args:
-          clips: [B, F, 5 * N, 3] motion patches of any float dtype, zero beyond a clip's end; for
-            encoders of joints [B, F, J, C].
-          num_frames: [B] int32, real frames; needed with padding="mask" only.
+          clips: motion patches [B, F, 5 * N, 3] of any float dtype, zero after the end of a clip;
+            for encoders over frames [B, F, J, C].
+          num_frames: [B] int32, number of real frames; needed with padding="mask" only.
           rngs: stream `dropout` in training; None in evaluation.
 
         Returns:
@@ -189,7 +199,7 @@ class DualEncoder(nnx.Module):
     def encode_text(
         self, input_ids: jax.Array, text_mask: jax.Array, rngs: nnx.Rngs | None = None
     ) -> jax.Array:
-        """Embeddings of texts, not normalised.
+        """Embeds texts; the embeddings are not normalised.
 
         Args:
           input_ids: [B, L] int32.
@@ -205,11 +215,15 @@ class DualEncoder(nnx.Module):
     def classify(
         self, clips: jax.Array, num_frames: jax.Array | None = None, rngs: nnx.Rngs | None = None
     ) -> jax.Array:
-        """Logits [B, K] of `config.class_names`; arguments as of `encode_motion`."""
+        """Logits [B, K] of `config.class_names`; arguments as in `encode_motion`.
+
+        Raises:
+          ValueError: the model has no classes.
+        """
         if not self.config.class_names:
             raise ValueError(
-                "this model has no classes of its own: it compares motions with any texts, by "
-                "`similarity`"
+                "this model has no classes of its own; use `similarity` to compare motions with "
+                "any texts"
             )
         features = self.motion_encoder(clips, num_frames, rngs, tokens=False).pooled
         if isinstance(self.motion_head, GaitHead):
@@ -217,9 +231,9 @@ class DualEncoder(nnx.Module):
         return self.motion_head(features, rngs)
 
     def __call__(self, batch: Mapping[str, jax.Array], rngs: nnx.Rngs | None = None) -> Outputs:
-        """Both embeddings of a batch as `data.TrainingData` makes it.
+        """Embeds the motions and texts of a batch of `data.TrainingData`.
 
-        Without a text encoder the text's are the sentence vectors of the batch.
+        Without a text encoder, the text embeddings are the sentence vectors of the batch.
         """
         clips = batch[REPRESENTATIONS[self.config.motion.input].field]
         motion = self.encode_motion(clips, batch.get("num_frames"), rngs)
@@ -230,7 +244,7 @@ class DualEncoder(nnx.Module):
         return Outputs(motion, text, self.scale())
 
     def scale(self) -> jax.Array:
-        """What similarities are multiplied by: 1 / temperature."""
+        """1 / temperature, the factor of similarities."""
         logit_scale = self.logit_scale[...]
         if not self.config.learn_temperature:
             logit_scale = jax.lax.stop_gradient(logit_scale)

@@ -1,6 +1,6 @@
-"""What a family of encoders brings with it, and what the data decide about an encoder.
+"""Descriptions of encoder families, and the properties of an encoder that depend on the data.
 
-Each encoder's file ends with its `FAMILY` (the ViT's stands with its weights, in vit_weights.py);
+Each encoder's file ends with its `FAMILY` (the ViT's is in vit_weights.py);
 models/families.py registers it in one line.
 """
 
@@ -14,17 +14,18 @@ from motionalign.models.weights.keymap import KeyMap
 from motionalign.models.weights.source import Source
 
 SIZE_NAMES = ("width", "depth", "heads", "mlp_width")
-CUSTOM = "custom"  # the size for which these are given
+CUSTOM = "custom"  # value of `size` that requires these fields
 
 
 class Inputs(NamedTuple):
-    """What the data decide about an architecture.
+    """Properties of an architecture that depend on the data.
 
     Attributes:
-      joints, channels, dims, window, input: of what an encoder over frames reads; see
+      joints, channels, dims, window, input: input of an encoder over frames; see
         `MotionTransformerConfig`.
-      text_width: of the sentence vectors, where the text encoder is frozen.
-      classifier: a `heads.ClassifierConfig`: the classes to tell apart, where no text is compared.
+      text_width: width of the sentence vectors, if the text encoder is frozen.
+      classifier: a `heads.ClassifierConfig` with the classes, if the model is a classifier that
+        compares no texts.
     """
 
     joints: int
@@ -38,13 +39,13 @@ class Inputs(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """What one value of config.model.motion.family means.
+    """One value of config.model.motion.family.
 
     Attributes:
       sizes: {name of a size: its width, depth, heads and mlp_width}.
-      mlp_ratio: width of the MLPs over the encoder's, where a custom size does not say.
-      build: (sizes, the model.motion section, what the data decide) to the encoder's config.
-      entry: which fields are read.
+      mlp_ratio: ratio of the MLPs' width to the encoder's; default for a custom size.
+      build: function from (sizes, model.motion section, `Inputs`) to the encoder's config.
+      entry: the config fields that are read.
     """
 
     sizes: Mapping[str, Mapping[str, int]]
@@ -58,14 +59,15 @@ class MotionFamily:
     """A kind of motion encoder.
 
     Attributes:
-      config, module: the classes of its config and of itself. The config's `input` names the
+      config, module: the classes of its config and its module. The config's `input` names the
         representation that it reads.
-      variants: by value of config.model.motion.family; mostly one.
-      representation: (encoder's config, frame_bucket of the run) to what it reads.
-      key_map: (encoder's config, source, final_norm) to the rules of pretrained weights; None: it
-        takes none.
-      section: encoder's config to the model.motion section that says it; None: training cannot go
-        on from such a model.
+      variants: variants by value of config.model.motion.family; usually one.
+      representation: function from (encoder's config, the run's frame_bucket) to the input
+        representation.
+      key_map: function from (encoder's config, source, final_norm) to the key map of pretrained
+        weights; None: pretrained weights are not supported.
+      section: function from the encoder's config to the equivalent model.motion section; None:
+        such a model cannot be fine-tuned.
     """
 
     config: type[Any]
@@ -82,7 +84,7 @@ PATCHES_ENTRY = Entry(
         "model.motion",
     )
 )
-"""Fields that encoders of motion patches read."""
+"""Config fields that encoders of motion patches read."""
 
 FRAMES_ENTRY = Entry(
     (
@@ -94,23 +96,23 @@ FRAMES_ENTRY = Entry(
         ),
     )
 )
-"""Fields that encoders over frames read."""
+"""Config fields that encoders over frames read."""
 
 
 def patches_section(config: Any) -> dict[str, Any]:
-    """The model.motion fields, but for its family, of an encoder of motion patches."""
+    """The model.motion section, without the family, of an encoder of motion patches."""
     fields = (*SIZE_NAMES, "patch_size", "max_frames", "pool", "padding", "dropout")
     return {"size": CUSTOM, **{name: getattr(config, name) for name in fields}}
 
 
 def patches_representation(config: Any, frame_bucket: int) -> Patches:
-    """What an encoder of motion patches reads; only masked padding may differ in length."""
+    """The input of an encoder of motion patches; padded lengths vary with padding="mask" only."""
     bucket = frame_bucket if config.padding == "mask" else None
     return Patches(config.patch_size, config.max_frames, bucket)
 
 
 def check_sizes(config: Any, asked: Mapping[str, Any], weights: str, size: str) -> None:
-    """Raises a ValueError unless the config of pretrained weights has the sizes asked for."""
+    """Raises a ValueError unless the config of pretrained weights has the requested sizes."""
     for name, value in asked.items():
         if getattr(config, name) != value:
             raise ValueError(
@@ -128,7 +130,7 @@ TEXT_ENTRY = Entry(
         *in_section(("lr", "layer_decay"), "optim.groups.text_encoder"),
     )
 )
-"""Fields that text encoders read."""
+"""Config fields that text encoders read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,14 +138,15 @@ class TextFamily:
     """A kind of text encoder.
 
     Attributes:
-      config, module: the classes of its config and of itself.
-      config_from_hf: (config.json of Hugging Face's layout, **fields that it does not know) to it.
-      key_map: () to the rules of weights in that layout.
-      model_types: what config.json says.
-      config_to_hf: the way back, of families that published models have.
-      entry: which fields are read.
-      tokenizer: the class of `transformers` that a vocabulary without tokenizer.json is converted
-        with where its source names none, a key of `vocabulary.CLASSES`; None: it must name one.
+      config, module: the classes of its config and its module.
+      config_from_hf: function from (content of Hugging Face's config.json, **further fields) to
+        the config.
+      key_map: function without arguments to the key map of Hugging Face's weights.
+      model_types: values of model_type in config.json.
+      config_to_hf: inverse of `config_from_hf`, for families that published models use.
+      entry: the config fields that are read.
+      tokenizer: class of `transformers` (a key of `vocabulary.CLASSES`) that converts a vocabulary
+        without tokenizer.json if its source names no class; None: the source must name one.
     """
 
     config: type[Any]

@@ -1,4 +1,4 @@
-"""What stands on an encoder's pooled vector: projections, classifiers, GaitFormer's outputs."""
+"""Heads on an encoder's pooled feature: projections, classifiers, GaitFormer's outputs."""
 
 import dataclasses
 
@@ -11,10 +11,11 @@ from motionalign.models import layers
 
 @dataclasses.dataclass(frozen=True)
 class GaitHeadConfig(layers.Config):
-    """What GaitFormer makes of a feature.
+    """Sizes of GaitFormer's outputs.
 
-    projection_dim: of the vector that its contrastive loss compares.
-    attributes: names of the appearance attributes.
+    Attributes:
+      projection_dim: width of the vectors that its contrastive loss compares.
+      attributes: names of the appearance attributes.
     """
 
     projection_dim: int
@@ -47,23 +48,25 @@ class GaitHead(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, x: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
-        """Feature [B, D] to embedding [B, E]."""
+        """Maps a feature [B, D] to an embedding [B, E]."""
         return x.astype(self.dtype) @ self.embedding[...].astype(self.dtype)
 
     def project(self, embedding: jax.Array) -> jax.Array:
-        """Embedding [B, E] to projection [B, P]; neither is normalised."""
+        """Maps an embedding [B, E] to its projection [B, P]; neither is normalised."""
         return self.projection(layers.gelu(embedding))
 
     def attribute_logits(self, x: jax.Array) -> jax.Array:
-        """Feature [B, D] to the logits of the attributes [B, A]."""
+        """Maps a feature [B, D] to the logits [B, A] of the attributes."""
         return self.attributes(x)
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierConfig(layers.Config):
-    """A linear classifier where the projection head would stand.
+    """A linear classifier in place of the projection head.
 
-    names: of the classes. exclusive: a clip is of exactly one; else of any number of them.
+    Attributes:
+      names: names of the classes.
+      exclusive: True: a clip belongs to exactly one class; False: to any number of classes.
     """
 
     names: tuple[str, ...]
@@ -74,7 +77,7 @@ class ClassifierConfig(layers.Config):
 
 
 class ProjectionHead(nnx.Module):
-    """Feature to embedding, as in the published code: erf GELU, LayerNorm with eps 1e-5."""
+    """Projects a feature to an embedding, as published: erf GELU, LayerNorm with eps 1e-5."""
 
     def __init__(
         self, width: int, embed_dim: int, dropout: float, dtype: DTypeLike, *, rngs: nnx.Rngs
@@ -89,19 +92,19 @@ class ProjectionHead(nnx.Module):
         self.dropout = dropout
 
     def __call__(self, x: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
-        """[B, D] to [B, E]."""
+        """Maps [B, D] to [B, E]."""
         projected = self.projection(x)
         x = self.hidden(layers.gelu(projected))
         return self.norm(layers.dropout(x, self.dropout, rngs) + projected)
 
 
 class Classifier(nnx.Module):
-    """Feature to the logits of classes."""
+    """Maps a feature to the logits of the classes."""
 
     def __init__(self, width: int, num_classes: int, dtype: DTypeLike, *, rngs: nnx.Rngs) -> None:
         init = layers.torch_linear(width)
         self.logits = layers.Dense((width,), (num_classes,), dtype, rngs, init, init)
 
     def __call__(self, x: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
-        """[B, D] to [B, K]."""
+        """Maps [B, D] to [B, K]."""
         return self.logits(x)

@@ -1,4 +1,4 @@
-"""What the towers are made of."""
+"""Layers and functions that the encoders share."""
 
 import dataclasses
 import functools
@@ -15,14 +15,14 @@ Shape = tuple[int, ...]
 
 
 class Encoded(NamedTuple):
-    """What an encoder returns.
+    """Output of an encoder.
 
     Attributes:
-      tokens: [B, N, D] in the compute dtype, after the norms that the published model ends with.
-        None where `tokens=False` leaves them uncomputed: an encoder whose pooling reads all of them
-        returns them all the same.
-      mask: [B, N] bool, True at the tokens that hold input; the values of the others mean nothing.
-      pooled: [B, D] in the compute dtype, the feature that heads take.
+      tokens: [B, N, D] in the compute dtype, after the final norm of the published model, if it
+        has one. None if `tokens=False` skips their computation; an encoder whose pooling reads all
+        tokens returns them even then.
+      mask: [B, N] bool, True at the tokens that hold input; the values of the others are undefined.
+      pooled: [B, D] in the compute dtype, the input of the heads.
     """
 
     tokens: jax.Array | None
@@ -31,12 +31,12 @@ class Encoded(NamedTuple):
 
 
 def gelu(x: jax.Array) -> jax.Array:
-    """GELU by erf, in float32 whatever the dtype (`jax.nn.gelu`'s erfc is 3 times slower)."""
+    """Exact GELU with erf, always in float32 (erfc, as in `jax.nn.gelu`, is 3 times slower)."""
     y = x.astype(jnp.float32)
     return (0.5 * y * (1.0 + jax.lax.erf(y * 0.5**0.5))).astype(x.dtype)
 
 
-ACTIVATIONS = {  # by the names of Hugging Face configs
+ACTIVATIONS = {  # named as in Hugging Face configs
     "gelu": gelu,
     "gelu_new": functools.partial(jax.nn.gelu, approximate=True),  # tanh
     "gelu_pytorch_tanh": functools.partial(jax.nn.gelu, approximate=True),
@@ -45,10 +45,11 @@ ACTIVATIONS = {  # by the names of Hugging Face configs
 }
 
 published = nnx.initializers.normal(0.02)
-"""Weights and embeddings of ViT, BERT and DistilBERT.
+"""Initializer of weights and embeddings in ViT, BERT and DistilBERT.
 
-ViT's truncated normal is cut at an absolute +-2, a hundred standard deviations away: a normal.
-(JAX's `truncated_normal` cuts at two standard deviations, which is another distribution.)
+ViT's truncated normal is cut at an absolute +-2, a hundred standard deviations from the mean, so it
+is a normal distribution. (JAX's `truncated_normal` cuts at two standard deviations, which is a
+different distribution.)
 """
 
 
@@ -73,11 +74,12 @@ def xavier(fan_in: int, fan_out: int) -> nnx.Initializer:
 
 
 def repeat(depth: int, make: Callable[[nnx.Rngs], nnx.Module], rngs: nnx.Rngs) -> nnx.List:
-    """`depth` modules of one kind, their initial values drawn together.
+    """Makes `depth` modules of one kind whose initial values are drawn together.
 
-    Compiling random draws one by one takes longer than the first training step of a small model.
+    Compiling the random draws one by one takes longer than the first training step of a small
+    model.
     """
-    graphdef: Any = None  # of every one of them
+    graphdef: Any = None  # the same for all modules
 
     def draw(key: jax.Array) -> nnx.State:
         nonlocal graphdef
@@ -92,7 +94,7 @@ def repeat(depth: int, make: Callable[[nnx.Rngs], nnx.Module], rngs: nnx.Rngs) -
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A frozen dataclass that goes to plain JSON types and back, strictly."""
+    """A frozen dataclass that converts to plain JSON types and strictly back."""
 
     def to_dict(self) -> dict[str, Any]:
         """{field: value}, nested configs as dicts."""
@@ -100,7 +102,7 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The config of these values; unknown or missing names are a ValueError."""
+        """Builds a config; unknown or missing field names raise a ValueError."""
         fields = {field.name: field for field in dataclasses.fields(cls)}
         check_keys(values, fields, cls.__name__)
         missing = [
@@ -114,7 +116,7 @@ class Config:
 
 
 def check_keys(given: Iterable[str], valid: Collection[Any], what: str) -> None:
-    """Raises a ValueError that names what of `given` is not in `valid`, and lists `valid`."""
+    """Raises a ValueError if `given` has names that are not in `valid`; it lists both."""
     unknown = sorted(set(given) - set(valid))
     if unknown:
         raise ValueError(
@@ -123,26 +125,26 @@ def check_keys(given: Iterable[str], valid: Collection[Any], what: str) -> None:
 
 
 def check_choice(value: Hashable, valid: Collection[Any], what: str) -> None:
-    """Raises a ValueError that lists `valid` when `value` is not in it."""
+    """Raises a ValueError that lists `valid` if `value` is not in it."""
     if value not in valid:
         raise ValueError(f"{what} is {value!r}; valid: {', '.join(map(repr, valid))}")
 
 
 def check_transformer(config: Any) -> None:
-    """What every transformer's config must hold: heads that divide the width, known names."""
+    """Checks a transformer's config: positive sizes, heads that divide the width, activation."""
     name = type(config).__name__
     for field in ("width", "depth", "heads", "mlp_width"):
         if getattr(config, field) < 1:
-            raise ValueError(f"{name}.{field} is {getattr(config, field)}; at least 1 is needed")
+            raise ValueError(f"{name}.{field} is {getattr(config, field)}; it must be at least 1")
     if config.width % config.heads:
         raise ValueError(
-            f"{name}: {config.heads} heads do not divide the width {config.width} evenly"
+            f"{name}: {config.heads} heads do not evenly divide the width {config.width}"
         )
     check_choice(config.activation, ACTIVATIONS, f"{name}.activation")
 
 
 def dropout(x: jax.Array, rate: float, rngs: nnx.Rngs | None) -> jax.Array:
-    """Zeroes a share `rate` of `x` and scales up the rest; `rngs=None` (evaluation) is identity."""
+    """Inverted dropout with probability `rate`; the identity if `rngs` is None (evaluation)."""
     if rngs is None or rate == 0.0:
         return x
     keep = jax.random.bernoulli(rngs.dropout(), 1.0 - rate, x.shape)
@@ -150,20 +152,21 @@ def dropout(x: jax.Array, rate: float, rngs: nnx.Rngs | None) -> jax.Array:
 
 
 class LayerNorm(nnx.Module):
-    """LayerNorm in float32, the variance from centred values as PyTorch has it.
+    """LayerNorm in float32 that computes the variance from centred values, as PyTorch does.
 
-    What `nnx.LayerNorm(use_fast_variance=False)` computes, in an order that XLA fuses on a CPU.
+    Equals `nnx.LayerNorm(use_fast_variance=False)`, in an order of operations that XLA fuses on a
+    CPU.
     """
 
     def __init__(self, width: int, eps: float, dtype: DTypeLike) -> None:
-        """Scale 1 and bias 0 of `width`; `dtype` is that of the output."""
+        """Initializes scale to 1 and bias to 0, both [width]; `dtype` is the output dtype."""
         self.scale = nnx.Param(jnp.ones((width,)))
         self.bias = nnx.Param(jnp.zeros((width,)))
         self.eps = eps
         self.dtype = dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[..., D] to [..., D] in the compute dtype."""
+        """Maps [..., D] to [..., D] in the output dtype."""
         x = x.astype(jnp.float32)
         x = x - x.mean(axis=-1, keepdims=True)
         x = x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + self.eps)
@@ -171,9 +174,9 @@ class LayerNorm(nnx.Module):
 
 
 class Dense(nnx.Module):
-    """Affine map of the last axis, or axes: attention kernels keep heads and their width apart.
+    """Affine map over one or more trailing axes; attention kernels have an axis for heads.
 
-    Computed as one product of matrices; of three-dimensional arrays it is slower on a CPU.
+    Computed as one product of 2-D matrices, which is faster on a CPU than contracting 3-D arrays.
     """
 
     def __init__(
@@ -185,14 +188,14 @@ class Dense(nnx.Module):
         kernel_init: nnx.Initializer = published,
         bias_init: nnx.Initializer = nnx.initializers.zeros,
     ) -> None:
-        """A kernel `[*inputs, *outputs]` and a bias `[*outputs]`; computes in `dtype`."""
+        """Initializes a kernel [*inputs, *outputs] and a bias [*outputs]; computes in `dtype`."""
         self.kernel = nnx.Param(kernel_init(rngs.params(), (*inputs, *outputs)))
         self.bias = nnx.Param(bias_init(rngs.params(), outputs))
         self.inputs, self.outputs = inputs, outputs
         self.dtype = dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[..., *inputs] to [..., *outputs] in the compute dtype."""
+        """Maps [..., *inputs] to [..., *outputs] in the compute dtype."""
         lead = x.shape[: x.ndim - len(self.inputs)]
         kernel = self.kernel[...].astype(self.dtype)
         kernel = kernel.reshape(math.prod(self.inputs), math.prod(self.outputs))
@@ -202,10 +205,10 @@ class Dense(nnx.Module):
 
 
 def patch_tokens(patches: jax.Array, config: Any, dtype: DTypeLike) -> jax.Array:
-    """Motion patches [B, F, parts * N, 3] to rows of numbers [B, F / N * parts, N * N * 3].
+    """Flattens motion patches [B, F, parts * N, 3] to tokens [B, F / N * parts, N * N * 3].
 
-    Numbered row-major: all parts of the first N frames, then of the next N. `config` has
-    patch_size, parts, grid and padding (`vit.ViTConfig`). Other shapes are a ValueError.
+    Tokens are in row-major order: all parts of the first N frames, then of the next N. `config` has
+    patch_size, parts, grid and padding (see `vit.ViTConfig`). Other shapes raise a ValueError.
     """
     batch, frames, points, _ = patches.shape
     n, (rows, parts) = config.patch_size, config.grid
@@ -216,15 +219,15 @@ def patch_tokens(patches: jax.Array, config: Any, dtype: DTypeLike) -> jax.Array
         )
     if config.padding == "attend" and frames != rows * n:
         raise ValueError(
-            f"motion patches have {frames} frames; with padding='attend' every clip is padded "
-            f"to max_frames={rows * n} (padding='mask' takes shorter batches)"
+            f"motion patches have {frames} frames; with padding='attend' every clip must be padded "
+            f"to max_frames={rows * n} (padding='mask' accepts shorter batches)"
         )
     x = patches.astype(dtype).reshape(batch, frames // n, n, parts, n * 3)
     return x.transpose(0, 1, 3, 2, 4).reshape(batch, frames // n * parts, n * n * 3)
 
 
 def patch_mask(config: Any, frames: int, num_frames: jax.Array | None) -> jax.Array | None:
-    """[B, F / N * parts] bool, True where a token holds a real frame; None: attend to all."""
+    """Mask [B, F / N * parts] bool, True where a token holds a real frame; None if all count."""
     if config.padding == "attend":
         return None
     if num_frames is None:
@@ -234,10 +237,10 @@ def patch_mask(config: Any, frames: int, num_frames: jax.Array | None) -> jax.Ar
 
 
 def attention_bias(mask: jax.Array | None) -> jax.Array | None:
-    """Float32 [B, 1, 1, N] to add to attention logits, from [B, N] where True may be attended to.
+    """Bias [B, 1, 1, N] float32 for attention logits, from a mask [B, N], True where attended to.
 
-    The lowest finite number, not minus infinity: a row without any valid token gives a useless
-    but finite result.
+    Masked tokens get the lowest finite number instead of minus infinity, so that a row without any
+    valid token gives a meaningless but finite result.
     """
     if mask is None:
         return None
@@ -257,16 +260,16 @@ class Attention(nnx.Module):
         in_init: nnx.Initializer = published,
         out_init: nnx.Initializer = published,
     ) -> None:
-        """Random parameters.
+        """Initializes random parameters.
 
         Args:
-          width: D, of the tokens; `heads` divides it.
-          heads: H.
-          dropout_rate: of the attention weights in training.
-          dtype: what it computes in.
+          width: D, the width of the tokens; a multiple of `heads`.
+          heads: number of heads, H.
+          dropout_rate: dropout of the attention weights in training.
+          dtype: compute dtype.
           rngs: stream `params`.
-          in_init: of the kernels of query, key and value.
-          out_init: of the output's kernel.
+          in_init: initializer of the query, key and value kernels.
+          out_init: initializer of the output kernel.
         """
         split = (heads, width // heads)
         self.query = Dense((width,), split, dtype, rngs, in_init)
@@ -282,18 +285,18 @@ class Attention(nnx.Module):
         bias: jax.Array | None = None,
         rngs: nnx.Rngs | None = None,
     ) -> jax.Array:
-        """Lets each token of `x` look at the tokens of `context`.
+        """Attends from each token of `x` to the tokens of `context`.
 
         Args:
           x: [B, Q, D].
           context: [B, N, D].
-          bias: float32, broadcast over the logits [B, H, Q, N], or None.
+          bias: float32, broadcast to the logits [B, H, Q, N], or None.
           rngs: stream `dropout` drops attention weights; None in evaluation.
 
         Returns:
           [B, Q, D].
         """
-        # Heads before tokens: batched products of contiguous matrices, on a CPU 1.6 times as fast.
+        # Heads before tokens: batched products of contiguous matrices, 1.6 times faster on a CPU.
         query = self.query(x).swapaxes(1, 2)  # [B, H, Q, K]
         key = self.key(context).swapaxes(1, 2)  # [B, H, N, K]
         value = self.value(context).swapaxes(1, 2)  # [B, H, N, K]
@@ -308,7 +311,7 @@ class Attention(nnx.Module):
 
 
 class MLP(nnx.Module):
-    """Two linear layers with an activation between them."""
+    """Two linear layers with an activation in between."""
 
     def __init__(
         self,
@@ -319,15 +322,16 @@ class MLP(nnx.Module):
         rngs: nnx.Rngs,
         inits: Callable[[int, int], tuple[nnx.Initializer, nnx.Initializer]] | None = None,
     ) -> None:
-        """Random parameters.
+        """Initializes random parameters.
 
         Args:
-          width: D, of input and output.
-          mlp_width: between the layers.
-          activation: key of `ACTIVATIONS`.
-          dtype: what it computes in.
+          width: D, the width of input and output.
+          mlp_width: width of the hidden layer.
+          activation: a key of `ACTIVATIONS`.
+          dtype: compute dtype.
           rngs: stream `params`.
-          inits: (inputs, outputs) of a layer to the initializers of its kernel and bias.
+          inits: function from a layer's (inputs, outputs) to the initializers of its kernel and
+            bias; None: the defaults of `Dense`.
         """
         up = inits(width, mlp_width) if inits else ()
         down = inits(mlp_width, width) if inits else ()
@@ -336,15 +340,15 @@ class MLP(nnx.Module):
         self.activation = activation
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[..., D] to [..., D]."""
+        """Maps [..., D] to [..., D]."""
         return self.down(ACTIVATIONS[self.activation](self.up(x)))
 
 
 class PreNormBlock(nnx.Module):
-    """Transformer block with its norms before attention and MLP, as in ViT and CLIP."""
+    """Transformer block with LayerNorm before attention and MLP, as in ViT and CLIP."""
 
     def __init__(self, config: Any, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
-        """Random parameters of an encoder's config; `dtype` is what it computes in."""
+        """Initializes random parameters of the config's sizes; `dtype` is the compute dtype."""
         c = config
         self.attention_norm = LayerNorm(c.width, c.norm_eps, dtype)
         self.attention = Attention(c.width, c.heads, 0.0, dtype, rngs)
@@ -359,7 +363,7 @@ class PreNormBlock(nnx.Module):
         rngs: nnx.Rngs | None = None,
         first: int | None = None,
     ) -> jax.Array:
-        """[B, N, D] to [B, N, D], or only to its `first` tokens [B, first, D]."""
+        """Maps [B, N, D] to [B, N, D], or to its `first` tokens only: [B, first, D]."""
         normed = self.attention_norm(x)
         if first is not None and bias is not None and bias.shape[2] > 1:
             bias = bias[:, :, :first]
@@ -369,10 +373,10 @@ class PreNormBlock(nnx.Module):
 
 
 class PostNormBlock(nnx.Module):
-    """Transformer block with its norms after attention and MLP, as in BERT and MPNet."""
+    """Transformer block with LayerNorm after attention and MLP, as in BERT and MPNet."""
 
     def __init__(self, config: Any, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
-        """Random parameters of an encoder's config; `dtype` is what it computes in."""
+        """Initializes random parameters of the config's sizes; `dtype` is the compute dtype."""
         c = config
         self.attention = Attention(c.width, c.heads, c.attention_dropout, dtype, rngs)
         self.attention_norm = LayerNorm(c.width, c.norm_eps, dtype)
@@ -387,7 +391,7 @@ class PostNormBlock(nnx.Module):
         rngs: nnx.Rngs | None = None,
         first: int | None = None,
     ) -> jax.Array:
-        """[B, L, D] to [B, L, D], or only to its `first` tokens [B, first, D]."""
+        """Maps [B, L, D] to [B, L, D], or to its `first` tokens only: [B, first, D]."""
         if first is not None and bias is not None and bias.shape[2] > 1:
             bias = bias[:, :, :first]
         attended = self.attention(x[:, :first], x, bias, rngs)
@@ -396,10 +400,10 @@ class PostNormBlock(nnx.Module):
 
 
 def look_up(table: nnx.Param, input_ids: jax.Array, max_positions: int) -> jax.Array:
-    """Rows [B, L, D] of a vocabulary's table; a text that is too long is a ValueError."""
+    """Looks up token embeddings [B, L, D]; a text longer than `max_positions` is a ValueError."""
     length = input_ids.shape[1]
     if length > max_positions:
-        raise ValueError(f"a text of {length} tokens; this model has {max_positions} positions")
+        raise ValueError(f"a text has {length} tokens; this model has {max_positions} positions")
     return table[...].at[input_ids].get(mode="fill")  # NaN for an id out of range
 
 
@@ -412,16 +416,16 @@ def encode_and_pool(
     rngs: nnx.Rngs | None,
     tokens: bool,
 ) -> Encoded:
-    """Runs the blocks of an encoder without a class token, and pools.
+    """Runs the blocks of an encoder without a class token and pools the result.
 
     Args:
       blocks: called with (x, bias, rngs, first=None).
       x: [B, N, D].
-      bias: of the attention logits, or None.
-      mask: [B, N] bool, True at real tokens; None: all are.
-      readout: "first": the first token's output; "mean": mean over the real tokens.
+      bias: added to the attention logits, or None.
+      mask: [B, N] bool, True at real tokens; None: all tokens are real.
+      readout: "first": the output of the first token; "mean": the mean over the real tokens.
       rngs: stream `dropout`; None in evaluation.
-      tokens: False: of the last block's output only what is pooled is computed.
+      tokens: False: the last block computes only what is pooled.
     """
     for block in blocks[:-1]:
         x = block(x, bias, rngs)
@@ -442,20 +446,20 @@ def pool_patches(
     rngs: nnx.Rngs | None,
     tokens: bool,
 ) -> Encoded:
-    """Runs the blocks of a ViT, and pools.
+    """Runs the blocks of a ViT and pools the result.
 
     Args:
       blocks: `PreNormBlock`s.
       x: [B, 1 + N, D], the class token first.
       mask: [B, N] bool, True at the patch tokens to attend to and to pool; None: all of them.
-      pool: "class": the class token after `norm`. "mean": `norm` of the patch tokens' mean.
-      norm: of the encoder's output.
+      pool: "class": the class token after `norm`. "mean": `norm` of the mean of the patch tokens.
+      norm: final norm of the encoder.
       rngs: stream `dropout`; None in evaluation.
-      tokens: False: of the last block's output only what is pooled is computed.
+      tokens: False: the last block computes only what is pooled.
 
     Returns:
-      The patch tokens, without the class token: after `norm` with pool="class", as they leave the
-      last block with "mean".
+      The patch tokens, without the class token. With pool="class" they are normalised by `norm`;
+      with "mean" they are the output of the last block.
     """
     bias = None
     if mask is not None:
@@ -473,7 +477,7 @@ def pool_patches(
 
 
 def masked_mean(x: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """Mean of [B, N, D] over the tokens where `mask` [B, N] is True (all when None), in float32."""
+    """Mean of [B, N, D] over the tokens where `mask` [B, N] is True (None: all), in float32."""
     x = x.astype(jnp.float32)
     if mask is None:
         return x.mean(axis=1)

@@ -1,8 +1,9 @@
 """Transformers over frames of joints: GaitFormer and the ACTOR-style encoder of Walk and Text.
 
-A token is a frame, its joints flattened. GaitFormer (Cosma and Radoi, 2022) has norms before
-attention and MLP and learnt positions; the encoder of Walk and Text (§III), from ACTOR (Petrovich
-et al., 2021), has norms after them and sinusoidal positions. Both read out the first frame's token.
+A token is a frame with its joints flattened. GaitFormer (Cosma and Radoi, 2022) has norms before
+attention and MLP and learned positions. The encoder of Walk and Text (§III), from ACTOR (Petrovich
+et al., 2021), has norms after them and sinusoidal positions. Both use the first frame's output
+token as the feature of a clip.
 """
 
 import dataclasses
@@ -29,21 +30,22 @@ class MotionTransformerConfig(layers.Config):
     """Sizes and readout of a transformer over frames.
 
     Attributes:
-      joints, channels: of the input; 3D joints have 3 channels, 6D rotations 6.
-      width, depth, heads, mlp_width: of the transformer.
-      norm: "pre" or "post": where the norms stand.
+      joints, channels: number of joints and of channels per joint; 3D joints have 3 channels, 6D
+        rotations 6.
+      width, depth, heads, mlp_width: sizes of the transformer.
+      norm: "pre" or "post": position of the norms.
       positions: "learned" or "sinusoidal".
-      frames: of a clip, F; shorter ones repeat their last frame.
-      input: what the channels are, of `representation.inputs`.
-      window: which F frames of a longer clip are looked at, of `augment.WINDOWS`.
-      readout: "first": the first frame's token; "mean": mean over the tokens.
-      root: the joint whose place in the first frame is the origin; None: as the clip has it.
-      dims: how many channels are coordinates, and move with the origin. 2D joints have a third
-        channel, their confidence, from which the published code takes the root's away as well.
-      dropout: on attention weights, after both layers of the MLP and after attention; with
-        sinusoidal positions on the embedding too.
-      activation: key of `layers.ACTIVATIONS`.
-      norm_eps: of every LayerNorm.
+      frames: number of frames per clip, F; shorter clips repeat their last frame.
+      input: meaning of the channels, one of `representation.inputs`.
+      window: selects F frames of a longer clip, one of `augment.WINDOWS`.
+      readout: "first": the token of the first frame; "mean": the mean over the tokens.
+      root: joint whose position in the first frame becomes the origin; None: the origin is kept.
+      dims: number of channels that are coordinates and move with the origin. 2D joints have their
+        confidence as a third channel; the published code subtracts the root's from it too.
+      dropout: rate on attention weights, after both layers of the MLP and after attention; with
+        sinusoidal positions also on the embedding.
+      activation: a key of `layers.ACTIVATIONS`.
+      norm_eps: epsilon of every LayerNorm.
     """
 
     joints: int
@@ -65,7 +67,7 @@ class MotionTransformerConfig(layers.Config):
     input: str = "joints"
 
     def __post_init__(self) -> None:
-        """Raises a ValueError for sizes and names that make no encoder."""
+        """Raises a ValueError for invalid sizes or names."""
         layers.check_transformer(self)
         layers.check_choice(self.norm, ("pre", "post"), "MotionTransformerConfig.norm")
         kinds = ("learned", "sinusoidal")
@@ -77,11 +79,13 @@ class MotionTransformerConfig(layers.Config):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.root is not None and not 0 <= self.root < self.joints:
-            raise ValueError(f"root is {self.root}; the encoder has joints 0 to {self.joints - 1}")
+            raise ValueError(
+                f"root is {self.root}; the joints of the encoder are 0 to {self.joints - 1}"
+            )
 
     @property
     def max_frames(self) -> int:
-        """Frames of the longest clip, F, by the name that the encoders of patches have for it."""
+        """Maximum number of frames per clip, F; the name that encoders of patches use."""
         return self.frames
 
 
@@ -89,17 +93,20 @@ KINDS: dict[str, dict[str, Any]] = {
     "gaitformer": {"norm": "pre", "positions": "learned"},
     "actor": {"norm": "post", "positions": "sinusoidal"},
 }
-"""Name in a config: what sets the two published encoders apart."""
+"""{name in a config: the fields in which the two published encoders differ}."""
 
 SIZES = {
-    # Depth and width as Walk and Text has them (III-G), heads and MLP as the published code.
+    # Depth and width from Walk and Text (§III-G), heads and MLP from the published code.
     "gaitformer": {"B": {"width": 768, "depth": 12, "heads": 8, "mlp_width": 1536}},
     "actor": {"B": {"width": 768, "depth": 12, "heads": 4, "mlp_width": 1024}},
 }
 
 
 def sinusoids(frames: int, width: int) -> np.ndarray:
-    """[F, D] float32: sines in even columns, cosines in odd ones (Vaswani et al., 2017, §3.5)."""
+    """Sinusoidal positions [F, D] float32: sines in even columns, cosines in odd columns.
+
+    (Vaswani et al., 2017, §3.5.)
+    """
     place = np.arange(frames, dtype=np.float32)[:, None]
     rate = np.exp(np.arange(0, width, 2, dtype=np.float32) * np.float32(-np.log(10000.0) / width))
     angles = place * rate
@@ -111,19 +118,19 @@ def _linear_inits(
 ) -> tuple[nnx.Initializer, nnx.Initializer]:
     """Initializers of a Linear's weights and biases.
 
-    PyTorch's defaults in GaitFormer; Walk and Text draws every matrix by Xavier's rule instead.
+    GaitFormer uses PyTorch's defaults; Walk and Text uses Xavier initialization for all matrices.
     """
     default = layers.torch_linear(inputs)
     return (default if config.norm == "pre" else layers.xavier(inputs, outputs)), default
 
 
 class Block(nnx.Module):
-    """PyTorch's `TransformerEncoderLayer`."""
+    """Transformer block that equals PyTorch's `TransformerEncoderLayer`."""
 
     def __init__(self, config: MotionTransformerConfig, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
-        """Random parameters as published; `dtype` is what it computes in."""
+        """Initializes random parameters as published; `dtype` is the compute dtype."""
         c = self.config = config
-        # In PyTorch query, key and value are one matrix, drawn by Xavier's rule, biases zero.
+        # In PyTorch, query, key and value are one matrix with Xavier initialization; biases are 0.
         in_init = layers.xavier(c.width, 3 * c.width)
         out_init, _ = _linear_inits(c, c.width, c.width)
         self.attention = layers.Attention(
@@ -152,7 +159,7 @@ class Block(nnx.Module):
         rngs: nnx.Rngs | None = None,
         first: int | None = None,
     ) -> jax.Array:
-        """[B, F, D] to [B, F, D], or only to its `first` tokens [B, first, D]."""
+        """Maps [B, F, D] to [B, F, D], or to its `first` tokens only: [B, first, D]."""
         if self.config.norm == "pre":
             x = x[:, :first] + self._attend(self.attention_norm(x), bias, rngs, first)
             return x + self._feed_forward(self.mlp_norm(x), rngs)
@@ -161,12 +168,12 @@ class Block(nnx.Module):
 
 
 class MotionTransformer(nnx.Module):
-    """Frames of joints to frame features and one feature vector a clip."""
+    """Transformer from frames of joints to frame features and one feature vector per clip."""
 
     def __init__(
         self, config: MotionTransformerConfig, dtype: DTypeLike = jnp.float32, *, rngs: nnx.Rngs
     ) -> None:
-        """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
+        """Initializes random float32 parameters; `dtype` is the compute dtype."""
         c = self.config = config
         self.dtype = dtype
         inputs = c.joints * c.channels
@@ -177,7 +184,7 @@ class MotionTransformer(nnx.Module):
         self.blocks = layers.repeat(c.depth, lambda rngs: Block(c, dtype, rngs), rngs)
 
     def embed(self, joints: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
-        """Joints [B, F, J, C] to tokens [B, F, D]."""
+        """Embeds joints [B, F, J, C] as tokens [B, F, D]."""
         c = self.config
         if joints.shape[1:] != (c.frames, c.joints, c.channels):
             raise ValueError(
@@ -202,12 +209,13 @@ class MotionTransformer(nnx.Module):
 
         Args:
           joints: [B, F, J, C].
-          num_frames: not looked at: as published, a clip is filled up with its last frame.
+          num_frames: ignored; as published, a clip is padded with its last frame.
           rngs: stream `dropout`; None in evaluation.
-          tokens: whether the last block computes all tokens, or only what is pooled.
+          tokens: False: the last block computes only what is pooled.
 
         Returns:
-          A token a frame [B, F, D], a mask that is True throughout, and [B, D] by `config.readout`.
+          One token per frame [B, F, D], a mask that is True everywhere, and the feature [B, D]
+          pooled by `config.readout`.
         """
         x = self.embed(joints, rngs)
         return layers.encode_and_pool(self.blocks, x, None, None, self.config.readout, rngs, tokens)
@@ -217,7 +225,7 @@ class MotionTransformer(nnx.Module):
 
 
 def _encoder_rules(encoder: str) -> tuple[Rule, ...]:
-    """PyTorch's `TransformerEncoder` under the regex `encoder`."""
+    """Rules for PyTorch's `TransformerEncoder`; `encoder` is the regex of its key prefix."""
     block, ours = encoder + r"layers\.(\d+)\.", r"blocks/\1/"
     return (
         *keymap.heads_fused(block + r"self_attn\.in_proj", "_weight", "_bias", ours + "attention"),
@@ -230,20 +238,20 @@ def _encoder_rules(encoder: str) -> tuple[Rule, ...]:
 
 
 def walktext_key_map() -> KeyMap:
-    """Walk and Text's `Encoder_TRANSFORMER`."""
+    """Maps the tensors of Walk and Text's `Encoder_TRANSFORMER` to our parameters."""
     return KeyMap(
         prefix="",
         rules=(
             *keymap.linear("skelEmbedding", "frame_embed"),
             *_encoder_rules(r"seqTransEncoder\."),
         ),
-        # Two queries that its forward pass does not use, and the buffer of the sinusoids.
+        # Two queries that its forward pass does not use, and the buffer of sinusoids.
         excused=("muQuery", "sigmaQuery", r"sequence_pos_encoder\.pe"),
     )
 
 
 def gaitformer_key_map() -> KeyMap:
-    """The encoder of GaitFormer's `GaitFormer`."""
+    """Maps the encoder of GaitFormer's `GaitFormer` to our parameters."""
     return KeyMap(
         prefix="",
         rules=(
@@ -255,7 +263,7 @@ def gaitformer_key_map() -> KeyMap:
 
 
 def gait_head_key_map() -> KeyMap:
-    """The heads of GaitFormer's `GaitFormer`."""
+    """Maps the heads of GaitFormer's `GaitFormer` to our parameters."""
     return KeyMap(
         prefix="",
         rules=(
@@ -270,7 +278,7 @@ def gait_head_key_map() -> KeyMap:
 
 
 def _builder(kind: str) -> Callable[..., MotionTransformerConfig]:
-    """The function from a model.motion section to the config of one of `KINDS`."""
+    """Returns the function that builds the config of one of `KINDS`; see `Variant.build`."""
 
     def build(
         sizes: Mapping[str, int], section: Mapping[str, Any], data: Inputs | None
@@ -278,8 +286,8 @@ def _builder(kind: str) -> Callable[..., MotionTransformerConfig]:
         layers.check_choice(section["pool"], ("first", "mean"), "model.motion.pool")
         if section["weights"]:
             raise ValueError(
-                f"model.motion.weights={section['weights']}: a published {kind} is a whole model, "
-                "which motionalign.convert reads"
+                f"model.motion.weights={section['weights']}: a published {kind} is a complete "
+                "model; convert it with python -m motionalign.convert"
             )
         if data is None:
             raise ValueError(f"model.motion.family={kind!r} needs the data's joints")

@@ -1,6 +1,6 @@
-"""MPNet text encoder (Song et al., 2020), as Hugging Face's `MPNetModel` without its pooler.
+"""MPNet text encoder (Song et al., 2020), like Hugging Face's `MPNetModel` without its pooler.
 
-BERT with a relative position bias, shared by all layers, beside its absolute positions.
+It is BERT with a relative position bias, shared by all layers, in addition to absolute positions.
 """
 
 import dataclasses
@@ -20,9 +20,9 @@ from motionalign.models.weights import keymap
 from motionalign.models.weights.keymap import KeyMap
 from motionalign.models.weights.source import check_model_type
 
-BUCKETS = 32  # of relative positions; the reference code reads no other number
-MAX_DISTANCE = 128  # from which on all share a bucket
-PADDING_ROW = 1  # of the position table; the first token's position is the next row
+BUCKETS = 32  # buckets of relative positions; fixed in the reference code
+MAX_DISTANCE = 128  # larger distances share one bucket
+PADDING_ROW = 1  # row of the position table for padding; the first token has the next row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,14 +30,14 @@ class MPNetConfig(layers.Config):
     """Sizes and readout of an MPNet.
 
     Attributes:
-      vocab_size: rows of the table of tokens.
-      width, depth, heads, mlp_width: of the transformer.
-      max_positions: tokens of the longest text; the table holds two rows more, which no token uses.
-      activation: key of `layers.ACTIVATIONS`.
-      norm_eps: of every LayerNorm.
-      dropout: after the embedding and in each residual branch.
-      attention_dropout: on the attention weights.
-      readout: "first": the first token's output; "mean": mean over the real tokens.
+      vocab_size: number of rows in the token embedding table.
+      width, depth, heads, mlp_width: sizes of the transformer.
+      max_positions: maximum number of tokens per text; the table has two additional, unused rows.
+      activation: a key of `layers.ACTIVATIONS`.
+      norm_eps: epsilon of every LayerNorm.
+      dropout: rate after the embedding and in each residual branch.
+      attention_dropout: rate on the attention weights.
+      readout: "first": the output of the first token; "mean": the mean over the real tokens.
     """
 
     vocab_size: int
@@ -53,16 +53,16 @@ class MPNetConfig(layers.Config):
     readout: str = "first"
 
     def __post_init__(self) -> None:
-        """Raises a ValueError for sizes and names that make no encoder."""
+        """Raises a ValueError for invalid sizes or names."""
         layers.check_transformer(self)
         layers.check_choice(self.readout, ("first", "mean"), "MPNetConfig.readout")
 
 
 def relative_buckets(length: int) -> np.ndarray:
-    """[L, L] int32: the bucket of each key's position relative to each query's.
+    """Buckets [L, L] int32 of the position of each key (column) relative to each query (row).
 
-    Half of the buckets are for keys that come later. Of each half, one half is for one distance
-    each, the rest for distances that grow logarithmically.
+    Half of the buckets are for keys after the query. In each half, the first half of the buckets
+    hold one distance each and the others hold ranges of distances that grow logarithmically.
     """
     distance = np.arange(length)[:, None] - np.arange(length)  # query - key
     half = BUCKETS // 2
@@ -76,12 +76,12 @@ def relative_buckets(length: int) -> np.ndarray:
 
 
 class MPNet(nnx.Module):
-    """Token ids to token features and one feature vector a text."""
+    """MPNet: token ids to token features and one feature vector per text."""
 
     def __init__(
         self, config: MPNetConfig, dtype: DTypeLike = jnp.float32, *, rngs: nnx.Rngs
     ) -> None:
-        """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
+        """Initializes random float32 parameters; `dtype` is the compute dtype."""
         c = self.config = config
         self.dtype = dtype
 
@@ -97,7 +97,7 @@ class MPNet(nnx.Module):
         )
 
     def embed(self, input_ids: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
-        """Ids [B, L] to embeddings [B, L, D]; padding, if any, follows the text."""
+        """Embeds ids [B, L], padded at the end, as [B, L, D]."""
         x = layers.look_up(self.tokens, input_ids, self.config.max_positions)
         length = input_ids.shape[1]
         first = PADDING_ROW + 1
@@ -105,7 +105,7 @@ class MPNet(nnx.Module):
         return layers.dropout(x, self.config.dropout, rngs)
 
     def bias(self, mask: jax.Array) -> jax.Array:
-        """[B, H, L, L] float32 to add to attention logits, from the mask [B, L]."""
+        """Attention bias [B, H, L, L] float32: relative positions, and padding masked by `mask`."""
         table = self.relative_positions[...].astype(jnp.float32)
         relative = table[relative_buckets(mask.shape[1])].transpose(2, 0, 1)  # [H, L, L]
         return relative + layers.attention_bias(mask)
@@ -124,11 +124,11 @@ class MPNet(nnx.Module):
           input_ids: [B, L] int32.
           mask: [B, L] bool, True at real tokens, which come first.
           rngs: stream `dropout`; None in evaluation.
-          tokens: whether the last block computes all tokens, or only what is pooled.
+          tokens: False: the last block computes only what is pooled.
 
         Returns:
-          The tokens [B, L, D] of Hugging Face's `last_hidden_state`, `mask`, and [B, D] by
-          `config.readout`.
+          The tokens [B, L, D] (Hugging Face's `last_hidden_state`), `mask`, and the feature [B, D]
+          pooled by `config.readout`.
         """
         x = self.embed(input_ids, rngs)
         bias = self.bias(mask)
@@ -136,7 +136,7 @@ class MPNet(nnx.Module):
 
 
 def config_from_hf(source: Mapping[str, Any], **ours: Any) -> MPNetConfig:
-    """The config of a Hugging Face MPNet's config.json; `ours` are fields that it does not know."""
+    """Builds the config of a Hugging Face MPNet from config.json; `ours` sets further fields."""
     check_model_type(source, "mpnet")
     given = {
         "vocab_size": source["vocab_size"],
@@ -154,7 +154,7 @@ def config_from_hf(source: Mapping[str, Any], **ours: Any) -> MPNetConfig:
 
 
 def config_to_hf(config: MPNetConfig) -> dict[str, Any]:
-    """A Hugging Face config.json of this MPNet."""
+    """The Hugging Face config.json of this MPNet."""
     return {
         "model_type": "mpnet",
         "vocab_size": config.vocab_size,
@@ -172,7 +172,7 @@ def config_to_hf(config: MPNetConfig) -> dict[str, Any]:
 
 
 def key_map() -> KeyMap:
-    """How the tensors of Hugging Face's `MPNetModel` become ours."""
+    """Maps the tensors of Hugging Face's `MPNetModel` to our parameters."""
     block, ours = r"encoder\.layer\.(\d+)\.", r"blocks/\1/"
     attention = block + r"attention\.attn\."
     return KeyMap(

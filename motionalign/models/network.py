@@ -1,9 +1,9 @@
 """Architectures as pure functions of their parameters.
 
 Flax modules are split into a graph definition and trees of arrays, and merged again inside pure
-functions; nothing relies on graph updates, shared parameters or object identity, which Flax is
-moving away from (FLIP 5310). Tree mode makes that a fact instead of a habit; it is switched on
-around each split and merge only, so that the host process and its other models keep their own.
+functions. Nothing relies on graph updates, shared parameters or object identity, which Flax is
+moving away from (FLIP 5310). Flax's tree mode enforces this. It is enabled only around each split
+and merge, so that other models in the process keep their own mode.
 """
 
 import dataclasses
@@ -24,17 +24,17 @@ Rest = dict[str, jax.Array]
 
 
 def tree_mode() -> AbstractContextManager[Any]:
-    """A context in which Flax treats modules as trees; the mode outside is as it was."""
+    """A context in which Flax treats modules as trees; the previous mode is restored after it."""
     return nnx.set_graph_mode(False)
 
 
 def flatten(state: nnx.State) -> dict:
-    """An NNX state as a flat dict {path: array}, the form that everything here works on."""
+    """Converts an NNX state to a flat dict {path: array}, the form used throughout the package."""
     return {"/".join(map(str, path)): leaf.get_value() for path, leaf in nnx.to_flat_state(state)}
 
 
 def _fill(state: nnx.State, arrays: Mapping[str, Any]) -> nnx.State:
-    """A state of the same structure with these arrays in it."""
+    """Replaces the values of a state by these arrays."""
     return nnx.from_flat_state(
         [
             (path, leaf.replace(arrays["/".join(map(str, path))]))
@@ -45,13 +45,13 @@ def _fill(state: nnx.State, arrays: Mapping[str, Any]) -> nnx.State:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """An architecture as a pure function of parameters and of its other state.
+    """An architecture as a pure function of its parameters and non-parameter state.
 
     Attributes:
-      config: sizes.
+      config: the architecture's config.
       dtype: compute dtype; parameters are float32.
-      module: class of the Flax module, made as `module(config, dtype, rngs=...)`.
-      frozen: towers whose parameters are not among `abstract_params`, but referred to.
+      module: class of the Flax module, constructed as `module(config, dtype, rngs=...)`.
+      frozen: references to towers whose parameters are not part of `abstract_params`.
     """
 
     config: DualEncoderConfig
@@ -60,19 +60,19 @@ class Network:
     frozen: tuple[FrozenWeights, ...] = ()
 
     def init(self, seed: int) -> Params:
-        """Fresh parameters {path: array}, the frozen excepted; traceable."""
+        """Initial parameters {path: array}, without the frozen ones; traceable."""
         with tree_mode():
             drawn = flatten(nnx.state(self._build(seed), nnx.Param))
         return {path: drawn[path] for path in self.abstract_params}
 
     def init_rest(self, seed: int) -> Rest:
-        """Fresh state that is no parameter, {path: array}, such as counters; traceable."""
+        """Initial non-parameter state {path: array}, such as counters; traceable."""
         with tree_mode():
             return flatten(nnx.split(self._build(seed), nnx.Param, ...)[2])
 
     @functools.cached_property
     def abstract_params(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """{path: shape and dtype} of the parameters, the frozen excepted."""
+        """{path: shape and dtype} of the parameters, without the frozen ones."""
         every = flatten(self._graph[1])
         return {path: leaf for path, leaf in every.items() if path not in self.abstract_frozen}
 
@@ -85,7 +85,7 @@ class Network:
         return frozen
 
     def load_frozen(self, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> Params:
-        """The frozen parameters from where they are referred to, in the given shardings."""
+        """Loads the frozen parameters from their sources, in the given shardings."""
         loaded: Params = {}
         for tower in self.frozen:
             loaded |= tower.load(abstract, self.config.key_map(tower.under))
@@ -93,7 +93,7 @@ class Network:
 
     @functools.cached_property
     def abstract_rest(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """{path: shape and dtype} of the state that is no parameter."""
+        """{path: shape and dtype} of the non-parameter state."""
         return flatten(self._graph[2])
 
     def _build(self, seed: int) -> nnx.Module:
@@ -107,7 +107,7 @@ class Network:
             return graphdef, params, rest
 
     def bind(self, arrays: Mapping[str, jax.Array]) -> DualEncoder:
-        """The module with these arrays in it: parameters, frozen ones and other state, by path."""
+        """The module with these arrays by path: parameters, frozen parameters and other state."""
         graphdef, params, rest = self._graph
         with tree_mode():
             return nnx.merge(graphdef, _fill(params, arrays), _fill(rest, arrays))
@@ -120,12 +120,17 @@ class Network:
         key: jax.Array,
         frozen: Params | None = None,
     ) -> tuple[Outputs, Rest]:
-        """The outputs of a training batch, and the new state that is no parameter.
+        """Runs the network on a training batch.
 
         Args:
-          params, rest, frozen: of the network.
+          params: {path: array} of the parameters.
+          rest: {path: array} of the non-parameter state.
           batch: as `data.TrainingData` makes it.
-          key: of dropout.
+          key: random key of dropout.
+          frozen: {path: array} of the frozen parameters.
+
+        Returns:
+          The outputs and the updated non-parameter state.
         """
         module = self.bind(params | rest | (frozen or {}))
         outputs = module(batch, rngs=nnx.Rngs(dropout=key))
@@ -135,9 +140,10 @@ class Network:
             return outputs, flatten(nnx.split(module, nnx.Param, ...)[2])
 
     def clamped(self, params: Params) -> Params:
-        """Parameters after an update, a learnt temperature kept at 0.01 or above, as CLIP does.
+        """Parameters after an update, with a learned temperature clamped to 0.01 or above.
 
-        It is the parameter that is clamped, not its use: a gradient can then take it back.
+        As in CLIP, the parameter itself is clamped, not its use, so that its gradient does not
+        vanish at the bound.
         """
         if not self.config.learn_temperature:
             return params
@@ -149,7 +155,7 @@ class Network:
 
 
 def network_of(run: Mapping[str, Any]) -> Network:
-    """The network of a saved model, from what is stored beside its parameters."""
+    """The network of a saved model, from the metadata stored with its parameters."""
     config = DualEncoderConfig.from_dict(run["architecture"])
     frozen = tuple(map(FrozenWeights.from_dict, run["frozen"]))
     return Network(config, jnp.dtype(run["config"]["dtype"]), frozen=frozen)

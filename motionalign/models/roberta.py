@@ -1,6 +1,7 @@
-"""RoBERTa text encoder (Liu et al., 2019), as Hugging Face's `RobertaModel` without its pooler.
+"""RoBERTa text encoder (Liu et al., 2019), like Hugging Face's `RobertaModel` without its pooler.
 
-BERT's layers; the position of a text's first token is the row after that of padding.
+It has BERT's layers. In the position table, the first token of a text has the row after the padding
+row.
 """
 
 import dataclasses
@@ -11,15 +12,15 @@ from motionalign.models import bert
 from motionalign.models.family import TextFamily
 from motionalign.models.weights.keymap import KeyMap
 
-PADDING_ID = 1  # of the vocabulary, and the row of the position table that padding has
+PADDING_ID = 1  # id of the padding token, and its row in the position table
 
 
 @dataclasses.dataclass(frozen=True)
 class RobertaConfig(bert.BertConfig):
-    """Sizes and readout of a RoBERTa: the fields of `BertConfig`.
+    """Sizes and readout of a RoBERTa; the fields are those of `BertConfig`.
 
-    `max_positions` counts tokens, 512 in the published models; the position table has two more
-    rows, which no token uses.
+    `max_positions` counts tokens, 512 in the published models; the position table has two
+    additional, unused rows.
     """
 
     type_vocab_size: int = 1
@@ -27,34 +28,34 @@ class RobertaConfig(bert.BertConfig):
 
 
 class Roberta(bert.Bert):
-    """Token ids to token features and one feature vector a text."""
+    """RoBERTa: token ids to token features and one feature vector per text."""
 
     first_position = PADDING_ID + 1
 
 
 def fields_from_hf(source: Mapping[str, Any], model_type: str) -> dict[str, Any]:
-    """The fields that Hugging Face's config.json states; arguments and errors as of BERT's.
+    """The fields that Hugging Face's config.json states; see `bert.fields_from_hf`.
 
     Raises:
-      ValueError: also where padding has another id than 1, on which positions depend.
+      ValueError: as in `bert.fields_from_hf`, or the padding id is not 1; positions depend on it.
     """
     given = bert.fields_from_hf(source, model_type)
     padding = source.get("pad_token_id", PADDING_ID)
     if padding != PADDING_ID:
         raise ValueError(
-            f"{model_type} with pad_token_id={padding!r}; only {PADDING_ID} is known, after which "
-            "the positions of its tokens are numbered"
+            f"{model_type} with pad_token_id={padding!r}; only {PADDING_ID} is supported, because "
+            "the numbering of positions starts after it"
         )
     return given | {"max_positions": given["max_positions"] - PADDING_ID - 1}
 
 
 def config_from_hf(source: Mapping[str, Any], **ours: Any) -> RobertaConfig:
-    """The config of a Hugging Face RoBERTa's config.json; `ours` are fields it does not know."""
+    """Builds the config of a Hugging Face RoBERTa from config.json; `ours` sets further fields."""
     return RobertaConfig(**fields_from_hf(source, "roberta") | ours)
 
 
 def config_to_hf(config: RobertaConfig, model_type: str = "roberta") -> dict[str, Any]:
-    """A Hugging Face config.json of this RoBERTa."""
+    """The Hugging Face config.json of this RoBERTa."""
     return bert.config_to_hf(config, model_type) | {
         "max_position_embeddings": config.max_positions + PADDING_ID + 1,
         "pad_token_id": PADDING_ID,
@@ -62,7 +63,7 @@ def config_to_hf(config: RobertaConfig, model_type: str = "roberta") -> dict[str
 
 
 def key_map() -> KeyMap:
-    """How the tensors of Hugging Face's `RobertaModel` become ours."""
+    """Maps the tensors of Hugging Face's `RobertaModel` to our parameters."""
     return bert.key_map(prefix=r"roberta\.", heads=(r"lm_head\..*",))
 
 

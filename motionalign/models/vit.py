@@ -1,7 +1,8 @@
 """Vision Transformer over motion patches (Dosovitskiy et al., 2021; Motion Patches, §3.3).
 
-The "image" has frames as rows and, for each body part, N points as columns. Tokens are N frames
-of one body part, numbered row-major: all parts of the first N frames, then of the next N.
+The rows of the "image" are frames; its columns are N points for each body part. A token covers N
+frames of one body part. Tokens are in row-major order: all parts of the first N frames, then of the
+next N.
 """
 
 import dataclasses
@@ -27,17 +28,18 @@ class ViTConfig(layers.Config):
     """Sizes and readout of a ViT over motion patches.
 
     Attributes:
-      width, depth, heads, mlp_width: of the transformer.
+      width, depth, heads, mlp_width: sizes of the transformer.
       patch_size: N, frames per token and points per body part.
-      max_frames: positions exist for ceil(max_frames / patch_size) rows of tokens.
-      parts: tokens per row, 5 body parts a person.
-      pool: "class": the class token after the final norm. "mean": mean of the patch tokens, then
-        `fc_norm`; the class token is attended to but not averaged (timm's global_pool="avg").
-      padding: "attend": frames beyond the clip are tokens like any other, as published.
+      max_frames: maximum length of a clip; the position table has ceil(max_frames / patch_size)
+        rows of tokens.
+      parts: tokens per row, one per body part; 5 per person.
+      pool: "class": the class token after the final norm. "mean": the mean of the patch tokens,
+        then `fc_norm`; the class token is attended to but not averaged (timm's global_pool="avg").
+      padding: "attend": padding frames are tokens like any other, as published.
         "mask": tokens without a real frame are neither attended to nor pooled.
-      dropout: after the embedding and in each residual branch; 0 as published.
-      activation: key of `layers.ACTIVATIONS`.
-      norm_eps: of every LayerNorm; 1e-6 in timm, 1e-12 in Hugging Face's.
+      dropout: rate after the embedding and in each residual branch; 0 as published.
+      activation: a key of `layers.ACTIVATIONS`.
+      norm_eps: epsilon of every LayerNorm; 1e-6 in timm, 1e-12 in Hugging Face's ViT.
     """
 
     width: int
@@ -54,14 +56,14 @@ class ViTConfig(layers.Config):
     norm_eps: float = 1e-6
 
     def __post_init__(self) -> None:
-        """Raises a ValueError for sizes and names that make no encoder."""
+        """Raises a ValueError for invalid sizes or names."""
         layers.check_transformer(self)
         layers.check_choice(self.pool, ("mean", "class"), "ViTConfig.pool")
         layers.check_choice(self.padding, ("attend", "mask"), "ViTConfig.padding")
 
     @property
     def input(self) -> str:
-        """The representation that is read."""
+        """Name of the input representation."""
         return Patches.field
 
     @property
@@ -71,12 +73,12 @@ class ViTConfig(layers.Config):
 
 
 class ViT(nnx.Module):
-    """Motion patches to patch features and one feature vector a clip."""
+    """ViT: motion patches to patch features and one feature vector per clip."""
 
     def __init__(
         self, config: ViTConfig, dtype: DTypeLike = jnp.float32, *, rngs: nnx.Rngs
     ) -> None:
-        """Random float32 parameters of the config's sizes; `dtype` is what it computes in."""
+        """Initializes random float32 parameters; `dtype` is the compute dtype."""
         c = self.config = config
         self.dtype = dtype
         rows, parts = c.grid
@@ -94,7 +96,7 @@ class ViT(nnx.Module):
             self.final_norm = norm
 
     def embed(self, patches: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
-        """Patches [B, F, parts * N, 3] to tokens [B, 1 + F / N * parts, D], class token first."""
+        """Embeds patches [B, F, parts * N, 3] as tokens [B, 1 + F / N * parts, D], class first."""
         c = self.config
         x = self.patch_embed(layers.patch_tokens(patches, c, self.dtype))
         class_token = jnp.broadcast_to(
@@ -115,17 +117,17 @@ class ViT(nnx.Module):
         """Encodes clips.
 
         Args:
-          patches: [B, F, parts * N, 3]; F is max_frames with padding="attend", any multiple of N
-            up to it with "mask".
-          num_frames: [B] int32, real frames of each clip; used with padding="mask" only.
+          patches: [B, F, parts * N, 3]. With padding="attend", F is max_frames; with "mask", it is
+            any multiple of N up to max_frames.
+          num_frames: [B] int32, number of real frames per clip; used with padding="mask" only.
           rngs: stream `dropout`; None in evaluation.
-          tokens: whether the last block computes all tokens, or only what is pooled.
+          tokens: False: the last block computes only what is pooled.
 
         Returns:
-          The patch tokens [B, F / N * parts, D], numbered as `layers.patch_tokens` does and without
-          the class token: after `final_norm` with pool="class", as they leave the last block with
-          "mean", where `fc_norm` follows the pooling. The mask is True where a token holds a real
-          frame; everywhere with padding="attend".
+          The patch tokens [B, F / N * parts, D] in the order of `layers.patch_tokens`, without the
+          class token. With pool="class" they are normalised by `final_norm`; with "mean" they are
+          the output of the last block, since `fc_norm` follows pooling. The mask is True where a
+          token holds a real frame, and everywhere with padding="attend".
         """
         x = self.embed(patches, rngs)
         mask = layers.patch_mask(self.config, patches.shape[1], num_frames)

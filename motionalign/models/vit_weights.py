@@ -1,6 +1,6 @@
-"""Pretrained ViTs: how Hugging Face's files, timm's and Google's .npz become `vit.ViT`.
+"""Pretrained ViTs: loads Hugging Face's files, timm's files and Google's .npz into `vit.ViT`.
 
-A `Layout` is one kind of file; `config_from` and `key_map` find the one that a source is in.
+A `Layout` is one kind of file; `config_from` and `key_map` detect the layout of a source.
 """
 
 import dataclasses
@@ -28,12 +28,12 @@ from motionalign.models.weights.source import Source, check_model_type
 
 
 class Layout(NamedTuple):
-    """How a kind of file holds a ViT.
+    """How one kind of file stores a ViT.
 
     Attributes:
-      config: (source, heads or None, **fields that the source does not know) to ViTConfig.
-      key_map: (config, source) to KeyMap, without the final norm.
-      final_norm: our path of that norm to its rules.
+      config: function from (source, heads or None, **further fields) to a ViTConfig.
+      key_map: function from (config, source) to a KeyMap without the final norm.
+      final_norm: function from our path of the final norm to its rules.
     """
 
     config: Callable[..., ViTConfig]
@@ -42,7 +42,7 @@ class Layout(NamedTuple):
 
 
 def layout(source: Source) -> Layout:
-    """Which layout a source's files are in; a ValueError where it is none of them."""
+    """The layout of a source's files; a ValueError if it is not known."""
     if source.path is not None and source.path.suffix == ".npz":
         return GOOGLE
     if source.has_config():
@@ -55,32 +55,33 @@ def layout(source: Source) -> Layout:
     elif "patch_embed.proj.weight" in source.shapes():
         return TIMM
     raise ValueError(
-        f"{source.name} is no ViT that can be read: expected Hugging Face's layout (config.json "
-        "with model_type 'vit'), timm's (config.json with its architecture, or a safetensors file "
-        "with patch_embed.proj.weight) or Google's .npz"
+        f"{source.name} is not a ViT in a known layout: expected Hugging Face's (config.json with "
+        "model_type 'vit'), timm's (config.json with architecture, or a safetensors file with "
+        "patch_embed.proj.weight) or Google's .npz"
     )
 
 
 def config_from(source: Source, heads: int | None = None, **ours: Any) -> ViTConfig:
-    """The config of a source's ViT.
+    """Builds the config of a source's ViT.
 
     Args:
-      source: in one of the three layouts.
-      heads: where the files do not say; by default all are 64 wide, as in every published ViT.
-      ours: the fields that no source knows.
+      source: files in one of the three layouts.
+      heads: number of heads, if the files do not state it; by default all heads are 64 wide, as in
+        every published ViT.
+      ours: further fields, which no source contains.
     """
     return layout(source).config(source, heads, **ours)
 
 
 def key_map(config: ViTConfig, source: Source, final_norm: str = "fresh") -> KeyMap:
-    """How a source's tensors become ours.
+    """Maps a source's tensors to our parameters.
 
     Args:
-      config: of our ViT.
-      source: in one of the three layouts.
-      final_norm: "fresh": with mean pooling the source's final norm, which was trained on the class
-        token, is left out, and `fc_norm` starts at 1 and 0, as in the published code. "load": it
-        fills `fc_norm`. With class pooling it is always loaded.
+      config: config of our ViT.
+      source: files in one of the three layouts.
+      final_norm: treatment of the source's final norm, which was trained on the class token, with
+        mean pooling. "fresh": it is left out, and `fc_norm` starts with scale 1 and bias 0, as in
+        the published code. "load": it fills `fc_norm`. With class pooling it is always loaded.
     """
     layers.check_choice(final_norm, keymap.FINAL_NORM, "final_norm")
     found = layout(source)
@@ -96,10 +97,15 @@ def key_map(config: ViTConfig, source: Source, final_norm: str = "fresh") -> Key
 
 
 def source_grid(tokens: int, config: ViTConfig, size: tuple[int, int] | None) -> tuple[int, int]:
-    """(rows, columns) of a source's positions, of which there are `tokens` with the class token's.
+    """(rows, columns) of a source's position table.
 
-    By the image size where it is known, else ours if it is as large, else a square, else rows of
-    one token a body part.
+    Determined by the image size if it is known and fits; else our own grid if it has the same
+    number of positions; else a square; else rows of one token per body part.
+
+    Args:
+      tokens: number of positions, including that of the class token.
+      config: config of our ViT.
+      size: (height, width) of the source's images, or None.
     """
     count = tokens - 1
     if size is not None:
@@ -113,7 +119,9 @@ def source_grid(tokens: int, config: ViTConfig, size: tuple[int, int] | None) ->
         return side, side
     if count % config.parts == 0:
         return count // config.parts, config.parts
-    raise ValueError(f"{count} position embeddings are neither a square nor rows of {config.parts}")
+    raise ValueError(
+        f"{count} position embeddings form neither a square nor rows of {config.parts}"
+    )
 
 
 # ---------------------------------------------------------------------------------- Hugging Face
@@ -136,7 +144,7 @@ def _hugging_face_config(source: Source, heads: int | None, **ours: Any) -> ViTC
 
 
 def _hugging_face_key_map(config: ViTConfig, source: Source) -> KeyMap:
-    """`ViTModel`, or a model with it as its base."""
+    """Maps the tensors of `ViTModel`, or of a model with it as its base."""
     size = _pair(source.config().get("image_size", 224))
     grid = (size[0] // config.patch_size, size[1] // config.patch_size)
     positions = keymap.positions(grid, config.grid)
@@ -159,7 +167,7 @@ def _hugging_face_key_map(config: ViTConfig, source: Source) -> KeyMap:
             *keymap.linear(block + r"output\.dense", ours + "mlp/down"),
         ),
         excused=(
-            r"embeddings\.mask_token",  # this and the next: masked image modelling
+            r"embeddings\.mask_token",  # of masked image modelling, like the decoder
             r"decoder\..*",
             r"pooler\..*",
             r"classifier\..*",
@@ -168,7 +176,7 @@ def _hugging_face_key_map(config: ViTConfig, source: Source) -> KeyMap:
 
 
 def _pair(size: int | Sequence[int]) -> tuple[int, int]:
-    """(height, width) of a size that is one number or two."""
+    """(height, width) of a size given as one or two numbers."""
     height, width = (size, size) if isinstance(size, int) else size
     return height, width
 
@@ -177,7 +185,7 @@ def _square(size: int | Sequence[int], name: str) -> int:
     """The side of a size that must be square."""
     height, width = _pair(size)
     if height != width:
-        raise ValueError(f"config.json has {name} {size}; a ViT over motion takes square patches")
+        raise ValueError(f"config.json has {name} {size}; a ViT over motion needs square patches")
     return height
 
 
@@ -195,7 +203,7 @@ def _timm_config(source: Source, heads: int | None, **ours: Any) -> ViTConfig:
     )
 
 
-# Arguments of timm's models that its tensors say too, or that change nothing in evaluation.
+# Arguments of timm's models that follow from the tensors or have no effect in evaluation.
 _TIMM_ARGUMENTS = (
     *("img_size", "patch_size", "in_chans", "num_classes", "global_pool", "embed_dim", "depth"),
     *("num_heads", "mlp_ratio", "fc_norm", "act_layer", "weight_init", "fix_init"),
@@ -207,22 +215,22 @@ _TIMM_ARGUMENTS = (
 def timm_config(
     shapes: Mapping[str, Shape], heads: int | None = None, norm_eps: float = 1e-6, **ours: Any
 ) -> ViTConfig:
-    """The config of timm's `VisionTransformer` with tensors of these shapes.
+    """Builds the config of timm's `VisionTransformer` from the shapes of its tensors.
 
     Args:
-      shapes: by key.
-      heads: by default as many as are 64 wide.
-      norm_eps: timm's own by default.
+      shapes: {key: shape} of the tensors.
+      heads: number of heads; default: width / 64.
+      norm_eps: epsilon of every LayerNorm; default: timm's.
       ours: further fields.
     """
     required = ("patch_embed.proj.weight", "blocks.0.mlp.fc1.weight", "pos_embed")
     if missing := [key for key in required if key not in shapes]:
-        raise ValueError(f"not the tensors of a timm ViT: no {', '.join(missing)}")
+        raise ValueError(f"these are not the tensors of a timm ViT: no {', '.join(missing)}")
     width, channels, patch_size, columns = shapes["patch_embed.proj.weight"]
     if channels != 3 or patch_size != columns:
         raise ValueError(
             f"patch_embed.proj.weight is {list(shapes['patch_embed.proj.weight'])}; a ViT over xyz "
-            "takes square patches of 3 channels"
+            "needs square patches of 3 channels"
         )
     return ViTConfig(
         width=width,
@@ -242,20 +250,20 @@ def _depth(shapes: Mapping[str, Shape], block: str) -> int:
 def _heads(width: int, heads: int | None) -> int:
     if heads is None and width % 64:
         raise ValueError(
-            f"the weights do not say how many heads there are, and {width} is not a multiple of "
-            "the usual width of 64: name the number of heads"
+            f"the weights do not state the number of heads, and the width {width} is not a "
+            "multiple of 64, the usual width of a head: give the number of heads"
         )
     return heads or width // 64
 
 
 def _timm_arguments(source: Source) -> Mapping[str, Any]:
-    """`model_args` of timm's config.json; what we would not compute is a ValueError."""
+    """`model_args` of timm's config.json; unsupported arguments raise a ValueError."""
     arguments = (source.config().get("model_args") or {}) if source.has_config() else {}
     unknown = sorted(set(arguments) - set(_TIMM_ARGUMENTS))
     if unknown:
         raise ValueError(
             f"{source.name}: config.json has model_args {', '.join(unknown)}, which this ViT does "
-            "not have"
+            "not support"
         )
     return arguments
 
@@ -271,11 +279,11 @@ def _timm_key_map(config: ViTConfig, source: Source) -> KeyMap:
 
 
 def timm_key_map(config: ViTConfig, grid: tuple[int, int]) -> KeyMap:
-    """How timm's `VisionTransformer` becomes ours, its final norm excepted.
+    """Maps the tensors of timm's `VisionTransformer`, except for its final norm.
 
     Args:
-      config: of our ViT.
-      grid: (rows, columns) of the source's positions.
+      config: config of our ViT.
+      grid: (rows, columns) of the source's position table.
     """
     block, ours = r"blocks\.(\d+)\.", r"blocks/\1/"
     fused = keymap.heads_fused(block + r"attn\.qkv", r"\.weight", r"\.bias", ours + "attention")
@@ -293,7 +301,7 @@ def timm_key_map(config: ViTConfig, grid: tuple[int, int]) -> KeyMap:
             *keymap.norm(block + "norm2", ours + "mlp_norm"),
             *keymap.linear(block + r"mlp\.fc1", ours + "mlp/up"),
             *keymap.linear(block + r"mlp\.fc2", ours + "mlp/down"),
-            *fc_norm,  # of a source that was trained with mean pooling
+            *fc_norm,  # only in sources that were trained with mean pooling
         ),
         excused=(r"head(_dist)?\..*", r"pre_logits\..*"),
     )
@@ -305,7 +313,7 @@ _GOOGLE_PREFIX = r"opt/target/|params/(?:img/)?"
 
 
 def _google_shapes(source: Source) -> dict[str, Shape]:
-    """Shapes by key, what stands before the model's own names taken off."""
+    """{key: shape}, with the prefixes in front of the model's own names removed."""
     return {re.sub(f"^(?:{_GOOGLE_PREFIX})", "", k): shape for k, shape in source.shapes().items()}
 
 
@@ -315,14 +323,14 @@ def _google_config(source: Source, heads: int | None, **ours: Any) -> ViTConfig:
     mlp = next((k for k in shapes if re.fullmatch(r".*encoderblock_0/.*/Dense_0/kernel", k)), None)
     if query is None or mlp is None or "embedding/kernel" not in shapes:
         raise ValueError(
-            f"{source.name} is not one of Google's ViT checkpoints: no embedding/kernel or no "
-            "Transformer/encoderblock_0/..., expected as in "
+            f"{source.name} is not one of Google's ViT checkpoints: it has no embedding/kernel or "
+            "no Transformer/encoderblock_0/..., as in "
             "https://github.com/google-research/vision_transformer"
         )
     rows, columns, channels, width = shapes["embedding/kernel"]
     if channels != 3 or rows != columns:
         raise ValueError(
-            f"embedding/kernel is {list(shapes['embedding/kernel'])}; a ViT over xyz takes square "
+            f"embedding/kernel is {list(shapes['embedding/kernel'])}; a ViT over xyz needs square "
             "patches of 3 channels"
         )
     return ViTConfig(
@@ -337,7 +345,10 @@ def _google_config(source: Source, heads: int | None, **ours: Any) -> ViTConfig:
 
 
 def _google_key_map(config: ViTConfig, source: Source) -> KeyMap:
-    """https://github.com/google-research/vision_transformer, and its successor's numbering."""
+    """Maps the tensors of Google's checkpoints; allows for the numbering of both codebases.
+
+    https://github.com/google-research/vision_transformer and its successor, big_vision.
+    """
     shapes = _google_shapes(source)
     key = next((k for k in shapes if k.endswith("pos_embedding")), None)
     tokens = shapes[key][1] if key else 0
@@ -383,7 +394,7 @@ GOOGLE = Layout(_google_config, _google_key_map, _google_norm)
 def _build(
     sizes: Mapping[str, int], section: Mapping[str, Any], inputs: Inputs | None
 ) -> ViTConfig:
-    """The ViT of a model.motion section."""
+    """Builds the ViT's config from a model.motion section."""
     fields = {name: section[name] for name in ("max_frames", "pool", "padding", "dropout")}
     asked: dict[str, Any] = {**sizes, "patch_size": section["patch_size"]}
     weights = section["weights"]

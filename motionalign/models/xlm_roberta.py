@@ -1,6 +1,6 @@
-"""XLM-R text encoder (Conneau et al., 2020), as Hugging Face's `XLMRobertaModel`.
+"""XLM-R text encoder (Conneau et al., 2020), like Hugging Face's `XLMRobertaModel`.
 
-The layers of RoBERTa under a name of its own; its vocabulary is SentencePiece's, of 100 languages.
+It has RoBERTa's layers under its own name and a SentencePiece vocabulary for 100 languages.
 """
 
 import dataclasses
@@ -16,20 +16,20 @@ MODEL_TYPE = "xlm-roberta"
 
 @dataclasses.dataclass(frozen=True)
 class XLMRobertaConfig(roberta.RobertaConfig):
-    """Sizes and readout of an XLM-R: the fields of `RobertaConfig`."""
+    """Sizes and readout of an XLM-R; the fields are those of `RobertaConfig`."""
 
 
 class XLMRoberta(roberta.Roberta):
-    """Token ids to token features and one feature vector a text."""
+    """XLM-R: token ids to token features and one feature vector per text."""
 
 
 def config_from_hf(source: Mapping[str, Any], **ours: Any) -> XLMRobertaConfig:
-    """The config of a Hugging Face XLM-R's config.json; `ours` are fields that it does not know."""
+    """Builds the config of a Hugging Face XLM-R from config.json; `ours` sets further fields."""
     return XLMRobertaConfig(**roberta.fields_from_hf(source, MODEL_TYPE) | ours)
 
 
 def config_to_hf(config: XLMRobertaConfig) -> dict[str, Any]:
-    """A Hugging Face config.json of this XLM-R."""
+    """The Hugging Face config.json of this XLM-R."""
     return roberta.config_to_hf(config, MODEL_TYPE)
 
 

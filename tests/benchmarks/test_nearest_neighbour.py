@@ -21,8 +21,8 @@ def test_pooled_joints():
     ("clips", "message"),
     [
         ([], "no clips"),
-        ([np.ones((4, 3))], r"clip 0 is \(4, 3\)"),
-        ([np.ones((4, 5, 3)), np.ones((4, 6, 3))], r"clip 1 is \(4, 6, 3\)"),
+        ([np.ones((4, 3))], r"clip 0 has shape \(4, 3\)"),
+        ([np.ones((4, 5, 3)), np.ones((4, 6, 3))], r"clip 1 has \(4, 6, 3\)"),
         ([np.ones((0, 5, 3))], "clip 0"),
         ([np.ones((2, 5, 3)), np.full((2, 5, 3), np.nan)], "finite; row 1"),
     ],

@@ -105,7 +105,11 @@ def test_towers_of_weights_are_in_memory_once(shared, small_dataset):
         ("model__motion__size", "Ti", "model.motion.width is 192, the weights have 16"),
         ("model__embed_dim", 16, "model.embed_dim is 16, the weights have 8"),
         ("model__text__family", "distilbert", "model.text.family is 'distilbert'"),
-        ("model__motion__weights", "x/y", "brings both towers; take model.motion.weights away"),
+        (
+            "model__motion__weights",
+            "x/y",
+            "already provides both encoders; remove model.motion.weights",
+        ),
         ("model__text__max_tokens", 500, "max_tokens is 500; .* has 48 positions"),
     ],
 )

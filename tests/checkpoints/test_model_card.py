@@ -22,7 +22,7 @@ def test_the_card_says_what_the_model_is(shared):
         'text = model.encode_text("a person waves with the left hand")',
         "| motion encoder | vit, 1 layers of width 16 |",
         "| text encoder | bert, 1 layers of width 16 |",
-        "| embedding | 8 numbers, compared by the cosine distance |",
+        "| embedding | 8 dimensions, compared by cosine distance |",
         "| trained on | small: skeleton smpl22, 20 frames a second, coordinates of 1 m |",
     ):
         assert line in card.splitlines(), line

@@ -252,7 +252,9 @@ def test_no_checkpoint_there(tmp_path, at):
 def test_a_copy_in_part(workdir):
     step = workdir / "best" / "5"
     shutil.rmtree(step / "run")
-    with pytest.raises(ValueError, match=r"best/5: no run/metadata; was it copied in part\?"):
+    with pytest.raises(
+        ValueError, match=r"best/5: no run/metadata; the folder may be an incomplete copy"
+    ):
         load_run(find(step))
     with pytest.raises(ValueError, match="no checkpoint at"):
         find(workdir / "best")
@@ -275,7 +277,9 @@ def test_a_copy_that_lacks_some_of_its_files(tmp_path, lost):
         shutil.rmtree(path)
     else:
         path.unlink()
-    with pytest.raises(ValueError, match=f"{step}: params cannot be read; was it copied"):
+    with pytest.raises(
+        ValueError, match=f"{step}: params cannot be read; the folder may be an incomplete copy"
+    ):
         load_params(step, wanted)
 
 

@@ -67,7 +67,9 @@ def test_the_hub_as_it_caches(shared, tmp_path, monkeypatch):
     (repo / "refs" / "main").write_text("c" * 40)
     shutil.copytree(shared, repo / "snapshots" / ("c" * 40))
     assert_same_bits(motionalign.load("me/waver").params, motionalign.load(shared).params)
-    with pytest.raises(ValueError, match=r"me/other is neither a local folder nor to be had from"):
+    with pytest.raises(
+        ValueError, match=r"me/other is not a local folder and cannot be loaded from"
+    ):
         motionalign.load("me/other")
 
 
@@ -98,7 +100,7 @@ def test_pushing_without_network(shared, monkeypatch):
         raise ConnectError("no route to the host")
 
     monkeypatch.setattr("huggingface_hub.HfApi.create_repo", fail)
-    with pytest.raises(ValueError, match=r"not be pushed to me/x: no route .* are you logged in"):
+    with pytest.raises(ValueError, match=r"cannot be pushed to me/x: no route .* your login"):
         push_to_hub(shared, "me/x")
 
 
@@ -132,7 +134,7 @@ def test_misspelt_folders_are_no_hub_ids(trained, tmp_path, monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    message = r"put config.json, datasets.json, model.safetensors and tokenizer.json of"
+    message = r"put config.json, datasets.json, model.safetensors and tokenizer.json from"
     with pytest.raises(ValueError, match=message):
         open_saved("me/model@refs/pr/1")
 
@@ -151,8 +153,8 @@ def test_a_model_from_before_families_had_names(trained, tmp_path):
 @pytest.mark.parametrize(
     ("name", "spoil", "message"),
     [
-        ("model.safetensors", lambda x: x[:-9], "is not a whole safetensors file"),
-        ("config.json", lambda x: x[:40], "config.json is not JSON"),
+        ("model.safetensors", lambda x: x[:-9], "is not a complete safetensors file"),
+        ("config.json", lambda x: x[:40], "config.json is not valid JSON"),
         ("config.json", lambda x: x.replace(b'"motionalign"', b'"vit"'), "no checkpoint at"),
         (
             "datasets.json",

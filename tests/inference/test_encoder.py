@@ -58,7 +58,7 @@ def test_batches_divide_over_the_devices(models):
     network, mesh = models["captions"].encoder.network, sharding.make_mesh(8, 1)
     config = BATCHES.copy_and_resolve_references()
     config.eval_batch_size = 12
-    with pytest.raises(ValueError, match=r"data\.eval_batch_size=12 does not divide over the data"):
+    with pytest.raises(ValueError, match=r"data\.eval_batch_size=12 is not a multiple of"):
         Encoder(network, None, mesh, config)
 
 

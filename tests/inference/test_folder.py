@@ -44,12 +44,12 @@ def test_what_is_written(folders, clips, tmp_path, capsys):
 def test_the_summary_says_what_became_of_each(folders, clips, tmp_path):
     lines = encode_folder(folders["captions"], clips, tmp_path / "out.npz").summary().splitlines()
     assert lines[0] == f"4 clips at 60 fps → {tmp_path / 'out.npz'}; 3 skipped"
-    assert lines[1] == "1 are longer than 2.0 s: their start count"
+    assert lines[1] == "1 are longer than 2.0 s; part used: start"
     assert lines[3].startswith("  other: a clip has shape (9, 21, 3)")
     assert len(lines) == 5
     frozen = encode_folder(folders["frozen"], clips, tmp_path / "out.npz", fps=20).summary()
     assert "at 20 fps" in frozen
-    assert "3 are longer than 0.6 s: their middle count" in frozen
+    assert "3 are longer than 0.6 s; part used: middle" in frozen
 
 
 def test_lengths_count_by_the_euclidean_distance(folders, clips, tmp_path):
@@ -69,9 +69,11 @@ def test_another_dataset_of_the_model(folders, clips, tmp_path):
 def test_folders_that_cannot_be_encoded(folders, tmp_path):
     with pytest.raises(ValueError, match=r"--output=out\.npy: expected a name that ends in \.npz"):
         encode_folder(folders["captions"], tmp_path, "out.npy")
-    with pytest.raises(ValueError, match=r"no \.npy file in it"):
+    with pytest.raises(ValueError, match=r"contains no \.npy files"):
         encode_folder(folders["captions"], tmp_path, tmp_path / "out.npz")
     np.save(tmp_path / "a.npy", np.zeros((5, 3)))
-    with pytest.raises(ValueError, match=r"none of 1 clips can be used: .*'a'.* shape \(5, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"none of the 1 clips is valid; the first: .*'a'.* shape \(5, 3\)"
+    ):
         encode_folder(folders["captions"], tmp_path, tmp_path / "out.npz")
     assert not (tmp_path / "out.npz").exists()

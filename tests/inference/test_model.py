@@ -122,7 +122,9 @@ def test_a_frozen_text_encoder_is_loaded_when_it_is_needed(folders, monkeypatch)
     expected = -np.linalg.norm(motion[:, None] - np.array([[[14.0], [13]]]), axis=-1)
     np.testing.assert_allclose(model.similarity(clips(), TEXTS, 20), expected, rtol=1e-5)
 
-    message = r"encoded by nowhere/encoder, which is not here \(not on this .*text_encoder=FOLDER"
+    message = (
+        r"text encoder nowhere/encoder, which cannot be found \(not on this .*text_encoder=FOLDER"
+    )
     with pytest.raises(ValueError, match=message):
         motionalign.load(folders["frozen"]).encode_text("a")
     message = r"was trained with the text encoder nowhere/encoder .*there has other weights \(1111"
@@ -136,7 +138,7 @@ def test_a_classifier(models):
     assert found.shape == (3, 3)
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
     np.testing.assert_allclose(model.classify(clips()[1], 20), found[1], atol=1e-5)
-    with pytest.raises(ValueError, match="is a classifier and gives no embeddings: use `classify`"):
+    with pytest.raises(ValueError, match="is a classifier and has no embeddings: use `classify`"):
         model.encode_motion(clips(), 20)
     with pytest.raises(ValueError, match="this model has no classes of its own"):
         models["captions"].classify(clips(), 20)

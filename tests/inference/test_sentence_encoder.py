@@ -100,7 +100,7 @@ def test_fingerprint(encoder, minilm):
 
 
 def test_encoders_that_cannot_be_used(tmp_path):
-    with pytest.raises(ValueError, match="is neither a folder or file that exists nor a Hub id"):
+    with pytest.raises(ValueError, match="is neither an existing folder or file nor a Hub id"):
         SentenceEncoder(str(tmp_path / "none"), "first")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     encoder = SentenceEncoder(str(tmp_path), "first")  # its files are looked at when needed

@@ -36,7 +36,7 @@ def test_euclidean_scores_are_exact_enough_and_never_nan():
     ("change", "message"),
     [
         ({"motion": np.ones(3)}, r"embeddings must be .* found shape \(3,\)"),
-        ({"texts": np.ones((2, 4))}, "embeddings of width 3 and 4 do not compare"),
+        ({"texts": np.ones((2, 4))}, "embeddings of width 3 and 4 cannot be compared"),
         ({"motion": [[1, 2, np.nan]]}, "finite; row 0|no direction .*length nan"),
         ({"texts": [[1, 2, 3], [1, 2, np.inf]]}, "finite; row 1|no direction .*row 1, length inf"),
     ],
@@ -54,5 +54,5 @@ def test_only_a_cosine_needs_a_direction():
     np.testing.assert_allclose(
         similarity.similarity_scores(motion, texts, "euclidean"), -np.sqrt(3)
     )
-    with pytest.raises(ValueError, match="unknown distance 'dot'; known: cosine, euclidean"):
+    with pytest.raises(ValueError, match="unknown distance 'dot'; valid: cosine, euclidean"):
         similarity.similarity_scores(motion, texts, "dot")

@@ -29,7 +29,7 @@ def test_tensorflow_names_of_layer_norm(tmp_path):
 
 def test_relative_positions_are_refused():
     values = {**bert.config_to_hf(BERT.config), "position_embedding_type": "relative_key"}
-    with pytest.raises(ValueError, match="='relative_key'; only 'absolute' is known"):
+    with pytest.raises(ValueError, match="='relative_key'; only 'absolute' is supported"):
         bert.config_from_hf(values)
 
 

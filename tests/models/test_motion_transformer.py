@@ -63,7 +63,7 @@ def test_a_clip_is_cut_filled_up_and_moved_to_the_origin():
         ({"positions": "none"}, "positions is 'none'; valid: 'learned', 'sinusoidal'"),
         ({"window": "end"}, "window is 'end'; valid: 'first', 'centre', 'spread'"),
         ({"frames": 0}, "frames is 0; it must be at least 1"),
-        ({"root": 5}, "root is 5; the encoder has joints 0 to 4"),
+        ({"root": 5}, "root is 5; the joints of the encoder are 0 to 4"),
     ],
 )
 def test_mistakes_in_a_config(changes, message):

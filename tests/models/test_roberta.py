@@ -49,8 +49,11 @@ def test_what_the_config_leaves_out_is_the_references_default():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pad_token_id": 0}, "roberta with pad_token_id=0; only 1 is known"),
-        ({"position_embedding_type": "relative_key"}, "='relative_key'; only 'absolute' is known"),
+        ({"pad_token_id": 0}, "roberta with pad_token_id=0; only 1 is supported"),
+        (
+            {"position_embedding_type": "relative_key"},
+            "='relative_key'; only 'absolute' is supported",
+        ),
     ],
 )
 def test_other_positions_are_refused(changes, message):

@@ -303,8 +303,8 @@ def test_config_goes_to_json_and_back(tower):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"heads": 5}, "5 heads do not divide the width 24"),
-        ({"depth": 0}, r"Config\.depth is 0; at least 1 is needed"),
+        ({"heads": 5}, "5 heads do not evenly divide the width 24"),
+        ({"depth": 0}, r"Config\.depth is 0; it must be at least 1"),
         ({"activation": "swish"}, r"Config\.activation is 'swish'; valid: 'gelu'"),
     ],
 )

@@ -44,7 +44,7 @@ def test_attending_to_padding_ignores_the_number_of_frames():
 @pytest.mark.parametrize(
     ("frames", "points", "padding", "message"),
     [
-        (56, 40, "attend", "every clip is padded to max_frames=64"),
+        (56, 40, "attend", "every clip must be padded to max_frames=64"),
         (72, 40, "mask", "multiple of 8 frames up to 64"),
         (60, 40, "mask", "multiple of 8 frames up to 64"),
         (64, 80, "mask", "64 frames x 80 points; this model takes 40 points"),

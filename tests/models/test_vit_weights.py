@@ -99,7 +99,7 @@ def test_a_file_alone_needs_its_heads(tmp_path):
     path = tmp_path / "model.safetensors"
     model = load(path, heads=3, pool="class")
     assert_equal_layers(model, hidden_states(reference_model, motion(40)), motion(40))
-    with pytest.raises(ValueError, match="24 is not a multiple of the usual width of 64"):
+    with pytest.raises(ValueError, match="24 is not a multiple of 64, the usual width"):
         load(path, pool="class")
 
 
@@ -202,13 +202,15 @@ def test_what_is_no_vit(tmp_path):
     from safetensors.numpy import save_file
 
     save_file({"a": np.zeros(3, np.float32)}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match=r"no ViT that can be read: expected Hugging Face's"):
+    with pytest.raises(ValueError, match=r"not a ViT in a known layout: expected Hugging Face's"):
         load(tmp_path / "model.safetensors")
     np.savez(tmp_path / "a.npz", a=np.zeros(3))
-    with pytest.raises(ValueError, match=r"not one of Google's ViT checkpoints: no embedding"):
+    with pytest.raises(
+        ValueError, match=r"not one of Google's ViT checkpoints: it has no embedding"
+    ):
         load(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", a=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match=r"b.npz is not a whole .npz file.* never unpickled"):
+    with pytest.raises(ValueError, match=r"b.npz is not a complete .npz file.* never unpickled"):
         load(tmp_path / "b.npz")
     (tmp_path / "c.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:-30])
     with pytest.raises(ValueError, match=r"c.npz is not a whole .npz file"):
@@ -249,7 +251,7 @@ def test_timms_arguments_are_heeded_or_refused(tmp_path):
     assert_equal_layers(model, hidden_states(reference_model, motion(40)), motion(40))
     values["model_args"]["reg_tokens"] = 4
     (folder / "config.json").write_text(json.dumps(values))
-    with pytest.raises(ValueError, match="model_args reg_tokens, which this ViT does not have"):
+    with pytest.raises(ValueError, match="model_args reg_tokens, which this ViT does not support"):
         load(folder, pool="class")
 
 
@@ -260,7 +262,7 @@ def test_a_grid_that_could_be_a_square():
     assert vit_weights.source_grid(101, config, (160, 160)) == (10, 10)
     assert vit_weights.source_grid(197, config, None) == (14, 14)
     assert vit_weights.source_grid(71, config, None) == (14, 5)
-    with pytest.raises(ValueError, match="13 position embeddings are neither"):
+    with pytest.raises(ValueError, match="13 position embeddings form neither"):
         vit_weights.source_grid(14, config, None)
 
 

@@ -29,5 +29,5 @@ def test_is_a_family_of_its_own():
 
 def test_other_positions_are_refused():
     values = xlm_roberta.config_to_hf(XLM_ROBERTA.config)
-    with pytest.raises(ValueError, match="xlm-roberta with pad_token_id=0; only 1 is known"):
+    with pytest.raises(ValueError, match="xlm-roberta with pad_token_id=0; only 1 is supported"):
         xlm_roberta.config_from_hf({**values, "pad_token_id": 0})

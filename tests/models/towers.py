@@ -374,7 +374,7 @@ CLIP_VISION = Tower(
         {"model_class": "CLIPVisionModel", "activation": "gelu"},
         {"norm_eps": 1e-2},
     ),
-    refused=((motion(40)[:, :56], None), "every clip is padded to max_frames=64"),
+    refused=((motion(40)[:, :56], None), "every clip must be padded to max_frames=64"),
     pooling="pool",
 )
 
@@ -486,7 +486,7 @@ VIT = Tower(
         {"model_class": "ViTForImageClassification", "activation": "gelu_pytorch_tanh"},
         {"norm_eps": 1e-2},
     ),
-    refused=((motion(40)[:, :56], None), "every clip is padded to max_frames=64"),
+    refused=((motion(40)[:, :56], None), "every clip must be padded to max_frames=64"),
     pooling="pool",
 )
 

@@ -200,7 +200,7 @@ def test_a_small_gallery_limits_every_k():
         ({"scores_by_method": {"a": np.ones((70, 30))}}, r"a must be \[30 queries, 70 clips\]"),
         ({"scores_by_method": {"a": np.full((30, 70), np.nan)}}, "finite"),
         ({"ks": [71, 100]}, r"none of the cut-offs \[71, 100\] is within a gallery of 70"),
-        ({"ks": [0, 1]}, "integers from 1"),
+        ({"ks": [0, 1]}, "integers of at least 1"),
         ({"gallery_sets": np.zeros((70, 5))}, "no query shares an attribute"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Checkpoints of the publications' PyTorch code: read as ours, and ours written as theirs."""
+"""Conversion between our checkpoints and those of published PyTorch code, in both directions."""

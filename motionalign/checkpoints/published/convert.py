@@ -1,7 +1,7 @@
-"""A published checkpoint in, as one of ours; ours out, as the published code's.
+"""Converts published checkpoints to ours, and exports ours in the published formats.
 
 A converted checkpoint keeps the order and dtypes of the file's tensors, and the tensors that no
-computation needs, so that it goes back bit for bit.
+computation needs, so that its export reproduces the file's tensors bit for bit.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ from motionalign.models.weights.source import Source
 
 Path = str | pathlib.Path
 Tensors = Mapping[str, np.ndarray]
-Plan = Mapping[str, tuple[str, Transform]]  # parameter's path: (key of its tensor, transform)
+Plan = Mapping[str, tuple[str, Transform]]  # {parameter path: (key of its tensor, transform)}
 
 # ---------------------------------------------------------------------------------- converting
 
@@ -47,26 +47,26 @@ def convert(
     tokenizer: str | None = None,
     text_weights: str | None = None,
 ) -> None:
-    """Writes a published checkpoint as one of ours.
+    """Converts a published checkpoint to one of ours.
 
     Args:
-      path: a state dict, of PyTorch or .safetensors.
-      workdir: gets best/0 and config.json, as a run's folder; it must not be there yet.
-      published: name of the published model, of `registry.FORMATS`.
-      metadata: of the dataset that the model was trained on.
-      options: what the tensors do not say, of the published model's own class of options.
+      path: a state dict, as a PyTorch file or .safetensors.
+      workdir: folder to write best/0 and config.json to, like a run; it must not exist.
+      published: name of the published model, a key of `registry.FORMATS`.
+      metadata: metadata of the dataset that the model was trained on.
+      options: properties that the tensors do not state, in the published model's options class.
       tokenizer: folder or Hub id with the text encoder's tokenizer.json or vocabulary.
-      text_weights: folder or Hub id of the frozen text encoder, where the model has one beside its
-        file.
+      text_weights: folder or Hub id of the frozen text encoder, if the model has one that its file
+        does not contain.
 
     Raises:
-      ValueError: with everything that does not fit.
+      ValueError: the checkpoint does not fit; the message lists every mismatch.
     """
     form = registry.named(published)
     if text_weights and form.text_readout is None:
-        raise ValueError(f"{published} takes no text encoder besides the file's tensors")
-    if pathlib.Path(workdir).exists():  # before minutes of reading
-        raise ValueError(f"{workdir} is already there; choose another folder, or remove it")
+        raise ValueError(f"{published} does not support a separate text encoder (--text_weights)")
+    if pathlib.Path(workdir).exists():  # checked before minutes of reading
+        raise ValueError(f"{workdir} already exists; choose another folder, or remove it")
     options = options or form.options()
     tensors = _named_tensors(path, form)
     try:
@@ -89,12 +89,12 @@ def convert(
 
 
 def _named_tensors(path: Path, form: Format) -> dict[str, np.ndarray]:
-    """The file's tensors under the published model's own names."""
+    """The file's tensors by the published model's own names."""
     tensors: dict[str, np.ndarray] = {}
     for key, value in read_state_dict(path).items():
         name = form.own_name(key)
         if name in tensors:
-            raise ValueError(f"{path} has {name} twice, under that name and under another")
+            raise ValueError(f"{path} has {name} twice, under this name and under another one")
         tensors[name] = value
     return tensors
 
@@ -102,7 +102,7 @@ def _named_tensors(path: Path, form: Format) -> dict[str, np.ndarray]:
 def _architecture(
     form: Format, tensors: Tensors, options: Options, frozen: Source | None
 ) -> DualEncoderConfig:
-    """Ours of the tensors, with the frozen text encoder if there is one."""
+    """Our architecture for the tensors, with the frozen text encoder if one is given."""
     architecture = form.architecture(_shapes(tensors), options)
     if frozen is None:
         return architecture
@@ -111,7 +111,7 @@ def _architecture(
 
 
 def _plan(form: Format, tensors: Tensors, network: Network) -> Plan:
-    """Which tensor fills which parameter; a ValueError lists all that does not fit."""
+    """Which tensor fills which parameter; a ValueError lists every mismatch."""
     parameters = _shapes(network.abstract_params)
     return keymap.match(_shapes(tensors), parameters, form.key_map(network.config))
 
@@ -121,7 +121,7 @@ def _shapes(arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 def _parameters(tensors: Tensors, plan: Plan, network: Network) -> dict[str, np.ndarray]:
-    """Our parameters of the file's tensors, in float32."""
+    """Our parameters from the file's tensors, in float32."""
     abstract = network.abstract_params
     params: dict[str, Any] = {
         path: transform.of(tensors[key], abstract[path].shape).astype(np.float32)
@@ -133,7 +133,7 @@ def _parameters(tensors: Tensors, plan: Plan, network: Network) -> dict[str, np.
 
 
 def _temperature(tensors: Tensors, plan: Plan, network: Network) -> float:
-    """Of the file, in its own precision, or else the architecture's."""
+    """The file's temperature in its own precision, or the architecture's if it has none."""
     if "logit_scale" not in plan:
         return network.config.temperature
     key, transform = plan["logit_scale"]
@@ -141,7 +141,7 @@ def _temperature(tensors: Tensors, plan: Plan, network: Network) -> float:
 
 
 def _frozen_text(network: Network, source: Source) -> dict[str, np.ndarray]:
-    """Parameters of the frozen text encoder."""
+    """Loads the parameters of the frozen text encoder."""
     tower = {p: x for p, x in network.abstract_params.items() if p.startswith("text_encoder/")}
     rules = TEXT_FAMILIES[network.config.text_family].key_map()
     loaded = load_weights(tower, source, rules, under="text_encoder")
@@ -149,45 +149,46 @@ def _frozen_text(network: Network, source: Source) -> dict[str, np.ndarray]:
 
 
 def _unused(tensors: Tensors, plan: Plan) -> dict[str, np.ndarray]:
-    """The tensors that exporting could not make of the parameters, bit for bit."""
+    """The tensors that an export cannot reproduce from the parameters bit for bit."""
     used = {key for key, _ in plan.values()}
     return {
         key: value
         for key, value in tensors.items()
-        # what has more bits than a parameter is kept as well
+        # tensors of higher precision than the parameters are kept too
         if key not in used or not _same_bits(value.astype(np.float32).astype(value.dtype), value)
     }
 
 
 def _tokenizer(name: str | None, architecture: DualEncoderConfig, form: Format) -> str | None:
-    """The text encoder's tokenizer.json; of the published model where no name is given.
+    """The text encoder's tokenizer.json; by default that of the published model.
 
     Raises:
-      ValueError: it is not there, has more tokens than the text encoder, or is for shorter texts.
+      ValueError: it cannot be found, has more tokens than the text encoder, or is for shorter
+        texts.
     """
     if architecture.text is None:
         return None
     name = name or form.tokenizer(architecture)
     if name is None:
-        raise ValueError("the text encoder's tokenizer is needed: name it with --tokenizer")
+        raise ValueError("the text encoder's tokenizer is missing: give it with --tokenizer")
     tokenizer_class = TEXT_FAMILIES[architecture.text_family].tokenizer
     tokenizer = load_tokenizer(name, architecture.max_tokens, tokenizer_class)
     if tokenizer.max_tokens < architecture.max_tokens:
         raise ValueError(
-            f"texts are cut after {architecture.max_tokens} tokens, but {name} states "
-            f"model_max_length {tokenizer.max_tokens} in its tokenizer_config.json: say "
-            f"--max_tokens={tokenizer.max_tokens}, or less"
+            f"texts are truncated to {architecture.max_tokens} tokens, but {name} states "
+            f"model_max_length {tokenizer.max_tokens} in its tokenizer_config.json: give "
+            f"--max_tokens={tokenizer.max_tokens} or less"
         )
     if tokenizer.vocab_size > architecture.text.vocab_size:
         raise ValueError(
-            f"the tokenizer {name} has {tokenizer.vocab_size} tokens, the text encoder "
-            f"{architecture.text.vocab_size}: name the right one with --tokenizer"
+            f"the tokenizer {name} has {tokenizer.vocab_size} tokens, but the text encoder has "
+            f"{architecture.text.vocab_size}: give the matching tokenizer with --tokenizer"
         )
     return tokenizer.json
 
 
 def _source(path: Path, published: str, tensors: Tensors) -> dict[str, Any]:
-    """What a converted checkpoint says of the file it is made of."""
+    """What a converted checkpoint stores about its source file."""
     with pathlib.Path(path).open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return {
@@ -204,7 +205,7 @@ def _run(
     tokenizer_json: str | None,
     source: dict[str, Any],
 ) -> dict[str, Any]:
-    """What a checkpoint says of itself beside its parameters."""
+    """The metadata that a checkpoint stores with its parameters."""
     return stored_run(
         {
             "architecture": architecture.to_dict(),
@@ -226,7 +227,7 @@ def _run(
 
 
 def _write(workdir: Path, params: Tensors, run: dict[str, Any], unused: Tensors) -> None:
-    """Writes a run's folder that holds its best checkpoint only."""
+    """Writes the folder of a run with only its best checkpoint."""
     with files.new_folder(workdir) as partial:
         checkpoints = Checkpoints(partial)
         checkpoints.save_best(0, params, run, unused=unused)
@@ -244,20 +245,20 @@ def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def export(path: Path, folder: Path) -> str:
-    """Writes a checkpoint under the published code's names: model.safetensors and config.json.
+    """Exports a checkpoint with the published code's names: model.safetensors and config.json.
 
-    A converted checkpoint gives back the tensors of the published file, bit for bit: in their order
-    and dtypes, with those that nothing uses.
+    A converted checkpoint reproduces the tensors of the published file bit for bit, in their order
+    and dtypes, including unused ones.
 
     Args:
-      path: as for `motionalign.load`.
-      folder: must not be there yet.
+      path: the checkpoint, as for `motionalign.load`.
+      folder: folder to write; it must not exist.
 
     Returns:
-      Which published model it is.
+      The name of the published model.
 
     Raises:
-      ValueError: no published code computes what the model does, or the folder is already there.
+      ValueError: no published code can run the model, or the folder already exists.
     """
     saved = open_saved(path)
     network = network_of(saved.run)
@@ -282,7 +283,7 @@ def export(path: Path, folder: Path) -> str:
 
 
 def _original(made: np.ndarray | None, kept: np.ndarray | None, dtype: str) -> np.ndarray:
-    """A tensor of the published file: from the parameters, unless more bits of it were kept."""
+    """A tensor of the published file: from the parameters, or the stored one if more precise."""
     if made is None:
         assert kept is not None
         return kept

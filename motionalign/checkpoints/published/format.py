@@ -1,12 +1,12 @@
-"""What a published PyTorch model is to this project: a `Format`.
+"""The description of a published PyTorch model: `Format`.
 
-Every published model is one file beside this one, which ends in its `FORMAT`, and one line of
-`registry.py`. A `Format` reads a state dict's shapes into our architecture and names every tensor,
-both ways; it also says what the model's command asks for, so that neither `convert.py` here nor the
-command `python -m motionalign.convert` knows any model by its name.
+Every published model has one file in this folder, which ends with its `FORMAT`, and one line in
+`registry.py`. A `Format` derives our architecture from the shapes of a state dict and maps every
+tensor in both directions. It also defines the options of the model's command, so that neither
+`convert.py` in this folder nor the command `python -m motionalign.convert` depends on the name of a
+model.
 
-The functions below it are what the models' files share: sizes found in the tensors, and options of
-the command.
+The functions after it are shared by the models' files: sizes from tensors, and command options.
 """
 
 import argparse
@@ -28,15 +28,17 @@ Shapes = Mapping[str, Shape]
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the tensors of any published model leave unsaid; the defaults are the published code's.
+    """Properties that the tensors of a published model do not state.
 
-    A model with more to say derives a class with fields of its own. The command's options of the
-    same names fill the fields.
+    The defaults are those of the published code. A model with further properties derives a class
+    with further fields. The command's options of the same names fill the fields.
 
-    motion_heads: attention heads of the motion encoder; None: as many as are 64 wide.
-    activation: of the motion encoder.
-    motion_norm_eps: epsilon of the motion encoder's norms; None: that of the published code.
-    max_tokens: where texts are cut; None: at 128, or at as many as the text encoder has positions.
+    Attributes:
+      motion_heads: attention heads of the motion encoder; None: width / 64.
+      activation: activation function of the motion encoder.
+      motion_norm_eps: epsilon of the motion encoder's norms; None: that of the published code.
+      max_tokens: texts are truncated to this number of tokens; None: 128, or the text encoder's
+        number of positions if that is smaller.
     """
 
     motion_heads: int | None = None
@@ -46,10 +48,10 @@ class Options:
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Self:
-        """The options that a command line gives.
+        """The options from a command line.
 
         Raises:
-          ValueError, OSError: a file that an option names cannot be read, or holds something else.
+          ValueError, OSError: a file that an option names cannot be read, or has invalid content.
         """
         names = {field.name for field in dataclasses.fields(cls)}
         given = {name: value for name, value in vars(args).items() if name in names}
@@ -58,29 +60,33 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """A published model: how its files become ours and ours its own, and what its command asks for.
+    """A published model: the conversion of its files in both directions, and its command.
 
-    name: of the command, and of the format in stored files.
-    title: what the command's help calls the model.
-    options: `Options`, or the class derived from it.
-    add_options: adds the command's options to a parser that has --dataset already.
-    metadata: parsed command line to the metadata of the training data, where --dataset does not
-      name a dataset prepared here; a ValueError says what is missing or wrong.
-    dataset_options: names of the options that --dataset makes pointless.
-    architecture: (shapes of the file's tensors, options) to ours; a ValueError or KeyError says
-      what does not fit.
-    key_map: our architecture to the map between the file's tensors and our parameters.
-    fit_metadata: (metadata, architecture) to the metadata with what only the tensors say; a
-      ValueError says what does not fit the architecture.
-    fits: whether the published code computes what our architecture does. A ValueError says what
-      stands in the way of one that would fit otherwise.
-    describe: our architecture to the JSON that says how to build the published model.
-    own_name: key of a file to the published model's own name of the tensor.
-    unused: our architecture to the tensors {key: value} that the published code has besides.
-    tokenizer: our architecture to the folder or Hub id with the text encoder's tokenizer; None
-      where only the user can say it.
-    text_readout: how the frozen text encoder is read out that may be given beside a file without
-      any; None: none may be given.
+    Attributes:
+      name: name of the command, and of the format in stored files.
+      title: name of the model in the command's help.
+      options: `Options`, or a class derived from it.
+      add_options: adds the command's options to a parser that already has --dataset.
+      metadata: function from the parsed command line to the metadata of the training data, used
+        without --dataset; a ValueError states what is missing or wrong.
+      dataset_options: names of the options that --dataset replaces.
+      architecture: function from (shapes of the file's tensors, options) to our architecture; a
+        ValueError or KeyError states the mismatch.
+      key_map: function from our architecture to the map between the file's tensors and our
+        parameters.
+      fit_metadata: function from (metadata, architecture) to the metadata with the values that
+        only the tensors state; a ValueError states what does not fit the architecture.
+      fits: whether the published code can run our architecture. A ValueError states the reason if
+        the architecture is close but not supported.
+      describe: function from our architecture to the JSON that describes how to build the published
+        model.
+      own_name: function from a key in a file to the published model's own name of the tensor.
+      unused: function from our architecture to the tensors {key: value} of the published code that
+        it does not use.
+      tokenizer: function from our architecture to the folder or Hub id with the text encoder's
+        tokenizer; None if the user must give it.
+      text_readout: readout of a frozen text encoder that is given separately from the file; None:
+        this is not supported.
     """
 
     name: str
@@ -107,21 +113,26 @@ def positive(text: str) -> int:
     """Type of an option that is a whole number of at least 1."""
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+        raise argparse.ArgumentTypeError(f"{value} is below the minimum of 1")
     return value
 
 
 def add_motion_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say what `Options` holds of any motion encoder."""
-    parser.add_argument("--motion_heads", type=positive, help="default: as many as are 64 wide")
+    """Adds the options for the fields of `Options` that describe the motion encoder."""
+    parser.add_argument(
+        "--motion_heads", type=positive, help="heads of the motion encoder (default: width / 64)"
+    )
     parser.add_argument("--activation", help="of the motion encoder (default: gelu)")
     parser.add_argument(
-        "--motion_norm_eps", type=float, help="default: 1e-6 of timm, 1e-5 of PyTorch's layers"
+        "--motion_norm_eps",
+        type=float,
+        help="epsilon of the motion encoder's norms (default: 1e-6 for timm's ViT, 1e-5 for "
+        "PyTorch's layers)",
     )
 
 
 def check_fps(fps: float | None) -> None:
-    """Raises a ValueError unless --fps is left out or a positive number."""
+    """Raises a ValueError unless --fps is omitted or positive."""
     if fps is not None and not fps > 0:
         raise ValueError(f"--fps={fps}; expected a positive number of frames per second")
 
@@ -130,50 +141,50 @@ def check_fps(fps: float | None) -> None:
 
 
 def max_tokens(text: Any, options: Options) -> int:
-    """Where texts are cut, for a text encoder's config."""
+    """The number of tokens to which texts are truncated, for a text encoder's config."""
     return options.max_tokens or min(128, text.max_positions)
 
 
 def below(shapes: Shapes, prefix: str) -> dict[str, Shape]:
-    """The tensors whose keys start with a prefix, without it."""
+    """The tensors whose keys start with a prefix, by key without the prefix."""
     return {k.removeprefix(prefix): shape for k, shape in shapes.items() if k.startswith(prefix)}
 
 
 def require(shapes: Shapes, keys: tuple[str, ...], what: str) -> None:
-    """Raises a ValueError, which says that this is no `what`, unless all keys are there."""
+    """Raises a ValueError that this is not a `what` unless all keys are present."""
     missing = [key for key in keys if key not in shapes]
     if missing:
         raise ValueError(
-            f"this is no {what}: it has no {', '.join(missing)}, but "
-            + (", ".join(list(shapes)[:3]) + ", ..." if shapes else "no tensor at all")
+            f"this is not a {what}: {', '.join(missing)} missing; found: "
+            + (", ".join(list(shapes)[:3]) + ", ..." if shapes else "no tensors")
         )
 
 
 def heads_of(width: int, heads: int | None, flag: str) -> int:
-    """The number of attention heads: as given, or as many as are 64 wide.
+    """The number of attention heads: `heads` if given, else width / 64.
 
     Raises:
-      ValueError: none is given and 64 does not divide the width; `flag` is the option to give.
+      ValueError: `heads` is None and 64 does not divide the width; `flag` names the option to set.
     """
     if heads is None and width % 64:
         raise ValueError(
-            f"the tensors do not say how many attention heads there are, and the width {width} is "
-            f"not a multiple of the usual 64: say {flag}"
+            f"the tensors do not state the number of attention heads, and the width {width} is "
+            f"not a multiple of 64, the usual width of a head: give {flag}"
         )
     return heads or width // 64
 
 
 def count(shapes: Shapes, block: str) -> int:
-    """How many layers there are: different values of the group of a regex that keys start with."""
+    """Number of layers: distinct values of the group in a regex that matches the start of keys."""
     return len({found[1] for key in shapes if (found := re.match(block, key))})
 
 
 def head_map(published: str, ours: str) -> KeyMap:
-    """The projection head of Motion Patches and of Walk and Text.
+    """The key map of the projection head of Motion Patches and of Walk and Text.
 
     Args:
-      published: regex of what its keys start with.
-      ours: path that its parameters lie under, with "/" at the end.
+      published: regex for the prefix of its keys.
+      ours: path prefix of its parameters, ending in "/".
     """
     return KeyMap(
         prefix="",

@@ -1,4 +1,4 @@
-"""GaitFormer: an encoder of 2D poses with an embedding, its projection and attributes of a person.
+"""GaitFormer: an encoder of 2D poses with an embedding, its projection and person attributes.
 
 Publication: Cosma and Radoi, "Learning Gait Representations with Noisy Multi-Task Learning",
 Sensors 22(18), 2022. Code: https://github.com/cosmaadrian/gaitformer.
@@ -23,16 +23,17 @@ NAME, SKELETON = "gaitformer", "coco18"
 
 @dataclasses.dataclass(frozen=True)
 class Options(joints.JointOptions):
-    """What the tensors leave unsaid: besides `JointOptions`, the names of the attributes.
+    """Properties that the tensors do not state: `JointOptions`, and the names of the attributes.
 
-    attributes: None: attribute_0, attribute_1, ...
+    Attributes:
+      attributes: names of the attributes; None: attribute_0, attribute_1, ...
     """
 
     attributes: tuple[str, ...] | None = None
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Self:
-        """As for `JointOptions`; --attributes is a JSON file."""
+        """As in `JointOptions`; --attributes is a JSON file."""
         options = super().from_args(args)
         if args.attributes is None:
             return options
@@ -44,12 +45,12 @@ class Options(joints.JointOptions):
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
-    joints.add_options(parser, SKELETON, "needed: the publications do not say it")
-    parser.add_argument("--attributes", help="JSON list of the attributes' names")
+    joints.add_options(parser, SKELETON, "required: the publications do not state it")
+    parser.add_argument("--attributes", help="JSON file with a list of the attributes' names")
 
 
 def metadata(args: argparse.Namespace) -> Metadata:
-    """The metadata of the training data, as --skeleton and --fps say.
+    """The metadata of the training data, from --skeleton and --fps.
 
     Raises:
       ValueError: --fps is missing or not positive, or no skeleton has this name.
@@ -57,14 +58,14 @@ def metadata(args: argparse.Namespace) -> Metadata:
     check_fps(args.fps)
     if args.fps is None:
         raise ValueError(
-            "--fps, the frame rate of its training data, is needed: the publications do not "
-            "say it; or --dataset=NAME of a dataset prepared here"
+            "give --fps, the frame rate of the training data, which the publications do not "
+            "state, or --dataset=NAME of a prepared dataset"
         )
     return joints.metadata(NAME, args.skeleton or SKELETON, args.fps)
 
 
 def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
-    """Our architecture of a file's tensors; it has no text encoder."""
+    """Our architecture for a file's tensors; it has no text encoder."""
     require(
         shapes,
         ("skeleton_encoding.weight", "positional_embedding", "out_embedding.weight"),
@@ -82,7 +83,7 @@ def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
     count = shapes["out_appearance.weight"][0]
     names = options.attributes or tuple(f"attribute_{i}" for i in range(count))
     if len(names) != count:
-        raise ValueError(f"{len(names)} names of attributes; the checkpoint has {count}")
+        raise ValueError(f"{len(names)} attribute names are given; the checkpoint has {count}")
     return DualEncoderConfig(
         motion=motion,
         text=None,
@@ -93,7 +94,7 @@ def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
 
 
 def key_map(config: DualEncoderConfig) -> KeyMap:
-    """How the file's tensors become our parameters."""
+    """Maps the file's tensors to our parameters."""
     return (
         motion_transformer.gaitformer_key_map().within("", "motion_encoder/")
         | motion_transformer.gait_head_key_map().within("", "motion_head/")
@@ -102,13 +103,13 @@ def key_map(config: DualEncoderConfig) -> KeyMap:
 
 
 def fits(config: DualEncoderConfig) -> bool:
-    """Whether the published code computes what an architecture does: it alone has these outputs."""
+    """Whether the published code can run an architecture; only GaitFormer has a gait head."""
     return config.gait_head is not None
 
 
 def describe(config: DualEncoderConfig) -> dict[str, Any]:
-    """The JSON that says how to build the published model."""
-    assert config.gait_head is not None  # `fits`
+    """The JSON that describes how to build the published model."""
+    assert config.gait_head is not None  # checked by `fits`
     model = "GaitFormer of https://github.com/cosmaadrian/gaitformer"
     return joints.describe(config, model) | {
         "projection_size": config.gait_head.projection_dim,

@@ -1,4 +1,4 @@
-"""What published models that read joints share, frame by frame: Walk and Text, and GaitFormer."""
+"""Shared code of published models that read frames of joints: Walk and Text, and GaitFormer."""
 
 import argparse
 import dataclasses
@@ -26,10 +26,11 @@ DATASET_OPTIONS = ("skeleton", "fps")
 
 @dataclasses.dataclass(frozen=True)
 class JointOptions(Options):
-    """What the tensors of an encoder of joints leave unsaid.
+    """Properties that the tensors of an encoder of joints do not state.
 
-    channels: of a joint; 3D joints have 3, 6D rotations 6.
-    root: the joint whose place in the first frame is the origin; None: none is.
+    Attributes:
+      channels: channels per joint; 3D joints have 3, 6D rotations 6.
+      root: joint whose position in the first frame becomes the origin; None: the origin is kept.
     """
 
     channels: int = 3
@@ -37,7 +38,7 @@ class JointOptions(Options):
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Self:
-        """As for `Options`; --root=-1 means None."""
+        """As in `Options`; --root=-1 means None."""
         options = super().from_args(args)
         no_root = options.root is not None and options.root < 0
         return dataclasses.replace(options, root=None) if no_root else options
@@ -47,23 +48,25 @@ def add_options(parser: argparse.ArgumentParser, skeleton: str, fps: str) -> Non
     """Adds the options of an encoder of joints.
 
     Args:
-      parser: of the command.
-      skeleton: name of the one that is taken by default.
-      fps: what --fps is by default, in words.
+      parser: parser of the command.
+      skeleton: name of the default skeleton.
+      fps: description of the default of --fps.
     """
     add_motion_options(parser)
     parser.add_argument("--skeleton", help=f"default: {skeleton}")
-    parser.add_argument("--fps", type=float, help=f"of the training data ({fps})")
+    parser.add_argument("--fps", type=float, help=f"frame rate of the training data ({fps})")
     parser.add_argument(
-        "--channels", type=positive, help="of a joint (default: 3; 6D rotations: 6)"
+        "--channels", type=positive, help="channels per joint (default: 3; 6D rotations: 6)"
     )
     parser.add_argument(
-        "--root", type=int, help="joint whose first place is the origin; -1: none (default: 0)"
+        "--root",
+        type=int,
+        help="joint whose position in the first frame is the origin; -1: none (default: 0)",
     )
 
 
 def metadata(name: str, skeleton: str, fps: float) -> Metadata:
-    """The metadata of training data that is read as it is: no statistics, no resampling."""
+    """The metadata of training data that is read unchanged: no statistics, no resampling."""
     described = get_skeleton(skeleton)
     zeros = np.zeros((described.num_joints, 3))
     return Metadata(
@@ -79,23 +82,23 @@ def metadata(name: str, skeleton: str, fps: float) -> Metadata:
 
 
 def fit_metadata(metadata: Metadata, config: DualEncoderConfig) -> Metadata:
-    """The metadata as they are.
+    """Returns the metadata unchanged, after a check.
 
     Raises:
-      ValueError: the skeleton has another number of joints than the encoder takes.
+      ValueError: the skeleton's number of joints differs from the encoder's.
     """
     motion = config.motion
-    rotations = motion.input == Rotations.field  # of which a skeleton may have any number
+    rotations = motion.input == Rotations.field  # a skeleton may have any number of rotations
     if not rotations and metadata.skeleton.num_joints != motion.joints:
         raise ValueError(
-            f"the encoder takes {motion.joints} joints; skeleton {metadata.skeleton.name!r} "
-            f"has {metadata.skeleton.num_joints}: name the right one with --skeleton"
+            f"the encoder takes {motion.joints} joints, but skeleton {metadata.skeleton.name!r} "
+            f"has {metadata.skeleton.num_joints}: give the matching one with --skeleton"
         )
     return metadata
 
 
 def _inputs_of(channels: int) -> str:
-    """What has so many channels."""
+    """The input with this number of channels."""
     return Rotations.field if channels == Rotations.channels_of_one else Joints.field
 
 
@@ -112,21 +115,21 @@ def motion_encoder(
     """The config of a published encoder.
 
     Args:
-      shapes: of its tensors.
-      options: what they do not say.
-      embedding: key of the matrix that frames are embedded by.
-      encoder: what the keys of the layers' `torch.nn.TransformerEncoder` start with.
-      norm: where the norms stand, "pre" or "post".
+      shapes: shapes of its tensors.
+      options: properties that the tensors do not state.
+      embedding: key of the matrix that embeds frames.
+      encoder: key prefix of the layers' `torch.nn.TransformerEncoder`.
+      norm: position of the norms, "pre" or "post".
       positions: "learned" or "sinusoidal".
-      frames: of a clip.
+      frames: number of frames per clip.
 
     Raises:
-      ValueError: the tensors are those of another model.
+      ValueError: the tensors belong to another model.
     """
     width, inputs = shapes[embedding]
     if inputs % options.channels:
         raise ValueError(
-            f"{embedding} takes {inputs} numbers a frame, which is no multiple of --channels="
+            f"{embedding} takes {inputs} values per frame, which is not a multiple of --channels="
             f"{options.channels}"
         )
     layer = encoder + "layers.0.linear1.weight"
@@ -150,7 +153,7 @@ def motion_encoder(
 
 
 def describe(config: DualEncoderConfig, model: str) -> dict[str, Any]:
-    """The JSON that says how to build a published encoder and its head, which `model` names."""
+    """The JSON that describes how to build a published encoder and its head, named by `model`."""
     motion = config.motion
     return {
         "model": model,

@@ -1,11 +1,11 @@
-"""Motion Patches: `ClipModel`, a ViT of timm and a text encoder of Hugging Face with a head each.
+"""Motion Patches: `ClipModel`, timm's ViT and Hugging Face's text encoder, each with a head.
 
 Publication: Yu, Tanaka and Fujiwara, "Exploring Vision Transformers for 3D Human Motion-Language
 Models with Motion Patches" (CVPR 2024), https://arxiv.org/abs/2405.04771. Code:
 https://github.com/line/MotionPatches.
 
-The published checkpoints have a DistilBERT; the code takes any text encoder of Hugging Face, of
-which the table `TEXT_ENCODERS` has those that are read here.
+The published checkpoints have a DistilBERT. The published code accepts any text encoder of Hugging
+Face; the table `TEXT_ENCODERS` lists those that are supported here.
 """
 
 import argparse
@@ -46,12 +46,14 @@ from motionalign.skeleton import SKELETONS, get_skeleton
 
 @dataclasses.dataclass(frozen=True)
 class Options(published.Options):
-    """What the tensors leave unsaid: besides `published.Options`, the same of the text encoder.
+    """Properties that the tensors do not state: `published.Options`, and the text encoder's.
 
-    text_heads: None: as many as are 64 wide.
-    text_norm_eps: None: that of the published model of the family.
-    text_config: config.json of the text encoder, which says all of this; None: the tensors and the
-      options do.
+    Attributes:
+      text_heads: number of attention heads; None: width / 64.
+      text_activation: activation function.
+      text_norm_eps: epsilon of the norms; None: that of the family's published model.
+      text_config: content of the text encoder's config.json, which states all of these; None: they
+        follow from the tensors and the options.
     """
 
     text_heads: int | None = None
@@ -61,7 +63,7 @@ class Options(published.Options):
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Self:
-        """As for `published.Options`; --text_config is a JSON file."""
+        """As in `published.Options`; --text_config is a JSON file."""
         options = super().from_args(args)
         if args.text_config is None:
             return options
@@ -72,23 +74,37 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     add_motion_options(parser)
     parser.add_argument("--mean", help="Mean_raw.npy [joints, 3] of the published code")
-    parser.add_argument("--std", help="Std_raw.npy")
-    parser.add_argument("--skeleton", help="default: the one with as many joints")
-    parser.add_argument("--fps", type=float, help="of raw clips; default: of the dataset")
-    parser.add_argument("--text_heads", type=positive, help="default: as many as are 64 wide")
-    parser.add_argument("--text_activation", help="default: gelu")
-    parser.add_argument("--text_norm_eps", type=float, help="default: of the published model")
-    parser.add_argument("--text_config", help="config.json of the text encoder, for all this")
+    parser.add_argument("--std", help="Std_raw.npy [joints, 3] of the published code")
+    parser.add_argument(
+        "--skeleton", help="default: the skeleton with the number of joints of --mean"
+    )
+    parser.add_argument(
+        "--fps", type=float, help="frame rate of raw clips (default: that of the dataset)"
+    )
+    parser.add_argument(
+        "--text_heads", type=positive, help="heads of the text encoder (default: width / 64)"
+    )
+    parser.add_argument("--text_activation", help="of the text encoder (default: gelu)")
+    parser.add_argument(
+        "--text_norm_eps",
+        type=float,
+        help="epsilon of the text encoder's norms (default: that of the published model)",
+    )
+    parser.add_argument(
+        "--text_config", help="config.json of the text encoder, instead of the --text_... options"
+    )
     parser.add_argument(
         "--tokenizer",
         help="folder or Hub id with the tokenizer (default: that of the published text "
         "encoder of the family, such as distilbert/distilbert-base-uncased)",
     )
-    parser.add_argument("--max_tokens", type=positive, help="of a text (default: 128)")
+    parser.add_argument(
+        "--max_tokens", type=positive, help="maximum number of tokens per text (default: 128)"
+    )
 
 
 def metadata(args: argparse.Namespace) -> Metadata:
-    """The metadata of HumanML3D or KIT-ML, whichever has the joints of the statistics given.
+    """The metadata of HumanML3D or KIT-ML, selected by the number of joints in the statistics.
 
     Raises:
       ValueError: the statistics are missing, cannot be read or fit no skeleton.
@@ -96,25 +112,27 @@ def metadata(args: argparse.Namespace) -> Metadata:
     check_fps(args.fps)
     if not (args.mean and args.std):
         raise ValueError(
-            "the statistics of the training data are needed: --mean=Mean_raw.npy --std=Std_raw.npy "
-            "(the published code's scripts/cal_mean_var.py makes them), or --dataset=NAME of a "
-            "dataset prepared here"
+            "the statistics of the training data are missing: give --mean=Mean_raw.npy "
+            "--std=Std_raw.npy (written by the published code's scripts/cal_mean_var.py), or "
+            "--dataset=NAME of a prepared dataset"
         )
     mean, std = _statistic(args.mean), _statistic(args.std)
     if mean.shape != std.shape:
-        raise ValueError(f"{args.mean} is {mean.shape}, but {args.std} is {std.shape}")
+        raise ValueError(
+            f"{args.mean} has shape {mean.shape}, but {args.std} has shape {std.shape}"
+        )
     fitting = [s for s in SKELETONS.values() if s.num_joints == len(mean) and s.name != "coco18"]
     if args.skeleton:
         fitting = [get_skeleton(args.skeleton)]
     if not fitting or fitting[0].num_joints != len(mean):
         known = ", ".join(f"{s.name} has {s.num_joints}" for s in SKELETONS.values())
-        raise ValueError(f"{args.mean} is of {len(mean)} joints; {known}")
+        raise ValueError(f"{args.mean} has {len(mean)} joints; {known}")
     skeleton = fitting[0]
     kit = skeleton.name == "kit21"
     return Metadata(
         name="kit_ml" if kit else "humanml3d",
         skeleton=skeleton,
-        patch_size=None,  # of the tensors
+        patch_size=None,  # follows from the tensors
         fps=20.0,
         unit_in_metres=None if kit else 1.0,
         mean=mean,
@@ -128,10 +146,10 @@ def _statistic(path: str) -> np.ndarray:
     try:
         value = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read as an array: {error}") from error
+        raise ValueError(f"{path} cannot be read as a NumPy array: {error}") from error
     if value.ndim != 2 or value.shape[1] != 3 or not np.isfinite(value).all():
         raise ValueError(
-            f"{path} is {value.dtype} {list(value.shape)}; expected [joints, 3] finite"
+            f"{path} is {value.dtype} {list(value.shape)}; expected finite values [joints, 3]"
         )
     return value.astype(np.float64)
 
@@ -140,17 +158,18 @@ def _statistic(path: str) -> np.ndarray:
 
 
 class TextEncoder(NamedTuple):
-    """A family of text encoders in the names of Hugging Face, and what its published model is.
+    """A family of text encoders, by Hugging Face's tensor names, and its published model.
 
-    sign: the tensor that tells the family from the others.
-    layers: what the keys of a layer start with, ahead of its number.
-    mlp: key, within a layer, of its MLP's first matrix.
-    norm_eps: of the published model.
-    config_to_hf: our config to config.json.
-    tokenizer: Hub id of the published model.
-    sign_rows: as many rows as `sign` has at least.
-    unused_positions: rows of the position table that no token uses.
-    tables: fields of our config and the tensors whose rows they count.
+    Attributes:
+      sign: key of the tensor that identifies the family.
+      layers: prefix of a layer's keys, before its number.
+      mlp: key of the first matrix of the MLP, within a layer.
+      norm_eps: epsilon of the norms in the published model.
+      config_to_hf: function from our config to config.json.
+      tokenizer: Hub id of the published model.
+      sign_rows: minimum number of rows of `sign`.
+      unused_positions: number of rows of the position table that no token uses.
+      tables: (field of our config, key of the tensor whose rows it counts).
     """
 
     sign: str
@@ -164,7 +183,7 @@ class TextEncoder(NamedTuple):
     tables: tuple[tuple[str, str], ...] = ()
 
     def is_of(self, shapes: Shapes) -> bool:
-        """Whether these tensors are of this family."""
+        """Whether these tensors belong to this family."""
         rows, *_ = shapes.get(self.sign) or (0,)
         return rows >= self.sign_rows
 
@@ -184,7 +203,7 @@ TEXT_ENCODERS = {
     ),
     "bert": TextEncoder(
         sign=_TYPES,
-        sign_rows=2,  # RoBERTa, which counts positions from 2, has the same names and one type
+        sign_rows=2,  # RoBERTa has the same names, but one row here, and positions start at 2
         layers="encoder.layer.",
         mlp="intermediate.dense.weight",
         norm_eps=1e-12,
@@ -205,14 +224,14 @@ TEXT_ENCODERS = {
 
 
 def _text_config(shapes: Shapes, options: Options) -> Any:
-    """The text encoder's config: of config.json where it is given, else from the tensors."""
+    """The text encoder's config: from config.json if it is given, else from the tensors."""
     known = f"known: {', '.join(TEXT_ENCODERS)}"
     if _WORDS not in shapes:
-        raise ValueError(f"the text encoder is of an unknown family: no {_WORDS}; {known}")
+        raise ValueError(f"the text encoder's family is not known: no {_WORDS}; {known}")
     family = next((name for name, kind in TEXT_ENCODERS.items() if kind.is_of(shapes)), None)
     if family is None:
         raise ValueError(
-            "the text encoder is of an unknown family: its tensors are "
+            "the text encoder's family is not known: its tensors are "
             f"{', '.join(list(shapes)[:4])}, ...; {known}"
         )
     if options.text_config is not None:
@@ -234,7 +253,7 @@ def _text_config(shapes: Shapes, options: Options) -> Any:
 
 
 def tokenizer(config: DualEncoderConfig) -> str:
-    """Hub id of the published text encoder of the family, whose tokenizer the code takes."""
+    """Hub id of the family's published text encoder, whose tokenizer the published code uses."""
     return TEXT_ENCODERS[config.text_family].tokenizer
 
 
@@ -242,7 +261,7 @@ def tokenizer(config: DualEncoderConfig) -> str:
 
 
 def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
-    """Our architecture of a file's tensors."""
+    """Our architecture for a file's tensors."""
     require(
         shapes,
         ("motion_encoder.model.pos_embed", "motion_projection.projection.weight", "logit_scale"),
@@ -260,7 +279,7 @@ def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
     if tokens % parts:
         raise ValueError(
             f"motion_encoder.model.pos_embed has {tokens} positions besides the class token's; "
-            f"expected a multiple of {parts}, one a body part"
+            f"expected a multiple of {parts}, the number of body parts"
         )
     text = _text_config(below(shapes, "text_encoder.text_model."), options)
     return DualEncoderConfig(
@@ -272,7 +291,7 @@ def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
 
 
 def key_map(config: DualEncoderConfig) -> KeyMap:
-    """How the file's tensors become our parameters."""
+    """Maps the file's tensors to our parameters."""
     tower = vit_weights.timm_key_map(config.motion, config.motion.grid)
     if config.motion.pool == "class":
         rules = tower.rules + keymap.norm("norm", "final_norm")
@@ -291,22 +310,22 @@ def fit_metadata(metadata: Metadata, config: DualEncoderConfig) -> Metadata:
     """The metadata with the patch size of the ViT.
 
     Raises:
-      ValueError: those of a prepared dataset have another one.
+      ValueError: the metadata of a prepared dataset has another patch size.
     """
     patch_size = config.motion.patch_size
     if metadata.patch_size not in (None, patch_size):
         raise ValueError(
-            f"the ViT has patches of {patch_size}; dataset {metadata.name!r} was prepared "
+            f"the ViT has patch size {patch_size}, but dataset {metadata.name!r} was prepared "
             f"with --patch_size={metadata.patch_size}"
         )
     return dataclasses.replace(metadata, patch_size=patch_size)
 
 
 def fits(config: DualEncoderConfig) -> bool:
-    """Whether the published code computes what an architecture does.
+    """Whether the published code can run an architecture.
 
     Raises:
-      ValueError: it would, but for the padding of clips.
+      ValueError: it could, except for the padding of clips.
     """
     text = config.text and config.text_family
     if not isinstance(config.motion, ViTConfig) or config.gait_head is not None:
@@ -315,14 +334,14 @@ def fits(config: DualEncoderConfig) -> bool:
         return False
     if config.motion.padding != "attend":
         raise ValueError(
-            "the published code attends to the padding of a clip; this model, trained with "
-            "padding='mask', would compute something else there: it cannot be exported"
+            "this model cannot be exported: it was trained with padding='mask', but the published "
+            "code attends to the padding of a clip and would give other embeddings"
         )
     return True
 
 
 def describe(config: DualEncoderConfig) -> dict[str, Any]:
-    """The JSON that says how to build the published model."""
+    """The JSON that describes how to build the published model."""
     motion = config.motion
     rows, parts = motion.grid
     return {

@@ -1,4 +1,4 @@
-"""The published models that are read and written: a line for each."""
+"""The registry of published models: one line each."""
 
 from motionalign.checkpoints.published import gaitformer, motionpatches, walktext
 from motionalign.checkpoints.published.format import Format
@@ -16,16 +16,16 @@ FORMATS: dict[str, Format] = {
 
 
 def named(name: str) -> Format:
-    """The published model of a name; a ValueError that lists the known ones otherwise."""
+    """The published model with this name; a ValueError lists the valid names."""
     layers.check_choice(name, FORMATS, "the published model")
     return FORMATS[name]
 
 
 def format_of(config: DualEncoderConfig) -> str:
-    """Name of the published model that an architecture is, or can be written as.
+    """Name of the published model as which an architecture can be exported.
 
     Raises:
-      ValueError: there is none; with the reason of the first that comes close.
+      ValueError: there is none; the message has the reason of the first that is close.
     """
     reasons = []
     for name, form in FORMATS.items():
@@ -39,5 +39,5 @@ def format_of(config: DualEncoderConfig) -> str:
     text = config.text and config.text_family
     raise ValueError(
         f"no published code has a motion encoder of family {config.motion_family!r} and a text "
-        f"encoder of family {text!r}: it cannot be exported"
+        f"encoder of family {text!r}: the model cannot be exported"
     )

@@ -1,7 +1,7 @@
-"""State dicts of PyTorch's own files, read without running any code that they hold.
+"""Reads state dicts from PyTorch files without running code that they contain.
 
-A file is a pickle; `torch.load(weights_only=True)` refuses whatever is neither tensor nor plain
-container. torch is imported only where such a file is read; .safetensors files need none.
+Such a file is a pickle; `torch.load(weights_only=True)` rejects everything except tensors and plain
+containers. torch is imported only when such a file is read; .safetensors files do not need it.
 """
 
 import pathlib
@@ -15,16 +15,16 @@ from motionalign.models.weights.source import open_tensors
 
 
 def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
-    """The tensors {key: array} of a .safetensors file or one that PyTorch saved, in their dtypes.
+    """Reads the tensors {key: array} of a .safetensors or PyTorch file, in their dtypes.
 
-    Dictionaries within dictionaries become keys joined by dots.
+    Keys of nested dictionaries are joined by dots.
 
     Raises:
-      ValueError: the file is damaged, or holds anything but tensors and plain containers.
+      ValueError: the file is damaged, or contains anything but tensors and plain containers.
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise ValueError(f"{path} is no file")
+        raise ValueError(f"{path} is not a file")
     if path.suffix == ".safetensors":
         tensors = open_tensors(path)
         return {key: tensor.read() for key, tensor in tensors.items()}
@@ -32,8 +32,8 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         import torch
     except ImportError:
         raise ValueError(
-            f"reading {path} takes torch, which is not installed: pip install torch (the CPU build "
-            "will do), or save the tensors as .safetensors where you have it"
+            f"reading {path} needs torch, which is not installed: pip install torch (the CPU build "
+            "is sufficient), or save the tensors as .safetensors where torch is installed"
         ) from None
     import pickle
 
@@ -42,15 +42,15 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     except pickle.UnpicklingError as error:
         reason = next((line for line in str(error).split("\n") if "GLOBAL" in line), str(error))
         raise ValueError(
-            f"{path} holds more than tensors and plain containers, and is refused: a pickle can "
-            f"run any code. ({reason.strip()[:200]}) Save its state_dict() alone"
+            f"{path} contains more than tensors and plain containers and is rejected, because a "
+            f"pickle can run any code ({reason.strip()[:200]}). Save only its state_dict()"
         ) from None
-    except Exception as error:  # of any type, where the bytes are no pickle of PyTorch's
-        raise ValueError(f"{path} is not a whole file of PyTorch: {error}") from error
+    except Exception as error:  # invalid bytes raise exceptions of many types
+        raise ValueError(f"{path} is not a complete PyTorch file: {error}") from error
     out: dict[str, np.ndarray] = {}
     _flatten(content, "", out, path, torch)
     if not out:
-        raise ValueError(f"{path} holds no tensor")
+        raise ValueError(f"{path} contains no tensors")
     return out
 
 
@@ -59,7 +59,7 @@ def _flatten(value: Any, key: str, out: dict, path: pathlib.Path, torch: ModuleT
         if key in out:
             raise ValueError(f"{path}: two tensors are named {key}")
         if value.layout != torch.strided or value.is_quantized:
-            raise ValueError(f"{path}: {key} is a sparse or quantised tensor, which is not read")
+            raise ValueError(f"{path}: {key} is sparse or quantised, which is not supported")
         value = value.detach().contiguous()
         if value.dtype == torch.bfloat16:
             import ml_dtypes
@@ -69,7 +69,9 @@ def _flatten(value: Any, key: str, out: dict, path: pathlib.Path, torch: ModuleT
         try:
             out[key] = value.numpy()
         except TypeError as error:
-            raise ValueError(f"{path}: {key} is of {value.dtype}, which is not read") from error
+            raise ValueError(
+                f"{path}: {key} has dtype {value.dtype}, which is not supported"
+            ) from error
         return
     items: Any = None
     if isinstance(value, Mapping):
@@ -79,7 +81,7 @@ def _flatten(value: Any, key: str, out: dict, path: pathlib.Path, torch: ModuleT
     if items is None:
         raise ValueError(
             f"{path}: {key or 'the content'} is a {type(value).__name__}; only tensors and plain "
-            "containers of them are read. Save the model's state_dict() alone"
+            "containers of tensors can be read. Save only the model's state_dict()"
         )
     for name, item in items:
         _flatten(item, f"{key}.{name}" if key else str(name), out, path, torch)

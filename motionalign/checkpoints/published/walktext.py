@@ -4,9 +4,9 @@ Publication: Chivereanu et al., "Aligning Actions and Walking to LLM-Generated T
 Descriptions" (2024), https://arxiv.org/abs/2404.12192. Code:
 https://github.com/Radu1999/WalkAndText.
 
-The text side of the model is a frozen sentence encoder (UAE-Large) that is in no file of it; it can
-be given besides. Files hold either the model's own names (`encoder.`, `motion_projection.`) or a
-dictionary {encoder, head}.
+The text encoder of the model is a frozen sentence encoder (UAE-Large), which its files do not
+contain; it can be given separately. Files have either the model's own names (`encoder.`,
+`motion_projection.`) or a dictionary {encoder, head}.
 """
 
 import argparse
@@ -36,7 +36,7 @@ NAME, SKELETON, FPS = "walktext", "smpl22", 30.0
 
 @dataclasses.dataclass(frozen=True)
 class Options(joints.JointOptions):
-    """What the tensors leave unsaid: besides `JointOptions`, the frames of a clip."""
+    """Properties that the tensors do not state: `JointOptions`, and the frames per clip."""
 
     frames: int = 60
 
@@ -44,27 +44,27 @@ class Options(joints.JointOptions):
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     joints.add_options(parser, SKELETON, f"default: {FPS:g}")
-    parser.add_argument("--frames", type=positive, help="of a clip (default: 60)")
+    parser.add_argument("--frames", type=positive, help="frames per clip (default: 60)")
     parser.add_argument(
         "--text_weights",
         help="folder or Hub id of the frozen text encoder, such as WhereIsAI/UAE-Large-V1; "
-        "without it the model encodes motions only",
+        "without it, the model encodes motions only",
     )
 
 
 def metadata(args: argparse.Namespace) -> Metadata:
-    """The metadata of the training data, as --skeleton and --fps say."""
+    """The metadata of the training data, from --skeleton and --fps."""
     check_fps(args.fps)
     return joints.metadata(NAME, args.skeleton or SKELETON, args.fps or FPS)
 
 
 def own_name(key: str) -> str:
-    """The model's own name of a tensor that some files have under `head.`."""
+    """The model's own name of a tensor; some files have the prefix `head.` for the projection."""
     return f"motion_projection.{key.removeprefix('head.')}" if key.startswith("head.") else key
 
 
 def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
-    """Our architecture of a file's tensors; it has no text encoder."""
+    """Our architecture for a file's tensors; it has no text encoder."""
     require(
         shapes,
         ("encoder.skelEmbedding.weight", "motion_projection.projection.weight"),
@@ -88,17 +88,17 @@ def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
 
 
 def key_map(config: DualEncoderConfig) -> KeyMap:
-    """How the file's tensors become our parameters; the text encoder's come from elsewhere."""
+    """Maps the file's tensors to our parameters, except those of the text encoder."""
     tower = motion_transformer.walktext_key_map().within(r"encoder\.", "motion_encoder/")
     rest = KeyMap("", (), fresh=("logit_scale", r"text_encoder/.*"))
     return tower | head_map(r"motion_projection\.", "motion_head/") | rest
 
 
 def fits(config: DualEncoderConfig) -> bool:
-    """Whether the published code computes what an architecture does.
+    """Whether the published code can run an architecture.
 
     Raises:
-      ValueError: the motion encoder is of the right kind, but put together otherwise.
+      ValueError: the motion encoder is a transformer over frames with other norms or positions.
     """
     motion = config.motion
     if not isinstance(motion, MotionTransformerConfig) or config.gait_head is not None:
@@ -112,7 +112,7 @@ def fits(config: DualEncoderConfig) -> bool:
 
 
 def unused(config: DualEncoderConfig) -> dict[str, np.ndarray]:
-    """The tensors that the published code has and does not compute with."""
+    """The tensors of the published code that it does not use."""
     width = config.motion.width
     buffer = motion_transformer.sinusoids(5000, width)[:, None]  # [5000, 1, D]
     queries = {f"encoder.{name}Query": np.zeros((1, width), np.float32) for name in ("mu", "sigma")}
@@ -120,7 +120,7 @@ def unused(config: DualEncoderConfig) -> dict[str, np.ndarray]:
 
 
 def describe(config: DualEncoderConfig) -> dict[str, Any]:
-    """The JSON that says how to build the published modules."""
+    """The JSON that describes how to build the published modules."""
     model = "Encoder_TRANSFORMER (encoder.) and ProjectionHead (motion_projection.) of "
     return joints.describe(config, model + "https://github.com/Radu1999/WalkAndText")
 

@@ -1,1 +1,1 @@
-"""Pretrained weights in, strictly: key maps as data, one loader, sources local or on the Hub."""
+"""Strict loading of pretrained weights: key maps as data, one loader, local and Hub sources."""

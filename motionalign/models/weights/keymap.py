@@ -1,9 +1,8 @@
-"""Key maps: how the tensors of a source become our parameters, and back, as data.
+"""Key maps: data that describe how the tensors of a source map to our parameters and back.
 
-Each encoder's file states its `KeyMap`; `match` applies it to the shapes of a source, and `export`
-goes the other way. Every tensor of the source is used or excused by name, every parameter is filled
-or named as deliberately fresh, and every shape is checked; all that does not fit is reported in one
-error.
+Each encoder's file defines its `KeyMap`. `match` applies it to the shapes of a source; `export`
+applies the inverse. Every tensor of the source must be used or excused by name, every parameter
+must be filled or declared fresh, and every shape is checked. One error reports all mismatches.
 """
 
 import dataclasses
@@ -22,13 +21,13 @@ Shape = tuple[int, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Transform:
-    """How a tensor, or a part of one, becomes a parameter, and back.
+    """Conversion of a tensor, or a part of one, to a parameter and back.
 
     Attributes:
-      source_shape: the shape that the tensor (or part) must have, from the parameter's.
-      apply: the tensor and the parameter's shape to the parameter's value.
-      invert: the parameter's value and the tensor's shape to the tensor.
-      part: (i, n): the tensor's first axis is n equal parts, this one the i-th of them.
+      source_shape: function from the parameter's shape to that of the tensor (or part).
+      apply: function from the tensor and the parameter's shape to the parameter's value.
+      invert: function from the parameter's value and the tensor's shape to the tensor.
+      part: (i, n): the parameter is the i-th of n equal parts of the tensor's first axis.
     """
 
     source_shape: Callable[[Shape], Shape]
@@ -37,12 +36,12 @@ class Transform:
     part: tuple[int, int] = (0, 1)
 
     def whole_shape(self, shape: Shape) -> Shape:
-        """The shape of the whole source tensor, from the parameter's."""
+        """The shape of the complete source tensor for a parameter's shape."""
         first, *rest = self.source_shape(shape) or (None,)
         return () if first is None else (first * self.part[1], *rest)
 
     def of(self, tensor: np.ndarray, shape: Shape) -> np.ndarray:
-        """The parameter of this shape that a whole source tensor gives."""
+        """Converts a complete source tensor to a parameter of this shape."""
         index, count = self.part
         return self.apply(tensor if count == 1 else np.split(tensor, count)[index], shape)
 
@@ -50,7 +49,7 @@ class Transform:
 def _reshaping(
     source_shape: Callable[[Shape], Shape], apply: Callable[[np.ndarray, Shape], np.ndarray]
 ) -> Transform:
-    """Same elements in the same order."""
+    """A transform that keeps all elements in order."""
     return Transform(source_shape, apply, lambda x, shape: x.reshape(shape))
 
 
@@ -61,7 +60,7 @@ TOKEN = _reshaping(lambda shape: (1, 1, *shape), lambda x, shape: x[0, 0])
 BATCHED = _reshaping(lambda shape: (1, *shape), lambda x, shape: x[0])
 
 LINEAR = Transform(lambda shape: shape[::-1], lambda x, shape: x.T, lambda x, shape: x.T)
-"""[out, in] of PyTorch's Linear to [in, out]."""
+"""[out, in] of a PyTorch Linear to [in, out]."""
 
 HEADS_IN = Transform(
     lambda shape: (shape[1] * shape[2], shape[0]),
@@ -85,7 +84,7 @@ PATCHES = Transform(
     lambda x, shape: x.transpose(2, 3, 1, 0).reshape(shape),
     lambda x, shape: x.reshape(*shape[2:], 3, shape[0]).transpose(3, 2, 0, 1),
 )
-"""[D, 3, N, N] of a Conv2d to [N * N * 3, D], ordered frame, point, coordinate."""
+"""[D, 3, N, N] of a Conv2d to [N * N * 3, D], in the order frame, point, coordinate."""
 
 PATCHES_JAX = _reshaping(
     lambda shape: (math.isqrt(shape[0] // 3), math.isqrt(shape[0] // 3), 3, shape[1]),
@@ -97,9 +96,9 @@ PATCHES_JAX = _reshaping(
 def positions(
     source_grid: tuple[int, int], grid: tuple[int, int], lead: tuple[int, ...] = (1,)
 ) -> Transform:
-    """[*lead, 1 + rows * columns, D] to [1 + rows * columns of ours, D], the class token's first.
+    """Position table [*lead, 1 + rows * columns, D] to [1 + rows * columns of `grid`, D].
 
-    The way back is for grids that are equal.
+    The first position is that of the class token. The inverse requires equal grids.
     """
     return _reshaping(
         lambda shape: (*lead, 1 + math.prod(source_grid), shape[1]),
@@ -111,9 +110,9 @@ def resize_positions(x: np.ndarray, source: tuple[int, int], grid: tuple[int, in
     """Resizes position embeddings as timm does, bicubic with antialiasing, in float32.
 
     Args:
-      x: [1 + rows * columns, D]: a class token's, which is kept, then a row-major grid's.
-      source: its (rows, columns).
-      grid: the (rows, columns) to make.
+      x: [1 + rows * columns, D]: the class token's position, which is kept, then a row-major grid.
+      source: (rows, columns) of `x`.
+      grid: (rows, columns) of the result.
 
     Returns:
       [1 + rows * columns of `grid`, D].
@@ -122,14 +121,14 @@ def resize_positions(x: np.ndarray, source: tuple[int, int], grid: tuple[int, in
         return x
     width = x.shape[-1]
     image = jnp.asarray(x[1:], jnp.float32).reshape(*source, width)
-    # By default the same cubic (a = -0.5) and the same widened kernel as PyTorch's antialias.
+    # JAX uses the same cubic (a = -0.5) and the same widened kernel as PyTorch with antialias.
     image = jax.image.resize(image, (*grid, width), "bicubic", antialias=True)
     return np.concatenate([x[:1], np.asarray(image).reshape(-1, width)])
 
 
 # ---------------------------------------------------------------------------------- key maps
 
-FINAL_NORM = ("fresh", "load")  # what mean pooling does with a norm trained on the class token
+FINAL_NORM = ("fresh", "load")  # with mean pooling, for a norm trained on the class token
 
 Rule = tuple[str, str, Transform]
 
@@ -138,14 +137,14 @@ Rule = tuple[str, str, Transform]
 
 @dataclasses.dataclass(frozen=True)
 class KeyMap:
-    """How a source's tensors become the parameters of a tower.
+    """Mapping from a source's tensors to the parameters of an encoder.
 
     Attributes:
-      prefix: regex. Models saved with a task head carry their base model's name in front of the
-        base model's keys: it is taken off the keys that start with it.
-      rules: every rule whose regex matches a whole key applies; a fused tensor needs several.
-      excused: regexes of source keys that no parameter needs.
-      fresh: regexes of parameters that keep their initial value.
+      prefix: regex. Models saved with a task head have the base model's name in front of the base
+        model's keys; this prefix is removed from the keys that start with it.
+      rules: every rule whose regex matches the complete key applies; a fused tensor needs several.
+      excused: regexes for source keys that no parameter needs.
+      fresh: regexes for parameters that keep their initial value.
     """
 
     prefix: str
@@ -154,7 +153,7 @@ class KeyMap:
     fresh: tuple[str, ...] = ()
 
     def within(self, source: str, path: str) -> "KeyMap":
-        """The same map one level up: keys after the regex `source`, parameters below `path`."""
+        """Nests the map: keys get the prefix regex `source`, parameters the prefix `path`."""
         assert "(" not in source.replace("(?:", ""), source  # groups are counted from the left
         return KeyMap(
             prefix="",
@@ -164,7 +163,7 @@ class KeyMap:
         )
 
     def __or__(self, other: "KeyMap") -> "KeyMap":
-        """Both maps' rules, for one source that holds several towers."""
+        """Joins the rules of two maps, for one source that holds several towers."""
         assert not self.prefix and not other.prefix
         return KeyMap(
             prefix="",
@@ -175,7 +174,7 @@ class KeyMap:
 
 
 def linear(key: str, path: str) -> tuple[Rule, ...]:
-    """A PyTorch Linear to ours."""
+    """Rules for a PyTorch Linear."""
     return (
         (key + r"\.weight", path + "/kernel", LINEAR),
         (key + r"\.bias", path + "/bias", SAME),
@@ -183,7 +182,7 @@ def linear(key: str, path: str) -> tuple[Rule, ...]:
 
 
 def norm(key: str, path: str) -> tuple[Rule, ...]:
-    """A LayerNorm to ours; files converted from TensorFlow say gamma and beta."""
+    """Rules for a LayerNorm; files converted from TensorFlow use the names gamma and beta."""
     return (
         (key + r"\.(?:weight|gamma)", path + "/scale", SAME),
         (key + r"\.(?:bias|beta)", path + "/bias", SAME),
@@ -191,7 +190,7 @@ def norm(key: str, path: str) -> tuple[Rule, ...]:
 
 
 def heads_in(key: str, path: str) -> tuple[Rule, ...]:
-    """A Linear whose outputs are attention heads (query, key or value)."""
+    """Rules for a Linear whose outputs are attention heads (query, key or value)."""
     return (
         (key + r"\.weight", path + "/kernel", HEADS_IN),
         (key + r"\.bias", path + "/bias", HEADS_BIAS),
@@ -199,7 +198,7 @@ def heads_in(key: str, path: str) -> tuple[Rule, ...]:
 
 
 def heads_fused(key: str, weight: str, bias: str, path: str) -> tuple[Rule, ...]:
-    """One Linear that makes query, key and value, in that order."""
+    """Rules for one fused Linear that computes query, key and value, in that order."""
     return tuple(
         rule
         for i, name in enumerate(("query", "key", "value"))
@@ -211,7 +210,7 @@ def heads_fused(key: str, weight: str, bias: str, path: str) -> tuple[Rule, ...]
 
 
 def heads_out(key: str, path: str) -> tuple[Rule, ...]:
-    """A Linear whose inputs are attention heads."""
+    """Rules for a Linear whose inputs are attention heads."""
     return (
         (key + r"\.weight", path + "/kernel", HEADS_OUT),
         (key + r"\.bias", path + "/bias", SAME),
@@ -221,7 +220,7 @@ def heads_out(key: str, path: str) -> tuple[Rule, ...]:
 def match(
     source: Mapping[str, Shape], parameters: Mapping[str, Shape], key_map: KeyMap
 ) -> dict[str, tuple[str, Transform]]:
-    """Which source tensor fills which parameter, and how.
+    """Finds the source tensor and the transform for every parameter.
 
     Args:
       source: shapes of the source's tensors by key.
@@ -232,7 +231,8 @@ def match(
       {path: (source key, transform)}.
 
     Raises:
-      ValueError: for anything unused, unfilled, filled twice or of the wrong shape; all at once.
+      ValueError: lists all unused tensors, all parameters that are not filled or filled twice, and
+        all wrong shapes.
     """
     plan: dict[str, tuple[str, Transform]] = {}
     problems = []
@@ -260,13 +260,13 @@ def match(
 
 
 def _targets(name: str, rules: tuple[Rule, ...]) -> list[tuple[str, Transform]]:
-    """(our path, transform) of every rule that a source's key fits."""
+    """(our path, transform) for every rule that matches a source's key."""
     found = ((re.fullmatch(regex, name), path, t) for regex, path, t in rules)
     return [(match.expand(path), transform) for match, path, transform in found if match]
 
 
 def source_key(path: str, rule: Rule) -> str | None:
-    """The key that `rule` would fill `path` from, or None: the rule read backwards."""
+    """Inverts a rule: the key from which it fills `path`, or None if it does not."""
     regex, template, _ = rule
     groups = re.findall(r"\((?!\?)([^()]*)\)", regex)
     pattern = re.sub(r"\\(\d)", lambda m: f"(?P<g{m[1]}>{groups[int(m[1]) - 1]})", template)
@@ -275,7 +275,7 @@ def source_key(path: str, rule: Rule) -> str | None:
         return None
     values = (found[f"g{i + 1}"] for i in range(len(groups)))
     key = re.sub(r"\((?!\?)[^()]*\)", lambda _: next(values), regex)
-    # Of alternatives the first.
+    # The first of several alternatives.
     key = re.sub(r"\(\?:([^()|]*)[^()]*\)\??|\[(.)[^\]]*\]", lambda m: m[1] or m[2] or "", key)
     return key.replace("\\.", ".")
 
@@ -283,18 +283,18 @@ def source_key(path: str, rule: Rule) -> str | None:
 def export(
     params: Mapping[str, np.ndarray], key_map: KeyMap, keys: Iterable[str] | None = None
 ) -> dict[str, np.ndarray]:
-    """The tensors that `load.load_weights` would make these parameters from.
+    """Inverse of `load.load_weights`: converts parameters to the source's tensors.
 
     Args:
-      params: values by path; all must find a place, those of `key_map.fresh` excepted.
-      key_map: as for loading; its prefix is left out.
-      keys: those of the source to write, in that order; by default what the rules say.
+      params: values by path; all must be mapped, except those of `key_map.fresh`.
+      key_map: as for loading; its prefix is not written.
+      keys: keys of the source to write, in this order; by default those that the rules give.
 
     Returns:
       {key: tensor} in the parameters' dtype.
 
     Raises:
-      ValueError: parameters that the source's format has no name for.
+      ValueError: the source's format has no name for some parameters.
     """
     parts: dict[str, dict[str, Transform]] = {}  # key -> {path: transform}
     if keys is None:

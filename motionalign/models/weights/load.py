@@ -1,4 +1,4 @@
-"""The one loader of pretrained weights: a source's tensors into parameters, by a key map."""
+"""The loader of pretrained weights: fills parameters from a source's tensors by a key map."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -29,25 +29,24 @@ def parameter_path(key_path: Sequence[Any]) -> str:
 def load_weights(params: Params, source: Source, key_map: KeyMap, under: str = "") -> Params:
     """Fills the parameters below a path with a source's tensors.
 
-    One tensor is in memory at a time besides what was read before, and each device gets its slice
-    only.
+    Source tensors are read one at a time, and each device receives only its slice.
 
     Args:
-      params: a pytree of parameters (an NNX state or a nested dict) of arrays, or of
-        `jax.ShapeDtypeStruct`, whose dtype and sharding the new values get.
-      source: where the weights come from.
-      key_map: how its tensors become ours.
+      params: a pytree of parameters (an NNX state or a nested dict) of arrays or
+        `jax.ShapeDtypeStruct`; the new values get the dtype and sharding of the old ones.
+      source: source of the weights.
+      key_map: maps the source's tensors to our parameters.
       under: '/'-joined path of the tower; "" for all of `params`.
 
     Returns:
-      `params` with new leaves.
+      `params` with the leaves of the tower replaced.
 
     Raises:
-      ValueError: with everything that does not fit, or if a file is damaged.
+      ValueError: the weights do not fit (the message lists every mismatch), or a file is damaged.
     """
     leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
     under = f"{under}/" if under else ""
-    ours = {  # path in the tower -> index of the leaf
+    ours = {  # path within the tower -> index of the leaf
         path.removeprefix(under): i
         for i, (key_path, _) in enumerate(leaves)
         if (path := parameter_path(key_path)).startswith(under)
@@ -61,7 +60,7 @@ def load_weights(params: Params, source: Source, key_map: KeyMap, under: str = "
         raise ValueError(f"weights of {source.name} do not fit the model: {error}") from None
     read_key, tensor = None, np.zeros(())
     for path, (key, transform) in plan.items():
-        if key != read_key:  # parts of a fused tensor follow each other
+        if key != read_key:  # the parts of a fused tensor are consecutive
             read_key, tensor = key, tensors[key].read()
         leaf = values[ours[path]]
         values[ours[path]] = _place(transform.of(tensor, leaf.shape), leaf)
@@ -69,28 +68,28 @@ def load_weights(params: Params, source: Source, key_map: KeyMap, under: str = "
 
 
 def _place(value: np.ndarray, like: jax.Array | jax.ShapeDtypeStruct) -> jax.Array:
-    """The value in the dtype and sharding of `like`, on its devices."""
+    """Puts the value on the devices of `like`, in its dtype and sharding."""
     assert value.shape == like.shape, (value.shape, like.shape)
     value = np.asarray(value).astype(like.dtype, copy=False)
     sharding = getattr(like, "sharding", None)
     if sharding is None:
         return jnp.asarray(value)
-    # Each device gets its slice only, and it works across hosts.
+    # Each device receives only its slice; this also works with several hosts.
     return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
 
 
 def load_tokenizer(source: str, max_tokens: int, tokenizer_class: str | None = None) -> Tokenizer:
-    """The tokenizer of a text encoder: its tokenizer.json, or converted from its vocabulary.
+    """Loads the tokenizer of a text encoder from tokenizer.json or converts its vocabulary.
 
     Args:
       source: a local folder or Hub id.
-      max_tokens: where texts are cut. A vocabulary whose options state a smaller model_max_length
-        is cut there; the tokenizer's own `max_tokens` tells.
-      tokenizer_class: the class of `transformers` to convert a vocabulary with, where the source
-        names none; a text family's `tokenizer`.
+      max_tokens: texts are truncated to this number of tokens. If the options of a vocabulary state
+        a smaller model_max_length, that applies; the tokenizer's `max_tokens` has the result.
+      tokenizer_class: class of `transformers` that converts a vocabulary if the source names no
+        class; a text family's `tokenizer`.
 
     Raises:
-      ValueError: there is neither, or what there is cannot be read.
+      ValueError: the source has neither file, or the file cannot be read.
     """
     opened = Source(source)
     path = opened.file("tokenizer.json")

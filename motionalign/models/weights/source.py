@@ -1,7 +1,7 @@
-"""Sources of pretrained weights: a local file or folder, or a repository of the Hugging Face Hub.
+"""Sources of pretrained weights: a local file or folder, or a repository on the Hugging Face Hub.
 
-Nothing is unpickled: tensors come from .safetensors and .npz files, one at a time when they are
-asked for; their shapes are known from the files' headers.
+Nothing is unpickled. Tensors are read from .safetensors and .npz files, one at a time and on
+demand; their shapes come from the file headers.
 """
 
 import contextlib
@@ -25,11 +25,11 @@ from motionalign.models.weights.keymap import Shape
 
 
 class _Json(dict):
-    """A JSON object in which a name that is not there is an error that a user can read."""
+    """A JSON object that raises a readable ValueError for a missing name."""
 
     def __init__(self, values: Any, path: str) -> None:
         if not isinstance(values, dict):
-            raise ValueError(f"{path} holds no JSON object but a {type(values).__name__}")
+            raise ValueError(f"{path}: expected a JSON object, found a {type(values).__name__}")
         super().__init__(values)
         self.path = path
 
@@ -38,25 +38,25 @@ class _Json(dict):
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """A JSON object; a ValueError names the file where it is damaged, and what it lacks later."""
+    """Reads a JSON object; a ValueError names the file if it is damaged or a name is missing."""
     try:
         return _Json(json.loads(path.read_text("utf-8")), str(path))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+        raise ValueError(f"{path} is not valid JSON: {error}") from error
 
 
 class Tensor(NamedTuple):
-    """One tensor of a file, read when it is asked for."""
+    """One tensor of a file, read on demand."""
 
     shape: Shape
     read: Callable[[], np.ndarray]
 
 
 def open_tensors(path: pathlib.Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors or .npz file by key; nothing is read yet but the header.
+    """Opens the tensors of a .safetensors or .npz file by key; reads only the header.
 
     Raises:
-      ValueError: the file is of another kind, or damaged.
+      ValueError: the file has another format or is damaged.
     """
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError, safe_open
@@ -64,7 +64,7 @@ def open_tensors(path: pathlib.Path) -> dict[str, Tensor]:
         try:
             file = safe_open(path, "numpy")
         except SafetensorError as error:
-            raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
+            raise ValueError(f"{path} is not a complete safetensors file: {error}") from error
         return {
             key: Tensor(
                 tuple(file.get_slice(key).get_shape()),
@@ -74,15 +74,15 @@ def open_tensors(path: pathlib.Path) -> dict[str, Tensor]:
         }
     if path.suffix == ".npz":
         return _open_npz(path)
-    raise ValueError(f"{path}: weights are read from .safetensors and .npz files")
+    raise ValueError(f"{path}: weights can be read from .safetensors and .npz files only")
 
 
 def _read_safetensors(file: Any, path: pathlib.Path, key: str) -> np.ndarray:
     try:
         return file.get_tensor(key)
-    except (AttributeError, TypeError) as error:  # a dtype that NumPy has no name for
+    except (AttributeError, TypeError) as error:  # a dtype that NumPy does not have
         dtype = file.get_slice(key).get_dtype()
-        raise ValueError(f"{path}: {key} is of dtype {dtype}, which is not read") from error
+        raise ValueError(f"{path}: {key} has dtype {dtype}, which is not supported") from error
 
 
 def _open_npz(path: pathlib.Path) -> dict[str, Tensor]:
@@ -102,7 +102,7 @@ def _open_npz(path: pathlib.Path) -> dict[str, Tensor]:
             read = functools.partial(_read_npz, path, member.removesuffix(".npy"))
             tensors[member.removesuffix(".npy")] = Tensor(shape, read)
     except (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError) as error:
-        raise ValueError(f"{path} is not a whole .npz file of arrays: {error}") from error
+        raise ValueError(f"{path} is not a complete .npz file of arrays: {error}") from error
     return tensors
 
 
@@ -112,7 +112,7 @@ def _read_npz(path: pathlib.Path, key: str) -> np.ndarray:
             value = file[key]
     except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
         raise ValueError(f"{path}: {key} cannot be read: {error}") from error
-    # NumPy saves bfloat16 as two bytes of nothing known.
+    # NumPy saves bfloat16 as two bytes of an unknown type.
     return value.view(ml_dtypes.bfloat16) if value.dtype == np.dtype("V2") else value
 
 
@@ -121,7 +121,7 @@ def _read_npz(path: pathlib.Path, key: str) -> np.ndarray:
 
 @contextlib.contextmanager
 def _quiet(name: str) -> Generator[None]:
-    """A context in which a package logs errors only."""
+    """A context in which a package logs only errors."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -134,12 +134,12 @@ def _quiet(name: str) -> Generator[None]:
 class Source:
     """A pretrained model's files: a local folder or file, or a Hub id `owner/name[@revision]`.
 
-    A file is .safetensors or .npz; a config.json beside it is read with it.
+    A file is .safetensors or .npz; a config.json in the same folder belongs to it.
 
     Attributes:
-      name: as given.
-      path: of the file, where the source is one; else None.
-      folder: of local files; None where they come from the Hub.
+      name: the source as given.
+      path: path of the file if the source is a file, else None.
+      folder: folder of the local files; None if they come from the Hub.
     """
 
     def __init__(
@@ -149,14 +149,14 @@ class Source:
         "shards) and, for a text encoder, tokenizer.json (or its vocabulary and "
         "tokenizer_config.json)",
     ) -> None:
-        """Takes a name; nothing is read or downloaded yet.
+        """Does not read or download anything yet.
 
         Args:
-          name: of a folder, file or Hub id.
-          files: for errors: what a user without the Hub must put into a folder.
+          name: a folder, a file or a Hub id.
+          files: the files that a folder must have, for error messages.
 
         Raises:
-          ValueError: there is no such folder or file, and a Hub id does not look so.
+          ValueError: `name` is neither an existing folder or file nor has the form of a Hub id.
         """
         self._files = files
         self.name = str(name)
@@ -165,27 +165,27 @@ class Source:
         self.folder = path.parent if self.path else path if self.name and path.is_dir() else None
         if self.folder is None and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", self.name):
             raise ValueError(
-                f"{self.name!r} is neither a folder or file that exists nor a Hub id "
+                f"{self.name!r} is neither an existing folder or file nor a Hub id "
                 "(owner/name or owner/name@revision)"
             )
 
     def file(self, name: str) -> pathlib.Path | None:
-        """Path of one of the source's files, downloaded if need be; None if it has no such file."""
+        """Path of one of the source's files, downloaded if necessary; None if it does not exist."""
         if self.folder is not None:
             path = self.folder / name
             return path if path.is_file() else None
-        # Imported here: reading a local folder needs neither the package nor its start-up time.
+        # Imported here because reading a local folder does not need the package.
         import huggingface_hub
         from huggingface_hub import errors
 
         repo, _, revision = self.name.partition("@")
         try:
-            with _quiet("huggingface_hub"):  # its retries; what they come to is an error below
+            with _quiet("huggingface_hub"):  # hides retries; a final failure is an error below
                 path = huggingface_hub.hf_hub_download(repo, name, revision=revision or None)
             return pathlib.Path(path)
         except errors.LocalEntryNotFoundError as error:  # no network, or offline mode
             cached = huggingface_hub.try_to_load_from_cache(repo, name, revision=revision or None)
-            if cached is huggingface_hub._CACHED_NO_EXIST:  # the Hub was asked for it before
+            if cached is huggingface_hub._CACHED_NO_EXIST:  # known from an earlier request
                 return None
             raise self._unreachable(error) from error
         except errors.EntryNotFoundError:
@@ -194,39 +194,39 @@ class Source:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> ValueError:
-        """The error to raise where the Hub cannot be asked, with what to do without it."""
+        """The error for an unreachable Hub, with instructions for working without it."""
         reason = str(error).strip().split("\n")[0]
         return ValueError(
-            f"{self.name} is neither a local folder nor to be had from the Hugging Face Hub "
-            f"({reason}). Without the Hub: put {self._files} of "
-            f"https://huggingface.co/{self.name.partition('@')[0]} into a folder and name that "
+            f"{self.name} is not a local folder and cannot be loaded from the Hugging Face Hub "
+            f"({reason}). Without the Hub: put {self._files} from "
+            f"https://huggingface.co/{self.name.partition('@')[0]} into a folder and give that "
             "folder instead"
         )
 
     def require(self, name: str) -> pathlib.Path:
-        """Like `file`, but a ValueError if there is none."""
+        """Like `file`, but raises a ValueError if the file does not exist."""
         path = self.file(name)
         if path is None:
             raise ValueError(f"{self.name} has no {name}")
         return path
 
     def config(self) -> dict[str, Any]:
-        """What config.json says."""
+        """Content of config.json."""
         return read_json(self.require("config.json"))
 
     def has_config(self) -> bool:
-        """Whether there is a config.json; a file of weights may come without."""
+        """Whether a config.json exists; a weight file may come without one."""
         return self.path is None or self.file("config.json") is not None
 
     def weights(self) -> list[pathlib.Path]:
-        """The files of weights: itself, `model.safetensors`, or the shards that its index names."""
+        """The weight files: the file itself, `model.safetensors`, or the shards of its index."""
         if self.path is not None:
             return [self.path]
         unreachable = None
         for name in ("model.safetensors", "model.safetensors.index.json"):
             try:
                 path = self.file(name)
-            except ValueError as error:  # offline, a sharded model's cache has the second only
+            except ValueError as error:  # offline: the cache of a sharded model has only the index
                 unreachable = unreachable or error
                 continue
             if path is not None and name.endswith(".json"):
@@ -237,14 +237,14 @@ class Source:
         if unreachable is not None:
             raise unreachable
         raise ValueError(
-            f"{self.name} has neither model.safetensors nor model.safetensors.index.json. Weights "
-            "in PyTorch's own files can be saved as safetensors where PyTorch is; a .safetensors "
-            "or .npz file of another name can be named itself"
+            f"{self.name} has neither model.safetensors nor model.safetensors.index.json. Convert "
+            "PyTorch weight files to safetensors where PyTorch is installed; give the path of a "
+            ".safetensors or .npz file that has another name"
         )
 
     @functools.cached_property
     def sha256(self) -> str:
-        """SHA-256 of the files of weights, one after the other."""
+        """SHA-256 of the concatenated weight files."""
         digest = hashlib.sha256()
         for path in self.weights():
             with path.open("rb") as file:
@@ -259,7 +259,7 @@ class Source:
         for path in self.weights():
             found = open_tensors(path)
             if twice := found.keys() & tensors.keys():
-                raise ValueError(f"{path} holds {min(twice)}, which another shard holds too")
+                raise ValueError(f"{path} contains {min(twice)}, which another shard contains too")
             tensors |= found
         return tensors
 
@@ -269,7 +269,7 @@ class Source:
 
 
 def check_model_type(source: Mapping[str, Any], expected: str) -> None:
-    """Raises a ValueError unless the source's config.json is that of an `expected` model."""
+    """Raises a ValueError unless the model_type of the source's config.json is `expected`."""
     found = source.get("model_type")
     if found != expected:
         raise ValueError(f"config.json has model_type {found!r}; expected {expected!r}")

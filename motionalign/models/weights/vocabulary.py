@@ -1,8 +1,9 @@
-"""Tokenizers of sources without tokenizer.json, converted from their vocabulary.
+"""Converts the vocabulary of sources without tokenizer.json to a fast tokenizer.
 
-`transformers` converts, by the model's own tokenizer class: that class knows how texts are
-normalised and which special tokens go around them, and reads the options that the source states. It
-is imported for that only. Its `AutoTokenizer` would import torch where torch is installed.
+The model's own tokenizer class in `transformers` does the conversion: it defines how texts are
+normalised and which special tokens surround them, and it reads the options of the source.
+`transformers` is imported for this purpose only. Its `AutoTokenizer` is not used, because it
+imports torch if torch is installed.
 """
 
 import contextlib
@@ -22,24 +23,24 @@ CLASSES: dict[str, dict[str, str]] = {
     "RobertaTokenizer": {"vocab_file": "vocab.json", "merges_file": "merges.txt"},
     "XLMRobertaTokenizer": {"vocab_file": "sentencepiece.bpe.model"},
 }
-"""{class of `transformers`: {argument: file that it is converted from}}."""
+"""{class of `transformers`: {argument: name of the vocabulary file}}."""
 
 OPTIONS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-"""Files of options; `transformers` reads them from the folder of the vocabulary."""
+"""Option files; `transformers` reads them from the folder of the vocabulary."""
 
 SENTENCEPIECE = ("sentencepiece", "google.protobuf")
-"""Packages that `transformers` reads SentencePiece models with."""
+"""Packages with which `transformers` reads SentencePiece models."""
 
 USED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token")
-"""Special tokens that texts get; the mask token is of pretraining only."""
+"""Special tokens that occur in encoded texts; the mask token is used in pretraining only."""
 
 
 class Converted(NamedTuple):
     """A converted tokenizer.
 
     Attributes:
-      json: the text of its tokenizer.json.
-      max_tokens: the model_max_length that the source states; a huge number where it states none.
+      json: content of its tokenizer.json.
+      max_tokens: the source's model_max_length; a very large number if it states none.
     """
 
     json: str
@@ -50,12 +51,12 @@ def convert(source: Source, default: str | None = None) -> Converted:
     """Converts the vocabulary of a source.
 
     Args:
-      source: holds the vocabulary, and the files of OPTIONS where there are such.
-      default: the class of CLASSES to take where the source names none.
+      source: has the vocabulary and, optionally, the files of OPTIONS.
+      default: the class of CLASSES to use if the source names none.
 
     Raises:
-      ValueError: the class is none of CLASSES, a file that it needs is missing or damaged, or a
-        package to read it with is not installed.
+      ValueError: the class is not in CLASSES, a file that it needs is missing or damaged, or a
+        package for reading it is not installed.
     """
     stated = _stated(source)
     name = _class_name(source, stated, default)
@@ -68,7 +69,7 @@ def convert(source: Source, default: str | None = None) -> Converted:
     if files["vocab_file"].suffix == ".model":
         _check_sentencepiece(source)
     for file in OPTIONS:
-        source.file(file)  # downloaded to the folder of the others
+        source.file(file)  # downloads it to the folder of the vocabulary
     try:
         with _no_advice():
             import transformers
@@ -78,7 +79,7 @@ def convert(source: Source, default: str | None = None) -> Converted:
                 local_files_only=True,
                 **{argument: str(path) for argument, path in files.items()},
             )
-    except Exception as error:  # of many kinds, for a damaged file
+    except Exception as error:  # damaged files raise exceptions of many types
         raise ValueError(
             f"{' and '.join(CLASSES[name].values())} of {source.name} cannot be converted by "
             f"transformers.{name}: {error}"
@@ -89,12 +90,12 @@ def convert(source: Source, default: str | None = None) -> Converted:
     return Converted(backend.to_str(), tokenizer.model_max_length)
 
 
-_LOWER_CASING = ("BertTokenizer", "DistilBertTokenizer", "MPNetTokenizer")  # unless told not to
+_LOWER_CASING = ("BertTokenizer", "DistilBertTokenizer", "MPNetTokenizer")  # lower-case by default
 
 
 @contextlib.contextmanager
 def _no_advice() -> Generator[None]:
-    """Keeps `transformers` from reporting at its import that torch, unused here, is missing."""
+    """Stops `transformers` from reporting at import that torch, which is unused, is missing."""
     name = "TRANSFORMERS_NO_ADVISORY_WARNINGS"
     before = os.environ.get(name)
     os.environ[name] = "1"
@@ -108,74 +109,74 @@ def _no_advice() -> Generator[None]:
 
 
 def _stated(source: Source) -> Mapping[str, Any]:
-    """What tokenizer_config.json states."""
+    """Content of tokenizer_config.json; empty if the file does not exist."""
     path = source.file("tokenizer_config.json")
     return {} if path is None else read_json(path)
 
 
 def _class_name(source: Source, stated: Mapping[str, Any], default: str | None) -> str:
-    """The class that the source names, or the default one."""
+    """The tokenizer class that the source names, or the default."""
     name = stated.get("tokenizer_class")
     if name is None and (path := source.file("config.json")) is not None:
         name = read_json(path).get("tokenizer_class")
     name = name or default
     if name is None:
         raise ValueError(
-            f"{source.name} has no tokenizer.json, and to convert its vocabulary, "
-            f"tokenizer_config.json must state its tokenizer_class: {', '.join(CLASSES)}"
+            f"{source.name} has no tokenizer.json; to convert its vocabulary, "
+            f"tokenizer_config.json must state a tokenizer_class: {', '.join(CLASSES)}"
         )
     name = name.removesuffix("Fast")
     if name not in CLASSES:
         raise ValueError(
-            f"{source.name} has no tokenizer.json, and its tokenizer_class {name!r} is not one "
-            f"that can be converted: {', '.join(CLASSES)}. {_SAVE}"
+            f"{source.name} has no tokenizer.json, and its tokenizer_class {name!r} cannot be "
+            f"converted; valid: {', '.join(CLASSES)}. {_SAVE}"
         )
     return name
 
 
 _SAVE = (
-    "Elsewhere, transformers.AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER) may write "
-    "a tokenizer.json, to be put beside the weights"
+    "transformers.AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER), run elsewhere, may "
+    "write a tokenizer.json; put it into the folder of the weights"
 )
 
 
 def _lacking(source: Source, name: str) -> str:
-    """The message for a source without the files of a class: what is needed, and what is there."""
+    """The error message for a source that lacks a class's files: what is needed and was found."""
     known = {file for files in CLASSES.values() for file in files.values()}
     known |= {*OPTIONS, "spiece.model", "sentencepiece.model", "tokenizer.model"}
     found = sorted(file for file in known if source.file(file) is not None)
     return (
         f"{source.name} has neither tokenizer.json nor {' and '.join(CLASSES[name].values())}, "
-        f"from which transformers.{name} makes one; found: {', '.join(found) or 'none such'}. If "
-        f"its tokenizer is another one, state its tokenizer_class in tokenizer_config.json: "
+        f"which transformers.{name} converts; found: {', '.join(found) or 'no tokenizer file'}. If "
+        f"it uses another tokenizer, state its tokenizer_class in tokenizer_config.json: "
         f"{', '.join(CLASSES)}"
     )
 
 
 def _check_case(source: Source, vocabulary: pathlib.Path, stated: Mapping[str, Any]) -> None:
-    """Raises a ValueError for a cased vocabulary with which texts would be lower-cased unasked."""
+    """Raises a ValueError if texts would be lower-cased by default for a cased vocabulary."""
     if "do_lower_case" in stated:
         return
     words = [w for w in vocabulary.read_text("utf-8").split("\n") if w and w[0] not in "[<"]
     capitals = sum(word != word.lower() for word in words)
-    if capitals > len(words) / 100:  # uncased ones have some symbols
+    if capitals > len(words) / 100:  # uncased vocabularies have some such symbols
         raise ValueError(
             f"{capitals} of the {len(words)} tokens in vocab.txt of {source.name} have capital "
-            "letters, but texts are lower-cased unless tokenizer_config.json states otherwise: put "
-            'a tokenizer_config.json beside it with "do_lower_case": false (or true)'
+            "letters, but texts are lower-cased unless tokenizer_config.json states otherwise: add "
+            'a tokenizer_config.json with "do_lower_case": false (or true) to its folder'
         )
 
 
 def _check_sentencepiece(source: Source) -> None:
-    """Raises a ValueError unless SentencePiece models can be read."""
+    """Raises a ValueError if the packages for SentencePiece models are missing."""
     for package in SENTENCEPIECE:
         try:
             found = importlib.util.find_spec(package)
-        except ModuleNotFoundError:  # of the package around it
+        except ModuleNotFoundError:  # the parent package is missing
             found = None
         if found is None:
             raise ValueError(
-                f"{source.name} has a SentencePiece vocabulary; reading it needs the packages of "
+                f"{source.name} has a SentencePiece vocabulary; install the packages that read it: "
                 'pip install "sentencepiece>=0.2,<0.3" protobuf'
             )
 
@@ -183,9 +184,9 @@ def _check_sentencepiece(source: Source) -> None:
 def _check_special_tokens(
     source: Source, name: str, tokenizer: Any, stated: Mapping[str, Any]
 ) -> None:
-    """Raises a ValueError where a class puts tokens around texts that the model does not know.
+    """Raises a ValueError if a class adds special tokens to texts that the model does not know.
 
-    `transformers` appends those to the vocabulary; the model has no embeddings of them.
+    `transformers` appends such tokens to the vocabulary; the model has no embeddings for them.
     """
     own = set(tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False))
     if (path := source.file("added_tokens.json")) is not None:
@@ -195,8 +196,8 @@ def _check_special_tokens(
     if missing := sorted(tokens - own):
         raise ValueError(
             f"the vocabulary of {source.name} lacks {', '.join(missing)}, which transformers."
-            f"{name} needs. Is it of another tokenizer_class? tokenizer_config.json may state: "
-            f"{', '.join(CLASSES)}"
+            f"{name} needs. If it is for another tokenizer_class, state it in "
+            f"tokenizer_config.json: {', '.join(CLASSES)}"
         )
     if tokenizer.pad_token is None:
-        raise ValueError(f"{source.name} states no pad_token, which {name} needs")
+        raise ValueError(f"{source.name} has no pad_token, which {name} needs")

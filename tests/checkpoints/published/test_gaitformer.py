@@ -45,13 +45,13 @@ def test_gaitformer(golden, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--channels=2", "--fps=24"], "takes 27 joints; skeleton 'coco18' has 18"),
-        (["--root=30", "--fps=24"], "root is 30; the encoder has joints 0 to 17"),
-        (["--channels=7", "--fps=24"], "takes 54 numbers a frame, which is no multiple"),
-        ([], "--fps, the frame rate of its training data, is needed"),
+        (["--channels=2", "--fps=24"], "takes 27 joints, but skeleton 'coco18' has 18"),
+        (["--root=30", "--fps=24"], "root is 30; the joints of the encoder are 0 to 17"),
+        (["--channels=7", "--fps=24"], "takes 54 values per frame, which is not a multiple"),
+        ([], "give --fps, the frame rate of the training data"),
         (["--attributes={number}", "--fps=24"], "expected a JSON list of names"),
-        (["--attributes={one}", "--fps=24"], "1 names of attributes; the checkpoint has 42"),
-        (["--dataset=small", "--data_dir={data}"], "takes 18 joints; skeleton 'smpl22' has 22"),
+        (["--attributes={one}", "--fps=24"], "1 attribute names are given; the checkpoint has 42"),
+        (["--dataset=small", "--data_dir={data}"], "takes 18 joints, but skeleton 'smpl22' has 22"),
     ],
 )
 def test_bad_options_of_gaitformer(flags, message, golden, small_dataset, tmp_path):

@@ -207,13 +207,16 @@ def test_sizes_from_the_tensors_alone(golden, tokenizer, statistics, tmp_path):
     ("changed", "message"),
     [
         ({"mean": None}, "--mean=Mean_raw.npy --std=Std_raw.npy"),
-        ({"motion_heads": None}, "width 48 is not a multiple of the usual 64: say --motion_heads"),
-        ({"motion_heads": 5}, "5 heads do not divide the width 48"),
-        ({"skeleton": "kit21"}, "is of 22 joints; smpl22 has 22"),
-        ({"dataset": "small"}, "--dataset brings its own --mean, --std: leave them out"),
+        (
+            {"motion_heads": None},
+            "width 48 is not a multiple of 64, the usual width of a head: give --motion_heads",
+        ),
+        ({"motion_heads": 5}, "5 heads do not evenly divide the width 48"),
+        ({"skeleton": "kit21"}, "has 22 joints; smpl22 has 22"),
+        ({"dataset": "small"}, "--dataset already provides --mean, --std: leave them out"),
         ({"activation": "swish"}, "activation is 'swish'; valid: 'gelu'"),
         ({"text_config": "/no/such/file"}, "No such file or directory: '/no/such/file'"),
-        ({"source": "/no/such/file"}, "/no/such/file is no file"),
+        ({"source": "/no/such/file"}, "/no/such/file is not a file"),
         ({"fps": 0}, "--fps=0.0; expected a positive number"),
         ({"max_tokens": 1000}, "max_tokens is 1000; the text encoder has 512 positions"),
     ],
@@ -228,9 +231,9 @@ def test_bad_options(changed, message, golden, tokenizer, statistics, tmp_path):
     ("file", "content", "message"),
     [
         ("tokenizer.json", "{", "tokenizer.json cannot be read"),
-        ("text_config", "[3]", "text_config holds no JSON object but a list"),
+        ("text_config", "[3]", "text_config: expected a JSON object, found a list"),
         ("text_config", '{"model_type": "distilbert"}', "text_config lacks 'vocab_size'"),
-        ("text_config", "{", "text_config is not JSON"),
+        ("text_config", "{", "text_config is not valid JSON"),
     ],
 )
 def test_bad_files_beside(file, content, message, golden, tokenizer, statistics, tmp_path):
@@ -244,7 +247,9 @@ def test_bad_files_beside(file, content, message, golden, tokenizer, statistics,
 
 
 def test_a_tokenizer_of_another_encoder(golden, minilm, statistics, tmp_path):
-    with pytest.raises(SystemExit, match="30522 tokens, the text encoder 500: name the right one"):
+    with pytest.raises(
+        SystemExit, match="30522 tokens, but the text encoder has 500: give the matching tokenizer"
+    ):
         main(motionpatches_arguments(golden, minilm, statistics, tmp_path / "out"))
 
 
@@ -260,7 +265,7 @@ def test_a_vocabulary_as_the_tokenizer(golden, statistics, tmp_path):
 
     vocabularies.write_json(tmp_path / "tokenizer_config.json", {"model_max_length": 8})
     again = motionpatches_arguments(golden, tmp_path, statistics, tmp_path / "again")
-    with pytest.raises(SystemExit, match=r"states model_max_length 8 .* say --max_tokens=8"):
+    with pytest.raises(SystemExit, match=r"states model_max_length 8 .* give --max_tokens=8"):
         main(again)
     main([*again, "--max_tokens=8"])
 

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 def test_without_torch(golden, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ValueError, match="takes torch, which is not installed: pip install torch"):
+    with pytest.raises(ValueError, match="needs torch, which is not installed: pip install torch"):
         torch_files.read_state_dict(golden / "gaitformer.pt")
 
 

@@ -119,7 +119,7 @@ def test_sharded_safetensors(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "index.json is not JSON"), ("{}", "index.json lacks 'weight_map'")],
+    [("{", "index.json is not valid JSON"), ("{}", "index.json lacks 'weight_map'")],
 )
 def test_a_damaged_index(tmp_path, content, message):
     (tmp_path / "model.safetensors.index.json").write_text(content)
@@ -137,7 +137,7 @@ def test_a_config_that_lacks_a_size(tmp_path):
 def test_truncated_safetensors(tmp_path, size):
     path = save(tmp_path, TENSORS).require("model.safetensors")
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(ValueError, match="is not a whole safetensors file"):
+    with pytest.raises(ValueError, match="is not a complete safetensors file"):
         load_weights(parameters(), Source(tmp_path), KEY_MAP)
 
 
@@ -150,7 +150,7 @@ def test_a_folder_without_weights_or_config(tmp_path):
 
 @pytest.mark.parametrize("name", ["./models/vit", "/no/such/folder", "a/b/c", ""])
 def test_neither_a_folder_nor_a_hub_id(name):
-    with pytest.raises(ValueError, match="neither a folder or file that exists nor"):
+    with pytest.raises(ValueError, match="neither an existing folder or file nor"):
         Source(name)
 
 
