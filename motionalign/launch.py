@@ -155,7 +155,7 @@ def _evaluate_only() -> None:
     own = pathlib.Path(_config_path().partition(":")[0]) == CONFIGS / "checkpoint.py"
     if idle or not own:
         print(
-            f"Of --config, evaluation reads {', '.join(EVALUATED)}; the checkpoint decides the rest."
+            f"Of --config, evaluation reads {', '.join(EVALUATED)}; the checkpoint sets the rest."
             + (f" No effect: {', '.join(idle)}" if idle else ""),
             file=sys.stderr,
         )

@@ -53,7 +53,7 @@ def test_copied_checkpoint_scores_the_same(short_run, small_dataset, tmp_path):
     done = command(*flags, "--mode=eval", f"--checkpoint={copy}")
     assert done.code == 0
     assert "text → motion" in done.stdout
-    told = "Of --config, evaluation reads task, data, eval, mesh; the checkpoint decides the rest."
+    told = "Of --config, evaluation reads task, data, eval, mesh; the checkpoint sets the rest."
     assert told + " No effect: --config.epochs, " in done.stderr  # of the tiny config
     assert "--config.model.embed_dim" in done.stderr
     assert "--config.data" not in done.stdout + done.stderr
