@@ -1,4 +1,4 @@
-"""What every command shares: `~`, one line for a mistake, an end after a signal."""
+"""Shared parts of all commands: `~`, one-line errors, termination by signals."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ def test_home_is_expanded_where_a_path_begins(monkeypatch):
 @pytest.mark.parametrize(
     "argument", ["a~/x", "--name=a~b", "--name=x:a~/y", "--x=a/~/b", "~5 steps", "--", "-", ""]
 )
-def test_other_arguments_stay(argument):
+def test_other_arguments_are_unchanged(argument):
     assert expand_arguments([argument]) == [argument]
 
 
@@ -49,7 +49,7 @@ def test_a_mistake_is_one_line(capsys):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_command_after_its_clean_up(number, code, capsys):
+def test_a_signal_ends_a_command_after_clean_up(number, code, capsys):
     before = signal.getsignal(signal.SIGTERM)
     cleaned = []
     with pytest.raises(SystemExit) as end, ending_cleanly():
@@ -66,7 +66,7 @@ def test_a_signal_ends_a_command_after_its_clean_up(number, code, capsys):
 
 
 def test_data_preparation_leaves_nothing_when_interrupted(tmp_path):
-    """In the midst of writing."""
+    """While it writes."""
     process = subprocess.Popen(
         [sys.executable, "-m", "data_prep", "synthetic", "--num_clips=1000"],
         cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""The command: a published model that one file describes and one line registers is all it takes."""
+"""The command: a published model needs only one file and one line in the registry."""
 
 import argparse
 import dataclasses
@@ -82,7 +82,7 @@ DUMMY = published.Format(
 
 @pytest.fixture
 def dummy(monkeypatch, tmp_path):
-    """A file {module.net.x: tensor} of the dummy, which is registered; (file, tensors)."""
+    """Registers the dummy model; returns (file with {module.net.x: tensor}, tensors)."""
     monkeypatch.setitem(registry.FORMATS, DUMMY.name, DUMMY)
     motion = {"net.motion_encoder/positions": (10, 8), "net.motion_head/projection/bias": (6,)}
     config = architecture(motion, Options(motion_heads=2))
@@ -96,7 +96,7 @@ def dummy(monkeypatch, tmp_path):
     return path, tensors
 
 
-def test_a_registered_model_converts_and_goes_back(dummy, tmp_path, capsys):
+def test_a_registered_model_converts_and_exports(dummy, tmp_path, capsys):
     source, tensors = dummy
     out = tmp_path / "ours"
     main(["dummy", str(source), str(out), "--motion_heads=2", "--fps=10", "--window=centre"])
@@ -165,7 +165,7 @@ def test_a_model_that_is_not_registered():
     assert stopped.value.code == 2
 
 
-def test_the_platform_is_said_before_jax_is_imported():
+def test_the_platform_is_set_before_jax_is_imported():
     code = "import sys, motionalign.convert; print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -1,4 +1,4 @@
-"""launch.py and motionalign.load: what a user does with a trained checkpoint."""
+"""launch.py and motionalign.load: using a trained checkpoint."""
 
 import importlib
 import json
@@ -98,9 +98,7 @@ def test_encode_a_folder(short_run, model, small_dataset, tmp_path):
         encode_folder(short_run, tmp_path / "out", output)
 
 
-def test_clips_are_taken_to_have_the_rate_of_the_raw_files(
-    short_run, model, small_dataset, tmp_path
-):
+def test_default_frame_rate_is_that_of_the_raw_files(short_run, model, small_dataset, tmp_path):
     clip = joints(Dataset(small_dataset, "small"), 0)
     (tmp_path / "clips").mkdir()
     np.save(tmp_path / "clips" / "a.npy", clip)
@@ -129,7 +127,7 @@ def test_a_query_does_not_cost_a_whole_batch(model, monkeypatch):
         assert shapes[::2] == rows  # ids and mask of each batch
 
 
-def test_results_lie_beside_the_checkpoint(short_run, small_dataset, tmp_path):
+def test_results_are_written_next_to_the_checkpoint(short_run, small_dataset, tmp_path):
     (step_dir,) = (short_run / "best").glob("[0-9]*")
     for path in (short_run, short_run / "best", step_dir):
         assert run_folder(path) == short_run
@@ -143,8 +141,8 @@ def test_results_lie_beside_the_checkpoint(short_run, small_dataset, tmp_path):
     assert not (tmp_path / "metrics.json").exists()  # which is of the test split
 
 
-def test_part_of_a_published_subset(short_run, small_dataset, tmp_path):
-    """What is missing of it is said in the results; a subset that is missing whole is left out."""
+def test_an_incomplete_published_subset(short_run, small_dataset, tmp_path):
+    """Results state the missing clips; a subset without any clip is left out."""
     shutil.copytree(small_dataset / "small", tmp_path / "data" / "small")
     dataset = Dataset(tmp_path / "data", "small")
     split, rows = evaluation_set(dataset, "test")
@@ -211,7 +209,7 @@ def test_bad_clips(model, shape, fps, message):
         model.encode_motion(np.zeros(shape), fps=fps)
 
 
-def test_load_says_what_is_missing(short_run, tmp_path):
+def test_load_reports_what_is_missing(short_run, tmp_path):
     with pytest.raises(ValueError, match="no checkpoint at"):
         motionalign.load(tmp_path)
     (step_dir,) = (short_run / "best").glob("[0-9]*")
@@ -258,7 +256,7 @@ def test_a_run_without_a_workdir(small_dataset, tmp_path, monkeypatch, one_devic
 
 
 def test_evaluation_needs_no_config(short_run, small_dataset, tmp_path):
-    """A checkpoint has one: of a run, of a folder to share."""
+    """Checkpoints of runs and folders to share contain a config."""
     expected = json.loads((short_run / "metrics.json").read_text())
     shared = motionalign.load(short_run).save_pretrained(tmp_path / "shared")
     data = f"--config.data.data_dir={small_dataset}"
@@ -276,7 +274,7 @@ def test_evaluation_needs_no_config(short_run, small_dataset, tmp_path):
 
 
 def test_the_config_of_a_checkpoint(short_run, small_dataset):
-    """Without the mesh, which is of the machine that trained it."""
+    """Without the mesh, which belongs to the machine of training."""
     config = checkpoint.get_config(str(short_run))
     trained = tiny_config(small_dataset, epochs=1)
     assert schema().differences(json.loads(trained.to_json()), config) == []
@@ -314,7 +312,7 @@ def test_the_default_workdir(config, workdir):
 
 
 def test_config_files_are_found(tmp_path, monkeypatch):
-    """One that exists comes first; else one that is installed, from any folder."""
+    """An existing file has priority; else an installed one, from any folder."""
     monkeypatch.chdir(tmp_path)
     installed = str(launch.CONFIGS / "quickstart.py")
     for given in ("configs/quickstart.py", "quickstart.py", "quickstart"):
@@ -331,7 +329,7 @@ def test_config_files_are_found(tmp_path, monkeypatch):
 
 # Refused by the parser, by main.
 @pytest.mark.parametrize("flags", [["--config.modl.x=3"], ["--config.data.data_dir=nowhere"]])
-def test_in_this_process_as_in_one_of_its_own(flags):
+def test_in_this_process_as_in_a_new_one(flags):
     flags = ["--config=configs/quickstart.py", *flags]
     real = subprocess.run(
         [sys.executable, ROOT / "launch.py", *flags], cwd=ROOT, capture_output=True, text=True
@@ -341,7 +339,7 @@ def test_in_this_process_as_in_one_of_its_own(flags):
     assert done.stderr.splitlines()[-2:] == real.stderr.splitlines()[-2:]
 
 
-def test_help_teaches():
+def test_help_shows_examples():
     done = command("--help")
     assert (
         "python launch.py --config=configs/humanml3d_vit.py:paper --workdir=runs/paper"
@@ -359,7 +357,7 @@ def test_help_lists_every_field():
 
 
 def test_freed_memory_is_kept_before_a_config_is_read(tmp_path):
-    """Config files import JAX. `command` puts a stand-in in the place of the function."""
+    """Config files import JAX. `command` replaces the function by a stand-in."""
     config = tmp_path / "calls.py"
     config.write_text(
         "from motionalign import host\n"
@@ -370,7 +368,7 @@ def test_freed_memory_is_kept_before_a_config_is_read(tmp_path):
 
 
 def test_nothing_heavy_is_imported_at_run_time():
-    """No TensorFlow, torch or transformers behind the public modules."""
+    """Public modules import no TensorFlow, torch or transformers."""
     code = (
         "import sys; import motionalign, motionalign.convert, motionalign.train, launch;"
         "motionalign.checkpoints.writers.summary_writer_class();"

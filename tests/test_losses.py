@@ -1,4 +1,4 @@
-"""Losses against float64 NumPy and torch, a table worked by hand, and awkward input."""
+"""Losses compared with float64 NumPy, torch and a table by hand; unusual and invalid input."""
 
 import math
 
@@ -64,7 +64,7 @@ def test_masked_info_nce_in_float64(seed):
 
 
 def torch_loss(motion, text, scale, keep=None):
-    """As CLIP-style training code has it."""
+    """The loss as in CLIP-style training code."""
     unit = torch.nn.functional.normalize
     logits = scale * unit(motion) @ unit(text).T
     if keep is not None:
@@ -76,7 +76,7 @@ def torch_loss(motion, text, scale, keep=None):
 
 
 @pytest.mark.parametrize("keep", [None, random_keep(6)], ids=["all", "masked"])
-def test_value_and_gradient_as_torch_has_them(keep):
+def test_value_and_gradient_equal_torch(keep):
     motion, text = pairs()
     scale = 1 / 0.07
     ours, grads = value_and_gradients(motion, text, scale, keep)
@@ -97,7 +97,7 @@ HAND_TEXT = np.array([[1, 0, 0], [0.6, 0.8, 0], [0, 0.6, 0.8]], np.float32)
 
 
 def test_masked_table_by_hand():
-    """Without (0, 1) and (2, 0) as negatives, at scale 1."""
+    """Negatives (0, 1) and (2, 0) are excluded; scale 1."""
     keep = np.ones((3, 3), bool)
     keep[0, 1] = keep[2, 0] = False
     exp, log = math.exp, math.log
@@ -129,7 +129,7 @@ def test_the_diagonal_always_stays():
     np.testing.assert_allclose(masked_info_nce(motion, text, 10.0, ~off_diagonal), 0, atol=1e-6)
 
 
-def test_what_is_masked_has_no_influence():
+def test_masked_pairs_have_no_influence():
     motion, text = pairs()
     keep = np.ones((6, 6), bool)
     keep[2] = keep[:, 2] = False
@@ -174,7 +174,7 @@ def test_threshold_is_a_cosine_of_vectors_of_any_length():
     )
 
 
-def test_keep_and_threshold_take_out_together():
+def test_keep_and_threshold_combine():
     motion, text = pairs()
     vectors, keep = pairs(seed=1)[0], random_keep(6)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -188,8 +188,8 @@ def test_keep_and_threshold_take_out_together():
     )
 
 
-def test_caption_vectors_get_no_gradient_that_matters():
-    """They only choose: inside a jitted step the choice must not break differentiation."""
+def test_caption_vectors_do_not_break_differentiation():
+    """They only select negatives, which must not break differentiation in a jitted step."""
     motion, text = pairs()
 
     def loss(vectors):
@@ -230,7 +230,7 @@ def test_a_huge_scale_stays_finite():
     np.testing.assert_allclose(matched, 0, atol=1e-2)
 
 
-def test_scale_zero_knows_nothing():
+def test_scale_zero_gives_the_chance_loss():
     motion, text = pairs()
     np.testing.assert_allclose(info_nce(motion, text, 0.0), math.log(6), rtol=1e-6)
 
@@ -262,7 +262,7 @@ def test_bfloat16_embeddings_are_scored_in_float32():
     np.testing.assert_allclose(loss, reference(*wide, 14.0), rtol=1e-5)
 
 
-def test_vectors_and_threshold_go_together():
+def test_vectors_and_threshold_must_be_given_together():
     motion, text = pairs()
     for half in ({"threshold": 0.5}, {"text_vectors": text}):
         with pytest.raises(ValueError, match="text_vectors and threshold must be given together"):
@@ -272,7 +272,7 @@ def test_vectors_and_threshold_go_together():
 # ---------------------------------------------------------------------------- forms over scores
 
 
-def test_info_nce_is_a_form_over_any_score_matrix():
+def test_info_nce_works_on_any_score_matrix():
     motion, text = pairs()
     keep = random_keep(6)
     scores = losses.cosine_scores(jnp.asarray(motion), jnp.asarray(text))
@@ -290,7 +290,7 @@ def test_info_nce_is_a_form_over_any_score_matrix():
     np.testing.assert_allclose(found, (rows + columns) / 2, rtol=1e-6)
 
 
-def test_distinct_is_what_the_threshold_leaves():
+def test_distinct_equals_the_mask_of_the_threshold():
     vectors = jnp.asarray([[1.0, 0], [3, 0], [1, 1], [0, -2]])
     found = losses.distinct(vectors, 0.6)
     same = [[0, 1], [1, 0], [0, 2], [2, 0], [1, 2], [2, 1], *([i, i] for i in range(4))]
@@ -338,7 +338,7 @@ def test_triplet_equals_torch(margin):
 
 
 def test_triplet_by_hand():
-    """Distances 3 and 5; 0 and 1; 4 and 1, whose negative is left out."""
+    """Distances 3 and 5; 0 and 1; 4 and 1, whose triplet is excluded."""
     motion = jnp.zeros((3, 2))
     text = jnp.float32([[3, 0], [0, 0], [0, 4]])
     negative = jnp.float32([[3, 4], [1, 0], [0, 1]])

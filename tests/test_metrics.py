@@ -1,4 +1,4 @@
-"""Metrics: tables worked by hand, loops over all orders, scikit-learn, and bad input."""
+"""Metrics compared with tables by hand, loops over all orders and scikit-learn; bad input."""
 
 import itertools
 import tracemalloc
@@ -17,7 +17,7 @@ YES, NO = True, False
 
 @st.composite
 def scores_and_relevance(draw):
-    """Scores with many ties, and at least one right item a query."""
+    """Scores with many ties and at least one relevant item per query."""
     shape = (draw(st.integers(1, 6)), draw(st.integers(1, 7)))
     scores = draw(hnp.arrays(np.float32, shape, elements=st.integers(-3, 3)))
     relevant = draw(hnp.arrays(bool, shape))
@@ -73,7 +73,7 @@ def test_retrieval_metrics_by_hand():
     }
 
 
-def test_right_items_do_not_count_against_each_other():
+def test_relevant_items_do_not_count_against_each_other():
     similarity = np.array([[3.0, 2.0, 1.0, 0.0]])
     assert metrics.retrieval_ranks(similarity, np.array([[1, 1, 0, 1]])) == 1
     assert metrics.retrieval_ranks(similarity, np.array([[0, 1, 1, 1]])) == 2
@@ -85,7 +85,7 @@ def test_a_constant_model_scores_near_chance():
 
 
 @given(scores_and_relevance())
-def test_rank_is_the_definition(case):
+def test_rank_equals_its_definition(case):
     scores, relevant = case
     expected = []
     for row, right in zip(scores, relevant, strict=True):
@@ -214,7 +214,7 @@ def test_topk_accuracy_by_hand():
     np.testing.assert_array_equal(metrics.topk_accuracy(scores, labels), [50, 100])
 
 
-def test_topk_accuracy_equals_scikit_learn_where_nothing_is_tied():
+def test_topk_accuracy_equals_scikit_learn_without_ties():
     rng = np.random.default_rng(0)
     labels, scores = rng.integers(0, 12, 300), rng.standard_normal((300, 12))
     ks = (1, 3, 5, 11)
@@ -263,7 +263,7 @@ def test_multilabel_f1_errors(prob, target, message):
 
 
 def multilabel_case(levels):
-    """Probabilities [200, 7] of so many values and targets of very different frequency."""
+    """Probabilities [200, 7] with this number of values, and targets of different frequency."""
     rng = np.random.default_rng(0)
     target = rng.random((200, 7)) < [0, 0.01, 0.1, 0.3, 0.6, 0.9, 1]
     prob = rng.integers(0, levels + 1, (200, 7)) / levels

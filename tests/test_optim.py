@@ -1,4 +1,4 @@
-"""Optimizers against torch, schedules by hand, and what the groups promise."""
+"""Optimizers compared with torch, schedules by hand, and parameter groups."""
 
 import math
 
@@ -181,8 +181,8 @@ def test_a_frozen_group_stays_and_keeps_no_state():
     assert jax.tree.structure(shapes) == jax.tree.structure(state)
 
 
-def test_clipping_counts_what_is_trained():
-    """A frozen tower's gradients, however large, leave the norm of the others alone."""
+def test_clipping_ignores_frozen_gradients():
+    """Gradients of a frozen tower, however large, do not change the norm."""
     params, grads = params_and_grads(4)
     c = config(clip_norm=0.7, eps=0.1)  # a large eps makes Adam feel the gradient's size
     c.groups.text_encoder.lr = 0.0
@@ -231,7 +231,7 @@ def test_warm_up_by_hand():
     assert {step: float(schedule(step)) for step in expected} == pytest.approx(expected)
 
 
-def test_warm_up_is_what_the_updates_follow():
+def test_updates_follow_the_warm_up():
     params, grads = params_and_grads(3)
     ours = run(one_group(0.05, schedule="cosine", warmup_steps=2), params, grads, num_steps=6)[0]
     lrs = [0, 0.025, 0.05]

@@ -1,4 +1,4 @@
-"""What `pip install .` reads."""
+"""The metadata that `pip install .` reads."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Meshes and layouts, on eight virtual devices."""
+"""Meshes and shardings on eight virtual devices."""
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +55,7 @@ def test_rules(mesh):
         ("blocks/0/mlp/down/kernel", (7, 12)),
     ],
 )
-def test_what_does_not_divide_is_replicated(mesh, path, shape):
+def test_indivisible_arrays_are_replicated(mesh, path, shape):
     assert sharding.spec_for(path, shape, mesh) == P()
     array = sharding.put_global(
         np.zeros(shape, np.float32), sharding.tree_shardings({path: np.zeros(shape)}, mesh)[path]
@@ -66,7 +66,7 @@ def test_what_does_not_divide_is_replicated(mesh, path, shape):
     assert sharding.spec_for(path, shape, alone) != P()
 
 
-def test_an_optimizer_is_laid_out_like_its_parameters(mesh, params):
+def test_optimizer_state_is_sharded_like_its_parameters(mesh, params):
     optimizer = optax.partition(
         {"a": optax.adam(1e-3), "b": optax.set_to_zero()},
         {path: "b" if path == "logit_scale" else "a" for path in params},
@@ -152,7 +152,7 @@ def test_a_mesh_of_some_devices():
     np.testing.assert_array_equal(jnp.sum(array), 6)
 
 
-def test_the_batch_must_divide(mesh):
+def test_batch_size_must_be_divisible(mesh):
     sharding.check_batch_size("data.batch_size", 12, mesh)
     message = r"config\.data\.eval_batch_size=10 is not a multiple of the 4 devices"
     with pytest.raises(ValueError, match=message):
@@ -160,7 +160,7 @@ def test_the_batch_must_divide(mesh):
 
 
 class _OneProcessOf:
-    """A sharding of which this process has only some devices, as on a machine of several."""
+    """A sharding over devices of several processes, of which this one has only some."""
 
     def __init__(self, whole, devices):
         self._whole = whole

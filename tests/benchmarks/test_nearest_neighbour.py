@@ -1,4 +1,4 @@
-"""The baseline of recognition without a model: the nearest neighbour of pooled joints."""
+"""The recognition baseline without a model: nearest neighbour of pooled joints."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Training that goes on from what is saved, by configs/finetune.py."""
+"""Fine-tuning saved models with configs/finetune.py."""
 
 import jax
 import numpy as np
@@ -37,7 +37,7 @@ def architecture_of(config):
     return train.resolve_architecture(config, task, objective, open_saved(config.model.weights))
 
 
-def test_training_goes_on_from_a_shared_folder(shared, small_dataset, tmp_path):
+def test_finetuning_from_a_shared_folder(shared, small_dataset, tmp_path):
     config = finetuning(shared, small_dataset)
     assert config.data.datasets == "small"
     assert train.train(config, tmp_path / "on") == "finished"
@@ -49,7 +49,7 @@ def test_training_goes_on_from_a_shared_folder(shared, small_dataset, tmp_path):
     assert tokenizer == (shared / "tokenizer.json").read_text()
 
 
-def test_training_goes_on_from_a_converted_checkpoint(test_data, small_dataset, tmp_path):
+def test_finetuning_from_a_converted_checkpoint(test_data, small_dataset, tmp_path):
     """Its tokenizer may have fewer tokens than its table rows."""
     (tmp_path / "tokenizer.json").write_text(train_wordpiece(["a person walks"], 60))
     golden = test_data / "golden"
@@ -82,8 +82,8 @@ def test_frozen_towers_keep_no_optimizer_state(trained, small_dataset, tmp_path)
     assert not any("motion_encoder/" in path or "text_encoder/" in path for path in kept)
 
 
-def test_towers_of_weights_are_in_memory_once(shared, small_dataset):
-    """Nothing is drawn for what weights fill."""
+def test_pretrained_towers_are_in_memory_only_once(shared, small_dataset):
+    """No random values are drawn for parameters that weights fill."""
     config = finetuning(shared, small_dataset)
     network = Network(architecture_of(config))
 
@@ -118,7 +118,7 @@ def test_a_config_that_contradicts_the_weights(shared, small_dataset, field, val
         architecture_of(finetuning(shared, small_dataset, **{field: value}))
 
 
-def test_what_may_change(shared, small_dataset):
+def test_fields_that_may_change(shared, small_dataset):
     changed = {"model__motion__padding": "attend", "model__head_dropout": 0.3}
     changed |= {"model__text__dropout": 0.2, "model__learn_temperature": False}
     config = architecture_of(finetuning(shared, small_dataset, **changed))

@@ -13,7 +13,7 @@ def test_the_card_shows_the_scores(shared, trained):
     assert "small, split test" in card
 
 
-def test_the_card_says_what_the_model_is(shared):
+def test_the_card_describes_the_model(shared):
     card = (shared / "README.md").read_text()
     for line in (
         "# waver",

@@ -1,4 +1,4 @@
-"""Checkpoints: round trips over other meshes, what is found where, and what is half written."""
+"""Checkpoints: round trips over other meshes, lookup, and incomplete folders."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def put(state, mesh):
 
 
 def assert_is(restored, state, mesh):
-    """Equal in every bit, and laid out as asked."""
+    """Bitwise equal, and in the requested sharding."""
     jax.tree.map(np.testing.assert_array_equal, restored, state)
     for leaf, layout in zip(
         jax.tree.leaves(restored), jax.tree.leaves(sharding.tree_shardings(state, mesh))
@@ -74,7 +74,7 @@ def template(tmp_path_factory, mesh):
 
 @pytest.fixture
 def workdir(template, tmp_path):
-    """A copy that a test may spoil."""
+    """A copy that a test may damage."""
     return shutil.copytree(template, tmp_path / "run")
 
 
@@ -91,14 +91,14 @@ def steps(folder):
 
 @pytest.mark.parametrize("shape", [(4, 2), (8, 1), (2, 4)], ids=str)
 def test_resume_on_any_mesh(opened, shape):
-    """Written by 4 × 2 devices; (2, 4) splits what (8, 1) keeps whole."""
+    """Written by 4 × 2 devices; (2, 4) splits arrays that (8, 1) replicates."""
     mesh = sharding.make_mesh(*shape)
     step, state, pipeline = opened.restore_latest(sharding.abstract(make_state(), mesh))
     assert (step, pipeline, opened.latest_step()) == (9, {"next": 9}, 9)
     assert_is(state, make_state(), mesh)
 
 
-def test_parameters_and_run_of_the_best(workdir, mesh):
+def test_loads_parameters_and_run_of_the_best_checkpoint(workdir, mesh):
     folder = find(workdir)
     assert folder == workdir / "best" / "5"
     assert load_run(folder) == {**RUN, "step": 5}
@@ -107,7 +107,7 @@ def test_parameters_and_run_of_the_best(workdir, mesh):
     assert_is(load_params(folder, sharding.abstract(expected, mesh)), expected, mesh)
 
 
-def test_what_a_network_does_not_have_is_not_saved(tmp_path, mesh):
+def test_empty_items_are_not_saved(tmp_path, mesh):
     state = make_state() | {"rest": {}}
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save_latest(3, put(state, mesh), {"next": 3}, STORED)
@@ -119,7 +119,7 @@ def test_what_a_network_does_not_have_is_not_saved(tmp_path, mesh):
     assert load_rest(find(tmp_path), {}) == {}
 
 
-def test_other_state_and_tensors_travel_with_the_best(tmp_path, mesh):
+def test_rest_and_unused_are_saved_with_the_best(tmp_path, mesh):
     state = make_state(1)
     unused = {"vision.proj": np.eye(3), "ids": np.arange(4), "half": np.ones(2, np.float16)}
     checkpoints = Checkpoints(tmp_path)
@@ -152,7 +152,7 @@ def test_only_the_newest_is_kept(opened, workdir, mesh):
     assert_is(state, make_state(12), mesh)
 
 
-def test_a_step_that_is_there_is_not_written_again(opened, workdir, mesh):
+def test_an_existing_step_is_not_written_again(opened, workdir, mesh):
     """The last step of a run may also be the end of an epoch."""
     before = (workdir / "checkpoints" / "9" / "_CHECKPOINT_METADATA").read_text()
     opened.save_latest(9, put(make_state(1), mesh), {"next": 0}, STORED)
@@ -163,7 +163,7 @@ def test_a_step_that_is_there_is_not_written_again(opened, workdir, mesh):
     assert pipeline == {"next": 9}
 
 
-def test_best_score_is_that_of_the_best_on_disk(opened, workdir, mesh):
+def test_best_score_is_read_from_disk(opened, workdir, mesh):
     assert opened.best_score() == 12.5
     params = put(make_state(), mesh)["params"]
     opened.save_best(8, params, {**STORED, "score": 20.0})
@@ -177,8 +177,8 @@ def test_best_score_is_that_of_the_best_on_disk(opened, workdir, mesh):
 
 
 @pytest.mark.parametrize("step", [3, 5])
-def test_a_better_one_at_an_earlier_step_replaces_the_best(opened, workdir, mesh, step):
-    """Of a run that went back: resumed from before its best, or begun anew in its workdir."""
+def test_a_better_model_at_an_earlier_step_replaces_the_best(opened, workdir, mesh, step):
+    """For a run that was resumed before its best step or restarted in its workdir."""
     params = make_state(step)["params"]
     opened.save_best(step, put(params, mesh), {**STORED, "score": 30.0})
     opened.wait()
@@ -188,7 +188,7 @@ def test_a_better_one_at_an_earlier_step_replaces_the_best(opened, workdir, mesh
     assert_is(restored, params, mesh)
 
 
-def test_the_best_is_on_disk_before_the_step_is_one_to_resume_from(opened, mesh, monkeypatch):
+def test_the_best_is_on_disk_before_its_step_can_be_resumed(opened, mesh, monkeypatch):
     """A run that resumes from a step does not validate it again."""
     order = []
     for manager, name in ((opened._best, "wait_until_finished"), (opened._latest, "save")):
@@ -202,7 +202,7 @@ def test_the_best_is_on_disk_before_the_step_is_one_to_resume_from(opened, mesh,
     assert order[:2] == ["wait_until_finished", "save"]
 
 
-def test_what_a_path_may_mean(workdir, tmp_path, monkeypatch):
+def test_valid_paths_of_a_checkpoint(workdir, tmp_path, monkeypatch):
     latest, best = workdir / "checkpoints" / "9", workdir / "best" / "5"
     assert find(workdir) == best
     assert find(str(workdir)) == best
@@ -226,8 +226,8 @@ def test_the_newest_step_is_the_largest_number(workdir):
     assert find(workdir / "checkpoints").name == "10"
 
 
-def test_a_copied_folder_is_whole(workdir, tmp_path, mesh):
-    """Under any name, with nothing else of the run beside it."""
+def test_a_copied_folder_is_complete(workdir, tmp_path, mesh):
+    """A step folder under any name, without the rest of the run."""
     copied = shutil.copytree(workdir / "best" / "5", tmp_path / "elsewhere" / "my model")
     shutil.rmtree(workdir)
     assert find(copied) == copied
@@ -249,7 +249,7 @@ def test_no_checkpoint_there(tmp_path, at):
         find(path)
 
 
-def test_a_copy_in_part(workdir):
+def test_an_incomplete_copy(workdir):
     step = workdir / "best" / "5"
     shutil.rmtree(step / "run")
     with pytest.raises(
@@ -297,8 +297,8 @@ def test_parameters_of_another_architecture(workdir, mesh, change):
 
 
 @pytest.mark.parametrize("killed_in", ["an item", "the step"])
-def test_what_a_killed_run_was_writing_is_no_checkpoint(workdir, mesh, monkeypatch, killed_in):
-    """All is written under another name, and renamed when it is complete."""
+def test_an_interrupted_save_is_not_a_checkpoint(workdir, mesh, monkeypatch, killed_in):
+    """Files are written under another name and renamed when complete."""
     finalize = atomicity.AtomicRenameTemporaryPath.finalize
 
     async def killed(self):
@@ -326,7 +326,7 @@ def test_what_a_killed_run_was_writing_is_no_checkpoint(workdir, mesh, monkeypat
     assert steps(workdir / "checkpoints") == ["10"]  # what was left over is swept away
 
 
-def test_no_pickle_and_json_that_anybody_can_read(workdir):
+def test_files_are_readable_json_without_pickles(workdir):
     step = workdir / "checkpoints" / "9"
     assert json.loads((step / "run" / "metadata").read_text())["step"] == 9
     assert json.loads((step / "pipeline" / "metadata").read_text()) == {"next": 9}

@@ -1,4 +1,4 @@
-"""Folders to share: what they hold, what they compute, and what is wrong with them."""
+"""Folders to share: content, results and errors."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ def test_a_shared_folder_computes_the_same(trained, shared):
     assert_same_bits(motionalign.from_pretrained(shared).params, ours.params)
 
 
-def test_what_a_shared_folder_holds(shared, trained):
+def test_content_of_a_shared_folder(shared, trained):
     names = {path.name for path in shared.iterdir()}
     assert names == {
         "README.md", "config.json", "datasets.json", "model.safetensors", "tokenizer.json",
@@ -55,7 +55,7 @@ def test_evaluation_and_encoding_of_a_shared_folder(shared, trained, small_datas
     assert np.load(tmp_path / "out.npz")["embeddings"].shape == (3, 8)
 
 
-def test_the_hub_as_it_caches(shared, tmp_path, monkeypatch):
+def test_loading_from_the_hub_cache(shared, tmp_path, monkeypatch):
     """A Hub id is read through huggingface_hub: here from its cache, offline."""
     from huggingface_hub import constants
 
@@ -94,7 +94,7 @@ def test_pushing(shared, monkeypatch):
 
 def test_pushing_without_network(shared, monkeypatch):
     class ConnectError(Exception):
-        """As the library's transport raises it."""
+        """An error of the library's transport."""
 
     def fail(*args, **options):
         raise ConnectError("no route to the host")
@@ -126,7 +126,7 @@ def test_a_failure_leaves_nothing_behind(trained, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_misspelt_folders_are_no_hub_ids(trained, tmp_path, monkeypatch):
+def test_misspelled_folders_are_not_hub_ids(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     with pytest.raises(ValueError, match=r"no checkpoint at .*runs/quikstart"):
@@ -170,7 +170,7 @@ def test_a_model_from_before_families_had_names(trained, tmp_path):
         ("tokenizer.json", None, "has no tokenizer.json"),
     ],
 )
-def test_a_spoilt_shared_folder(shared, tmp_path, name, spoil, message):
+def test_a_damaged_shared_folder(shared, tmp_path, name, spoil, message):
     folder = tmp_path / "copy"
     shutil.copytree(shared, folder)
     if spoil is None:
@@ -181,8 +181,8 @@ def test_a_spoilt_shared_folder(shared, tmp_path, name, spoil, message):
         motionalign.load(folder)
 
 
-def test_the_skeleton_is_the_one_described(shared, tmp_path):
-    """A model knows its joints itself, whatever the code has under that name."""
+def test_the_stored_skeleton_is_used(shared, tmp_path):
+    """A model stores its own joints, whatever the code defines under the skeleton's name."""
     folder = shutil.copytree(shared, tmp_path / "copy")
     path = folder / "datasets.json"
     path.write_bytes(path.read_bytes().replace(b"pelvis", b"hips"))

@@ -34,7 +34,7 @@ NAMES = ("walk", "sit", "run")
 
 
 def write(folder, config, *, datasets=(SMPL,), distance="cosine", text_encoder=None):
-    """A folder to share with fresh parameters of an architecture."""
+    """A folder to share with random parameters of an architecture."""
     run = {
         "architecture": config.to_dict(),
         "config": {

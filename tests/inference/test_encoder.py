@@ -1,4 +1,4 @@
-"""Many clips or texts through a network, in batches; and what tasks see of a model."""
+"""Batched encoding of clips and texts, and the tasks' interface to a model."""
 
 import types
 
@@ -31,7 +31,7 @@ def lengths(of):
 
 
 def test_batches_change_nothing(models):
-    """Sorted by length, padded, filled up: every clip comes out as it does alone."""
+    """Sorting, padding and filling of batches do not change a clip's embedding."""
     model = models["captions"]
     encoder, given = model.encoder, clips()
     found = encoder.motions(model.arrays, given.__getitem__, lengths(given))
@@ -54,7 +54,7 @@ def test_any_mesh_gives_the_same(models, folders, shape):
     np.testing.assert_allclose(spread.said, one.said, atol=1e-5)
 
 
-def test_batches_divide_over_the_devices(models):
+def test_batch_size_must_be_divisible_by_the_devices(models):
     network, mesh = models["captions"].encoder.network, sharding.make_mesh(8, 1)
     config = BATCHES.copy_and_resolve_references()
     config.eval_batch_size = 12
@@ -143,7 +143,7 @@ def test_a_classifier_gives_logits(models):
     np.testing.assert_allclose(predict.probabilities(logits), model.classify(clips, 20), atol=1e-6)
 
 
-def test_texts_are_the_models_own_or_the_datasets_vectors(models):
+def test_text_embeddings_come_from_the_model_or_the_dataset(models):
     own, frozen = predictor(models["captions"]), predictor(models["frozen"])
     texts = [["a", "b"], ["c"], ["a"]]
     found = own.class_vectors(DATASET, texts)
@@ -159,7 +159,7 @@ def test_texts_are_the_models_own_or_the_datasets_vectors(models):
     assert (own.distance, frozen.distance) == ("cosine", "euclidean")
 
 
-def test_bars_are_shown_where_they_are_wanted(models, capsys):
+def test_progress_bars_are_optional(models, capsys):
     model = models["frozen"]
     for progress in (False, True):
         shown = Predictor(model.encoder, model.arrays, "cosine", progress=progress)

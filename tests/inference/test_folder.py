@@ -11,7 +11,7 @@ from motionalign.inference.folder import encode_folder
 
 @pytest.fixture
 def clips(tmp_path):
-    """Four clips and three files that are none."""
+    """Four valid clips and three invalid files."""
     folder = tmp_path / "clips"
     (folder / "deep").mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -41,7 +41,7 @@ def test_what_is_written(folders, clips, tmp_path, capsys):
     assert encoded.fps == 60  # of the raw files that it was trained on
 
 
-def test_the_summary_says_what_became_of_each(folders, clips, tmp_path):
+def test_the_summary_reports_encoded_cut_and_skipped_clips(folders, clips, tmp_path):
     lines = encode_folder(folders["captions"], clips, tmp_path / "out.npz").summary().splitlines()
     assert lines[0] == f"4 clips at 60 fps → {tmp_path / 'out.npz'}; 3 skipped"
     assert lines[1] == "1 are longer than 2.0 s; part used: start"
@@ -53,7 +53,7 @@ def test_the_summary_says_what_became_of_each(folders, clips, tmp_path):
 
 
 def test_lengths_count_by_the_euclidean_distance(folders, clips, tmp_path):
-    """Of a model that compares by it; a cosine needs the direction alone."""
+    """Embeddings keep their length only for models with the Euclidean distance."""
     for name in ("captions", "frozen"):
         encode_folder(folders[name], clips, tmp_path / "out.npz")
         lengths = np.linalg.norm(np.load(tmp_path / "out.npz")["embeddings"], axis=1)

@@ -1,4 +1,4 @@
-"""A model in use: what it prepares, encodes, compares and tells apart."""
+"""A model for inference: preparing, encoding, comparing and classifying."""
 
 import json
 
@@ -27,7 +27,7 @@ def clips(count=3, joints=22):
     return [rng.normal(size=(9 + 20 * i, joints, 3)).astype(np.float32) for i in range(count)]
 
 
-def test_what_is_known_of_a_model(models):
+def test_attributes_of_a_model(models):
     captions, frozen, classes = models.values()
     assert [model.distance for model in models.values()] == ["cosine", "euclidean", "cosine"]
     assert captions.class_names == frozen.class_names == ()
@@ -69,7 +69,7 @@ def test_a_bad_clip_of_a_list_is_named(models):
         models["captions"].encode_motion([*clips(1), np.full((4, 22, 3), np.nan)], 20)
 
 
-def test_frames_beyond_what_a_model_sees_do_not_count(models):
+def test_frames_beyond_max_frames_have_no_effect(models):
     for name, seen in (("captions", slice(40)), ("frozen", slice(44, 56))):  # the beginning; middle
         (clip,) = [np.random.default_rng(0).normal(size=(100, 22, 3)).astype(np.float32)]
         changed = clip + 1.0
@@ -91,7 +91,7 @@ def test_texts(models):
         models["classes"].encode_text("a person walks")
 
 
-def test_nearness_is_by_the_models_distance(models):
+def test_similarity_uses_the_distance_of_training(models):
     model = models["captions"]
     scores = model.similarity(clips(), TEXTS, fps=20)
     motion = model.encode_motion(clips(), 20, normalize=False)

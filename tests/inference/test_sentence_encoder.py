@@ -44,7 +44,7 @@ def test_equals_transformers(minilm, readout, monkeypatch):
 
 @pytest.mark.parametrize("name", ["Roberta", "XLMRoberta"])
 def test_roberta_with_its_vocabulary_equals_transformers(name, tmp_path, monkeypatch):
-    """No tokenizer.json, padding of id 1, positions from 2; texts cut where the source states."""
+    """No tokenizer.json, padding id 1, positions from 2, truncation at model_max_length."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("sentencepiece")
@@ -77,7 +77,7 @@ def test_roberta_with_its_vocabulary_equals_transformers(name, tmp_path, monkeyp
         np.testing.assert_allclose(vectors, expected, atol=1e-4)
 
 
-def test_a_text_has_one_vector_whatever_stands_beside_it(encoder):
+def test_a_vector_does_not_depend_on_the_rest_of_the_batch(encoder):
     vectors = encoder(TEXTS)
     np.testing.assert_array_equal(vectors[0], vectors[3])
     np.testing.assert_allclose(encoder(TEXTS[::-1]), vectors[::-1], atol=1e-5)

@@ -1,4 +1,4 @@
-"""How near vectors are: by hand, exactness, and bad input."""
+"""Similarity of vectors: values by hand, precision, and invalid input."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def test_scores_by_hand():
     np.testing.assert_allclose(euclidean, -np.sqrt([[25, 9, 32], [89, 17, 4]]))
 
 
-def test_the_distance_decides():
+def test_scores_depend_on_the_distance():
     # The long text points the way of the clip, the short one ends where the clip does.
     motion, texts = np.array([[1.0, 0.1]]), np.array([[100.0, 10], [1, 0.3]])
     assert similarity.similarity_scores(motion, texts, "cosine").argmax() == 0
@@ -47,7 +47,7 @@ def test_score_errors(distance, change, message):
         similarity.similarity_scores(**arguments | change)
 
 
-def test_only_a_cosine_needs_a_direction():
+def test_zero_vectors_are_errors_for_the_cosine_only():
     motion, texts = np.ones((4, 3)), np.zeros((2, 3))
     with pytest.raises(ValueError, match="2 of 2 embeddings have no direction"):
         similarity.similarity_scores(motion, texts, "cosine")

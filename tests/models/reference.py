@@ -1,4 +1,4 @@
-"""Small random Hugging Face models to compare with, and ours made from their saved files."""
+"""Small random Hugging Face models for comparison, and ours from their saved files."""
 
 import functools
 
@@ -34,7 +34,7 @@ def save_random(folder, model_class: str, config):
 
 
 def hidden_states(model, **inputs) -> list[np.ndarray]:
-    """What goes into the first block, then what comes out of each."""
+    """The input of the first block, then the output of each block."""
     inputs = {name: torch.from_numpy(np.asarray(value)) for name, value in inputs.items()}
     with torch.no_grad():
         output = model.base_model(**inputs, output_hidden_states=True)
@@ -42,14 +42,14 @@ def hidden_states(model, **inputs) -> list[np.ndarray]:
 
 
 def load(folder, family, module, dtype=np.float32, **ours):
-    """One of our text towers with the weights of `folder`, through the real loader."""
+    """One of our text encoders with the weights of `folder`, read by the real loader."""
     source = Source(folder)
     config = family.config_from_hf(source.config(), **ours)
     return fill(config, module, source, family.key_map(), dtype)
 
 
 def fill(config, module, source, key_map, dtype=np.float32):
-    """A module with a source's weights; a norm that the key map leaves fresh is at 1 and 0."""
+    """A module with a source's weights; norms that the key map declares fresh are 1 and 0."""
     _, params = abstract(config, module, dtype)
     params = load_weights(params, source, key_map)
 
@@ -63,7 +63,7 @@ def fill(config, module, source, key_map, dtype=np.float32):
 
 
 def build(config, module, params=None, dtype=np.float32):
-    """A module with these parameters, or with random ones (drawn here: that compiles nothing)."""
+    """A module with these parameters, or with random ones (drawn without compilation)."""
     graphdef, shapes = abstract(config, module, dtype)
     if params is None:
         rng = np.random.default_rng(0)
@@ -106,7 +106,7 @@ def _run(graphdef, method, static, params, *args):
 
 
 def dropout_sites(monkeypatch, model, *inputs, **kwargs) -> list[tuple[float, tuple[int, ...]]]:
-    """(rate, shape) of everything that the model drops from in training, in order."""
+    """(rate, shape) of all dropout calls of the model in training, in order."""
     sites = []
 
     def record(x, rate, rngs):

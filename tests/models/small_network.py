@@ -19,7 +19,7 @@ CONFIG = DualEncoderConfig(motion=MOTION, text=TEXT, embed_dim=4, max_tokens=6, 
 
 
 def batch(size=4):
-    """What `CONFIG` reads, `size` pairs of it."""
+    """A batch of `size` pairs for `CONFIG`."""
     rng = np.random.default_rng(0)
     return {
         "patches": rng.normal(size=(size, 16, 40, 3)).astype(np.float16),

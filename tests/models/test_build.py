@@ -1,4 +1,4 @@
-"""From the model section of a config to an architecture, and pretrained weights in its towers."""
+"""Architectures from the model section of a config, and their pretrained weights."""
 
 import dataclasses
 import re
@@ -63,7 +63,7 @@ def test_mistakes_in_the_model_section(change, message):
         resolve({**CUSTOM, **change})
 
 
-def test_sections_say_what_architectures_are():
+def test_sections_of_architectures():
     section = {
         "motion": {"size": "custom", "width": 24, "depth": 2, "heads": 3},
         "text": {"family": "bert", "width": 16, "depth": 1, "heads": 2, "vocab_size": 50},

@@ -1,4 +1,4 @@
-"""CLIP: its final norm, positions, ends of texts and configs; see also test_towers.py."""
+"""CLIP: final norm, positions, end-of-text tokens, configs; see also test_towers.py."""
 
 import json
 
@@ -17,7 +17,7 @@ from motionalign.models.weights.source import Source
     [("CLIPModel", "quick_gelu"), ("CLIPVisionModel", "quick_gelu"), ("CLIPVisionModel", "gelu")],
 )
 def test_final_norm_fresh_or_loaded(tmp_path, model_class, activation):
-    """With mean pooling, which the source's final norm was not trained for."""
+    """With mean pooling, for which the source's final norm was not trained."""
     model = save_clip(tmp_path, model_class, activation)
     patches, _ = CLIP_VISION.compared
     states = CLIP_VISION.states(model, patches, None)
@@ -40,8 +40,8 @@ def test_vision_positions_are_resized(tmp_path):
     np.testing.assert_allclose(model.positions[...], expected, atol=1e-6)
 
 
-def test_the_end_of_a_text_in_old_configs(tmp_path):
-    """eos_token_id 2 means: the highest id."""
+def test_end_of_text_token_in_old_configs(tmp_path):
+    """eos_token_id 2 stands for the highest id."""
     ids, mask = CLIP_TEXT.inputs
     ids = ids.copy()
     ids[0, 3] = 2

@@ -1,12 +1,12 @@
-"""DistilBERT: what its config.json does not say; see also test_towers.py."""
+"""DistilBERT: fields missing in config.json; see also test_towers.py."""
 
 from towers import DISTILBERT
 
 from motionalign.models import distilbert
 
 
-def test_what_the_config_leaves_out_is_the_published_codes():
-    """Its LayerNorm's epsilon is a constant of the code, whatever a config.json says."""
+def test_fields_missing_in_the_config_have_published_values():
+    """The LayerNorm epsilon is a constant of the code and ignores config.json."""
     values = distilbert.config_to_hf(DISTILBERT.config)
     left_out = ("activation", "dropout", "attention_dropout")
     values = {key: value for key, value in values.items() if key not in left_out}

@@ -1,4 +1,4 @@
-"""The whole model: initial values, dropout, precision, its configuration as JSON."""
+"""The complete model: initial values, dropout, precision, its config as JSON."""
 
 import json
 
@@ -131,7 +131,7 @@ def test_config_goes_to_json_and_back():
 
 
 @pytest.mark.parametrize(("motion", "text"), [("clip", "clip"), ("vit", "mpnet")])
-def test_every_family_in_a_whole_model(motion, text):
+def test_every_family_in_a_complete_model(motion, text):
     readout = "end" if text == "clip" else "mean"
     section = {
         **CUSTOM,

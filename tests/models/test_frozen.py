@@ -1,4 +1,4 @@
-"""Frozen towers: outside optimizer and checkpoint, in their own dtype, by source and hash."""
+"""Frozen towers: not in optimizer or checkpoint, own dtype, referred to by source and hash."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ from motionalign.models.weights import keymap
 
 
 def frozen_network(folder, dtype="bfloat16") -> Network:
-    """A network whose text tower is a file of random BERT weights, referred to."""
+    """A network whose text encoder refers to a file of random BERT weights."""
     plain = Network(CONFIG)
     params = {
         path.removeprefix("text_encoder/"): np.asarray(value)
@@ -32,7 +32,7 @@ def frozen_network(folder, dtype="bfloat16") -> Network:
     return Network(CONFIG, frozen=(tower,))
 
 
-def test_a_frozen_tower_is_referred_to(tmp_path):
+def test_a_frozen_tower_is_stored_as_a_reference(tmp_path):
     network = frozen_network(tmp_path / "bert")
     assert not any(path.startswith("text_encoder/") for path in network.abstract_params)
     assert {leaf.dtype for leaf in network.abstract_frozen.values()} == {jnp.dtype(jnp.bfloat16)}
@@ -58,7 +58,7 @@ def test_a_frozen_tower_computes_what_its_own_parameters_would(tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_a_checkpoint_does_not_hold_a_frozen_tower(tmp_path):
+def test_a_checkpoint_does_not_contain_a_frozen_tower(tmp_path):
     network = frozen_network(tmp_path / "bert")
     state, _ = begin(network)
     checkpoints = Checkpoints(tmp_path / "run")
@@ -71,7 +71,7 @@ def test_a_checkpoint_does_not_hold_a_frozen_tower(tmp_path):
 
 
 class Adapted(DualEncoder):
-    """A dual encoder with an adapter in its text tower, which the tower's weights do not have."""
+    """A dual encoder with an adapter in its text encoder that the weights do not contain."""
 
     def __init__(self, config, dtype=jnp.float32, *, rngs):
         super().__init__(config, dtype, rngs=rngs)
@@ -83,7 +83,7 @@ class Adapted(DualEncoder):
 
 
 def test_an_adapter_of_a_frozen_tower_is_trained(tmp_path):
-    """By the optimizer, in float32, in the checkpoint."""
+    """It has optimizer state, is float32, and is stored in the checkpoint."""
     tower = dataclasses.replace(frozen_network(tmp_path / "bert").frozen[0], trained="adapter/.*")
     network = Network(CONFIG, module=Adapted, frozen=(tower,))
     adapter = {f"text_encoder/adapter/{leaf}" for leaf in ("kernel", "bias")}
@@ -104,7 +104,7 @@ def test_an_adapter_of_a_frozen_tower_is_trained(tmp_path):
     assert adapter <= restored["params"].keys()
 
 
-def test_other_weights_than_those_referred_to(tmp_path):
+def test_weights_that_differ_from_the_reference(tmp_path):
     network = frozen_network(tmp_path / "bert")
     tensors = load_file(tmp_path / "bert" / "model.safetensors")
     first = next(iter(tensors))

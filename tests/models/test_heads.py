@@ -11,7 +11,7 @@ from motionalign.models.heads import ProjectionHead
 
 @pytest.mark.parametrize("eps", [1e-5, 1e-6])
 def test_projection_head_equals_the_published_modules(eps):
-    """Linear, erf GELU, Linear, residual, LayerNorm; so small that another epsilon shows."""
+    """Linear, erf GELU, Linear, residual, LayerNorm; small values, so that epsilon matters."""
     torch.manual_seed(0)
     first, second, norm = torch.nn.Linear(6, 4), torch.nn.Linear(4, 4), torch.nn.LayerNorm(4)
     x = 2e-3 * torch.randn(3, 6)

@@ -1,4 +1,4 @@
-"""What the towers share."""
+"""Layers that the encoders share."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,8 +12,8 @@ from motionalign.models import layers
 
 
 @pytest.mark.parametrize("tower", [CLIP_TEXT, DISTILBERT, MPNET], ids=["pre", "distilbert", "post"])
-def test_the_first_tokens_of_a_block_are_those_of_all(tower):
-    """With a bias of its own for each query, and with one for all."""
+def test_a_block_computes_the_same_first_tokens_alone(tower):
+    """With one bias per query, and with one for all queries."""
     ids, mask = tower.inputs
     model = tower.build()
     x = eager(model.embed, ids)
@@ -38,7 +38,7 @@ def test_masked_mean():
     np.testing.assert_allclose(layers.masked_mean(jnp.asarray(x), None), x.mean(1), atol=1e-6)
 
 
-def test_nothing_to_mask_is_no_bias():
+def test_no_mask_gives_no_bias():
     assert layers.attention_bias(None) is None
 
 

@@ -31,7 +31,7 @@ def test_readout(norm, positions, readout):
     np.testing.assert_allclose(out.tokens, x, atol=1e-5)
 
 
-def test_the_number_of_frames_is_not_looked_at():
+def test_the_number_of_frames_is_ignored():
     model = GAITFORMER.build()
     joints, _ = GAITFORMER.inputs
     out = eager(model.__call__, joints, np.array([1, 5, 13], np.int32))
@@ -39,11 +39,11 @@ def test_the_number_of_frames_is_not_looked_at():
     assert out.mask.all()
 
 
-def test_windows_are_those_that_augment_takes():
+def test_windows_equal_those_of_augment():
     assert motion_transformer.WINDOWS == augment.WINDOWS
 
 
-def test_a_clip_is_cut_filled_up_and_moved_to_the_origin():
+def test_a_clip_is_cropped_padded_and_centred():
     config = dataclasses.replace(GAITFORMER.config, frames=11)
     joints = np.arange(4 * 5 * 3, dtype=np.float32).reshape(4, 5, 3)
     filled = representation_of(config, frame_bucket=1).window(joints)
@@ -73,7 +73,7 @@ def test_mistakes_in_a_config(changes, message):
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_initial_values_are_the_published_ones(norm):
-    """Against PyTorch's layers, as GaitFormer leaves them and as Walk and Text redraws them."""
+    """Compared with PyTorch's layers: GaitFormer's defaults, Walk and Text's own values."""
     sizes = {"width": 128, "heads": 4, "mlp_width": 256, "depth": 1, "joints": 18, "norm": norm}
     config = dataclasses.replace(GAITFORMER.config, **sizes)
     torch.manual_seed(0)

@@ -8,7 +8,7 @@ from motionalign.models import mpnet
 
 
 def test_buckets_of_relative_positions():
-    """Every distance up to 500 either way, as the reference puts them."""
+    """Every distance up to 500 in both directions, compared with the reference."""
     distances = torch.arange(500)[None] - torch.arange(500)[:, None]
     from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
@@ -16,8 +16,8 @@ def test_buckets_of_relative_positions():
     np.testing.assert_array_equal(mpnet.relative_buckets(500), expected)
 
 
-def test_the_comparison_reaches_beyond_the_last_buckets_start():
-    """Or a wrong bucket of distant tokens would not show in test_towers.py."""
+def test_the_comparison_covers_the_last_bucket():
+    """Otherwise test_towers.py would not detect wrong buckets of distant tokens."""
     _, mask = MPNET.compared
     assert mask.sum(1).max() > mpnet.MAX_DISTANCE
     buckets = mpnet.relative_buckets(mask.shape[1])

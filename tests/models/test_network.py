@@ -1,4 +1,4 @@
-"""The network as a function of parameters and other state, in whichever mode Flax is."""
+"""The network as a function of parameters and other state, in both modes of Flax."""
 
 import subprocess
 import sys
@@ -61,8 +61,8 @@ assert tied.first.kernel is tied.second.kernel
 """
 
 
-def test_importing_every_module_changes_no_switch_of_the_process():
-    """A model with shared parameters, which Flax's tree mode refuses, splits after it."""
+def test_imports_change_no_setting_of_the_process():
+    """A model with shared parameters, which tree mode rejects, can still be split afterwards."""
     subprocess.run([sys.executable, "-c", IMPORT_ALL], cwd=ROOT, check=True)
     with (
         nnx.set_graph_mode(False),
@@ -83,7 +83,7 @@ def test_using_a_network_leaves_the_mode_alone():
 
 
 def test_both_modes_give_the_same():
-    """The same parameters in the same order, and the same program of them."""
+    """The same parameters in the same order, and the same program."""
     batch = {
         "patches": np.zeros((2, 32, 80, 3), np.float32),
         "input_ids": np.ones((2, 5), np.int32),
@@ -105,7 +105,7 @@ def test_both_modes_give_the_same():
 
 
 class Steps(nnx.Variable):
-    """State that is no parameter."""
+    """Non-parameter state."""
 
 
 class Counting(DualEncoder):
@@ -120,7 +120,7 @@ class Counting(DualEncoder):
         return super().__call__(batch, rngs)
 
 
-def test_state_that_is_no_parameter(tmp_path):
+def test_non_parameter_state(tmp_path):
     network = Network(CONFIG, module=Counting)
     assert network.abstract_rest.keys() == {"steps"}
     assert "steps" not in network.abstract_params

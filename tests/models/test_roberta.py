@@ -1,4 +1,4 @@
-"""RoBERTa: its positions and what its config.json leaves out; see also test_towers.py."""
+"""RoBERTa: positions and fields missing in config.json; see also test_towers.py."""
 
 import dataclasses
 
@@ -11,8 +11,8 @@ from towers import ROBERTA
 from motionalign.models import roberta
 
 
-def test_a_text_reads_the_rows_after_that_of_padding():
-    """The first two rows of the position table belong to no token, the last one does."""
+def test_positions_start_after_the_padding_row():
+    """No token uses the first two rows of the position table; the last row is used."""
     model = ROBERTA.build()
     ids, mask = np.full((1, 20), 5, np.int32), np.ones((1, 20), bool)
     expected = eager(model.__call__, ids, mask).tokens
@@ -25,13 +25,13 @@ def test_a_text_reads_the_rows_after_that_of_padding():
 
 
 def test_positions_count_tokens():
-    """514 rows, as published, hold texts of 512 tokens."""
+    """514 rows, as published, allow texts of 512 tokens."""
     values = roberta.config_to_hf(dataclasses.replace(ROBERTA.config, max_positions=512))
     assert values["max_position_embeddings"] == 514
     assert roberta.config_from_hf(values).max_positions == 512
 
 
-def test_what_the_config_leaves_out_is_the_references_default():
+def test_fields_missing_in_the_config_have_reference_defaults():
     values = roberta.config_to_hf(ROBERTA.config)
     left_out = {
         "hidden_act": "activation",

@@ -1,4 +1,4 @@
-"""The contract that every encoder keeps, against the published model that it must equal."""
+"""The contract of every encoder, checked against the published model that it must equal."""
 
 import dataclasses
 import functools
@@ -29,7 +29,7 @@ every_masking_tower = pytest.mark.parametrize(
 
 
 def every(field: str):
-    """A case for each of a tower's `field`."""
+    """One case per entry of a tower's `field`."""
     return pytest.mark.parametrize(
         ("tower", "changes"),
         [
@@ -68,7 +68,7 @@ def test_every_family_of_the_registries_is_in_the_table():
 
 
 @every("variants")
-def test_layers_and_whole_equal_the_reference(published, tower, changes):
+def test_layers_and_model_equal_the_reference(published, tower, changes):
     folder, states = published(tower, **changes)
     inputs = tower.compared
     models = {pooling: tower.load(folder, **{tower.pooling: pooling}) for pooling in tower.poolings}
@@ -98,7 +98,7 @@ def test_layers_and_whole_equal_the_reference(published, tower, changes):
 
 
 @every("wrong")
-def test_the_comparison_notices_a_wrong_activation_or_epsilon(published, tower, changes):
+def test_the_comparison_detects_a_wrong_activation_or_epsilon(published, tower, changes):
     folder, states = published(tower)
     model = tower.load(folder, **{tower.pooling: tower.poolings[0]})
     config = dataclasses.replace(model.config, **changes)
@@ -111,7 +111,7 @@ def test_the_comparison_notices_a_wrong_activation_or_epsilon(published, tower, 
 
 @every_tower
 def test_what_is_pooled_needs_no_tokens(tower):
-    """Compiled, as training runs it."""
+    """Compiled, as in training."""
     for pooling in tower.poolings:
         model = tower.build(**{tower.pooling: pooling})
         whole = eager(model.__call__, *tower.inputs)
@@ -173,7 +173,7 @@ def test_a_masked_batch_equals_single_clips(tower):
 
 
 @every_tower
-def test_both_modes_of_flax_make_the_same_module(tower):
+def test_both_modes_of_flax_build_the_same_module(tower):
     """Graph mode is the default of Flax; motionalign itself works in tree mode."""
     expected = reference.flat(nnx.state(tower.build()))
     out = []
@@ -209,7 +209,7 @@ def test_dropout_only_with_rngs(tower):
 
 
 @every_tower
-def test_dropout_sites_are_the_references(monkeypatch, tower):
+def test_dropout_sites_equal_the_reference(monkeypatch, tower):
     for pooling in tower.poolings:
         model = tower.build(**tower.dropout, **{tower.pooling: pooling})
         sites = reference.dropout_sites(monkeypatch, model, *tower.inputs)
@@ -255,7 +255,7 @@ def test_unknown_ids_give_nan(tower):
 
 @every_tower
 def test_weights_are_read_strictly_and_written_back(published, tmp_path, tower):
-    """A key too many and one too few are errors; the rules read backwards give the source."""
+    """Additional and missing keys are errors; the inverted rules give the source."""
     from safetensors.numpy import load_file, save_file
 
     folder, _ = published(tower)

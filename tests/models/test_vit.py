@@ -1,4 +1,4 @@
-"""ViT: resized positions, and what it does with padded frames; see also test_towers.py."""
+"""ViT: resized positions and padded frames; see also test_towers.py."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""ViT weights of timm and Google, against timm's own model and timm's own reader of Google's."""
+"""ViT weights of timm and Google, compared with timm's model and its reader of Google's."""
 
 import dataclasses
 import json
@@ -45,7 +45,7 @@ def assert_equal_layers(model, expected, patches, compute=eager):
 
 
 @pytest.mark.parametrize(("pool", "timm_pool"), [("class", "token"), ("mean", "avg")])
-def test_timm_layers_and_whole(tmp_path, pool, timm_pool):
+def test_timm_layers_and_model(tmp_path, pool, timm_pool):
     reference_model = random_vit(img_size=(64, 40), global_pool=timm_pool)
     model = load(save_timm(tmp_path, reference_model), pool=pool)
     assert model.config == ViTConfig(
@@ -60,7 +60,7 @@ def test_timm_layers_and_whole(tmp_path, pool, timm_pool):
 
 
 @pytest.mark.parametrize("wrong", [{"activation": "gelu_new"}, {"norm_eps": 1e-12}, {"heads": 2}])
-def test_the_comparison_with_timm_notices(tmp_path, wrong):
+def test_the_comparison_with_timm_detects_errors(tmp_path, wrong):
     reference_model = random_vit(img_size=(64, 40), global_pool="token")
     if "norm_eps" in wrong:  # Hugging Face's; it shows where activations are small
         with torch.no_grad():
@@ -198,7 +198,7 @@ def test_patch_sizes(tmp_path, patch):
     np.testing.assert_allclose(run(model.__call__, patches).pooled, expected, atol=1e-4)
 
 
-def test_what_is_no_vit(tmp_path):
+def test_sources_that_are_not_a_vit(tmp_path):
     from safetensors.numpy import save_file
 
     save_file({"a": np.zeros(3, np.float32)}, tmp_path / "model.safetensors")
@@ -213,7 +213,7 @@ def test_what_is_no_vit(tmp_path):
     with pytest.raises(ValueError, match=r"b.npz is not a complete .npz file.* never unpickled"):
         load(tmp_path / "b.npz")
     (tmp_path / "c.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:-30])
-    with pytest.raises(ValueError, match=r"c.npz is not a whole .npz file"):
+    with pytest.raises(ValueError, match=r"c.npz is not a complete .npz file"):
         load(tmp_path / "c.npz")
 
 
@@ -240,7 +240,7 @@ def test_image_sizes_of_timm(tmp_path, config):
     assert_equal_layers(model, hidden_states(reference_model, motion(64)), motion(64))
 
 
-def test_timms_arguments_are_heeded_or_refused(tmp_path):
+def test_timms_arguments_are_used_or_rejected(tmp_path):
     reference_model = random_vit(img_size=(64, 40), global_pool="token", act_layer="quick_gelu")
     folder = save_timm(tmp_path, reference_model)
     values = {"architecture": "vit", "pretrained_cfg": None}
@@ -267,8 +267,8 @@ def test_a_grid_that_could_be_a_square():
 
 
 @pytest.mark.parametrize("layout", ["timm", "google"])
-def test_key_maps_read_backwards(tmp_path, layout):
-    """`export` gives the source's tensors back, the task head's and what was excused left out."""
+def test_key_maps_are_invertible(tmp_path, layout):
+    """`export` returns the source's tensors, without the task head and excused tensors."""
     if layout == "timm":
         save_timm(tmp_path, random_vit(img_size=(64, 40), global_pool="token"))
         source = Source(tmp_path)

@@ -1,4 +1,4 @@
-"""XLM-R: its names, and that it is RoBERTa besides; see also test_towers.py."""
+"""XLM-R: its own names, and equality with RoBERTa otherwise; see also test_towers.py."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def test_computes_what_roberta_does():
 
 
 def test_is_a_family_of_its_own():
-    """Also in stored architectures, which are found by the class of the config."""
+    """Also in stored architectures, which are identified by the class of the config."""
     for config, name in ((ROBERTA.config, "roberta"), (XLM_ROBERTA.config, "xlm_roberta")):
         assert families.family_of(config, families.TEXT_FAMILIES) == name
     values = xlm_roberta.config_to_hf(XLM_ROBERTA.config)

@@ -76,7 +76,7 @@ def random_vit(**sizes):
 
 
 def hidden_states(model, patches) -> list:
-    """What goes into the first block, what comes out of each, then the pooled feature."""
+    """The input of the first block, the output of each block, then the pooled feature."""
     with torch.no_grad():
         x = model.patch_embed(torch.from_numpy(patches.transpose(0, 3, 1, 2)))
         states = [model._pos_embed(x)]
@@ -87,7 +87,7 @@ def hidden_states(model, patches) -> list:
 
 
 def tokens(model, patches):
-    """The patch tokens after the norms that come before pooling."""
+    """The patch tokens after the norms before pooling."""
     with torch.no_grad():
         return model.forward_features(torch.from_numpy(patches.transpose(0, 3, 1, 2)))[
             :, 1:

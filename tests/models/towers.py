@@ -1,4 +1,4 @@
-"""Every family of encoders, small and random, beside the published model that it must equal.
+"""Every encoder family, small and random, and the published model that it must equal.
 
 `TOWERS` is the contract's table: each family of the registries has an entry, and `test_towers.py`
 runs on all of them.
@@ -36,7 +36,7 @@ WIDTH, MLP_WIDTH, DEPTH = 24, 40, 2  # of all of them: equal shapes are compiled
 
 
 class States(NamedTuple):
-    """What a reference model makes of a tower's inputs.
+    """Intermediate outputs of a reference model for a tower's inputs.
 
     blocks: what goes into the first block, [B, N, D], then what comes out of each.
     encoded: {pooling: (tokens [B, N, D], pooled [B, D])}.
@@ -106,7 +106,7 @@ class Tower:
 
     @property
     def file(self) -> types.ModuleType:
-        """The file that the encoder stands in."""
+        """The file that defines the encoder."""
         return sys.modules[self.module.__module__]
 
     @property
@@ -239,7 +239,7 @@ DISTILBERT = _bert_like(
 
 
 def _batch_padded_by_one(lengths):
-    """Ids from 2 on: 1 is padding, by which the references of MPNet and RoBERTa count positions."""
+    """Ids from 2; 1 is padding, from which MPNet's and RoBERTa's references count positions."""
     ids, mask = text_batch(48, lengths)
     return np.where(mask, ids + 1, 1).astype(np.int32), mask
 
@@ -322,7 +322,7 @@ def motion(points: int) -> np.ndarray:
 
 
 def load_clip_vision(folder, dtype=jnp.float32, final_norm="fresh", **ours):
-    """Our tower of the vision tower in `folder`."""
+    """Our vision encoder from the weights in `folder`."""
     source = Source(folder)
     ours = {"parts": 8, "max_frames": 64, **ours}
     config = clip.vision_config_from_hf(source.config(), **ours)
@@ -331,12 +331,12 @@ def load_clip_vision(folder, dtype=jnp.float32, final_norm="fresh", **ours):
 
 
 def clip_vision(model):
-    """Hugging Face's vision tower, of a whole model or the one that it is."""
+    """Hugging Face's vision encoder, of a complete model or on its own."""
     return getattr(model, "vision_model", model)
 
 
 def clip_vision_states(model, patches, num_frames) -> States:
-    """Hugging Face norms the class token only; ours norms the patch tokens likewise."""
+    """Hugging Face normalises only the class token; ours also normalises the patch tokens."""
     tower = clip_vision(model)
     with torch.no_grad():
         output = tower(torch.from_numpy(patches.transpose(0, 3, 1, 2)), output_hidden_states=True)
@@ -380,7 +380,7 @@ CLIP_VISION = Tower(
 
 
 def captions() -> tuple[np.ndarray, np.ndarray]:
-    """Odd and short texts, each with its end; what follows it is the end again, as CLIP pads."""
+    """Odd and short texts with end tokens; as in CLIP, the end token is also the padding."""
     ids, mask = text_batch(48, (13, 2, 7))
     for row, length in zip(ids, mask.sum(1)):
         row[length - 1 :] = END
@@ -388,12 +388,12 @@ def captions() -> tuple[np.ndarray, np.ndarray]:
 
 
 def load_clip_text(folder, dtype=jnp.float32, **ours):
-    """Our tower of the text tower in `folder`."""
+    """Our text encoder from the weights in `folder`."""
     return reference.load(folder, clip, clip.CLIPText, dtype, **ours)
 
 
 def clip_text_states(model, ids, mask) -> States:
-    """Hugging Face's text tower, of a whole model or the one that it is."""
+    """Hugging Face's text encoder, of a complete model or on its own."""
     tower = getattr(model, "text_model", model)
     with torch.no_grad():
         output = tower(
@@ -495,7 +495,7 @@ VIT = Tower(
 
 
 class Frames(torch.nn.Module):
-    """A transformer over frames of PyTorch's own layers, as GaitFormer and ACTOR are."""
+    """A transformer over frames from PyTorch's layers, like GaitFormer and ACTOR."""
 
     def __init__(self, norm: str, activation: str = "gelu"):
         super().__init__()
@@ -518,7 +518,7 @@ class Frames(torch.nn.Module):
             self.register_buffer("positions", table)
 
     def states(self, joints) -> list[np.ndarray]:
-        """What goes into the first block, then what comes out of each."""
+        """The input of the first block, then the output of each block."""
         with torch.no_grad():
             states = [self.embed(torch.from_numpy(joints).flatten(2)) + self.positions]
             for layer in self.encoder.layers:
@@ -527,7 +527,7 @@ class Frames(torch.nn.Module):
 
 
 def _save_frames(norm: str):
-    """Under the names of GaitFormer's published model ("pre") or of Walk and Text's ("post")."""
+    """With the names of GaitFormer's published model ("pre") or of Walk and Text's ("post")."""
 
     def save(folder, activation="gelu"):
         from safetensors.torch import save_file

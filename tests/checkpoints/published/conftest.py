@@ -1,4 +1,4 @@
-"""Published checkpoints, small, with what their conversion needs beside them."""
+"""Small published checkpoints and the files that their conversion needs."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def golden(test_data):
 
 @pytest.fixture(scope="session")
 def tokenizer(tmp_path_factory):
-    """A folder with a small tokenizer, as the published code takes DistilBERT's."""
+    """A folder with a small tokenizer in place of DistilBERT's."""
     folder = tmp_path_factory.mktemp("tokenizer")
     captions = ["a person walks", "someone waves twice"]
     (folder / "tokenizer.json").write_text(train_wordpiece(captions, 60))
@@ -33,7 +33,7 @@ def statistics(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def motionpatches(golden, tokenizer, statistics, tmp_path_factory):
-    """The published Motion Patches, small, converted through the command line."""
+    """A small published Motion Patches model, converted by the command."""
     out = tmp_path_factory.mktemp("converted") / "motionpatches"
     main(motionpatches_arguments(golden, tokenizer, statistics, out))
     return out

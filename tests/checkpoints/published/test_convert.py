@@ -1,4 +1,4 @@
-"""Files that do not convert, and what is kept and written of those that do."""
+"""Conversion errors, and the files that conversion and export write."""
 
 import pickle
 import re
@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 
 
 def test_export_of_trained_parameters(motionpatches, tmp_path):
-    """What has been trained since is written, not the published tensor that was kept."""
+    """Exports the trained parameters, not the stored published tensors."""
     from motionalign.checkpoints.run import Checkpoints
 
     saved = open_saved(motionpatches)
@@ -38,7 +38,7 @@ class Malicious:
 
 
 def spoil(tmp_path, golden, how):
-    """A spoilt copy of the published checkpoint."""
+    """A damaged copy of the published checkpoint."""
     state = torch.load(golden / "motionpatches_clip.pt", weights_only=True)
     path = tmp_path / "bad.pt"
     if how == "missing":
@@ -119,7 +119,7 @@ def test_nothing_is_overwritten(motionpatches, golden, tokenizer, statistics):
         main(["export", str(motionpatches), str(motionpatches)])
 
 
-def test_what_a_published_model_does_not_take(golden, tmp_path):
+def test_unsupported_options_of_a_published_model(golden, tmp_path):
     source, out = golden / "gaitformer.pt", tmp_path / "out"
     with pytest.raises(ValueError, match="the published model is 'tmr'; valid: 'motionpatches'"):
         convert(source, out, "tmr", None)

@@ -1,4 +1,4 @@
-"""GaitFormer in and out, against the published code's own outputs."""
+"""Conversion and export of GaitFormer, compared with the published code's outputs."""
 
 import json
 

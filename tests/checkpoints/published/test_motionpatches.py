@@ -1,4 +1,4 @@
-"""Motion Patches in and out, against the published code's own outputs."""
+"""Conversion and export of Motion Patches, compared with the published code's outputs."""
 
 import dataclasses
 import json
@@ -43,8 +43,8 @@ def test_motion_patches_equal_the_published_outputs(motionpatches, golden):
     np.testing.assert_allclose(loss, io["loss"], atol=1e-4)
 
 
-def test_motion_patches_in_use(motionpatches, statistics):
-    """Joints in, through the statistics that were given; sentences in."""
+def test_inference_with_a_converted_motion_patches(motionpatches, statistics):
+    """Embeds joints, normalised with the given statistics, and sentences."""
     model = motionalign.load(motionpatches)
     metadata = model.metadata()
     assert (metadata.name, metadata.skeleton.name, metadata.fps) == ("humanml3d", "smpl22", 20)
@@ -55,7 +55,7 @@ def test_motion_patches_in_use(motionpatches, statistics):
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
-def test_motion_patches_there_and_back_bit_for_bit(motionpatches, golden, tmp_path):
+def test_motion_patches_round_trip_is_bit_exact(motionpatches, golden, tmp_path):
     main(["export", str(motionpatches), str(tmp_path / "out")])
     expected = state_dict(golden / "motionpatches_clip.pt")
     expected = {key.rstrip("."): value for key, value in expected.items()}
@@ -66,8 +66,10 @@ def test_motion_patches_there_and_back_bit_for_bit(motionpatches, golden, tmp_pa
     assert description["text_encoder"]["n_heads"] == 4
 
 
-def test_unused_tensors_and_other_dtypes_come_back(golden, tokenizer, statistics, tmp_path):
-    """A pooler that nothing uses, halves, bfloat16, whole numbers."""
+def test_unused_tensors_and_other_dtypes_are_exported_again(
+    golden, tokenizer, statistics, tmp_path
+):
+    """An unused pooler, float16, bfloat16 and integer tensors."""
     expected = torch.load(golden / "motionpatches_clip.pt", weights_only=True)
     halves = "motion_projection.fc.weight"
     expected[halves] = expected[halves].half()
@@ -187,7 +189,7 @@ def test_a_model_trained_here_loads_in_the_published_code(family, pool, tmp_path
 
 
 def test_sizes_from_the_tensors_alone(golden, tokenizer, statistics, tmp_path):
-    """Without config.json: the rest from flags, by default as published."""
+    """Without config.json, flags provide the rest; their defaults are the published values."""
     given = {"text_config": None, "text_heads": 4}
     main(motionpatches_arguments(golden, tokenizer, statistics, tmp_path / "a", **given))
     config = motionalign.load(tmp_path / "a").encoder.network.config.text
@@ -236,7 +238,9 @@ def test_bad_options(changed, message, golden, tokenizer, statistics, tmp_path):
         ("text_config", "{", "text_config is not valid JSON"),
     ],
 )
-def test_bad_files_beside(file, content, message, golden, tokenizer, statistics, tmp_path):
+def test_bad_tokenizer_and_config_files(
+    file, content, message, golden, tokenizer, statistics, tmp_path
+):
     (tmp_path / file).write_text(content)
     name = "tokenizer" if file == "tokenizer.json" else file
     changed = {"tokenizer": tokenizer, name: tmp_path if name == "tokenizer" else tmp_path / file}
@@ -254,7 +258,7 @@ def test_a_tokenizer_of_another_encoder(golden, minilm, statistics, tmp_path):
 
 
 def test_a_vocabulary_as_the_tokenizer(golden, statistics, tmp_path):
-    """A folder without tokenizer.json and config.json: the class is the text encoder's."""
+    """Without tokenizer.json and config.json, the text encoder determines the class."""
     pytest.importorskip("transformers")
     words = ("a", "person", "walks")
     (tmp_path / "vocab.txt").write_text("\n".join((*vocabularies.BERT_TOKENS, *words)), "utf-8")

@@ -1,9 +1,9 @@
-"""Which published model an architecture is."""
+"""The published model that matches an architecture."""
 
 import pytest
 
 
-def test_export_of_what_the_published_code_cannot_compute():
+def test_architectures_that_cannot_be_exported():
     from motionalign.checkpoints.published import registry
     from motionalign.models.build import resolve
 

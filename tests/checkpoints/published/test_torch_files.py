@@ -1,4 +1,4 @@
-"""State dicts with torch and without."""
+"""Reading state dicts with and without torch."""
 
 import sys
 

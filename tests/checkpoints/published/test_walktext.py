@@ -1,4 +1,4 @@
-"""Walk and Text in and out, against the published code's own outputs."""
+"""Conversion and export of Walk and Text, compared with the published code's outputs."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_walk_and_text(golden, tmp_path):
 
 
 def test_walk_and_text_with_its_frozen_text_encoder(golden, minilm, tmp_path):
-    """The frozen encoder's vectors as they are: no head, no normalisation."""
+    """The frozen encoder's vectors are used without head or normalisation."""
     state = torch.load(golden / "walktext_encoder.pt", weights_only=True)
     width = 384  # of this text encoder; the published head ends at UAE-Large's 1024
     state["head"] |= {
@@ -57,7 +57,7 @@ def test_walk_and_text_with_its_frozen_text_encoder(golden, minilm, tmp_path):
     np.testing.assert_allclose(model.encode_text(captions, normalize=False), expected, atol=1e-4)
 
 
-def test_a_head_under_both_names(golden, tmp_path):
+def test_a_head_stored_under_both_names(golden, tmp_path):
     state = state_dict(golden / "walktext_encoder.pt")
     state["motion_projection.fc.bias"] = state["head.fc.bias"]
     torch.save(state, tmp_path / "a.pt")

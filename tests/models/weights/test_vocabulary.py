@@ -61,7 +61,7 @@ def folders(tmp_path_factory):
 
 
 def ids_of(tokenizer, texts=SENTENCES) -> list[list[int]]:
-    """The ids of each text, without padding, which is the tokenizer's own."""
+    """The ids of each text, without padding, which depends on the tokenizer."""
     ids, mask = tokenizer.encode(texts)
     assert set(ids[~mask]) <= {tokenizer.pad_id}
     return [row[real].tolist() for row, real in zip(ids, mask)]
@@ -87,8 +87,8 @@ def test_equals_transformers(folders, name, max_tokens):
     assert longest == 7 if max_tokens == 7 else longest > 20
 
 
-def test_sentences_and_vocabularies_tell_tokenizers_apart(folders):
-    """Or equality would show little: few tokens are unknown, many words are of several."""
+def test_sentences_and_vocabularies_distinguish_tokenizers(folders):
+    """Otherwise equality shows little: few tokens are unknown, many words have several tokens."""
     assert len(set(SENTENCES)) > 490
     found = {}
     for name in KINDS:
@@ -103,7 +103,7 @@ def test_sentences_and_vocabularies_tell_tokenizers_apart(folders):
 
 @pytest.mark.parametrize(("name", "lower"), [("uncased", True), ("cased", False)])
 def test_wordpiece_equals_that_in_python(folders, name, lower):
-    """The code that the models came with, which composes accents, and knows a final sigma."""
+    """The models' original code, which composes accents and handles the final sigma."""
     from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
 
     reference = BertTokenizerLegacy(str(folders[name] / "vocab.txt"), do_lower_case=lower)
@@ -159,7 +159,7 @@ def test_special_tokens_are_those_that_the_source_states(tmp_path):
     assert load_tokenizer(str(tmp_path), 64, "BertTokenizer").json == tokenizer.json
 
 
-def test_model_max_length_is_where_texts_are_cut(tmp_path):
+def test_texts_are_truncated_to_model_max_length(tmp_path):
     vocabularies.byte_level(tmp_path)
     write_json(tmp_path / "tokenizer_config.json", {"model_max_length": 9})
     long = "a person walks " * 20
@@ -180,7 +180,7 @@ def test_added_tokens_have_the_ids_that_the_source_states(tmp_path):
 
 @pytest.mark.parametrize("file", ["tokenizer_config.json", "config.json"])
 def test_the_class_is_the_one_that_the_source_states(folders, tmp_path, file):
-    """As of a BERT with XLM-R's vocabulary; the family's own is for sources that state none."""
+    """As in a BERT with XLM-R's vocabulary; the family's class is only the default."""
     name = "sentencepiece.bpe.model"
     (tmp_path / name).write_bytes((folders["xlm-roberta"] / name).read_bytes())
     write_json(tmp_path / file, {"tokenizer_class": "XLMRobertaTokenizerFast"})
@@ -193,8 +193,8 @@ def test_every_family_has_a_class():
     assert set(vocabulary.CLASSES) == {name for name, _, _ in KINDS.values()}
 
 
-def test_tokenizer_json_comes_first(folders, tmp_path):
-    """Whatever vocabulary stands beside it."""
+def test_tokenizer_json_has_priority(folders, tmp_path):
+    """Whatever vocabulary the folder also has."""
     vocabularies.wordpiece(tmp_path, True)
     (tmp_path / "tokenizer.json").write_text(ours(folders, "roberta").json, "utf-8")
     assert load_tokenizer(str(tmp_path), 64, "BertTokenizer").json == ours(folders, "roberta").json
@@ -248,7 +248,7 @@ def test_a_tokenizer_json_needs_no_transformers(folders, tmp_path):
 
 
 def failing(folder, tokenizer_class="BertTokenizer") -> str:
-    """The message of the error that loading a folder's tokenizer ends in."""
+    """The error message of loading a folder's tokenizer."""
     with pytest.raises(ValueError) as error:
         load_tokenizer(str(folder), 64, tokenizer_class)
     assert str(folder) in str(error.value)
@@ -261,7 +261,7 @@ def test_nothing_to_convert(tmp_path):
     assert "found: no tokenizer file" in message
 
 
-def test_half_of_what_is_needed(folders, tmp_path):
+def test_an_incomplete_vocabulary(folders, tmp_path):
     (tmp_path / "vocab.json").write_bytes((folders["roberta"] / "vocab.json").read_bytes())
     (tmp_path / "spiece.model").write_bytes(b"")
     message = failing(tmp_path, "RobertaTokenizer")
@@ -282,7 +282,7 @@ def test_a_class_that_is_not_known(tmp_path):
 
 
 @pytest.mark.parametrize("config", [None, {"model_max_length": 512}])
-def test_a_cased_vocabulary_that_nothing_says_to_be_one(tmp_path, config):
+def test_a_cased_vocabulary_without_do_lower_case(tmp_path, config):
     vocabularies.wordpiece(tmp_path, False)
     if config:
         write_json(tmp_path / "tokenizer_config.json", config)
@@ -292,7 +292,7 @@ def test_a_cased_vocabulary_that_nothing_says_to_be_one(tmp_path, config):
 
 
 def test_the_class_of_another_vocabulary(folders, tmp_path):
-    """The tokens that it puts around texts would have ids that the model does not know."""
+    """The class's special tokens would have ids that the model does not know."""
     (tmp_path / "vocab.txt").write_bytes((folders["mpnet"] / "vocab.txt").read_bytes())
     message = failing(tmp_path, "BertTokenizer")
     assert "lacks [CLS], [PAD], [SEP], which transformers.BertTokenizer needs" in message
@@ -328,7 +328,7 @@ def test_sentencepiece_is_not_installed(folders, monkeypatch, package):
 
 @pytest.fixture
 def offline_hub(tmp_path, monkeypatch):
-    """The Hub's cache without network: (folder of a/b, folder of what the Hub has not)."""
+    """The Hub's cache without network: (folder of a/b, folder of files that the Hub lacks)."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -342,7 +342,7 @@ def offline_hub(tmp_path, monkeypatch):
 
 
 def test_a_vocabulary_from_the_hubs_cache(folders, offline_hub):
-    """Offline only what the Hub was found not to have is known to be missing."""
+    """Offline, a file counts as missing only if an earlier request found that the Hub lacks it."""
     there, missing = offline_hub
     for path in folders["cased"].iterdir():
         (there / path.name).write_bytes(path.read_bytes())
