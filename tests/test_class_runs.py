@@ -324,7 +324,7 @@ def test_what_is_wrong_is_said_before_training(babel, densegait, tmp_path):
         with pytest.raises(ValueError, match=match):
             train.train(small(config, data_dir, **fields), tmp_path)
 
-    fails("has no descriptions of .* describe --name=densegait --kind=appearance --out=",
+    fails("has no descriptions for .* describe --name=densegait --kind=appearance --out=",
           densegait_gaitformer.get_config("descriptions"), densegait)  # fmt: skip
     fails("'densegait' has no rotations", densegait_gaitformer.get_config(), densegait,
           model__motion__input="rotations")  # fmt: skip
