@@ -27,13 +27,13 @@ from unittest import mock
 
 import numpy as np
 import safetensors.numpy
-from configs import densegait_gaitformer
 from ml_collections import ConfigDict
 from motionalign.model import load
 from motionalign.records import Dataset
 from published_files import write_densegait
 from runs import tiny_config
 
+from configs import densegait_gaitformer
 from data_prep.__main__ import main as data_prep
 from data_prep.builders import prepare
 from data_prep.embed import all_texts
