@@ -370,13 +370,15 @@ def _begin(run: Run, say: Callable[[str], None]) -> tuple[State, dict, Any, int]
     if resumed is None:
         say("Initialising parameters")
         state = init_state(run.network, run.optimizer, run.config, abstract, run.trained)
-        iterator = run.batches.batches(run.num_steps)
-        return state, iterator.get_state(), iterator, 0
-    step, state, pipeline = resumed
-    state |= {"frozen": run.network.load_frozen(abstract["frozen"])}
+    else:
+        say(f"Resuming from step {resumed[0]:,} of {run.num_steps:,}")
+        frozen = run.network.load_frozen(abstract["frozen"])
+        state = resumed[1] | {"frozen": frozen}
     iterator = run.batches.batches(run.num_steps)
+    if resumed is None:
+        return state, iterator.get_state(), iterator, 0
+    step, _, pipeline = resumed
     iterator.set_state(pipeline)
-    say(f"Resuming from step {step:,} of {run.num_steps:,}")
     return state, pipeline, iterator, step
 
 

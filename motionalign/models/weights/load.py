@@ -93,7 +93,7 @@ def load_tokenizer(source: str, max_tokens: int, tokenizer_class: str | None = N
     """
     opened = Source(source)
     path = opened.file("tokenizer.json")
-    if path is not None:
-        return Tokenizer(path.read_text("utf-8"), max_tokens)
-    converted = convert(opened, tokenizer_class)
-    return Tokenizer(converted.json, min(max_tokens, converted.max_tokens))
+    if path is None:
+        converted = convert(opened, tokenizer_class)
+        return Tokenizer(converted.json, min(max_tokens, converted.max_tokens))
+    return Tokenizer(path.read_text("utf-8"), max_tokens)
