@@ -8,7 +8,10 @@ from motionalign.data.dataset import Dataset
 _ON_VECTORS = ("babel60_gaitformer", "densegait_gaitformer", "mocap_actions")
 
 # The default dataset of a config whose name differs from that of its reader.
-_DATASETS = {"mocap_actions": "actions"}
+_DATASETS = {"mocap_actions": "actions", "mocap_small": "mocap"}
+
+# The sentence encoder that mocap_actions is tuned for.
+_MINILM = " --encoder=sentence-transformers/all-MiniLM-L6-v2 --readout=mean"
 
 
 def next_commands(dataset: Dataset, config: str, default_name: str) -> str:
@@ -24,11 +27,14 @@ def next_commands(dataset: Dataset, config: str, default_name: str) -> str:
     labelled = metadata.label_names or metadata.attribute_names
     if labelled and config not in _ON_VECTORS:
         config, default_name = "mocap_actions", _DATASETS["mocap_actions"]
+    elif config == "humanml3d_vit" and dataset.name != default_name:  # a library of one's own
+        config, default_name = "mocap_small", _DATASETS["mocap_small"]
     argument = "" if metadata.label_names or config != "mocap_actions" else ":attributes"
     where = _option("--data_dir", dataset.version_dir.parents[1], "data")
     lines = ["", "Next:", f"  python -m data_prep show --name={dataset.name}{where}"]
     if config in _ON_VECTORS and dataset.caption_vectors is None:
-        lines.append(f"  python -m data_prep embed --name={dataset.name}{where}")
+        encoder = _MINILM if config == "mocap_actions" else ""
+        lines.append(f"  python -m data_prep embed --name={dataset.name}{where}{encoder}")
     lines.append(
         f"  python -m motionalign train --config=configs/{config}.py{argument}"
         + _option("--config.data.datasets", dataset.name, default_name)

@@ -73,9 +73,11 @@ def evaluate_checkpoint(
     if logged := is_run_of(output, path):
         check_writers(config.log_to)
     all_results: dict[str, dict] = {}
-    for name in parse_mixture(config.data.datasets):
-        dataset = Dataset(config.data.data_dir, name)
+    datasets = [Dataset(config.data.data_dir, n) for n in parse_mixture(config.data.datasets)]
+    for dataset in datasets:  # before the first is scored
         check_fit(model, dataset, task)
+    for dataset in datasets:
+        name = dataset.name
         step = model.run["step"]
         if jax.process_index() == 0:
             say(f"\n{name}, split {split}, checkpoint of step {step}\n")

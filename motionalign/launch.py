@@ -114,7 +114,7 @@ def main(argv: Sequence[str]) -> None:
         if not FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
         _run()
-    except (ValueError, FloatingPointError) as error:
+    except (ValueError, FloatingPointError, OSError) as error:
         # A traceback would hide the message, which tells the user what to fix.
         if logging.level_debug():
             raise
@@ -131,7 +131,35 @@ def _run() -> None:
 
         print(schema().describe())
         return
+    _check_flags()
     {"train": _train, "eval": _evaluate_only, "encode": _encode}[_MODE.value]()
+
+
+# Flags that only some modes read, with these modes.
+READ_BY = {
+    "checkpoint": ("eval", "encode"),
+    "split": ("eval",),
+    "input": ("encode",),
+    "output": ("encode",),
+    "dataset": ("encode",),
+    "fps": ("encode",),
+}
+
+
+def _check_flags() -> None:
+    """Raises a ValueError for a flag that the mode would ignore."""
+    mode = _MODE.value
+    for name, modes in READ_BY.items():
+        if FLAGS[name].present and mode not in modes:
+            advice = ""
+            if name == "checkpoint":
+                advice = "; to fine-tune a model: --config=configs/finetune.py:CHECKPOINT"
+            raise ValueError(
+                f"--{name} has no effect with --mode={mode}, only with "
+                f"{' and '.join(f'--mode={each}' for each in modes)}{advice}"
+            )
+    if mode == "encode" and FLAGS["config"].present:
+        raise ValueError("--config has no effect with --mode=encode: the checkpoint has its own")
 
 
 def _train() -> None:

@@ -29,6 +29,17 @@ MISTAKES = {
     "launch.py --mode=encode --checkpoint=runs/short": [
         "--mode=encode needs --input=clips and --output=clips.npz, for example"
     ],
+    f"{QUICK} --checkpoint=runs/short": [
+        "--checkpoint has no effect with --mode=train, only with --mode=eval and --mode=encode",
+        "to fine-tune a model: --config=configs/finetune.py:CHECKPOINT",
+    ],
+    f"{QUICK} --split=val": ["--split has no effect with --mode=train, only with --mode=eval"],
+    "launch.py --mode=eval --checkpoint=runs/short --output=x.npz": [
+        "--output has no effect with --mode=eval, only with --mode=encode"
+    ],
+    f"{QUICK} --mode=encode --checkpoint=runs/short": [
+        "--config has no effect with --mode=encode: the checkpoint has its own"
+    ],
     f"{QUICK} --num_processes=2": [
         "--coordinator, --num_processes, --process_id must be given together",
         "missing: --coordinator, --process_id",
@@ -91,6 +102,12 @@ MISTAKES = {
     ],
     "launch.py --mode=encode --checkpoint=runs/short --input=none --output=x.npz": [
         "--input=none: no such folder"
+    ],
+    "launch.py --mode=encode --checkpoint=runs/short --input=clips/a.npy --output=x.npz": [
+        "--input=clips/a.npy is a file; name the folder that it is in"
+    ],
+    "launch.py --mode=encode --checkpoint=runs/short --input=clips --output=x.npz --fps=-3": [
+        "--fps=-3: expected a positive number of frames per second"
     ],
     "launch.py --mode=encode --checkpoint=runs/short --input=empty --output=x.npz": [
         "--input=empty: the folder contains no .npy files"

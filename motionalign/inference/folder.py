@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -48,6 +49,8 @@ class EncodedFolder:
                 f"{len(self.cut)} are longer than {self.seconds:.1f} s; part used: {self.counts}"
             )
         lines += [f"  {item['id']}: {item['reason']}" for item in self.skipped[:10]]
+        if len(self.skipped) > 10:
+            lines.append(f"  and {len(self.skipped) - 10} more")
         return "\n".join(lines)
 
 
@@ -84,6 +87,8 @@ def encode_folder(
     """
     folder, output = expand(folder), expand(output)
     files = _find(folder, output)
+    if fps is not None and not 0 < fps < math.inf:
+        raise ValueError(f"--fps={fps:g}: expected a positive number of frames per second")
     model = load(path)
     classifier = model.encoder.network.config.classifier
     if output.suffix == ".csv" and not classifier:
@@ -118,7 +123,8 @@ def _prepared(
         ids.append(name)
     if not clips:
         raise ValueError(
-            f"--input={folder}: none of the {len(files)} clips is valid; the first: {skipped[0]}"
+            f"--input={folder}: none of the {len(files)} clips is valid; the first, "
+            f"{skipped[0]['id']}: {skipped[0]['reason']}"
         )
     return ids, clips, skipped
 
@@ -129,6 +135,10 @@ def _find(folder: pathlib.Path, output: pathlib.Path) -> list[pathlib.Path]:
         raise ValueError(
             f"--output={output}: expected a name that ends in .npz (or .csv for a classifier)"
         )
+    if output.is_dir():
+        raise ValueError(f"--output={output} is a folder; name a file")
+    if folder.is_file():
+        raise ValueError(f"--input={folder} is a file; name the folder that it is in")
     if not folder.is_dir():
         raise ValueError(f"--input={folder}: no such folder")
     files = sorted(folder.rglob("*.npy"))

@@ -179,10 +179,10 @@ class Source:
         from huggingface_hub import errors
 
         repo, _, revision = self.name.partition("@")
+        download = huggingface_hub.hf_hub_download  # imports lazily, which sets the level of logs
         try:
             with _quiet("huggingface_hub"):  # hides retries; a final failure is an error below
-                path = huggingface_hub.hf_hub_download(repo, name, revision=revision or None)
-            return pathlib.Path(path)
+                return pathlib.Path(download(repo, name, revision=revision or None))
         except errors.LocalEntryNotFoundError as error:  # no network, or offline mode
             cached = huggingface_hub.try_to_load_from_cache(repo, name, revision=revision or None)
             if cached is huggingface_hub._CACHED_NO_EXIST:  # known from an earlier request
