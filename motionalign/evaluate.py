@@ -77,8 +77,7 @@ def evaluate_checkpoint(
     for dataset in datasets:  # before the first is scored
         check_fit(model, dataset, task)
     for dataset in datasets:
-        name = dataset.name
-        step = model.run["step"]
+        name, step = dataset.name, model.run["step"]
         if jax.process_index() == 0:
             say(f"\n{name}, split {split}, checkpoint of step {step}\n")
         prepare = own_preparation(model, dataset)
