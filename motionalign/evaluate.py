@@ -73,10 +73,7 @@ def evaluate_checkpoint(
     if logged := is_run_of(output, path):
         check_writers(config.log_to)
     all_results: dict[str, dict] = {}
-    datasets = [Dataset(config.data.data_dir, n) for n in parse_mixture(config.data.datasets)]
-    for dataset in datasets:  # before the first is scored
-        check_fit(model, dataset, task)
-    for dataset in datasets:
+    for dataset in _checked_datasets(config, model, task):
         name, step = dataset.name, model.run["step"]
         if jax.process_index() == 0:
             say(f"\n{name}, split {split}, checkpoint of step {step}\n")
@@ -99,6 +96,14 @@ def evaluate_checkpoint(
     if logged and test_scalars:
         log_results(output, config.log_to, stored_form(config), model.run["step"], test_scalars)
     return all_results
+
+
+def _checked_datasets(config: ConfigDict, model: Model, task: Task) -> list[Dataset]:
+    """The datasets to score, all checked before the first is scored."""
+    datasets = [Dataset(config.data.data_dir, n) for n in parse_mixture(config.data.datasets)]
+    for dataset in datasets:
+        check_fit(model, dataset, task)
+    return datasets
 
 
 def predictor(model: Model, prepare: Callable | None = None) -> Predictor:
