@@ -25,6 +25,7 @@ r"""Trains, evaluates and applies motion-language models.
   from any folder; `motionalign --help` lists the others.
 """
 
+import difflib
 import pathlib
 import re
 import sys
@@ -380,6 +381,9 @@ def unknown_field(config: ConfigDict, argv: Sequence[str]) -> str | None:
                     for known in flat(config.to_dict())
                     if known.endswith(f".{name}")
                 ]
+                if hasattr(section, "keys") and not like:
+                    close = difflib.get_close_matches(name, section.keys(), 1)
+                    like = [f"{where}.{each}" for each in close]
                 return f"unknown field {'.'.join([where, name])}; {where} has {valid}" + (
                     f". Did you mean {' or '.join(like[:4])}?" if like else ""
                 )

@@ -60,7 +60,11 @@ MISTAKES = {
     "launch.py --config=configs/finetune.py:runs/none": ["no checkpoint at", "runs/none"],
     # Fields and their values
     f"{QUICK} --config.modl.x=3": ["unknown field config.modl; config has checkpoint_steps, data"],
-    f"{QUICK} --config.model.motion.widht=3": ["config.model.motion has depth, dropout, family"],
+    f"{QUICK} --config.model.motion.widht=3": [
+        "config.model.motion has depth, dropout, family",
+        "Did you mean config.model.motion.width?",
+    ],
+    f"{QUICK} --config.epoch=1": ["unknown field config.epoch", "Did you mean config.epochs?"],
     f"{QUICK} --config.optim.lr=1e-3": [
         "unknown field config.optim.lr; config.optim has ",
         "Did you mean config.optim.groups.heads.lr or ",
