@@ -12,7 +12,7 @@ from data_prep.captions import describe
 from data_prep.next_commands import next_commands
 from data_prep.readers import Command, babel, densegait, humanml3d, kit_ml
 from data_prep.readers.synthetic import generate as synthetic
-from motionalign.commands import Parser, ending_cleanly, expand_arguments
+from motionalign import commands
 from motionalign.data.dataset import Dataset
 
 # Each prepares a dataset from one source format.
@@ -54,29 +54,22 @@ def main(argv: list[str] | None = None) -> None:
     Args:
       argv: the arguments; those of the process by default.
     """
-    arguments = expand_arguments(sys.argv[1:] if argv is None else argv)
+    arguments = commands.expand_arguments(sys.argv[1:] if argv is None else argv)
     args = _parser().parse_args(arguments or ["--help"])
     # TensorFlow reports its CPU features, oneDNN and missing GPUs on import; none matters here.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    with ending_cleanly():
-        try:
-            args.run(args)
-        except (ValueError, OSError) as error:
-            # Errors that the user can fix: a ValueError that says how, or a file or folder that
-            # cannot be accessed. A traceback would bury the message.
-            if args.traceback:
-                raise
-            sys.exit(f"data_prep: {error}")
-        except ModuleNotFoundError as error:
-            if args.traceback or (error.name or "").partition(".")[0] != "tensorflow":
-                raise
-            sys.exit("data_prep: needs TensorFlow: pip install 'motionalign[prep]'")
+    try:
+        commands.run(args, "data_prep")
+    except ModuleNotFoundError as error:
+        if args.traceback or (error.name or "").partition(".")[0] != "tensorflow":
+            raise
+        sys.exit("data_prep: needs TensorFlow: pip install 'motionalign[prep]'")
 
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = Parser("python -m data_prep", description=DESCRIPTION, formatter_class=raw)
+    parser = commands.Parser("python -m data_prep", description=DESCRIPTION, formatter_class=raw)
     traceback: dict[str, Any] = {"action": "store_true", "help": "print the traceback of an error"}
     parser.add_argument("--traceback", **traceback)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

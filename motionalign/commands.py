@@ -59,5 +59,20 @@ def ending_cleanly() -> Generator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
+def run(args: argparse.Namespace, name: str) -> None:
+    """Runs `args.run(args)`; a user's mistake ends the process with one line on stderr.
+
+    Mistakes are ValueErrors, whose message says what to fix, and files or folders that cannot be
+    accessed. With `args.traceback` they are raised.
+    """
+    with ending_cleanly():
+        try:
+            args.run(args)
+        except (ValueError, OSError) as error:
+            if args.traceback:
+                raise
+            sys.exit(f"{name}: {error}")
+
+
 class _Terminated(BaseException):
     """SIGTERM; like KeyboardInterrupt not an Exception, so that no error handler catches it."""

@@ -25,7 +25,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from motionalign.commands import Parser, ending_cleanly, expand_arguments
+from motionalign.commands import Parser, expand_arguments, run
 
 # Modules that import JAX are imported inside functions, after `main` has selected the platform.
 
@@ -139,13 +139,7 @@ def main(argv: list[str] | None = None) -> None:
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # conversion needs no accelerator
     arguments = expand_arguments(sys.argv[1:] if argv is None else argv)
     args = _parser().parse_args(arguments or ["--help"])
-    with ending_cleanly():
-        try:
-            args.run(args)
-        except (ValueError, OSError) as error:
-            if args.traceback:
-                raise
-            sys.exit(f"convert: {error}")
+    run(args, "convert")
 
 
 if __name__ == "__main__":

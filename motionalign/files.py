@@ -58,7 +58,7 @@ def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
 
 
 def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Writes a CSV file in UTF-8, a line of names first; cells with commas and the like quoted."""
+    """Writes a CSV file in UTF-8: a header row, then `rows`; cells are quoted where needed."""
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(head)

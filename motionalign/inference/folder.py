@@ -1,17 +1,15 @@
 """Encodes or classifies the clips of a folder."""
 
-import csv
 import dataclasses
-import io
 import json
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
-from motionalign.files import expand, write_arrays, write_text
+from motionalign.files import expand, write_arrays, write_csv
 from motionalign.inference.model import Model, load
 from motionalign.models.heads import ClassifierConfig
 
@@ -101,7 +99,8 @@ def encode_folder(
     cut = [name for name, clip in zip(ids, clips) if len(clip) > seen.max_frames]
     content = {"ids": np.array(ids), **_encoded(model, clips), "cut": np.array(cut, dtype=str)}
     if classifier is not None and output.suffix == ".csv":
-        write_text(output, _table(ids, classifier, content["probabilities"]))
+        head = ["id", "class" if classifier.exclusive else "attributes", *classifier.names]
+        write_csv(output, head, _rows(ids, classifier, content["probabilities"]))
     else:
         write_arrays(output, content | {"skipped": np.array(json.dumps(skipped))})
     seconds = seen.max_frames / metadata.fps
@@ -156,13 +155,11 @@ def _encoded(model: Model, clips: Sequence[np.ndarray]) -> dict[str, np.ndarray]
     return {"embeddings": model.encode_prepared(clips, model.distance == "cosine", "encode")}
 
 
-def _table(ids: Sequence[str], classifier: ClassifierConfig, probabilities: np.ndarray) -> str:
-    """A CSV table: clip id, predicted class or attributes, probabilities of all classes."""
-    written = io.StringIO()
-    table = csv.writer(written, lineterminator="\n")
-    table.writerow(["id", "class" if classifier.exclusive else "attributes", *classifier.names])
+def _rows(
+    ids: Sequence[str], classifier: ClassifierConfig, probabilities: np.ndarray
+) -> Iterator[list[str]]:
+    """CSV rows: clip id, predicted class or attributes, probabilities of all classes."""
     for name, row in zip(ids, probabilities, strict=True):
         found = [row.argmax()] if classifier.exclusive else np.flatnonzero(row > 0.5)
         words = ", ".join(classifier.names[i] for i in found)
-        table.writerow([name, words, *(f"{value:.6g}" for value in row)])
-    return written.getvalue()
+        yield [name, words, *(f"{value:.6g}" for value in row)]
