@@ -303,7 +303,7 @@ def test_config_files_of_version_0_1(tmp_path):
         ("configs/humanml3d_vit.py", "runs/humanml3d_vit"),
         ("configs/humanml3d_vit.py:Ti,paper", "runs/humanml3d_vit-Ti-paper"),
         ("/x/mine.py", "runs/mine"),
-        ("configs/finetune.py:/work/runs/published", "runs/finetune-work-runs-published"),
+        ("configs/finetune.py:/home/me/published", "runs/finetune-home-me-published"),
         ("configs/finetune.py:../me/model@v1", "runs/finetune-me-model@v1"),
     ],
 )

@@ -326,19 +326,19 @@ def set_version(path, version):
 
 
 @pytest.fixture
-def spoilt(legacy, tmp_path):
-    """A copy of the archive's content that a test may spoil."""
+def editable(legacy, tmp_path):
+    """A copy of the archive's content that a test may modify."""
     return shutil.copytree(legacy, tmp_path / "v0.1")
 
 
-def test_a_newer_config_is_refused(legacy, spoilt):
-    set_version(spoilt / "run-clips" / "config.json", 99)
+def test_a_newer_config_is_refused(legacy, editable):
+    set_version(editable / "run-clips" / "config.json", 99)
     message = (
         "the config of the run is of version 99, written by a newer motionalign; this one reads up "
         f"to version {len(MIGRATIONS)}"
     )
     with pytest.raises(ValueError, match=message):
-        train.train(config_of(legacy, "clips"), spoilt / "run-clips")
+        train.train(config_of(legacy, "clips"), editable / "run-clips")
 
 
 @pytest.mark.parametrize(
@@ -348,24 +348,24 @@ def test_a_newer_config_is_refused(legacy, spoilt):
         ("shared-clips/config.json", "shared-clips"),
     ],
 )
-def test_a_newer_model_is_refused(spoilt, file, opened):
-    set_version(spoilt / file, len(RUN_MIGRATIONS) + 1)
+def test_a_newer_model_is_refused(editable, file, opened):
+    set_version(editable / file, len(RUN_MIGRATIONS) + 1)
     with pytest.raises(ValueError, match=r"the model is of version 2, written by a newer motional"):
-        motionalign.load(spoilt / opened)
+        motionalign.load(editable / opened)
 
 
-def test_newer_metadata_are_refused(spoilt):
-    set_version(spoilt / "data" / "gait" / "1.0.0" / "metadata.json", 7)
+def test_newer_metadata_are_refused(editable):
+    set_version(editable / "data" / "gait" / "1.0.0" / "metadata.json", 7)
     with pytest.raises(ValueError, match=r"the metadata of a dataset is of version 7, written by"):
-        Dataset(spoilt / "data", "gait")
-    path = spoilt / "shared-gait" / "datasets.json"
+        Dataset(editable / "data", "gait")
+    path = editable / "shared-gait" / "datasets.json"
     path.write_text(json.dumps({"gait": read(path)["gait"] | {"format_version": 7}}))
     with pytest.raises(ValueError, match=r"the metadata of a dataset is of version 7, written by"):
-        motionalign.load(spoilt / "shared-gait")
+        motionalign.load(editable / "shared-gait")
 
 
-def test_a_newer_index_is_refused(spoilt):
-    folder = spoilt / "data" / "gait" / "1.0.0"
+def test_a_newer_index_is_refused(editable):
+    folder = editable / "data" / "gait" / "1.0.0"
     with np.load(folder / "index-val.npz") as index:
         np.savez(folder / "index-val.npz", format_version=np.array(5), **index)
     with pytest.raises(ValueError, match=r"index-val\.npz is of version 5, written by a newer"):

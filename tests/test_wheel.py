@@ -89,7 +89,6 @@ def test_what_is_in_it(wheel):
 
 def test_one_version():
     assert "version" not in (ROOT / "pyproject.toml").read_text().partition("dynamic")[0]
-    assert motionalign.__version__ == cli.__version__
 
 
 def test_an_installed_user(installed, minilm, tmp_path):
@@ -170,5 +169,4 @@ def test_every_command_that_users_are_told_of_exists():
 def test_every_config_that_users_are_told_of_is_installed():
     found = told(r"configs/([a-z_0-9]+)\.py")
     assert {"quickstart", "finetune", "humanml3d_vit"} <= found
-    missing = {name for name in found if not (launch.CONFIGS / f"{name}.py").is_file()}
-    assert missing <= {"none"}
+    assert not {name for name in found if not (launch.CONFIGS / f"{name}.py").is_file()}
