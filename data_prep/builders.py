@@ -3,15 +3,14 @@
 Everything is written to the scratch folder `<data_dir>/.<name>.incomplete` first and renamed when
 complete, so that the dataset in place is always complete. The scratch folder is removed on failure.
 If a killed run leaves one behind, the next run restores the dataset that was being replaced and
-removes the folder.
+removes the folder. One process at a time prepares or embeds a dataset, from the survey on.
 
 Imports TensorFlow through tensorflow_datasets; nothing outside `data_prep` does.
 """
 
 import contextlib
-import fcntl
+import dataclasses
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -36,6 +35,8 @@ from motionalign.data.dataset import (
     CaptionVectors,
     Dataset,
     Metadata,
+    fingerprint_of,
+    hold_dataset,
 )
 from motionalign.data.resample import resample
 from motionalign.patches import motion_patches
@@ -74,23 +75,27 @@ def prepare(
     Raises:
       ValueError: `data_dir`, `name` or `min_frames` is invalid, the existing dataset was prepared
         with other options, or `survey` raises one. Nothing has been written then.
+      files.InUse: another process prepares or embeds the dataset.
     """
     final, scratch = _places(data_dir, name)
     if min_frames < 1:
         raise ValueError(f"--min_frames={min_frames}; expected at least 1")
     options = {"patch_size": patch_size, "min_frames": min_frames, "mirror": mirror}
     options |= source or {}
-    if scratch.exists():  # left by a killed run, or in use by a running one
-        with _alone(scratch):
-            _put_back(final, scratch)
-    if final.exists() and not overwrite:
+    if final.exists() and not overwrite and not scratch.exists():  # data_dir may be read-only
         say(_check_same_options(final, options, paths))
         return final
-    reader = make_reader()
-    for note in reader.notes:
-        say(note)
-    found = survey(reader, min_frames, mirror)
-    with _alone(scratch), _restoring(final, scratch):
+    # Before the survey, so that no other process writes this dataset while it is read.
+    with hold_dataset(data_dir, name, "preparing") as no_locks, _scratch(final, scratch):
+        if no_locks:
+            say(no_locks)
+        if final.exists() and not overwrite:
+            say(_check_same_options(final, options, paths))
+            return final
+        reader = make_reader()
+        for note in reader.notes:
+            say(note)
+        found = survey(reader, min_frames, mirror)
         folder = _write(reader, found, name, patch_size, options, scratch)
         notes = _put_in_place(folder, final, scratch)
     for line in (found.table(), *notes, f"prepared {final}"):
@@ -108,42 +113,30 @@ def _places(data_dir: str | pathlib.Path, name: str) -> tuple[pathlib.Path, path
     return data_dir / name / VERSION, data_dir / f".{name}.incomplete"
 
 
-_REPLACED = "replaced"  # folder in the scratch folder that holds the dataset being replaced
+# Folder in the scratch folder that holds the dataset being replaced; no dataset has such a name.
+_REPLACED = ".replaced"
 
 
 @contextlib.contextmanager
-def _alone(scratch: pathlib.Path) -> Generator[None]:
-    """Creates and locks the scratch folder for one run; always removed at the end."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    handle = os.open(scratch, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released if the process is killed
-    except BlockingIOError:
-        os.close(handle)
-        raise ValueError(
-            f"{scratch} is in use: another run is preparing this dataset. Wait for it to finish"
-        ) from None
+def _scratch(final: pathlib.Path, scratch: pathlib.Path) -> Generator[None]:
+    """Cleans up what a killed run left in the scratch folder, and removes the folder at the end.
+
+    In both cases a dataset that was being replaced is moved back into place first, unless the new
+    one is there.
+    """
+    _clean_up(final, scratch)
     try:
         yield
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        os.close(handle)
+        _clean_up(final, scratch)
 
 
-def _put_back(final: pathlib.Path, scratch: pathlib.Path) -> None:
-    """Moves the old dataset back into place if a swap was interrupted halfway."""
-    if (scratch / _REPLACED).exists() and not final.exists():
-        (scratch / _REPLACED).rename(final)
-
-
-@contextlib.contextmanager
-def _restoring(final: pathlib.Path, scratch: pathlib.Path) -> Generator[None]:
-    """Moves the old dataset back into place on any exception inside, interrupts included."""
-    try:
-        yield
-    except BaseException:
-        _put_back(final, scratch)
-        raise
+def _clean_up(final: pathlib.Path, scratch: pathlib.Path) -> None:
+    # Older versions named the folder "replaced", like the parent of a new dataset of that name.
+    for replaced in (scratch / _REPLACED, scratch / "replaced"):
+        if (replaced / "metadata.json").exists() and not final.exists():
+            replaced.rename(final)
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _put_in_place(folder: pathlib.Path, final: pathlib.Path, scratch: pathlib.Path) -> list[str]:
@@ -226,6 +219,10 @@ def _write(
         num_rotations=reader.num_rotations,
     )
     folder = _write_records(reader, found, metadata, scratch)
+    for split in found.listed:
+        if found.of_split(split):
+            records.write_index(folder, split)
+    metadata = dataclasses.replace(metadata, fingerprint=fingerprint_of(folder, metadata))
     files.write_json(folder / "metadata.json", metadata.to_json(), indent=1)
     report = {**found.report(), "options": options}
     files.write_json(folder / "report.json", report, indent=1)
@@ -233,9 +230,6 @@ def _write(
         files.write_json(folder / CLASS_TEXTS, class_texts, indent=1)
     if dissimilar := reader.dissimilar_test():
         files.write_text(folder / "dissimilar-test.txt", "\n".join(dissimilar) + "\n")
-    for split in found.listed:
-        if found.of_split(split):
-            records.write_index(folder, split)
     return folder
 
 
@@ -317,6 +311,13 @@ class _CanonicalWriter(writer.ExampleWriter):
         return super().write(path, canonical)
 
 
+class _OwnInfo(tfds.core.DatasetInfo):
+    """The description of a dataset that TFDS does not know."""
+
+    def initialize_from_bucket(self) -> None:
+        """Looks nothing up among TFDS's own datasets, which leaves an empty temporary folder."""
+
+
 class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Writes the surveyed sources of a reader as TFRecord, one example per record.
 
@@ -376,7 +377,7 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if meta.attribute_names:
             shape = (len(meta.attribute_names),)
             fields["attributes"] = features.Tensor(shape=shape, dtype=np.float32)
-        return tfds.core.DatasetInfo(
+        return _OwnInfo(
             builder=self,
             description="3D human motion with captions, as joints and as motion patches.",
             features=features.FeaturesDict(fields),

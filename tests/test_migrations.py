@@ -549,10 +549,8 @@ OLD_METADATA = {
 
 def test_metadata_1_hold_the_whole_skeleton():
     before = copy.deepcopy(OLD_METADATA)
-    assert len(METADATA_MIGRATIONS) == 1
-    migrated = migrate_metadata(OLD_METADATA)
+    migrated = METADATA_MIGRATIONS[0](OLD_METADATA)
     assert migrated == OLD_METADATA | {
-        "format_version": 1,
         "skeleton": SKELETONS["kit21"].to_dict(),
         "label_names": [],
         "attribute_names": [],
@@ -561,6 +559,8 @@ def test_metadata_1_hold_the_whole_skeleton():
         "num_rotations": 0,
     }
     assert before == OLD_METADATA
+    migrated = migrate_metadata(OLD_METADATA)
+    assert migrated["format_version"] == len(METADATA_MIGRATIONS) == 2
     assert migrate_metadata(migrated) == migrated == Metadata.from_json(migrated).to_json()
     named = {"label_names": ["walk"], "num_rotations": 21}
     assert migrate_metadata(OLD_METADATA | named).items() >= named.items()
@@ -573,6 +573,12 @@ def test_metadata_1_of_shared_models_had_a_description():
     migrated = migrate_metadata(OLD_METADATA | {"skeleton_description": described})
     assert migrated["skeleton"] == described
     assert "skeleton_description" not in migrated
+
+
+def test_metadata_2_has_no_fingerprint():
+    migrated = METADATA_MIGRATIONS[1](OLD_METADATA)
+    assert migrated == OLD_METADATA | {"fingerprint": None}
+    assert METADATA_MIGRATIONS[1]({"fingerprint": "ab"}) == {"fingerprint": "ab"}
 
 
 def test_index_1_has_columns_of_classes():

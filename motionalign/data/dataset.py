@@ -5,8 +5,10 @@ records (data/records.py), `metadata.json`, `report.json`, `class_texts.json` if
 descriptions or synonyms, and `caption_vectors.safetensors` after `data_prep embed`.
 """
 
+import contextlib
 import dataclasses
 import functools
+import hashlib
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +18,7 @@ import numpy as np
 
 from motionalign.config import VERSION_KEY, migrate
 from motionalign.data.records import Split, read_lines
-from motionalign.files import expand
+from motionalign.files import expand, hold
 from motionalign.skeleton import Skeleton, get_skeleton
 
 VERSION = "1.0.0"
@@ -49,6 +51,7 @@ class Metadata:
     attribute_groups: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     attribute_opposites: Mapping[str, str] = dataclasses.field(default_factory=dict)
     num_rotations: int = 0  # R of `rotations` [T, M, R, 6]; 0 if the records have none
+    fingerprint: str | None = None  # of records and metadata; None: prepared before there was one
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Metadata":
@@ -74,6 +77,7 @@ class Metadata:
             },
             attribute_opposites=values["attribute_opposites"],
             num_rotations=values["num_rotations"],
+            fingerprint=values["fingerprint"],
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -93,7 +97,13 @@ class Metadata:
             "attribute_groups": {k: list(names) for k, names in self.attribute_groups.items()},
             "attribute_opposites": dict(self.attribute_opposites),
             "num_rotations": self.num_rotations,
+            "fingerprint": self.fingerprint,
         }
+
+    def differences(self, other: "Metadata") -> list[str]:
+        """Names of the fields in which the content of two datasets differs."""
+        a, b = (json.loads(json.dumps(each.to_json())) for each in (self, other))
+        return [name for name in _FINGERPRINTED if a[name] != b[name]]
 
     @property
     def positive_names(self) -> tuple[str, ...]:
@@ -137,7 +147,15 @@ def migrate_whole_skeleton(values: dict[str, Any]) -> dict[str, Any]:
     return values | {"skeleton": {"dims": 3, **described}}  # descriptions without dims are 3D
 
 
-METADATA_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_whole_skeleton,)
+def migrate_fingerprint(values: dict[str, Any]) -> dict[str, Any]:
+    """Migration 2: says that there is no fingerprint."""
+    return {"fingerprint": None, **values}
+
+
+METADATA_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (
+    migrate_whole_skeleton,
+    migrate_fingerprint,
+)
 """Migration n converts stored metadata from version n - 1 to version n."""
 
 
@@ -148,6 +166,43 @@ def migrate_metadata(stored: Mapping[str, Any]) -> dict[str, Any]:
     """
     migrated = migrate(stored, METADATA_MIGRATIONS, "the metadata of a dataset")
     return {VERSION_KEY: len(METADATA_MIGRATIONS), **migrated}
+
+
+# What a fingerprint covers apart from the records. Fixed: fields that are added later stay out, so
+# that a fingerprint computed for an older dataset remains valid.
+_FINGERPRINTED = (
+    "skeleton",
+    "patch_size",
+    "fps",
+    "unit_in_metres",
+    "mean",
+    "std",
+    "source_fps",
+    "label_names",
+    "attribute_names",
+    "attribute_groups",
+    "attribute_opposites",
+    "num_rotations",
+)
+
+
+def fingerprint_of(version_dir: pathlib.Path, metadata: Metadata) -> str:
+    """Computes the fingerprint of a prepared dataset: a SHA-256 in hexadecimal.
+
+    Equal content gives equal fingerprints, whatever the name, folder or date; the texts of classes
+    and the caption vectors, which `data_prep embed` adds, are not part of it.
+
+    Args:
+      version_dir: folder of the dataset, with its records and indices.
+      metadata: its metadata.
+    """
+    stored = metadata.to_json()
+    known = json.dumps([stored[name] for name in _FINGERPRINTED], sort_keys=True)
+    found = hashlib.sha256(known.encode())
+    for path in sorted(version_dir.glob("index-*.npz")):
+        name = path.stem.removeprefix("index-")
+        found.update(f"\n{name}\n".encode() + Split(version_dir, name).digest())
+    return found.hexdigest()
 
 
 def positive_attributes(
@@ -220,6 +275,14 @@ class CaptionVectors:
         return self.vectors[[self.rows[caption] for caption in captions]]
 
 
+def hold_dataset(
+    data_dir: str | pathlib.Path, name: str, doing: str
+) -> contextlib.AbstractContextManager[str | None]:
+    """Lets one process at a time change a dataset; see `files.hold`."""
+    lock = expand(data_dir) / f".{name}.motionalign-lock"
+    return hold(lock, f"{doing} dataset {name!r}")
+
+
 def _how_to_prepare(name: str, data_dir: str | pathlib.Path) -> str:
     """The instructions for preparing a dataset, for an error message."""
     if name == "synthetic":
@@ -260,6 +323,11 @@ class Dataset:
                 + _how_to_prepare(name, data_dir)
             )
         self.metadata = Metadata.from_json(json.loads(path.read_text("utf-8")))
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """The fingerprint of metadata.json; of an older dataset, computed from its files."""
+        return self.metadata.fingerprint or fingerprint_of(self.version_dir, self.metadata)
 
     def split(self, split: str) -> "Split":
         """Opens a split; a ValueError lists the existing ones."""

@@ -6,6 +6,7 @@ TensorFlow.
 """
 
 import functools
+import hashlib
 import pathlib
 import struct
 import zipfile
@@ -226,6 +227,36 @@ class Split:
         if "labels" in example:  # TFDS decodes it to a list
             example["labels"] = np.array(example["labels"], np.int64)
         return {k: v.decode() if isinstance(v, bytes) else v for k, v in example.items()}
+
+    def digest(self) -> bytes:
+        """SHA-256 of the id, length and checksum of every record, in the order of the ids.
+
+        It depends on the content of the records, not on how they are distributed over files, and
+        takes four bytes of each: TFRecord stores the CRC32C of a record behind it.
+        """
+        found = hashlib.sha256()
+        crcs = self._crcs()
+        for i, name in enumerate(self.ids):
+            found.update(f"{name}\n{self._size[i]}\n".encode() + crcs[i])
+        return found.digest()
+
+    def _crcs(self) -> dict[int, bytes]:
+        """{row: stored checksum} of all records; each file is read once, from start to end."""
+        crcs = {}
+        for shard, name in enumerate(self._shards):
+            path = self.version_dir / name
+            rows = np.flatnonzero(self._shard == shard)
+            with path.open("rb", buffering=0) as file:
+                for i in rows[np.argsort(self._offset[rows])]:
+                    end = int(self._offset[i] + self._size[i])
+                    file.seek(end - _FOOTER.size)
+                    crcs[int(i)] = file.read(_FOOTER.size)
+                    if len(crcs[int(i)]) < _FOOTER.size:
+                        raise ValueError(
+                            f"{path}: truncated before byte {end}. Prepare the dataset again with "
+                            "--overwrite, or copy the file again"
+                        )
+        return crcs
 
     def evaluation_rows(self) -> np.ndarray:
         """Rows of the evaluation set: for each source, the record of its first caption line.
