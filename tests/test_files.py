@@ -201,9 +201,9 @@ def test_a_new_folder_leaves_those_of_the_user_alone(tmp_path):
 def test_a_new_folder_is_written_by_one_process(tmp_path):
     with files.new_folder(tmp_path / "out") as first:
         (first / "a").touch()
-        with pytest.raises(files.InUse, match="writing .*out is under way already, by process"):
-            with files.new_folder(tmp_path / "out"):
-                pass
+        who = rf"writing .*out is under way already, by process {os.getpid()} on "
+        with pytest.raises(files.InUse, match=who), files.new_folder(tmp_path / "out"):
+            pass
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
     left = tmp_path / ".new.motionalign-partial"  # of a killed process
     left.mkdir()

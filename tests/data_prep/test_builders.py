@@ -392,9 +392,8 @@ def test_the_next_run_removes_leftovers(published, tmp_path):
 
 def test_concurrent_runs_with_the_same_name_are_rejected(published, tmp_path):
     who = f"preparing dataset 'small' is under way already, by process {os.getpid()} on "
-    with hold_dataset(tmp_path, "small", "preparing"):
-        with pytest.raises(InUse, match=who):
-            run(published.clip("a"), tmp_path)
+    with hold_dataset(tmp_path, "small", "preparing"), pytest.raises(InUse, match=who):
+        run(published.clip("a"), tmp_path)
     assert run(published, tmp_path).exists()
     assert os.listdir(tmp_path) == ["raw", "small"] or os.listdir(tmp_path) == ["small", "raw"]
 
