@@ -8,6 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from motionalign import sharding
+from motionalign.checkpoints.resume import is_other_data
 from motionalign.checkpoints.run import SERIES
 from motionalign.checkpoints.workdir import is_run_of, log_results
 from motionalign.checkpoints.writers import check_writers
@@ -77,6 +78,8 @@ def evaluate_checkpoint(
         name, step = dataset.name, model.run["step"]
         if jax.process_index() == 0:
             say(f"\n{name}, split {split}, checkpoint of step {step}\n")
+        if (note := about_data(model, dataset)) and jax.process_index() == 0:
+            say(f"{note}\n")
         prepare = own_preparation(model, dataset)
         if prepare and model.encoder.representation.by_statistics and jax.process_index() == 0:
             say("Motions are standardised by the checkpoint's statistics, not the dataset's.\n")
@@ -104,6 +107,30 @@ def _checked_datasets(config: ConfigDict, model: Model, task: Task) -> list[Data
     for dataset in datasets:
         check_fit(model, dataset, task)
     return datasets
+
+
+def about_data(model: Model, dataset: Dataset) -> str | None:
+    """A line for the user if a dataset is not, or may not be, what a model was trained on.
+
+    None for a converted model, whose training data are not known here.
+    """
+    if model.run["source"] is not None:
+        return None
+    trained = model.datasets.get(dataset.name)
+    if trained is None:
+        known = [each.fingerprint for each in model.datasets.values() if each.fingerprint]
+        if known and dataset.fingerprint in known:
+            return None
+        others = ", ".join(model.datasets)
+        return f"The model was not trained on dataset {dataset.name!r} but on {others}."
+    if differs := is_other_data(dataset, trained):
+        return f"Dataset {dataset.name!r} is not the data that the model was trained on: {differs}."
+    if trained.fingerprint is None:
+        return (
+            f"The model has stored no fingerprint: that dataset {dataset.name!r} holds the clips "
+            "that it was trained on could not be verified, only its statistics and classes."
+        )
+    return None
 
 
 def predictor(model: Model, prepare: Callable | None = None) -> Predictor:

@@ -26,7 +26,14 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from motionalign import optim, sharding
-from motionalign.checkpoints.run import Checkpoints, has_checkpoint, stored_run
+from motionalign.checkpoints.resume import (
+    check_data,
+    check_state,
+    hold_workdir,
+    newest,
+    read_record,
+)
+from motionalign.checkpoints.run import Checkpoints, stored_run
 from motionalign.checkpoints.shared import Saved, open_saved
 from motionalign.checkpoints.workdir import (
     Metrics,
@@ -39,7 +46,14 @@ from motionalign.checkpoints.workdir import (
 from motionalign.checkpoints.writers import check_writers
 from motionalign.config import Schema, stored_form
 from motionalign.data.augment import WINDOW_OF
-from motionalign.data.batches import Source, TrainingData, parse_mixture, to_device
+from motionalign.data.batches import (
+    Source,
+    TrainingData,
+    parse_mixture,
+    position_of,
+    supervision_of,
+    to_device,
+)
 from motionalign.data.dataset import Dataset
 from motionalign.data.representation import REPRESENTATIONS
 from motionalign.data.tokenizer import Tokenizer
@@ -86,7 +100,8 @@ def train(
       "finished", or "stopped" after SIGTERM or Ctrl-C; the same call then resumes the run.
 
     Raises:
-      ValueError: the config does not fit the data, the devices or the workdir.
+      ValueError: the config does not fit the data, the devices or the workdir; another process
+        trains in the workdir; or its checkpoint does not fit its record or the data.
       NonFiniteLoss: loss, gradient, update or embeddings are not finite; the step is not saved.
     """
     started = time.monotonic()
@@ -102,16 +117,21 @@ def train(
             f"choose a new --workdir and --config=configs/finetune.py:{workdir}"
         )
         return "finished"
-    run = set_up(config, workdir, say)
-    logging.info("start-up: data and tokenizer")
-    state, pipeline, iterator, step = _begin(run, say)
-    logging.info("start-up: parameters and optimizer state")
-    say("Compiling the training step; the first step follows (later runs reuse the compilation)")
-    loop = _Loop(run, step, started)
-    try:
-        return loop.train(state, pipeline, iterator, step)
-    finally:
-        loop.close()
+    with hold_workdir(workdir) as no_locks:
+        if no_locks:
+            say(no_locks)
+        run = set_up(config, workdir, say)
+        logging.info("start-up: data and tokenizer")
+        state, pipeline, iterator, step = _begin(run, say)
+        logging.info("start-up: parameters and optimizer state")
+        say(
+            "Compiling the training step; the first step follows (later runs reuse the compilation)"
+        )
+        loop = _Loop(run, step, started)
+        try:
+            return loop.train(state, pipeline, iterator, step)
+        finally:
+            loop.close()
 
 
 # Setting up --------------------------------------------------------------------------------------
@@ -130,6 +150,7 @@ class Run:
       encoder: the encoder used for validation.
       optimizer, schedules: the optimizer, and the learning rate schedule of each group.
       trained: the model to fine-tune (`config.model.weights`), or None.
+      supervision: {dataset: hash of its training texts}.
     """
 
     config: ConfigDict
@@ -145,6 +166,7 @@ class Run:
     optimizer: optax.GradientTransformation
     schedules: Mapping[str, optax.Schedule]
     trained: Saved | None
+    supervision: Mapping[str, str]
 
     @property
     def num_steps(self) -> int:
@@ -172,7 +194,11 @@ class Run:
                 "text_encoder": first.require_caption_vectors().origin if frozen else None,
                 "frozen": [tower.to_dict() for tower in self.network.frozen],
                 "source": None,
-                "datasets": {each.name: each.metadata.to_json() for each in self.datasets},
+                "supervision": dict(self.supervision),
+                "datasets": {
+                    each.name: each.metadata.to_json() | {"fingerprint": each.fingerprint}
+                    for each in self.datasets
+                },
             }
         )
 
@@ -188,8 +214,9 @@ def set_up(
       say: as in `train`.
 
     Raises:
-      ValueError: the config does not fit the data or the devices. At most config.json, the commit
-        and the tokenizer have been written to the workdir by then, but no checkpoint.
+      ValueError: the config does not fit the data or the devices, or the data are not those of
+        the run's checkpoint. At most config.json, the commit and the tokenizer have been written to
+        the workdir by then, but no checkpoint.
     """
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
     sharding.check_batch_size("data.batch_size", config.data.batch_size, mesh)
@@ -203,16 +230,20 @@ def set_up(
     datasets = list(weights)
     architecture = resolve_architecture(config, task, objective, trained, datasets)
     sources = _sources(config, task, objective, architecture, weights)
+    supervision = {s.dataset.name: supervision_of(s, objective.batch_fields) for s in sources}
+    record = read_record(workdir)
+    for line in check_data(workdir, record, datasets, supervision) if record else ():
+        say(line)
 
     workdir.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(workdir)
-    begun = has_checkpoint(workdir)
     record_run(config, workdir)
     tokenizer = None
     if architecture.text is not None:
         # All training texts, from which a vocabulary is learned if none is pretrained.
         said = (text for s in sources for texts in s.texts.texts for text in texts)
-        tokenizer = prepare_tokenizer(config.model, workdir, said, begun, trained)
+        recorded = record["tokenizer"] if record else None
+        tokenizer = prepare_tokenizer(config.model, workdir, said, recorded, trained)
         if not (config.model.text.weights or config.model.weights):
             # The learned vocabulary may be smaller than requested.
             text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)
@@ -224,7 +255,7 @@ def set_up(
     optimizer, schedules = optim.make_optimizer(config.optim, network.abstract_params, num_steps)
     return Run(
         config, workdir, mesh, task, objective, network, datasets, batches, checkpoints,
-        Encoder(network, tokenizer, mesh, config.data), optimizer, schedules, trained,
+        Encoder(network, tokenizer, mesh, config.data), optimizer, schedules, trained, supervision,
     )  # fmt: skip
 
 
@@ -377,7 +408,9 @@ def _begin(run: Run, say: Callable[[str], None]) -> tuple[State, dict, Any, int]
     iterator = run.batches.batches(run.num_steps)
     if resumed is None:
         return state, iterator.get_state(), iterator, 0
-    step, _, pipeline = resumed
+    step, restored, pipeline = resumed
+    kept = {name: restored[name] for name in ("params", "optimizer")}
+    check_state(newest(run.workdir), step, kept, position_of(pipeline))
     iterator.set_state(pipeline)
     return state, pipeline, iterator, step
 
@@ -389,7 +422,7 @@ class _Loop:
         config = self._config = run.config
         self._run = run
         self._started = started
-        self._check = _FiniteCheck(run.batches)
+        self._check = _FiniteCheck(run.batches, step)
         self._step = make_train_step(
             run.network, run.objective, run.optimizer, config, run.mesh, run.abstract_state
         )
@@ -543,11 +576,16 @@ class _StopRequest:
             signal.signal(each, handler)
 
 
+_SOON = 100  # steps after resuming, within which a damaged state is the likelier cause
+
+
 class _FiniteCheck:
     """Stops training on non-finite numbers, one step late so that the device need not wait."""
 
-    def __init__(self, batches: TrainingData) -> None:
+    def __init__(self, batches: TrainingData, began: int) -> None:
+        """`began`: step at which this process began; above 0, it resumed the run."""
         self._batches = batches
+        self._began = began
         self._pending = None
 
     def submit(self, step: int, scalars: dict[str, jax.Array]) -> None:
@@ -575,7 +613,15 @@ class _FiniteCheck:
 
     def _stop(self, step: int, what: str) -> None:
         ids = ", ".join(self._batches.clip_ids(step))
+        since = ""
+        if self._began and step - self._began < _SOON:
+            nth = f"{step - self._began + 1} steps" if step > self._began else "the first"
+            since = (
+                f", {nth} since the run resumed. If metrics.jsonl shows a sound loss before, the "
+                f"checkpoint may be damaged: resume from a copy, or train anew. Otherwise lower"
+            )
         raise NonFiniteLoss(
-            f"{what} at step {step}. Lower the learning rates or set --config.optim.clip_norm=1, "
-            f"in a new --workdir, and inspect the clips of this batch: {ids}"
+            f"{what} at step {step}{since or '. Lower'} the learning rates or set "
+            f"--config.optim.clip_norm=1, in a new --workdir, and inspect the clips of this batch: "
+            f"{ids}"
         )

@@ -191,8 +191,10 @@ def test_a_resumed_run_stores_what_todays_code_does(legacy, finish, name):
     assert config["format_version"] == len(MIGRATIONS)
     run = read(find(workdir, LATEST) / "run" / "metadata")
     assert run["format_version"] == len(RUN_MIGRATIONS)
-    metadata = Dataset(legacy / "data", DATASET_OF[name]).metadata
-    assert run["datasets"] == {metadata.name: metadata.to_json()}
+    dataset = Dataset(legacy / "data", DATASET_OF[name])
+    stored = dataset.metadata.to_json() | {"fingerprint": dataset.fingerprint}
+    assert run["datasets"] == {dataset.name: stored}
+    assert run["supervision"].keys() == {dataset.name}
 
 
 def test_a_resumed_run_keeps_its_config(legacy, tmp_path):
@@ -274,8 +276,9 @@ def test_a_model_computes_what_it_did(legacy, finish, name, of):
     np.testing.assert_allclose(encode(*clips_of(legacy, name)), wanted["motion"], atol=1e-5)
     if "text" in wanted:
         np.testing.assert_allclose(model.encode_text(TEXTS), wanted["text"], atol=1e-5)
-    metadata = Dataset(legacy / "data", DATASET_OF[name]).metadata
-    assert model.metadata().to_json() == metadata.to_json()
+    dataset = Dataset(legacy / "data", DATASET_OF[name])
+    fingerprint = dataset.fingerprint if of == "the resumed run" else None
+    assert model.metadata().to_json() == dataset.metadata.to_json() | {"fingerprint": fingerprint}
 
 
 def test_the_way_to_the_module_of_a_model(legacy):
@@ -350,7 +353,7 @@ def test_a_newer_config_is_refused(legacy, editable):
 )
 def test_a_newer_model_is_refused(editable, file, opened):
     set_version(editable / file, len(RUN_MIGRATIONS) + 1)
-    with pytest.raises(ValueError, match=r"the model is of version 2, written by a newer motional"):
+    with pytest.raises(ValueError, match=r"the model is of version 3, written by a newer motional"):
         motionalign.load(editable / opened)
 
 
@@ -509,6 +512,7 @@ def test_run_1_says_what_was_left_unsaid(motion, says):
         "trained": None,
         "source": None,
         "frozen": [],
+        "supervision": None,  # of migration 2
         "datasets": {},
     }  # fmt: skip
 

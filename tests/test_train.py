@@ -154,7 +154,7 @@ def launch_two(workdir, data_dir, **fields) -> list:
 def test_a_workdir_that_is_not_shared_by_all_hosts(small_dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_index", lambda: 1)
     with pytest.raises(ValueError, match=r"process 1 does not see .*storage that all hosts share"):
-        prepare_tokenizer(tiny_config(small_dataset).model, tmp_path, [], False, None)
+        prepare_tokenizer(tiny_config(small_dataset).model, tmp_path, [], None, None)
 
 
 @pytest.mark.parametrize("model_axis", [1, pytest.param(2, marks=pytest.mark.slow)])

@@ -174,7 +174,12 @@ def migrate_unsaid(run: dict[str, Any]) -> dict[str, Any]:
     return run | {"architecture": architecture | {"motion": motion}, "datasets": datasets}
 
 
-RUN_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_unsaid,)
+def migrate_supervision(run: dict[str, Any]) -> dict[str, Any]:
+    """Migration 2: says that there are no hashes of the training texts."""
+    return {"supervision": None, **run}
+
+
+RUN_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_unsaid, migrate_supervision)
 """Migration n converts the metadata stored with parameters from version n - 1 to version n."""
 
 

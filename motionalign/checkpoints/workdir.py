@@ -15,7 +15,8 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from motionalign import __version__
-from motionalign.checkpoints.run import BEST, LATEST, SERIES, checkpoint_steps, has_checkpoint
+from motionalign.checkpoints.resume import check_tokenizer, newest, read_record
+from motionalign.checkpoints.run import BEST, LATEST, SERIES, checkpoint_steps
 from motionalign.checkpoints.shared import Saved
 from motionalign.checkpoints.writers import WRITERS, Config, JsonLines, Writer
 from motionalign.config import Schema, migrate_config, stored_form
@@ -138,7 +139,7 @@ def prepare_tokenizer(
     model_config: ConfigDict,
     workdir: pathlib.Path,
     texts: Iterable[str],
-    begun: bool,
+    recorded: str | None,
     trained: Saved | None,
 ) -> Tokenizer:
     """The tokenizer of a run: that of the pretrained weights, or one learned from the texts.
@@ -149,17 +150,19 @@ def prepare_tokenizer(
       model_config: the `model` section.
       workdir: folder of the run.
       texts: all training texts; read only if a vocabulary is learned.
-      begun: whether the run has a checkpoint, and therefore a tokenizer.
+      recorded: the tokenizer that the run's checkpoint holds; None if it has no checkpoint.
       trained: the model that model_config.weights names, or None.
 
     Raises:
       ValueError: the pretrained tokenizer is limited to fewer than `max_tokens` tokens, or the
-        workdir is not shared by all hosts.
+        workdir is not shared by all hosts, or its tokenizer is not the recorded one.
     """
     path = workdir / "tokenizer.json"
     text = model_config.text
-    if not (begun and path.is_file()) and jax.process_index() == 0:
-        if trained:
+    if not (recorded and path.is_file()) and jax.process_index() == 0:
+        if recorded:
+            tokenizer_json = recorded
+        elif trained:
             tokenizer_json = trained.run["tokenizer"]
         elif text.weights:
             tokenizer_json = _pretrained_tokenizer(text)
@@ -172,7 +175,9 @@ def prepare_tokenizer(
             f"process {jax.process_index()} does not see {path}, which process 0 wrote: --workdir "
             "must be on storage that all hosts share"
         )
-    return Tokenizer(path.read_text("utf-8"), text.max_tokens)
+    tokenizer_json = path.read_text("utf-8")
+    check_tokenizer(path, tokenizer_json, recorded)
+    return Tokenizer(tokenizer_json, text.max_tokens)
 
 
 def _pretrained_tokenizer(text: ConfigDict) -> str:
@@ -197,29 +202,46 @@ def barrier(name: str) -> None:
 def check_run(config: ConfigDict, workdir: pathlib.Path, schema: Schema) -> None:
     """Checks that a workdir is unused, or holds a run with this config.
 
+    Its config is the one that its checkpoint holds, and config.json has to agree with it.
+
     Raises:
       ValueError: the workdir is a file, or holds a converted model or the checkpoints of a run with
         another config.
     """
     if workdir.exists() and not workdir.is_dir():
         raise ValueError(f"--workdir={workdir} is a file; name a folder, which may be a new one")
-    path = workdir / "config.json"
-    if not (has_checkpoint(workdir) and path.is_file()):
-        return
     finetune = f"--config=configs/finetune.py:{workdir}"
-    stored = json.loads(path.read_text("utf-8"))
-    if "source" in stored:
-        raise ValueError(
-            f"{workdir} holds a converted model, not a run. To train it further, choose a new "
-            f"--workdir and {finetune}"
-        )
-    before = migrate_config(stored, schema)
-    if changed := schema.differences(before, config):
-        raise ValueError(
-            f"{workdir} holds a run with another config. Choose a new --workdir, or restore its "
-            f"values (to train its model further: a new --workdir and {finetune}):\n  "
-            + "\n  ".join(changed)
-        )
+    for stored in _stored_configs(workdir):
+        if "source" in stored:
+            raise ValueError(
+                f"{workdir} holds a converted model, not a run. To train it further, choose a new "
+                f"--workdir and {finetune}"
+            )
+        before = migrate_config(stored, schema)
+        if changed := schema.differences(before, config):
+            raise ValueError(
+                f"{workdir} holds a run with another config. Choose a new --workdir, or restore "
+                f"its values (to train its model further: a new --workdir and {finetune}):\n  "
+                + "\n  ".join(changed)
+            )
+
+
+def _stored_configs(workdir: pathlib.Path) -> list[dict]:
+    """The configs of the run in a workdir: of its checkpoint and of config.json; [] if none began.
+
+    Of a converted model, they have the key "source".
+    """
+    folder = newest(workdir)
+    if folder is None:
+        return []
+    stored = []
+    if (folder / "run" / "metadata").is_file() and (record := read_record(workdir)):
+        source = record["source"]
+        stored.append(record["config"] if source is None else {"source": source})
+    path = workdir / "config.json"
+    if path.is_file():
+        stored.append(json.loads(path.read_text("utf-8")))
+    return stored
 
 
 def is_finished(workdir: pathlib.Path, epochs: int) -> bool:

@@ -219,6 +219,7 @@ def _run(
             "text_encoder": None,
             "frozen": [],
             "source": source,
+            "supervision": None,
             "datasets": {metadata.name: metadata.to_json()},
             "step": 0,
             "score": None,
