@@ -146,7 +146,7 @@ def test_two_swapped_tokens(folder):
 def test_without_its_config_another_one_is_refused(folder):
     (folder / "run" / "config.json").unlink()
     with pytest.raises(
-        ValueError, match="holds a run with another config.*\n  seed: 0 before, 1 now"
+        ValueError, match=r"holds a run with another config.*\n  seed: 0 before, 1 now"
     ):
         resumed(folder, seed=1)
     assert not (folder / "run" / "config.json").exists()
