@@ -12,7 +12,7 @@ import pathlib
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +56,7 @@ from motionalign.data.batches import (
 )
 from motionalign.data.dataset import Dataset
 from motionalign.data.representation import REPRESENTATIONS
-from motionalign.data.tokenizer import Tokenizer
+from motionalign.data.tokenizer import MAX_WORD, Tokenizer, long_words
 from motionalign.evaluate import validate_all
 from motionalign.files import expand
 from motionalign.inference.encoder import Encoder, Predictor
@@ -241,10 +241,12 @@ def set_up(
     tokenizer = None
     if architecture.text is not None:
         # All training texts, from which a vocabulary is learned if none is pretrained.
-        said = (text for s in sources for texts in s.texts.texts for text in texts)
+        said = [text for s in sources for texts in s.texts.texts for text in texts]
         recorded = record["tokenizer"] if record else None
         tokenizer = prepare_tokenizer(config.model, workdir, said, recorded, trained)
         if not (config.model.text.weights or config.model.weights):
+            for line in _about_long_words(said):
+                say(line)
             # The learned vocabulary may be smaller than requested.
             text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)
             architecture = dataclasses.replace(architecture, text=text)
@@ -257,6 +259,17 @@ def set_up(
         config, workdir, mesh, task, objective, network, datasets, batches, checkpoints,
         Encoder(network, tokenizer, mesh, config.data), optimizer, schedules, trained, supervision,
     )  # fmt: skip
+
+
+def _about_long_words(texts: Iterable[str]) -> list[str]:
+    """A line for the user if a learned vocabulary leaves out words for their length, in a list."""
+    found = Counter(word for text in texts for word in long_words(text))
+    if not found:
+        return []
+    return [
+        f"{found.total():,} words of more than {MAX_WORD} characters in the training texts are "
+        f"unknown to the tokenizer, for example {min(found)[:40]!r}..."
+    ]
 
 
 def _with_weights(model_config: ConfigDict) -> tuple[ConfigDict, ...]:
@@ -288,6 +301,12 @@ def check_config(config: ConfigDict, fields: Schema) -> None:
     check_writers(config.log_to)
     objective = OBJECTIVES[config.loss.kind]
     frozen = is_frozen(config.model.text)
+    if config.data.batch_size < objective.smallest_batch:
+        raise ValueError(
+            f"config.data.batch_size={config.data.batch_size} trains nothing: config.loss.kind="
+            f"{config.loss.kind!r} compares the clips of a batch with each other. Set it to at "
+            f"least {objective.smallest_batch}; larger batches have more negatives"
+        )
     if not objective.compares and config.model.weights:
         raise ValueError(
             f"config.model.weights names a model without a classifier; config.loss.kind="

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -211,3 +212,13 @@ def test_a_new_folder_is_written_by_one_process(tmp_path):
     with files.new_folder(tmp_path / "new"):
         pass
     assert not list((tmp_path / "new").iterdir()) and not left.exists()
+
+
+def test_a_long_report_is_not_held_as_text(tmp_path):
+    """A report on a million clips took gigabytes."""
+    entries = [{"id": "000001", "reason": "duplicate_id"}] * 100_000
+    tracemalloc.start()
+    files.write_json(tmp_path / "report.json", entries, indent=1)
+    assert tracemalloc.get_traced_memory()[1] < 2e6
+    tracemalloc.stop()
+    assert json.loads((tmp_path / "report.json").read_text()) == entries

@@ -349,6 +349,7 @@ def test_another_config_is_refused_if_a_checkpoint_exists(short_run, small_datas
         ("optim.schedule", "linear", "valid: constant, cosine"),
         ("epochs", 0, "config.epochs is 0; expected at least 1"),
         ("data.batch_size", 10, "is not a multiple of the 8 devices"),
+        ("data.batch_size", 1, "batch_size=1 trains nothing: config.loss.kind='contrastive' comp"),
         ("data.batch_size", 64, "larger than the training set of 38 records"),
         ("mesh.model", 3, "must equal the 8 available devices"),
         ("data.datasets", "nothing", "data_prep humanml3d --name=nothing"),

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -58,9 +59,10 @@ class Metadata:
         """Reads the metadata of a dataset or model stored by this or an older motionalign.
 
         Raises:
-          ValueError: a newer version stored it.
+          ValueError: a newer version stored it, or a rate or statistic is not finite.
         """
         values = migrate_metadata(values)
+        _check_numbers(values)
         return cls(
             name=values["name"],
             skeleton=Skeleton.from_dict(values["skeleton"]),
@@ -203,6 +205,23 @@ def fingerprint_of(version_dir: pathlib.Path, metadata: Metadata) -> str:
         name = path.stem.removeprefix("index-")
         found.update(f"\n{name}\n".encode() + Split(version_dir, name).digest())
     return found.hexdigest()
+
+
+def _check_numbers(values: Mapping[str, Any]) -> None:
+    """Raises a ValueError for numbers that JSON can hold, but no dataset can have."""
+    for name in ("fps", "source_fps"):
+        rate = values[name]
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
+            raise ValueError(
+                f"the metadata of dataset {values['name']!r} have {name}={rate}; expected a "
+                "positive, finite number of frames per second. Prepare or copy it again"
+            )
+    for name in ("mean", "std"):
+        if not np.isfinite(np.asarray(values[name], np.float64)).all():
+            raise ValueError(
+                f"the metadata of dataset {values['name']!r} have a {name} that is not finite. "
+                "Prepare or copy it again"
+            )
 
 
 def positive_attributes(

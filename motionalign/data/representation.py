@@ -8,6 +8,7 @@ representation (`input`); `REPRESENTATIONS` maps names to classes.
 
 import dataclasses
 import functools
+import math
 import threading
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
@@ -416,7 +417,7 @@ def check_clip(joints: np.ndarray, fps: float, shape: tuple[int, int], metadata:
         )
     if not np.isfinite(joints).all():
         raise ValueError("a clip contains values that are not finite")
-    if not fps > 0:
+    if not 0 < fps < math.inf:
         raise ValueError(f"fps={fps}; expected a positive number of frames per second")
 
 

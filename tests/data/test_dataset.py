@@ -52,6 +52,23 @@ def test_metadata_with_classes_round_trip():
         assert getattr(again, field) == getattr(APPEARANCE, field), field
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("fps", float("inf"), "have fps=inf; expected a positive, finite number of frames per sec"),
+        ("fps", None, "have fps=None; expected"),
+        ("fps", "20", "have fps=20; expected"),
+        ("source_fps", 0, "have source_fps=0; expected"),
+        ("std", [[float("nan")] * 3] * 22, "have a std that is not finite"),
+    ],
+)
+def test_numbers_that_no_dataset_has(data_dir, name, value, message):
+    """JSON holds Infinity and NaN; a model with such a rate was converted and loaded."""
+    stored = Dataset(data_dir, "tiny").metadata.to_json() | {name: value}
+    with pytest.raises(ValueError, match=f"the metadata of dataset 'tiny' {message}"):
+        Metadata.from_json(json.loads(json.dumps(stored)))
+
+
 def test_positive_attributes_in_words():
     assert APPEARANCE.positive_names == ("female", "slim", "normal weight", "backpack", "male")
     rows = np.array([[0.9, 0.2, 0.51, 0.5], [0.5, 0, 0.7, 0.6], [0.1, 0.3, 0.2, 0.1]], np.float32)

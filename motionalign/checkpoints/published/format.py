@@ -11,6 +11,7 @@ The functions after it are shared by the models' files: sizes from tensors, and 
 
 import argparse
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Self
@@ -132,8 +133,8 @@ def add_motion_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check_fps(fps: float | None) -> None:
-    """Raises a ValueError unless --fps is omitted or positive."""
-    if fps is not None and not fps > 0:
+    """Raises a ValueError unless --fps is omitted, or positive and finite."""
+    if fps is not None and not 0 < fps < math.inf:
         raise ValueError(f"--fps={fps}; expected a positive number of frames per second")
 
 

@@ -220,6 +220,7 @@ def test_sizes_from_the_tensors_alone(golden, tokenizer, statistics, tmp_path):
         ({"text_config": "/no/such/file"}, "No such file or directory: '/no/such/file'"),
         ({"source": "/no/such/file"}, "/no/such/file is not a file"),
         ({"fps": 0}, "--fps=0.0; expected a positive number"),
+        ({"fps": "inf"}, "--fps=inf; expected a positive number"),
         ({"max_tokens": 1000}, "max_tokens is 1000; the text encoder has 512 positions"),
     ],
 )
