@@ -31,6 +31,7 @@ from motionalign.data import records
 from motionalign.data.dataset import (
     CAPTION_VECTORS,
     CLASS_TEXTS,
+    UNFINISHED_VECTORS,
     VERSION,
     CaptionVectors,
     Dataset,
@@ -174,6 +175,8 @@ def _carry_over_texts(old: pathlib.Path, new: pathlib.Path) -> list[str]:
     """Copies class texts and caption vectors to the new dataset; returns messages for the user."""
     if (old / CLASS_TEXTS).exists() and not (new / CLASS_TEXTS).exists():
         _copy(old / CLASS_TEXTS, new / CLASS_TEXTS)
+    if (old / UNFINISHED_VECTORS).exists():
+        _copy(old / UNFINISHED_VECTORS, new / UNFINISHED_VECTORS)
     path = old / CAPTION_VECTORS
     if not path.exists():
         return []
@@ -181,7 +184,8 @@ def _carry_over_texts(old: pathlib.Path, new: pathlib.Path) -> list[str]:
     if all_texts(dataset) <= CaptionVectors.read(path).rows.keys():
         _copy(path, new / path.name)
         return ["the caption vectors are kept: they cover every text"]
-    return ["the texts changed, so the caption vectors were dropped: run `data_prep embed` again"]
+    _copy(path, new / UNFINISHED_VECTORS)
+    return ["the texts changed: run `data_prep embed` again, which embeds the new ones only"]
 
 
 def _copy(source: pathlib.Path, target: pathlib.Path) -> None:

@@ -19,12 +19,14 @@ import numpy as np
 
 from motionalign.config import VERSION_KEY, migrate
 from motionalign.data.records import Split, read_lines
-from motionalign.files import expand, hold
+from motionalign.files import expand, hold, write_bytes
 from motionalign.skeleton import Skeleton, get_skeleton
 
 VERSION = "1.0.0"
 
 CAPTION_VECTORS = "caption_vectors.safetensors"  # written by `data_prep embed`
+
+UNFINISHED_VECTORS = "caption_vectors.unfinished.safetensors"  # of one that was stopped
 
 CLASS_TEXTS = "class_texts.json"  # descriptions and synonyms of the classes
 
@@ -292,6 +294,30 @@ class CaptionVectors:
     def __getitem__(self, captions: Sequence[str]) -> np.ndarray:
         """The vectors [len(captions), D] of some captions."""
         return self.vectors[[self.rows[caption] for caption in captions]]
+
+
+def write_caption_vectors(path: pathlib.Path, known: Mapping[str, np.ndarray], **made: str) -> None:
+    """Writes the file that `CaptionVectors.read` reads; equal content gives equal bytes.
+
+    Args:
+      path: the file.
+      known: {text: vector [D]} in float32; the texts have no line breaks.
+      made: "encoder", "sha256" and "readout" of the encoder.
+    """
+    from safetensors.numpy import save
+
+    texts = sorted(known)
+    assert not any("\n" in text for text in texts)
+    lines = np.frombuffer("\n".join(texts).encode(), np.uint8)
+    vectors = np.stack([known[text] for text in texts])
+    data = save({"vectors": vectors, "captions": lines}, made)
+    # The library writes `made` in the order of a hash map that differs from run to run. Sorted, the
+    # header keeps its length.
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":"))
+    header = header.encode().ljust(size)
+    # Not save_file, which creates a file that only its owner can read.
+    write_bytes(path, len(header).to_bytes(8, "little") + header + data[8 + size :])
 
 
 def hold_dataset(

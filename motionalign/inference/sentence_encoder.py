@@ -49,18 +49,35 @@ class SentenceEncoder:
 
         The same as `dataset.CaptionVectors.fingerprint`.
         """
+        self._tower  # noqa: B018 (a family that is not supported is said before weights are read)
         return self._source.sha256, self.readout
 
-    def __call__(self, texts: Sequence[str], progress: bool = False) -> np.ndarray:
-        """Encodes K texts as vectors [K, D] float32, which are not normalised.
+    def __call__(
+        self,
+        texts: Sequence[str],
+        progress: bool = False,
+        keep: Callable[[list[str], np.ndarray], None] = lambda texts, vectors: None,
+    ) -> np.ndarray:
+        """Encodes texts; each distinct text is encoded only once.
 
-        Each distinct text is encoded only once; `progress` shows a progress bar.
+        Args:
+          texts: K texts.
+          progress: whether to show a progress bar.
+          keep: receives the texts and vectors [B, D] of each batch as soon as it is encoded.
+
+        Returns:
+          Vectors [K, D] float32, which are not normalised.
         """
         row = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-        vectors = self._encode(list(row), progress)
+        vectors = self._encode(list(row), progress, keep)
         return vectors[np.array([row[text] for text in texts], np.int64)]
 
-    def _encode(self, texts: list[str], progress: bool) -> np.ndarray:
+    def _encode(
+        self,
+        texts: list[str],
+        progress: bool,
+        keep: Callable[[list[str], np.ndarray], None],
+    ) -> np.ndarray:
         tokenizer, config, forward = self._loaded
         ids, mask = tokenizer.encode(texts)
         lengths = mask.sum(axis=1)
@@ -74,13 +91,19 @@ class SentenceEncoder:
                 shape = (1 << (len(rows) - 1).bit_length(), length)
                 batch = (_fitted(ids[rows], shape), _fitted(mask[rows], shape))
                 vectors[rows] = np.asarray(forward(*batch))[: len(rows)]
+                keep([texts[row] for row in rows], vectors[rows])
                 bar.update(len(rows))
         return vectors
 
     @functools.cached_property
+    def _tower(self) -> tuple[Any, Any]:
+        """(family, config) of the encoder."""
+        return text_tower(self._source, readout=self.readout)
+
+    @functools.cached_property
     def _loaded(self) -> tuple[Tokenizer, Any, Callable[..., jax.Array]]:
         """(tokenizer, config, jitted forward pass of ids [B, L] and mask [B, L])."""
-        family, config = text_tower(self._source, readout=self.readout)
+        family, config = self._tower
         with nnx.set_graph_mode(False):  # restored afterwards: other code may rely on the mode
             graphdef, params = nnx.split(
                 nnx.eval_shape(lambda: family.module(config, rngs=nnx.Rngs(0)))

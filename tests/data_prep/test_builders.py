@@ -13,12 +13,18 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from data_prep import builders, embed
+from data_prep import builders
 from data_prep.builders import prepare, statistics
 from data_prep.readers import Caption, Clips
 from data_prep.readers.humanml3d import HumanML3D
 from data_prep.readers.kit_ml import KitML
-from motionalign.data.dataset import CAPTION_VECTORS, Dataset, hold_dataset
+from motionalign.data.dataset import (
+    CAPTION_VECTORS,
+    UNFINISHED_VECTORS,
+    Dataset,
+    hold_dataset,
+    write_caption_vectors,
+)
 from motionalign.data.resample import kit_ml_frames
 from motionalign.files import InUse
 from motionalign.patches import motion_patches
@@ -468,9 +474,9 @@ def test_no_temporary_folder_is_left(published, tmp_path, monkeypatch):
 
 def test_overwriting_keeps_caption_vectors_that_cover_all_captions(published, tmp_path):
     folder = run(published.clip("a", lines=["walks", "turns left"]), tmp_path)
-    vectors = np.ones((3, 4), np.float32)
+    vectors = dict.fromkeys(["turns left", "walks", "waves"], np.ones(4, np.float32))
     made_by = {"encoder": "e", "sha256": "0", "readout": "mean"}
-    embed._save(folder / CAPTION_VECTORS, ["turns left", "walks", "waves"], vectors, **made_by)
+    write_caption_vectors(folder / CAPTION_VECTORS, vectors, **made_by)
     before = (folder / CAPTION_VECTORS).read_bytes()
     said = []
     run(published, tmp_path, patch_size=8, overwrite=True, say=said.append)
@@ -480,6 +486,9 @@ def test_overwriting_keeps_caption_vectors_that_cover_all_captions(published, tm
     run(published, tmp_path, mirror=True, overwrite=True, say=said.append)
     assert not (folder / CAPTION_VECTORS).exists()
     assert "run `data_prep embed` again" in said[-2]
+    # Those of the other texts are kept for that, also beyond a further preparation.
+    run(published, tmp_path, patch_size=8, overwrite=True)
+    assert (folder / UNFINISHED_VECTORS).read_bytes() == before
 
 
 class Labelled(Clips):
@@ -549,9 +558,9 @@ def test_overwriting_keeps_class_texts_and_vectors(tmp_path):
     assert again(other)[0].texts == other
 
     def embedded(*texts):
-        vectors = np.ones((len(texts), 4), np.float32)
+        known = dict.fromkeys(texts, np.ones(4, np.float32))
         path = dataset.version_dir / CAPTION_VECTORS
-        embed._save(path, list(texts), vectors, encoder="e", sha256="0", readout="mean")
+        write_caption_vectors(path, known, encoder="e", sha256="0", readout="mean")
 
     captions = ("walk", "turn left", "turn right", "somebody moves")
     embedded(*captions, "go on foot")
