@@ -3,7 +3,7 @@
 import argparse
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -85,12 +85,12 @@ def run(args: argparse.Namespace) -> None:
     with hold_dataset(args.data_dir, args.name, "embedding") as no_locks:
         if no_locks:
             print(no_locks)
-        _embed(Dataset(args.data_dir, args.name), args)
+        _embed(Dataset(args.data_dir, args.name), args, print)
 
 
-def _embed(dataset: Dataset, args: argparse.Namespace) -> None:
+def _embed(dataset: Dataset, args: argparse.Namespace, say: Callable[[str], None]) -> None:
     names = class_names(dataset.metadata, all_splits(dataset)) if args.texts else ()
-    class_texts = merge([dataset.texts, *(read_texts(path, names, print) for path in args.texts)])
+    class_texts = merge([dataset.texts, *(read_texts(path, names, say) for path in args.texts)])
     texts = sorted(all_texts(dataset, class_texts))
     there = dataset.caption_vectors
     encoder = args.encoder or (there.source if there else ENCODER)
@@ -101,8 +101,8 @@ def _embed(dataset: Dataset, args: argparse.Namespace) -> None:
 
     encode = SentenceEncoder(encoder, readout)
     if there and there.fingerprint != encode.fingerprint:
-        print(f"replacing the existing vectors, by {there.encoder}")
-    known = _known(dataset, encode.fingerprint, texts)
+        say(f"replacing the existing vectors, by {there.encoder}")
+    known = _known(dataset, encode.fingerprint, texts, say)
     new = [text for text in texts if text not in known]
     sha256, readout = encode.fingerprint
     made = {"encoder": encoder, "sha256": sha256, "readout": readout}
@@ -110,13 +110,13 @@ def _embed(dataset: Dataset, args: argparse.Namespace) -> None:
         dataset.version_dir / CAPTION_VECTORS,
         dataset.version_dir / UNFINISHED_VECTORS,
     )
-    with _Kept(unfinished, known, made) as kept:
+    with _Kept(unfinished, known, made, say) as kept:
         if new:
             known |= dict(zip(new, encode(new, progress=True, keep=kept.add), strict=True))
         known = {text: known[text] for text in texts}
         write_caption_vectors(path, known, **made)
     unfinished.unlink(missing_ok=True)
-    print(
+    say(
         f"{path}: {len(texts)} texts x {len(known[texts[0]])}, {len(new)} of them new; {encoder}, "
         f"readout {readout}"
     )
@@ -124,16 +124,16 @@ def _embed(dataset: Dataset, args: argparse.Namespace) -> None:
         path = dataset.version_dir / CLASS_TEXTS
         files.write_json(path, class_texts)
         for kind, of_class in class_texts.items():
-            print(f"{path}: {sum(map(len, of_class.values()))} {kind} for {len(of_class)} classes")
+            say(f"{path}: {sum(map(len, of_class.values()))} {kind} for {len(of_class)} classes")
 
 
 def _known(
-    dataset: Dataset, fingerprint: tuple[str, str], texts: list[str]
+    dataset: Dataset, fingerprint: tuple[str, str], texts: list[str], say: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
     """{text: vector} of the texts that the same encoder has encoded before.
 
     They are looked for in the dataset, in what a run that was stopped left, and then in the other
-    datasets beside it. Prints how many come from elsewhere.
+    datasets beside it. `say` receives how many come from elsewhere.
     """
     data_dir = dataset.version_dir.parents[1]
     own = [dataset.version_dir / CAPTION_VECTORS, dataset.version_dir / UNFINISHED_VECTORS]
@@ -143,21 +143,21 @@ def _known(
         missing = [text for text in texts if text not in known]
         if not missing or not path.is_file():
             continue
-        found = _vectors_at(path, fingerprint, missing)
+        found = _vectors_at(path, fingerprint, missing, say)
         known |= found
         if found and path != own[0]:
-            print(f"{len(found)} vectors are taken from {path}")
+            say(f"{len(found)} vectors are taken from {path}")
     return known
 
 
 def _vectors_at(
-    path: pathlib.Path, fingerprint: tuple[str, str], texts: list[str]
+    path: pathlib.Path, fingerprint: tuple[str, str], texts: list[str], say: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
     """The finite vectors of some texts in a file, if it is by the encoder with this fingerprint."""
     try:
         there = CaptionVectors.read(path)
     except Exception as error:  # whatever is wrong with it: its vectors can be computed again
-        print(f"{path} is not used, since it cannot be read: {error}")
+        say(f"{path} is not used, since it cannot be read: {error}")
         return {}
     if there.fingerprint != fingerprint:
         return {}
@@ -172,10 +172,14 @@ class _Kept:
     """
 
     def __init__(
-        self, path: pathlib.Path, known: Mapping[str, np.ndarray], made: dict[str, str]
+        self,
+        path: pathlib.Path,
+        known: Mapping[str, np.ndarray],
+        made: dict[str, str],
+        say: Callable[[str], None],
     ) -> None:
         """`known`: vectors {text: [D]} to keep with the new ones; `made`: their encoder."""
-        self._path, self._made = path, made
+        self._path, self._made, self._say = path, made, say
         self._vectors = dict(known)
         self._saved, self._changed = time.monotonic(), False
 
@@ -197,4 +201,4 @@ class _Kept:
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if kind and self._changed and self._vectors:
             self._save()
-            print(f"{len(self._vectors)} vectors are kept: the same command goes on from there")
+            self._say(f"{len(self._vectors)} vectors are kept: the same command goes on from there")
