@@ -165,6 +165,23 @@ def test_one_of_many_holds_a_lock_that_comes_and_goes(tmp_path):
     assert most == [1] * 120
 
 
+def test_a_lock_on_a_file_that_is_gone_holds_nothing(tmp_path, monkeypatch):
+    """The former holder removes the file after it has been opened, before it is locked."""
+    flock = files.fcntl.flock
+    opened = []
+
+    def after_the_former_holder(handle, operation):
+        opened.append(handle)
+        if len(opened) == 1:
+            (tmp_path / "lock").unlink()
+        flock(handle, operation)
+
+    monkeypatch.setattr(files.fcntl, "flock", after_the_former_holder)
+    with files.hold(tmp_path / "lock", "a task"):
+        assert len(opened) == 2
+        assert (tmp_path / "lock").exists()
+
+
 def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
     def flock(handle, operation):
         raise OSError(errno.ENOLCK, "No locks available")

@@ -564,7 +564,7 @@ def test_metadata_1_hold_the_whole_skeleton():
     }
     assert before == OLD_METADATA
     migrated = migrate_metadata(OLD_METADATA)
-    assert migrated["format_version"] == len(METADATA_MIGRATIONS) == 2
+    assert migrated["format_version"] == len(METADATA_MIGRATIONS) == 3
     assert migrate_metadata(migrated) == migrated == Metadata.from_json(migrated).to_json()
     named = {"label_names": ["walk"], "num_rotations": 21}
     assert migrate_metadata(OLD_METADATA | named).items() >= named.items()
@@ -579,10 +579,10 @@ def test_metadata_1_of_shared_models_had_a_description():
     assert "skeleton_description" not in migrated
 
 
-def test_metadata_2_has_no_fingerprint():
-    migrated = METADATA_MIGRATIONS[1](OLD_METADATA)
+def test_metadata_3_has_no_fingerprint():
+    migrated = METADATA_MIGRATIONS[2](OLD_METADATA)
     assert migrated == OLD_METADATA | {"fingerprint": None}
-    assert METADATA_MIGRATIONS[1]({"fingerprint": "ab"}) == {"fingerprint": "ab"}
+    assert METADATA_MIGRATIONS[2]({"fingerprint": "ab"}) == {"fingerprint": "ab"}
 
 
 def test_index_1_has_columns_of_classes():
