@@ -9,7 +9,7 @@ from tqdm import tqdm
 from data_prep.mirror import mirrored_caption
 from data_prep.readers import REASONS, SPAN_SLACK, Caption, InvalidClip, Reader
 from motionalign.data.augment import mirror
-from motionalign.data.resample import resampled_length
+from motionalign.data.resample import check_fps, resampled_length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,9 +235,12 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
       mirror: whether to add mirror images.
 
     Raises:
-      ValueError: more than half of a split has no usable files, or no train source is usable; or,
-        with `mirror`, the dataset has twins already, or a class has no mirrored counterpart.
+      ValueError: a frame rate is impossible; more than half of a split has no usable files, or no
+        train source is usable; or, with `mirror`, the dataset has twins already, or a class has no
+        mirrored counterpart.
     """
+    for what in ("source_fps", "fps"):
+        check_fps(getattr(reader, what), f"{type(reader).__name__}: {what}")
     listed = reader.splits()
     known = {name for names in listed.values() for name in names}
     _check_names(known)

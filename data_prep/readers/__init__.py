@@ -26,6 +26,8 @@ REASONS = {
     "motion_missing": "no motion file",
     "motion_unreadable": "the motion file is damaged, or lacks a required array",
     "wrong_shape": "the motion is not [frames, joints, 3] numbers",
+    "wrong_body_model": "the motion is of another body model than SMPL-H, such as SMPL-X",
+    "duration_differs": "the motion does not last as long as its annotation states",
     "not_finite": "the motion contains NaN or infinity, or its z-scores overflow float16",
     "too_short": "fewer frames than --min_frames, after cutting",
     "text_missing": "no text file",

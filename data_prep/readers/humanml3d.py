@@ -25,6 +25,7 @@ from data_prep.readers import (
     label_table,
     load_joints,
 )
+from motionalign.data.resample import check_fps
 from motionalign.skeleton import SKELETONS
 
 SPLITS = ("train", "val", "test")
@@ -77,9 +78,7 @@ class HumanML3D(Reader):
         Raises:
           ValueError: a file or folder is missing, or the frame rate is invalid.
         """
-        if not 0 < fps < math.inf:
-            raise ValueError(f"--fps={fps}; expected frames per second, above 0")
-        self.source_fps = fps
+        self.source_fps = check_fps(fps, "--fps")
         self.raw_dir = pathlib.Path(raw_dir)
         needed = ["new_joints", "texts", *(f"{split}.txt" for split in SPLITS)]
         missing = [name for name in needed if not (self.raw_dir / name).exists()]

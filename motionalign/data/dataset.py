@@ -16,6 +16,7 @@ import numpy as np
 
 from motionalign.config import VERSION_KEY, migrate
 from motionalign.data.records import Split, read_lines
+from motionalign.data.resample import check_fps
 from motionalign.files import expand
 from motionalign.skeleton import Skeleton, get_skeleton
 
@@ -49,6 +50,11 @@ class Metadata:
     attribute_groups: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     attribute_opposites: Mapping[str, str] = dataclasses.field(default_factory=dict)
     num_rotations: int = 0  # R of `rotations` [T, M, R, 6]; 0 if the records have none
+
+    def __post_init__(self) -> None:
+        """Checks the frame rates, which may come from a file."""
+        for field in ("fps", "source_fps"):
+            check_fps(getattr(self, field), f"dataset {self.name!r}: {field}")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Metadata":

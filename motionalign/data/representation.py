@@ -19,7 +19,7 @@ from motionalign.config import Entry
 from motionalign.data.augment import WINDOWS, Augmentation, frame_indices, inference_indices
 from motionalign.data.dataset import Metadata
 from motionalign.data.records import Split
-from motionalign.data.resample import nearest_frames, resample
+from motionalign.data.resample import check_fps, nearest_frames, resample
 from motionalign.patches import motion_patches
 
 Batch = dict[str, np.ndarray]
@@ -396,7 +396,7 @@ def inputs() -> dict[str, type[Any]]:
 
 
 def check_clip(joints: np.ndarray, fps: float, shape: tuple[int, int], metadata: Metadata) -> None:
-    """Checks that a raw clip is [T >= 2, *shape] finite numbers at a positive frame rate.
+    """Checks that a raw clip is [T >= 2, *shape] finite numbers at a possible frame rate.
 
     Args:
       joints: the clip.
@@ -416,8 +416,7 @@ def check_clip(joints: np.ndarray, fps: float, shape: tuple[int, int], metadata:
         )
     if not np.isfinite(joints).all():
         raise ValueError("a clip contains values that are not finite")
-    if not fps > 0:
-        raise ValueError(f"fps={fps}; expected a positive number of frames per second")
+    check_fps(fps)
 
 
 class ClipCache:

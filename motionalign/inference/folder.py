@@ -2,13 +2,13 @@
 
 import dataclasses
 import json
-import math
 import pathlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
+from motionalign.data.resample import check_fps
 from motionalign.files import expand, write_arrays, write_csv
 from motionalign.inference.model import Model, load
 from motionalign.models.heads import ClassifierConfig
@@ -85,8 +85,8 @@ def encode_folder(
     """
     folder, output = expand(folder), expand(output)
     files = _find(folder, output)
-    if fps is not None and not 0 < fps < math.inf:
-        raise ValueError(f"--fps={fps:g}: expected a positive number of frames per second")
+    if fps is not None:
+        check_fps(fps, "--fps")
     model = load(path)
     classifier = model.encoder.network.config.classifier
     if output.suffix == ".csv" and not classifier:

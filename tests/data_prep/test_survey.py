@@ -96,6 +96,14 @@ def test_kit_spans_are_cut_at_its_own_rate(published_kit):
     assert found.lengths("train") == [42]
 
 
+@pytest.mark.parametrize("what", ["fps", "source_fps"])
+def test_the_rates_of_any_reader_are_checked(published, what):
+    reader = HumanML3D(published.clip("a").folder)
+    setattr(reader, what, float("inf"))
+    with pytest.raises(ValueError, match=f"HumanML3D: {what}=inf; expected a positive number"):
+        survey(reader)
+
+
 def test_min_frames(published):
     published.clip("a", frames=9).clip("b", frames=10)
     assert reasons(look(published, min_frames=10).report()) == {"a": "too_short"}
