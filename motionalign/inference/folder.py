@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tqdm import tqdm
 
+from motionalign.data.cuts import EXAMPLES
 from motionalign.data.resample import check_fps
 from motionalign.files import expand, write_arrays, write_csv
 from motionalign.inference.model import Model, load
@@ -43,8 +44,10 @@ class EncodedFolder:
             f"{len(self.skipped)} skipped"
         ]
         if self.cut:
+            more = ", ..." if len(self.cut) > EXAMPLES else ""
             lines.append(
-                f"{len(self.cut)} are longer than {self.seconds:.1f} s; part used: {self.counts}"
+                f"{len(self.cut)} are longer than {self.seconds:.1f} s; part used: {self.counts}; "
+                f"for example {', '.join(self.cut[:EXAMPLES])}{more}"
             )
         lines += [f"  {item['id']}: {item['reason']}" for item in self.skipped[:10]]
         if len(self.skipped) > 10:

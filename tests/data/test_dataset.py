@@ -54,7 +54,7 @@ def test_metadata_with_classes_round_trip():
 
 @pytest.mark.parametrize("rate", [0, None, float("inf"), float("nan")])
 def test_an_impossible_frame_rate_in_a_file_is_an_error(rate):
-    with pytest.raises(ValueError, match="dataset 'people': source_fps=.*; expected a positive"):
+    with pytest.raises(ValueError, match=r"dataset 'people': source_fps=.*; expected a positive"):
         Metadata.from_json(APPEARANCE.to_json() | {"source_fps": rate})
 
 
