@@ -132,8 +132,10 @@ class Babel(Reader):
         self.num_rotations = smplh.NUM_BODY if joints_dir is None else 0
         self._sequences = {}
         self._listed = {"train": [], "test": []}
-        for path in _annotation_files(_folder("--raw_dir", raw_dir), extra):
+        read = _annotation_files(_folder("--raw_dir", raw_dir), extra)
+        for path in read:
             self._add(path, "test" if "val" in path.name else "train")
+        self._unread = sorted({*pathlib.Path(raw_dir).glob("*.json")} - {*read})
         # Sorted, so that the choice depends on the set of sequences and not on their order.
         train = sorted(self._listed["train"], key=int)
         chosen = np.random.default_rng(seed).permutation(len(train))[: len(train) // 10]
@@ -162,6 +164,10 @@ class Babel(Reader):
             "val": [name for name in train if name in self._val],
             "test": self._listed["test"],
         }
+
+    def unlisted(self) -> list[str]:
+        """The annotation files that are not read: extra_*.json without `extra`, BABEL's test."""
+        return [path.name for path in self._unread]
 
     def class_texts(self) -> dict[str, dict[str, list[str]]]:
         """The descriptions and synonyms that ship with the project."""

@@ -188,6 +188,12 @@ class DenseGait(Reader):
         positive = positive_attributes(self.attributes(source), names, opposites)
         return [Caption(attribute_words(positive, names, opposites))]
 
+    def unlisted(self) -> list[str]:
+        """The .npy files in the folder that annotations.csv does not name."""
+        named = {(row["file_name"] or "").strip() for _, row in self._rows.values()}
+        files = (path.relative_to(self.raw_dir).as_posix() for path in self.raw_dir.rglob("*.npy"))
+        return sorted(file for file in files if file not in named)
+
 
 def _source_name(row: dict, line: int) -> str:
     file = (row["file_name"] or "").strip()
