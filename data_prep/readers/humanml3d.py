@@ -308,7 +308,7 @@ COMMAND = Command(
     summary="HumanML3D, or clips in its layout",
     about=help_text("humanml3d", _ABOUT, joints=22, rate=20, example="HumanML3D/HumanML3D"),
     add_options=_add_options,
-    source=lambda args: {"fps": args.fps, **source(args)},
+    source=lambda args: {**source(args), "fps": args.fps},
     make=_make,
     config="humanml3d_vit",
     paths=("raw_dir", *label_table.PATHS),
