@@ -91,13 +91,11 @@ def prepare(
         return final
     # Before the survey, so that no other process writes this dataset while it is read.
     with hold_dataset(data_dir, name, "preparing") as no_locks, _scratch(final, scratch):
-        if no_locks:
-            say(no_locks)
         if final.exists() and not overwrite:
             say(_check_same_options(final, options, paths))
             return final
         reader = make_reader()
-        for note in reader.notes:
+        for note in filter(None, (no_locks, *reader.notes)):
             say(note)
         found = survey(reader, min_frames, mirror, accept)
         folder = _write(reader, found, name, patch_size, options, scratch)

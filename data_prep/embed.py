@@ -106,13 +106,13 @@ def _embed(dataset: Dataset, args: argparse.Namespace, say: Callable[[str], None
     new = [text for text in texts if text not in known]
     sha256, readout = encode.fingerprint
     made = {"encoder": encoder, "sha256": sha256, "readout": readout}
-    path, unfinished = (
-        dataset.version_dir / CAPTION_VECTORS,
-        dataset.version_dir / UNFINISHED_VECTORS,
-    )
+    path = dataset.version_dir / CAPTION_VECTORS
+    unfinished = path.with_name(UNFINISHED_VECTORS)
     with _Kept(unfinished, known, made, say) as kept:
         if new:
             known |= dict(zip(new, encode(new, progress=True, keep=kept.add), strict=True))
+            if cut := encode.cut(new):
+                say(f"warning: {cut.note}")
         known = {text: known[text] for text in texts}
         write_caption_vectors(path, known, **made)
     unfinished.unlink(missing_ok=True)

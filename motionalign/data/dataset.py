@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 from motionalign.config import VERSION_KEY, migrate
 from motionalign.conventions import Origin
 from motionalign.data.records import Split, read_lines
+from motionalign.data.resample import check_fps
 from motionalign.files import expand, hold, write_bytes
 from motionalign.skeleton import Skeleton, get_skeleton
 
@@ -60,6 +60,16 @@ class Metadata:
     origin: Origin | None = None  # HumanML3D's convention for the origin; None: not followed
     fingerprint: str | None = None  # of records and metadata; None: prepared before there was one
 
+    def __post_init__(self) -> None:
+        """Checks the frame rates and statistics, which may come from a file."""
+        for field in ("fps", "source_fps"):
+            check_fps(getattr(self, field), f"dataset {self.name!r}: {field}")
+        for field in ("mean", "std"):
+            if not np.isfinite(getattr(self, field)).all():
+                raise ValueError(
+                    f"dataset {self.name!r}: the {field} is not finite. Prepare or copy it again"
+                )
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Metadata":
         """Reads the metadata of a dataset or model stored by this or an older motionalign.
@@ -68,7 +78,6 @@ class Metadata:
           ValueError: a newer version stored it, or a rate or statistic is not finite.
         """
         values = migrate_metadata(values)
-        _check_numbers(values)
         return cls(
             name=values["name"],
             skeleton=Skeleton.from_dict(values["skeleton"]),
@@ -234,23 +243,6 @@ def fingerprint_of(version_dir: pathlib.Path, metadata: Metadata) -> str:
         name = path.stem.removeprefix("index-")
         found.update(f"\n{name}\n".encode() + Split(version_dir, name).digest())
     return found.hexdigest()
-
-
-def _check_numbers(values: Mapping[str, Any]) -> None:
-    """Raises a ValueError for numbers that JSON can hold, but no dataset can have."""
-    for name in ("fps", "source_fps"):
-        rate = values[name]
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
-            raise ValueError(
-                f"the metadata of dataset {values['name']!r} have {name}={rate}; expected a "
-                "positive, finite number of frames per second. Prepare or copy it again"
-            )
-    for name in ("mean", "std"):
-        if not np.isfinite(np.asarray(values[name], np.float64)).all():
-            raise ValueError(
-                f"the metadata of dataset {values['name']!r} have a {name} that is not finite. "
-                "Prepare or copy it again"
-            )
 
 
 def positive_attributes(

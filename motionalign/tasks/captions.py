@@ -15,6 +15,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from motionalign.config import Entry
+from motionalign.data import cuts
 from motionalign.data.dataset import Dataset
 from motionalign.data.records import Split
 from motionalign.data.texts import ClipTexts
@@ -106,6 +107,8 @@ class Captions:
             threshold=self._threshold,
             encoder=gallery.encoder,
         )
+        split, rows = evaluation_set(dataset, split_name)
+        results |= cuts.to_json(predict.cuts(dataset, split, rows, gallery.captions))
         page = functools.partial(
             write_page,
             results=results,
