@@ -7,12 +7,16 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from motionalign import commands
+
+if __name__ == "__main__":
+    commands.exit_on_signals()  # before the imports that take long
+
 from data_prep import embed, show
 from data_prep.captions import describe
 from data_prep.next_commands import next_commands
 from data_prep.readers import Command, babel, densegait, humanml3d, kit_ml
 from data_prep.readers.synthetic import generate as synthetic
-from motionalign import commands
 from motionalign.data.dataset import Dataset
 
 # Each prepares a dataset from one source format.
@@ -111,7 +115,8 @@ def _add_prepare_options(parser: argparse.ArgumentParser, name: str) -> None:
 def _prepare(command: Command, args: argparse.Namespace) -> None:
     source = {"command": command.name, **command.source(args)}
 
-    from data_prep.builders import prepare  # imports TensorFlow; the errors above need not wait
+    with commands.importing():
+        from data_prep.builders import prepare  # imports TensorFlow; the errors above need not wait
 
     prepare(
         lambda: command.make(args),

@@ -16,7 +16,7 @@ python -m data_prep, python -m motionalign.convert.
 import sys
 from collections.abc import Sequence
 
-from motionalign import __version__
+from motionalign import __version__, commands
 
 COMMANDS = ("data_prep", "train", "eval", "encode", "convert")
 
@@ -30,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
       SystemExit: the command does not exist (status 2), or the command itself exits.
     """
+    if argv is None:
+        commands.exit_on_signals()  # the imports of the commands take seconds
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help", "help"):

@@ -25,7 +25,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from motionalign.commands import Parser, expand_arguments, run
+from motionalign.commands import Parser, exit_on_signals, expand_arguments, run
 
 # Modules that import JAX are imported inside functions, after `main` has selected the platform.
 
@@ -136,6 +136,8 @@ def main(argv: list[str] | None = None) -> None:
     Raises:
       SystemExit: the command line is invalid (status 2), or an error occurs (status 1).
     """
+    if argv is None:
+        exit_on_signals()  # the imports of `_parser` take seconds
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # conversion needs no accelerator
     arguments = expand_arguments(sys.argv[1:] if argv is None else argv)
     args = _parser().parse_args(arguments or ["--help"])

@@ -21,6 +21,9 @@ r"""Trains, evaluates and applies motion-language models.
   cluster can be detected (SLURM, TPU pods, MPI); otherwise use --coordinator, --num_processes and
   --process_id.
 
+  Exit status: 0 finished; 1, 2 a mistake, told in one line; 130, 143 stopped by Ctrl-C or SIGTERM.
+  Training saves before it stops, and the same command resumes it.
+
   `motionalign train`, `motionalign eval` and `motionalign encode` are the same commands and work
   from any folder; `motionalign --help` lists the others.
 """
@@ -28,6 +31,7 @@ r"""Trains, evaluates and applies motion-language models.
 import difflib
 import pathlib
 import re
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -166,13 +170,13 @@ def _check_flags() -> None:
 def _train() -> None:
     _require(config=_config())
     workdir = _WORKDIR.value or default_workdir(_config_path())
+    with commands.importing():
+        from motionalign import train
     _start_jax()
-    from motionalign import train
-
     outcome = train.train(_config(), workdir, say=_say)
-    if outcome == "stopped":
+    if outcome != "finished":
         print("Stopped; the run is saved. Run the same command again to resume.")
-        return
+        sys.exit(128 + signal.Signals[outcome])
     _evaluate(workdir, workdir)
 
 
@@ -188,9 +192,9 @@ def _evaluate_only() -> None:
             + (f" No effect: {', '.join(idle)}" if idle else ""),
             file=sys.stderr,
         )
+    with commands.importing():
+        from motionalign.checkpoints.workdir import run_folder
     _start_jax()
-    from motionalign.checkpoints.workdir import run_folder
-
     _evaluate(checkpoint, _WORKDIR.value or run_folder(checkpoint))
 
 
@@ -208,9 +212,9 @@ def _evaluate(checkpoint: str | pathlib.Path, output: str | pathlib.Path) -> Non
 def _encode() -> None:
     checkpoint = _CHECKPOINT.value or _WORKDIR.value
     _require(checkpoint=checkpoint, input=_INPUT.value, output=_OUTPUT.value)
+    with commands.importing():
+        from motionalign.inference.folder import encode_folder
     _start_jax()
-    from motionalign.inference.folder import encode_folder
-
     encoded = encode_folder(checkpoint, _INPUT.value, _OUTPUT.value, _FPS.value, _DATASET.value)
     print(encoded.summary())
 
@@ -326,7 +330,8 @@ def parse_flags(argv: list[str]) -> list[str]:
         sys.exit(0)
     sys.argv = argv = _with_config(argv)
     try:
-        return FLAGS(argv)
+        with commands.importing():  # config files import JAX
+            return FLAGS(argv)
     except flags.Error as error:
         message = re.sub(r"invalid literal for int.*", "expected a whole number", str(error))
         message = re.sub(r"could not convert string to float.*", "expected a number", message)

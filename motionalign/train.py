@@ -83,7 +83,8 @@ def train(
         operation; called on process 0 only.
 
     Returns:
-      "finished", or "stopped" after SIGTERM or Ctrl-C; the same call then resumes the run.
+      "finished", or "SIGTERM" or "SIGINT" (Ctrl-C) for a run that this signal stopped after it was
+      saved; the same call then resumes it.
 
     Raises:
       ValueError: the config does not fit the data, the devices or the workdir.
@@ -438,7 +439,7 @@ class _Loop:
             if at_epoch_end or (every and step % every == 0):
                 self._save(step, state, pipeline)
         self._save(step, state, pipeline)
-        return "finished" if step == run.num_steps else "stopped"
+        return "finished" if step == run.num_steps else self._stop_asked.by
 
     def _write(self, step: int, scalars: dict[str, float]) -> None:
         """Writes scalars with epoch and wall time.
@@ -513,11 +514,15 @@ class _StopRequest:
     """Turns SIGTERM (preemption, end of a job) and Ctrl-C into a flag read between steps.
 
     A second Ctrl-C stops at once, without saving.
+
+    Attributes:
+      by: name of the signal; with several processes, SIGTERM where another one received it.
     """
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._asked = False
         self._write = write
+        self.by = signal.SIGTERM.name
         # With several processes, JAX handles SIGTERM and makes all of them stop at the same step;
         # Ctrl-C is turned into SIGTERM.
         signals = [signal.SIGINT, *([signal.SIGTERM] if jax.process_count() == 1 else [])]
@@ -525,6 +530,7 @@ class _StopRequest:
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGINT:
+            self.by = signal.SIGINT.name
             signal.signal(signal.SIGINT, self._before[signal.SIGINT])
             self._write("stopping after this step and saving; Ctrl-C again stops without saving")
             if jax.process_count() > 1:
