@@ -13,6 +13,7 @@ From a clone, the same commands are: python launch.py --mode=train (eval, encode
 python -m data_prep, python -m motionalign.convert.
 """
 
+import difflib
 import sys
 from collections.abc import Sequence
 
@@ -51,9 +52,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         launch.run(["motionalign", f"--mode={name}", *arguments[1:]])
     else:
+        meant = difflib.get_close_matches(name, COMMANDS, 1)
         print(
-            f"motionalign: unknown command {name!r}; valid: {', '.join(COMMANDS)} "
-            "(--help shows examples)",
+            f"motionalign: unknown command {name!r}; valid: {', '.join(COMMANDS)}. "
+            + (f"Did you mean {meant[0]}? " if meant else "")
+            + "(--help shows examples)",
             file=sys.stderr,
         )
         sys.exit(2)

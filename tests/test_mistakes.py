@@ -44,7 +44,26 @@ MISTAKES = {
         "--coordinator, --num_processes, --process_id must be given together",
         "missing: --coordinator, --process_id",
     ],
-    "motionalign trian": ["unknown command 'trian'", "data_prep, train, eval, encode, convert"],
+    f"{QUICK} --process_id=2 --num_processes=2 --coordinator=localhost:1": [
+        "--process_id=2: expected 0 to 1, below --num_processes=2"
+    ],
+    f"{QUICK} --process_id=0 --num_processes=2 --coordinator=localhost": [
+        "--coordinator=localhost: expected HOST:PORT of process 0"
+    ],
+    f"{QUICK} --distributed": [
+        "--distributed: no cluster (SLURM, TPU pod, MPI) is detected (",
+        "--coordinator=HOST:PORT --num_processes=N --process_id=I",
+        "a single process needs none of these flags",
+    ],
+    f"{QUICK} --distributed=maybe": ["flag --distributed=maybe: expected True or False\n"],
+    "launch.py eval --checkpoint=runs/short": [
+        "unexpected argument 'eval': options have the form --NAME=VALUE. Did you mean --mode=eval?"
+    ],
+    "motionalign train evla": ["unexpected argument 'evla'", "Did you mean --mode=eval?"],
+    "motionalign trian": [
+        "unknown command 'trian'; valid: data_prep, train, eval, encode, convert.",
+        "Did you mean train?",
+    ],
     # Config files and their arguments
     "launch.py --config=configs/quikstart.py": [
         "--config=configs/quikstart.py: no such file. Give your own file or one of: ",
@@ -79,7 +98,22 @@ MISTAKES = {
         "config.loss.margin is 0.3, but nothing reads it: config.loss.kind is 'contrastive', and "
         "only 'triplet' reads it"
     ],
-    f"{QUICK} --config.mesh.model=3": ["config.mesh.model=3 must equal the", "available devices"],
+    f"{QUICK} --config.model.learn_temperature=maybe": [
+        "--config.model.learn_temperature=maybe: expected True or False\n"
+    ],
+    f"{QUICK} --config.mesh.model=3": [
+        "config.mesh.model=3 must divide the number of available devices, 8: set it to 1 or 2 or 4"
+    ],
+    f"{QUICK} --config.mesh.model=16": ["number of available devices, 8: set it to 1 or 2 or 4"],
+    f"{QUICK} --config.mesh.model=2 --config.mesh.data=3": [
+        "config.mesh.data=3 × config.mesh.model=2 must equal the 8 available devices"
+    ],
+    f"{QUICK} --epochs=1": [
+        "unknown flag --epochs. Did you mean the config field --config.epochs?"
+    ],
+    f"{QUICK} --epoch 1": ["unknown flag --epoch. Did you mean the config field --config.epochs?"],
+    f"{QUICK} --text.width=8": ["Did you mean the config field --config.model.text.width?"],
+    f"{QUICK} --lr=1": ["Did you mean the config field --config.optim.groups."],
     # Data
     f"{QUICK} --config.data.datasets=humanml3d": [
         "dataset 'humanml3d' is not prepared",

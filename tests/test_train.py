@@ -350,7 +350,7 @@ def test_another_config_is_refused_if_a_checkpoint_exists(short_run, small_datas
         ("epochs", 0, "config.epochs is 0; expected at least 1"),
         ("data.batch_size", 10, "is not a multiple of the 8 devices"),
         ("data.batch_size", 64, "larger than the training set of 38 records"),
-        ("mesh.model", 3, "must equal the 8 available devices"),
+        ("mesh.model", 3, "must divide the number of available devices, 8"),
         ("data.datasets", "nothing", "data_prep humanml3d --name=nothing"),
         ("data.val_split", "dev", "dev"),
         ("model.temperature", 0.0, "config.model.temperature is 0.0; expected above 0"),
