@@ -202,6 +202,11 @@ def set_up(
     mixture = parse_mixture(config.data.datasets)
     weights = {Dataset(config.data.data_dir, name): weight for name, weight in mixture.items()}
     datasets = list(weights)
+    # All splits, so that errors do not appear hours later; before the vectors of the texts, since a
+    # dataset without labels has none.
+    for dataset in datasets:
+        for name in (config.data.val_split, config.data.test_split):
+            task.check(dataset, name, objective.compares, is_frozen(config.model.text))
     architecture = resolve_architecture(config, task, objective, trained, datasets)
     sources = _sources(config, task, objective, architecture, weights)
 
@@ -323,16 +328,11 @@ def _sources(
     architecture: DualEncoderConfig,
     weights: Mapping[Dataset, float],
 ) -> list[Source]:
-    """The training split of each dataset, with the texts and targets of the task.
-
-    The other splits are checked as well, so that errors in them do not appear hours later.
-    """
+    """The training split of each dataset, with the texts and targets of the task."""
     representation = representation_of(architecture.motion, config.data.frame_bucket)
     sources = []
     for dataset, weight in weights.items():
         representation.check(dataset.metadata)
-        for name in (config.data.val_split, config.data.test_split):
-            task.check(dataset, name, objective.compares, is_frozen(config.model.text))
         split = dataset.split(config.data.train_split)
         targets = None if objective.compares else task.targets(dataset, split)
         sources.append(Source(dataset, split, weight, task.texts(dataset, split), targets))

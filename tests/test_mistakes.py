@@ -126,6 +126,9 @@ MISTAKES = {
     f"{QUICK} --config.data.datasets=small --config.data.train_split=trian": [
         "'trian'", "test, train, val",
     ],
+    "launch.py --config=configs/mocap_actions.py --config.data.datasets=small": [
+        "dataset 'small' has no labels. BABEL has labels", "`data_prep humanml3d --labels_csv`",
+    ],
     "data_prep humanml3d": ["the following arguments are required: --raw_dir"],
     "data_prep humanml3d --raw_dir=empty": [
         "empty is not a folder in HumanML3D's layout",
@@ -164,6 +167,15 @@ MISTAKES = {
     f"{QUICK} --workdir=clips/a.npy": ["--workdir=clips/a.npy is a file; name a folder"],
     "convert share runs/short clips": ["clips already exists; choose another folder"],
     "convert export runs/none out": ["no checkpoint at"],
+    "convert motionpatches none.pt out": [
+        "none.pt does not exist; give the file of a published checkpoint"
+    ],
+    "convert walktext clips out": ["clips is a folder; give the file of a published checkpoint"],
+    "convert push runs/short me/model": [
+        "runs/short is not a folder to share",
+        "python -m motionalign.convert share runs/short FOLDER",
+    ],
+    "convert push clips me/model": ["clips is not a folder to share"],
     "convert push none me/model": ["none is not a folder", "convert share"],
     # No network
     "launch.py --config=configs/mocap_small.py --config.data.datasets=small": [
