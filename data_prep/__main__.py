@@ -3,6 +3,7 @@
 import argparse
 import functools
 import os
+import pathlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -114,6 +115,11 @@ def _add_prepare_options(parser: argparse.ArgumentParser, name: str) -> None:
 
 def _prepare(command: Command, args: argparse.Namespace) -> None:
     source = {"command": command.name, **command.source(args)}
+    if (pathlib.Path(args.data_dir) / args.name).is_dir() and not args.overwrite:
+        # An existing dataset is kept without reading the source, which may have been moved.
+        for name in command.paths:
+            if name in source and not os.path.exists(source[name]):
+                raise ValueError(f"--{name}={getattr(args, name)} does not exist")
 
     with commands.importing():
         from data_prep.builders import prepare  # imports TensorFlow; the errors above need not wait

@@ -274,7 +274,7 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
             original = name[1:] if name in twins else ""
             result.sources.append(Source(name, split, original, records, raw=name))
             for line, error in bad_lines:
-                result.captions_dropped.append(_entry(name, split, error) | {"line": line})
+                result.captions_dropped.append(_entry(name, split, error) | {"line": line + 1})
     bar.close()
     _check_present(reader, result)
     if mirror:
@@ -327,7 +327,7 @@ def _read_source(
     if not cut:
         line, error = bad_lines[0]
         count = f" (the first of {len(bad_lines)} unusable lines)" if len(bad_lines) > 1 else ""
-        raise InvalidClip(error.reason, f"line {line}{count}: {error.detail}")
+        raise InvalidClip(error.reason, f"line {line + 1}{count}: {error.detail}")
     return tuple(cut), bad_lines
 
 

@@ -111,6 +111,8 @@ def test_default_frame_rate_is_that_of_the_raw_files(short_run, model, small_dat
     done = command("--mode=encode", *flags)
     assert done.code == 0
     assert "1 clips at 60 fps" in done.stdout
+    assert "60 fps is assumed, the rate of the raw training files: give --fps if" in done.stdout
+    assert "assumed" not in command("--mode=encode", *flags, "--fps=60").stdout
     with np.load(tmp_path / "x.npz") as written:
         expected = model.encode_motion(clip, fps=60)
         np.testing.assert_allclose(written["embeddings"][0], expected, atol=1e-6)

@@ -134,6 +134,7 @@ MISTAKES = {
         "empty is not a folder in HumanML3D's layout",
         "Expected new_joints/*.npy, texts/*.txt, train.txt, val.txt, test.txt",
     ],
+    "data_prep humanml3d --raw_dir=none --name=small": ["--raw_dir=none does not exist"],
     "data_prep sinthetic": ["invalid choice: 'sinthetic'", "'synthetic'"],
     "data_prep synthetic --name=My-Data": ["--name=My-Data: use a-z, 0-9 and _"],
     "data_prep show --name=nothing": ["dataset 'nothing' is not prepared", "data_prep humanml3d"],

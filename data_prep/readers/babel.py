@@ -29,13 +29,13 @@ from typing import Any
 import numpy as np
 
 from data_prep.readers import (
-    REASONS_TABLE,
     SPAN_SLACK,
     Caption,
     Command,
     InvalidClip,
     Reader,
     load_joints,
+    reasons_table,
 )
 from motionalign.data.resample import HUMANML3D_FPS, nearest_frames, resample
 from motionalign.formats import smplh
@@ -71,7 +71,7 @@ examples:
     --extra --labels=sequence --name=babel_sequence
 
 reasons for dropping a sequence or a segment, as in report.json:
-{REASONS_TABLE}
+{reasons_table("label_missing", "label_unknown", "span_outside")}
 """
 
 

@@ -20,8 +20,10 @@ class EncodedFolder:
 
     Attributes:
       ids: ids of the encoded clips: paths below the folder without .npy.
-      fps: frame rate that was assumed for the clips.
+      fps: frame rate of the clips.
+      assumed: whether `fps` was not given, but is that of the raw files of the training data.
       output: the file that was written.
+      notes: for a .csv, the file beside it that lists the clips in `cut` and `skipped`.
       cut: ids of the clips of which only a part was encoded.
       counts: the encoded part of these clips: "start", ...
       seconds: maximum duration that the model reads.
@@ -30,7 +32,9 @@ class EncodedFolder:
 
     ids: Sequence[str]
     fps: float
+    assumed: bool
     output: pathlib.Path
+    notes: pathlib.Path | None
     cut: Sequence[str]
     counts: str
     seconds: float
@@ -42,6 +46,11 @@ class EncodedFolder:
             f"{len(self.ids)} clips at {self.fps:g} fps → {self.output}; "
             f"{len(self.skipped)} skipped"
         ]
+        if self.assumed:
+            lines.append(
+                f"{self.fps:g} fps is assumed, the rate of the raw training files: give --fps if "
+                "the clips have another one"
+            )
         if self.cut:
             lines.append(
                 f"{len(self.cut)} are longer than {self.seconds:.1f} s; part used: {self.counts}"
@@ -49,6 +58,8 @@ class EncodedFolder:
         lines += [f"  {item['id']}: {item['reason']}" for item in self.skipped[:10]]
         if len(self.skipped) > 10:
             lines.append(f"  and {len(self.skipped) - 10} more")
+        if self.notes and (self.cut or self.skipped):
+            lines.append(f"All of these clips: {self.notes}")
         return "\n".join(lines)
 
 
@@ -69,7 +80,8 @@ def encode_folder(
       skipped: JSON list of the clips that were skipped, with reasons.
     A classifier writes `probabilities` [N, K] float32 and `class_names` [K] instead of embeddings.
     It can also write a .csv with one row per clip and one column per class; the row starts with the
-    most probable class (for attributes, all above 0.5).
+    most probable class (for attributes, all above 0.5). A file beside it, NAME.notes.csv for
+    NAME.csv, lists the clips that are cut or skipped, with the part that is used or the reason.
 
     An invalid clip is skipped and does not stop the others.
 
@@ -94,17 +106,22 @@ def encode_folder(
             f"--output={output}: only classifiers write a .csv; give an .npz for embeddings"
         )
     metadata, seen = model.metadata(dataset), model.encoder.representation
-    fps = metadata.source_fps if fps is None else fps
+    assumed, fps = fps is None, metadata.source_fps if fps is None else fps
     ids, clips, skipped = _prepared(model, folder, files, fps, dataset)
     cut = [name for name, clip in zip(ids, clips) if len(clip) > seen.max_frames]
     content = {"ids": np.array(ids), **_encoded(model, clips), "cut": np.array(cut, dtype=str)}
     if classifier is not None and output.suffix == ".csv":
         head = ["id", "class" if classifier.exclusive else "attributes", *classifier.names]
         write_csv(output, head, _rows(ids, classifier, content["probabilities"]))
+        notes = output.with_suffix(".notes.csv")
+        rows = [[name, "cut", f"part used: {seen.part_seen}"] for name in cut]
+        rows += [[item["id"], "skipped", item["reason"]] for item in skipped]
+        write_csv(notes, ["id", "note", "reason"], sorted(rows))
     else:
+        notes = None
         write_arrays(output, content | {"skipped": np.array(json.dumps(skipped))})
     seconds = seen.max_frames / metadata.fps
-    return EncodedFolder(ids, fps, output, cut, seen.part_seen, seconds, skipped)
+    return EncodedFolder(ids, fps, assumed, output, notes, cut, seen.part_seen, seconds, skipped)
 
 
 def _prepared(
