@@ -41,12 +41,16 @@ from motionalign.tasks.task import Results, Task
 SHOWN = ("t2m/R@1", "t2m/R@10", "top1", "top5", "ap", "f1", "ndcg@1", "ndcg@5")
 
 
+def _say_nothing(text: str) -> None:
+    pass
+
+
 def evaluate_checkpoint(
     config: ConfigDict,
     path: str | pathlib.Path,
     output: str | pathlib.Path,
     split: str | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    say: Callable[[str], None] = _say_nothing,
 ) -> dict:
     """Scores a checkpoint on a split of every dataset that the config names.
 
@@ -55,13 +59,11 @@ def evaluate_checkpoint(
         model itself comes from the checkpoint.
       path: a workdir or checkpoint folder, possibly copied from elsewhere.
       output: folder for the results. evaluation/<dataset>-<split>/ receives metrics.json, a CSV
-        file with every query or clip, pictures and the page of examples, index.html; the name ends
-        in -<task> if that is not the task that the model was trained for. Scores of protocols that
-        an earlier evaluation of this model on this data ran, and this one does not, are kept. The
-        metrics.json of the first dataset's test split is also written to `output` itself, unless it
-        holds the results of the run and this is a further evaluation (`is_further`). If `output` is
-        the run of the checkpoint, scores of the test split also go to the writers that
-        config.log_to names, as test/<score> and test_<dataset>/<score>.
+        file with every query or clip, pictures and the page of examples, index.html. The
+        metrics.json of the first dataset's test split is also written to `output` itself, unless
+        this is a further evaluation (`is_further`). If `output` is the run of the checkpoint,
+        scores of the test split also go to the writers that config.log_to names, as test/<score>
+        and test_<dataset>/<score>.
       split: name of the split; `config.data.test_split` by default.
       say: receives the results as text, dataset by dataset; called on process 0 only.
 
@@ -73,20 +75,16 @@ def evaluate_checkpoint(
     split = split or config.data.test_split
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
     model = load(path, SERIES[config.eval.checkpoint], mesh, config.data)
-    task = TASKS[config.task](config)
-    output = expand(output)
-    test_scalars: dict[str, float] = {}
+    task, output = TASKS[config.task](config), expand(output)
+    all_results, test_scalars = {}, {}
     if logged := is_run_of(output, path):
         check_writers(config.log_to)
-    all_results: dict[str, dict] = {}
+    if jax.process_index() != 0:
+        say = _say_nothing
     for dataset in _checked_datasets(config, model, task):
         name, step = dataset.name, model.run["step"]
-        if jax.process_index() == 0:
-            say(f"\n{name}, split {split}, checkpoint of step {step}\n")
-        prepare = own_preparation(model, dataset)
-        if prepare and model.encoder.representation.by_statistics and jax.process_index() == 0:
-            say("Motions are standardised by the checkpoint's statistics, not the dataset's.\n")
-        results = task.evaluate(predictor(model, prepare), dataset, split)
+        say(f"\n{name}, split {split}, checkpoint of step {step}\n")
+        results = task.evaluate(_predictor_for(model, dataset, say), dataset, split)
         scores = {"dataset": name, "split": split, "step": step, **results.scores}
         all_results[name] = scores
         if jax.process_index() != 0:
@@ -98,11 +96,10 @@ def evaluate_checkpoint(
         if split != config.data.test_split:
             continue
         if len(all_results) == 1:
-            where = output / "metrics.json"
-            if is_further(where, model, task, scores, run=logged):
-                say(f"{where} keeps the results of the run; these are in {folder / where.name}")
+            if is_further(output / "metrics.json", model, task, scores, run=logged):
+                say(f"{output}/metrics.json keeps the results of the run; these are in {folder}")
             else:
-                write_scores(where, record, results.unasked)
+                write_scores(output / "metrics.json", record, results.unasked)
         prefix = "test" if len(all_results) == 1 else f"test_{name}"
         test_scalars |= {f"{prefix}/{n}": value for n, value in results.scalars.items()}
     if logged and test_scalars:
@@ -116,6 +113,14 @@ def _checked_datasets(config: ConfigDict, model: Model, task: Task) -> list[Data
     for dataset in datasets:
         check_fit(model, dataset, task)
     return datasets
+
+
+def _predictor_for(model: Model, dataset: Dataset, say: Callable[[str], None]) -> Predictor:
+    """A model as tasks see it, with its own preparation of a dataset if it has one."""
+    prepare = own_preparation(model, dataset)
+    if prepare and model.encoder.representation.by_statistics:
+        say("Motions are standardised by the checkpoint's statistics, not the dataset's.\n")
+    return predictor(model, prepare)
 
 
 def predictor(model: Model, prepare: Callable | None = None) -> Predictor:

@@ -413,9 +413,9 @@ def _last(argv: Sequence[str], name: str) -> str | None:
 
 def unknown_flag(message: str, name: str) -> str:
     """absl's message for an unknown flag, with the config fields that may be meant."""
-    from motionalign.configs import common
+    from motionalign.tasks.schema import schema
 
-    fields = list(flat(common.base().to_dict()))
+    fields = list(flat(schema().base().to_dict()))
     meant = [field for field in fields if f".{field}".endswith(f".{name}")]
     if not meant and "Did you mean" not in message:
         close = difflib.get_close_matches(name, [field.rpartition(".")[2] for field in fields], 1)
