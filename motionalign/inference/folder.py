@@ -1,15 +1,20 @@
 """Encodes or classifies the clips of a folder."""
 
 import dataclasses
+import functools
 import json
 import math
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Unpack
 
 import numpy as np
 from tqdm import tqdm
 
+from motionalign.conventions import Finding, as_flag
+from motionalign.conventions.findings import most_common
 from motionalign.files import expand, write_arrays, write_csv
+from motionalign.inference.given import Conventions, ImplausibleClip
 from motionalign.inference.model import Model, load
 from motionalign.models.heads import ClassifierConfig
 
@@ -69,6 +74,7 @@ def encode_folder(
     output: str | pathlib.Path,
     fps: float | None = None,
     dataset: str | None = None,
+    **conventions: Unpack[Conventions],
 ) -> EncodedFolder:
     """Encodes every `.npy` clip [T, J, 3] below a folder; with a classifier, classifies it.
 
@@ -80,10 +86,10 @@ def encode_folder(
       skipped: JSON list of the clips that were skipped, with reasons.
     A classifier writes `probabilities` [N, K] float32 and `class_names` [K] instead of embeddings.
     It can also write a .csv with one row per clip and one column per class; the row starts with the
-    most probable class (for attributes, all above 0.5). A file beside it, NAME.notes.csv for
-    NAME.csv, lists the clips that are cut or skipped, with the part that is used or the reason.
+    most probable class (for attributes, all above 0.5). NAME.notes.csv lists cut and skipped ones.
 
-    An invalid clip is skipped and does not stop the others.
+    An invalid clip is skipped and does not stop the others, unless most clips are implausible for
+    the same reason.
 
     Args:
       path: the model, as for `motionalign.load`.
@@ -91,12 +97,14 @@ def encode_folder(
       output: the .npz to write, or for a classifier the .csv.
       fps: frame rate of the clips; default: that of the raw files that the model was trained on.
       dataset: training dataset whose skeleton and statistics are used; default: the first.
+      **conventions: how the joints are given; see `Model.encode_motion`.
 
     Raises:
-      ValueError: the folder has no valid clip, or `output` has another suffix.
+      ValueError: the folder has no valid clip, most clips are implausible for the same reason, or
+        `output` has another suffix.
     """
     folder, output = expand(folder), expand(output)
-    files = _find(folder, output)
+    files, notes = _find(folder, output), None
     if fps is not None and not 0 < fps < math.inf:
         raise ValueError(f"--fps={fps:g}: expected a positive number of frames per second")
     model = load(path)
@@ -107,36 +115,62 @@ def encode_folder(
         )
     metadata, seen = model.metadata(dataset), model.encoder.representation
     assumed, fps = fps is None, metadata.source_fps if fps is None else fps
-    ids, clips, skipped = _prepared(model, folder, files, fps, dataset)
+    named = _named(folder, files)
+    prepare = functools.partial(model.prepare, fps=fps, dataset=dataset, **conventions)
+    ids, clips, skipped = _prepared(prepare, folder, named)
     cut = [name for name, clip in zip(ids, clips) if len(clip) > seen.max_frames]
     content = {"ids": np.array(ids), **_encoded(model, clips), "cut": np.array(cut, dtype=str)}
     if classifier is not None and output.suffix == ".csv":
         head = ["id", "class" if classifier.exclusive else "attributes", *classifier.names]
         write_csv(output, head, _rows(ids, classifier, content["probabilities"]))
-        notes = output.with_suffix(".notes.csv")
-        rows = [[name, "cut", f"part used: {seen.part_seen}"] for name in cut]
-        rows += [[item["id"], "skipped", item["reason"]] for item in skipped]
-        write_csv(notes, ["id", "note", "reason"], sorted(rows))
+        notes = _write_notes(output, cut, seen.part_seen, skipped)
     else:
-        notes = None
         write_arrays(output, content | {"skipped": np.array(json.dumps(skipped))})
     seconds = seen.max_frames / metadata.fps
     return EncodedFolder(ids, fps, assumed, output, notes, cut, seen.part_seen, seconds, skipped)
 
 
+def _write_notes(
+    output: pathlib.Path, cut: Sequence[str], part: str, skipped: Sequence[dict[str, str]]
+) -> pathlib.Path:
+    """Writes the cut and skipped clips to a CSV file beside the output; returns its path."""
+    path = output.with_suffix(".notes.csv")
+    rows = [[name, "cut", f"part used: {part}"] for name in cut]
+    rows += [[item["id"], "skipped", item["reason"]] for item in skipped]
+    write_csv(path, ["id", "note", "reason"], sorted(rows))
+    return path
+
+
+def _named(folder: pathlib.Path, files: list[pathlib.Path]) -> dict[str, pathlib.Path]:
+    """The files by clip id: the path below the folder without .npy."""
+    return {file.relative_to(folder).with_suffix("").as_posix(): file for file in files}
+
+
 def _prepared(
-    model: Model, folder: pathlib.Path, files: list[pathlib.Path], fps: float, dataset: str | None
+    prepare: Callable[[np.ndarray], np.ndarray],
+    folder: pathlib.Path,
+    files: dict[str, pathlib.Path],
 ) -> tuple[list[str], list[np.ndarray], list[dict[str, str]]]:
     """Ids and prepared clips of the files, and {"id", "reason"} of the invalid ones."""
     ids, clips, skipped = [], [], []
-    for file in tqdm(files, desc="read", unit="clip"):
-        name = file.relative_to(folder).with_suffix("").as_posix()
+    implausible: dict[str, Finding] = {}
+    for name, file in tqdm(files.items(), desc="read", unit="clip"):
         try:
-            clips.append(model.prepare(np.load(file, allow_pickle=False), fps, dataset))
+            clips.append(prepare(np.load(file, allow_pickle=False)))
+        except ImplausibleClip as error:
+            implausible[name] = error.finding
+            found = f"{error.finding.reason}: {error.finding.detail}"
+            skipped.append({"id": name, "reason": found})
+            continue
         except (ValueError, OSError, EOFError) as error:
             skipped.append({"id": name, "reason": str(error)})
             continue
         ids.append(name)
+    if (common := most_common(implausible, len(files))) is not None:
+        raise ValueError(
+            f"--input={folder}: {common.count} of {len(files)} clips are implausible, so nothing "
+            f"was written. {common.finding.detail}. {common.finding.advice(as_flag)}"
+        )
     if not clips:
         raise ValueError(
             f"--input={folder}: none of the {len(files)} clips is valid; the first, "
