@@ -93,7 +93,7 @@ def test_the_same_data_are_resumed(folder):
 
 
 def test_data_prepared_anew_with_other_content(folder):
-    prepare_again(folder, scale=100.0)
+    prepare_again(folder, scale=1.02)
     message = (
         f"{folder}/run cannot be resumed: dataset 'small' in {folder}/data/small/1.0.0 is not the "
         r"one that the run began with \(fingerprint [0-9a-f]{12} then, [0-9a-f]{12} now\). Put that"
@@ -111,7 +111,7 @@ def test_older_files_are_compared_by_their_statistics(folder):
         "same clips could not be verified, only its statistics and classes"
     )
     without_fingerprints(folder)
-    prepare_again(folder, scale=100.0)
+    prepare_again(folder, scale=1.02)
     with pytest.raises(
         ValueError, match=r"is not the one that the run began with \(other mean, st"
     ):
@@ -249,7 +249,7 @@ def test_evaluation_says_when_data_are_others(folder):
     config.data.datasets = "copy"
     assert said() == []  # the same data under another name
     config.data.datasets = "small"
-    prepare_again(folder, scale=100.0)
+    prepare_again(folder, scale=1.02)
     (line,) = said()
     assert re.fullmatch(
         r"Dataset 'small' is not the data that the model was trained on: fingerprint [0-9a-f]{12} "
