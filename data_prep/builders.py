@@ -84,10 +84,8 @@ def prepare(
       files.InUse: another process prepares or embeds the dataset.
     """
     final, scratch = _places(data_dir, name)
-    if min_frames < 1:
-        raise ValueError(f"--min_frames={min_frames}; expected at least 1")
     own = {"patch_size": patch_size, "min_frames": min_frames, "mirror": mirror}
-    options = own | ({"accept": sorted(accept)} if accept else {}) | (source or {})
+    options = _options(own, accept, source)
     if final.exists() and not overwrite and not scratch.exists():  # data_dir may be read-only
         say(_check_same_options(final, options, paths))
         return final
@@ -105,6 +103,13 @@ def prepare(
     for line in (found.table(), *notes, f"prepared {final}"):
         say(line)
     return final
+
+
+def _options(own: dict, accept: Collection[str], source: dict | None) -> dict:
+    """The options for report.json; a ValueError if one of them is invalid."""
+    if own["min_frames"] < 1:
+        raise ValueError(f"--min_frames={own['min_frames']}; expected at least 1")
+    return own | ({"accept": sorted(accept)} if accept else {}) | (source or {})
 
 
 def _places(data_dir: str | pathlib.Path, name: str) -> tuple[pathlib.Path, pathlib.Path]:

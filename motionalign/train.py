@@ -252,11 +252,8 @@ def set_up(
         recorded = record["tokenizer"] if record else None
         tokenizer = prepare_tokenizer(config.model, workdir, said, recorded, trained)
         if not (config.model.text.weights or config.model.weights):
-            for line in _about_long_words(said):
-                say(line)
-            # The learned vocabulary may be smaller than requested.
-            text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)
-            architecture = dataclasses.replace(architecture, text=text)
+            _warn_of_long_words(said, say)
+            architecture = _with_vocabulary(architecture, tokenizer)
     network = Network(architecture, jnp.dtype(config.dtype))
     batches = make_batches(config, network, objective, sources, tokenizer, mesh)
     num_steps = config.epochs * batches.plan.steps_per_epoch
@@ -270,15 +267,20 @@ def set_up(
     )  # fmt: skip
 
 
-def _about_long_words(texts: Iterable[str]) -> list[str]:
-    """A line for the user if a learned vocabulary leaves out words for their length, in a list."""
+def _with_vocabulary(architecture: DualEncoderConfig, tokenizer: Tokenizer) -> DualEncoderConfig:
+    """The architecture with a learned vocabulary, which may be smaller than requested."""
+    text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)
+    return dataclasses.replace(architecture, text=text)
+
+
+def _warn_of_long_words(texts: Iterable[str], say: Callable[[str], None]) -> None:
+    """Says if a learned vocabulary leaves out words for their length."""
     found = Counter(word for text in texts for word in long_words(text))
-    if not found:
-        return []
-    return [
-        f"{found.total():,} words of more than {MAX_WORD} characters in the training texts are "
-        f"unknown to the tokenizer, for example {min(found)[:40]!r}..."
-    ]
+    if found:
+        say(
+            f"{found.total():,} words of more than {MAX_WORD} characters in the training texts are "
+            f"unknown to the tokenizer, for example {min(found)[:40]!r}..."
+        )
 
 
 def _with_weights(model_config: ConfigDict) -> tuple[ConfigDict, ...]:
