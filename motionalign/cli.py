@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from motionalign import __version__
+from motionalign.commands import use_utf8
 
 COMMANDS = ("data_prep", "train", "eval", "encode", "convert")
 
@@ -30,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
       SystemExit: the command does not exist (status 2), or the command itself exits.
     """
+    if argv is None:
+        use_utf8()
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help", "help"):

@@ -25,7 +25,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from motionalign.commands import Parser, expand_arguments, run
+from motionalign.commands import Parser, expand_arguments, run, use_utf8
 
 # Modules that import JAX are imported inside functions, after `main` has selected the platform.
 
@@ -143,4 +143,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    use_utf8()
     main()

@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import math
+import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
+from motionalign import reading
 from motionalign.files import expand, write_arrays, write_csv
 from motionalign.inference.model import Model, load
 from motionalign.models.heads import ClassifierConfig
@@ -115,9 +117,10 @@ def _prepared(
     for file in tqdm(files, desc="read", unit="clip"):
         name = file.relative_to(folder).with_suffix("").as_posix()
         try:
-            clips.append(model.prepare(np.load(file, allow_pickle=False), fps, dataset))
-        except (ValueError, OSError, EOFError) as error:
-            skipped.append({"id": name, "reason": str(error)})
+            clips.append(model.prepare(reading.read_array(file), fps, dataset))
+        except ValueError as error:
+            reason = str(error).removeprefix(f"{folder}{os.sep}")
+            skipped.append({"id": name, "reason": reason})
             continue
         ids.append(name)
     if not clips:

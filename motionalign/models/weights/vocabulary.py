@@ -13,6 +13,7 @@ import pathlib
 from collections.abc import Generator, Mapping
 from typing import Any, NamedTuple
 
+from motionalign import reading
 from motionalign.models.weights.source import Source, read_json
 
 CLASSES: dict[str, dict[str, str]] = {
@@ -157,7 +158,7 @@ def _check_case(source: Source, vocabulary: pathlib.Path, stated: Mapping[str, A
     """Raises a ValueError if texts would be lower-cased by default for a cased vocabulary."""
     if "do_lower_case" in stated:
         return
-    words = [w for w in vocabulary.read_text("utf-8").split("\n") if w and w[0] not in "[<"]
+    words = [w for w in reading.read_text(vocabulary).split("\n") if w and w[0] not in "[<"]
     capitals = sum(word != word.lower() for word in words)
     if capitals > len(words) / 100:  # uncased vocabularies have some such symbols
         raise ValueError(
