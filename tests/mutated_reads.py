@@ -32,9 +32,15 @@ from typing import Any, NamedTuple
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).parents[1])]
 
-import mutations
-import numpy as np
-from published_files import babel_annotation, babel_label, write_amass, write_densegait, write_smplh
+import mutations  # noqa: E402
+import numpy as np  # noqa: E402
+from published_files import (  # noqa: E402
+    babel_annotation,
+    babel_label,
+    write_amass,
+    write_densegait,
+    write_smplh,
+)
 
 LEGACY = pathlib.Path(__file__).parent / "legacy" / "v0.1.tar.xz"
 SECONDS = 10  # a read that takes longer is a fault

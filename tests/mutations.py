@@ -234,11 +234,8 @@ def of_safetensors(rng, data):
         return of_bytes(rng, data)
     (length,) = struct.unpack_from("<Q", data)
     header = of_json(rng, data[8 : 8 + length])
-    if rng.random() < 0.1:
-        length = int(rng.choice([0, 1, 2**40, 2**63]))
-    else:
-        length = len(header)
-    return struct.pack("<Q", length) + header + data[8 + struct.unpack_from("<Q", data)[0] :]
+    stated = (len(header), 0, 1, 2**40, 2**63)[rng.integers(5) if rng.random() < 0.1 else 0]
+    return struct.pack("<Q", stated) + header + data[8 + length :]
 
 
 def of_tfrecord(rng, data):

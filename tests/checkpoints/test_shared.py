@@ -164,7 +164,8 @@ def test_a_model_from_before_families_had_names(trained, tmp_path):
         (
             "datasets.json",
             lambda x: x.replace(b'"mirror"', b'"mirrors"'),
-            "copy/datasets.json: small: a skeleton must have the fields .*; mirror is missing or unknown",
+            "copy/datasets.json: small: a skeleton must have the fields .*; mirror is missing or "
+            "unknown",
         ),
         ("config.json", lambda x: x.replace(b'"depth": 1', b'"depth": 2', 1), "do not fit the mod"),
         ("tokenizer.json", None, "has no tokenizer.json"),

@@ -217,7 +217,10 @@ def test_sizes_from_the_tensors_alone(golden, tokenizer, statistics, tmp_path):
         ({"skeleton": "kit21"}, "has 22 joints; smpl22 has 22"),
         ({"dataset": "small"}, "--dataset already provides --mean, --std: leave them out"),
         ({"activation": "swish"}, "activation is 'swish'; valid: 'gelu'"),
-        ({"text_config": "/no/such/file"}, "/no/such/file cannot be read: No such file or directory"),
+        (
+            {"text_config": "/no/such/file"},
+            "/no/such/file cannot be read: No such file or directory",
+        ),
         ({"source": "/no/such/file"}, "/no/such/file is not a file"),
         ({"fps": 0}, "--fps=0.0; expected a positive number"),
         ({"max_tokens": 1000}, "max_tokens is 1000; the text encoder has 512 positions"),
