@@ -102,6 +102,10 @@ def _build_json(base: pathlib.Path) -> None:
         "vocab_size": 30, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
         "intermediate_size": 16, "max_position_embeddings": 20, "eos_token_id": 3,
     }  # fmt: skip
+    vision = {
+        "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 4,
+        "intermediate_size": 16, "hidden_act": "gelu", "layer_norm_eps": 1e-12, "num_channels": 3,
+    }  # fmt: skip
     content = {
         "hf/config.json": bert,
         "distilbert/config.json": {
@@ -109,7 +113,8 @@ def _build_json(base: pathlib.Path) -> None:
             "hidden_dim": 16, "max_position_embeddings": 20, "activation": "gelu", "dropout": 0.1,
             "attention_dropout": 0.1,
         },
-        "clip/config.json": {"model_type": "clip", "text_config": text},
+        "clip/config.json": {"model_type": "clip", "text_config": text, "vision_config": vision},
+        "vit/config.json": {"model_type": "vit", "image_size": 32, **vision},
         "sharded/model.safetensors.index.json": {"weight_map": {"a": "one.safetensors"}},
         "texts.json": {"classes": {"walk": {"descriptions": ["ä walk"], "synonyms": ["stroll"]}}},
         "answers.json": {"kind": "synonym", "answers": {"walk": ["stroll"]}},
@@ -247,6 +252,25 @@ def text_tower(base, name):
     text_tower(Source(str(base / name)), readout="mean")
 
 
+def vit(base, name, **ours):
+    from motionalign.models import vit_weights
+    from motionalign.models.weights.source import Source
+
+    source = Source(str(base / name))
+    config = vit_weights.config_from(source, pool="mean", **ours)
+    if name == "vit":  # timm's key map reads the weights
+        vit_weights.key_map(config, source)
+
+
+def vision(base):
+    from motionalign.models import clip
+
+    section = {"weights": str(base / "clip"), "size": "custom", "patch_size": 4}
+    section |= {"max_frames": 16, "pool": "mean", "padding": "attend", "dropout": 0.0}
+    sizes = {"width": 8, "depth": 1, "heads": 2, "mlp_width": 16}
+    clip._build(sizes, section, None)
+
+
 def tokenizer(base):
     from motionalign.models.weights.load import load_tokenizer
 
@@ -358,6 +382,8 @@ TARGETS = (
     Target("json", "hf/config.json", JSON, _named(text_tower, "hf")),
     Target("json", "distilbert/config.json", JSON, _named(text_tower, "distilbert")),
     Target("json", "clip/config.json", JSON, _named(text_tower, "clip")),
+    Target("json", "clip/config.json", JSON, vision),
+    Target("json", "vit/config.json", JSON, _named(vit, "vit")),
     Target("json", "sharded/model.safetensors.index.json", JSON, sharded),
     Target("json", "shared-clips/tokenizer.json", JSON, tokenizer),
     Target("json", "shared-clips/config.json", JSON, _named(opened, "shared-clips")),
@@ -496,7 +522,7 @@ def outcomes(base: pathlib.Path, start: int, stop: int) -> tuple[list[dict[str, 
         lines += new
         start += len(new)
         if done.returncode:
-            if done.stderr.startswith("Traceback"):  # of this file
+            if not new:  # the valid files cannot be read
                 raise RuntimeError(done.stderr)
             target = TARGETS[start % len(TARGETS)]
             lines.append(

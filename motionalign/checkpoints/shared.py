@@ -167,7 +167,11 @@ def _open_shared(source: Source) -> Saved:
     path = source.require("config.json")
     reading.check_form(dict(config), {"architecture": {"text": Any}}, str(path))
     run = {key: value for key, value in config.items() if key not in ("model_type", "version")}
-    run = _checked(migrate_run(run) | {"datasets": datasets, "tokenizer": None}, path)
+    try:
+        run = migrate_run(run) | {"datasets": datasets, "tokenizer": None}
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    run = _checked(run, path)
     if run["architecture"]["text"] is not None:
         run["tokenizer"] = reading.read_text(source.require("tokenizer.json"))
 

@@ -97,6 +97,8 @@ def _check_features(node: Any, path: pathlib.Path) -> None:
     for inner in node if isinstance(node, list) else ():
         _check_features(inner, path)
     for name, inner in node.items() if isinstance(node, dict) else ():
+        if name == "tensor":
+            reading.check_form(inner, {"dtype": str}, f"{path}: {name}")
         valid = {"pythonClassName": _CLASSES, "dtype": _DTYPES}.get(name)
         if valid and not (isinstance(inner, str) and valid.fullmatch(inner)):
             raise ValueError(

@@ -91,10 +91,8 @@ def text_tower(source: Source, **ours: Any) -> tuple[TextFamily, Any]:
     """(family, config) of the text encoder in a source; `ours` sets further config fields."""
     given = source.config()
     family = text_family(given, source.name)
-    try:
+    with source.naming_config():
         return family, family.config_from_hf(given, **ours)
-    except ValueError as error:
-        raise ValueError(f"config.json of {source.name}: {error}") from error
 
 
 def text_family(source_config: Mapping[str, Any], name: str) -> TextFamily:

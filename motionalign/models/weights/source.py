@@ -93,6 +93,27 @@ def _quiet(name: str) -> Generator[None]:
         logger.setLevel(level)
 
 
+# Fields of config.json that encoders read, with their types, wherever they occur.
+_SECTIONS = ("text_config", "vision_config", "model_args", "pretrained_cfg")
+_CONFIG = {
+    **dict.fromkeys(
+        "vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size "
+        "max_position_embeddings type_vocab_size relative_attention_num_buckets num_channels "
+        "eos_token_id pad_token_id dim n_layers n_heads hidden_dim embed_dim depth".split(),
+        int,
+    ),
+    **dict.fromkeys(
+        "layer_norm_eps hidden_dropout_prob attention_probs_dropout_prob dropout attention_dropout "
+        "mlp_ratio".split(),
+        float,
+    ),
+    **dict.fromkeys("model_type hidden_act activation position_embedding_type".split(), str),
+    **dict.fromkeys(("image_size", "patch_size", "img_size"), int | list[int]),
+    "input_size": list[int],
+    "tokenizer_class": str,
+}
+
+
 class Source:
     """A pretrained model's files: a local folder or file, or a Hub id `owner/name[@revision]`.
 
@@ -173,8 +194,27 @@ class Source:
         return path
 
     def config(self) -> dict[str, Any]:
-        """Content of config.json."""
-        return read_json(self.require("config.json"))
+        """Content of config.json; a ValueError if a field that an encoder reads is invalid."""
+        path = self.require("config.json")
+        content = read_json(path)
+        for given, where in (
+            (content, str(path)),
+            *((content[name], f"{path}: {name}") for name in _SECTIONS if content.get(name)),
+        ):
+            reading.check_form(given, dict, where)
+            stated = {name: form for name, form in _CONFIG.items() if given.get(name) is not None}
+            reading.check_form(given, stated, where)
+        return content
+
+    @contextlib.contextmanager
+    def naming_config(self) -> Generator[None]:
+        """A context whose ValueErrors about the content of config.json name the source."""
+        try:
+            yield
+        except ValueError as error:
+            if self.name in str(error):
+                raise
+            raise ValueError(f"config.json of {self.name}: {error}") from error
 
     def has_config(self) -> bool:
         """Whether a config.json exists; a weight file may come without one."""
