@@ -155,7 +155,7 @@ def test_a_model_from_before_families_had_names(trained, tmp_path):
     [
         ("model.safetensors", lambda x: x[:-9], "is not a complete safetensors file"),
         ("config.json", lambda x: x[:40], "config.json is not valid JSON"),
-        ("config.json", lambda x: x.replace(b'"motionalign"', b'"vit"'), "no checkpoint at"),
+        ("config.json", lambda x: x.replace(b'"motionalign"', b'"vit"'), "its config.json has model_type .vit., expected .motionalign."),
         (
             "datasets.json",
             lambda x: x.replace(b"pelvis", b"head"),
