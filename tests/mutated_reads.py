@@ -143,14 +143,13 @@ def humanml3d(base):
 def clips_to_encode(base):
     from motionalign.inference import folder
 
-    class AnyClip:
-        def prepare(self, joints, fps, dataset):
-            if joints.shape[1:] != (22, 3) or joints.dtype.kind != "f":
-                raise ValueError("another shape")
-            return joints
+    def prepare(joints):
+        if joints.shape[1:] != (22, 3) or joints.dtype.kind != "f":
+            raise ValueError("another shape")
+        return joints
 
-    files = [base / "raw/new_joints" / name for name in ("a.npy", "b.npy")]
-    folder._prepared(AnyClip(), base / "raw/new_joints", files, 20, None)
+    files = {name: base / f"raw/new_joints/{name}.npy" for name in "ab"}
+    folder._prepared(prepare, base / "raw/new_joints", files)
 
 
 def statistics(base):
