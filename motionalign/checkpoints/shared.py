@@ -134,8 +134,6 @@ def _checked(run: dict[str, Any], path: pathlib.Path) -> dict[str, Any]:
         for name, form in (("text_encoder", _TEXT_ENCODER), ("source", _SOURCE)):
             if run[name] is not None:
                 reading.check_form(run[name], form, name)
-        if not run["datasets"]:
-            raise ValueError("the model has the metadata of no dataset")
         check_choice(run["distance"], (None, "cosine", "euclidean"), "distance")
         check_choice(run["config"]["dtype"], _DTYPES, "dtype")
         for name in run["config"]["data"].keys() & {*_SIZES}:
