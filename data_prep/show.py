@@ -103,6 +103,7 @@ def make_page(
         counts=_counts(report),
         classes=_classes(splits, meta),
         dropped=_dropped(report),
+        noticed=_noticed(report),
         lengths=_histogram(
             {name: s.num_frames for name, s in splits.items()}, max(1, round(meta.fps))
         ),
@@ -117,6 +118,7 @@ def make_page(
 
 _COUNTED = ("read", "kept", "dropped", "mirrored", "records", "captions", "scored")
 _ENTRY = dict.fromkeys(("id", "reason", "detail"), str)
+_FINDING = {"count": int, "meaning": str, "entries": list[str]}
 _REPORT = {"splits": dict, "dropped": list, "captions_dropped": list}
 
 
@@ -127,6 +129,9 @@ def _check_report(report: dict, path: pathlib.Path) -> None:
     for kind in ("dropped", "captions_dropped"):
         for entry in report[kind]:
             reading.check_form(entry, _ENTRY, f"{path}: {kind}")
+    reading.check_form(report.get("noticed", []), list, f"{path}: noticed")
+    for finding in report.get("noticed", ()):
+        reading.check_form(finding, _FINDING, f"{path}: noticed")
 
 
 def _counts(report: dict) -> str:
@@ -169,6 +174,20 @@ def _dropped(report: dict) -> str:
     if not rows:
         return "<p>Nothing was dropped.</p>"
     return f'<div class="dropped">{_table(("count", "of", "reason", "for example"), rows)}</div>'
+
+
+def _noticed(report: dict) -> str:
+    """What was noticed, with three examples of each; reports before version 0.2 have nothing."""
+    rows = []
+    for finding in report.get("noticed", ()):
+        examples = html.escape("; ".join(finding["entries"][:3]))
+        more = "; ..." if len(finding["entries"]) > 3 else ""
+        cells = (f"{finding['count']:,}", html.escape(finding["meaning"]), examples + more)
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells))
+    if not rows:
+        return ""
+    table = _table(("count", "what", "for example"), rows)
+    return f'<h2>Noticed</h2>\n<div class="dropped">{table}</div>'
 
 
 def _table(head: tuple[str, ...], rows: list[str]) -> str:
@@ -289,6 +308,7 @@ retrieval is evaluated, with the record of their first caption line.</p>
 {classes}
 <h2>Dropped</h2>
 {dropped}
+{noticed}
 <h2>Lengths <small>records by number of frames, at {fps} frames per second; dashed: the maximum of
 {limit} frames of the published models</small></h2>
 {lengths}

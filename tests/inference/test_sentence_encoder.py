@@ -106,3 +106,13 @@ def test_encoders_that_cannot_be_used(tmp_path):
     encoder = SentenceEncoder(str(tmp_path), "first")  # its files are looked at when needed
     with pytest.raises(ValueError, match="is 'llama'; valid: 'bert', 'distilbert'"):
         encoder(["a"])
+
+
+def test_texts_beyond_the_encoders_positions_are_counted(minilm):
+    encoder = SentenceEncoder(str(minilm), "mean")
+    cut = encoder.cut(["a person walks", "a person walks " + "and then waves " * 300])
+    assert cut.note == (
+        "1 of 2 texts is longer than 512 tokens; the rest is ignored; for example 'a person walks "
+        "and then waves and then waves and then wav...' (905 tokens)"
+    )
+    assert encoder.cut(["a person walks"]) is None
