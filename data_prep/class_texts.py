@@ -60,7 +60,10 @@ def read_texts(
     Raises:
       ValueError: the file has neither form, or has texts of none of the dataset's classes.
     """
-    content = reading.read_json(path)
+    try:
+        content = reading.read_json(path)
+    except ValueError as error:  # which starts with the path
+        raise ValueError(f"--texts={error}") from error
     try:
         if isinstance(content, dict) and "classes" in content:
             reading.check_form(content, {"classes": dict[str, dict[str, Any]]}, f"--texts={path}")

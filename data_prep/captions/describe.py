@@ -248,7 +248,10 @@ def read_labels(path: str | pathlib.Path, kind: str) -> dict[str, Any]:
     A set of attributes is a list, ["Male", "Backpack"], or an object that groups them,
     {"sex": "male", "shoes": [...]}.
     """
-    values = reading.read_json(path)
+    try:
+        values = reading.read_json(path)
+    except ValueError as error:  # which starts with the path
+        raise ValueError(f"--labels={error}") from error
     if _is_names(values) and values:
         return {name: name for name in values}
     sets = isinstance(values, dict) and values and list(values.values())

@@ -356,7 +356,8 @@ class Dataset:
         """Opens a split; a ValueError lists the existing ones, or says what is damaged."""
         opened, metadata = Split(self.version_dir, split), self.metadata
         classes, attributes = len(metadata.label_names), len(metadata.attribute_names)
-        if opened.labels.max(initial=-1) >= classes or opened.attributes.shape[1] != attributes:
+        others = attributes and opened.attributes.shape[1] != attributes
+        if others or opened.labels.max(initial=-1) >= classes:
             raise ValueError(
                 f"{self.version_dir}: index-{split}.npz has other classes or attributes than "
                 "metadata.json. Prepare the dataset again with --overwrite"
