@@ -1,9 +1,10 @@
 """Trains, evaluates and applies motion-language models: `python launch.py --help`."""
 
-from motionalign.commands import use_utf8
+from motionalign import commands
 
 if __name__ == "__main__":
-    use_utf8()  # before the imports, which take seconds
+    commands.use_utf8()
+    commands.exit_on_signals()  # the imports below take seconds
     from motionalign.launch import run
 
     run()

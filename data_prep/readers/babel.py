@@ -28,7 +28,6 @@ from typing import Any
 import numpy as np
 
 from data_prep.readers import (
-    REASONS_TABLE,
     SPAN_SLACK,
     Caption,
     Command,
@@ -36,6 +35,7 @@ from data_prep.readers import (
     Reader,
     below,
     load_joints,
+    reasons_table,
 )
 from motionalign import reading
 from motionalign.data.resample import HUMANML3D_FPS, check_fps, nearest_frames, resample
@@ -51,6 +51,11 @@ CLASSES = pathlib.Path(__file__).parents[1] / "captions" / "babel60.json"
 GENDERS = ("female", "male", "neutral")
 LONGEST = 86_400.0  # seconds of a sequence; AMASS's longest lasts some minutes
 _RATES = ("mocap_framerate", "mocap_frame_rate")
+
+_REASONS = (
+    *("label_missing", "label_unknown", "span_outside"),
+    *("wrong_body_model", "duration_differs"),
+)
 
 _ABOUT = f"""\
 BABEL: action labels for AMASS, at 30 frames per second, with joints and 6D rotations. Every
@@ -78,7 +83,7 @@ examples:
     --extra --labels=sequence --name=babel_sequence
 
 reasons for dropping a sequence or a segment, as in report.json:
-{REASONS_TABLE}
+{reasons_table(*_REASONS)}
 """
 
 

@@ -162,11 +162,11 @@ _METADATA = {
     "name": str,
     "skeleton": dict,
     "patch_size": int | None,
-    "fps": float,
+    "fps": Any,  # checked by `check_fps`
     "unit_in_metres": float | None,
     "mean": list[list[float]],
     "std": list[list[float]],
-    "source_fps": float,
+    "source_fps": Any,
     "label_names": list[str],
     "attribute_names": list[str],
     "attribute_groups": dict[str, list[str]],

@@ -28,8 +28,10 @@ class EncodedFolder:
 
     Attributes:
       ids: ids of the encoded clips: paths below the folder without .npy.
-      fps: frame rate that was assumed for the clips.
+      fps: frame rate of the clips.
+      assumed: whether `fps` was not given, but is that of the raw files of the training data.
       output: the file that was written.
+      notes: for a .csv, the file beside it that lists the clips in `cut` and `skipped`.
       cut: ids of the clips of which only a part was encoded.
       counts: the encoded part of these clips: "start", ...
       seconds: maximum duration that the model reads.
@@ -38,7 +40,9 @@ class EncodedFolder:
 
     ids: Sequence[str]
     fps: float
+    assumed: bool
     output: pathlib.Path
+    notes: pathlib.Path | None
     cut: Sequence[str]
     counts: str
     seconds: float
@@ -50,6 +54,11 @@ class EncodedFolder:
             f"{len(self.ids)} clips at {self.fps:g} fps → {self.output}; "
             f"{len(self.skipped)} skipped"
         ]
+        if self.assumed:
+            lines.append(
+                f"{self.fps:g} fps is assumed, the rate of the raw training files: give --fps if "
+                "the clips have another one"
+            )
         if self.cut:
             more = ", ..." if len(self.cut) > EXAMPLES else ""
             lines.append(
@@ -59,6 +68,8 @@ class EncodedFolder:
         lines += [f"  {item['id']}: {item['reason']}" for item in self.skipped[:10]]
         if len(self.skipped) > 10:
             lines.append(f"  and {len(self.skipped) - 10} more")
+        if self.notes and (self.cut or self.skipped):
+            lines.append(f"All of these clips: {self.notes}")
         return "\n".join(lines)
 
 
@@ -80,7 +91,7 @@ def encode_folder(
       skipped: JSON list of the clips that were skipped, with reasons.
     A classifier writes `probabilities` [N, K] float32 and `class_names` [K] instead of embeddings.
     It can also write a .csv with one row per clip and one column per class; the row starts with the
-    most probable class (for attributes, all above 0.5).
+    most probable class (for attributes, all above 0.5). NAME.notes.csv lists cut and skipped ones.
 
     An invalid clip is skipped and does not stop the others, unless most clips are implausible for
     the same reason.
@@ -98,7 +109,7 @@ def encode_folder(
         `output` has another suffix.
     """
     folder, output = expand(folder), expand(output)
-    files = _find(folder, output)
+    files, notes = _find(folder, output), None
     if fps is not None:
         check_fps(fps, "--fps")
     model = load(path)
@@ -108,7 +119,7 @@ def encode_folder(
             f"--output={output}: only classifiers write a .csv; give an .npz for embeddings"
         )
     metadata, seen = model.metadata(dataset), model.encoder.representation
-    fps = metadata.source_fps if fps is None else fps
+    assumed, fps = fps is None, metadata.source_fps if fps is None else fps
     named = _named(folder, files)
     prepare = functools.partial(model.prepare, fps=fps, dataset=dataset, **conventions)
     ids, clips, skipped = _prepared(prepare, folder, named)
@@ -117,10 +128,22 @@ def encode_folder(
     if classifier is not None and output.suffix == ".csv":
         head = ["id", "class" if classifier.exclusive else "attributes", *classifier.names]
         write_csv(output, head, _rows(ids, classifier, content["probabilities"]))
+        notes = _write_notes(output, cut, seen.part_seen, skipped)
     else:
         write_arrays(output, content | {"skipped": np.array(json.dumps(skipped))})
     seconds = seen.max_frames / metadata.fps
-    return EncodedFolder(ids, fps, output, cut, seen.part_seen, seconds, skipped)
+    return EncodedFolder(ids, fps, assumed, output, notes, cut, seen.part_seen, seconds, skipped)
+
+
+def _write_notes(
+    output: pathlib.Path, cut: Sequence[str], part: str, skipped: Sequence[dict[str, str]]
+) -> pathlib.Path:
+    """Writes the cut and skipped clips to a CSV file beside the output; returns its path."""
+    path = output.with_suffix(".notes.csv")
+    rows = [[name, "cut", f"part used: {part}"] for name in cut]
+    rows += [[item["id"], "skipped", item["reason"]] for item in skipped]
+    write_csv(path, ["id", "note", "reason"], sorted(rows))
+    return path
 
 
 def _named(folder: pathlib.Path, files: list[pathlib.Path]) -> dict[str, pathlib.Path]:
