@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from bodies import body
 from runs import ROOT
 
 from motionalign.data.dataset import Dataset
@@ -32,8 +33,7 @@ def test_preparation_under_another_locale(published, tmp_path, request, locale):
     names = ("läuft", "b", "c")
     for name in (*names, "v", "t"):
         split = {"v": "val", "t": "test"}.get(name, "train")
-        joints = np.random.default_rng(0).normal(size=(30, 22, 3))
-        np.save(published.motion(name), joints.astype(np.float32))
+        np.save(published.motion(name), body(30))
         published.text(name).write_text(f"jemand läuft — {name}#x#0#0\n", "utf-8")
         with (published.folder / f"{split}.txt").open("a", encoding="utf-8") as file:
             file.write(f"{name}\n")
