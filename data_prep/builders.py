@@ -10,7 +10,6 @@ Imports TensorFlow through tensorflow_datasets; nothing outside `data_prep` does
 
 import contextlib
 import dataclasses
-import json
 import os
 import pathlib
 import re
@@ -27,7 +26,7 @@ from tqdm import tqdm
 from data_prep.class_texts import all_texts
 from data_prep.readers import InvalidClip, Reader
 from data_prep.survey import Source, Survey, survey
-from motionalign import files
+from motionalign import files, reading
 from motionalign.data import records
 from motionalign.data.dataset import (
     CAPTION_VECTORS,
@@ -162,7 +161,8 @@ def _put_in_place(folder: pathlib.Path, final: pathlib.Path, scratch: pathlib.Pa
 
 def _check_same_options(final: pathlib.Path, options: dict, paths: Collection[str]) -> str:
     """A message that the dataset exists; a ValueError if it was prepared with other options."""
-    was = json.loads((final / "report.json").read_text(encoding="utf-8")).get("options", {})
+    was = reading.read_json(final / "report.json", dict).get("options", {})
+    reading.check_form(was, dict, f"{final / 'report.json'}: options")
     differ = [
         f"{key}={was[key]}, not {options[key]}"
         for key in options
