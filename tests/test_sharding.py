@@ -191,9 +191,10 @@ def test_rows_of_a_process(monkeypatch, data, model, rows):
 
 
 @pytest.mark.parametrize("runs", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_two_processes_keep_the_order_of_collectives(tmp_path, runs):
+def test_two_processes_keep_the_order_of_collectives(tmp_path, monkeypatch, runs):
     """Also in later runs, which could read compiled programs back that have lost it."""
     programs = tmp_path / "programs"
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
     for _ in range(runs):
         command = ("-m", "tests.two_collectives", f"--compilation_cache={programs}")
         for process in [python(*command, *flags) for flags in cluster()]:
