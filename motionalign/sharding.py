@@ -58,8 +58,8 @@ def programs_can_be_stored() -> bool:
     Gloo matches messages by their order alone: if two that meet differ in size, both processes
     abort ("op.preamble.length <= op.nbytes. 16 vs 8", exit status 134). Several devices of one
     process abort or wait for ever, or go on with wrong numbers in silence. All of this depends on
-    the load of the machine. Programs for one device have no collectives, and those of GPUs and
-    TPUs are stored in another way.
+    the load of the machine. Programs for one device have no collectives; those of GPUs and TPUs are
+    of another kind, which stays in the cache.
     """
     return jax.default_backend() != "cpu" or jax.device_count() == 1
 
