@@ -62,7 +62,7 @@ def test_an_impossible_frame_rate_in_a_file_is_an_error(rate):
 def test_statistics_that_no_dataset_has(data_dir, name):
     """JSON holds Infinity and NaN."""
     stored = Dataset(data_dir, "tiny").metadata.to_json() | {name: [[float("nan")] * 3] * 22}
-    with pytest.raises(ValueError, match=f"dataset 'tiny': the {name} is not finite"):
+    with pytest.raises(ValueError, match=rf"{name}\[0\]\[0\] is nan; expected a finite number"):
         Metadata.from_json(json.loads(json.dumps(stored)))
 
 

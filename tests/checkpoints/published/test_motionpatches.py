@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import vocabularies
+from bodies import body
 from converting import assert_same_state_dict, bound, motionpatches_arguments, run, state_dict
 
 import motionalign
@@ -49,7 +50,7 @@ def test_inference_with_a_converted_motion_patches(motionpatches, statistics):
     metadata = model.metadata()
     assert (metadata.name, metadata.skeleton.name, metadata.fps) == ("humanml3d", "smpl22", 20)
     np.testing.assert_array_equal(metadata.mean, np.load(statistics / "Mean_raw.npy"))
-    joints = np.random.default_rng(0).normal(size=(50, 22, 3))
+    joints = body(50)
     assert model.encode_motion(joints, fps=20).shape == (256,)
     vectors = model.encode_text(["a person waves", "someone walks"])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
@@ -221,7 +222,7 @@ def test_sizes_from_the_tensors_alone(golden, tokenizer, statistics, tmp_path):
             {"text_config": "/no/such/file"},
             "/no/such/file cannot be read: No such file or directory",
         ),
-        ({"source": "/no/such/file"}, "/no/such/file is not a file"),
+        ({"source": "/no/such/file"}, "/no/such/file does not exist; give the file of a published"),
         ({"fps": 0}, "--fps=0.0; expected a positive number"),
         ({"fps": "inf"}, "--fps=inf; expected a positive number"),
         ({"max_tokens": 1000}, "max_tokens is 1000; the text encoder has 512 positions"),
