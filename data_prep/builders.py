@@ -91,7 +91,6 @@ def prepare(
     if final.exists() and not overwrite and not scratch.exists():  # data_dir may be read-only
         say(_check_same_options(final, options, paths))
         return final
-    # Before the survey, so that no other process writes this dataset while it is read.
     with hold_dataset(data_dir, name, "preparing") as no_locks, _scratch(final, scratch):
         if final.exists() and not overwrite:
             say(_check_same_options(final, options, paths))

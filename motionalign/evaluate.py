@@ -85,8 +85,6 @@ def evaluate_checkpoint(
     for dataset in _checked_datasets(config, model, task):
         name, step = dataset.name, model.run["step"]
         say(f"\n{name}, split {split}, checkpoint of step {step}\n")
-        if note := about_data(model, dataset):
-            say(f"{note}\n")
         results = task.evaluate(_predictor_for(model, dataset, say), dataset, split)
         scores = {"dataset": name, "split": split, "step": step, **results.scores}
         all_results[name] = scores
@@ -144,6 +142,8 @@ def about_data(model: Model, dataset: Dataset) -> str | None:
 
 def _predictor_for(model: Model, dataset: Dataset, say: Callable[[str], None]) -> Predictor:
     """A model as tasks see it, with its own preparation of a dataset if it has one."""
+    if note := about_data(model, dataset):
+        say(f"{note}\n")
     prepare = own_preparation(model, dataset)
     if prepare and model.encoder.representation.by_statistics:
         say("Motions are standardised by the checkpoint's statistics, not the dataset's.\n")

@@ -12,7 +12,7 @@ import pathlib
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -247,13 +247,9 @@ def set_up(
     record_run(config, workdir)
     tokenizer = None
     if architecture.text is not None:
-        # All training texts, from which a vocabulary is learned if none is pretrained.
-        said = [text for s in sources for texts in s.texts.texts for text in texts]
         recorded = record["tokenizer"] if record else None
-        tokenizer = prepare_tokenizer(config.model, workdir, said, recorded, trained)
+        tokenizer = _tokenizer(config.model, workdir, sources, recorded, trained, say)
         if not (config.model.text.weights or config.model.weights):
-            for line in _about_long_words(said):
-                say(line)
             # The learned vocabulary may be smaller than requested.
             text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)
             architecture = dataclasses.replace(architecture, text=text)
@@ -270,15 +266,25 @@ def set_up(
     )  # fmt: skip
 
 
-def _about_long_words(texts: Iterable[str]) -> list[str]:
-    """A line for the user if a learned vocabulary leaves out words for their length, in a list."""
-    found = Counter(word for text in texts for word in long_words(text))
-    if not found:
-        return []
-    return [
-        f"{found.total():,} words of more than {MAX_WORD} characters in the training texts are "
-        f"unknown to the tokenizer, for example {min(found)[:40]!r}..."
-    ]
+def _tokenizer(
+    model_config: ConfigDict,
+    workdir: pathlib.Path,
+    sources: Sequence[Source],
+    recorded: str | None,
+    trained: Saved | None,
+    say: Callable[[str], None],
+) -> Tokenizer:
+    """See `prepare_tokenizer`; says how many words a learned vocabulary leaves out."""
+    # All training texts, from which a vocabulary is learned if none is pretrained.
+    texts = [text for s in sources for texts in s.texts.texts for text in texts]
+    tokenizer = prepare_tokenizer(model_config, workdir, texts, recorded, trained)
+    long = Counter(word for text in texts for word in long_words(text))
+    if long and not (model_config.text.weights or model_config.weights):
+        say(
+            f"{long.total():,} words of more than {MAX_WORD} characters in the training texts are "
+            f"unknown to the tokenizer, for example {min(long)[:40]!r}..."
+        )
+    return tokenizer
 
 
 def _with_weights(model_config: ConfigDict) -> tuple[ConfigDict, ...]:

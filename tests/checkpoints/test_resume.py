@@ -20,8 +20,9 @@ from data_prep.readers.synthetic import generate
 from motionalign import evaluate, train
 from motionalign.checkpoints import resume
 from motionalign.checkpoints.run import load_run
-from motionalign.data.batches import position_of
+from motionalign.data.batches import Source, position_of
 from motionalign.data.dataset import VERSION, Dataset
+from motionalign.data.texts import ClipTexts
 from motionalign.files import InUse
 from motionalign.train import NonFiniteLoss
 
@@ -319,3 +320,15 @@ def test_a_mistake_leaves_no_workdir(small_dataset, tmp_path):
     with pytest.raises(ValueError, match="dataset 'absent' is not prepared"):
         train.train(config, tmp_path / "runs" / "new")
     assert not (tmp_path / "runs").exists()
+
+
+def test_words_that_a_vocabulary_leaves_out_are_counted(small_dataset, tmp_path):
+    texts = ClipTexts(["a"], [["a person walks", f"a {'ab' * 300} {'x' * 101}"]], np.zeros(1))
+    source = Source(None, None, 1.0, texts)
+    said = []
+    section = tiny_config(small_dataset).model
+    train._tokenizer(section, tmp_path, [source, source], None, None, said.append)
+    assert said == [
+        "4 words of more than 100 characters in the training texts are unknown to the tokenizer, "
+        f"for example '{'ab' * 20}'..."
+    ]
