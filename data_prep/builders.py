@@ -10,7 +10,6 @@ Imports TensorFlow through tensorflow_datasets; nothing outside `data_prep` does
 
 import contextlib
 import dataclasses
-import json
 import os
 import pathlib
 import re
@@ -27,7 +26,7 @@ from tqdm import tqdm
 from data_prep.class_texts import all_texts
 from data_prep.readers import InvalidClip, Reader
 from data_prep.survey import Source, Survey, survey
-from motionalign import files
+from motionalign import files, reading
 from motionalign.data import records
 from motionalign.data.dataset import (
     CAPTION_VECTORS,
@@ -84,13 +83,12 @@ def prepare(
       files.InUse: another process prepares or embeds the dataset.
     """
     final, scratch = _places(data_dir, name)
-    if min_frames < 1:
-        raise ValueError(f"--min_frames={min_frames}; expected at least 1")
     own = {"patch_size": patch_size, "min_frames": min_frames, "mirror": mirror}
-    options = own | ({"accept": sorted(accept)} if accept else {}) | (source or {})
+    options = _options(own, accept, source)
     if final.exists() and not overwrite and not scratch.exists():  # data_dir may be read-only
         say(_check_same_options(final, options, paths))
         return final
+    # Before the survey, so that no other process writes this dataset while it is read.
     with hold_dataset(data_dir, name, "preparing") as no_locks, _scratch(final, scratch):
         if final.exists() and not overwrite:
             say(_check_same_options(final, options, paths))
@@ -104,6 +102,13 @@ def prepare(
     for line in (found.table(), *notes, f"prepared {final}"):
         say(line)
     return final
+
+
+def _options(own: dict, accept: Collection[str], source: dict | None) -> dict:
+    """The options for report.json; a ValueError if one of them is invalid."""
+    if own["min_frames"] < 1:
+        raise ValueError(f"--min_frames={own['min_frames']}; expected at least 1")
+    return own | ({"accept": sorted(accept)} if accept else {}) | (source or {})
 
 
 def _places(data_dir: str | pathlib.Path, name: str) -> tuple[pathlib.Path, pathlib.Path]:
@@ -156,7 +161,8 @@ def _put_in_place(folder: pathlib.Path, final: pathlib.Path, scratch: pathlib.Pa
 
 def _check_same_options(final: pathlib.Path, options: dict, paths: Collection[str]) -> str:
     """A message that the dataset exists; a ValueError if it was prepared with other options."""
-    was = json.loads((final / "report.json").read_text(encoding="utf-8")).get("options", {})
+    was = reading.read_json(final / "report.json", dict).get("options", {})
+    reading.check_form(was, dict, f"{final / 'report.json'}: options")
     differ = [
         f"{key}={was[key]}, not {options[key]}"
         for key in options

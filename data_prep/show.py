@@ -3,14 +3,13 @@
 import argparse
 import collections
 import html
-import json
 import pathlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from motionalign import files
+from motionalign import files, reading
 
 if TYPE_CHECKING:
     from motionalign.data.dataset import Metadata
@@ -81,7 +80,8 @@ def make_page(
     from motionalign.report import pictures
 
     dataset = Dataset(data_dir, name)
-    report = json.loads((dataset.version_dir / "report.json").read_text(encoding="utf-8"))
+    report = reading.read_json(dataset.version_dir / "report.json", _REPORT)
+    _check_report(report, dataset.version_dir / "report.json")
     meta = dataset.metadata
     splits = {name: dataset.split(name) for name, n in report["splits"].items() if n["records"]}
     shown = dataset.split(split)
@@ -104,7 +104,9 @@ def make_page(
         classes=_classes(splits, meta),
         dropped=_dropped(report),
         noticed=_noticed(report),
-        lengths=_histogram({name: s.num_frames for name, s in splits.items()}, round(meta.fps)),
+        lengths=_histogram(
+            {name: s.num_frames for name, s in splits.items()}, max(1, round(meta.fps))
+        ),
         fps=f"{meta.fps:g}",
         limit=LIMIT,
         right=pictures.PART_COLOURS["right_arm"],
@@ -114,10 +116,27 @@ def make_page(
     )
 
 
+_COUNTED = ("read", "kept", "dropped", "mirrored", "records", "captions", "scored")
+_ENTRY = dict.fromkeys(("id", "reason", "detail"), str)
+_FINDING = {"count": int, "meaning": str, "entries": list[str]}
+_REPORT = {"splits": dict, "dropped": list, "captions_dropped": list}
+
+
+def _check_report(report: dict, path: pathlib.Path) -> None:
+    """Raises a ValueError if a part of report.json that the page shows has another form."""
+    for split, counts in report["splits"].items():
+        reading.check_form(counts, dict.fromkeys(_COUNTED, int), f"{path}: splits: {split}")
+    for kind in ("dropped", "captions_dropped"):
+        for entry in report[kind]:
+            reading.check_form(entry, _ENTRY, f"{path}: {kind}")
+    reading.check_form(report.get("noticed", []), list, f"{path}: noticed")
+    for finding in report.get("noticed", ()):
+        reading.check_form(finding, _FINDING, f"{path}: noticed")
+
+
 def _counts(report: dict) -> str:
-    head = ("read", "kept", "dropped", "mirrored", "records", "captions", "scored")
-    rows = [_row(split, (of[k] for k in head)) for split, of in report["splits"].items()]
-    return _table(("split", *head), rows)
+    rows = [_row(split, (of[k] for k in _COUNTED)) for split, of in report["splits"].items()]
+    return _table(("split", *_COUNTED), rows)
 
 
 def _row(head: str, counts: Iterable[int]) -> str:
@@ -150,8 +169,8 @@ def _dropped(report: dict) -> str:
             by_reason[entry["reason"]].append(entry)
         for reason, entries in sorted(by_reason.items(), key=lambda item: -len(item[1])):
             examples = "; ".join(f"{e['id']}: {e['detail']}" for e in entries[:3])
-            cells = (f"{len(entries):,}", what, reason, html.escape(examples))
-            rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells))
+            cells = (f"{len(entries):,}", what, reason, examples)
+            rows.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
     if not rows:
         return "<p>Nothing was dropped.</p>"
     return f'<div class="dropped">{_table(("count", "of", "reason", "for example"), rows)}</div>'
@@ -172,14 +191,14 @@ def _noticed(report: dict) -> str:
 
 
 def _table(head: tuple[str, ...], rows: list[str]) -> str:
-    cells = "".join(f"<th>{cell}</th>" for cell in head)
+    cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     return "<table><tr>" + cells + "</tr>\n" + "\n".join(rows) + "\n</table>"
 
 
 def _histogram(lengths: dict[str, np.ndarray], second: int) -> str:
     """Histogram of record lengths as SVG, stacked by split; `second`: bin width in frames."""
     colours = dict(zip(lengths, ("#3f9ae0", "#f5a524", "#475569")))
-    top = max(int(n.max()) for n in lengths.values()) // second + 1
+    top = max((int(n.max()) for n in lengths.values()), default=0) // second + 1
     counts = {
         name: np.bincount(frames // second, minlength=top) for name, frames in lengths.items()
     }
@@ -194,7 +213,7 @@ def _histogram(lengths: dict[str, np.ndarray], second: int) -> str:
             bars.append(
                 f'<rect x="{i * slot + 0.5:.1f}" y="{y:.1f}" width="{slot - 1:.1f}" '
                 f'height="{size:.1f}" fill="{colours[name]}"><title>{i * second} to '
-                f"{(i + 1) * second - 1} frames: {count[i]} in {name}</title></rect>"
+                f"{(i + 1) * second - 1} frames: {count[i]} in {html.escape(name)}</title></rect>"
             )
         base += height * count / tallest
     step = max(1, top // 12)
@@ -205,7 +224,9 @@ def _histogram(lengths: dict[str, np.ndarray], second: int) -> str:
     if top * second > LIMIT:
         x = LIMIT / second * slot
         labels.append(f'<path d="M{x:.1f} 0V{height}" stroke="#c2410c" stroke-dasharray="4"/>')
-    key = " ".join(f'<b style="color:{colours[name]}">■</b> {name}' for name in lengths)
+    key = " ".join(
+        f'<b style="color:{colours[name]}">■</b> {html.escape(name)}' for name in lengths
+    )
     return (
         f'<svg viewBox="-10 -5 {width + 30} {height + 24}">{"".join(bars + labels)}</svg>'
         f"<p>{key}; tallest bar: {tallest:,}</p>"

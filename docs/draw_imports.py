@@ -50,6 +50,7 @@ FLOORS = (
         "motionalign.optim",
         "motionalign.sharding",
         "motionalign.files",
+        "motionalign.reading",
         "motionalign.commands",
         "motionalign.host",
     ),

@@ -12,7 +12,7 @@ import pathlib
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -247,12 +247,13 @@ def set_up(
     record_run(config, workdir)
     tokenizer = None
     if architecture.text is not None:
+        # All training texts, from which a vocabulary is learned if none is pretrained.
+        said = [text for s in sources for texts in s.texts.texts for text in texts]
         recorded = record["tokenizer"] if record else None
-        tokenizer = _tokenizer(config.model, workdir, sources, recorded, trained, say)
+        tokenizer = prepare_tokenizer(config.model, workdir, said, recorded, trained)
         if not (config.model.text.weights or config.model.weights):
-            # The learned vocabulary may be smaller than requested.
-            text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)
-            architecture = dataclasses.replace(architecture, text=text)
+            _warn_of_long_words(said, say)
+            architecture = _with_vocabulary(architecture, tokenizer)
     network = Network(architecture, jnp.dtype(config.dtype))
     batches = make_batches(config, network, objective, sources, tokenizer, mesh)
     num_steps = config.epochs * batches.plan.steps_per_epoch
@@ -266,25 +267,20 @@ def set_up(
     )  # fmt: skip
 
 
-def _tokenizer(
-    model_config: ConfigDict,
-    workdir: pathlib.Path,
-    sources: Sequence[Source],
-    recorded: str | None,
-    trained: Saved | None,
-    say: Callable[[str], None],
-) -> Tokenizer:
-    """See `prepare_tokenizer`; says how many words a learned vocabulary leaves out."""
-    # All training texts, from which a vocabulary is learned if none is pretrained.
-    texts = [text for s in sources for texts in s.texts.texts for text in texts]
-    tokenizer = prepare_tokenizer(model_config, workdir, texts, recorded, trained)
-    long = Counter(word for text in texts for word in long_words(text))
-    if long and not (model_config.text.weights or model_config.weights):
+def _with_vocabulary(architecture: DualEncoderConfig, tokenizer: Tokenizer) -> DualEncoderConfig:
+    """The architecture with a learned vocabulary, which may be smaller than requested."""
+    text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)
+    return dataclasses.replace(architecture, text=text)
+
+
+def _warn_of_long_words(texts: Iterable[str], say: Callable[[str], None]) -> None:
+    """Says if a learned vocabulary leaves out words for their length."""
+    found = Counter(word for text in texts for word in long_words(text))
+    if found:
         say(
-            f"{long.total():,} words of more than {MAX_WORD} characters in the training texts are "
-            f"unknown to the tokenizer, for example {min(long)[:40]!r}..."
+            f"{found.total():,} words of more than {MAX_WORD} characters in the training texts are "
+            f"unknown to the tokenizer, for example {min(found)[:40]!r}..."
         )
-    return tokenizer
 
 
 def _with_weights(model_config: ConfigDict) -> tuple[ConfigDict, ...]:

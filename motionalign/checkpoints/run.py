@@ -11,9 +11,9 @@ architecture, the tokenizer, and the skeleton and statistics of every training d
 can be copied elsewhere unchanged. Parameters are a flat dict {path: array}.
 """
 
-import json
+import contextlib
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 import jax
@@ -21,6 +21,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import safetensors.numpy
 
+from motionalign import reading
 from motionalign.config import VERSION_KEY, migrate
 from motionalign.data.dataset import migrate_metadata
 from motionalign.files import expand
@@ -110,8 +111,9 @@ class Checkpoints:
         step = self._best.latest_step()
         if step is None:
             return float("-inf")
-        run = self._best.restore(step, args=ocp.args.Composite(run=ocp.args.JsonRestore()))["run"]
-        return run["score"]
+        with _naming(self._best.directory / str(step), "run"):
+            args = ocp.args.Composite(run=ocp.args.JsonRestore())
+            return float(self._best.restore(step, args=args)["run"]["score"])
 
     def restore_latest(self, state: dict) -> tuple[int, dict, dict] | None:
         """Restores the latest state with the shapes and shardings of the abstract `state`.
@@ -126,7 +128,8 @@ class Checkpoints:
             name: ocp.args.StandardRestore(state[name]) for name in _STATE if state[name]
         }
         items["pipeline"] = ocp.args.JsonRestore()
-        restored = self._latest.restore(step, args=ocp.args.Composite(**items))
+        with _naming(self._latest.directory / str(step), ", ".join(items)):
+            restored = self._latest.restore(step, args=ocp.args.Composite(**items))
         found = {name: restored[name] if state[name] else state[name] for name in _STATE}
         return step, found, restored["pipeline"]
 
@@ -223,7 +226,11 @@ def load_run(step_dir: pathlib.Path) -> dict:
         raise ValueError(
             f"{step_dir}: no {path.relative_to(step_dir)}; the folder may be an incomplete copy"
         )
-    return migrate_run(json.loads(path.read_text("utf-8")))
+    stored = reading.read_json(path, dict)
+    try:
+        return migrate_run(stored)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def load_params(step_dir: pathlib.Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict:
@@ -245,11 +252,20 @@ def load_unused(step_dir: pathlib.Path) -> dict[str, np.ndarray]:
 
 def _restore(step_dir: pathlib.Path, item: str, abstract: dict | None = None) -> dict:
     args = ocp.args.Composite(**{item: ocp.args.StandardRestore(abstract)})
+    with (
+        _naming(step_dir, item),
+        ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer,
+    ):
+        return checkpointer.restore(step_dir, args=args)[item]
+
+
+@contextlib.contextmanager
+def _naming(step_dir: Any, items: str) -> Generator[None]:
+    """A context of Orbax's reading, which raises many types of errors for a damaged folder."""
     try:
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-            return checkpointer.restore(step_dir, args=args)[item]
-    except Exception as error:  # Orbax raises many types for an invalid folder
+        yield
+    except Exception as error:
         raise ValueError(
-            f"{step_dir}: {item} cannot be read; the folder may be an incomplete copy "
+            f"{step_dir}: {items} cannot be read; the folder may be an incomplete copy "
             f"({type(error).__name__}: {str(error)[:300]})"
         ) from error

@@ -12,6 +12,7 @@ It can be pushed to the Hugging Face Hub unchanged and loaded from there.
 """
 
 import dataclasses
+import numbers
 import pathlib
 import re
 from collections.abc import Callable, Mapping
@@ -21,11 +22,12 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from motionalign import __version__, files
+from motionalign import __version__, files, reading
 from motionalign.checkpoints.model_card import model_card
 from motionalign.checkpoints.run import (
     BEST,
     find,
+    has_checkpoint,
     load_params,
     load_rest,
     load_run,
@@ -33,8 +35,10 @@ from motionalign.checkpoints.run import (
     migrate_run,
     stored_run,
 )
-from motionalign.data.dataset import Metadata
+from motionalign.data.dataset import Metadata, read_metadata
 from motionalign.models.dual_encoder import DualEncoderConfig
+from motionalign.models.frozen import FrozenWeights
+from motionalign.models.layers import check_choice
 from motionalign.models.weights import keymap
 from motionalign.models.weights.keymap import KeyMap
 from motionalign.models.weights.load import load_weights
@@ -78,10 +82,7 @@ def open_saved(path: str | pathlib.Path, series: str = BEST) -> Saved:
       ValueError: there is no model, or it is incomplete.
     """
     shared = _find_shared(path)
-    saved = _open_shared(shared) if shared else _open_checkpoint(find(files.expand(path), series))
-    # Adds the fields that older versions did not store.
-    architecture = DualEncoderConfig.from_dict(saved.run["architecture"]).to_dict()
-    return dataclasses.replace(saved, run=saved.run | {"architecture": architecture})
+    return _open_shared(shared) if shared else _open_checkpoint(find(files.expand(path), series))
 
 
 def _find_shared(path: str | pathlib.Path) -> Source | None:
@@ -95,16 +96,58 @@ def _find_shared(path: str | pathlib.Path) -> Source | None:
     if not all((folder / name).is_file() for name in ("config.json", "model.safetensors")):
         return None
     source = Source(str(folder), _FILES)
-    return source if source.config().get("model_type") == MODEL_TYPE else None
+    ours = source.config().get("model_type") == MODEL_TYPE
+    # Without a checkpoint, opening the folder says what is wrong with its config.json.
+    return source if ours or not has_checkpoint(folder) else None
 
 
 def _open_checkpoint(step_dir: pathlib.Path) -> Saved:
     return Saved(
-        run=load_run(step_dir),
+        run=_checked(load_run(step_dir), step_dir / "run" / "metadata"),
         load_params=lambda abstract: load_params(step_dir, dict(abstract)),
         load_rest=lambda abstract: load_rest(step_dir, dict(abstract)),
         load_unused=lambda: load_unused(step_dir),
     )
+
+
+_DTYPES = ("float32", "bfloat16")
+_SIZES = ("eval_batch_size", "frame_bucket", "text_bucket")
+_RUN = {
+    "config": {"dtype": str, "data": dict},
+    "architecture": dict,
+    "tokenizer": str | None,
+    "datasets": dict[str, dict],
+    "frozen": list[dict],
+    "trained": dict[str, str] | None,
+    "distance": str | None,
+    "step": int,
+    "score": numbers.Real | None,
+}
+_TEXT_ENCODER = dict.fromkeys(("encoder", "readout", "sha256"), str)
+_SOURCE = {"format": str, "file": str, "tensors": list[list[str]]}
+
+
+def _checked(run: dict[str, Any], path: pathlib.Path) -> dict[str, Any]:
+    """The run with all fields that today's version stores; a ValueError names `path`."""
+    try:
+        reading.check_form(run, _RUN, "the model")
+        for name, form in (("text_encoder", _TEXT_ENCODER), ("source", _SOURCE)):
+            if run[name] is not None:
+                reading.check_form(run[name], form, name)
+        check_choice(run["distance"], (None, "cosine", "euclidean"), "distance")
+        check_choice(run["config"]["dtype"], _DTYPES, "dtype")
+        for name in run["config"]["data"].keys() & {*_SIZES}:
+            reading.check_form(run["config"]["data"], {name: int}, "config.data")
+            if run["config"]["data"][name] < 1:
+                raise ValueError(f"config.data.{name} is below 1")
+        architecture = DualEncoderConfig.from_dict(run["architecture"]).to_dict()
+        for each in run["frozen"]:
+            FrozenWeights.from_dict(each)
+        for each in run["datasets"].values():
+            Metadata.from_json(each)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; the file may be damaged") from error
+    return run | {"architecture": architecture}
 
 
 def _open_shared(source: Source) -> Saved:
@@ -119,20 +162,26 @@ def _open_shared(source: Source) -> Saved:
             )
             + f", expected {MODEL_TYPE!r}"
         )
-    datasets = read_json(source.require("datasets.json"))
-    try:
-        datasets = {name: Metadata.from_json(each).to_json() for name, each in datasets.items()}
-    except ValueError as error:
-        raise ValueError(f"{source.name}: datasets.json: {error}") from error
-    tokenizer = None
-    if config["architecture"]["text"] is not None:
-        tokenizer = source.require("tokenizer.json").read_text("utf-8")
+    path = source.require("datasets.json")
+    datasets = {
+        name: read_metadata(each, f"{path}: {name}").to_json()
+        for name, each in read_json(path).items()
+    }
+    path = source.require("config.json")
+    reading.check_form(dict(config), {"architecture": {"text": Any}}, str(path))
     run = {key: value for key, value in config.items() if key not in ("model_type", "version")}
-    run = migrate_run(run) | {"datasets": datasets, "tokenizer": tokenizer}
+    try:
+        run = migrate_run(run) | {"datasets": datasets, "tokenizer": None}
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    run = _checked(run, path)
+    if run["architecture"]["text"] is not None:
+        run["tokenizer"] = reading.read_text(source.require("tokenizer.json"))
 
     def load_unused() -> dict[str, np.ndarray]:
         path = source.file("unused.safetensors") if run["source"] else None
-        return safetensors.numpy.load_file(path) if path else {}
+        file = reading.Tensors(path) if path else None
+        return {name: file.read(name) for name in file.shapes} if file else {}
 
     def load_rest(abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Any]:
         if not abstract:

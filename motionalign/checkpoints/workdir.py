@@ -1,7 +1,6 @@
 """The folder of a run, apart from its checkpoints: config, metrics, tokenizer, results."""
 
 import datetime
-import json
 import math
 import pathlib
 import platform
@@ -14,7 +13,7 @@ from absl import logging
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from motionalign import __version__
+from motionalign import __version__, reading
 from motionalign.checkpoints.resume import check_tokenizer, newest, read_record
 from motionalign.checkpoints.run import BEST, LATEST, SERIES, checkpoint_steps
 from motionalign.checkpoints.shared import Saved
@@ -54,10 +53,10 @@ class Metrics:
         if jax.process_index() != 0:
             return
         path = workdir / "metrics.jsonl"
-        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+        lines = _lines(path)
         kept = [line for line in lines if _step_of(line) <= resumed_step]
-        times = [line["wall_time"] for line in map(json.loads, kept) if "wall_time" in line]
-        self.earlier_seconds = max(times, default=0.0)
+        times = [_number(line, "wall_time") for line in kept]
+        self.earlier_seconds = max([0.0, *filter(math.isfinite, times)])
         self._writers.append(JsonLines(path, kept))
         for name in log_to:
             self._writers.append(WRITERS[name](workdir, config or {}, resumed_step))
@@ -93,10 +92,22 @@ def log_results(
         writer.close()
 
 
+def _lines(path: pathlib.Path) -> list[str]:
+    """The lines of metrics.jsonl; none before the file exists."""
+    return reading.read_text(path).splitlines() if reading.is_there(path) else []
+
+
 def _step_of(line: str) -> float:
+    return _number(line, "step")
+
+
+def _number(line: str, name: str) -> float:
+    """A number in a line of metrics.jsonl; inf for the incomplete line of a killed process."""
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):  # an incomplete line of a killed process
+        value = reading.parse_json(line, "metrics.jsonl")
+        reading.check_form(value, {name: float}, "metrics.jsonl")
+        return value[name]
+    except ValueError:
         return math.inf
 
 
@@ -113,7 +124,11 @@ def record_start(workdir: pathlib.Path, step: int) -> None:
     if jax.process_index() != 0:
         return
     path = workdir / "environment.json"
-    before = json.loads(path.read_text("utf-8")) if step and path.is_file() else []
+    before = []
+    if step and reading.is_there(path):
+        before = reading.read_json(path, list[dict])
+        for start in before:
+            reading.check_form(start, {"step": int}, str(path))
     device = jax.devices()[0]
     now = {
         "step": step,
@@ -175,9 +190,12 @@ def prepare_tokenizer(
             f"process {jax.process_index()} does not see {path}, which process 0 wrote: --workdir "
             "must be on storage that all hosts share"
         )
-    tokenizer_json = path.read_text("utf-8")
+    tokenizer_json = reading.read_text(path)
     check_tokenizer(path, tokenizer_json, recorded)
-    return Tokenizer(tokenizer_json, text.max_tokens)
+    try:
+        return Tokenizer(tokenizer_json, text.max_tokens)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _pretrained_tokenizer(text: ConfigDict) -> str:
@@ -217,8 +235,12 @@ def check_run(config: ConfigDict, workdir: pathlib.Path, schema: Schema) -> None
                 f"{workdir} holds a converted model, not a run. To train it further, choose a new "
                 f"--workdir and {finetune}"
             )
-        before = migrate_config(stored, schema)
-        if changed := schema.differences(before, config):
+        try:
+            before = migrate_config(stored, schema)
+            changed = schema.differences(before, config)
+        except ValueError as error:
+            raise ValueError(f"{workdir / 'config.json'}: {error}") from error
+        if changed:
             raise ValueError(
                 f"{workdir} holds a run with another config. Choose a new --workdir, or restore "
                 f"its values (to train its model further: a new --workdir and {finetune}):\n  "
@@ -240,15 +262,14 @@ def _stored_configs(workdir: pathlib.Path) -> list[dict]:
         stored.append(record["config"] if source is None else {"source": source})
     path = workdir / "config.json"
     if path.is_file():
-        stored.append(json.loads(path.read_text("utf-8")))
+        stored.append(reading.read_json(path, dict))
     return stored
 
 
 def is_finished(workdir: pathlib.Path, epochs: int) -> bool:
     """Whether a run has trained, validated and saved all epochs."""
     path = workdir / "metrics.jsonl"
-    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-    validated = [_step_of(line) for line in lines if '"val/score"' in line]
+    validated = [_step_of(line) for line in _lines(path) if '"val/score"' in line]
     steps = checkpoint_steps(workdir)[LATEST]
     return bool(steps) and len(validated) >= epochs and max(steps) == max(validated)
 
@@ -264,7 +285,9 @@ def record_run(config: ConfigDict, workdir: pathlib.Path) -> None:
         "git_diff.txt": ("git", "-C", str(root), "diff", "HEAD"),
     }.items():
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+            done = subprocess.run(
+                command, capture_output=True, encoding="utf-8", errors="replace", timeout=30
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             logging.info("no %s: %s", name, error)
             continue
@@ -306,6 +329,6 @@ def results_beside(path: str | pathlib.Path, step: int) -> dict | None:
     if path.name in series:
         path = path.parent
     metrics = path / "metrics.json"
-    results = json.loads(metrics.read_text("utf-8")) if metrics.is_file() else {}
+    results = reading.read_json(metrics, dict) if reading.is_there(metrics) else {}
     # Old versions stored no step in metrics.json.
     return results if "step" in results and results["step"] == step else None

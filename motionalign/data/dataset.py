@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from motionalign import reading
 from motionalign.config import VERSION_KEY, migrate
 from motionalign.conventions import Origin
 from motionalign.data.records import Split, read_lines
@@ -75,10 +76,11 @@ class Metadata:
         """Reads the metadata of a dataset or model stored by this or an older motionalign.
 
         Raises:
-          ValueError: a newer version stored it, or a rate or statistic is not finite.
+          ValueError: a newer version stored it, or a field is missing or invalid.
         """
         values = migrate_metadata(values)
-        return cls(
+        reading.check_form(values, _METADATA, "the metadata of a dataset")
+        metadata = cls(
             name=values["name"],
             skeleton=Skeleton.from_dict(values["skeleton"]),
             patch_size=values["patch_size"],
@@ -99,6 +101,30 @@ class Metadata:
             origin=None if values["origin"] is None else Origin.from_json(values["origin"]),
             fingerprint=values["fingerprint"],
         )
+        metadata._check()
+        return metadata
+
+    def _check(self) -> None:
+        """Checks the consistency of the fields of a file."""
+        expected = (self.skeleton.num_joints, 3)
+        names = [*self.attribute_names, *self.attribute_opposites.values()]
+        grouped = [name for group in self.attribute_groups.values() for name in group]
+        holds = {
+            "frames per second above 0": self.fps > 0 and self.source_fps > 0,
+            "patches of one point or more": self.patch_size is None or self.patch_size > 0,
+            "a unit above 0": self.unit_in_metres is None or self.unit_in_metres > 0,
+            f"finite mean and std {list(expected)}, std above 0": all(
+                value.shape == expected and value.dtype.kind == "f" and np.isfinite(value).all()
+                for value in (self.mean, self.std)
+            )
+            and bool((self.std > 0).all()),
+            "distinct names of classes": len({*self.label_names}) == len(self.label_names),
+            "distinct names of attributes": len({*names}) == len(names),
+            "attributes in its groups and with its opposites": {*self.attribute_names}
+            >= {*grouped, *self.attribute_opposites},
+        }
+        if wrong := [what for what, is_so in holds.items() if not is_so]:
+            raise ValueError(f"the metadata of {self.name!r} must have {wrong[0]}")
 
     def to_json(self) -> dict[str, Any]:
         """The content of metadata.json."""
@@ -148,6 +174,28 @@ class Metadata:
     def attribute_words(self, positive: np.ndarray) -> str:
         """Describes a row of `positive`, bool [A + O]: "male, normal weight, backpack"."""
         return attribute_words(positive, self.attribute_names, self.attribute_opposites)
+
+
+_METADATA = {
+    "name": str,
+    "skeleton": dict,
+    "patch_size": int | None,
+    "fps": Any,  # checked by `check_fps`
+    "unit_in_metres": float | None,
+    "mean": list[list[float]],
+    "std": list[list[float]],
+    "source_fps": Any,
+    "label_names": list[str],
+    "attribute_names": list[str],
+    "attribute_groups": dict[str, list[str]],
+    "attribute_opposites": dict[str, str],
+    "num_rotations": int,
+    "sensor": str,
+    "accepted": list[str],
+    "origin": dict[str, float] | None,
+    "fingerprint": str | None,
+}
+"""The form of the current version."""
 
 
 def migrate_whole_skeleton(values: dict[str, Any]) -> dict[str, Any]:
@@ -245,6 +293,14 @@ def fingerprint_of(version_dir: pathlib.Path, metadata: Metadata) -> str:
     return found.hexdigest()
 
 
+def read_metadata(values: Any, where: pathlib.Path | str) -> Metadata:
+    """`Metadata.from_json` of a file's content; errors start with `where`."""
+    try:
+        return Metadata.from_json(values)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
 def positive_attributes(
     attributes: np.ndarray, names: Sequence[str], opposites: Mapping[str, str]
 ) -> np.ndarray:
@@ -293,13 +349,15 @@ class CaptionVectors:
 
     @classmethod
     def read(cls, path: pathlib.Path) -> "CaptionVectors":
-        """Reads the file that `data_prep embed` writes."""
-        import safetensors
-
-        with safetensors.safe_open(path, framework="np") as file:
-            captions = read_lines(file.get_tensor("captions"))
-            vectors = file.get_tensor("vectors")
-            made_by = file.metadata()
+        """Reads the file that `data_prep embed` writes; a ValueError if it is damaged."""
+        file = reading.Tensors(path)
+        made_by = file.metadata
+        reading.check_form(
+            made_by, dict.fromkeys(("encoder", "sha256", "readout"), str), f"{path}: its header"
+        )
+        captions, vectors = read_lines(file.read("captions"), path), file.read("vectors")
+        if vectors.ndim != 2 or vectors.dtype.kind != "f":
+            raise ValueError(f"{path}: its vectors are {vectors.dtype} {list(vectors.shape)}")
         if len(captions) != len(vectors):
             raise ValueError(f"{path}: {len(captions)} captions, but {len(vectors)} vectors")
         return cls(
@@ -386,7 +444,7 @@ class Dataset:
                 + (f"Prepared in {data_dir}: {', '.join(there)}. " if there else "")
                 + _how_to_prepare(name, data_dir)
             )
-        self.metadata = Metadata.from_json(json.loads(path.read_text("utf-8")))
+        self.metadata = read_metadata(reading.read_json(path), path)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -394,8 +452,16 @@ class Dataset:
         return self.metadata.fingerprint or fingerprint_of(self.version_dir, self.metadata)
 
     def split(self, split: str) -> "Split":
-        """Opens a split; a ValueError lists the existing ones."""
-        return Split(self.version_dir, split)
+        """Opens a split; a ValueError lists the existing ones, or says what is damaged."""
+        opened, metadata = Split(self.version_dir, split), self.metadata
+        classes, attributes = len(metadata.label_names), len(metadata.attribute_names)
+        others = attributes and opened.attributes.shape[1] != attributes
+        if others or opened.labels.max(initial=-1) >= classes:
+            raise ValueError(
+                f"{self.version_dir}: index-{split}.npz has other classes or attributes than "
+                "metadata.json. Prepare the dataset again with --overwrite"
+            )
+        return opened
 
     @functools.cached_property
     def texts(self) -> dict[str, dict[str, list[str]]]:
@@ -404,13 +470,14 @@ class Dataset:
         Empty if the dataset has none.
         """
         path = self.version_dir / CLASS_TEXTS
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        form = dict[str, dict[str, list[str]]]
+        return reading.read_json(path, form) if reading.is_there(path) else {}
 
     @functools.cached_property
     def caption_vectors(self) -> CaptionVectors | None:
         """Sentence vectors of all texts of the dataset; None before `data_prep embed`."""
         path = self.version_dir / CAPTION_VECTORS
-        return CaptionVectors.read(path) if path.is_file() else None
+        return CaptionVectors.read(path) if reading.is_there(path) else None
 
     def require_caption_vectors(self) -> CaptionVectors:
         """`caption_vectors`; if missing, a ValueError says how to create them."""

@@ -34,11 +34,12 @@ class Tokenizer:
         self.max_tokens = max_tokens
         try:
             self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
+            padding = self._tokenizer.padding or {}
+            self._tokenizer.no_padding()  # some files pad every text to 128 tokens
+            self._tokenizer.enable_truncation(max_tokens)
+            self._tokenizer.encode("a")  # fails without an unknown token, for example
         except Exception as error:  # the library raises no narrower exception
             raise ValueError(f"tokenizer.json cannot be read: {error}") from error
-        padding = self._tokenizer.padding or {}
-        self._tokenizer.no_padding()  # some files pad every text to 128 tokens
-        self._tokenizer.enable_truncation(max_tokens)
         self.vocab_size = self._tokenizer.get_vocab_size()
         ids = map(self._tokenizer.token_to_id, PAD_TOKENS)
         self.pad_id = next((i for i in ids if i is not None), padding.get("pad_id"))

@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 from ml_collections import ConfigDict
 
+from motionalign import reading
 from motionalign.config import Entry
 from motionalign.data import cuts
 from motionalign.data.dataset import Dataset
@@ -172,10 +173,10 @@ def _published_subset(
 ) -> tuple[list[int] | None, str]:
     """Gallery rows of the published dissimilar subset, None without one, and a note on it."""
     path = dataset.version_dir / f"dissimilar-{split}.txt"
-    if not path.is_file():
+    if not reading.is_there(path):
         return None, ""
     row = {source: i for i, source in enumerate(gallery.sources)}
-    names = path.read_text("utf-8").splitlines()
+    names = reading.read_text(path).splitlines()
     missing = [name for name in names if name not in row]
     note = "the published subset"
     if missing:

@@ -20,9 +20,8 @@ from data_prep.readers.synthetic import generate
 from motionalign import evaluate, train
 from motionalign.checkpoints import resume
 from motionalign.checkpoints.run import load_run
-from motionalign.data.batches import Source, position_of
+from motionalign.data.batches import position_of
 from motionalign.data.dataset import VERSION, Dataset
-from motionalign.data.texts import ClipTexts
 from motionalign.files import InUse
 from motionalign.train import NonFiniteLoss
 
@@ -322,12 +321,11 @@ def test_a_mistake_leaves_no_workdir(small_dataset, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_words_that_a_vocabulary_leaves_out_are_counted(small_dataset, tmp_path):
-    texts = ClipTexts(["a"], [["a person walks", f"a {'ab' * 300} {'x' * 101}"]], np.zeros(1))
-    source = Source(None, None, 1.0, texts)
+def test_words_that_a_vocabulary_leaves_out_are_counted():
     said = []
-    section = tiny_config(small_dataset).model
-    train._tokenizer(section, tmp_path, [source, source], None, None, said.append)
+    train._warn_of_long_words(["a person walks"], said.append)
+    assert said == []
+    train._warn_of_long_words([f"a {'ab' * 300} {'x' * 101}"] * 2, said.append)
     assert said == [
         "4 words of more than 100 characters in the training texts are unknown to the tokenizer, "
         f"for example '{'ab' * 20}'..."

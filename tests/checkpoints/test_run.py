@@ -334,3 +334,25 @@ def test_files_are_readable_json_without_pickles(workdir):
         for name in files:
             data = (pathlib.Path(folder) / name).read_bytes()
             assert not data.startswith(b"\x80") or not data.endswith(b"."), name
+
+
+@pytest.mark.parametrize("item", ["optimizer", "params", "pipeline"])
+def test_a_state_without_an_item_is_named(tmp_path, mesh, item):
+    checkpoints = Checkpoints(tmp_path)
+    state = make_state()
+    checkpoints.save_latest(3, put(state, mesh), {"batch": 1}, STORED)
+    checkpoints.close()
+    shutil.rmtree(tmp_path / LATEST / "3" / item)
+    again = Checkpoints(tmp_path)
+    with pytest.raises(ValueError, match=rf"{LATEST}/3: .*{item}.* cannot be read; the folder may"):
+        again.restore_latest(sharding.abstract(state, mesh))
+    again.close()
+
+
+def test_a_damaged_description_of_a_run_is_named(workdir):
+    path = find(workdir) / "run" / "metadata"
+    for content, message in (("{", "is not valid JSON"), ("[]", "is a list; expected an object"),
+                             ('{"architecture": 3}', "lacks a field or has one")):  # fmt: skip
+        path.write_text(content, "utf-8")
+        with pytest.raises(ValueError, match=rf"run/metadata:? .*{message}"):
+            load_run(find(workdir))

@@ -54,6 +54,7 @@ def dataset(tmp_path, monkeypatch):
             assert folder == version_dir
             self.captions = CAPTIONS[split]
             self.attributes = np.array(ATTRIBUTES[split], np.float32)
+            self.labels = np.full(len(self.attributes), -1)
 
     for split in CAPTIONS:
         (version_dir / f"index-{split}.npz").touch()
@@ -302,7 +303,7 @@ def test_texts_are_added_and_embedded(dataset, quick, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is not JSON"),
+        ("{", "is not valid JSON"),
         (["walk"], "has neither the form of .*babel60.json nor .*describe` writes"),
         ({"answers": {"walk": ["a"]}}, "has neither the form of"),
         ({"kind": "action", "answers": {"walk": "a"}}, "has neither the form of"),
