@@ -105,7 +105,8 @@ _ACCEPT = flags.DEFINE_list(
 _CACHE = flags.DEFINE_string(
     "compilation_cache",
     str(pathlib.Path.home() / ".cache" / "motionalign" / "xla"),
-    "Folder that keeps compiled programs between runs; empty: no cache.",
+    "Folder that keeps compiled programs between runs; empty: no cache. Not used with several CPU "
+    "devices.",
 )
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Detect the cluster and join it.")
 _COORDINATOR = flags.DEFINE_string(
@@ -268,10 +269,6 @@ def _say(text: str) -> None:
 def _start_jax() -> None:
     import jax
 
-    if _CACHE.value:
-        jax.config.update("jax_compilation_cache_dir", _CACHE.value)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     by_hand = {
         "--coordinator": _COORDINATOR.value,
         "--num_processes": _NUM_PROCESSES.value,
@@ -296,6 +293,15 @@ def _start_jax() -> None:
                 "--coordinator=HOST:PORT --num_processes=N --process_id=I; a single process needs "
                 "none of these flags"
             ) from error
+    # After joining the cluster: the answer depends on the devices of all processes.
+    from motionalign import sharding
+
+    if not sharding.programs_can_be_stored():
+        jax.config.update("jax_compilation_cache_dir", None)  # the environment may name one as well
+    elif _CACHE.value:
+        jax.config.update("jax_compilation_cache_dir", _CACHE.value)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
 def _join(coordinator: str, count: int, number: int) -> None:

@@ -51,6 +51,25 @@ def mesh_of(devices: Sequence[jax.Device], data: int, model: int) -> Mesh:
     return jax.make_mesh((data, model), ("data", "model"), types, devices=devices)
 
 
+def programs_can_be_stored() -> bool:
+    """Whether JAX's persistent cache may be used for compiled programs; False: several CPU devices.
+
+    In the CPU programs of jaxlib 0.10, devices exchange data one collective operation at a time, in
+    the order of the program. A program that is read back from the cache has lost a part of this
+    order: each nested sequence (a branch of `lax.cond`, the body of a loop) is restored with a
+    communicator of its own, so its collectives run at the same time as those beside it. The
+    training step has such a branch, in the gradient of `jnp.diagonal`.
+
+    A process that reads the program back then exchanges other data than one that has compiled it.
+    Gloo matches messages by their order alone: if two that meet differ in size, both processes
+    abort ("op.preamble.length <= op.nbytes. 16 vs 8", exit status 134). Several devices of one
+    process abort or wait for ever, or go on with wrong numbers in silence. All of this depends on
+    the load of the machine. Programs for one device have no collectives; those of GPUs and TPUs are
+    of another kind, which stays in the cache.
+    """
+    return jax.default_backend() != "cpu" or jax.device_count() == 1
+
+
 def describe(mesh: Mesh) -> str:
     """Describes a mesh, such as `8 × NVIDIA H100 80GB HBM3 (data 4 × model 2)`."""
     kinds = Counter(device.device_kind for device in mesh.devices.flat)

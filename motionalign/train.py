@@ -126,9 +126,8 @@ def train(
         logging.info("start-up: data and tokenizer")
         state, pipeline, iterator, step = _begin(run, say)
         logging.info("start-up: parameters and optimizer state")
-        say(
-            "Compiling the training step; the first step follows (later runs reuse the compilation)"
-        )
+        reused = " (later runs reuse the compilation)" if sharding.programs_can_be_stored() else ""
+        say(f"Compiling the training step; the first step follows{reused}")
         loop = _Loop(run, step, started)
         try:
             return loop.train(state, pipeline, iterator, step)

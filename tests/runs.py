@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,15 +119,17 @@ def one_device() -> Iterator[None]:
     """A context in which the meshes of runs have one of the eight devices.
 
     Programs for one device compile in half the time and are cached in a folder that all tests
-    share. Programs for eight devices are not cached: when they are read back, their collectives may
-    run in a different order on each device and deadlock (jaxlib 0.10, without fusion emitters).
+    share. Programs for eight devices cannot be cached: see `sharding.programs_can_be_stored`.
     """
 
     def make_mesh(data: int = -1, model: int = 1):
         assert (data, model) == (-1, 1)
         return sharding.mesh_of(jax.devices()[:1], 1, 1)
 
-    with mock.patch.object(sharding, "make_mesh", make_mesh):
+    with (
+        mock.patch.object(sharding, "make_mesh", make_mesh),
+        mock.patch.object(sharding, "programs_can_be_stored", lambda: True),
+    ):
         jax.config.update("jax_compilation_cache_dir", _cache())
         compilation_cache.reset_cache()
         try:
@@ -149,19 +152,31 @@ def tiny_flags(workdir, data_dir, **fields) -> list[str]:
 
 def start(workdir, data_dir, *flags, devices: int = 1, **fields) -> subprocess.Popen:
     """Starts `launch.py` with the same config in a separate process."""
-    few = re.sub("device_count=[0-9]+", f"device_count={devices}", os.environ["XLA_FLAGS"])
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": few}
-    command = [
-        sys.executable,
-        str(ROOT / "launch.py"),
+    return python(
+        "launch.py",
         f"--compilation_cache={_cache()}",
         *tiny_flags(workdir, data_dir, **fields),
         *flags,
-    ]
+        devices=devices,
+    )
+
+
+def python(*arguments: str, devices: int = 1) -> subprocess.Popen:
+    """Starts Python with these arguments in a separate process that has `devices` CPU devices."""
+    few = re.sub("device_count=[0-9]+", f"device_count={devices}", os.environ["XLA_FLAGS"])
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": few}
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True,
+        [sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
+
+
+def cluster() -> list[list[str]]:
+    """The flags of each of two processes that form a cluster on this machine."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        coordinator = f"--coordinator=localhost:{free.getsockname()[1]}"
+    return [[coordinator, "--num_processes=2", f"--process_id={i}"] for i in range(2)]
 
 
 def finish(process: subprocess.Popen, code: int = 0) -> str:

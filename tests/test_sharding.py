@@ -7,6 +7,7 @@ import optax
 import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
+from runs import cluster, finish, python
 
 from motionalign import sharding
 from motionalign.losses import info_nce
@@ -192,3 +193,25 @@ def test_rows_of_a_process(monkeypatch, data, model, rows):
         one = _OneProcessOf(whole, devices)
         monkeypatch.setattr(sharding, "batch_sharding", lambda mesh, one=one: one)
         np.testing.assert_array_equal(sharding.local_rows(mesh, 8), expected)
+
+
+@pytest.mark.parametrize("runs", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_two_processes_keep_the_order_of_collectives(tmp_path, monkeypatch, runs):
+    """Also in later runs, which could read compiled programs back that have lost it."""
+    programs = tmp_path / "programs"
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(programs))
+    for _ in range(runs):
+        command = ("-m", "tests.two_collectives", f"--compilation_cache={programs}")
+        for process in [python(*command, *flags) for flags in cluster()]:
+            assert "right" in finish(process)
+    assert not programs.exists()
+
+
+@pytest.mark.parametrize(
+    ("platform", "devices", "can"),
+    [("cpu", 1, True), ("cpu", 2, False), ("gpu", 1, True), ("gpu", 8, True), ("tpu", 8, True)],
+)
+def test_which_compiled_programs_are_stored(monkeypatch, platform, devices, can):
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
+    assert sharding.programs_can_be_stored() == can

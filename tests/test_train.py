@@ -4,7 +4,6 @@ import json
 import random
 import shutil
 import signal
-import socket
 import time
 
 import jax
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from runs import (
     assert_same_bits,
+    cluster,
     finish,
     losses,
     one_device,
@@ -160,11 +160,7 @@ def test_a_signal_saves_and_exits(uninterrupted, small_dataset, tmp_path, number
 
 def launch_two(workdir, data_dir, **fields) -> list:
     """Both processes of a run."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        coordinator = f"--coordinator=localhost:{free.getsockname()[1]}"
-    flags = (coordinator, "--num_processes=2")
-    return [start(workdir, data_dir, *flags, f"--process_id={i}", **fields) for i in range(2)]
+    return [start(workdir, data_dir, *flags, **fields) for flags in cluster()]
 
 
 def test_a_workdir_that_is_not_shared_by_all_hosts(small_dataset, tmp_path, monkeypatch):
