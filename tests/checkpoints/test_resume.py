@@ -239,7 +239,7 @@ def test_evaluation_says_when_data_are_others(folder):
     def said() -> list[str]:
         lines = []
         evaluate.evaluate_checkpoint(config, folder / "run", folder / "out", "val", lines.append)
-        return [line.strip() for line in lines if "trained on" in line]
+        return [line for line in "\n".join(lines).splitlines() if "trained on" in line]
 
     assert said() == []
     shutil.copytree(folder / "data" / "small", folder / "data" / "copy")
@@ -267,7 +267,7 @@ def test_evaluation_of_an_older_model(folder):
     lines = []
     config = tiny_config(folder / "data", epochs=1)
     evaluate.evaluate_checkpoint(config, folder / "run", folder / "out", "val", lines.append)
-    assert [line.strip() for line in lines if "trained on" in line] == [
+    assert [line for line in "\n".join(lines).splitlines() if "trained on" in line] == [
         "The model has stored no fingerprint: that dataset 'small' holds the clips that it was "
         "trained on could not be verified, only its statistics and classes."
     ]
