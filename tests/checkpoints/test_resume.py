@@ -319,3 +319,14 @@ def test_a_mistake_leaves_no_workdir(small_dataset, tmp_path):
     with pytest.raises(ValueError, match="dataset 'absent' is not prepared"):
         train.train(config, tmp_path / "runs" / "new")
     assert not (tmp_path / "runs").exists()
+
+
+def test_words_that_a_vocabulary_leaves_out_are_counted():
+    said = []
+    train._warn_of_long_words(["a person walks"], said.append)
+    assert said == []
+    train._warn_of_long_words([f"a {'ab' * 300} {'x' * 101}"] * 2, said.append)
+    assert said == [
+        "4 words of more than 100 characters in the training texts are unknown to the tokenizer, "
+        f"for example '{'ab' * 20}'..."
+    ]
