@@ -10,7 +10,6 @@ Imports TensorFlow through tensorflow_datasets; nothing outside `data_prep` does
 
 import contextlib
 import fcntl
-import json
 import os
 import pathlib
 import re
@@ -27,7 +26,7 @@ from tqdm import tqdm
 from data_prep.class_texts import all_texts
 from data_prep.readers import InvalidClip, Reader
 from data_prep.survey import Source, Survey, survey
-from motionalign import files
+from motionalign import digests, files
 from motionalign.data import records
 from motionalign.data.dataset import (
     CAPTION_VECTORS,
@@ -160,7 +159,9 @@ def _put_in_place(folder: pathlib.Path, final: pathlib.Path, scratch: pathlib.Pa
 
 def _check_same_options(final: pathlib.Path, options: dict, paths: Collection[str]) -> str:
     """A message that the dataset exists; a ValueError if it was prepared with other options."""
-    was = json.loads((final / "report.json").read_text(encoding="utf-8")).get("options", {})
+    path = final / "report.json"
+    with digests.interpreting(path, records.PREPARE_AGAIN):
+        was = digests.read_json(path, records.PREPARE_AGAIN).get("options", {})
     differ = [
         f"{key}={was[key]}, not {options[key]}"
         for key in options
@@ -192,7 +193,7 @@ def _carry_over_texts(old: pathlib.Path, new: pathlib.Path) -> list[str]:
 
 
 def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
-    with files.replacing(target) as partial:
+    with digests.recording(target), files.replacing(target) as partial:
         shutil.copyfile(source, partial)
 
 
@@ -236,6 +237,7 @@ def _write(
     for split in found.listed:
         if found.of_split(split):
             records.write_index(folder, split)
+    digests.write(folder)
     return folder
 
 

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from data_prep.class_texts import all_splits, all_texts, class_names, merge, read_texts
-from motionalign import files
+from motionalign import digests, files
 from motionalign.data.dataset import CAPTION_VECTORS, CLASS_TEXTS, Dataset
 
 SUMMARY = "sentence vectors of captions and classes"
@@ -98,7 +98,8 @@ def run(args: argparse.Namespace) -> None:
     )
     if args.texts:  # now that they have vectors
         path = dataset.version_dir / CLASS_TEXTS
-        files.write_json(path, class_texts)
+        with digests.recording(path):
+            files.write_json(path, class_texts)
         for kind, of_class in class_texts.items():
             print(f"{path}: {sum(map(len, of_class.values()))} {kind} for {len(of_class)} classes")
 
@@ -109,4 +110,5 @@ def _save(path: pathlib.Path, captions: list[str], vectors: np.ndarray, **metada
     assert not any("\n" in caption for caption in captions)
     lines = np.frombuffer("\n".join(captions).encode(), np.uint8)
     # Not save_file, which creates a file that only its owner can read.
-    files.write_bytes(path, save({"vectors": vectors, "captions": lines}, metadata))
+    with digests.recording(path):
+        files.write_bytes(path, save({"vectors": vectors, "captions": lines}, metadata))

@@ -3,14 +3,13 @@
 import argparse
 import collections
 import html
-import json
 import pathlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from motionalign import files
+from motionalign import digests, files
 
 if TYPE_CHECKING:
     from motionalign.data.dataset import Metadata
@@ -78,10 +77,11 @@ def make_page(
       ValueError: the dataset is not prepared, or has no such split.
     """
     from motionalign.data.dataset import Dataset
+    from motionalign.data.records import PREPARE_AGAIN
     from motionalign.report import pictures
 
     dataset = Dataset(data_dir, name)
-    report = json.loads((dataset.version_dir / "report.json").read_text(encoding="utf-8"))
+    report = digests.read_json(dataset.version_dir / "report.json", PREPARE_AGAIN)
     meta = dataset.metadata
     splits = {name: dataset.split(name) for name, n in report["splits"].items() if n["records"]}
     shown = dataset.split(split)

@@ -49,6 +49,7 @@ FLOORS = (
         "motionalign.optim",
         "motionalign.sharding",
         "motionalign.files",
+        "motionalign.digests",
         "motionalign.commands",
         "motionalign.host",
     ),

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from motionalign import sharding
+from motionalign import digests, sharding
 from motionalign.checkpoints.run import SERIES
 from motionalign.checkpoints.workdir import is_run_of, log_results
 from motionalign.checkpoints.writers import check_writers
@@ -90,7 +90,8 @@ def evaluate_checkpoint(
         if split != config.data.test_split:
             continue
         if len(all_results) == 1:
-            write_json(output / "metrics.json", scores)
+            with digests.recording(output / "metrics.json"):
+                write_json(output / "metrics.json", scores)
         prefix = "test" if len(all_results) == 1 else f"test_{name}"
         test_scalars |= {f"{prefix}/{n}": value for n, value in results.scalars.items()}
     if logged and test_scalars:

@@ -7,10 +7,12 @@ A folder to share contains everything for encoding new clips, in standard format
   tokenizer.json      tokenizer of the text encoder, if the model has one
   rest.safetensors    non-parameter state of the network, if it has any
   unused.safetensors  unused tensors of the published file, for a converted model
+  SHA256SUMS          digests of these files (motionalign/digests.py)
   README.md           the model card, with the evaluation table
 It can be pushed to the Hugging Face Hub unchanged and loaded from there.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import re
@@ -21,10 +23,11 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from motionalign import __version__, files
+from motionalign import __version__, digests, files
 from motionalign.checkpoints.model_card import model_card
 from motionalign.checkpoints.run import (
     BEST,
+    COPY_AGAIN,
     find,
     load_params,
     load_rest,
@@ -80,7 +83,8 @@ def open_saved(path: str | pathlib.Path, series: str = BEST) -> Saved:
     shared = _find_shared(path)
     saved = _open_shared(shared) if shared else _open_checkpoint(find(files.expand(path), series))
     # Adds the fields that older versions did not store.
-    architecture = DualEncoderConfig.from_dict(saved.run["architecture"]).to_dict()
+    with digests.interpreting(files.expand(path), COPY_AGAIN):
+        architecture = DualEncoderConfig.from_dict(saved.run["architecture"]).to_dict()
     return dataclasses.replace(saved, run=saved.run | {"architecture": architecture})
 
 
@@ -95,6 +99,8 @@ def _find_shared(path: str | pathlib.Path) -> Source | None:
     if not all((folder / name).is_file() for name in ("config.json", "model.safetensors")):
         return None
     source = Source(str(folder), _FILES)
+    if digests.stored(folder) is not None:  # other folders may not be ours
+        digests.check(folder, ("config.json",), COPY_AGAIN)
     return source if source.config().get("model_type") == MODEL_TYPE else None
 
 
@@ -107,37 +113,56 @@ def _open_checkpoint(step_dir: pathlib.Path) -> Saved:
     )
 
 
+def _verified(source: Source, name: str) -> pathlib.Path:
+    """The path of a file of a shared model, whose digest matches."""
+    path = source.require(name)
+    with contextlib.suppress(ValueError):  # offline, and not in the cache of the Hub
+        source.file(digests.NAME)
+    digests.check(path.parent, (name,), COPY_AGAIN)
+    return path
+
+
 def _open_shared(source: Source) -> Saved:
-    config = source.config()
+    config = read_json(_verified(source, "config.json"))
     if config.get("model_type") != MODEL_TYPE:
         raise ValueError(
             f"{source.name} is not a motionalign model: its config.json has model_type "
             f"{config.get('model_type')!r}, expected {MODEL_TYPE!r}"
         )
-    datasets = read_json(source.require("datasets.json"))
-    try:
-        datasets = {name: Metadata.from_json(each).to_json() for name, each in datasets.items()}
-    except ValueError as error:
-        raise ValueError(f"{source.name}: datasets.json: {error}") from error
+    path = _verified(source, "datasets.json")
+    with digests.interpreting(path, COPY_AGAIN):
+        stored = read_json(path)
+        datasets = {name: Metadata.from_json(each).to_json() for name, each in stored.items()}
     tokenizer = None
-    if config["architecture"]["text"] is not None:
-        tokenizer = source.require("tokenizer.json").read_text("utf-8")
-    run = {key: value for key, value in config.items() if key not in ("model_type", "version")}
-    run = migrate_run(run) | {"datasets": datasets, "tokenizer": tokenizer}
+    path = source.require("config.json")
+    with digests.interpreting(path, COPY_AGAIN):
+        if config["architecture"]["text"] is not None:
+            tokenizer = digests.read_text(_verified(source, "tokenizer.json"), COPY_AGAIN)
+        run = {key: value for key, value in config.items() if key not in ("model_type", "version")}
+        run = migrate_run(run) | {"datasets": datasets, "tokenizer": tokenizer}
+
+    def load_params(abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Any]:
+        _verified(source, "model.safetensors")
+        return load_weights(dict(abstract), source, _BY_PATH)
 
     def load_unused() -> dict[str, np.ndarray]:
-        path = source.file("unused.safetensors") if run["source"] else None
-        return safetensors.numpy.load_file(path) if path else {}
+        if not run["source"] or source.file("unused.safetensors") is None:
+            return {}
+        path = _verified(source, "unused.safetensors")
+        try:
+            return safetensors.numpy.load_file(path)
+        except Exception as error:  # SafetensorError, and what NumPy raises for a dtype or shape
+            raise ValueError(f"{path} cannot be read: {error}. {COPY_AGAIN}") from error
 
     def load_rest(abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Any]:
         if not abstract:
             return {}
-        path = source.require("rest.safetensors")
+        path = _verified(source, "rest.safetensors")
         return load_weights(dict(abstract), Source(path, _FILES), _BY_PATH)
 
     return Saved(
         run=run,
-        load_params=lambda abstract: load_weights(dict(abstract), source, _BY_PATH),
+        load_params=load_params,
         load_rest=load_rest,
         load_unused=load_unused,
     )
@@ -178,6 +203,7 @@ def write_shared(
         if run["tokenizer"] is not None:
             files.write_text(partial / "tokenizer.json", run["tokenizer"])
         files.write_text(partial / "README.md", model_card(folder.name, run, results))
+        digests.write(partial, leave_out=("README.md",))  # which its owner may edit
     return folder
 
 

@@ -14,7 +14,7 @@ from absl import logging
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from motionalign import __version__
+from motionalign import __version__, digests
 from motionalign.checkpoints.run import BEST, LATEST, SERIES, checkpoint_steps, has_checkpoint
 from motionalign.checkpoints.shared import Saved
 from motionalign.checkpoints.writers import WRITERS, Config, JsonLines, Writer
@@ -23,6 +23,13 @@ from motionalign.data.tokenizer import Tokenizer, train_wordpiece
 from motionalign.files import write_json, write_text
 from motionalign.models.families import TEXT_FAMILIES
 from motionalign.models.weights.load import load_tokenizer
+
+_OF_RUN = (
+    "Restore it from a copy of the run, or continue from the best model in a new --workdir with "
+    "--config=configs/finetune.py:RUN"
+)
+
+_OF_LOG = "Only a log: delete it, and run the same command again"
 
 
 class Metrics:
@@ -53,9 +60,8 @@ class Metrics:
         if jax.process_index() != 0:
             return
         path = workdir / "metrics.jsonl"
-        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-        kept = [line for line in lines if _step_of(line) <= resumed_step]
-        times = [line["wall_time"] for line in map(json.loads, kept) if "wall_time" in line]
+        kept = [line for line in _lines(path) if _number(line, "step") <= resumed_step]
+        times = (_number(line, "wall_time", 0.0) for line in kept)
         self.earlier_seconds = max(times, default=0.0)
         self._writers.append(JsonLines(path, kept))
         for name in log_to:
@@ -92,11 +98,18 @@ def log_results(
         writer.close()
 
 
-def _step_of(line: str) -> float:
+def _lines(path: pathlib.Path) -> list[str]:
+    """The lines of a metrics.jsonl; damaged characters only make their line unreadable."""
+    return path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
+
+
+def _number(line: str, name: str, otherwise: float = math.inf) -> float:
+    """A number of a line of metrics.jsonl."""
     try:
-        return json.loads(line)["step"]
+        value = json.loads(line)[name]
     except (ValueError, KeyError, TypeError):  # an incomplete line of a killed process
-        return math.inf
+        return otherwise
+    return value if isinstance(value, int | float) else otherwise
 
 
 def record_start(workdir: pathlib.Path, step: int) -> None:
@@ -112,7 +125,7 @@ def record_start(workdir: pathlib.Path, step: int) -> None:
     if jax.process_index() != 0:
         return
     path = workdir / "environment.json"
-    before = json.loads(path.read_text("utf-8")) if step and path.is_file() else []
+    before = digests.read_json(path, _OF_LOG) if step and path.is_file() else []
     device = jax.devices()[0]
     now = {
         "step": step,
@@ -131,7 +144,10 @@ def record_start(workdir: pathlib.Path, step: int) -> None:
         },
         "platform": platform.platform(),
     }
-    write_json(path, [*(start for start in before if start["step"] <= step), now])
+    with digests.interpreting(path, _OF_LOG):
+        kept = [start for start in before if start["step"] <= step]
+    with digests.recording(path):
+        write_json(path, [*kept, now])
 
 
 def prepare_tokenizer(
@@ -165,14 +181,15 @@ def prepare_tokenizer(
             tokenizer_json = _pretrained_tokenizer(text)
         else:
             tokenizer_json = train_wordpiece(texts, text.vocab_size)
-        write_text(path, tokenizer_json)
+        with digests.recording(path):
+            write_text(path, tokenizer_json)
     barrier("tokenizer")
     if not path.is_file():
         raise ValueError(
             f"process {jax.process_index()} does not see {path}, which process 0 wrote: --workdir "
             "must be on storage that all hosts share"
         )
-    return Tokenizer(path.read_text("utf-8"), text.max_tokens)
+    return Tokenizer(digests.read_text(path, _OF_RUN), text.max_tokens)
 
 
 def _pretrained_tokenizer(text: ConfigDict) -> str:
@@ -207,7 +224,7 @@ def check_run(config: ConfigDict, workdir: pathlib.Path, schema: Schema) -> None
     if not (has_checkpoint(workdir) and path.is_file()):
         return
     finetune = f"--config=configs/finetune.py:{workdir}"
-    stored = json.loads(path.read_text("utf-8"))
+    stored = digests.read_json(path, _OF_RUN)
     if "source" in stored:
         raise ValueError(
             f"{workdir} holds a converted model, not a run. To train it further, choose a new "
@@ -225,8 +242,7 @@ def check_run(config: ConfigDict, workdir: pathlib.Path, schema: Schema) -> None
 def is_finished(workdir: pathlib.Path, epochs: int) -> bool:
     """Whether a run has trained, validated and saved all epochs."""
     path = workdir / "metrics.jsonl"
-    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-    validated = [_step_of(line) for line in lines if '"val/score"' in line]
+    validated = [_number(line, "step") for line in _lines(path) if '"val/score"' in line]
     steps = checkpoint_steps(workdir)[LATEST]
     return bool(steps) and len(validated) >= epochs and max(steps) == max(validated)
 
@@ -248,7 +264,8 @@ def record_run(config: ConfigDict, workdir: pathlib.Path) -> None:
             continue
         if done.returncode == 0:  # an installed package has no repository, which is not an error
             write_text(workdir / name, done.stdout)
-    write_json(path, stored_form(config))
+    with digests.recording(path):
+        write_json(path, stored_form(config))
 
 
 def run_folder(path: str | pathlib.Path) -> pathlib.Path:
@@ -284,6 +301,7 @@ def results_beside(path: str | pathlib.Path, step: int) -> dict | None:
     if path.name in series:
         path = path.parent
     metrics = path / "metrics.json"
-    results = json.loads(metrics.read_text("utf-8")) if metrics.is_file() else {}
+    advice = "Evaluate the checkpoint again, or delete the file"
+    results = digests.read_json(metrics, advice) if metrics.is_file() else {}
     # Old versions stored no step in metrics.json.
     return results if "step" in results and results["step"] == step else None

@@ -7,15 +7,15 @@ descriptions or synonyms, and `caption_vectors.safetensors` after `data_prep emb
 
 import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from motionalign import digests
 from motionalign.config import VERSION_KEY, migrate
-from motionalign.data.records import Split, read_lines
+from motionalign.data.records import PREPARE_AGAIN, Split, read_lines
 from motionalign.files import expand
 from motionalign.skeleton import Skeleton, get_skeleton
 
@@ -24,6 +24,10 @@ VERSION = "1.0.0"
 CAPTION_VECTORS = "caption_vectors.safetensors"  # written by `data_prep embed`
 
 CLASS_TEXTS = "class_texts.json"  # descriptions and synonyms of the classes
+
+_TEXTS_AGAIN = "Delete it, and add the texts again with `data_prep embed --texts`"
+
+_EMBED_AGAIN = "Delete it and run `data_prep embed` again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,22 +202,39 @@ class CaptionVectors:
 
     @classmethod
     def read(cls, path: pathlib.Path) -> "CaptionVectors":
-        """Reads the file that `data_prep embed` writes."""
+        """Reads the file that `data_prep embed` writes.
+
+        Raises:
+          ValueError: the file is damaged, or a vector is not finite.
+        """
         import safetensors
 
-        with safetensors.safe_open(path, framework="np") as file:
-            captions = read_lines(file.get_tensor("captions"))
-            vectors = file.get_tensor("vectors")
-            made_by = file.metadata()
-        if len(captions) != len(vectors):
-            raise ValueError(f"{path}: {len(captions)} captions, but {len(vectors)} vectors")
-        return cls(
-            encoder=f"{made_by['encoder']}, readout {made_by['readout']}",
-            fingerprint=(made_by["sha256"], made_by["readout"]),
-            rows={caption: row for row, caption in enumerate(captions)},
-            vectors=vectors,
-            source=made_by["encoder"],
-        )
+        digests.check(path.parent, (path.name,), _EMBED_AGAIN)
+        try:
+            with safetensors.safe_open(path, framework="np") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                made_by = file.metadata() or {}
+        # SafetensorError, and what NumPy raises for a dtype or shape
+        except Exception as error:
+            raise ValueError(f"{path} cannot be read: {error}. {_EMBED_AGAIN}") from error
+        with digests.interpreting(path, _EMBED_AGAIN):
+            captions, vectors = read_lines(tensors["captions"]), tensors["vectors"]
+            if vectors.ndim != 2:
+                raise ValueError(f"vectors of shape {vectors.shape}; expected [K, D]")
+            if len(captions) != len(vectors):
+                raise ValueError(f"{len(captions)} captions, but {len(vectors)} vectors")
+            if len(wrong := np.flatnonzero(~np.isfinite(vectors).all(axis=1))):
+                raise ValueError(
+                    f"{len(wrong)} of {len(vectors)} vectors are not finite, for example that of "
+                    f"{captions[wrong[0]]!r}"
+                )
+            return cls(
+                encoder=f"{made_by['encoder']}, readout {made_by['readout']}",
+                fingerprint=(made_by["sha256"], made_by["readout"]),
+                rows={caption: row for row, caption in enumerate(captions)},
+                vectors=vectors,
+                source=made_by["encoder"],
+            )
 
     def __getitem__(self, captions: Sequence[str]) -> np.ndarray:
         """The vectors [len(captions), D] of some captions."""
@@ -259,7 +280,8 @@ class Dataset:
                 + (f"Prepared in {data_dir}: {', '.join(there)}. " if there else "")
                 + _how_to_prepare(name, data_dir)
             )
-        self.metadata = Metadata.from_json(json.loads(path.read_text("utf-8")))
+        with digests.interpreting(path, PREPARE_AGAIN):
+            self.metadata = Metadata.from_json(digests.read_json(path, PREPARE_AGAIN))
 
     def split(self, split: str) -> "Split":
         """Opens a split; a ValueError lists the existing ones."""
@@ -272,7 +294,7 @@ class Dataset:
         Empty if the dataset has none.
         """
         path = self.version_dir / CLASS_TEXTS
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return digests.read_json(path, _TEXTS_AGAIN) if path.is_file() else {}
 
     @functools.cached_property
     def caption_vectors(self) -> CaptionVectors | None:

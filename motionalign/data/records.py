@@ -6,17 +6,20 @@ TensorFlow.
 """
 
 import functools
+import io
 import pathlib
 import struct
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import google_crc32c
 import numpy as np
 
+from motionalign import digests
 from motionalign.config import VERSION_KEY, migrate
 from motionalign.files import write_arrays
+
+PREPARE_AGAIN = "Prepare the dataset again with --overwrite, or copy the file again"
 
 _HEADER = struct.Struct("<QI")  # length of the payload, masked CRC of these eight bytes
 
@@ -40,7 +43,7 @@ def _read_payload(data: bytes, path: pathlib.Path, offset: int) -> bytes:
                 return payload
     raise ValueError(
         f"{path}: the record at byte {offset} is damaged (checksum mismatch or truncated). "
-        "Prepare the dataset again with --overwrite, or copy the file again"
+        + PREPARE_AGAIN
     )
 
 
@@ -52,15 +55,11 @@ def scan_tfrecord(path: pathlib.Path) -> Iterator[tuple[int, int]]:
         while offset < end:
             header = file.read(_HEADER.size)
             if len(header) < _HEADER.size or _masked_crc(header[:8]) != _HEADER.unpack(header)[1]:
-                raise ValueError(
-                    f"{path}: no TFRecord header at byte {offset}. Prepare the dataset again with "
-                    "--overwrite, or copy the file again"
-                )
+                raise ValueError(f"{path}: no TFRecord header at byte {offset}. {PREPARE_AGAIN}")
             size = _HEADER.size + _HEADER.unpack(header)[0] + _FOOTER.size
             if offset + size > end:
                 raise ValueError(
-                    f"{path}: truncated in the record at byte {offset}. Prepare the dataset again "
-                    "with --overwrite, or copy the file again"
+                    f"{path}: truncated in the record at byte {offset}. {PREPARE_AGAIN}"
                 )
             yield offset, size
             offset += size
@@ -70,8 +69,12 @@ def scan_tfrecord(path: pathlib.Path) -> Iterator[tuple[int, int]]:
 def _decoder(version_dir: pathlib.Path) -> Callable[[bytes], dict[str, Any]]:
     from tensorflow_datasets import features
 
-    dataset: Any = features.FeaturesDict.from_config(str(version_dir))
-    return dataset.deserialize_example_np
+    path = version_dir / "features.json"
+    try:
+        dataset: Any = features.FeaturesDict.from_config(str(version_dir))
+        return dataset.deserialize_example_np
+    except Exception as error:  # TFDS looks up classes by names in the file
+        raise ValueError(f"{path} cannot be read: {error}. {PREPARE_AGAIN}") from error
 
 
 def join_lines(lines: list[str]) -> np.ndarray:
@@ -120,24 +123,30 @@ def write_index(version_dir: pathlib.Path, split: str) -> None:
     rows.sort(key=lambda row: row[0])
     numbers = np.array([row[4] for row in rows], np.int64).reshape(len(rows), 5)
     num_attributes = len(rows[0][6]) if rows else 0
-    write_arrays(
-        version_dir / f"index-{split}.npz",
-        {
-            VERSION_KEY: np.array(len(INDEX_MIGRATIONS)),
-            "shards": join_lines(shards),
-            "ids": join_lines([row[0] for row in rows]),
-            "sources": join_lines([row[1] for row in rows]),
-            "mirrored_of": join_lines([row[2] for row in rows]),
-            "num_records": np.array(len(rows)),
-            "captions": join_lines([caption for row in rows for caption in row[3]]),
-            "num_captions": np.array([len(row[3]) for row in rows], np.int64),
-            "labels": np.array([row[5] for row in rows], np.int64),
-            "attributes": np.array([row[6] for row in rows], np.float32).reshape(
-                len(rows), num_attributes
-            ),
-            **dict(zip(("shard", "offset", "size", "num_frames", "first_line"), numbers.T)),
-        },
-    )
+    path = version_dir / f"index-{split}.npz"
+    with digests.recording(path):
+        write_arrays(path, _columns(rows, shards, numbers, num_attributes))
+
+
+def _columns(
+    rows: Sequence[tuple], shards: list[str], numbers: np.ndarray, num_attributes: int
+) -> dict[str, np.ndarray]:
+    """The arrays of an index; `numbers` [n, 5]: those of the rows' fifth field."""
+    return {
+        VERSION_KEY: np.array(len(INDEX_MIGRATIONS)),
+        "shards": join_lines(shards),
+        "ids": join_lines([row[0] for row in rows]),
+        "sources": join_lines([row[1] for row in rows]),
+        "mirrored_of": join_lines([row[2] for row in rows]),
+        "num_records": np.array(len(rows)),
+        "captions": join_lines([caption for row in rows for caption in row[3]]),
+        "num_captions": np.array([len(row[3]) for row in rows], np.int64),
+        "labels": np.array([row[5] for row in rows], np.int64),
+        "attributes": np.array([row[6] for row in rows], np.float32).reshape(
+            len(rows), num_attributes
+        ),
+        **dict(zip(("shard", "offset", "size", "num_frames", "first_line"), numbers.T)),
+    }
 
 
 def migrate_without_classes(index: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -152,14 +161,12 @@ INDEX_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_without_classes,
 
 
 def _read_index(path: pathlib.Path) -> dict[str, np.ndarray]:
+    data = digests.read_bytes(path, PREPARE_AGAIN)
     try:
-        with np.load(path, allow_pickle=False) as index:
+        with np.load(io.BytesIO(data), allow_pickle=False) as index:
             arrays = dict(index)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{path} is damaged or truncated ({error}). Prepare the dataset again with "
-            "--overwrite, or copy the file again"
-        ) from error
+    except Exception as error:  # NumPy and zipfile raise many types for a damaged file
+        raise ValueError(f"{path} is damaged or truncated ({error}). {PREPARE_AGAIN}") from error
     return migrate(arrays, INDEX_MIGRATIONS, str(path))
 
 
@@ -181,7 +188,11 @@ class Split:
             raise ValueError(
                 f"{self.version_dir} has no split {split!r}; it has {', '.join(known) or 'none'}"
             )
-        index = _read_index(path)
+        with digests.interpreting(path, PREPARE_AGAIN):
+            self._fill(_read_index(path))
+
+    def _fill(self, index: dict[str, np.ndarray]) -> None:
+        """Sets the columns from the arrays of an index; a ValueError if they do not agree."""
         self._shards = read_lines(index["shards"])
         count = int(index["num_records"])
         # A column with a single empty string is stored as no bytes, which reads as no lines.
@@ -198,17 +209,17 @@ class Split:
         captions = read_lines(index["captions"])
         ends = np.cumsum(index["num_captions"])
         self.captions = [captions[end - n : end] for end, n in zip(ends, np.diff(ends, prepend=0))]
+        places = (self._shard, self._offset, self._size, self.num_frames, self.first_line)
         columns = (self.ids, self.mirrored_of, self.captions, self.labels, self.attributes)
-        if any(len(column) != count for column in columns):
-            raise ValueError(
-                f"{path}: the columns differ in length. Prepare the dataset again with --overwrite"
-            )
+        if any(len(column) != count for column in (*places, *columns)):
+            raise ValueError("the columns differ in length")
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @functools.cached_property
     def _decode(self) -> Callable[[bytes], dict[str, Any]]:
+        digests.check(self.version_dir, ("features.json",), PREPARE_AGAIN)
         return _decoder(self.version_dir)
 
     def payload(self, i: int) -> bytes:
@@ -216,9 +227,13 @@ class Split:
         shard, offset, size = int(self._shard[i]), int(self._offset[i]), int(self._size[i])
         path = self.version_dir / self._shards[shard]
         # Opened for each read, which costs microseconds: threads must not share a file position.
-        with path.open("rb") as file:
-            file.seek(offset)
-            return _read_payload(file.read(size), path, offset)
+        try:
+            with path.open("rb") as file:
+                file.seek(offset)
+                data = file.read(size)
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error}. {PREPARE_AGAIN}") from error
+        return _read_payload(data, path, offset)
 
     def __getitem__(self, i: int) -> dict:
         example = self._decode(self.payload(i))

@@ -14,9 +14,10 @@ from typing import ClassVar
 import numpy as np
 from ml_collections import ConfigDict
 
+from motionalign import digests
 from motionalign.config import Entry
 from motionalign.data.dataset import Dataset
-from motionalign.data.records import Split
+from motionalign.data.records import PREPARE_AGAIN, Split
 from motionalign.data.texts import ClipTexts
 from motionalign.inference.encoder import Predictor
 from motionalign.inference.similarity import cosine_similarity, similarity_scores
@@ -171,7 +172,7 @@ def _published_subset(
     if not path.is_file():
         return None, ""
     row = {source: i for i, source in enumerate(gallery.sources)}
-    names = path.read_text("utf-8").splitlines()
+    names = digests.read_text(path, PREPARE_AGAIN).splitlines()
     missing = [name for name in names if name not in row]
     note = "the published subset"
     if missing:

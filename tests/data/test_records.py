@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from motionalign import digests
 from motionalign.data.dataset import Dataset
 from motionalign.data.records import Split, _masked_crc, scan_tfrecord, write_index
 
@@ -85,6 +86,7 @@ def test_mirrored_twins_name_their_source(data_dir):
 
 def test_datasets_from_before_classes_existed(copy, tmp_path):
     """metadata.json lacks fields, the index lacks columns, and the records lack a feature."""
+    (copy / digests.NAME).unlink()
     values = json.loads((copy / "metadata.json").read_text())
     for field in ("label_names", "attribute_names", "attribute_groups", "attribute_opposites",
                   "num_rotations", "format_version"):  # fmt: skip
@@ -213,6 +215,9 @@ def test_a_damaged_index_is_detected(copy):
         columns = dict(index)
     columns["ids"] = columns["ids"][:1]
     np.savez(copy / "index-train.npz", **columns)
+    with pytest.raises(ValueError, match=r"index-train\.npz is damaged: its content is not what"):
+        Split(copy, "train")
+    (copy / digests.NAME).unlink()  # as in datasets of older versions
     with pytest.raises(ValueError, match=r"index-train\.npz: the columns differ in length"):
         Split(copy, "train")
     data = (copy / "index-val.npz").read_bytes()

@@ -16,7 +16,7 @@ import ml_dtypes
 import numpy as np
 import safetensors.numpy
 
-from motionalign import files
+from motionalign import digests, files
 from motionalign.checkpoints.published import registry
 from motionalign.checkpoints.published.format import Format, Options, max_tokens
 from motionalign.checkpoints.published.torch_files import read_state_dict
@@ -234,7 +234,8 @@ def _write(workdir: Path, params: Tensors, run: dict[str, Any], unused: Tensors)
         checkpoints.close()
         (partial / "checkpoints").rmdir()
         config = run["config"] | {"source": run["source"]}
-        files.write_text(partial / "config.json", json.dumps(config))
+        with digests.recording(partial / "config.json"):
+            files.write_text(partial / "config.json", json.dumps(config))
 
 
 def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
@@ -279,6 +280,7 @@ def export(path: Path, folder: Path) -> str:
         data = safetensors.numpy.save(tensors, {"format": "pt"})
         files.write_bytes(partial / "model.safetensors", data)
         files.write_json(partial / "config.json", description)
+        digests.write(partial)
     return name
 
 
