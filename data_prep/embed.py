@@ -81,17 +81,21 @@ def run(args: argparse.Namespace) -> None:
 
     encode = SentenceEncoder(encoder, readout)
     known = {}
-    if there and there.fingerprint == encode.fingerprint:
+    made_as = (encode.fingerprint, encode.settings)
+    if there and (there.fingerprint, there.settings) == made_as:
         known = {text: there.vectors[row] for text, row in there.rows.items()}
     elif there:
-        print(f"replacing the existing vectors, by {there.encoder}")
+        same = there.fingerprint == encode.fingerprint
+        why = ": their tokenizer or config is another one, or not recorded" if same else ""
+        print(f"replacing the existing vectors, by {there.encoder}{why}")
     new = [text for text in texts if text not in known]
     if new:
         known |= dict(zip(new, encode(new, progress=True), strict=True))
     vectors = np.stack([known[text] for text in texts])
     sha256, readout = encode.fingerprint
     path = dataset.version_dir / CAPTION_VECTORS
-    _save(path, texts, vectors, encoder=encoder, sha256=sha256, readout=readout)
+    made_by = {"encoder": encoder, "sha256": sha256, "readout": readout}
+    _save(path, texts, vectors, **made_by, settings=encode.settings)
     print(
         f"{path}: {len(texts)} texts x {vectors.shape[1]}, {len(new)} of them new; {encoder}, "
         f"readout {readout}"

@@ -217,6 +217,7 @@ def set_up(
             # The learned vocabulary may be smaller than requested.
             text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)
             architecture = dataclasses.replace(architecture, text=text)
+        tokenizer.check_fits(architecture.text.vocab_size, str(workdir / "tokenizer.json"))
     network = Network(architecture, jnp.dtype(config.dtype))
     batches = make_batches(config, network, objective, sources, tokenizer, mesh)
     num_steps = config.epochs * batches.plan.steps_per_epoch

@@ -186,6 +186,7 @@ class CaptionVectors:
       rows: {text: row of `vectors`}.
       vectors: [K, D] float32.
       source: the folder or Hub id from which the encoder was loaded.
+      settings: SHA-256 of the encoder's tokenizer and config; "" in files of older versions.
     """
 
     encoder: str
@@ -193,12 +194,14 @@ class CaptionVectors:
     rows: dict[str, int]
     vectors: np.ndarray
     source: str = ""
+    settings: str = ""
 
     @property
     def origin(self) -> dict[str, str]:
         """What a run stores in order to encode further texts with the same encoder."""
         sha256, readout = self.fingerprint
-        return {"encoder": self.source, "readout": readout, "sha256": sha256}
+        origin = {"encoder": self.source, "readout": readout, "sha256": sha256}
+        return origin | ({"settings": self.settings} if self.settings else {})
 
     @classmethod
     def read(cls, path: pathlib.Path) -> "CaptionVectors":
@@ -234,6 +237,7 @@ class CaptionVectors:
                 rows={caption: row for row, caption in enumerate(captions)},
                 vectors=vectors,
                 source=made_by["encoder"],
+                settings={"settings": "", **made_by}["settings"],
             )
 
     def __getitem__(self, captions: Sequence[str]) -> np.ndarray:

@@ -184,6 +184,7 @@ class Split:
         self.name = split
         path = self.version_dir / f"index-{split}.npz"
         if not path.is_file():
+            digests.check(self.version_dir, (path.name,), PREPARE_AGAIN)
             known = sorted(p.stem.removeprefix("index-") for p in self.version_dir.glob("index-*"))
             raise ValueError(
                 f"{self.version_dir} has no split {split!r}; it has {', '.join(known) or 'none'}"

@@ -97,7 +97,11 @@ def encode_folder(
     fps = metadata.source_fps if fps is None else fps
     ids, clips, skipped = _prepared(model, folder, files, fps, dataset)
     cut = [name for name, clip in zip(ids, clips) if len(clip) > seen.max_frames]
-    content = {"ids": np.array(ids), **_encoded(model, clips), "cut": np.array(cut, dtype=str)}
+    encoded = _encoded(model, clips)
+    ids, encoded = _finite(ids, encoded, skipped)
+    left = set(ids)
+    cut = [name for name in cut if name in left]
+    content = {"ids": np.array(ids), **encoded, "cut": np.array(cut, dtype=str)}
     if classifier is not None and output.suffix == ".csv":
         head = ["id", "class" if classifier.exclusive else "attributes", *classifier.names]
         write_csv(output, head, _rows(ids, classifier, content["probabilities"]))
@@ -153,6 +157,21 @@ def _encoded(model: Model, clips: Sequence[np.ndarray]) -> dict[str, np.ndarray]
         return {"probabilities": probabilities, "class_names": np.array(model.class_names)}
     # A model trained with the Euclidean distance needs the lengths of the vectors.
     return {"embeddings": model.encode_prepared(clips, model.distance == "cosine", "encode")}
+
+
+def _finite(
+    ids: list[str], encoded: dict[str, np.ndarray], skipped: list[dict[str, str]]
+) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Ids and outputs of the clips with a finite output; the others are added to `skipped`."""
+    name = next(iter(encoded))  # the array with a row for every clip
+    finite = np.isfinite(encoded[name]).all(axis=1)
+    reason = "the model's output is not finite: the clip is far outside of the training data"
+    skipped += [{"id": ids[row], "reason": reason} for row in np.flatnonzero(~finite)]
+    if not finite.any():
+        raise ValueError(
+            "the model's output is not finite for any clip: its parameters may not be finite"
+        )
+    return [ids[row] for row in np.flatnonzero(finite)], encoded | {name: encoded[name][finite]}
 
 
 def _rows(

@@ -121,6 +121,7 @@ class Model:
         """
         clips, single = self._prepare_all(joints, fps, dataset)
         vectors = self.encode_prepared(clips, normalize)
+        _check_finite(vectors, "clip")
         return vectors[0] if single else vectors
 
     def encode_prepared(
@@ -178,6 +179,7 @@ class Model:
             vectors = self._sentence_encoder(captions)
         else:
             vectors = self._encoder.texts(self.arrays, captions)
+        _check_finite(vectors, "text")
         vectors = unit(vectors) if normalize else vectors
         return vectors[0] if single else vectors
 
@@ -200,6 +202,11 @@ class Model:
                 f"the model was trained with the text encoder {trained['encoder']} (SHA-256 "
                 f"{trained['sha256'][:12]}...); {encoder.encoder} has other weights "
                 f"({encoder.fingerprint[0][:12]}...)"
+            )
+        if "settings" in trained and encoder.settings != trained["settings"]:
+            raise ValueError(
+                f"the model was trained with the text encoder {trained['encoder']}; "
+                f"{encoder.encoder} has the same weights, but another tokenizer or config.json"
             )
         return encoder
 
@@ -226,6 +233,7 @@ class Model:
         """
         clips, single = self._prepare_all(joints, fps, dataset)
         probabilities = self.classify_prepared(clips)
+        _check_finite(probabilities, "clip")
         return probabilities[0] if single else probabilities
 
     def classify_prepared(
@@ -254,6 +262,16 @@ class Model:
           ValueError: the folder already exists.
         """
         return write_shared(folder, self._saved, self.params, results, self.rest)
+
+
+def _check_finite(rows: np.ndarray, what: str) -> None:
+    """Raises a ValueError if an output [N, E] is not finite; `what`: the kind of input."""
+    if len(wrong := np.flatnonzero(~np.isfinite(rows).all(axis=-1))):
+        raise ValueError(
+            f"the model's output for {what} {wrong[0]} is not finite ({len(wrong)} of {len(rows)} "
+            "are not): the input may be far outside of the training data, or the parameters are "
+            "not finite"
+        )
 
 
 def load(
@@ -288,6 +306,7 @@ def load(
     tokenizer = None
     if network.config.text is not None:
         tokenizer = Tokenizer(run["tokenizer"], network.config.max_tokens)
+        tokenizer.check_fits(network.config.text.vocab_size, str(path))
     datasets = {name: Metadata.from_json(values) for name, values in run["datasets"].items()}
     data_config = data_config or ConfigDict(run["config"]["data"])
     encoder = Encoder(network, tokenizer, mesh, data_config)

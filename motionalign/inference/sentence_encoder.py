@@ -5,7 +5,10 @@ and a motion encoder with a frozen text encoder is trained into their space. For
 texts are encoded here too.
 """
 
+import dataclasses
 import functools
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,10 +54,21 @@ class SentenceEncoder:
         """
         return self._source.sha256, self.readout
 
+    @functools.cached_property
+    def settings(self) -> str:
+        """SHA-256 of the tokenizer and config, on which vectors depend besides `fingerprint`."""
+        tokenizer, (_, config) = self._tokenizer, self._tower
+        settings = {**dataclasses.asdict(config), "max_tokens": tokenizer.max_tokens}
+        text = json.dumps(settings, sort_keys=True) + tokenizer.json
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def __call__(self, texts: Sequence[str], progress: bool = False) -> np.ndarray:
         """Encodes K texts as vectors [K, D] float32, which are not normalised.
 
         Each distinct text is encoded only once; `progress` shows a progress bar.
+
+        Raises:
+          ValueError: a vector is not finite.
         """
         row = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         vectors = self._encode(list(row), progress)
@@ -75,12 +89,31 @@ class SentenceEncoder:
                 batch = (_fitted(ids[rows], shape), _fitted(mask[rows], shape))
                 vectors[rows] = np.asarray(forward(*batch))[: len(rows)]
                 bar.update(len(rows))
+        if len(wrong := np.flatnonzero(~np.isfinite(vectors).all(axis=1))):
+            raise ValueError(
+                f"{self.encoder}, readout {self.readout}, computes vectors that are not finite, "
+                f"{len(wrong)} of {len(texts)}, for example of the text {texts[wrong[0]]!r}. Check "
+                "its weights: copy or download them again"
+            )
         return vectors
+
+    @functools.cached_property
+    def _tower(self) -> tuple[Any, Any]:
+        """(family, config) of the encoder."""
+        return text_tower(self._source, readout=self.readout)
+
+    @functools.cached_property
+    def _tokenizer(self) -> Tokenizer:
+        family, config = self._tower
+        tokenizer = load_tokenizer(self.encoder, config.max_positions, family.tokenizer)
+        tokenizer.check_fits(config.vocab_size, self.encoder)
+        return tokenizer
 
     @functools.cached_property
     def _loaded(self) -> tuple[Tokenizer, Any, Callable[..., jax.Array]]:
         """(tokenizer, config, jitted forward pass of ids [B, L] and mask [B, L])."""
-        family, config = text_tower(self._source, readout=self.readout)
+        family, config = self._tower
+        tokenizer = self._tokenizer
         with nnx.set_graph_mode(False):  # restored afterwards: other code may rely on the mode
             graphdef, params = nnx.split(
                 nnx.eval_shape(lambda: family.module(config, rngs=nnx.Rngs(0)))
@@ -93,7 +126,6 @@ class SentenceEncoder:
             with nnx.set_graph_mode(False), jax.default_matmul_precision("highest"):
                 return nnx.merge(graphdef, params)(ids, mask, tokens=False).pooled
 
-        tokenizer = load_tokenizer(self.encoder, config.max_positions, family.tokenizer)
         return tokenizer, config, functools.partial(forward, params)
 
 

@@ -184,6 +184,7 @@ def _tokenizer(name: str | None, architecture: DualEncoderConfig, form: Format) 
             f"the tokenizer {name} has {tokenizer.vocab_size} tokens, but the text encoder has "
             f"{architecture.text.vocab_size}: give the matching tokenizer with --tokenizer"
         )
+    tokenizer.check_fits(architecture.text.vocab_size, name)
     return tokenizer.json
 
 
