@@ -272,6 +272,7 @@ def load_rest(step_dir: pathlib.Path, abstract: dict[str, jax.ShapeDtypeStruct])
 def load_unused(step_dir: pathlib.Path) -> dict[str, np.ndarray]:
     """Loads the unused tensors {key: array} of a step folder; {} if it has none."""
     if not (step_dir / "unused").is_dir():
+        digests.check(step_dir, ("unused",), COPY_AGAIN)  # was it there?
         return {}
     data = np.asarray(_restore(step_dir, "unused")["safetensors"]).tobytes()
     try:

@@ -146,7 +146,10 @@ def _open_shared(source: Source) -> Saved:
         return load_weights(dict(abstract), source, _BY_PATH)
 
     def load_unused() -> dict[str, np.ndarray]:
-        if not run["source"] or source.file("unused.safetensors") is None:
+        if not run["source"]:  # only converted models have unused tensors
+            return {}
+        known = digests.stored(source.require("config.json").parent) or {}
+        if source.file("unused.safetensors") is None and "unused.safetensors" not in known:
             return {}
         path = _verified(source, "unused.safetensors")
         try:
