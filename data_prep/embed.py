@@ -81,8 +81,8 @@ def run(args: argparse.Namespace) -> None:
 
     encode = SentenceEncoder(encoder, readout)
     known = {}
-    made_as = (encode.fingerprint, encode.settings)
-    if there and (there.fingerprint, there.settings) == made_as:
+    made_as = (encode.settings, encode.fingerprint)
+    if there and (there.settings, there.fingerprint) == made_as:
         known = {text: there.vectors[row] for text, row in there.rows.items()}
     elif there:
         same = there.fingerprint == encode.fingerprint

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+from small_encoder import with_token, write_encoder
 
 from data_prep import embed
 from data_prep.__main__ import main
@@ -57,6 +58,7 @@ def quick(monkeypatch):
     class Encoder:
         def __init__(self, encoder, readout):
             self.fingerprint = (encoder, readout)
+            self.settings = "the only one"
 
         def __call__(self, texts, progress):
             asked.extend(texts)
@@ -144,6 +146,46 @@ def test_a_killed_run_leaves_nothing(dataset, quick, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(dataset)
     assert sorted(path.name for path in dataset.iterdir()) == before
+
+
+def test_another_tokenizer_replaces_all_vectors(dataset, tmp_path, capsys):
+    """Weights and readout are the same; the vectors are not."""
+    folder = write_encoder(tmp_path / "encoder", sorted(EVERY_CAPTION | NAMES))
+    flags = f"--encoder={folder}", "--readout=mean"
+    before = run(dataset, *flags).caption_vectors
+    swapped = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    with_token(folder, "walk", swapped["jumps"])
+    with_token(folder, "jumps", swapped["walk"])
+    capsys.readouterr()
+    after = run(dataset, *flags).caption_vectors
+    assert "their tokenizer or config is another one" in capsys.readouterr().out
+    assert after.fingerprint == before.fingerprint
+    assert after.settings != before.settings
+    np.testing.assert_array_equal(after[["walk"]], before[["jumps"]])
+    np.testing.assert_array_equal(after[["jumps"]], before[["walk"]])
+    run(dataset, *flags)
+    assert f"{len(after.rows)} texts x 8, 0 of them new" in capsys.readouterr().out
+
+
+def test_vectors_of_an_older_version_are_replaced(dataset, quick, capsys):
+    """Their file does not record the tokenizer."""
+    there = run(dataset, "--encoder=a").caption_vectors
+    (dataset / "SHA256SUMS").unlink()
+    made_by = {"encoder": "a", "sha256": "a", "readout": "first"}
+    embed._save(dataset / CAPTION_VECTORS, list(there.rows), there.vectors, **made_by)
+    assert Dataset(dataset.parents[1], "tiny").caption_vectors.settings == ""
+    quick.clear()
+    assert run(dataset).caption_vectors.settings == "the only one"
+    assert quick == list(there.rows)
+    assert "tokenizer or config is another one, or not recorded" in capsys.readouterr().out
+
+
+def test_a_token_beyond_the_embedding_table_stores_nothing(dataset, tmp_path):
+    folder = write_encoder(tmp_path / "encoder", sorted(EVERY_CAPTION | NAMES))
+    with_token(folder, "jumps", 5000)
+    with pytest.raises(ValueError, match="has the token 'jumps' with id 5000"):
+        run(dataset, f"--encoder={folder}")
+    assert not (dataset / CAPTION_VECTORS).exists()
 
 
 # --------------------------------------------------------------------------- texts of classes
