@@ -214,6 +214,17 @@ class Split:
         columns = (self.ids, self.mirrored_of, self.captions, self.labels, self.attributes)
         if any(len(column) != count for column in (*places, *columns)):
             raise ValueError("the columns differ in length")
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        """Checks that every shard is as long as the index says, before any record is read."""
+        for k, name in enumerate(self._shards):
+            path, of_shard = self.version_dir / name, self._shard == k
+            size = int((self._offset + self._size)[of_shard].max(initial=0))
+            found = path.stat().st_size if path.is_file() else None
+            if found != size:
+                what = "is missing" if found is None else f"has {found} bytes, not {size}"
+                raise ValueError(f"{path} {what}. {PREPARE_AGAIN}")
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -65,6 +65,8 @@ class Model:
 
     def metadata(self, dataset: str | None = None) -> Metadata:
         """Skeleton, frame rates and statistics of a training dataset; by default the first."""
+        if not self.datasets:
+            raise ValueError("the model has no metadata of a dataset: it is an incomplete copy")
         if dataset is None:
             return next(iter(self.datasets.values()))
         if dataset not in self.datasets:

@@ -182,6 +182,8 @@ def test_a_truncated_file_is_detected(copy, left):
     row = int(np.argmax(split._offset))
     with pytest.raises(ValueError, match=f"{path}: the record at byte {offset} is damaged"):
         split[row]
+    with pytest.raises(ValueError, match=rf"{path} has \d+ bytes, not {len(data)}. Prepare"):
+        Split(copy, "train")  # before any record is read
     if left:
         message = rf"{path}: (no TFRecord header at|truncated in the record at) byte {offset}"
         with pytest.raises(ValueError, match=message):
