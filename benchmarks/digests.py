@@ -1,17 +1,19 @@
-"""Time that digests add to saving and loading a checkpoint, a shared model and a dataset's index.
+"""Time that digests add to saving and loading a checkpoint.
 
-    python benchmarks/digests.py                 a ViT-B with its optimizer state, 1 GB
-    python benchmarks/digests.py --megabytes=100
+    python -m benchmarks.digests                 a ViT-B with its optimizer state, 1 GB
+    python -m benchmarks.digests --megabytes=600
 
-Saves and loads arrays of the given size with and without digests, in turn, and prints the medians:
-seconds of the whole save (Orbax's background thread included, during which training goes on) and of
-loading, from files that the system has in memory, which makes the digests' share as large as it
-can be. The hash functions of hashlib, and CRC32, are measured on the same number of bytes.
+Saves and loads arrays of the given size with and without digests, in turn. Prints medians, and the
+median, smallest and largest ratio of a round: of the whole save (Orbax's background thread
+included, during which training goes on), of resuming, and of loading the parameters, from files
+that the system has in memory, which makes the share of the digests as large as it can be. Some hash
+functions are measured beside it.
 """
 
 import argparse
 import contextlib
 import hashlib
+import json
 import os
 import pathlib
 import statistics
@@ -53,7 +55,7 @@ def save_and_load(state: dict, with_digests: bool) -> tuple[float, float, float]
     """Seconds to save, to resume, and to load the parameters only."""
     off = contextlib.nullcontext()
     if not with_digests:
-        off = mock.patch.object(digests, "write", lambda *_, **__: None)
+        off = mock.patch.multiple(digests, write=mock.DEFAULT, check=mock.DEFAULT)
     abstract = sharding.abstract(state, sharding.mesh_of(jax.devices()[:1], 1, 1))
     run = stored_run({"score": 1.0})
     with tempfile.TemporaryDirectory() as name, off:
@@ -74,9 +76,11 @@ def save_and_load(state: dict, with_digests: bool) -> tuple[float, float, float]
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--megabytes", type=int, default=1030, help="size of the state")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--output", type=pathlib.Path, help="JSON file for all measurements")
     args = parser.parse_args()
     data = os.urandom(1 << 28)
     for name, digest in (
@@ -89,15 +93,19 @@ def main() -> None:
     state = make_state(args.megabytes)
     save_and_load(state, True)  # warm up
     times = {True: [], False: []}
-    for _ in range(args.repeats):
+    for _ in range(args.rounds):
         for with_digests, each in times.items():
             each.append(save_and_load(state, with_digests))
     for i, what in enumerate(("save", "resume", "load parameters")):
-        without, with_them = (statistics.median(t[i] for t in times[on]) for on in (False, True))
+        without, with_them = ([each[i] for each in times[on]] for on in (False, True))
+        ratios = [a / b for a, b in zip(with_them, without, strict=True)]
         print(
-            f"{what:16} {without:.2f} s without, {with_them:.2f} s with digests, "
-            f"ratio {with_them / without:.2f}"
+            f"{what:16} {statistics.median(without):.2f} s without, "
+            f"{statistics.median(with_them):.2f} s with digests; ratio "
+            f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         )
+    if args.output:
+        args.output.write_text(json.dumps({"with": times[True], "without": times[False]}), "utf-8")
 
 
 if __name__ == "__main__":

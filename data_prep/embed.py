@@ -24,8 +24,9 @@ descriptions and synonyms to <data_dir>/<name>/1.0.0/class_texts.json, from file
 data_prep/captions or from the output of `python -m data_prep describe`. The existing content of
 class_texts.json is kept; delete the file to start over.
 Writes <data_dir>/<name>/1.0.0/caption_vectors.safetensors: `vectors` [K, D] float32, not
-normalised, `captions` (K lines of UTF-8, sorted), and the encoder's name, weights hash and readout.
-If the dataset has vectors by the same encoder, only new texts are embedded.
+normalised, `captions` (K lines of UTF-8, sorted), and the encoder's name, hashes and readout.
+If the dataset has vectors by the same encoder (weights, config, tokenizer and readout), only new
+texts are embedded.
 
 examples:
   python -m data_prep embed --name=humanml3d
