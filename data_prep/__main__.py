@@ -12,7 +12,7 @@ from data_prep.captions import describe
 from data_prep.next_commands import next_commands
 from data_prep.readers import Command, babel, densegait, humanml3d, kit_ml
 from data_prep.readers.synthetic import generate as synthetic
-from motionalign import commands
+from motionalign import commands, conventions
 from motionalign.data.dataset import Dataset
 
 # Each prepares a dataset from one source format.
@@ -105,6 +105,9 @@ def _add_prepare_options(parser: argparse.ArgumentParser, name: str) -> None:
                         "after cutting (default: %(default)s)")  # fmt: skip
     parser.add_argument("--mirror", action="store_true", help="also write every clip's mirror "
                         "image, with left and right swapped in its captions")  # fmt: skip
+    reasons = ", ".join(conventions.REASONS)
+    parser.add_argument("--accept", metavar="REASON[,REASON...]", default="", help="keep clips "
+                        f"that would be dropped for these reasons: {reasons}")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace an existing dataset")
 
 
@@ -120,6 +123,7 @@ def _prepare(command: Command, args: argparse.Namespace) -> None:
         patch_size=args.patch_size,
         min_frames=args.min_frames,
         mirror=args.mirror,
+        accept=[reason.strip() for reason in args.accept.split(",") if reason.strip()],
         overwrite=args.overwrite,
         source=source,
         paths=command.paths,

@@ -48,6 +48,7 @@ def prepare(
     patch_size: int = 16,
     min_frames: int = 2,
     mirror: bool = False,
+    accept: Collection[str] = (),
     overwrite: bool = False,
     source: dict | None = None,
     paths: Collection[str] = ("raw_dir",),
@@ -62,6 +63,8 @@ def prepare(
       patch_size: N, points for each of the five body parts.
       min_frames: clips with fewer frames, at the source's frame rate and after cutting, are
         dropped.
+      accept: findings of `conventions.REASONS` for which clips are not dropped, besides those that
+        the reader accepts.
       mirror: also writes the mirror image of every kept source, as `M<name>`.
       overwrite: replaces an existing dataset. Its class texts are kept if the reader has none, and
         its caption vectors are kept if they cover all texts of the new dataset.
@@ -77,8 +80,8 @@ def prepare(
     final, scratch = _places(data_dir, name)
     if min_frames < 1:
         raise ValueError(f"--min_frames={min_frames}; expected at least 1")
-    options = {"patch_size": patch_size, "min_frames": min_frames, "mirror": mirror}
-    options |= source or {}
+    own = {"patch_size": patch_size, "min_frames": min_frames, "mirror": mirror}
+    options = own | ({"accept": sorted(accept)} if accept else {}) | (source or {})
     if scratch.exists():  # left by a killed run, or in use by a running one
         with _alone(scratch):
             _put_back(final, scratch)
@@ -88,7 +91,7 @@ def prepare(
     reader = make_reader()
     for note in reader.notes:
         say(note)
-    found = survey(reader, min_frames, mirror)
+    found = survey(reader, min_frames, mirror, accept)
     with _alone(scratch), _restoring(final, scratch):
         folder = _write(reader, found, name, patch_size, options, scratch)
         notes = _put_in_place(folder, final, scratch)
@@ -225,6 +228,9 @@ def _write(
         attribute_groups=dict(reader.attribute_groups),
         attribute_opposites=dict(reader.attribute_opposites),
         num_rotations=reader.num_rotations,
+        sensor=reader.sensor,
+        accepted=found.census.accept,
+        origin=found.census.origin,
     )
     folder = _write_records(reader, found, metadata, scratch)
     files.write_json(folder / "metadata.json", metadata.to_json(), indent=1)

@@ -91,10 +91,11 @@ def make_page(
     unit = {None: "unknown unit", 1.0: "metres"}.get(
         meta.unit_in_metres, f"units of {meta.unit_in_metres} m"
     )
+    origin = "HumanML3D's origin" if meta.origin else "no common origin"
     facts = (
         f"{meta.skeleton.num_joints} joints ({meta.skeleton.name}) in {unit}, {meta.fps:g} frames "
         f"per second (source: {meta.source_fps:g}), {meta.patch_size} points per body part; "
-        f"{len(captions):,} distinct captions"
+        f"{meta.sensor} sensor, {origin}; {len(captions):,} distinct captions"
     )
     return PAGE.format(
         name=html.escape(name),
@@ -196,6 +197,15 @@ def _histogram(lengths: dict[str, np.ndarray], second: int) -> str:
     )
 
 
+def _unit(meta: "Metadata") -> str | None:
+    """The unit of the joints, for the rule beside a strip; None in an image, which has no size."""
+    if meta.skeleton.dims == 2:
+        return None
+    if meta.unit_in_metres is None:
+        return "units"
+    return "m" if meta.unit_in_metres == 1 else f"x {meta.unit_in_metres:g} m"
+
+
 def _clip(record: dict, meta: "Metadata") -> str:
     """One record: its facts and captions, and per person a strip of poses and a patch image.
 
@@ -216,7 +226,7 @@ def _clip(record: dict, meta: "Metadata") -> str:
     # In 2D, the third number of a joint is a confidence, not a depth.
     joints = record["joints"] * (np.arange(3) < meta.skeleton.dims)
     for person in range(joints.shape[1]):
-        strip = pictures.skeleton_strip(joints[:, person], meta.skeleton)
+        strip = pictures.skeleton_strip(joints[:, person], meta.skeleton, unit=_unit(meta))
         drawn.append(f'<img src="{pictures.data_uri(strip, colours=64)}" alt="poses">')
         if meta.skeleton.dims == 2:
             continue
@@ -267,8 +277,9 @@ retrieval is evaluated, with the record of their first caption line.</p>
 {lengths}
 <h2>Clips <small>{choice}</small></h2>
 <p>Top: poses over time from left to right, each centred on the body, and the path from above
-(ring: start, triangle: end). Bottom: the clip's motion patches as an image, with one column per
-frame and one row per point of a body part; red, green and blue are the z-scored x, y and z.</p>
+(ring: start, triangle: end); the rule at the left is as tall as the first pose. Bottom: the clip's
+motion patches as an image, with one column per frame and one row per point of a body part; red,
+green and blue are the z-scored x, y and z.</p>
 <p>Poses: <b style="color:{right}">■</b> blue is the right side, <b style="color:{left}">■</b>
 orange the left; a leg is darker than the arm on the same side.</p>
 {clips}

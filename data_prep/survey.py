@@ -2,12 +2,14 @@
 
 import collections
 import dataclasses
+from collections.abc import Collection
 
 import numpy as np
 from tqdm import tqdm
 
 from data_prep.mirror import mirrored_caption
 from data_prep.readers import REASONS, SPAN_SLACK, Caption, InvalidClip, Reader
+from motionalign.conventions import Census, as_flag
 from motionalign.data.augment import mirror
 from motionalign.data.resample import resampled_length
 
@@ -62,6 +64,7 @@ class Survey:
     """The sources to write, and an account of all sources read."""
 
     sources: list[Source]
+    census: Census
     listed: dict[str, list[str]]  # names by split, as in the split files
     dropped: list[dict]
     captions_dropped: list[dict]
@@ -118,6 +121,7 @@ class Survey:
             "captions_dropped": self.captions_dropped,
             "splits": splits,
             **self.classes(),
+            "conventions": self.census.report(),
         }
 
     def _counts(self, split: str) -> dict:
@@ -152,6 +156,7 @@ class Survey:
             "  ".join([row[0].ljust(widths[0]), *(x.rjust(w) for x, w in zip(row[1:], widths[1:]))])
             for row in rows
         ]
+        lines += self.census.lines()
         lines += [_class_line(kind, counts) for kind, counts in self.classes().items()]
         for title, entries in (
             ("sources dropped", self.dropped),
@@ -222,7 +227,9 @@ def _quantiles(lengths: list[int]) -> str:
     return "/".join(f"{x:.0f}" for x in np.quantile(lengths, [0, 0.5, 1]))
 
 
-def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
+def survey(
+    reader: Reader, min_frames: int = 2, mirror: bool = False, accept: Collection[str] = ()
+) -> Survey:
     """Reads every listed source once and decides whether to keep it.
 
     A name listed repeatedly is kept once, at its first occurrence in test, else val, else train, so
@@ -233,6 +240,8 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
       reader: the reader of the sources.
       min_frames: clips with fewer frames are dropped.
       mirror: whether to add mirror images.
+      accept: findings of `conventions.REASONS` for which clips are not dropped, besides those that
+        the reader accepts.
 
     Raises:
       ValueError: more than half of a split has no usable files, or no train source is usable; or,
@@ -250,7 +259,9 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
     if mirror:
         label_twins = _mirrored_names(reader.label_names)
         _mirrored_names(reader.attribute_names)
-    result = Survey([], listed, [], [], reader.label_names, reader.attribute_names)
+    accepted = sorted({*reader.accept, *accept})
+    census = Census(reader.skeleton, reader.unit_in_metres, reader.sensor, accepted)
+    result = Survey([], census, listed, [], [], reader.label_names, reader.attribute_names)
     home = {}  # name -> the split in which it is kept
     for split in sorted(listed, key=("test", "val", "train").index):
         for name in listed[split]:
@@ -267,7 +278,7 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
                     where = home[name] if home[name] != split else f"{split}, on an earlier line"
                     raise InvalidClip("duplicate_id", f"kept in {where}")
                 seen.add(name)
-                records, bad_lines = _read_source(reader, name, min_frames)
+                records, bad_lines = _read_source(reader, name, min_frames, census)
             except InvalidClip as error:
                 result.dropped.append(_entry(name, split, error))
                 continue
@@ -276,6 +287,7 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
             for line, error in bad_lines:
                 result.captions_dropped.append(_entry(name, split, error) | {"line": line})
     bar.close()
+    _check_most(result)
     _check_present(reader, result)
     if mirror:
         result.sources += [_twin(source, label_twins) for source in result.sources]
@@ -285,7 +297,7 @@ def survey(reader: Reader, min_frames: int = 2, mirror: bool = False) -> Survey:
 
 
 def _read_source(
-    reader: Reader, name: str, min_frames: int
+    reader: Reader, name: str, min_frames: int, census: Census
 ) -> tuple[tuple[Record, ...], list[tuple[int, InvalidClip]]]:
     """The records of a source, and its invalid caption lines; InvalidClip if it has no record."""
     joints = reader.joints(name)
@@ -306,6 +318,7 @@ def _read_source(
         raise InvalidClip("not_finite", f"NaN or infinity in {bad} of {num_frames} frames")
     if num_frames < min_frames:
         raise InvalidClip("too_short", f"{num_frames} frames, fewer than {min_frames}")
+    _check_conventions(census, name, joints, reader.source_fps)
 
     whole, cut, bad_lines = {}, [], []
     for line, caption in enumerate(reader.captions(name)):
@@ -329,6 +342,20 @@ def _read_source(
         count = f" (the first of {len(bad_lines)} unusable lines)" if len(bad_lines) > 1 else ""
         raise InvalidClip(error.reason, f"line {line}{count}: {error.detail}")
     return tuple(cut), bad_lines
+
+
+def _check_conventions(census: Census, name: str, joints: np.ndarray, fps: float) -> None:
+    """Raises InvalidClip if joints [T, M, J, 3] are not what they should be.
+
+    Persons after the first may be absent: all their joints are 0 then.
+    """
+    for person in range(joints.shape[1]):
+        clip = joints[:, person]
+        if person and not clip.any():
+            continue
+        key = name if person == 0 else f"{name} (person {person + 1})"
+        if (finding := census.add(key, clip, fps)) is not None:
+            raise InvalidClip(finding.reason, finding.detail)
 
 
 def _frames_of(caption: Caption, fps: float, num_frames: int, min_frames: int) -> slice:
@@ -379,6 +406,18 @@ def _check_names(names: set[str]) -> None:
             f"{len(bad)} names in the split files contain '#' or '/', for example {bad[0]!r}. '#' "
             "is reserved for clips cut from a source, and '/' separates folders. Rename the files"
         )
+
+
+def _check_most(result: Survey) -> None:
+    """Raises a ValueError if most clips of a split are not what they should be."""
+    for split, names in result.listed.items():
+        common = result.census.verdict(names)
+        if common is not None:
+            raise ValueError(
+                f"{common.count} of {len(names)} clips of {split} are implausible; nothing was "
+                f"written. {common.finding.reason}: {common.finding.detail}. "
+                f"{common.finding.advice(as_flag)}"
+            )
 
 
 def _check_present(reader: Reader, result: Survey) -> None:

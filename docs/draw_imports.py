@@ -42,6 +42,7 @@ FLOORS = (
     ("motionalign.report",),
     (
         "motionalign.config",
+        "motionalign.conventions",
         "motionalign.skeleton",
         "motionalign.patches",
         "motionalign.metrics",

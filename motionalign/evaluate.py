@@ -177,8 +177,9 @@ def own_preparation(model: Model, dataset: Dataset) -> Callable[[np.ndarray], np
     own, theirs = model.datasets.get(dataset.name), dataset.metadata
     if model.encoder.representation.as_prepared(own, theirs, model.metadata().fps):
         return None
-    name = dataset.name if own else None
-    return lambda joints: model.prepare(joints, theirs.fps, name)
+    metadata = own or model.metadata()
+    representation = model.encoder.representation
+    return lambda joints: representation.prepare(joints, theirs.fps, metadata)
 
 
 def validate_all(

@@ -36,6 +36,7 @@ from ml_collections import ConfigDict, config_flags
 
 from motionalign import commands, host
 from motionalign.config import flat
+from motionalign.conventions import AXES, REASONS, UNITS, read_order
 
 FLAGS = flags.FLAGS
 CONFIGS = pathlib.Path(__file__).parent / "configs"
@@ -76,6 +77,26 @@ _DATASET = flags.DEFINE_string(
 )
 _FPS = flags.DEFINE_float(
     "fps", None, "encode: frame rate of the clips; default: that of the raw training files."
+)
+_UNIT = flags.DEFINE_enum(
+    "unit", None, tuple(UNITS), "encode: unit of the clips; default: that of the training data."
+)
+_UP = flags.DEFINE_enum("up", "y", tuple(AXES), "encode: the axis of the clips that points up.")
+_ORDER = flags.DEFINE_string(
+    "order",
+    None,
+    "encode: joint names in the order of the clips, separated by commas or in a text file with one "
+    "per line; default: the order of the training data.",
+)
+_CANONICAL = flags.DEFINE_enum(
+    "canonical",
+    "as_trained",
+    ("as_trained", "always", "never"),
+    "encode: move and turn each clip so that its first frame is on the vertical axis and faces +Z, "
+    "and its lowest point is at Y = 0; as_trained: if the training data are so.",
+)
+_ACCEPT = flags.DEFINE_list(
+    "accept", [], f"encode: clips that are not skipped: {', '.join(REASONS)}."
 )
 _CACHE = flags.DEFINE_string(
     "compilation_cache",
@@ -144,6 +165,11 @@ READ_BY = {
     "output": ("encode",),
     "dataset": ("encode",),
     "fps": ("encode",),
+    "unit": ("encode",),
+    "up": ("encode",),
+    "order": ("encode",),
+    "canonical": ("encode",),
+    "accept": ("encode",),
 }
 
 
@@ -211,7 +237,18 @@ def _encode() -> None:
     _start_jax()
     from motionalign.inference.folder import encode_folder
 
-    encoded = encode_folder(checkpoint, _INPUT.value, _OUTPUT.value, _FPS.value, _DATASET.value)
+    encoded = encode_folder(
+        checkpoint,
+        _INPUT.value,
+        _OUTPUT.value,
+        _FPS.value,
+        _DATASET.value,
+        unit=_UNIT.value,
+        up=_UP.value,
+        order=read_order(_ORDER.value) if _ORDER.value else None,
+        canonical=_CANONICAL.value.replace("_", " "),
+        accept=_ACCEPT.value,
+    )
     print(encoded.summary())
 
 

@@ -117,6 +117,19 @@ _COCO18_NAMES = (
     "left_ear"
 ).split()
 
+# Kinect for Windows SDK 1, as in NW-UCLA; UTD-MHAD has the same joints in another order.
+_KINECT20_NAMES = (
+    "hip_center spine shoulder_center head left_shoulder left_elbow left_wrist left_hand "
+    "right_shoulder right_elbow right_wrist right_hand left_hip left_knee left_ankle left_foot "
+    "right_hip right_knee right_ankle right_foot"
+).split()
+
+# The joints of SBU Kinect Interaction (OpenNI), the torso first.
+_SBU15_NAMES = (
+    "torso neck head left_shoulder left_elbow left_hand right_shoulder right_elbow right_hand "
+    "left_hip left_knee left_foot right_hip right_knee right_foot"
+).split()
+
 SKELETONS = {
     skeleton.name: skeleton
     for skeleton in (
@@ -156,6 +169,28 @@ SKELETONS = {
             chain_names=("right_leg", "left_leg", "torso", "right_arm", "left_arm"),
             mirror=_mirror_by_name(tuple(_COCO18_NAMES), "left_", "right_"),
             dims=2,
+        ),
+        Skeleton(
+            name="kinect20",
+            joint_names=tuple(_KINECT20_NAMES),
+            parents=(-1, 0, 1, 2, 2, 4, 5, 6, 2, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18),
+            chains=(
+                (0, 16, 17, 18, 19),
+                (0, 12, 13, 14, 15),
+                (0, 1, 2, 3),
+                (2, 8, 9, 10, 11),
+                (2, 4, 5, 6, 7),
+            ),
+            chain_names=("right_leg", "left_leg", "torso", "right_arm", "left_arm"),
+            mirror=_mirror_by_name(tuple(_KINECT20_NAMES), "left_", "right_"),
+        ),
+        Skeleton(
+            name="sbu15",
+            joint_names=tuple(_SBU15_NAMES),
+            parents=(-1, 0, 1, 1, 3, 4, 1, 6, 7, 0, 9, 10, 0, 12, 13),
+            chains=((0, 12, 13, 14), (0, 9, 10, 11), (0, 1, 2), (1, 6, 7, 8), (1, 3, 4, 5)),
+            chain_names=("right_leg", "left_leg", "torso", "right_arm", "left_arm"),
+            mirror=_mirror_by_name(tuple(_SBU15_NAMES), "left_", "right_"),
         ),
     )
 }

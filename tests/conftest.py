@@ -9,11 +9,12 @@ import dataclasses
 import importlib.util
 import os
 import pathlib
+import tarfile
 import tempfile
 
 import hypothesis
-import numpy as np
 import pytest
+from bodies import body
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
@@ -52,6 +53,15 @@ def test_data() -> pathlib.Path:
     if not path.is_dir():
         raise ValueError(f"MOTIONALIGN_TEST_DATA={folder} is not a folder")
     return path.resolve()
+
+
+@pytest.fixture(scope="session")
+def mocap_folder(test_data, tmp_path_factory) -> pathlib.Path:
+    """The 2,902 real mocap clips in HumanML3D's layout; unpacking takes seconds. Read only."""
+    folder = tmp_path_factory.mktemp("mocap")
+    with tarfile.open(test_data / "data" / "bandai_namco_2.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return next(folder.glob("**/train.txt")).parent
 
 
 @pytest.fixture(scope="session")
@@ -122,12 +132,10 @@ def two_datasets(small_dataset) -> pathlib.Path:
     from data_prep.readers.synthetic.generate import SyntheticClip
 
     def clip(i):
-        rng = np.random.default_rng(i)
-        angle = np.linspace(0, 2 * np.pi, 20 + 2 * i)[:, None, None]
-        joints = rng.normal(size=(21, 3)) + np.sin(angle + rng.normal(size=(21, 3)))
+        joints = body(20 + 2 * i, "kit21", seed=i)
         captions = [f"someone moves in way {i}", f"a way to move, number {i}"]
         split = ("val", "test", "train", "train", "train", "train")[i % 6]
-        return SyntheticClip(f"other-{i:02d}", split, joints.astype(np.float32), captions, "")
+        return SyntheticClip(f"other-{i:02d}", split, joints, captions, "")
 
     prepare(lambda: Clips(map(clip, range(24)), skeleton="kit21"), small_dataset, "other")
     return small_dataset

@@ -6,6 +6,7 @@ import json
 import pathlib
 
 import numpy as np
+from bodies import body
 
 from data_prep.readers.densegait import COLUMNS
 from motionalign.formats.smplh import NUM_BODY, PARENTS
@@ -20,13 +21,18 @@ def write_smplh(folder: pathlib.Path, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     parents = np.arange(-1, JOINTS - 1)
     parents[:NUM_BODY] = PARENTS
+    # The joints of the body are vertices, so that the body has human proportions.
+    template = rng.normal(0, 0.5, (VERTICES, 3))
+    template[:NUM_BODY] = body(1)[0]
+    regressor = rng.dirichlet(np.full(VERTICES, 0.1), JOINTS)
+    regressor[:NUM_BODY] = np.eye(NUM_BODY, VERTICES)
     for gender in ("female", "male", "neutral"):
         (folder / gender).mkdir(parents=True)
         np.savez(
             folder / gender / "model.npz",
-            v_template=rng.normal(0, 0.5, (VERTICES, 3)),
-            shapedirs=rng.normal(0, 0.02, (VERTICES, 3, SHAPES)),
-            J_regressor=rng.dirichlet(np.full(VERTICES, 0.1), JOINTS),
+            v_template=template,
+            shapedirs=rng.normal(0, 0.002, (VERTICES, 3, SHAPES)),
+            J_regressor=regressor,
             # The root's parent is 2**32 - 1 in the published files.
             kintree_table=np.stack([parents.astype(np.uint32), np.arange(JOINTS, dtype=np.uint32)]),
         )
@@ -38,8 +44,10 @@ def write_amass(path: pathlib.Path, seconds: float, rate: float, seed: int = 0, 
     frames = round(seconds * rate)
     time = np.arange(frames)[:, None] / rate
     swing = np.sin(2 * np.pi * rng.uniform(0.2, 1.5, 3 * JOINTS) * time + rng.uniform(0, 6))
+    poses = rng.uniform(-0.3, 0.3, 3 * JOINTS) * swing
+    poses[:, 0] += np.pi / 2  # the body stands along Y, AMASS's Z points up
     content = {
-        "poses": rng.uniform(-0.8, 0.8, 3 * JOINTS) * swing,
+        "poses": poses,
         "trans": np.cumsum(rng.normal(0, 0.5 / rate, (frames, 3)), axis=0),
         "betas": rng.normal(size=SHAPES),
         "gender": np.array(("female", b"male", "neutral")[seed % 3]),

@@ -13,6 +13,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from bodies import body
 from runs import ROOT, TINY
 
 import motionalign
@@ -123,8 +124,7 @@ def test_an_installed_user(installed, minilm, tmp_path):
     assert "text → motion" in run("motionalign", "eval", "--checkpoint=runs/quickstart")
 
     (tmp_path / "clips").mkdir()
-    clip = np.random.default_rng(0).normal(size=(40, 22, 3)).cumsum(axis=0) / 100
-    np.save(tmp_path / "clips" / "a.npy", clip.astype(np.float32))
+    np.save(tmp_path / "clips" / "a.npy", body(40))
     flags = ("--checkpoint=runs/quickstart", "--input=clips", "--output=clips.npz")
     assert "1 clips at 20 fps" in run("motionalign", "encode", *flags)
     run("motionalign", "convert", "share", "runs/quickstart", "shared")

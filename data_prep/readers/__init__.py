@@ -17,6 +17,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from motionalign import conventions
 from motionalign.skeleton import SKELETONS, Skeleton
 
 FPS = 20.0  # default frame rate of records; most published models use it
@@ -35,6 +36,7 @@ REASONS = {
     "label_missing": "no label: no annotation, or no row in the label table",
     "label_unknown": "none of its labels is one of the classes",
     "attributes_malformed": "the row of attributes is incomplete, or not probabilities",
+    **conventions.REASONS,
 }
 REASONS_TABLE = "\n".join(f"  {reason:<20} {meaning}" for reason, meaning in REASONS.items())
 
@@ -82,6 +84,8 @@ class Reader:
       skeleton: skeleton of all sources.
       source_fps: frames per second of the sources.
       unit_in_metres: unit of the joints; None: unknown.
+      sensor: a key of `conventions.SENSORS`, which sets how steady joints must be.
+      accept: findings of `conventions.REASONS` for which clips are not dropped.
       fps: frames per second of the records; joints are resampled if `source_fps` differs.
       label_names: the action classes; the index is the label.
       attribute_names: A names.
@@ -94,6 +98,8 @@ class Reader:
     skeleton: Skeleton
     source_fps: float
     unit_in_metres: float | None
+    sensor: str = "optical"
+    accept: tuple[str, ...] = ()
     fps: float = FPS
     label_names: tuple[str, ...] = ()
     attribute_names: tuple[str, ...] = ()

@@ -22,9 +22,11 @@ from data_prep.readers import (
     Command,
     InvalidClip,
     Reader,
+    declared,
     label_table,
     load_joints,
 )
+from motionalign.conventions import Declared, canonical
 from motionalign.skeleton import SKELETONS
 
 SPLITS = ("train", "val", "test")
@@ -67,12 +69,22 @@ class HumanML3D(Reader):
     skeleton = SKELETONS["smpl22"]
     unit_in_metres = 1.0
 
-    def __init__(self, raw_dir: str | pathlib.Path, fps: float = 20.0) -> None:
+    def __init__(
+        self,
+        raw_dir: str | pathlib.Path,
+        fps: float = 20.0,
+        declared: Declared | None = None,
+        canonical: bool = False,
+        sensor: str = "optical",
+    ) -> None:
         """Checks the folder.
 
         Args:
           raw_dir: the folder described above.
           fps: frames per second of the clips.
+          declared: unit, axes and joint order of the files; default: those described above.
+          canonical: whether every clip is moved and turned as in HumanML3D.
+          sensor: see `Reader`.
 
         Raises:
           ValueError: a file or folder is missing, or the frame rate is invalid.
@@ -80,6 +92,8 @@ class HumanML3D(Reader):
         if not 0 < fps < math.inf:
             raise ValueError(f"--fps={fps}; expected frames per second, above 0")
         self.source_fps = fps
+        self.sensor = sensor
+        self._declared, self._canonical = declared or Declared(), canonical
         self.raw_dir = pathlib.Path(raw_dir)
         needed = ["new_joints", "texts", *(f"{split}.txt" for split in SPLITS)]
         missing = [name for name in needed if not (self.raw_dir / name).exists()]
@@ -102,7 +116,11 @@ class HumanML3D(Reader):
     def joints(self, source: str) -> np.ndarray:
         """[T, 1, J, 3] float32 from new_joints/<source>.npy; raises InvalidClip."""
         file = f"new_joints/{source}.npy"
-        return load_joints(self.raw_dir, file, self.skeleton.num_joints)[:, None]
+        joints = load_joints(self.raw_dir, file, self._declared.num_joints(self.skeleton))
+        joints = self._declared.convert(joints, self.skeleton, self.unit_in_metres)
+        if self._canonical and len(joints) and np.isfinite(joints).all():
+            joints = canonical(joints, self.skeleton)
+        return joints[:, None]
 
     def captions(self, source: str) -> list[Caption | InvalidClip]:
         """The lines of texts/<source>.txt; raises InvalidClip if it cannot be read or is empty."""
@@ -178,11 +196,24 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     label_table.add_options(parser)
     parser.add_argument("--fps", type=float, default=20.0, help="frames per second of the clips, "
                         "which are resampled to 20 (default: %(default)g)")  # fmt: skip
+    declared.add_options(parser)
 
 
 def _source(args: argparse.Namespace) -> dict:
     raw_dir = os.path.abspath(args.raw_dir)
-    return {"raw_dir": raw_dir, "fps": args.fps, **label_table.source(args)}
+    given = {"raw_dir": raw_dir, "fps": args.fps}
+    return given | declared.source(args) | label_table.source(args)
+
+
+def _make(args: argparse.Namespace) -> Reader:
+    reader = HumanML3D(
+        args.raw_dir,
+        args.fps,
+        declared.declared(args),
+        args.canonical,
+        args.sensor,
+    )
+    return label_table.labelled(reader, args)
 
 
 COMMAND = Command(
@@ -191,7 +222,7 @@ COMMAND = Command(
     about=help_text("humanml3d", _ABOUT, joints=22, rate=20, example="HumanML3D/HumanML3D"),
     add_options=_add_options,
     source=_source,
-    make=lambda args: label_table.labelled(HumanML3D(args.raw_dir, args.fps), args),
+    make=_make,
     config="humanml3d_vit",
     paths=("raw_dir", *label_table.PATHS),
 )

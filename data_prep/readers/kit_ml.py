@@ -26,6 +26,10 @@ class KitML(HumanML3D):
     skeleton = SKELETONS["kit21"]
     unit_in_metres = None
 
+    # HumanML3D's code and KIT's joint names disagree about which side is left, and no published
+    # file was at hand to decide.
+    accept = ("handedness",)
+
     def __init__(self, raw_dir: str | pathlib.Path) -> None:
         """Checks the folder, as `HumanML3D` does."""
         super().__init__(raw_dir, fps=KIT_ML_FPS)

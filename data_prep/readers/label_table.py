@@ -60,8 +60,8 @@ class LabelTable(Reader):
         self._label, self._columns = label, list(attributes)
         self.skeleton = reader.skeleton
         self.source_fps, self.fps = reader.source_fps, reader.fps
-        self.unit_in_metres = reader.unit_in_metres
-        self.num_rotations = reader.num_rotations
+        self.unit_in_metres, self.num_rotations = reader.unit_in_metres, reader.num_rotations
+        self.sensor, self.accept = reader.sensor, reader.accept
 
         rows = read_table(path, ["id", *filter(None, [label]), *attributes])
         ids = [_text(row["id"]) for _, row in rows]

@@ -15,6 +15,7 @@ import numpy as np
 
 from motionalign import digests
 from motionalign.config import VERSION_KEY, migrate
+from motionalign.conventions import Origin
 from motionalign.data.records import PREPARE_AGAIN, Split, read_lines
 from motionalign.files import expand
 from motionalign.skeleton import Skeleton, get_skeleton
@@ -53,6 +54,9 @@ class Metadata:
     attribute_groups: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     attribute_opposites: Mapping[str, str] = dataclasses.field(default_factory=dict)
     num_rotations: int = 0  # R of `rotations` [T, M, R, 6]; 0 if the records have none
+    sensor: str = "optical"  # a key of `conventions.SENSORS`
+    accepted: tuple[str, ...] = ()  # of `conventions.REASONS`: what its clips may be
+    origin: Origin | None = None  # HumanML3D's convention for the origin; None: not followed
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Metadata":
@@ -78,6 +82,9 @@ class Metadata:
             },
             attribute_opposites=values["attribute_opposites"],
             num_rotations=values["num_rotations"],
+            sensor=values["sensor"],
+            accepted=tuple(values["accepted"]),
+            origin=None if values["origin"] is None else Origin.from_json(values["origin"]),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -97,6 +104,9 @@ class Metadata:
             "attribute_groups": {k: list(names) for k, names in self.attribute_groups.items()},
             "attribute_opposites": dict(self.attribute_opposites),
             "num_rotations": self.num_rotations,
+            "sensor": self.sensor,
+            "accepted": list(self.accepted),
+            "origin": None if self.origin is None else self.origin.to_json(),
         }
 
     @property
@@ -141,7 +151,26 @@ def migrate_whole_skeleton(values: dict[str, Any]) -> dict[str, Any]:
     return values | {"skeleton": {"dims": 3, **described}}  # descriptions without dims are 3D
 
 
-METADATA_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_whole_skeleton,)
+_SYNTHETIC_ORIGIN = Origin(origin=0.01, floor=0.01, facing=10.0)  # its clips are slightly turned
+
+
+def migrate_conventions(values: dict[str, Any]) -> dict[str, Any]:
+    """Migration 2: adds the sensor, the accepted findings and the convention for the origin.
+
+    Of older datasets, those with SMPL's joints in metres follow HumanML3D's convention, except
+    those with rotations (BABEL), whose joints are computed from AMASS.
+    """
+    in_metres = values["skeleton"]["name"] == "smpl22" and values["unit_in_metres"] == 1
+    follows = in_metres and not values["num_rotations"]
+    synthetic = values["name"] == "synthetic"
+    origin = (_SYNTHETIC_ORIGIN if synthetic else Origin()).to_json() if follows else None
+    return values | {"sensor": "optical", "accepted": [], "origin": origin}
+
+
+METADATA_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (
+    migrate_whole_skeleton,
+    migrate_conventions,
+)
 """Migration n converts stored metadata from version n - 1 to version n."""
 
 

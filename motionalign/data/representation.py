@@ -56,6 +56,8 @@ class Representation(Protocol):
         the arguments of `Joints`, and it has `shape_of(metadata)`, the (joints, channels, channels
         that are coordinates) of a dataset's records, and `has_root`, whether it has a root joint
         that can be moved to the origin.
+      of_positions: whether it is computed from joint positions, which have a unit, axes and an
+        origin.
       raw_field: the field of a record from which `prepare` computes it.
       raw_shape: the shape of `raw_field` in words, for messages.
       part_seen: the part of a longer clip that evaluation uses, in words.
@@ -67,6 +69,7 @@ class Representation(Protocol):
     field: ClassVar[str]
     entry: ClassVar[Entry]
     of_frames: ClassVar[bool]
+    of_positions: ClassVar[bool]
     raw_field: ClassVar[str]
     raw_shape: ClassVar[str]
     by_statistics: ClassVar[bool]
@@ -143,6 +146,7 @@ class Patches:
 
     field: ClassVar[str] = "patches"
     of_frames: ClassVar[bool] = False
+    of_positions: ClassVar[bool] = True
     raw_field: ClassVar[str] = "joints"
     raw_shape: ClassVar[str] = "[frames, joints, 3]"
     part_seen: ClassVar[str] = "start"
@@ -266,6 +270,7 @@ class Joints:
 
     field: ClassVar[str] = "joints"
     of_frames: ClassVar[bool] = True
+    of_positions: ClassVar[bool] = True
     raw_field: ClassVar[str] = "joints"
     raw_shape: ClassVar[str] = "[frames, joints, 3]"
     by_statistics: ClassVar[bool] = False
@@ -355,6 +360,7 @@ class Rotations(Joints):
     """6D rotations [F, R, 6] float32 of a fixed number of frames; they have no origin."""
 
     field: ClassVar[str] = "rotations"
+    of_positions: ClassVar[bool] = False
     raw_field: ClassVar[str] = "rotations"
     raw_shape: ClassVar[str] = "6D, [frames, rotations, 6]"
     entry: ClassVar[Entry] = Entry()

@@ -1,15 +1,20 @@
 """Encodes or classifies the clips of a folder."""
 
 import dataclasses
+import functools
 import json
 import math
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Unpack
 
 import numpy as np
 from tqdm import tqdm
 
+from motionalign.conventions import Finding, as_flag
+from motionalign.conventions.findings import most_common
 from motionalign.files import expand, write_arrays, write_csv
+from motionalign.inference.given import Conventions, ImplausibleClip
 from motionalign.inference.model import Model, load
 from motionalign.models.heads import ClassifierConfig
 
@@ -58,6 +63,7 @@ def encode_folder(
     output: str | pathlib.Path,
     fps: float | None = None,
     dataset: str | None = None,
+    **conventions: Unpack[Conventions],
 ) -> EncodedFolder:
     """Encodes every `.npy` clip [T, J, 3] below a folder; with a classifier, classifies it.
 
@@ -71,7 +77,8 @@ def encode_folder(
     It can also write a .csv with one row per clip and one column per class; the row starts with the
     most probable class (for attributes, all above 0.5).
 
-    An invalid clip is skipped and does not stop the others.
+    An invalid clip is skipped and does not stop the others, unless most clips are implausible for
+    the same reason.
 
     Args:
       path: the model, as for `motionalign.load`.
@@ -79,9 +86,11 @@ def encode_folder(
       output: the .npz to write, or for a classifier the .csv.
       fps: frame rate of the clips; default: that of the raw files that the model was trained on.
       dataset: training dataset whose skeleton and statistics are used; default: the first.
+      **conventions: how the joints are given; see `Model.encode_motion`.
 
     Raises:
-      ValueError: the folder has no valid clip, or `output` has another suffix.
+      ValueError: the folder has no valid clip, most clips are implausible for the same reason, or
+        `output` has another suffix.
     """
     folder, output = expand(folder), expand(output)
     files = _find(folder, output)
@@ -95,7 +104,9 @@ def encode_folder(
         )
     metadata, seen = model.metadata(dataset), model.encoder.representation
     fps = metadata.source_fps if fps is None else fps
-    ids, clips, skipped = _prepared(model, folder, files, fps, dataset)
+    named = _named(folder, files)
+    prepare = functools.partial(model.prepare, fps=fps, dataset=dataset, **conventions)
+    ids, clips, skipped = _prepared(prepare, folder, named)
     cut = [name for name, clip in zip(ids, clips) if len(clip) > seen.max_frames]
     encoded = _encoded(model, clips)
     ids, encoded = _finite(ids, encoded, skipped)
@@ -111,19 +122,36 @@ def encode_folder(
     return EncodedFolder(ids, fps, output, cut, seen.part_seen, seconds, skipped)
 
 
+def _named(folder: pathlib.Path, files: list[pathlib.Path]) -> dict[str, pathlib.Path]:
+    """The files by clip id: the path below the folder without .npy."""
+    return {file.relative_to(folder).with_suffix("").as_posix(): file for file in files}
+
+
 def _prepared(
-    model: Model, folder: pathlib.Path, files: list[pathlib.Path], fps: float, dataset: str | None
+    prepare: Callable[[np.ndarray], np.ndarray],
+    folder: pathlib.Path,
+    files: dict[str, pathlib.Path],
 ) -> tuple[list[str], list[np.ndarray], list[dict[str, str]]]:
     """Ids and prepared clips of the files, and {"id", "reason"} of the invalid ones."""
     ids, clips, skipped = [], [], []
-    for file in tqdm(files, desc="read", unit="clip"):
-        name = file.relative_to(folder).with_suffix("").as_posix()
+    implausible: dict[str, Finding] = {}
+    for name, file in tqdm(files.items(), desc="read", unit="clip"):
         try:
-            clips.append(model.prepare(np.load(file, allow_pickle=False), fps, dataset))
+            clips.append(prepare(np.load(file, allow_pickle=False)))
+        except ImplausibleClip as error:
+            implausible[name] = error.finding
+            found = f"{error.finding.reason}: {error.finding.detail}"
+            skipped.append({"id": name, "reason": found})
+            continue
         except (ValueError, OSError, EOFError) as error:
             skipped.append({"id": name, "reason": str(error)})
             continue
         ids.append(name)
+    if (common := most_common(implausible, len(files))) is not None:
+        raise ValueError(
+            f"--input={folder}: {common.count} of {len(files)} clips are implausible, so nothing "
+            f"was written. {common.finding.detail}. {common.finding.advice(as_flag)}"
+        )
     if not clips:
         raise ValueError(
             f"--input={folder}: none of the {len(files)} clips is valid; the first, "

@@ -4,7 +4,7 @@ import functools
 import pathlib
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import numpy as np
@@ -18,6 +18,7 @@ from motionalign.data.dataset import Metadata
 from motionalign.data.tokenizer import Tokenizer
 from motionalign.inference import similarity
 from motionalign.inference.encoder import Encoder, unit
+from motionalign.inference.given import Conventions, Given
 from motionalign.inference.sentence_encoder import SentenceEncoder
 from motionalign.models.network import Params, Rest, network_of
 
@@ -76,25 +77,37 @@ class Model:
             )
         return self.datasets[dataset]
 
-    def prepare(self, joints: np.ndarray, fps: float, dataset: str | None = None) -> np.ndarray:
+    def prepare(
+        self,
+        joints: np.ndarray,
+        fps: float,
+        dataset: str | None = None,
+        **conventions: Unpack[Conventions],
+    ) -> np.ndarray:
         """Converts a clip to the input of the motion encoder, at the training frame rate.
 
         Joints [T, J, 3] at `fps` become patches [T', 5N, 3] float16; for an encoder over frames,
-        [T, J, C] becomes [T', J, C] float32.
+        [T, J, C] becomes [T', J, C] float32. Arguments and errors are those of `encode_motion`.
         """
-        metadata = self.metadata(dataset)
-        return self._encoder.representation.prepare(np.asarray(joints), fps, metadata)
+        metadata, reads = self.metadata(dataset), self._encoder.representation
+        given = Given.of(**conventions)
+        clip = given.converted(np.asarray(joints), fps, metadata, reads)
+        return reads.prepare(clip, fps, metadata)
 
     def _prepare_all(
-        self, joints: np.ndarray | Sequence[np.ndarray], fps: float, dataset: str | None
+        self,
+        joints: np.ndarray | Sequence[np.ndarray],
+        fps: float,
+        dataset: str | None,
+        conventions: Conventions,
     ) -> tuple[list[np.ndarray], bool]:
         """Prepares one clip or a list of clips; also returns whether it was a single clip."""
         if not isinstance(joints, list | tuple):
-            return [self.prepare(np.asarray(joints), fps, dataset)], True
+            return [self.prepare(np.asarray(joints), fps, dataset, **conventions)], True
         clips = []
         for i, clip in enumerate(joints):
             try:
-                clips.append(self.prepare(clip, fps, dataset))
+                clips.append(self.prepare(clip, fps, dataset, **conventions))
             except ValueError as error:
                 raise ValueError(f"clip {i} of the list: {error}") from error
         return clips, False
@@ -105,6 +118,7 @@ class Model:
         fps: float,
         normalize: bool = True,
         dataset: str | None = None,
+        **conventions: Unpack[Conventions],
     ) -> np.ndarray:
         """Embeds clips.
 
@@ -117,11 +131,20 @@ class Model:
             interpolated; of rotations the nearest frame is taken.
           normalize: scales embeddings to unit length, so that a dot product is the cosine.
           dataset: training dataset whose skeleton and statistics are used; default: the first.
+          **conventions: how the joints are given, where it differs from the training data: `unit`
+            ("cm", "mm", "in", "ft", "m"), `up` (the axis that points up: "z", "-y", ...), `order`
+            (joint names in the order of the clip), `canonical` ("as trained", "always" or "never":
+            whether the clip is moved and turned as HumanML3D does; see `inference.given.Given`),
+            `accept` (findings that are no errors, of `motionalign.conventions.REASONS`).
 
         Returns:
           [E] float32 for one clip, [N, E] for a list.
+
+        Raises:
+          ValueError: a clip has another shape, is not finite, or cannot be joints in the declared
+            conventions: another unit, axis, side or joint order; frozen or without a body.
         """
-        clips, single = self._prepare_all(joints, fps, dataset)
+        clips, single = self._prepare_all(joints, fps, dataset, conventions)
         vectors = self.encode_prepared(clips, normalize)
         _check_finite(vectors, "clip")
         return vectors[0] if single else vectors
@@ -142,11 +165,12 @@ class Model:
         texts: Sequence[str],
         fps: float,
         dataset: str | None = None,
+        **conventions: Unpack[Conventions],
     ) -> np.ndarray:
         """Similarity of clips to texts, to rank clips for a text or texts for a clip.
 
         Args:
-          joints, fps, dataset: as in `encode_motion`.
+          joints, fps, dataset, **conventions: as in `encode_motion`.
           texts: K captions or names of actions, or a single string; any texts, not only those of
             training.
 
@@ -154,7 +178,7 @@ class Model:
           [K] float for one clip, [N, K] for a list; higher is more similar. It is the cosine, or
           the negative Euclidean distance of raw vectors, as the model was trained (`distance`).
         """
-        motion = self.encode_motion(joints, fps, normalize=False, dataset=dataset)
+        motion = self.encode_motion(joints, fps, False, dataset, **conventions)
         texts = [texts] if isinstance(texts, str) else list(texts)
         text = self.encode_text(texts, normalize=False)
         scores = similarity.similarity_scores(np.atleast_2d(motion), text, self.distance)
@@ -223,7 +247,11 @@ class Model:
         return self._encoder.network.config.class_names
 
     def classify(
-        self, joints: np.ndarray | Sequence[np.ndarray], fps: float, dataset: str | None = None
+        self,
+        joints: np.ndarray | Sequence[np.ndarray],
+        fps: float,
+        dataset: str | None = None,
+        **conventions: Unpack[Conventions],
     ) -> np.ndarray:
         """Probabilities of `class_names` from the model's own classifier.
 
@@ -233,7 +261,7 @@ class Model:
           [K] float32 for one clip, [N, K] for a list; they sum to 1 if a clip belongs to exactly
           one class.
         """
-        clips, single = self._prepare_all(joints, fps, dataset)
+        clips, single = self._prepare_all(joints, fps, dataset, conventions)
         probabilities = self.classify_prepared(clips)
         _check_finite(probabilities, "clip")
         return probabilities[0] if single else probabilities

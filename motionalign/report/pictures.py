@@ -33,7 +33,12 @@ _INSET = 112  # width in pixels of the path seen from above, at the right
 
 
 def skeleton_strip(
-    joints: np.ndarray, skeleton: Skeleton, num_poses: int = 8, width: int = 960, height: int = 176
+    joints: np.ndarray,
+    skeleton: Skeleton,
+    num_poses: int = 8,
+    width: int = 960,
+    height: int = 176,
+    unit: str | None = None,
 ) -> np.ndarray:
     """Draws a clip as a sequence of poses from left to right, and its path from above at the right.
 
@@ -48,6 +53,8 @@ def skeleton_strip(
       num_poses: number of poses, evenly spread over the clip.
       width: width in pixels.
       height: height in pixels.
+      unit: name of the unit of the joints; if given, a rule at the left tells how tall the first
+        pose is, so that a wrong unit is seen.
 
     Returns:
       [height, width, 3] uint8 RGB.
@@ -55,16 +62,22 @@ def skeleton_strip(
     Raises:
       ValueError: joints do not have the shape of the skeleton, or are not finite.
     """
-    return rendered(strip_figure(joints, skeleton, num_poses, width, height))
+    return rendered(strip_figure(joints, skeleton, num_poses, width, height, unit))
 
 
 def strip_figure(
-    joints: np.ndarray, skeleton: Skeleton, num_poses: int = 8, width: int = 960, height: int = 176
+    joints: np.ndarray,
+    skeleton: Skeleton,
+    num_poses: int = 8,
+    width: int = 960,
+    height: int = 176,
+    unit: str | None = None,
 ) -> "Figure":
     """The figure of `skeleton_strip`, before it is rendered.
 
     The figure has no axes: its artists use pixels from the lower left corner, and are named by
-    their `gid` ("floor", "bones", "heads", "edge", "path", "path_poses", "start", "end").
+    their `gid` ("floor", "bones", "heads", "edge", "path", "path_poses", "start", "end", and with
+    a unit "rule" and "height").
     """
     joints = np.asarray(joints, np.float32)
     if joints.ndim != 3 or joints.shape[1:] != (skeleton.num_joints, 3) or not len(joints):
@@ -81,6 +94,8 @@ def strip_figure(
     figure = Figure(figsize=(width / 100, height / 100), dpi=100)
     points, depth, scale = _placed(joints, frames, skeleton, (width - _INSET, height), num_poses)
     _draw_poses(figure, points, depth, skeleton, width - _INSET, scale * _spine(joints, skeleton))
+    if unit is not None:
+        _draw_rule(figure, points[0], scale, unit)
     _draw_path(figure, joints, frames, skeleton, (width, height))
     return figure
 
@@ -194,6 +209,17 @@ def _draw_poses(
     crown = points[:, head] + 0.35 * (points[:, head] - points[:, neck])
     style = {"color": PART_COLOURS["torso"], "marker": "o", "linestyle": "", "zorder": 3}
     _draw(figure, "heads", crown, markersize=0.19 * spine, **style)
+
+
+def _draw_rule(figure: "Figure", pose: np.ndarray, scale: float, unit: str) -> None:
+    """Draws a rule beside a pose [J, 2] in pixels: from its lowest to its highest joint."""
+    from matplotlib.transforms import IdentityTransform
+
+    low, high = pose[:, 1].min(), pose[:, 1].max()
+    _draw(figure, "rule", [(5, low), (5, high)], color="#94a3b8", marker="_", markersize=6)
+    label = f"{(high - low) / scale:.3g} {unit}"
+    style: dict[str, Any] = {"color": "#64748b", "fontsize": 7, "rotation": 90, "va": "center"}
+    figure.text(9, (low + high) / 2, label, transform=IdentityTransform(), gid="height", **style)
 
 
 def _draw_path(

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from bodies import body
 from runs import assert_same_bits, tiny_config
 
 import motionalign
@@ -16,8 +17,7 @@ from motionalign.inference.folder import encode_folder
 
 
 def joints(count=3):
-    rng = np.random.default_rng(0)
-    return [rng.normal(size=(40 + i, 22, 3)) for i in range(count)]
+    return [body(40 + i, seed=i) for i in range(count)]
 
 
 def test_a_shared_folder_computes_the_same(trained, shared):

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from bodies import body
 
 from data_prep.builders import prepare
 from data_prep.readers.humanml3d import HumanML3D
@@ -29,7 +30,7 @@ def published(tmp_path_factory):
         for name, lines in clips.items():
             lines = [line if "#" in line else f"{line}#x#0.0#0.0" for line in lines]
             (raw / "texts" / f"{name}.txt").write_text("\n".join(lines) + "\n", "utf-8")
-            joints = np.random.default_rng(ord(name[-1])).normal(size=(50, 22, 3))
+            joints = body(50, seed=ord(name[-1]))
             np.save(raw / "new_joints" / f"{name}.npy", joints.astype(np.float32))
     return raw
 

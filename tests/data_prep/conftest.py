@@ -5,11 +5,12 @@ import pathlib
 
 import numpy as np
 import pytest
+from bodies import body
 
 
 @dataclasses.dataclass
 class Published:
-    """Writes clips of random joints, which a test can then make invalid."""
+    """Writes clips of random bodies, which a test can then make invalid."""
 
     folder: pathlib.Path
     num_joints: int = 22
@@ -23,8 +24,8 @@ class Published:
     def clip(self, name, split="train", frames=30, lines=("a person walks#a/DET#0.0#0.0",)):
         """`lines`: of the text file; a plain sentence stands for a whole-clip caption."""
         seed = sum(ord(c) * 31**i for i, c in enumerate(name)) % 2**32
-        joints = np.random.default_rng(seed).normal(0.5, 2, (frames, self.num_joints, 3))
-        np.save(self.motion(name), joints.astype(np.float32))
+        skeleton = {22: "smpl22", 21: "kit21"}[self.num_joints]
+        np.save(self.motion(name), body(frames, skeleton, seed))
         lines = [line if "#" in line else f"{line}#a/DET#0.0#0.0" for line in lines]
         self.text(name).write_text("\n".join(lines) + "\n")
         with (self.folder / f"{split}.txt").open("a") as file:

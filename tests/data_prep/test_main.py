@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from bodies import body
 from published_files import write_babel, write_densegait
 
 import data_prep.__main__
@@ -180,7 +181,7 @@ def test_a_new_reader_needs_one_file_and_one_line(tmp_path, monkeypatch, capsys)
     readers = (*data_prep.__main__.READERS, DOTS)
     monkeypatch.setattr(data_prep.__main__, "READERS", readers)
     (tmp_path / "raw").mkdir()
-    joints = np.random.default_rng(0).normal(size=(3, 30, 66)).astype(np.float32)
+    joints = np.stack([body(30, seed=i).reshape(30, 66) / 2 for i in range(3)])  # --scale=2
     for name, clip in zip(("train-walks", "train-sits", "test-jumps"), joints):
         np.savetxt(tmp_path / "raw" / f"{name}.csv", clip, delimiter=",", fmt="%.9g")
     with pytest.raises(SystemExit, match="0"):

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from bodies import body
 
 import motionalign
 from motionalign.inference.encoder import Encoder
@@ -15,10 +16,9 @@ def clips(tmp_path):
     """Four valid clips and three invalid files."""
     folder = tmp_path / "clips"
     (folder / "deep").mkdir(parents=True)
-    rng = np.random.default_rng(0)
     for name, frames in (("b", 60), ("a", 30), ("deep/c", 200), ("d", 7)):
-        np.save(folder / f"{name}.npy", rng.normal(size=(frames, 22, 3)).astype(np.float32))
-    np.save(folder / "other.npy", rng.normal(size=(9, 21, 3)))
+        np.save(folder / f"{name}.npy", body(frames, seed=frames))
+    np.save(folder / "other.npy", body(9, "kit21"))
     (folder / "text.npy").write_text("no array")
     (folder / "empty.npy").touch()
     (folder / "notes.txt").touch()
@@ -101,3 +101,20 @@ def test_clips_whose_output_is_not_finite_are_skipped(folders, clips, tmp_path, 
     files = [np.load(clips / f"{name}.npy") for name in "abd"]
     with pytest.raises(ValueError, match="output for clip 1 is not finite"):
         model.encode_motion(files, fps=60)
+
+
+def test_implausible_clips_are_skipped_or_stop_the_folder(folders, clips, tmp_path):
+    output = tmp_path / "out.npz"
+    np.save(clips / "cm.npy", body(30, unit=0.01))
+    encoded = encode_folder(folders["captions"], clips, output)
+    (reason,) = [item["reason"] for item in encoded.skipped if item["id"] == "cm"]
+    assert reason.startswith("unit_implausible: the body measures 165 m along its bones")
+    for name in ("a", "b", "d", "deep/c"):
+        np.save(clips / f"{name}.npy", 100 * np.load(clips / f"{name}.npy"))
+    output.unlink()
+    message = r"5 of 8 clips are implausible, so nothing was written\. a: .*165 m.*--unit=cm"
+    with pytest.raises(ValueError, match=message):
+        encode_folder(folders["captions"], clips, output)
+    assert not output.exists()
+    encoded = encode_folder(folders["captions"], clips, output, unit="cm")
+    assert encoded.ids == ["a", "b", "cm", "d", "deep/c"]

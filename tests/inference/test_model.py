@@ -1,11 +1,14 @@
 """A model for inference: preparing, encoding, comparing and classifying."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
+from bodies import body
 
 import motionalign
+from motionalign.conventions import Origin
 from motionalign.inference import model as model_module
 from motionalign.inference.similarity import similarity_scores
 
@@ -23,8 +26,8 @@ def models(folders):
 
 
 def clips(count=3, joints=22):
-    rng = np.random.default_rng(0)
-    return [rng.normal(size=(9 + 20 * i, joints, 3)).astype(np.float32) for i in range(count)]
+    skeleton = {22: "smpl22", 21: "kit21"}[joints]
+    return [body(9 + 20 * i, skeleton, seed=i) for i in range(count)]
 
 
 def test_attributes_of_a_model(models):
@@ -71,7 +74,7 @@ def test_a_bad_clip_of_a_list_is_named(models):
 
 def test_frames_beyond_max_frames_have_no_effect(models):
     for name, seen in (("captions", slice(40)), ("frozen", slice(44, 56))):  # the beginning; middle
-        (clip,) = [np.random.default_rng(0).normal(size=(100, 22, 3)).astype(np.float32)]
+        clip = body(100)
         changed = clip + 1.0
         changed[seen] = clip[seen]
         vectors = models[name].encode_motion([clip, changed], 20)
@@ -154,3 +157,81 @@ def test_a_model_is_saved_as_it_was(name, folders, models, tmp_path):
     assert config["model_type"] == "motionalign"
     with pytest.raises(ValueError, match="already exists"):
         models[name].save_pretrained(tmp_path / "again")
+
+
+# Conventions of clips ----------------------------------------------------------------------------
+
+
+def turned(clip, degrees):
+    angle = np.radians(degrees)
+    turn = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+    return clip @ np.array(turn, clip.dtype).T
+
+
+@pytest.fixture(scope="module")
+def of_humanml3d(models):
+    """The model of captions, as if trained on clips in HumanML3D's convention."""
+    model = motionalign.inference.model.Model.__new__(motionalign.inference.model.Model)
+    model.__dict__.update(models["captions"].__dict__)
+    metadata = dataclasses.replace(model.metadata(), origin=Origin())
+    model.datasets = {"mine": metadata, "other": model.metadata("other")}
+    return model
+
+
+def test_clips_are_made_canonical_as_in_training(of_humanml3d, models):
+    clip = body(30)
+    moved = turned(clip, 70) + np.float32([2, 0.4, -1])
+    vector = of_humanml3d.encode_motion(clip, 20)
+    np.testing.assert_allclose(of_humanml3d.encode_motion(moved, 20), vector, atol=1e-4)
+    away = of_humanml3d.encode_motion(moved, 20, canonical="never")
+    assert np.abs(away - vector).max() > 1e-2
+    # A model whose training data do not have the convention reads clips as they are.
+    as_is = models["captions"].encode_motion(moved, 20)
+    np.testing.assert_array_equal(as_is, away)
+    made = models["captions"].encode_motion(moved, 20, canonical="always")
+    np.testing.assert_allclose(made, vector, atol=1e-4)
+    with pytest.raises(ValueError, match="canonical='yes'; expected one of as trained, always, ne"):
+        of_humanml3d.encode_motion(moved, 20, canonical="yes")
+
+
+def test_a_canonical_clip_stays_bit_for_bit(of_humanml3d):
+    clip = body(30) + np.float32([1e-4, 5e-4, 0])  # within the tolerance
+    as_is = of_humanml3d.prepare(clip, 20, canonical="never")
+    np.testing.assert_array_equal(of_humanml3d.prepare(clip, 20), as_is)
+
+
+def test_the_floor_is_that_of_the_frames_read(of_humanml3d):
+    """The model reads 40 frames at 20 a second; the clip falls below them later."""
+    clip = np.repeat(body(60), 3, axis=0) + np.float32([0, 1, 0])  # 180 frames at 60
+    clip[150:] -= np.float32([0, 2, 0])
+    short = of_humanml3d.encode_motion(clip[:120], 60)
+    np.testing.assert_allclose(of_humanml3d.encode_motion(clip, 60), short, atol=1e-4)
+
+
+def test_implausible_clips_are_errors_and_can_be_declared(models):
+    model, clip = models["captions"], body(30)
+    vector = model.encode_motion(clip, 20)
+    with pytest.raises(ValueError, match=r"unit_implausible: the body measures 165 m.*unit='cm'"):
+        model.encode_motion(100 * clip, 20)
+    np.testing.assert_allclose(model.encode_motion(100 * clip, 20, unit="cm"), vector, atol=1e-4)
+    z_up = clip[..., [0, 2, 1]] * np.float32([1, -1, 1])
+    with pytest.raises(ValueError, match=r"clip 1 of the list: axis_implausible: .*up='z'"):
+        model.similarity([clip, z_up], TEXTS, 20)
+    np.testing.assert_allclose(model.encode_motion(z_up, 20, up="z"), vector, atol=1e-5)
+    with pytest.raises(ValueError, match=r"handedness: .*accept='handedness'"):
+        models["classes"].classify(clip * np.float32([-1, 1, 1]), 20)
+    names = model.metadata().skeleton.joint_names
+    shuffled = np.random.default_rng(0).permutation(22)
+    with pytest.raises(ValueError, match="order_implausible"):
+        model.encode_motion(clip[:, shuffled], 20)
+    order = [names[i] for i in shuffled]
+    again = model.encode_motion(clip[:, shuffled], 20, order=order)
+    np.testing.assert_allclose(again, vector, atol=1e-5)
+    frozen = np.repeat(clip[:1], 30, axis=0)
+    with pytest.raises(ValueError, match="frozen: no joint moves in 100% of the clip"):
+        model.encode_motion(frozen, 20)
+    assert model.encode_motion(frozen, 20, accept=["frozen"]).shape == (6,)
+    with pytest.raises(ValueError, match="accept='size'; expected one of zeros, frozen"):
+        model.encode_motion(clip, 20, accept=["size"])
+    with pytest.raises(TypeError, match="units"):
+        model.encode_motion(clip, 20, units="cm")

@@ -31,6 +31,7 @@ from motionalign.checkpoints.published.format import (
     positive,
     require,
 )
+from motionalign.conventions import Origin
 from motionalign.data.dataset import Metadata
 from motionalign.models import bert, distilbert, mpnet, vit_weights
 from motionalign.models.dual_encoder import DualEncoderConfig
@@ -138,6 +139,9 @@ def metadata(args: argparse.Namespace) -> Metadata:
         mean=mean,
         std=std,
         source_fps=args.fps or (12.5 if kit else 20.0),
+        # HumanML3D's published clips follow it. KIT-ML's are made by the same code, with other
+        # joints as left and right; without its files this was not verified.
+        origin=None if kit else Origin(),
     )
 
 

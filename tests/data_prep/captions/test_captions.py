@@ -1,11 +1,9 @@
 """The descriptions shipped with the project."""
 
 import csv
-import io
 import itertools
 import json
 import re
-import tarfile
 
 import pytest
 from runs import ROOT
@@ -60,10 +58,9 @@ def test_a_label_is_not_its_own_description(name):
     assert not any(words(name) <= words(text) for text in shipped("babel60")[name]["descriptions"])
 
 
-def test_classes_are_the_actions_and_styles_of_the_dataset(test_data):
-    with tarfile.open(test_data / "data" / "bandai_namco_2.tar.xz") as archive:
-        member = next(member for member in archive if member.name.endswith("/labels.csv"))
-        rows = list(csv.DictReader(io.TextIOWrapper(archive.extractfile(member), "utf-8")))
+def test_classes_are_the_actions_and_styles_of_the_dataset(mocap_folder):
+    with (mocap_folder / "labels.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
     actions = sorted({row["content"].replace("-", " ") for row in rows})
     assert list(shipped("bandai_namco_2")) == actions + sorted({row["style"] for row in rows})
 

@@ -1,0 +1,119 @@
+"""How a user's clips are given, and their conversion to the conventions of the training data."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+
+from motionalign.conventions import Declared, Finding, Measured, Origin, canonical
+from motionalign.conventions.findings import checked_reasons, implausible
+from motionalign.conventions.measured import measure
+from motionalign.data.dataset import Metadata
+from motionalign.data.representation import Representation, check_clip
+
+CANONICAL = ("as trained", "always", "never")
+
+
+class Conventions(TypedDict, total=False):
+    """Keyword arguments of `Model.encode_motion` and its kin; see `Given`."""
+
+    unit: str | None
+    up: str
+    order: Sequence[str] | None
+    canonical: str
+    accept: Sequence[str]
+
+
+class ImplausibleClip(ValueError):
+    """A clip is not what it should be; `finding` says why."""
+
+    def __init__(self, finding: Finding) -> None:
+        """`finding`: what was found."""
+        super().__init__(f"{finding.reason}: {finding.detail}. {finding.advice()}")
+        self.finding = finding
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """The conventions in which clips are given.
+
+    Attributes:
+      declared: unit, axes and joint order, where they are not those of the training data.
+      canonical: whether clips are moved and turned as HumanML3D does (first frame on the vertical
+        axis and facing +Z, lowest point at Y = 0): "as trained", if the training data are so;
+        "always" or "never". A clip that follows the convention already stays as it is, bit for
+        bit. Of a clip longer than the model reads, the lowest point is that of the frames read.
+      accept: findings of `conventions.REASONS` that are no errors, besides those that the training
+        data have.
+    """
+
+    declared: Declared = dataclasses.field(default_factory=Declared)
+    canonical: str = CANONICAL[0]
+    accept: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        unit: str | None = None,
+        up: str = "y",
+        order: Sequence[str] | None = None,
+        canonical: str = CANONICAL[0],
+        accept: Sequence[str] = (),
+    ) -> "Given":
+        """From the keyword arguments of `Conventions`.
+
+        Raises:
+          ValueError: a value is unknown.
+        """
+        if canonical not in CANONICAL:
+            raise ValueError(f"canonical={canonical!r}; expected one of {', '.join(CANONICAL)}")
+        declared = Declared(unit, up, None if order is None else tuple(order))
+        return cls(declared, canonical, checked_reasons(accept))
+
+    def converted(
+        self, joints: np.ndarray, fps: float, metadata: Metadata, input: Representation
+    ) -> np.ndarray:
+        """Joints [T, J', 3] as given to [T, J, 3] in the conventions of the training data.
+
+        Rotations and joints in two dimensions have no such conventions and stay as they are.
+
+        Args:
+          joints: the clip.
+          fps: its frames per second.
+          metadata: of the training dataset.
+          input: the representation that the model reads.
+
+        Raises:
+          ImplausibleClip: the clip is not what it should be.
+          ValueError: the clip has another shape or is not finite.
+        """
+        skeleton = metadata.skeleton
+        if not input.of_positions or skeleton.dims != 3:
+            return joints
+        check_clip(joints, fps, (self.declared.num_joints(skeleton), 3), metadata)
+        joints = self.declared.convert(joints, skeleton, metadata.unit_in_metres)
+        found = measure(joints, skeleton)
+        accept = {*self.accept, *metadata.accepted}
+        finding = implausible(found, metadata.unit_in_metres, metadata.sensor, accept)
+        if finding is not None:
+            raise ImplausibleClip(finding)
+        origin = self._origin(metadata)
+        if origin is None or origin.holds(found):
+            return joints
+        # Patches are read from the start; other inputs may be a stretch of the complete clip.
+        read = None if input.of_frames else math.ceil(input.max_frames * fps / metadata.fps)
+        if read is not None and origin.holds(_start(found, joints[:read])):
+            return joints
+        return canonical(joints, skeleton, read, origin.heading)
+
+    def _origin(self, metadata: Metadata) -> Origin | None:
+        if self.canonical == "never":
+            return None
+        return metadata.origin or (Origin() if self.canonical == "always" else None)
+
+
+def _start(found: Measured, joints: np.ndarray) -> Measured:
+    """The measurements with the lowest point of the first frames only."""
+    return dataclasses.replace(found, lowest=float(joints[..., 1].min()))
