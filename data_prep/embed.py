@@ -92,6 +92,8 @@ def run(args: argparse.Namespace) -> None:
     new = [text for text in texts if text not in known]
     if new:
         known |= dict(zip(new, encode(new, progress=True), strict=True))
+        if cut := encode.cut(new):
+            print(f"warning: {cut.note}")
     vectors = np.stack([known[text] for text in texts])
     sha256, readout = encode.fingerprint
     path = dataset.version_dir / CAPTION_VECTORS

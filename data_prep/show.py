@@ -103,6 +103,7 @@ def make_page(
         counts=_counts(report),
         classes=_classes(splits, meta),
         dropped=_dropped(report),
+        noticed=_noticed(report),
         lengths=_histogram({name: s.num_frames for name, s in splits.items()}, round(meta.fps)),
         fps=f"{meta.fps:g}",
         limit=LIMIT,
@@ -154,6 +155,20 @@ def _dropped(report: dict) -> str:
     if not rows:
         return "<p>Nothing was dropped.</p>"
     return f'<div class="dropped">{_table(("count", "of", "reason", "for example"), rows)}</div>'
+
+
+def _noticed(report: dict) -> str:
+    """What was noticed, with three examples of each; reports before version 0.2 have nothing."""
+    rows = []
+    for finding in report.get("noticed", ()):
+        examples = html.escape("; ".join(finding["entries"][:3]))
+        more = "; ..." if len(finding["entries"]) > 3 else ""
+        cells = (f"{finding['count']:,}", html.escape(finding["meaning"]), examples + more)
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells))
+    if not rows:
+        return ""
+    table = _table(("count", "what", "for example"), rows)
+    return f'<h2>Noticed</h2>\n<div class="dropped">{table}</div>'
 
 
 def _table(head: tuple[str, ...], rows: list[str]) -> str:
@@ -272,6 +287,7 @@ retrieval is evaluated, with the record of their first caption line.</p>
 {classes}
 <h2>Dropped</h2>
 {dropped}
+{noticed}
 <h2>Lengths <small>records by number of frames, at {fps} frames per second; dashed: the maximum of
 {limit} frames of the published models</small></h2>
 {lengths}

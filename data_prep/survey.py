@@ -2,16 +2,21 @@
 
 import collections
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from data_prep import findings
+from data_prep.advice import advice_on
+from data_prep.content import Contents
+from data_prep.findings import Finding
 from data_prep.mirror import mirrored_caption
 from data_prep.readers import REASONS, SPAN_SLACK, Caption, InvalidClip, Reader
 from motionalign.conventions import Census, as_flag
 from motionalign.data.augment import mirror
-from motionalign.data.resample import resampled_length
+from motionalign.data.resample import check_fps, resampled_length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +76,10 @@ class Survey:
     label_names: tuple[str, ...] = ()
     attribute_names: tuple[str, ...] = ()
     positive: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # source id: [A] bool
+    contents: Contents | None = None  # of the readable sources, by name in the reader
+    not_mirrored: list[str] = dataclasses.field(default_factory=list)  # M<name> but no mirror image
+    unlisted: list[str] = dataclasses.field(default_factory=list)  # files that no split names
+    split_made: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def of_split(self, split: str) -> list[Source]:
         """The kept sources of a split."""
@@ -105,6 +114,21 @@ class Survey:
                 counts["attributes"][self.attribute_names[i]][source.split] += len(source.records)
         return counts
 
+    def noticed(self) -> list[Finding]:
+        """What changes the meaning of scores on the dataset, although nothing is dropped for it."""
+        split_of = {source.raw: source.split for source in self.sources if not source.reflect}
+        same = self.contents.same(split_of) if self.contents else []
+        records = [record for source in self.sources for record in source.records]
+        return [
+            *findings.listed("file_unlisted", self.unlisted),
+            *findings.same_clips([[(name, split_of[name]) for name in group] for group in same]),
+            *findings.listed("not_mirrored", (n for n in self.not_mirrored if n in split_of)),
+            *findings.alike("labels_alike", self.label_names),
+            *findings.alike("attributes_alike", self.attribute_names),
+            *findings.long_clips((r.id, r.num_frames) for r in records),
+            *findings.long_captions((r.id, text) for r in records for text in r.captions),
+        ]
+
     def report(self) -> dict:
         """The content of report.json.
 
@@ -119,7 +143,9 @@ class Survey:
             },
             "dropped": self.dropped,
             "captions_dropped": self.captions_dropped,
+            "noticed": [finding.to_json() for finding in self.noticed()],
             "splits": splits,
+            **({"split_made": dict(self.split_made)} if self.split_made else {}),
             **self.classes(),
             "conventions": self.census.report(),
         }
@@ -165,6 +191,8 @@ class Survey:
             counts = collections.Counter(entry["reason"] for entry in entries)
             lines += [f"{title}: {len(entries)}"]
             lines += [f"  {n:6d} {reason}: {REASONS[reason]}" for reason, n in counts.most_common()]
+        if noticed := self.noticed():
+            lines += ["noticed:", *(finding.line() for finding in noticed)]
         return "\n".join(lines + self._warnings())
 
     def _warnings(self) -> list[str]:
@@ -244,24 +272,37 @@ def survey(
         the reader accepts.
 
     Raises:
-      ValueError: more than half of a split has no usable files, or no train source is usable; or,
-        with `mirror`, the dataset has twins already, or a class has no mirrored counterpart.
+      ValueError: a frame rate is impossible; more than half of a split has no usable files, or no
+        train source is usable; or, with `mirror`, the dataset has twins already, or a class has no
+        mirrored counterpart.
     """
+    for what in ("source_fps", "fps"):
+        check_fps(getattr(reader, what), f"{type(reader).__name__}: {what}")
     listed = reader.splits()
     known = {name for names in listed.values() for name in names}
     _check_names(known)
-    twins = sorted(name for name in known if name[0] == "M" and name[1:] in known)
-    if mirror and twins:
-        raise ValueError(
-            f"the dataset already has {len(twins)} mirrored twins, for example {twins[0]} of "
-            f"{twins[0][1:]}. Run without --mirror"
-        )
     if mirror:
         label_twins = _mirrored_names(reader.label_names)
         _mirrored_names(reader.attribute_names)
     accepted = sorted({*reader.accept, *accept})
     census = Census(reader.skeleton, reader.unit_in_metres, reader.sensor, accepted)
     result = Survey([], census, listed, [], [], reader.label_names, reader.attribute_names)
+    result.contents = Contents(known, reader.skeleton)
+    result.unlisted, result.split_made = reader.unlisted(), reader.split_made
+    _read_all(reader, result, min_frames)
+    _check_most(result)
+    _check_usable(reader, result)
+    _find_twins(result, mirror)
+    if mirror:
+        result.sources += [_twin(source, label_twins) for source in result.sources]
+    if reader.attribute_names:
+        result.positive = {source.id: source.attributes(reader) > 0.5 for source in result.sources}
+    return result
+
+
+def _read_all(reader: Reader, result: Survey, min_frames: int) -> None:
+    """Reads every listed source and adds it to the sources or to those dropped."""
+    listed = result.listed
     home = {}  # name -> the split in which it is kept
     for split in sorted(listed, key=("test", "val", "train").index):
         for name in listed[split]:
@@ -278,28 +319,45 @@ def survey(
                     where = home[name] if home[name] != split else f"{split}, on an earlier line"
                     raise InvalidClip("duplicate_id", f"kept in {where}")
                 seen.add(name)
-                records, bad_lines = _read_source(reader, name, min_frames, census)
+                records, bad_lines = _read_source(reader, name, min_frames, result)
             except InvalidClip as error:
                 result.dropped.append(_entry(name, split, error))
                 continue
-            original = name[1:] if name in twins else ""
-            result.sources.append(Source(name, split, original, records, raw=name))
+            result.sources.append(Source(name, split, "", records, raw=name))
             for line, error in bad_lines:
                 result.captions_dropped.append(_entry(name, split, error) | {"line": line})
     bar.close()
-    _check_most(result)
-    _check_present(reader, result)
-    if mirror:
-        result.sources += [_twin(source, label_twins) for source in result.sources]
-    if reader.attribute_names:
-        result.positive = {source.id: source.attributes(reader) > 0.5 for source in result.sources}
-    return result
+
+
+def _find_twins(result: Survey, mirror: bool) -> None:
+    """Marks the mirrored twins; a ValueError if `mirror` would make them again."""
+    assert result.contents is not None
+    twin_of, result.not_mirrored = result.contents.twins()
+    if mirror and twin_of:
+        twin, original = min(twin_of.items())
+        raise ValueError(
+            f"the dataset already has {len(twin_of)} mirrored twins, for example {twin} of "
+            f"{original}. Run without --mirror"
+        )
+    if mirror and result.not_mirrored:
+        name = min(result.not_mirrored)
+        raise ValueError(
+            f"--mirror would call the mirror image of {name[1:]} {name}, which is the name of "
+            f"another clip ({len(result.not_mirrored)} such names). Rename these clips"
+        )
+    result.sources = [
+        dataclasses.replace(source, mirrored_of=twin_of.get(source.id, ""))
+        for source in result.sources
+    ]
 
 
 def _read_source(
-    reader: Reader, name: str, min_frames: int, census: Census
+    reader: Reader, name: str, min_frames: int, result: Survey
 ) -> tuple[tuple[Record, ...], list[tuple[int, InvalidClip]]]:
-    """The records of a source, and its invalid caption lines; InvalidClip if it has no record."""
+    """The records of a source, and its invalid caption lines; InvalidClip if it has no record.
+
+    Adds its joints to the contents and the census of `result`, also if its texts are unusable.
+    """
     joints = reader.joints(name)
     num_frames = len(joints)
 
@@ -318,7 +376,9 @@ def _read_source(
         raise InvalidClip("not_finite", f"NaN or infinity in {bad} of {num_frames} frames")
     if num_frames < min_frames:
         raise InvalidClip("too_short", f"{num_frames} frames, fewer than {min_frames}")
-    _check_conventions(census, name, joints, reader.source_fps)
+    assert result.contents is not None
+    result.contents.add(name, joints)
+    _check_conventions(result.census, name, joints, reader.source_fps)
 
     whole, cut, bad_lines = {}, [], []
     for line, caption in enumerate(reader.captions(name)):
@@ -420,32 +480,66 @@ def _check_most(result: Survey) -> None:
             )
 
 
-def _check_present(reader: Reader, result: Survey) -> None:
-    unusable = collections.defaultdict(list)
-    no_files = ("motion_missing", "motion_unreadable", "wrong_shape", "text_missing")
+# Reasons that stop the preparation if most of a split has them: the source as a whole is not what
+# it should be. The others depend on choices, such as --min_frames or the classes.
+STOPPING = (
+    "motion_missing",
+    "motion_unreadable",
+    "wrong_shape",
+    "wrong_body_model",
+    "duration_differs",
+    "not_finite",
+    "text_missing",
+    "text_malformed",
+    "caption_empty",
+    "span_outside",
+)
+
+
+def _check_usable(reader: Reader, result: Survey) -> None:
+    """Raises ValueError if most of a split is unusable, or no source in train is usable."""
+    stopping = collections.defaultdict(list)
     for entry in result.dropped:
-        if entry["reason"] in no_files:
-            unusable[entry["split"]].append(entry)
-    problems = [
-        f"{split}: {len(entries)} of {len(result.listed[split])}: "
-        + _some([f"{e['id']} ({e['reason']})" for e in entries])
-        + f"; {entries[0]['detail']}"
-        for split, entries in unusable.items()
+        if entry["reason"] in STOPPING:
+            stopping[entry["split"]].append(entry)
+    bad = {
+        split: entries
+        for split, entries in stopping.items()
         if 2 * len(entries) > len(result.listed[split])
-    ]
-    if problems:
-        hint = "Check that the given folders are right and that everything was unpacked"
-        if any(e["id"].endswith((".npy", ".txt")) for es in unusable.values() for e in es):
-            hint = "Names in the split files must have no extension: 000001, not 000001.npy"
+    }
+    if bad:
+        lines = [
+            f"{split}: {len(entries)} of {len(result.listed[split])}: {_counts_of(entries)}"
+            for split, entries in bad.items()
+        ]
+        lines += _advice(reader, [entry for entries in bad.values() for entry in entries])
         raise ValueError(
-            "more than half of a split has no usable files, so the dataset is incomplete; "
-            "nothing was written.\n  " + "\n  ".join(problems) + f"\n{hint}"
+            "more than half of a split is unusable, so nothing was written.\n  "
+            + "\n  ".join(lines)
         )
     if not any(source.split == "train" for source in result.sources):
-        reasons = collections.Counter(e["reason"] for e in result.dropped if e["split"] == "train")
-        found = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
-        raise ValueError(
-            f"no usable source in train ({found or 'none listed'}), from which mean and standard "
-            f"deviation are computed; nothing was written. Expected {reader.skeleton.num_joints} "
-            f"joints ({reader.skeleton.name})"
-        )
+        entries = [entry for entry in result.dropped if entry["split"] == "train"]
+        lines = [
+            f"no usable source in train ({_counts_of(entries) or 'none listed'}), from which mean "
+            "and standard deviation are computed; nothing was written",
+            *_advice(reader, entries),
+        ]
+        raise ValueError("\n  ".join(lines))
+
+
+def _counts_of(entries: Iterable[dict]) -> str:
+    """How often each reason occurs: "3 motion_missing, 1 text_missing"."""
+    reasons = collections.Counter(entry["reason"] for entry in entries)
+    return ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
+
+
+def _advice(reader: Reader, entries: Iterable[dict]) -> list[str]:
+    """For each reason, the most frequent first: clips, what was found in one, and what to do."""
+    of_reason = collections.defaultdict(list)
+    for entry in entries:
+        of_reason[entry["reason"]].append(entry)
+    return [
+        f"{reason}, {_some([entry['id'] for entry in found])}: {found[0]['detail']}. "
+        + advice_on(reason, [entry["id"] for entry in found], reader.advice)
+        for reason, found in sorted(of_reason.items(), key=lambda item: -len(item[1]))
+    ]

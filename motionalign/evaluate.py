@@ -110,8 +110,9 @@ def _checked_datasets(config: ConfigDict, model: Model, task: Task) -> list[Data
 def predictor(model: Model, prepare: Callable | None = None) -> Predictor:
     """A model as tasks see it; `prepare` as in `Predictor`."""
     return Predictor(
-        model.encoder, model.arrays, model.distance, model.run["trained"], prepare, progress=True
-    )
+        model.encoder, model.arrays, model.distance, model.run["trained"], prepare, progress=True,
+        fps=model.metadata().fps,
+    )  # fmt: skip
 
 
 def write_results(folder: pathlib.Path, scores: dict, results: Results) -> str:

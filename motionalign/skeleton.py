@@ -5,7 +5,7 @@ To support another skeleton, add an entry to `SKELETONS`; no other code depends 
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -201,3 +201,81 @@ def get_skeleton(name: str) -> Skeleton:
     if name not in SKELETONS:
         raise ValueError(f"unknown skeleton {name!r}; known: {', '.join(sorted(SKELETONS))}")
     return SKELETONS[name]
+
+
+# Joints of other body models, whose first 22 are those of smpl22.
+_LONGER = {24: "SMPL", 52: "SMPL-H", 55: "SMPL-X", 127: "SMPL-X", 144: "SMPL-X"}
+
+# Values of a frame in common files that are not positions.
+_NOT_POSITIONS = {
+    263: "HumanML3D's features (new_joint_vecs); take the files of new_joints",
+    251: "KIT-ML's features (new_joint_vecs); take the files of new_joints",
+    72: "SMPL's pose parameters, or 24 flattened joints. Of parameters, compute the joints first",
+    156: "SMPL-H's pose parameters; compute the positions of the joints first",
+    165: "SMPL-X's pose parameters; compute the positions of the joints first",
+}
+
+
+def shape_advice(shape: Sequence[int], num_joints: int) -> str:
+    """What to do with an array of joints that is not [frames, `num_joints`, 3].
+
+    Args:
+      shape: of the array, called `joints` in the advice.
+      num_joints: the expected number of joints.
+    """
+    shape = tuple(shape)
+    if len(shape) == 4 and 1 in shape[:2] and shape[2:] == (num_joints, 3):
+        return f"An axis is superfluous: save joints[{'0' if shape[0] == 1 else ':, 0'}]"
+    if len(shape) == 2:
+        return _flat_advice(shape, num_joints)
+    if len(shape) != 3:
+        return f"One clip is one array with three axes: frames, {num_joints} joints, and x, y, z"
+    if shape[1:] != (num_joints, 3) and sorted(shape[1:]) == sorted((num_joints, 3)):
+        return "Joints and coordinates are swapped: save joints.transpose(0, 2, 1)"
+    if shape[0] == num_joints and shape[2] == 3:
+        return "Frames and joints are swapped: save joints.transpose(1, 0, 2)"
+    if shape[2] != 3:
+        return _channel_advice(shape[2])
+    found = shape[1]
+    if num_joints == 22 and found in _LONGER:
+        body = _LONGER[found]
+        return f"{found} joints are {body}'s, whose first 22 are expected: save joints[:, :22]"
+    for name, skeleton in SKELETONS.items():
+        if skeleton.num_joints == found != num_joints:
+            return f"{found} joints are those of {_HOME.get(name, name)}"
+    names = [skeleton.name for skeleton in SKELETONS.values() if skeleton.num_joints == num_joints]
+    return (
+        f"Choose or compute the {num_joints} joints of {names[0] if names else 'the skeleton'}, in "
+        "its order (motionalign/skeleton.py)"
+    )
+
+
+_HOME = {
+    "smpl22": "HumanML3D (smpl22): use `python -m data_prep humanml3d`",
+    "kit21": "KIT-ML (kit21): use `python -m data_prep kit_ml`",
+}
+
+
+def _flat_advice(shape: tuple[int, ...], num_joints: int) -> str:
+    """`shape_advice` of an array with two axes."""
+    values = shape[1]
+    if values == 3 * num_joints:
+        return f"Joints and coordinates are flattened: save joints.reshape(-1, {num_joints}, 3)"
+    if shape == (num_joints, 3):
+        return "This is a single frame: save all frames of a clip in one array"
+    if values in _NOT_POSITIONS:
+        return f"{values} values a frame are {_NOT_POSITIONS[values]}"
+    if values % 3 == 0:
+        each = f"joints.reshape(-1, {values // 3}, 3)"
+        return f"Reshape to {each}, and choose {num_joints} of the {values // 3} joints"
+    return f"{values} values a frame are not positions of joints, which are 3 numbers each"
+
+
+def _channel_advice(channels: int) -> str:
+    """`shape_advice` where a joint has another number of values than three."""
+    known = {
+        2: "2D positions, without depth; positions in 3D are expected",
+        4: "3 coordinates and a further number: if x, y and z come first, save joints[..., :3]",
+        6: "6D rotations; compute the positions of the joints first",
+    }
+    return f"{channels} numbers a joint are {known.get(channels, 'not its x, y and z')}"

@@ -40,6 +40,7 @@ from motionalign.checkpoints.writers import check_writers
 from motionalign.config import Schema, stored_form
 from motionalign.data.augment import WINDOW_OF
 from motionalign.data.batches import Source, TrainingData, parse_mixture, to_device
+from motionalign.data.cuts import cut_clips, cut_texts, notes
 from motionalign.data.dataset import Dataset
 from motionalign.data.representation import REPRESENTATIONS
 from motionalign.data.tokenizer import Tokenizer
@@ -222,6 +223,8 @@ def set_up(
     batches = make_batches(config, network, objective, sources, tokenizer, mesh)
     num_steps = config.epochs * batches.plan.steps_per_epoch
     say(f"Devices: {sharding.describe(mesh)}\n{_summary(config, network, batches, workdir)}")
+    for note in _cuts(batches, tokenizer):
+        say(note)
     optimizer, schedules = optim.make_optimizer(config.optim, network.abstract_params, num_steps)
     return Run(
         config, workdir, mesh, task, objective, network, datasets, batches, checkpoints,
@@ -250,6 +253,21 @@ def _summary(
         f"Steps: {config.epochs * per_epoch:,}, {per_epoch:,} in each of {config.epochs} epochs\n"
         f"Results: {workdir}"
     )
+
+
+def _cuts(batches: TrainingData, tokenizer: Tokenizer | None) -> list[str]:
+    """Notes on the training clips and texts that the model uses in part only."""
+    limit = batches.representation.max_frames
+    part = "every epoch trains on a part drawn at random"
+    found = []
+    for source in batches.sources:
+        where, rows = f" of {source.dataset.name}", source.rows
+        ids = [source.split.ids[row] for row in rows]
+        found.append(cut_clips(ids, source.split.num_frames[rows], limit, part, where))
+        if tokenizer is not None:
+            texts = [text for of_class in source.texts.texts for text in of_class]
+            found.append(cut_texts(texts, tokenizer, where))
+    return notes(found)
 
 
 def check_config(config: ConfigDict, fields: Schema) -> None:

@@ -142,13 +142,13 @@ def test_the_example_of_a_motion_encoder():
 
 
 def test_the_example_of_a_reader(tmp_path):
-    from data_prep.readers import kit_ml
+    from data_prep.readers import densegait
 
-    made = example("class Treadmill", readers, kit_ml)
+    made = example("class Treadmill", readers, densegait)
     for split in ("train", "val", "test"):
         (tmp_path / f"{split}.txt").write_text(f"{split}_walk absent")
     np.save(tmp_path / "val_walk.npy", np.zeros((7, 22, 3)))
-    parser = kit_ml.argparse.ArgumentParser()
+    parser = densegait.argparse.ArgumentParser()
     made["COMMAND"].add_options(parser)
     args = parser.parse_args([f"--raw_dir={tmp_path}"])
     assert made["COMMAND"].source(args) == {"raw_dir": str(tmp_path)}

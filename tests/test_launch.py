@@ -203,6 +203,8 @@ def test_other_frame_rates(model):
         ((30, 21, 3), 20, r"shape \(30, 21, 3\); expected \[frames >= 2, 22, 3\].*smpl22"),
         ((1, 22, 3), 20, "frames >= 2"),
         ((30, 22, 3), 0, "positive number of frames per second"),
+        ((30, 22, 3), None, "fps=None; expected a positive number of frames per second"),
+        ((30, 22, 3), float("inf"), "fps=inf; expected a positive number of frames per second"),
     ],
 )
 def test_bad_clips(model, shape, fps, message):

@@ -94,6 +94,16 @@ def assert_like(found, wanted):
         assert found == wanted
 
 
+def without_cuts(scores):
+    """Scores without the counts of what is cut, which version 0.1.0 did not give."""
+    notes = [cut["note"] for cut in scores.get("cut", {}).values()]
+    rest = {key: value for key, value in scores.items() if key != "cut"}
+    for note in notes if "table" in rest else ():
+        assert f"\n- {note}" in rest["table"]
+        rest["table"] = rest["table"].replace(f"\n- {note}", "")
+    return rest
+
+
 def test_the_archive_is_small_and_names_no_machine(legacy):
     assert ARCHIVE.stat().st_size < 500_000
     committed = list(legacy.rglob("commit_success.txt"))
@@ -251,8 +261,11 @@ def reworded(path):
 def test_scores_are_those_of_before(legacy, finish, name, tmp_path):
     results = evaluate.evaluate_checkpoint(config_of(legacy, name), finish(name), tmp_path)
     scores = reworded(legacy / f"expected-{name}.json")
-    assert_like(results, {DATASET_OF[name]: scores})
-    assert_like(read(tmp_path / "metrics.json"), scores)
+    (found,) = results.values()
+    assert_like({name: without_cuts(each) for name, each in results.items()},
+                {DATASET_OF[name]: scores})  # fmt: skip
+    assert_like(without_cuts(read(tmp_path / "metrics.json")), scores)
+    assert ("cut" in found) == (name != "clips")  # only encoders over frames cut these clips
 
 
 # Models ------------------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ MISTAKES = {
         "--input=clips/a.npy is a file; name the folder that it is in"
     ],
     "launch.py --mode=encode --checkpoint=runs/short --input=clips --output=x.npz --fps=-3": [
-        "--fps=-3: expected a positive number of frames per second"
+        "--fps=-3.0; expected a positive number of frames per second"
     ],
     "launch.py --mode=encode --checkpoint=runs/short --input=empty --output=x.npz": [
         "--input=empty: the folder contains no .npy files"

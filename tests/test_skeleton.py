@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from motionalign.skeleton import PARTS, SKELETONS, Skeleton, get_skeleton
+from motionalign.skeleton import PARTS, SKELETONS, Skeleton, get_skeleton, shape_advice
 
 skeletons = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
 
@@ -152,3 +152,52 @@ def test_json_round_trip(skeleton):
 def test_inconsistent_skeletons_are_rejected(change, message):
     with pytest.raises(ValueError, match=f"skeleton 'smpl22' must have .*{message}"):
         dataclasses.replace(SKELETONS["smpl22"], **change)
+
+
+@pytest.mark.parametrize(
+    ("shape", "advice"),
+    [
+        ((40, 66), "flattened: save joints.reshape(-1, 22, 3)"),
+        ((40, 24, 3), "24 joints are SMPL's, whose first 22 are expected: save joints[:, :22]"),
+        ((40, 52, 3), "SMPL-H's, whose first 22 are expected: save joints[:, :22]"),
+        ((40, 55, 3), "SMPL-X's, whose first 22"),
+        ((40, 21, 3), "21 joints are those of KIT-ML (kit21): use `python -m data_prep kit_ml`"),
+        ((40, 18, 3), "18 joints are those of coco18"),
+        ((40, 17, 3), "Choose or compute the 22 joints of smpl22"),
+        ((40, 3, 22), "swapped: save joints.transpose(0, 2, 1)"),
+        ((22, 40, 3), "swapped: save joints.transpose(1, 0, 2)"),
+        ((1, 40, 22, 3), "superfluous: save joints[0]"),
+        ((40, 1, 22, 3), "superfluous: save joints[:, 0]"),
+        ((40, 2, 22, 3), "One clip is one array with three axes"),
+        ((40,), "One clip is one array with three axes"),
+        ((22, 3), "a single frame"),
+        ((40, 22, 2), "2 numbers a joint are 2D positions, without depth"),
+        ((40, 22, 4), "save joints[..., :3]"),
+        ((40, 22, 6), "6D rotations"),
+        ((40, 22, 9), "9 numbers a joint are not its x, y and z"),
+        ((40, 263), "HumanML3D's features (new_joint_vecs); take the files of new_joints"),
+        ((40, 72), "SMPL's pose parameters, or 24 flattened joints"),
+        ((40, 165), "SMPL-X's pose parameters"),
+        ((40, 75), "Reshape to joints.reshape(-1, 25, 3), and choose 22 of the 25 joints"),
+        ((40, 10), "10 values a frame are not positions"),
+    ],
+)
+def test_advice_on_shapes(shape, advice):
+    assert advice in shape_advice(shape, 22)
+
+
+def test_advice_on_shapes_can_be_followed():
+    joints = np.random.default_rng(0).normal(size=(40, 22, 3))
+    arrays = [
+        joints.reshape(40, 66), np.concatenate([joints, joints[:, :2]], axis=1), joints[None],
+        joints[:, None], joints.transpose(0, 2, 1), joints.transpose(1, 0, 2),
+    ]  # fmt: skip
+    for array in arrays:
+        code = shape_advice(array.shape, 22).rpartition("save ")[2]
+        np.testing.assert_array_equal(eval(code, {"joints": array}), joints)
+
+
+def test_advice_for_other_skeletons():
+    assert "use `python -m data_prep humanml3d`" in shape_advice((40, 22, 3), 21)
+    assert "joints.reshape(-1, 18, 3)" in shape_advice((40, 54), 18)
+    assert "Choose or compute the 21 joints of kit21" in shape_advice((40, 24, 3), 21)

@@ -81,6 +81,22 @@ def wall_times(workdir) -> list[float]:
 
 
 @pytest.mark.usefixtures("one_device")
+def test_what_is_cut_is_said_once_at_the_start(small_dataset, tmp_path):
+    said = []
+    config = tiny_config(small_dataset, model__motion__max_frames=48, model__text__max_tokens=6)
+    train.set_up(config, tmp_path / "run", said.append)
+    split = Dataset(small_dataset, "small").split("train")
+    clips, texts = [line for line in "\n".join(said).splitlines() if "longer than" in line]
+    count = int((split.num_frames > 48).sum())
+    assert clips.startswith(f"{count} of 38 clips of small are longer than 48 frames; every epoch ")
+    total = sum(map(len, split.captions))
+    assert f" of {total} texts of small are longer than 6 tokens; the rest is ignored; " in texts
+    said.clear()
+    train.set_up(tiny_config(small_dataset), tmp_path / "whole", said.append)
+    assert "longer than" not in "\n".join(said)
+
+
+@pytest.mark.usefixtures("one_device")
 def test_the_validation_loss_does_not_change_parameters(small_dataset, tmp_path, monkeypatch):
     config = tiny_config(small_dataset, epochs=2)
     assert train.train(config, tmp_path / "with") == "finished"

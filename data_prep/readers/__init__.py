@@ -14,11 +14,12 @@ import pathlib
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from motionalign import conventions
-from motionalign.skeleton import SKELETONS, Skeleton
+from motionalign.skeleton import SKELETONS, Skeleton, shape_advice
 
 FPS = 20.0  # default frame rate of records; most published models use it
 
@@ -27,6 +28,8 @@ REASONS = {
     "motion_missing": "no motion file",
     "motion_unreadable": "the motion file is damaged, or lacks a required array",
     "wrong_shape": "the motion is not [frames, joints, 3] numbers",
+    "wrong_body_model": "the motion is of another body model than SMPL-H, such as SMPL-X",
+    "duration_differs": "the motion does not last as long as its annotation states",
     "not_finite": "the motion contains NaN or infinity, or its z-scores overflow float16",
     "too_short": "fewer frames than --min_frames, after cutting",
     "text_missing": "no text file",
@@ -93,6 +96,9 @@ class Reader:
       attribute_opposites: {name: name of its absence}.
       num_rotations: R; 0: the source has no rotations.
       notes: messages for the user about what was left out, one line each.
+      advice: what to do about a reason for dropping a clip, where that depends on the format:
+        {reason: sentence}, before those of data_prep/advice.py.
+      split_made: how the splits were made, where the source has none; stored in report.json.
     """
 
     skeleton: Skeleton
@@ -107,6 +113,8 @@ class Reader:
     attribute_opposites: Mapping[str, str] = MappingProxyType({})
     num_rotations: int = 0
     notes: tuple[str, ...] = ()
+    advice: Mapping[str, str] = MappingProxyType({})
+    split_made: Mapping[str, Any] = MappingProxyType({})
 
     def splits(self) -> dict[str, list[str]]:
         """The names listed in each of train, val and test, in order and including repetitions."""
@@ -144,6 +152,10 @@ class Reader:
 
     def dissimilar_test(self) -> list[str]:
         """Names of the published dissimilar test subset; empty if there is none."""
+        return []
+
+    def unlisted(self) -> list[str]:
+        """Files of the source that no split names, as paths in its folder; sorted."""
         return []
 
 
@@ -194,11 +206,12 @@ def load_joints(folder: pathlib.Path, file: str, num_joints: int) -> np.ndarray:
     if not isinstance(joints, np.ndarray):
         raise InvalidClip("motion_unreadable", f"{file} is an archive, not an array")
     if joints.ndim != 3 or joints.shape[1:] != (num_joints, 3) or joints.dtype.kind not in "fiu":
-        raise InvalidClip(
-            "wrong_shape",
-            f"found {joints.dtype} {list(joints.shape)}, expected numbers "
-            f"[frames, {num_joints}, 3]",
+        detail = (
+            f"found {joints.dtype} {list(joints.shape)}, expected numbers [frames, {num_joints}, 3]"
         )
+        if joints.dtype.kind in "fiu":
+            detail += f". {shape_advice(joints.shape, num_joints)}"
+        raise InvalidClip("wrong_shape", detail)
     return joints.astype(np.float32)
 
 

@@ -37,11 +37,15 @@ from data_prep.readers import (
     Reader,
     load_joints,
 )
-from motionalign.data.resample import HUMANML3D_FPS, nearest_frames, resample
+from motionalign.data.resample import HUMANML3D_FPS, check_fps, nearest_frames, resample
 from motionalign.formats import smplh
 from motionalign.skeleton import SKELETONS
 
 CHUNK = 5.0  # seconds
+
+# How far the length of a motion may be from the annotated one: annotations are rounded, and the
+# files of --joints_dir were made from every n-th frame, so that their rate is off by up to 4 %.
+DURATION_SLACK, DURATION_SHARE = 0.5, 0.05  # seconds, and share of the duration
 CLASSES = pathlib.Path(__file__).parents[1] / "captions" / "babel60.json"
 GENDERS = ("female", "male", "neutral")
 
@@ -128,8 +132,10 @@ class Babel(Reader):
         self.num_rotations = smplh.NUM_BODY if joints_dir is None else 0
         self._sequences = {}
         self._listed = {"train": [], "test": []}
-        for path in _annotation_files(_folder("--raw_dir", raw_dir), extra):
+        read = _annotation_files(_folder("--raw_dir", raw_dir), extra)
+        for path in read:
             self._add(path, "test" if "val" in path.name else "train")
+        self._unread = sorted({*pathlib.Path(raw_dir).glob("*.json")} - {*read})
         # Sorted, so that the choice depends on the set of sequences and not on their order.
         train = sorted(self._listed["train"], key=int)
         chosen = np.random.default_rng(seed).permutation(len(train))[: len(train) // 10]
@@ -158,6 +164,10 @@ class Babel(Reader):
             "val": [name for name in train if name in self._val],
             "test": self._listed["test"],
         }
+
+    def unlisted(self) -> list[str]:
+        """The annotation files that are not read: extra_*.json without `extra`, BABEL's test."""
+        return [path.name for path in self._unread]
 
     def class_texts(self) -> dict[str, dict[str, list[str]]]:
         """The descriptions and synonyms that ship with the project."""
@@ -205,20 +215,21 @@ class Babel(Reader):
 
     def _read_clip(self, source: str) -> tuple[np.ndarray, np.ndarray | None]:
         """Joints [T, 22, 3] and rotations [T, 22, 6] or None, at 30 fps; raises InvalidClip."""
-        feat_p = self._sequences[source]["feat_p"]
+        feat_p, dur = (self._sequences[source][key] for key in ("feat_p", "dur"))
         if self._joints_dir is not None:
-            return self._processed(feat_p), None
-        return self._posed(feat_p)
+            return self._processed(feat_p, dur), None
+        return self._posed(feat_p, dur)
 
-    def _processed(self, feat_p: str) -> np.ndarray:
+    def _processed(self, feat_p: str, dur: float) -> np.ndarray:
         assert self._joints_dir is not None
         file = _find(self._joints_dir, feat_p.removesuffix(".npz") + ".npy")
         joints = load_joints(self._joints_dir, file, smplh.NUM_BODY)
+        _check_duration(len(joints), HUMANML3D_FPS, dur, file)
         if len(joints) < 2:  # too short to interpolate
             return joints
         return resample(joints, HUMANML3D_FPS, self.fps)
 
-    def _posed(self, feat_p: str) -> tuple[np.ndarray, np.ndarray]:
+    def _posed(self, feat_p: str, dur: float) -> tuple[np.ndarray, np.ndarray]:
         assert self._amass_dir is not None
         file = _find(self._amass_dir, feat_p)
         arrays, gender, rate = _read_amass(self._amass_dir / file, file)
@@ -236,9 +247,11 @@ class Babel(Reader):
         frames = nearest_frames(len(poses), rate, self.fps)
         body = self._body(gender)
         try:
-            return smplh.pose_clip(body, poses[frames], trans[frames], arrays["betas"])
+            posed = smplh.pose_clip(body, poses[frames], trans[frames], arrays["betas"])
         except ValueError as error:
             raise InvalidClip("wrong_shape", f"{file}: {error}") from error
+        _check_duration(len(poses), rate, dur, file)
+        return posed
 
     def _read_body(self, gender: str) -> smplh.SMPLH:
         assert self._smplh_dir is not None
@@ -299,31 +312,52 @@ def _find(folder: pathlib.Path, file: str) -> str:
 
     BABEL's paths start with the name of the data set twice, the unpacked archives do not.
     """
-    places = [file, file.partition("/")[2]]
-    for place in filter(None, places):
+    places = [place for place in (file, file.partition("/")[2]) if place]
+    for place in places:
         if (folder / place).is_file():
             return place
-    raise InvalidClip("motion_missing", f"no file {' or '.join(filter(None, places))}")
+    for place in places:
+        other = place.removesuffix("_poses.npz") + smplh.SMPLX_SUFFIX
+        if (folder / other).is_file():
+            detail = f"no file {place}, only {other}, an archive of SMPL-X. {smplh.GET_SMPLH}"
+            raise InvalidClip("wrong_body_model", detail)
+    raise InvalidClip("motion_missing", f"no file {' or '.join(places)}")
+
+
+def _check_duration(num_frames: int, rate: float, dur: float, file: str) -> None:
+    """Raises InvalidClip unless a motion lasts `dur` seconds: its labels' times would be wrong."""
+    seconds = num_frames / rate
+    if abs(seconds - dur) > max(DURATION_SLACK, DURATION_SHARE * dur):
+        detail = (
+            f"{file}: {num_frames} frames at {rate:g} a second are {seconds:g} seconds; BABEL "
+            f'states "dur" {dur:g}'
+        )
+        raise InvalidClip("duration_differs", detail)
 
 
 def _read_amass(path: pathlib.Path, file: str) -> tuple[dict[str, np.ndarray], str, float]:
     """poses, trans and betas, the gender, and frames a second; raises InvalidClip."""
     try:
         with np.load(path, allow_pickle=False) as archive:
+            model = str(archive["surface_model_type"]) if "surface_model_type" in archive else None
+            smplh.check_body_model(file, model, archive["poses"].shape)
             arrays = {name: archive[name] for name in ("poses", "trans", "betas")}
             gender = archive["gender"].item()
             # Newer files use the key mocap_frame_rate.
             newer = "mocap_framerate" not in archive
             rate = float(archive["mocap_frame_rate" if newer else "mocap_framerate"])
+    except smplh.WrongBodyModel as error:
+        raise InvalidClip("wrong_body_model", str(error)) from error
     except Exception as error:  # NumPy raises many kinds of exceptions for damaged files
         message = f"{file}: {type(error).__name__}: {error}"
         raise InvalidClip("motion_unreadable", message) from error
     gender = gender.decode(errors="replace") if isinstance(gender, bytes) else gender
     if gender not in GENDERS:
         raise InvalidClip("motion_unreadable", f"{file}: gender {gender!r}, none of {GENDERS}")
-    if not 1 <= rate < math.inf:
-        raise InvalidClip("motion_unreadable", f"{file}: {rate} frames a second")
-    return arrays, gender, rate
+    try:
+        return arrays, gender, check_fps(rate, f"{file}: mocap_framerate")
+    except ValueError as error:
+        raise InvalidClip("motion_unreadable", str(error)) from error
 
 
 def _read_annotations(path: pathlib.Path) -> list[dict]:

@@ -15,7 +15,6 @@ The caption of a track is its positive attributes in words, "male, slim, seen fr
 """
 
 import argparse
-import math
 import os
 import pathlib
 
@@ -31,6 +30,7 @@ from data_prep.readers import (
     read_table,
 )
 from motionalign.data.dataset import attribute_words, positive_attributes
+from motionalign.data.resample import check_fps
 from motionalign.skeleton import SKELETONS
 
 _ABOUT = f"""\
@@ -134,9 +134,7 @@ class DenseGait(Reader):
         Raises:
           ValueError: annotations.csv is missing or lacks a column.
         """
-        if not 0 < fps < math.inf:
-            raise ValueError(f"--fps={fps}; expected frames per second, above 0")
-        self.fps = self.source_fps = fps
+        self.fps = self.source_fps = check_fps(fps, "--fps")
         self.raw_dir = pathlib.Path(raw_dir)
         path = self.raw_dir / "annotations.csv"
         if not path.is_file():
@@ -189,6 +187,12 @@ class DenseGait(Reader):
         names, opposites = self.attribute_names, self.attribute_opposites
         positive = positive_attributes(self.attributes(source), names, opposites)
         return [Caption(attribute_words(positive, names, opposites))]
+
+    def unlisted(self) -> list[str]:
+        """The .npy files in the folder that annotations.csv does not name."""
+        named = {(row["file_name"] or "").strip() for _, row in self._rows.values()}
+        files = (path.relative_to(self.raw_dir).as_posix() for path in self.raw_dir.rglob("*.npy"))
+        return sorted(file for file in files if file not in named)
 
 
 def _source_name(row: dict, line: int) -> str:

@@ -10,12 +10,16 @@ part-of-speech tags for older models and are not used. https://github.com/EricGu
 """
 
 import argparse
+import contextlib
 import math
 import os
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 
+from data_prep import splits
+from data_prep.content import Content
 from data_prep.readers import (
     REASONS_TABLE,
     Caption,
@@ -25,11 +29,14 @@ from data_prep.readers import (
     declared,
     label_table,
     load_joints,
+    read_table,
 )
+from data_prep.splits import SPLITS, SplitPlan, make_splits
 from motionalign.conventions import Declared, canonical
+from motionalign.data.resample import check_fps
 from motionalign.skeleton import SKELETONS
 
-SPLITS = ("train", "val", "test")
+PUBLISHED = "published"  # value of --captions
 
 _ABOUT = """\
 HumanML3D, or your own clips in its layout: the first 22 joints of SMPL, in SMPL's order
@@ -53,6 +60,9 @@ examples:
   python -m data_prep {command} --raw_dir={example} --patch_size=8 --name={command}_p8
   python -m data_prep {command} --raw_dir=my_clips --name=mine --mirror
 
+splits of a folder without train.txt, val.txt and test.txt; plain captions, one per line:
+  python -m data_prep {command} --raw_dir=my_clips --name=mine --split=80,10,10 --captions=plain
+
 labels of the clips, from a CSV file with a header and a column id (the names in the split files):
   python -m data_prep {command} --raw_dir=my_clips --name=actions --labels_csv=labels.csv \\
     --label=content --attributes=style,sex
@@ -73,6 +83,8 @@ class HumanML3D(Reader):
         self,
         raw_dir: str | pathlib.Path,
         fps: float = 20.0,
+        captions: str = PUBLISHED,
+        split: SplitPlan | None = None,
         declared: Declared | None = None,
         canonical: bool = False,
         sensor: str = "optical",
@@ -82,36 +94,88 @@ class HumanML3D(Reader):
         Args:
           raw_dir: the folder described above.
           fps: frames per second of the clips.
+          captions: one of `CAPTIONS`, the form of the lines of texts/*.txt: "published" or "plain",
+            the caption alone.
+          split: how to make the splits of a folder without split files.
           declared: unit, axes and joint order of the files; default: those described above.
           canonical: whether every clip is moved and turned as in HumanML3D.
           sensor: see `Reader`.
 
         Raises:
-          ValueError: a file or folder is missing, or the frame rate is invalid.
+          ValueError: a file or folder is missing, an argument is invalid, or there are split files
+            and a plan to make them.
         """
-        if not 0 < fps < math.inf:
-            raise ValueError(f"--fps={fps}; expected frames per second, above 0")
-        self.source_fps = fps
+        self.source_fps = check_fps(fps, "--fps")
+        if captions not in CAPTIONS:
+            raise ValueError(f"--captions={captions}; expected {' or '.join(CAPTIONS)}")
+        self._parse = CAPTIONS[captions]
+        self.advice = _ADVICE[captions]
         self.sensor = sensor
         self._declared, self._canonical = declared or Declared(), canonical
         self.raw_dir = pathlib.Path(raw_dir)
-        needed = ["new_joints", "texts", *(f"{split}.txt" for split in SPLITS)]
-        missing = [name for name in needed if not (self.raw_dir / name).exists()]
-        if missing:
-            inner = [
-                str(path.parent)
-                for path in sorted(self.raw_dir.glob("*/new_joints"))
-                if (path.parent / "train.txt").exists()
-            ]
+        self._check_folder(split is not None)
+        self._made = None
+        if split is not None:
+            self._made, self.split_made = make_splits(self._names(), split, self._keys())
+            self.notes = (splits.note(self.split_made),)
+
+    def _check_folder(self, makes_splits: bool) -> None:
+        """Raises ValueError if a part of the layout is missing."""
+        files = [f"{split}.txt" for split in SPLITS]
+        there = [name for name in files if (self.raw_dir / name).exists()]
+        if makes_splits and there:
             raise ValueError(
-                f"{self.raw_dir} is not a folder in {self.title}'s layout: "
-                f"no {', '.join(missing)}. Expected new_joints/*.npy, texts/*.txt, train.txt, "
-                "val.txt, test.txt" + (f". Did you mean --raw_dir={inner[0]} ?" if inner else "")
+                f"--split makes splits, but {self.raw_dir} has {', '.join(there)}: leave out "
+                "--split to use these, or move them away"
             )
+        needed = ["new_joints", "texts", *([] if makes_splits else files)]
+        missing = [name for name in needed if not (self.raw_dir / name).exists()]
+        if not missing:
+            return
+        inner = [
+            str(path.parent)
+            for path in sorted(self.raw_dir.glob("*/new_joints"))
+            if (path.parent / "train.txt").exists()
+        ]
+        hint = f". Did you mean --raw_dir={inner[0]} ?" if inner else ""
+        if missing == files:
+            hint = f". To make splits, add {splits.EXAMPLE}"
+        raise ValueError(
+            f"{self.raw_dir} is not a folder in {self.title}'s layout: "
+            f"no {', '.join(missing)}. Expected new_joints/*.npy, texts/*.txt, train.txt, "
+            f"val.txt, test.txt{hint}"
+        )
+
+    def _names(self) -> list[str]:
+        """The clips that have a motion file, sorted; a ValueError without any."""
+        names = sorted(path.stem for path in (self.raw_dir / "new_joints").glob("*.npy"))
+        if not names:
+            raise ValueError(f"--split: {self.raw_dir}/new_joints has no .npy file to split")
+        return names
+
+    def _keys(self) -> dict[str, tuple[bytes, bytes]]:
+        """{clip: a key that its copies and mirror images share}, of the readable clips."""
+        keys = {}
+        for name in self._names():
+            with contextlib.suppress(InvalidClip):  # the survey gives the reason
+                keys[name] = Content.of(self.joints(name), self.skeleton).key
+        return keys
 
     def splits(self) -> dict[str, list[str]]:
-        """The names in train.txt, val.txt and test.txt."""
+        """The names in train.txt, val.txt and test.txt, or the splits that were made."""
+        if self._made is not None:
+            return self._made
         return {split: _lines(self.raw_dir / f"{split}.txt") for split in SPLITS}
+
+    def unlisted(self) -> list[str]:
+        """The files in new_joints and texts that belong to no name in the split files."""
+        names = {name for of_split in self.splits().values() for name in of_split}
+        return [
+            f"{folder}/{file}"
+            for folder, suffix in (("new_joints", ".npy"), ("texts", ".txt"))
+            for file in sorted(os.listdir(self.raw_dir / folder))
+            if file[0] != "." and not (file.endswith(suffix) and file[: -len(suffix)] in names)
+        ]
 
     def joints(self, source: str) -> np.ndarray:
         """[T, 1, J, 3] float32 from new_joints/<source>.npy; raises InvalidClip."""
@@ -137,7 +201,7 @@ class HumanML3D(Reader):
             raise InvalidClip("text_malformed", f"texts/{path.name}: {error.strerror}") from error
         if not text:
             raise InvalidClip("caption_empty", f"texts/{path.name} holds no caption")
-        return [parse_caption(line) for line in text.split("\n")]
+        return [self._parse(line) for line in text.split("\n")]
 
     def dissimilar_test(self) -> list[str]:
         """The names in nsim_test.txt, if it exists."""
@@ -152,7 +216,8 @@ def parse_caption(line: str) -> Caption | InvalidClip:
         return InvalidClip("caption_empty", "the line is empty")
     fields = line.split("#")
     if len(fields) != 4:
-        detail = f"{len(fields)} fields between '#', expected 4: {line[:80]!r}"
+        found = f"{len(fields)} fields between '#'" if len(fields) > 1 else "a line without '#'"
+        detail = f"{found}, expected 4, caption#tokens#start#end: {line[:80]!r}"
         return InvalidClip("text_malformed", detail)
     try:
         start, end = (0.0 if math.isnan(float(x)) else float(x) for x in fields[2:])
@@ -162,6 +227,36 @@ def parse_caption(line: str) -> Caption | InvalidClip:
     if not text:
         return InvalidClip("caption_empty", f"nothing before the first '#': {line[:80]!r}")
     return Caption(text, start, end)
+
+
+def parse_plain_caption(line: str) -> Caption | InvalidClip:
+    """A line that is a caption of the complete clip, and may contain "#"."""
+    text = line.strip()
+    if not text:
+        return InvalidClip("caption_empty", "the line is empty")
+    if isinstance(parse_caption(text), Caption):
+        detail = f"the line has the published form caption#tokens#start#end: {text[:80]!r}"
+        return InvalidClip("text_malformed", detail)
+    return Caption(text)
+
+
+CAPTIONS: dict[str, Callable[[str], Caption | InvalidClip]] = {
+    PUBLISHED: parse_caption,
+    "plain": parse_plain_caption,
+}
+"""How a line of texts/*.txt is parsed, by the value of --captions."""
+
+_ADVICE = {
+    PUBLISHED: {
+        "text_malformed": "Each line must be caption#tokens#start#end, like a person waves##0#0. "
+        "If the lines are captions only, add --captions=plain.",
+        "span_outside": "Times are seconds, not frames, at the frame rate that --fps states; check "
+        "both, or write 0#0 for the complete clip.",
+    },
+    "plain": {
+        "text_malformed": "These files are not plain captions: leave out --captions=plain.",
+    },
+}
 
 
 def _lines(path: pathlib.Path) -> list[str]:
@@ -193,22 +288,41 @@ def help_text(command: str, about: str, joints: int, rate: float, example: str) 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--raw_dir", required=True, help="the folder described above")
-    label_table.add_options(parser)
+    add_options(parser)
     parser.add_argument("--fps", type=float, default=20.0, help="frames per second of the clips, "
                         "which are resampled to 20 (default: %(default)g)")  # fmt: skip
     declared.add_options(parser)
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that all readers of this layout have."""
+    parser.add_argument("--captions", choices=tuple(CAPTIONS), default=PUBLISHED, help="the lines "
+                        "of texts/*.txt: caption#tokens#start#end, or plain captions of the "
+                        "complete clip (default: %(default)s)")  # fmt: skip
+    label_table.add_options(parser)
+    splits.add_options(parser)
+
+
+def source(args: argparse.Namespace) -> dict:
+    """These options, and the folder, as stored in report.json."""
+    return {
+        "raw_dir": os.path.abspath(args.raw_dir),
+        "captions": args.captions,
+        **splits.source(args),
+        **label_table.source(args),
+    }
+
+
 def _source(args: argparse.Namespace) -> dict:
-    raw_dir = os.path.abspath(args.raw_dir)
-    given = {"raw_dir": raw_dir, "fps": args.fps}
-    return given | declared.source(args) | label_table.source(args)
+    return {**source(args), "fps": args.fps, **declared.source(args)}
 
 
 def _make(args: argparse.Namespace) -> Reader:
     reader = HumanML3D(
         args.raw_dir,
         args.fps,
+        args.captions,
+        splits.plan(args, read_table),
         declared.declared(args),
         args.canonical,
         args.sensor,

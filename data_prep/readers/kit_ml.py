@@ -5,11 +5,12 @@ https://github.com/EricGuo5513/HumanML3D (section "KIT-ML Dataset")
 """
 
 import argparse
-import os
 import pathlib
 
-from data_prep.readers import Command, label_table
-from data_prep.readers.humanml3d import HumanML3D, help_text
+from data_prep import splits
+from data_prep.readers import Command, Reader, label_table, read_table
+from data_prep.readers.humanml3d import PUBLISHED, HumanML3D, add_options, help_text, source
+from data_prep.splits import SplitPlan
 from motionalign.data.resample import KIT_ML_FPS
 from motionalign.skeleton import SKELETONS
 
@@ -30,14 +31,25 @@ class KitML(HumanML3D):
     # file was at hand to decide.
     accept = ("handedness",)
 
-    def __init__(self, raw_dir: str | pathlib.Path) -> None:
+    def __init__(
+        self,
+        raw_dir: str | pathlib.Path,
+        captions: str = PUBLISHED,
+        split: SplitPlan | None = None,
+    ) -> None:
         """Checks the folder, as `HumanML3D` does."""
-        super().__init__(raw_dir, fps=KIT_ML_FPS)
+        super().__init__(raw_dir, KIT_ML_FPS, captions, split)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--raw_dir", required=True, help="the folder described above")
-    label_table.add_options(parser)
+    add_options(parser)
+
+
+def _make(args: argparse.Namespace) -> Reader:
+    return label_table.labelled(
+        KitML(args.raw_dir, args.captions, splits.plan(args, read_table)), args
+    )
 
 
 COMMAND = Command(
@@ -45,8 +57,8 @@ COMMAND = Command(
     summary="KIT-ML",
     about=help_text("kit_ml", _ABOUT, joints=21, rate=KIT_ML_FPS, example="KIT-ML"),
     add_options=_add_options,
-    source=lambda args: {"raw_dir": os.path.abspath(args.raw_dir), **label_table.source(args)},
-    make=lambda args: label_table.labelled(KitML(args.raw_dir), args),
+    source=source,
+    make=_make,
     config="kit_ml_vit",
     paths=("raw_dir", *label_table.PATHS),
 )

@@ -62,6 +62,7 @@ class LabelTable(Reader):
         self.source_fps, self.fps = reader.source_fps, reader.fps
         self.unit_in_metres, self.num_rotations = reader.unit_in_metres, reader.num_rotations
         self.sensor, self.accept = reader.sensor, reader.accept
+        self.advice, self.split_made = reader.advice, reader.split_made
 
         rows = read_table(path, ["id", *filter(None, [label]), *attributes])
         ids = [_text(row["id"]) for _, row in rows]
@@ -72,8 +73,7 @@ class LabelTable(Reader):
                 "surplus rows"
             )
         self._rows = {name: row for name, (_, row) in zip(ids, rows)}
-        # Clips without a row stay, so that report.json accounts for them.
-        self._left_out = self._others_than(only) if only else set()
+        self._left_out = self._others_than(only) if only else set()  # others stay, for report.json
         listed = [name for names in self.splits().values() for name in names]
         used = {name: self._rows[name] for name in listed if name in self._rows}
         if not used:
@@ -198,6 +198,10 @@ class LabelTable(Reader):
     def dissimilar_test(self) -> list[str]:
         """The reader's names, without those that `only` excludes."""
         return [name for name in self._reader.dissimilar_test() if name not in self._left_out]
+
+    def unlisted(self) -> list[str]:
+        """The reader's files; those that `only` excludes are listed."""
+        return self._reader.unlisted()
 
 
 PATHS = ("labels_csv", "texts")  # the keys of `source` that are paths

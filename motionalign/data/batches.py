@@ -210,6 +210,11 @@ class TrainingData:
         """The split of each source."""
         return [source.split for source in self.sources]
 
+    @property
+    def representation(self) -> Representation:
+        """The input of the motion encoder, with the run's sampling."""
+        return self._representation
+
     def _records(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """(source [B], row in its split [B]) of the global batch of `step`."""
         source, row = self.plan[step]

@@ -17,6 +17,7 @@ from motionalign import digests
 from motionalign.config import VERSION_KEY, migrate
 from motionalign.conventions import Origin
 from motionalign.data.records import PREPARE_AGAIN, Split, read_lines
+from motionalign.data.resample import check_fps
 from motionalign.files import expand
 from motionalign.skeleton import Skeleton, get_skeleton
 
@@ -57,6 +58,11 @@ class Metadata:
     sensor: str = "optical"  # a key of `conventions.SENSORS`
     accepted: tuple[str, ...] = ()  # of `conventions.REASONS`: what its clips may be
     origin: Origin | None = None  # HumanML3D's convention for the origin; None: not followed
+
+    def __post_init__(self) -> None:
+        """Checks the frame rates, which may come from a file."""
+        for field in ("fps", "source_fps"):
+            check_fps(getattr(self, field), f"dataset {self.name!r}: {field}")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Metadata":

@@ -19,8 +19,9 @@ from motionalign.config import Entry
 from motionalign.data.augment import WINDOWS, Augmentation, frame_indices, inference_indices
 from motionalign.data.dataset import Metadata
 from motionalign.data.records import Split
-from motionalign.data.resample import nearest_frames, resample
+from motionalign.data.resample import check_fps, nearest_frames, resample
 from motionalign.patches import motion_patches
+from motionalign.skeleton import shape_advice
 
 Batch = dict[str, np.ndarray]
 
@@ -402,7 +403,7 @@ def inputs() -> dict[str, type[Any]]:
 
 
 def check_clip(joints: np.ndarray, fps: float, shape: tuple[int, int], metadata: Metadata) -> None:
-    """Checks that a raw clip is [T >= 2, *shape] finite numbers at a positive frame rate.
+    """Checks that a raw clip is [T >= 2, *shape] finite numbers at a possible frame rate.
 
     Args:
       joints: the clip.
@@ -416,14 +417,16 @@ def check_clip(joints: np.ndarray, fps: float, shape: tuple[int, int], metadata:
     if joints.dtype.kind not in "fiu":
         raise ValueError(f"a clip has dtype {joints.dtype}; expected numbers")
     if joints.ndim != 3 or joints.shape[1:] != shape or len(joints) < 2:
+        advice = ""
+        if shape[1] == 3 and joints.shape[1:] != shape:
+            advice = f". {shape_advice(joints.shape, shape[0])}"
         raise ValueError(
             f"a clip has shape {joints.shape}; expected [frames >= 2, {shape[0]}, {shape[1]}] for "
-            f"skeleton {metadata.skeleton.name!r}"
+            f"skeleton {metadata.skeleton.name!r}{advice}"
         )
     if not np.isfinite(joints).all():
         raise ValueError("a clip contains values that are not finite")
-    if not fps > 0:
-        raise ValueError(f"fps={fps}; expected a positive number of frames per second")
+    check_fps(fps)
 
 
 class ClipCache:

@@ -1,8 +1,34 @@
-"""Frame rate conversion of motion."""
+"""Frame rates: their check, and the conversion of motion from one to another."""
+
+import numbers
+from typing import Any
 
 import numpy as np
 
 KIT_ML_FPS, HUMANML3D_FPS = 12.5, 20.0
+
+# Time-lapse and the fastest motion capture lie within; what lies outside is a period, a number of
+# frames or a slip.
+LOWEST_FPS, HIGHEST_FPS = 1.0, 1000.0
+
+
+def check_fps(fps: Any, what: str = "fps") -> float:
+    """The frame rate as a float, from any source: an option, a file, an argument.
+
+    Args:
+      fps: the value found.
+      what: where it was found, for the message: an option (`--fps`), or a file and its key.
+
+    Raises:
+      ValueError: it is not a number from 1 to 1000, such as None, NaN, infinity or zero.
+    """
+    number = isinstance(fps, numbers.Real | np.number) and not isinstance(fps, bool | np.bool_)
+    if not (number and LOWEST_FPS <= fps <= HIGHEST_FPS):
+        raise ValueError(
+            f"{what}={fps}; expected a positive number of frames per second, from "
+            f"{LOWEST_FPS:g} to {HIGHEST_FPS:g}"
+        )
+    return float(fps)
 
 
 def resample(joints: np.ndarray, fps: float, target_fps: float) -> np.ndarray:

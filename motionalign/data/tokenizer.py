@@ -77,6 +77,23 @@ class Tokenizer:
         ids[mask] = np.concatenate(rows) if rows else []
         return ids, mask
 
+    def truncated(self, texts: Sequence[str]) -> dict[int, int]:
+        """The texts that `encode` truncates: {index: number of tokens without a limit}.
+
+        Special tokens are included in the numbers.
+        """
+        special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
+        # Every token stands for a character at least, except for the special ones and the space
+        # that some tokenizers put first. Most texts need not be tokenised to be found short enough.
+        # Beyond ASCII, normalisation may expand a character to several.
+        spare = self.max_tokens - special - 1
+        long = [i for i, text in enumerate(texts) if len(text) > spare or not text.isascii()]
+        found = {}
+        for i, encoding in zip(long, self._tokenizer.encode_batch([texts[i] for i in long])):
+            if rest := encoding.overflowing:
+                found[i] = len(encoding.ids) + sum(len(part.ids) - special for part in rest)
+        return found
+
 
 def train_wordpiece(captions: Iterable[str], vocab_size: int) -> str:
     """Trains a lower-case WordPiece vocabulary with BERT's special tokens; [PAD] has id 0.

@@ -14,10 +14,44 @@ from motionalign.skeleton import SKELETONS
 
 NUM_BODY = 22  # the first joints of SMPL-H, in SMPL's order; 30 hand joints follow
 
+POSE_VALUES = 156  # numbers of a frame's pose in a file of AMASS: 52 joints
+SMPLX_POSE_VALUES = 165  # 55 joints; the jaw and the eyes come before the hands
+SMPLX_SUFFIX = "_stageii.npz"  # of the names of AMASS's SMPL-X archives
+
+GET_SMPLH = 'Download "SMPL+H G" of https://amass.is.tue.mpg.de, whose files end in _poses.npz'
+
 PARENTS = SKELETONS["smpl22"].parents
 
 # AMASS is Z up, motionalign is Y up: a rotation about x by -90 degrees.
 Z_UP_TO_Y_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+
+
+class WrongBodyModel(ValueError):
+    """A file of AMASS is of another body model than SMPL-H."""
+
+
+def check_body_model(file: str, model: str | None, shape: tuple[int, ...]) -> None:
+    """Checks that a file of AMASS is of SMPL-H, before it is posed with SMPL-H's rest joints.
+
+    Args:
+      file: its name. AMASS's SMPL-X archives end in `_stageii.npz`.
+      model: its `surface_model_type`, which settles the matter; None: it states none.
+      shape: of its `poses`, [frames, values].
+
+    Raises:
+      WrongBodyModel: it is of SMPL-X or another model; the message says where to get SMPL-H.
+    """
+    signs = []
+    if model is not None and model != "smplh":
+        signs.append(f"surface_model_type is {model!r}")
+    if len(shape) == 2 and shape[1] == SMPLX_POSE_VALUES:
+        signs.append(f"poses has {SMPLX_POSE_VALUES} values a frame, SMPL-X's 55 joints")
+    if model is None and file.endswith(SMPLX_SUFFIX):
+        signs.append(f"names that end in {SMPLX_SUFFIX} are SMPL-X's")
+    if signs:
+        raise WrongBodyModel(
+            f"{file}: {', and '.join(signs)}; expected SMPL-H, {POSE_VALUES} values. {GET_SMPLH}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +182,11 @@ def pose_clip(
     poses, translation = np.asarray(poses), np.asarray(translation)
     if poses.ndim != 2 or poses.shape[1] < 3 * NUM_BODY:
         raise ValueError(f"poses is {list(poses.shape)}; expected [frames, {3 * NUM_BODY} or more]")
+    if poses.shape[1] == SMPLX_POSE_VALUES:
+        raise WrongBodyModel(
+            f"poses has {SMPLX_POSE_VALUES} values a frame, SMPL-X's; expected SMPL-H's "
+            f"{POSE_VALUES}. {GET_SMPLH}"
+        )
     if translation.shape != (len(poses), 3):
         raise ValueError(f"trans is {list(translation.shape)}; expected [{len(poses)}, 3]")
     if not (np.isfinite(poses).all() and np.isfinite(translation).all()):

@@ -10,9 +10,11 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from motionalign import sharding
+from motionalign.data.cuts import Cut, cut_clips, cut_texts
 from motionalign.data.dataset import Dataset
 from motionalign.data.records import Split
 from motionalign.data.representation import ClipCache
+from motionalign.data.resample import resampled_length
 from motionalign.data.texts import TextRows
 from motionalign.data.tokenizer import Tokenizer, pad_tokens, text_bucket
 from motionalign.models.families import representation_of
@@ -180,6 +182,7 @@ class Predictor:
         prepare: Callable[[np.ndarray], np.ndarray] | None = None,
         progress: bool = False,
         keep: bool = False,
+        fps: float | None = None,
     ) -> None:
         """Binds an encoder to parameters.
 
@@ -193,6 +196,7 @@ class Predictor:
             input that the dataset contains is read.
           progress: whether progress bars are shown.
           keep: whether encodings are cached for repeated calls with the same clips and texts.
+          fps: the frame rate to which `prepare` converts; None: that of the dataset.
         """
         self._distance = distance
         self.trained = trained
@@ -200,6 +204,7 @@ class Predictor:
         self._params = params
         self._prepare = prepare
         self._progress = progress
+        self._fps = fps
         self._kept: dict[tuple, np.ndarray] | None = {} if keep else None
 
     @property
@@ -232,6 +237,24 @@ class Predictor:
             return TextRows.of(dataset, [list(texts)]).of_class(0)
         bar = self._bar(f"{dataset.name} {name}")
         return self._once(tuple(texts), lambda: self._encoder.texts(self._params, texts, bar))
+
+    def cuts(
+        self, dataset: Dataset, split: Split, rows: np.ndarray, texts: Sequence[str] = ()
+    ) -> list[Cut]:
+        """Which of these clips and texts the model uses in part only, for notes in results.
+
+        Texts that are represented by the dataset's sentence vectors are not counted: `data_prep
+        embed` does that.
+        """
+        seen, frames = self._encoder.representation, split.num_frames[rows]
+        if self._prepare is not None and self._fps is not None:
+            rates = dataset.metadata.fps, self._fps
+            frames = np.array([resampled_length(int(n), *rates) for n in frames], np.int64)
+        part = f"part used: {seen.part_seen}"
+        found = [cut_clips([split.ids[row] for row in rows], frames, seen.max_frames, part)]
+        if self._encoder.tokenizer is not None:
+            found.append(cut_texts(texts, self._encoder.tokenizer))
+        return [cut for cut in found if cut]
 
     def scale(self) -> float:
         """Factor of similarities in the training objective, 1 / temperature."""

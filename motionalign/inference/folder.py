@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import math
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Unpack
@@ -13,6 +12,8 @@ from tqdm import tqdm
 
 from motionalign.conventions import Finding, as_flag
 from motionalign.conventions.findings import most_common
+from motionalign.data.cuts import EXAMPLES
+from motionalign.data.resample import check_fps
 from motionalign.files import expand, write_arrays, write_csv
 from motionalign.inference.given import Conventions, ImplausibleClip
 from motionalign.inference.model import Model, load
@@ -48,8 +49,10 @@ class EncodedFolder:
             f"{len(self.skipped)} skipped"
         ]
         if self.cut:
+            more = ", ..." if len(self.cut) > EXAMPLES else ""
             lines.append(
-                f"{len(self.cut)} are longer than {self.seconds:.1f} s; part used: {self.counts}"
+                f"{len(self.cut)} are longer than {self.seconds:.1f} s; part used: {self.counts}; "
+                f"for example {', '.join(self.cut[:EXAMPLES])}{more}"
             )
         lines += [f"  {item['id']}: {item['reason']}" for item in self.skipped[:10]]
         if len(self.skipped) > 10:
@@ -94,8 +97,8 @@ def encode_folder(
     """
     folder, output = expand(folder), expand(output)
     files = _find(folder, output)
-    if fps is not None and not 0 < fps < math.inf:
-        raise ValueError(f"--fps={fps:g}: expected a positive number of frames per second")
+    if fps is not None:
+        check_fps(fps, "--fps")
     model = load(path)
     classifier = model.encoder.network.config.classifier
     if output.suffix == ".csv" and not classifier:

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from motionalign import sharding
 from motionalign.checkpoints.run import BEST
 from motionalign.checkpoints.shared import Saved, open_saved, write_shared
+from motionalign.data.cuts import cut_texts
 from motionalign.data.dataset import Metadata
 from motionalign.data.tokenizer import Tokenizer
 from motionalign.inference import similarity
@@ -194,7 +195,8 @@ class Model:
 
         A model that was trained with a frozen sentence encoder has no text encoder of its own. The
         first call loads that sentence encoder from its source in training, or from the
-        `text_encoder` given to `load`.
+        `text_encoder` given to `load`. A warning counts captions that have more tokens than the
+        encoder reads, of which only the start is used.
         """
         single = isinstance(captions, str)
         captions = [captions] if single else list(captions)
@@ -202,9 +204,12 @@ class Model:
             if not isinstance(caption, str):
                 raise ValueError(f"texts are strings; found {caption!r}")
         if self._encoder.tokenizer is None:
-            vectors = self._sentence_encoder(captions)
+            vectors, cut = self._sentence_encoder(captions), self._sentence_encoder.cut(captions)
         else:
             vectors = self._encoder.texts(self.arrays, captions)
+            cut = cut_texts(captions, self._encoder.tokenizer)
+        if cut:
+            warnings.warn(cut.note, stacklevel=2)
         _check_finite(vectors, "text")
         vectors = unit(vectors) if normalize else vectors
         return vectors[0] if single else vectors

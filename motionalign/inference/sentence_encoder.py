@@ -17,6 +17,7 @@ import numpy as np
 from flax import nnx
 from tqdm import tqdm
 
+from motionalign.data.cuts import Cut, cut_texts
 from motionalign.data.tokenizer import Tokenizer
 from motionalign.models.families import text_tower
 from motionalign.models.weights.load import load_tokenizer, load_weights
@@ -73,6 +74,13 @@ class SentenceEncoder:
         row = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         vectors = self._encode(list(row), progress)
         return vectors[np.array([row[text] for text in texts], np.int64)]
+
+    def cut(self, texts: Sequence[str]) -> Cut | None:
+        """The texts of which only the start is encoded, as they are longer than the encoder reads.
+
+        None without any.
+        """
+        return cut_texts(texts, self._loaded[0])
 
     def _encode(self, texts: list[str], progress: bool) -> np.ndarray:
         tokenizer, config, forward = self._loaded

@@ -115,10 +115,12 @@ def retrieval_rows(results: Mapping) -> tuple[list[str], list[list[str]]]:
 
 
 def protocol_notes(results: Mapping) -> Iterable[tuple[str, str]]:
-    """Pairs (protocol, note on its scores or the reason why it was left out)."""
+    """Pairs (protocol, note on its scores or the reason why it was left out); then what is cut."""
     left_out = results.get("left_out", {})
     for protocol in PROTOCOLS:
         if protocol in results:
             yield protocol, results[protocol]["note"]
         elif protocol in left_out:
             yield protocol, f"left out ({left_out[protocol]})"
+    for what, cut in results.get("cut", {}).items():
+        yield what, cut["note"]

@@ -14,6 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from motionalign.config import Entry
+from motionalign.data import cuts
 from motionalign.data.dataset import Dataset
 from motionalign.data.records import Split
 from motionalign.data.texts import TITLES, ClipTexts, attribute_classes, class_texts
@@ -103,7 +104,7 @@ class Attributes:
         if predict.class_names:
             macro = _classification(predict, dataset, split, known, found)["macro"]
             return 100 * macro["ap"], {name: 100 * value for name, value in macro.items()}
-        first, _, queries = self._queries(predict, dataset, split)
+        first, _, _, queries = self._queries(predict, dataset, split)
         sets = dataset.metadata.positive(split.attributes)
         scores = similarity.similarity_scores(queries, found, predict.distance)
         curve = ndcg_curve(sets[first], sets[known], scores)
@@ -129,8 +130,10 @@ class Attributes:
     ) -> Results:
         """Results of a classifier."""
         scores = _classification(predict, dataset, split, known, logits)
-        tables = [classification_table(scores)]
+        cut = predict.cuts(dataset, split, known)
+        tables = [classification_table(scores, cuts.notes(cut))]
         content = {"task": self.name, "classification": scores, "table": format_tables(tables)}
+        content |= cuts.to_json(cut)
         bars = plots.attribute_bars(scores)
         names = dataset.metadata.attribute_names
         clips = classes.drawable(dataset, split, known)
@@ -161,7 +164,8 @@ class Attributes:
         found: np.ndarray,
     ) -> Results:
         """Results of retrieving clips by the words of attribute sets."""
-        first, words, queries = self._queries(predict, dataset, split)
+        first, words, texts, queries = self._queries(predict, dataset, split)
+        cut = predict.cuts(dataset, split, known, texts)
         sets = dataset.metadata.positive(split.attributes)
         by_distance = {
             distance: similarity.similarity_scores(queries, found, distance)
@@ -169,8 +173,9 @@ class Attributes:
         }
         scores = retrieval(sets[first], sets[known], dataset.metadata.positive_names, by_distance)
         note = f"queries are {TITLES[self._kind]}; {classes.training_note(predict, dataset)}"
-        tables = retrieval_tables(scores, [note])
+        tables = retrieval_tables(scores, [note, *cuts.notes(cut)])
         content: dict[str, Any] = {"task": self.name, "distance": predict.distance}
+        content |= cuts.to_json(cut)
         content |= {"retrieval": scores, "table": format_tables(tables)}
         pictures = {
             "ndcg": plots.ndcg_curves(scores),
@@ -198,8 +203,8 @@ class Attributes:
 
     def _queries(
         self, predict: Predictor, dataset: Dataset, split: Split
-    ) -> tuple[np.ndarray, list[str], np.ndarray]:
-        """The queries, one per distinct attribute set: record [Q], name and text embedding [Q, D].
+    ) -> tuple[np.ndarray, list[str], list[str], np.ndarray]:
+        """The queries, one per distinct attribute set: record [Q], name, text and embedding [Q, D].
 
         The record is the first one with that set. If a set has several texts, one is drawn with the
         run's seed (Walk and Text, IV-C).
@@ -208,7 +213,7 @@ class Attributes:
         first = np.array([np.flatnonzero(texts.class_of == k)[0] for k in range(len(texts.names))])
         pick = np.random.default_rng(self._seed).random(len(first))
         chosen = [of_class[int(u * len(of_class))] for of_class, u in zip(texts.texts, pick)]
-        return first, texts.names, predict.texts(dataset, chosen)
+        return first, texts.names, chosen, predict.texts(dataset, chosen)
 
 
 def _curve_scalars(scores: Mapping) -> dict[str, float]:
@@ -486,8 +491,8 @@ def _ndcg(
 # Tables ------------------------------------------------------------------------------------------
 
 
-def classification_table(results: Mapping) -> Table:
-    """The results of `classification` as a table: the best F1 first, the mean last."""
+def classification_table(results: Mapping, notes: Sequence[str] = ()) -> Table:
+    """The results of `classification` as a table with `notes`: the best F1 first, the mean last."""
     head = ["attribute", "F1", "precision", "recall", "AP", "base rate"]
     keys = ("f1", "precision", "recall", "ap", "base_rate")
     rows = sorted(results["attributes"].items(), key=lambda item: -item[1]["f1"])
@@ -498,7 +503,7 @@ def classification_table(results: Mapping) -> Table:
         f"over the {results['occurring']} of {len(results['attributes'])} attributes that occur; "
         "the base rate is also the AP of chance"
     )
-    return Table(head, cells, [note])
+    return Table(head, cells, [note, *notes])
 
 
 def retrieval_tables(results: Mapping, notes: Sequence[str] = ()) -> list[Table]:

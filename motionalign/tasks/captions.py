@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from motionalign import digests
 from motionalign.config import Entry
+from motionalign.data import cuts
 from motionalign.data.dataset import Dataset
 from motionalign.data.records import PREPARE_AGAIN, Split
 from motionalign.data.texts import ClipTexts
@@ -107,6 +108,8 @@ class Captions:
             threshold=self._threshold,
             encoder=gallery.encoder,
         )
+        split, rows = evaluation_set(dataset, split_name)
+        results |= cuts.to_json(predict.cuts(dataset, split, rows, gallery.captions))
         page = functools.partial(
             write_page,
             results=results,

@@ -5,13 +5,14 @@ Contains the task `labels`, its scores and confusion counts, and the table of Ta
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from motionalign.config import Entry
+from motionalign.data import cuts
 from motionalign.data.dataset import Dataset
 from motionalign.data.records import Split
 from motionalign.data.texts import KINDS, TITLES, ClipTexts, class_texts, label_classes
@@ -88,14 +89,15 @@ class Labels:
         names, labels = dataset.metadata.label_names, split.labels[known]
         scores, notes = self._scores(predict, dataset, found, KINDS)
         rows = {TITLES.get(kind, kind): recognise(s, labels, names) for kind, s in scores.items()}
-        content: dict[str, Any] = {"task": self.name}
+        cut = predict.cuts(dataset, split, known, _flat_texts(dataset, scores))
+        content: dict[str, Any] = {"task": self.name, **cuts.to_json(cut)}
         if not predict.class_names:
             content["distance"] = predict.distance
             notes += [
                 f"{predict.distance} distance; scores are averaged over the texts of a class",
                 classes.training_note(predict, dataset),
             ]
-        table = recognition_table(rows, notes)
+        table = recognition_table(rows, notes + cuts.notes(cut))
         pictures = {
             f"confusion-{kind.replace(' ', '-')}": plots.confusion_picture(
                 confusion(s, labels, len(names)), names
@@ -150,6 +152,13 @@ class Labels:
                 continue
             scores[kind] = class_scores(found, vectors, predict.distance)
         return scores, left_out
+
+
+def _flat_texts(dataset: Dataset, kinds: Iterable[str]) -> list[str]:
+    """All texts of these kinds for the actions; kinds of scores without texts have none."""
+    names = list(dataset.metadata.label_names)
+    texts = [class_texts(dataset, names, kind, "action") for kind in kinds if kind in KINDS]
+    return [text for of_kind in texts for of_class in of_kind for text in of_class]
 
 
 # Scores ------------------------------------------------------------------------------------------

@@ -52,6 +52,12 @@ def test_metadata_with_classes_round_trip():
         assert getattr(again, field) == getattr(APPEARANCE, field), field
 
 
+@pytest.mark.parametrize("rate", [0, None, float("inf"), float("nan")])
+def test_an_impossible_frame_rate_in_a_file_is_an_error(rate):
+    with pytest.raises(ValueError, match=r"dataset 'people': source_fps=.*; expected a positive"):
+        Metadata.from_json(APPEARANCE.to_json() | {"source_fps": rate})
+
+
 def test_positive_attributes_in_words():
     assert APPEARANCE.positive_names == ("female", "slim", "normal weight", "backpack", "male")
     rows = np.array([[0.9, 0.2, 0.51, 0.5], [0.5, 0, 0.7, 0.6], [0.1, 0.3, 0.2, 0.1]], np.float32)

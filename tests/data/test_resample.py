@@ -1,11 +1,13 @@
 """Frame rate conversion: the published rule for KIT-ML, else linear interpolation."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from motionalign.data.resample import kit_ml_frames, resample, resampled_length
+from motionalign.data.resample import check_fps, kit_ml_frames, resample, resampled_length
 
 
 def straight(num_frames, fps, dtype=np.float64):
@@ -112,3 +114,18 @@ def test_a_single_frame_becomes_two(fps, target_fps):
     """Clips have at least two frames; see --min_frames."""
     joints = np.array([[[1.0, 2, 3]]], np.float32)
     np.testing.assert_array_equal(resample(joints, fps, target_fps), joints[[0, 0]])
+
+
+@pytest.mark.parametrize(
+    "fps",
+    [None, 0, -30.0, math.nan, math.inf, -math.inf, 1e9, 0.03, "30", True, np.array([30.0]), 30j],
+)
+def test_impossible_rates(fps):
+    with pytest.raises(ValueError, match=r"--fps=.*; expected a positive number of frames per sec"):
+        check_fps(fps, "--fps")
+
+
+@pytest.mark.parametrize("fps", [1, 12.5, 1000, np.float32(30), np.int64(120)])
+def test_possible_rates(fps):
+    assert check_fps(fps) == float(fps)
+    assert type(check_fps(fps)) is float

@@ -30,6 +30,16 @@ def test_equals_transformers(minilm, max_tokens):
     assert (ids.dtype, mask.dtype) == (np.int32, bool)
 
 
+@pytest.mark.parametrize("max_tokens", [6, 12])
+def test_truncated_texts_are_those_with_more_tokens(minilm, max_tokens):
+    texts = [*CAPTIONS, "", "a " * 3000, "跳" * 11, "é" * 5]
+    _, mask = load_tokenizer(minilm, 10_000).encode(texts)
+    lengths = mask.sum(axis=1)
+    expected = {i: n for i, n in enumerate(lengths.tolist()) if n > max_tokens}
+    assert load_tokenizer(minilm, max_tokens).truncated(texts) == expected
+    assert {3, 5, 6} <= expected.keys()
+
+
 def test_trained_vocabulary_round_trip():
     tokenizer = Tokenizer(train_wordpiece(CAPTIONS, 200), 77)
     assert tokenizer.vocab_size <= 200

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from bodies import body
 
+from motionalign.skeleton import SKELETONS
+
 
 @dataclasses.dataclass
 class Published:
@@ -30,6 +32,13 @@ class Published:
         self.text(name).write_text("\n".join(lines) + "\n")
         with (self.folder / f"{split}.txt").open("a") as file:
             file.write(name + "\n")
+        return self
+
+    def mirrored(self, name, split="train", of=None, **options):
+        """A clip that is the mirror image of `of`, by default of its name without M."""
+        self.clip(name, split, **options)
+        joints = SKELETONS["smpl22"].mirrored(self.joints(of or name[1:]))
+        np.save(self.motion(name), joints)
         return self
 
     def motion(self, name) -> pathlib.Path:

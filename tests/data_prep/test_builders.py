@@ -27,7 +27,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 def small(published, frames=30):
     for i in range(6):
         published.clip(f"{i:03d}", frames=frames + i, lines=["walks", "sits#x#0.2#1.0"])
-    return published.clip("020", "val").clip("010", "test").clip("M010", "test")
+    return published.clip("020", "val").clip("010", "test").mirrored("M010", "test")
 
 
 def run(published, data_dir, name="small", **options):
@@ -147,7 +147,8 @@ def test_a_constant_coordinate_has_standard_deviation_one():
 
 def test_the_same_clips_give_the_same_bytes_in_any_order_and_process(published, tmp_path):
     small(published)
-    source = {"command": "humanml3d", "raw_dir": str(published.folder), "fps": 20.0}
+    source = {"command": "humanml3d", "raw_dir": str(published.folder), "captions": "published"}
+    source |= {"split": None, "fps": 20.0}
     first = run(published, tmp_path / "first", source=source)
     names = (published.folder / "train.txt").read_text().split()
     (published.folder / "train.txt").write_text("\n".join(names[::-1]))
@@ -245,7 +246,7 @@ def test_notes_of_the_reader_come_first(tmp_path):
 def test_an_incomplete_dataset_writes_nothing(published, tmp_path):
     published.clip("a").clip("b", "test")
     published.motion("b").unlink()
-    with pytest.raises(ValueError, match=r"test: 1 of 1: b \(motion_missing"):
+    with pytest.raises(ValueError, match=r"test: 1 of 1: 1 motion_missing\n.*no file"):
         run(published, tmp_path / "data")
     assert not (tmp_path / "data").exists()
 

@@ -11,6 +11,7 @@ from small_encoder import with_token, write_encoder
 from data_prep import embed
 from data_prep.__main__ import main
 from motionalign.data import dataset as dataset_module
+from motionalign.data.cuts import cut_clips
 from motionalign.data.dataset import CAPTION_VECTORS, CLASS_TEXTS, VERSION, Dataset, Metadata
 from motionalign.inference import sentence_encoder
 from motionalign.skeleton import SKELETONS
@@ -60,6 +61,9 @@ def quick(monkeypatch):
             self.fingerprint = (encoder, readout)
             self.settings = "the only one"
 
+        def cut(self, texts):
+            return None
+
         def __call__(self, texts, progress):
             asked.extend(texts)
             return np.array([[len(text), 1] for text in texts], np.float32)
@@ -90,6 +94,18 @@ def test_vectors_are_the_output_of_the_encoder(dataset, minilm):
     os.umask(umask)
     mode = (dataset / "caption_vectors.safetensors").stat().st_mode & 0o777
     assert mode == 0o666 & ~umask  # like any file, not readable by the owner only
+
+
+def test_texts_that_the_encoder_cuts_are_counted(dataset, quick, monkeypatch, capsys):
+    def cut(self, texts):
+        return cut_clips(texts, list(map(len, texts)), 30, "the rest is ignored")
+
+    monkeypatch.setattr(sentence_encoder.SentenceEncoder, "cut", cut)
+    run(dataset)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "longer" in line]
+    assert line.startswith(f"warning: 1 of {len(EVERY_CAPTION | NAMES)} clips is longer than 30 ")
+    run(dataset)  # nothing new
+    assert "longer" not in capsys.readouterr().out
 
 
 def test_the_default_encoder_is_that_of_the_paper(dataset, quick):

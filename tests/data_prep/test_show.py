@@ -1,5 +1,7 @@
 """The HTML page of a prepared dataset."""
 
+import json
+
 from data_prep.__main__ import main
 
 
@@ -18,6 +20,26 @@ def test_classes_are_shown(published, tmp_path):
     assert "<tr><th>walk</th><td>1</td><td>1</td>\n<tr><th>run</th><td>1</td><td>0</td>" in page
     assert f"<table><tr><th>attribute</th>{splits}</tr>\n<tr><th>tired</th><td>2</td>" in page
     assert "; walk; &lt;b&gt;</small>" in page
+
+
+def test_what_was_noticed_is_shown(published, tmp_path):
+    published.clip("a").clip("b").mirrored("a<b>", "test", of="a")
+    for i in range(4):
+        published.text(f"left<{i}>").touch()
+    data = f"--data_dir={tmp_path}/data"
+    main(["humanml3d", f"--raw_dir={published.folder}", data])
+    main(["show", data, "--name=humanml3d"])
+    page = (tmp_path / "data" / "humanml3d.html").read_text()
+    listed = "; ".join(f"texts/left&lt;{i}&gt;.txt" for i in range(3))
+    assert "<h2>Noticed</h2>" in page and "<td>4</td><td>files in the raw folder" in page
+    assert f"{listed}; ...</td>" in page and "<b>" not in page.partition("<h2>Noticed")[2][:2000]
+    # Reports of older versions have no such entry.
+    report = tmp_path / "data" / "humanml3d" / "1.0.0" / "report.json"
+    content = json.loads(report.read_text())
+    del content["noticed"]
+    report.write_text(json.dumps(content))
+    main(["show", data, "--name=humanml3d"])
+    assert "Noticed" not in (tmp_path / "data" / "humanml3d.html").read_text()
 
 
 def test_prepare_and_show(published, tmp_path, capsys):

@@ -95,6 +95,14 @@ def test_kit_spans_are_cut_at_its_own_rate(published_kit):
     assert found.lengths("train") == [42]
 
 
+@pytest.mark.parametrize("what", ["fps", "source_fps"])
+def test_the_rates_of_any_reader_are_checked(published, what):
+    reader = HumanML3D(published.clip("a").folder)
+    setattr(reader, what, float("inf"))
+    with pytest.raises(ValueError, match=f"HumanML3D: {what}=inf; expected a positive number"):
+        survey(reader)
+
+
 def test_min_frames(published):
     published.clip("a", frames=9).clip("b", frames=10)
     assert reasons(look(published, min_frames=10).report()) == {"a": "too_short"}
@@ -112,7 +120,7 @@ def test_a_name_in_two_splits_stays_in_test(published):
 
 
 def test_twins(published):
-    published.clip("012").clip("M012", "test").clip("Mary")
+    published.clip("012").mirrored("M012", "test").clip("Mary")
     twins = {source.id: source.mirrored_of for source in look(published).sources}
     assert twins == {"012": "", "M012": "012", "Mary": ""}
     with pytest.raises(ValueError, match="already has 1 mirrored twins, for example M012 of 012"):
@@ -147,23 +155,30 @@ def test_more_than_half_of_a_split_missing_is_an_error(published):
         published.motion(f"b{i}").unlink()
     assert len(look(published).sources) == 9  # half is not more than half
     published.text("b3").unlink()
-    with pytest.raises(ValueError, match=r"test: 4 of 6: b0 \(motion_missing\), b1 .*; no file"):
+    with pytest.raises(ValueError, match="4 of 6: 3 motion_missing, 1 text_missing") as error:
         look(published)
+    lines = str(error.value).split("\n")[2:]
+    assert lines == [
+        "  motion_missing, b0, b1, b2: no file new_joints/b0.npy. Check that the given folders are "
+        "right and that everything was unpacked.",
+        "  text_missing, b3: no file texts/b3.txt. Every name in the split files needs a text "
+        "file; check that the texts were unpacked, and that their names are those of the motions.",
+    ]
 
 
 def test_a_split_of_unusable_files_is_an_error(published_kit):
     published_kit.clip("a").clip("b", "test")
-    with pytest.raises(ValueError, match=r"a \(wrong_shape\); found .* expected numbers .* 22, 3"):
+    with pytest.raises(ValueError, match=r"shape, a, b: found .* expected .* 22, 3\]\. 21 j"):
         survey(HumanML3D(published_kit.folder))
     published_kit.motion("b").write_bytes(b"\x93NUMPY")
-    with pytest.raises(ValueError, match=r"test: 1 of 1: b \(motion_unreadable"):
+    with pytest.raises(ValueError, match=r"test: 1 of 1: 1 motion_unreadable\n.*numpy\.save"):
         survey(KitML(published_kit.folder))
 
 
 def test_names_with_an_extension_are_explained(published):
     published.clip("a")
     (published.folder / "train.txt").write_text("a.npy\n")
-    with pytest.raises(ValueError, match=r"must have no extension: 000001, not 000001\.npy"):
+    with pytest.raises(ValueError, match=r"must have no extension: a, not a\.npy"):
         look(published)
 
 
@@ -190,8 +205,8 @@ def test_empty_splits_are_a_warning(published):
 
 
 def test_twins_across_splits_are_a_warning(published):
-    published.clip("a").clip("Ma", "test").clip("b").clip("Mb").clip("c", "val").clip("Mc")
-    published.clip("d").clip("Md", "test")
+    published.clip("a").mirrored("Ma", "test").clip("b").mirrored("Mb").clip("c", "val")
+    published.mirrored("Mc").clip("d").mirrored("Md", "test")
     published.text("d").unlink()  # the twin alone leaks nothing
     lines = [line for line in look(published).table().split("\n") if "twins" in line]
     assert lines == [
@@ -236,3 +251,133 @@ def test_real_clips_invalid_in_ten_ways(mocap_folder, tmp_path, spoil):
     assert reasons(report) == expected
     assert (report["read"], report["kept"]) == (2903, 2893)
     shutil.rmtree(folder)
+
+
+def test_texts_without_fields_show_the_right_line(published):
+    for name in "abc":
+        published.clip(name)
+        published.text(name).write_text("a person walks\nsomeone strolls\n")
+    with pytest.raises(ValueError, match="train: 3 of 3: 3 text_malformed") as error:
+        look(published)
+    assert str(error.value).split("\n")[2] == (
+        "  text_malformed, a, b, c: line 0 (the first of 2 unusable lines): a line without '#', "
+        "expected 4, caption#tokens#start#end: 'a person walks'. Each line must be "
+        "caption#tokens#start#end, like a person waves##0#0. If the lines are captions only, add "
+        "--captions=plain."
+    )
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_any_split_of_unusable_texts_is_an_error(published, split):
+    published.clip("a").clip("b", split)
+    published.text("b").write_text("a person walks\n")
+    with pytest.raises(ValueError, match=f"{split}: 1 of 1: 1 text_malformed"):
+        look(published)
+
+
+@pytest.mark.parametrize(
+    ("change", "found", "todo"),
+    [
+        (lambda x: x.reshape(-1, 66), "[30, 66]", "save joints.reshape(-1, 22, 3)"),
+        (lambda x: np.pad(x, ((0, 0), (0, 2), (0, 0))), "[30, 24, 3]", "save joints[:, :22]"),
+        (lambda x: x[:, :21], "[30, 21, 3]", "use `python -m data_prep kit_ml`"),
+    ],
+)
+def test_wrong_shapes_say_what_to_do(published, change, found, todo):
+    for name in "ab":
+        published.clip(name)
+        np.save(published.motion(name), change(published.joints(name)))
+    with pytest.raises(ValueError, match="2 wrong_shape") as error:
+        look(published)
+    message = str(error.value)
+    assert f"found float32 {found}, expected numbers [frames, 22, 3]" in message and todo in message
+    assert "unpacked" not in message
+
+
+def test_reasons_of_choice_do_not_stop(published):
+    published.clip("a").clip("b", frames=3).clip("c", frames=3).clip("d", frames=3)
+    assert reasons(look(published, min_frames=10).report()) == dict.fromkeys("bcd", "too_short")
+
+
+def noticed(found) -> dict[str, tuple[int, list[str]]]:
+    return {f["kind"]: (f["count"], f["entries"]) for f in found.report()["noticed"]}
+
+
+def test_nothing_is_noticed_about_a_clean_dataset(published):
+    published.clip("a").mirrored("Ma").clip("b", "val").clip("c", "test")
+    found = look(published)
+    assert found.report()["noticed"] == []
+    assert "noticed" not in found.table()
+
+
+def test_files_that_no_split_names_are_counted(published):
+    published.clip("a")
+    for i in range(4):
+        np.save(published.motion(f"left{i}"), np.zeros(3))
+    published.text("left0").write_text("walks##0#0")
+    (published.folder / "texts" / "notes.doc").touch()
+    (published.folder / "texts" / ".hidden").touch()
+    found = look(published)
+    entries = [f"new_joints/left{i}.npy" for i in range(4)] + ["texts/left0.txt", "texts/notes.doc"]
+    assert noticed(found) == {"file_unlisted": (6, entries)}
+    assert (
+        "       6 file_unlisted: files in the raw folder that no split names, and that were not "
+        f"read: {'; '.join(entries[:3])}; ..."
+    ) in found.table()
+
+
+def test_the_same_clip_under_several_names_is_counted(published):
+    published.clip("a").clip("b", "val").clip("c", "test").clip("d").clip("e").clip("f", "test")
+    for name, of in (("b", "a"), ("c", "a"), ("e", "d"), ("f", "a")):
+        shutil.copy(published.motion(of), published.motion(name))
+    published.text("f").unlink()  # a clip that is dropped leaks nothing
+    published.clip("g", "test")
+    found = look(published)
+    assert noticed(found) == {
+        "same_clip_across_splits": (3, ["a in train = b in val = c in test"]),
+        "same_clip_in_split": (2, ["d in train = e in train"]),
+    }
+
+
+def test_twins_are_decided_by_content(published):
+    published.clip("a").clip("Ma").clip("b").clip("Mb").clip("c").mirrored("c_flipped", "val", "c")
+    published.clip("d").mirrored("Md").clip("e", frames=20).clip("Me")
+    shutil.copy(published.motion("b"), published.motion("Mb"))  # a copy that was not mirrored
+    turned = published.joints("Md") @ np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]]) + [1, 0, -2]
+    noise = np.random.default_rng(0).normal(0, 0.002, (22, 3))
+    np.save(published.motion("Md"), (turned + noise).astype(np.float32))
+    found = look(published)
+    twins = {source.id: source.mirrored_of for source in found.sources if source.mirrored_of}
+    assert twins == {"c_flipped": "c", "Md": "d"}
+    assert noticed(found)["not_mirrored"] == (3, ["Ma", "Mb", "Me"])
+    assert "1 mirrored twins are in another split than their originals" in found.table()
+    with pytest.raises(ValueError, match="already has 2 mirrored twins, for example Md of d"):
+        look(published, mirror=True)
+
+
+def test_mirror_does_not_take_the_name_of_another_clip(published):
+    published.clip("a").clip("Ma")
+    with pytest.raises(ValueError, match="would call the mirror image of a Ma, which is the name"):
+        look(published, mirror=True)
+
+
+def test_a_twin_of_an_unreadable_clip_is_believed(published):
+    published.clip("a").mirrored("Ma").clip("b").clip("c")
+    published.motion("a").unlink()
+    assert {s.id: s.mirrored_of for s in look(published).sources}["Ma"] == "a"
+
+
+def test_long_clips_and_captions_are_counted(published):
+    long = " ".join(f"word{i}" for i in range(127))
+    published.clip("a", frames=225, lines=[long, "walks", f"{long} on#x#0.0#1.0"])
+    published.clip("b", frames=224, lines=[" ".join(["walks"] * 126)])
+    assert noticed(look(published)) == {
+        "clip_long": (1, ["a (225 frames)"]),
+        "caption_long": (
+            2,
+            [
+                f"a: {long[:57]!r}"[:-1] + "...' (127 words)",
+                f"a#2: {long[:57]!r}"[:-1] + "...' (128 words)",
+            ],
+        ),
+    }

@@ -153,3 +153,9 @@ def test_pickles_and_damaged_files_are_rejected(tmp_path, model):
 def test_invalid_clips_are_rejected(model, poses, trans, message):
     with pytest.raises(ValueError, match=message):
         smplh.pose_clip(smplh.SMPLH.read(model), poses, trans, np.zeros(SHAPES))
+
+
+def test_poses_of_smplx_are_refused(model):
+    body = smplh.SMPLH.read(model)
+    with pytest.raises(smplh.WrongBodyModel, match=r"165 values a frame, SMPL-X's.*SMPL\+H G"):
+        smplh.pose_clip(body, np.zeros((2, 165)), np.zeros((2, 3)), np.zeros(SHAPES))

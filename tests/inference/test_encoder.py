@@ -159,6 +159,36 @@ def test_text_embeddings_come_from_the_model_or_the_dataset(models):
     assert (own.distance, frozen.distance) == ("cosine", "euclidean")
 
 
+def test_what_the_model_cuts_is_counted(models):
+    dataset = types.SimpleNamespace(metadata=types.SimpleNamespace(fps=20.0))
+    split, rows = Split(), np.array([1, 2, 3])
+    (cut,) = predictor(models["frozen"]).cuts(dataset, split, rows, ["a " * 3000])
+    assert cut.to_json() == {  # the dataset's sentence vectors were counted by `embed`
+        "count": 2,
+        "total": 3,
+        "limit": "12 frames",
+        "examples": ["b (30 frames)", "d (20 frames)"],
+        "note": "2 of 3 clips are longer than 12 frames; part used: middle; for example b (30 "
+        "frames), d (20 frames)",
+    }
+    texts = ["a " * 3000, "a person", "a person walks " * 9, "a " * 3000]
+    (cut,) = predictor(models["captions"]).cuts(dataset, split, rows, texts)
+    assert (cut.what, cut.count, cut.total, cut.limit) == ("texts", 3, 4, "12 tokens")
+    assert cut.examples[1].endswith("a person wal...' (38 tokens)")
+    assert predictor(models["captions"]).cuts(dataset, split, rows[1:], ["a person"]) == []
+
+
+def test_clips_are_counted_at_the_rate_of_the_model(models):
+    """30 frames at 20 a second are 59 at 40, of which 40 are used."""
+    model = models["captions"]
+    dataset = types.SimpleNamespace(metadata=types.SimpleNamespace(fps=20.0))
+    for fps, count in ((None, 0), (20, 0), (40, 1)):
+        predict = Predictor(model.encoder, model.arrays, "cosine", prepare=lambda x: x, fps=fps)
+        cuts = predict.cuts(dataset, Split(), np.arange(5))
+        assert sum(cut.count for cut in cuts) == count
+        assert [cut.examples for cut in cuts] == [("b (59 frames)",)] * count
+
+
 def test_progress_bars_are_optional(models, capsys):
     model = models["frozen"]
     for progress in (False, True):

@@ -94,6 +94,22 @@ def test_texts(models):
         models["classes"].encode_text("a person walks")
 
 
+def test_a_text_beyond_the_tokens_of_the_model_is_a_warning(models, recwarn):
+    model = models["captions"]
+    model.encode_text(TEXTS)
+    assert not recwarn
+    long = "a person walks " * 1000  # changes nothing after 12 tokens
+    message = (
+        r"1 of 2 texts is longer than 12 tokens; the rest is ignored; for example 'a person walks"
+        r" a .*\.\.\.' \(4,002 tokens\)"
+    )
+    with pytest.warns(UserWarning, match=message):
+        cut = model.encode_text([long, TEXTS[0]])
+    with pytest.warns(UserWarning, match="longer than 12 tokens"):
+        same = model.encode_text(long + "someone waves the left hand")
+    np.testing.assert_allclose(cut[0], same, atol=1e-6)
+
+
 def test_similarity_uses_the_distance_of_training(models):
     model = models["captions"]
     scores = model.similarity(clips(), TEXTS, fps=20)
@@ -112,6 +128,9 @@ class SomeEncoder:
             raise ValueError("not on this machine")
         self.encoder = source
         self.fingerprint = ("0" * 64 if source == "here" else "1" * 64, readout)
+
+    def cut(self, texts):
+        return None
 
     def __call__(self, texts):
         return np.array([[len(text)] * 6 for text in texts], np.float32)

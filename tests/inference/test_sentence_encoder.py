@@ -142,3 +142,13 @@ def test_settings_are_those_of_tokenizer_and_config(tmp_path):
         SentenceEncoder(str(other), "mean").fingerprint
         == SentenceEncoder(str(first), "mean").fingerprint
     )
+
+
+def test_texts_beyond_the_encoders_positions_are_counted(minilm):
+    encoder = SentenceEncoder(str(minilm), "mean")
+    cut = encoder.cut(["a person walks", "a person walks " + "and then waves " * 300])
+    assert cut.note == (
+        "1 of 2 texts is longer than 512 tokens; the rest is ignored; for example 'a person walks "
+        "and then waves and then waves and then wav...' (905 tokens)"
+    )
+    assert encoder.cut(["a person walks"]) is None

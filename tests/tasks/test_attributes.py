@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
-from stand_ins import Predict, SomeDataset, Split, metadata
+from stand_ins import CUT, Predict, SomeDataset, Split, metadata
 
 from motionalign import metrics
 from motionalign.configs import common
@@ -288,6 +288,18 @@ def test_validation_is_retrieval_by_the_words_of_sets(texts):
     predict.clips[0, 0] = np.nan
     score, scalars = task.validate(predict, dataset, "test")
     assert np.isnan(score) and scalars == {}
+
+
+@pytest.mark.parametrize("class_names", [(), ("female", "bag")])
+def test_what_is_cut_is_in_results_table_and_page(tmp_path, class_names):
+    task, predict, dataset = scored(class_names=class_names)
+    if class_names:
+        predict.clips = 8 * (SETS - 0.5)
+    predict.cut = (CUT,)
+    results = task.evaluate(predict, dataset, "test")
+    assert results.scores["cut"] == {"clips": CUT.to_json()}
+    assert results.tables[-1].notes[-1] == CUT.note
+    assert "2 of 9 clips are longer than 4 frames" in results.page(tmp_path).read_text("utf-8")
 
 
 def test_results_of_retrieval():

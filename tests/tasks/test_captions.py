@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from stand_ins import Predict, SomeDataset, Split, metadata
+from stand_ins import CUT, Predict, SomeDataset, Split, metadata
 
 from motionalign.configs import common
 from motionalign.data.dataset import CaptionVectors
@@ -272,6 +272,15 @@ def test_results_equal_the_protocols(tmp_path, capsys, monkeypatch):
     assert page == tmp_path / "index.html"
     assert page.read_text("utf-8").count("<article>") == 4
     assert capsys.readouterr().out == ""
+
+
+def test_what_is_cut_is_in_results_table_and_page(tmp_path):
+    task, predict, dataset, _ = scored(num_queries=2)
+    predict.cut = (CUT,)
+    results = task.evaluate(predict, dataset, "test")
+    assert results.scores["cut"] == {"clips": CUT.to_json()}
+    assert f"clips: {CUT.note}" in results.tables[0].notes
+    assert "2 of 9 clips are longer than 4 frames" in results.page(tmp_path).read_text("utf-8")
 
 
 def test_records_of_every_query_by_hand():

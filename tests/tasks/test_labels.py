@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
-from stand_ins import Predict, SomeDataset, Split, metadata
+from stand_ins import CUT, Predict, SomeDataset, Split, metadata
 
 from motionalign.configs import common
 from motionalign.inference import similarity
@@ -216,6 +216,15 @@ def test_validation_is_recognition_by_the_trained_texts():
     predict.clips[3, 0] = 0
     with pytest.raises(ValueError, match="no vector of 'rests'"):
         task.validate(predict, dataset, "test")
+
+
+def test_what_is_cut_is_in_results_table_and_page(tmp_path):
+    task, predict, dataset = scored()
+    predict.cut = (CUT,)
+    results = task.evaluate(predict, dataset, "test")
+    assert results.scores["cut"] == {"clips": CUT.to_json()}
+    assert results.tables[0].notes[-1] == CUT.note
+    assert "2 of 9 clips are longer than 4 frames" in results.page(tmp_path).read_text("utf-8")
 
 
 def test_results_for_every_available_kind_of_text():

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from motionalign.data import resample
 from motionalign.data.dataset import Metadata
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.layers import Shape
@@ -132,9 +133,9 @@ def add_motion_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check_fps(fps: float | None) -> None:
-    """Raises a ValueError unless --fps is omitted or positive."""
-    if fps is not None and not fps > 0:
-        raise ValueError(f"--fps={fps}; expected a positive number of frames per second")
+    """Raises a ValueError unless --fps is omitted or possible."""
+    if fps is not None:
+        resample.check_fps(fps, "--fps")
 
 
 # ------------------------------------------------------------------------- sizes from the tensors

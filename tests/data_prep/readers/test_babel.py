@@ -286,11 +286,51 @@ def test_segments_outside_of_the_motion(one, span, outcome):
         assert [(r.frames.start / 30, r.frames.stop / 30) for r in records] == outcome
 
 
-def test_a_motion_shorter_than_its_annotation(one):
-    write_amass(one.motion, 7, 100)
-    found = survey(one.reader())
-    assert [r.frames for r in found.sources[0].records] == [slice(0, 150)]
-    assert [e["reason"] for e in found.captions_dropped] == ["span_outside"] * 2
+@pytest.mark.parametrize(
+    ("seconds", "rate", "differs"),
+    [(12, 120, False), (11.6, 120, False), (12.5, 60, False), (11.2, 120, True), (7, 100, True)],
+)
+def test_the_duration_is_that_of_the_motion(one, seconds, rate, differs):
+    write_amass(one.motion, seconds, rate)
+    reader = one.reader()
+    if not differs:
+        assert len(reader.joints("1")) == pytest.approx(30 * seconds, abs=1)
+        return
+    with pytest.raises(InvalidClip, match=r'duration_differs: KIT.*frames .*states "dur" 12'):
+        reader.joints("1")
+
+
+def test_a_wrong_rate_is_noticed(one):
+    write_amass(one.motion, 12, 120, mocap_framerate=np.array(60.0))
+    with pytest.raises(InvalidClip, match="1440 frames at 60 a second are 24 seconds; BABEL"):
+        one.reader().joints("1")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"surface_model_type": np.array("smplx")}, "surface_model_type is 'smplx'"),
+        ({"poses": np.zeros((1440, 165))}, "poses has 165 values a frame"),
+        ({"surface_model_type": np.array("smpl")}, "surface_model_type is 'smpl'"),
+    ],
+)
+def test_other_body_models_are_refused_by_name(one, arrays, message):
+    write_amass(one.motion, 12, 120, **arrays)
+    with pytest.raises(InvalidClip, match=f"wrong_body_model: .*{message}.*SMPL\\+H G") as caught:
+        one.reader().joints("1")
+    assert "SMPL-H" in str(caught.value)
+
+
+def test_stageii_archives_are_refused_by_name(one):
+    other = one.motion.with_name("walk_stageii.npz")
+    one.motion.rename(other)
+    with pytest.raises(InvalidClip, match=r"wrong_body_model: .*only KIT/3/walk_stageii\.npz"):
+        one.reader().joints("1")
+    one.entry["feat_p"] = "KIT/KIT/3/walk_stageii.npz"
+    with pytest.raises(InvalidClip, match=r"wrong_body_model: .*end in _stageii\.npz"):
+        one.reader().joints("1")
+    write_amass(other, 12, 120, surface_model_type=np.array("smplh"))  # states what it is
+    assert len(one.reader().joints("1")) == 360
 
 
 def test_joints_instead_of_amass(one, tmp_path):
@@ -309,9 +349,12 @@ def test_joints_instead_of_amass(one, tmp_path):
     np.testing.assert_array_equal(found[:, 0], resample(joints, 20, 30))
     # A path that includes BABEL's first folder is found too, and preferred.
     (folder / "KIT/KIT/3").mkdir(parents=True)
-    np.save(folder / "KIT/KIT/3/walk_poses.npy", joints[:1])
+    np.save(folder / "KIT/KIT/3/walk_poses.npy", joints[::-1])
     reader = Babel(one.paths["raw_dir"], joints_dir=folder)
-    np.testing.assert_array_equal(reader.joints("1")[:, 0], joints[:1])
+    np.testing.assert_array_equal(reader.joints("1")[::3, 0], joints[::-2])
+    np.save(folder / "KIT/KIT/3/walk_poses.npy", joints[:120])
+    with pytest.raises(InvalidClip, match=r"duration_differs: .*120 frames at 20 a second"):
+        Babel(one.paths["raw_dir"], joints_dir=folder).joints("1")
     np.save(folder / "KIT/KIT/3/walk_poses.npy", joints[:, :21])
     with pytest.raises(InvalidClip, match=r"wrong_shape: found float32 \[240, 21, 3\]"):
         Babel(one.paths["raw_dir"], joints_dir=folder).joints("1")
@@ -323,9 +366,9 @@ def test_joints_instead_of_amass(one, tmp_path):
         ({"betas": None}, "motion_unreadable: .*betas"),
         ({"gender": None}, "motion_unreadable: .*gender"),
         ({"mocap_framerate": None}, "motion_unreadable: .*mocap_frame_rate"),
-        ({"mocap_framerate": np.array(0.0)}, r"motion_unreadable: .* 0\.0 frames a second"),
-        ({"mocap_framerate": np.array(-30.0)}, r"motion_unreadable: .* -30\.0 frames a second"),
-        ({"mocap_framerate": np.array(np.nan)}, "motion_unreadable: .* nan frames a second"),
+        ({"mocap_framerate": np.array(0.0)}, r"motion_unreadable: .*rate=0\.0; expected"),
+        ({"mocap_framerate": np.array(-30.0)}, r"motion_unreadable: .*rate=-30\.0; expected"),
+        ({"mocap_framerate": np.array(np.nan)}, "motion_unreadable: .*rate=nan; expected"),
         ({"gender": np.array("robot")}, "motion_unreadable: .*gender 'robot', none of"),
         ({"gender": np.array([{}], object)}, "motion_unreadable: .*pickle"),
         ({"poses": np.zeros((9, 60))}, r"wrong_shape: .*poses is \[9, 60\]"),

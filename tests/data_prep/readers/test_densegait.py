@@ -169,7 +169,7 @@ def test_malformed_tables_are_rejected(raw_dir):
     path.unlink()
     with pytest.raises(ValueError, match=r"annotations\.csv does not exist; --raw_dir must"):
         DenseGait(raw_dir)
-    with pytest.raises(ValueError, match="--fps=0; expected frames per second"):
+    with pytest.raises(ValueError, match="--fps=0; expected a positive number"):
         DenseGait(raw_dir, fps=0)
 
 

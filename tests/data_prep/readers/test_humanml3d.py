@@ -1,10 +1,16 @@
+import json
 import math
+import shutil
 
 import numpy as np
 import pytest
 
+from data_prep.__main__ import main
 from data_prep.readers import Caption, InvalidClip
-from data_prep.readers.humanml3d import HumanML3D, parse_caption
+from data_prep.readers.humanml3d import HumanML3D, parse_caption, parse_plain_caption
+from data_prep.splits import SplitPlan
+from data_prep.survey import survey
+from motionalign.data.dataset import Dataset
 
 
 def test_caption_lines():
@@ -92,3 +98,100 @@ def test_a_wrong_folder_names_missing_files_and_a_likely_folder(published):
     (published.folder / "val.txt").unlink()
     with pytest.raises(ValueError, match=r"no val\.txt\."):
         HumanML3D(published.folder)
+
+
+def test_plain_captions():
+    assert parse_plain_caption(" a person walks \n") == Caption("a person walks")
+    assert parse_plain_caption("person #1 greets #2") == Caption("person #1 greets #2")
+    for line, reason in ((" ", "caption_empty"), ("walks#a/DET#0.0#0.0", "text_malformed")):
+        found = parse_plain_caption(line)
+        assert isinstance(found, InvalidClip) and found.reason == reason
+
+
+def test_captions_of_either_form(published):
+    published.clip("a").clip("b")
+    published.text("a").write_text("walks, person #1\n\nstrolls\n")
+    reader = HumanML3D(published.folder, captions="plain")
+    found = survey(reader)
+    assert [record.captions for record in found.sources[0].records] == [
+        ("walks, person #1", "strolls")
+    ]
+    assert [(e["line"], e["reason"]) for e in found.captions_dropped] == [(1, "caption_empty")]
+    published.clip("c")
+    with pytest.raises(ValueError, match="leave out --captions=plain"):  # b and c are published
+        survey(reader)
+    with pytest.raises(ValueError, match="--captions=srt; expected published or plain"):
+        HumanML3D(published.folder, captions="srt")
+
+
+@pytest.fixture
+def unsplit(published):
+    """Clips of four subjects with plain captions and twins, without split files."""
+    rows = ["id,subject"]
+    for i in range(40):
+        published.clip(f"c{i:02d}")
+        published.text(f"c{i:02d}").write_text("someone walks\n")
+        rows.append(f"c{i:02d},s{i % 4}")
+    published.mirrored("Mc05").mirrored("other", of="c06")
+    shutil.copy(published.motion("c07"), published.motion("same"))
+    for name in ("Mc05", "other", "same"):
+        published.text(name).write_text("someone walks\n")
+    (published.folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    for split in ("train", "val", "test"):
+        (published.folder / f"{split}.txt").unlink()
+    return published
+
+
+def test_without_split_files_the_option_is_offered(unsplit):
+    with pytest.raises(ValueError, match=r"To make splits, add --split=80,10,10 --seed=0"):
+        HumanML3D(unsplit.folder)
+    (unsplit.folder / "train.txt").touch()
+    with pytest.raises(ValueError, match=r"no val\.txt, test\.txt\. Expected .*test\.txt$"):
+        HumanML3D(unsplit.folder)
+    with pytest.raises(ValueError, match=r"--split makes splits, but .* has train\.txt: leave out"):
+        HumanML3D(unsplit.folder, split=SplitPlan((80, 10, 10)))
+
+
+def test_made_splits_divide_no_twins(unsplit):
+    for seed in range(4):
+        reader = HumanML3D(unsplit.folder, captions="plain", split=SplitPlan((80, 10, 10), seed))
+        found = survey(reader)
+        home = {source.id: source.split for source in found.sources}
+        assert len(home) == 43
+        assert home["Mc05"] == home["c05"]
+        assert home["other"] == home["c06"]
+        assert home["same"] == home["c07"]
+        assert "leaks" not in found.table()
+    unsplit.motion("c00").write_bytes(b"no array")  # left to the survey
+    splits = HumanML3D(unsplit.folder, split=SplitPlan((80, 10, 10))).splits()
+    assert any("c00" in names for names in splits.values())
+    for path in (unsplit.folder / "new_joints").iterdir():
+        path.unlink()
+    with pytest.raises(ValueError, match=r"new_joints has no \.npy file to split"):
+        HumanML3D(unsplit.folder, split=SplitPlan((80, 10, 10)))
+
+
+def test_made_splits_from_the_command_line(unsplit, tmp_path, capsys):
+    flags = [f"--raw_dir={unsplit.folder}", f"--data_dir={tmp_path}", "--name=mine"]
+    plain = "--captions=plain"
+    with pytest.raises(SystemExit, match="--seed is about made splits: give --split=80,10,10, too"):
+        main(["humanml3d", *flags, plain, "--seed=3"])
+    main(["humanml3d", *flags, plain, "--split=50,25,25", "--seed=3"])
+    assert "no split files: clips are split 50,25,25 with seed 3, by the column 'subject'" in (
+        capsys.readouterr().out
+    )
+    folder = tmp_path / "mine" / "1.0.0"
+    report = json.loads((folder / "report.json").read_text())
+    assert report["split_made"]["by"] == "subject"
+    assert {"split": "50,25,25", "seed": 3, "captions": "plain"}.items() <= report[
+        "options"
+    ].items()
+    dataset = Dataset(tmp_path, "mine")
+    subjects = {
+        split: {int(name[1:]) % 4 for name in dataset.split(split).ids if name[0] == "c"}
+        for split in ("train", "val", "test")
+    }
+    assert sorted(map(len, subjects.values())) == [1, 1, 2]
+    assert len(set.union(*subjects.values())) == 4
+    with pytest.raises(SystemExit, match="was prepared with seed=3, not 4"):
+        main(["humanml3d", *flags, plain, "--split=50,25,25", "--seed=4"])

@@ -48,6 +48,21 @@ def test_classes(clips):
     assert table.attribute_names == ()
 
 
+def test_labels_that_differ_by_spelling_are_noticed(clips):
+    write(clips, ROWS.replace("b,walk-turn-right", "b,Walk Turn-Left").replace("M,0", "m,0"))
+    found = survey(reader(clips, attributes=["sex"]))
+    noticed = {f["kind"]: (f["count"], f["entries"]) for f in found.report()["noticed"]}
+    assert noticed == {
+        "labels_alike": (2, ["'Walk Turn Left', 'walk turn left'"]),
+        "attributes_alike": (2, ["'M', 'm'"]),
+    }
+    assert "2 labels_alike: labels that differ by case, spaces" in found.table()
+
+
+def test_clips_that_only_leaves_out_are_listed_files(clips):
+    assert survey(reader(clips, only=["run"])).report()["noticed"] == []
+
+
 def test_a_label_applies_to_all_records_of_a_source_and_creates_none(clips):
     source = survey(reader(clips)).sources[0]
     assert [(r.id, r.label, r.captions) for r in source.records] == [
