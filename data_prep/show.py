@@ -81,9 +81,17 @@ def make_page(
     from motionalign.report import pictures
 
     dataset = Dataset(data_dir, name)
-    report = digests.read_json(dataset.version_dir / "report.json", PREPARE_AGAIN)
     meta = dataset.metadata
-    splits = {name: dataset.split(name) for name, n in report["splits"].items() if n["records"]}
+    path = dataset.version_dir / "report.json"
+    report = digests.read_json(path, PREPARE_AGAIN)
+    with digests.interpreting(path, PREPARE_AGAIN):
+        listed = [name for name, counts in report["splits"].items() if counts["records"]]
+        account = {
+            "counts": _counts(report),
+            "dropped": _dropped(report),
+            "noticed": _noticed(report),
+        }
+    splits = {name: dataset.split(name) for name in listed}
     shown = dataset.split(split)
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.choice(len(shown), min(num_clips, len(shown)), replace=False))
@@ -100,10 +108,8 @@ def make_page(
     return PAGE.format(
         name=html.escape(name),
         facts=html.escape(facts),
-        counts=_counts(report),
+        **account,
         classes=_classes(splits, meta),
-        dropped=_dropped(report),
-        noticed=_noticed(report),
         lengths=_histogram({name: s.num_frames for name, s in splits.items()}, round(meta.fps)),
         fps=f"{meta.fps:g}",
         limit=LIMIT,

@@ -110,11 +110,9 @@ def encode_folder(
     named = _named(folder, files)
     prepare = functools.partial(model.prepare, fps=fps, dataset=dataset, **conventions)
     ids, clips, skipped = _prepared(prepare, folder, named)
-    cut = [name for name, clip in zip(ids, clips) if len(clip) > seen.max_frames]
-    encoded = _encoded(model, clips)
-    ids, encoded = _finite(ids, encoded, skipped)
-    left = set(ids)
-    cut = [name for name in cut if name in left]
+    length = dict(zip(ids, map(len, clips), strict=True))
+    ids, encoded = _finite(ids, _encoded(model, clips), skipped)
+    cut = [name for name in ids if length[name] > seen.max_frames]
     content = {"ids": np.array(ids), **encoded, "cut": np.array(cut, dtype=str)}
     if classifier is not None and output.suffix == ".csv":
         head = ["id", "class" if classifier.exclusive else "attributes", *classifier.names]

@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
+
 from data_prep.__main__ import main
+from motionalign import digests
 
 
 def test_classes_are_shown(published, tmp_path):
@@ -38,8 +41,17 @@ def test_what_was_noticed_is_shown(published, tmp_path):
     content = json.loads(report.read_text())
     del content["noticed"]
     report.write_text(json.dumps(content))
+    (report.parent / digests.NAME).unlink()
     main(["show", data, "--name=humanml3d"])
     assert "Noticed" not in (tmp_path / "data" / "humanml3d.html").read_text()
+    for damaged, message in (
+        ("{", "is not valid JSON"),
+        ("{}", "lacks 'splits'"),
+        ('{"splits": 3, "dropped": []}', "has unexpected content"),
+    ):
+        report.write_text(damaged)
+        with pytest.raises(SystemExit, match=f"{report} {message}.*Prepare the dataset again"):
+            main(["show", data, "--name=humanml3d"])
 
 
 def test_prepare_and_show(published, tmp_path, capsys):
