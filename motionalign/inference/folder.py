@@ -107,9 +107,8 @@ def encode_folder(
         )
     metadata, seen = model.metadata(dataset), model.encoder.representation
     fps = metadata.source_fps if fps is None else fps
-    named = _named(folder, files)
     prepare = functools.partial(model.prepare, fps=fps, dataset=dataset, **conventions)
-    ids, clips, skipped = _prepared(prepare, folder, named)
+    ids, clips, skipped = _prepared(prepare, folder, _named(folder, files))
     length = dict(zip(ids, map(len, clips), strict=True))
     ids, encoded = _finite(ids, _encoded(model, clips), skipped)
     cut = [name for name in ids if length[name] > seen.max_frames]
