@@ -113,8 +113,9 @@ def check(folder: files.Path, below: Iterable[str] | None = None, advice: str = 
     if missing:
         raise ValueError(f"{folder / missing[0]} is missing{_and(advice)}")
     found = _digests(folder, digests)
-    for name, digest in digests.items():
-        if found[name] != digest:
+    for name in (name for name, digest in digests.items() if found[name] != digest):
+        now = (stored(folder) or {}).get(name)  # once more if the file was being replaced
+        if now is not None and _digests(folder, [name])[name] != now:
             raise ValueError(_changed(folder, name, advice))
 
 
@@ -129,23 +130,15 @@ def read_bytes(path: files.Path, advice: str = "") -> bytes:
       ValueError: the file is missing, truncated or changed, or cannot be read.
     """
     path = files.expand(path)
-    data = _bytes(path, advice)
-    check_data(path, data, advice)
-    return data
-
-
-def check_data(path: files.Path, data: bytes, advice: str = "") -> None:
-    """Verifies bytes that were read from a file; a ValueError if they have changed."""
-    path = files.expand(path)
-    digests = stored(path.parent)
-    digest = digests.get(path.name) if digests is not None else None
-    if digest is None:
-        _warn(path.parent, path if digests is not None else path.parent)
-    elif hashlib.sha256(data).hexdigest() != digest:
-        # The file may have been replaced while it was read.
-        again = (stored(path.parent) or {}).get(path.name)
-        if again == digest or hashlib.sha256(_bytes(path)).hexdigest() != again:
-            raise ValueError(_changed(path.parent, path.name, advice))
+    for _ in range(2):  # once more if the file was being replaced
+        data, digests = _bytes(path, advice), stored(path.parent)
+        digest = digests.get(path.name) if digests is not None else None
+        if digest is None:
+            _warn(path.parent, path if digests is not None else path.parent)
+            return data
+        if hashlib.sha256(data).hexdigest() == digest:
+            return data
+    raise ValueError(_changed(path.parent, path.name, advice))
 
 
 def read_text(path: files.Path, advice: str = "") -> str:

@@ -146,3 +146,23 @@ def test_content_that_does_not_fit_is_an_error_of_the_file(tmp_path):
             use()
     with pytest.raises(ValueError, match=f"^{path} is bad$"), digests.interpreting(path, "Mend it"):
         raise ValueError(f"{path} is bad")
+
+
+def test_a_file_that_is_replaced_while_it_is_read(folder, monkeypatch):
+    """Old content with new digests is not taken for damage: the new content is read."""
+    path = folder / "a.json"
+    read = digests.stored
+
+    def replaced_first(where):
+        monkeypatch.setattr(digests, "stored", read)
+        with digests.recording(path):
+            files.write_json(path, [2])
+        return read(where)
+
+    monkeypatch.setattr(digests, "stored", replaced_first)
+    assert digests.read_json(path) == [2]
+    before = read(folder)
+    with digests.recording(path):
+        files.write_json(path, [3])
+    monkeypatch.setattr(digests, "stored", lambda where: monkeypatch.undo() or before)
+    digests.check(folder)
