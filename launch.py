@@ -1,6 +1,9 @@
 """Trains, evaluates and applies motion-language models: `python launch.py --help`."""
 
-from motionalign.launch import run
+from motionalign import commands
 
 if __name__ == "__main__":
+    commands.exit_on_signals()  # the imports below take seconds
+    from motionalign.launch import run
+
     run()

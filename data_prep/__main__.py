@@ -3,16 +3,22 @@
 import argparse
 import functools
 import os
+import pathlib
 import sys
 from collections.abc import Callable
 from typing import Any
+
+from motionalign import commands
+
+if __name__ == "__main__":
+    commands.exit_on_signals()  # before the imports that take long
 
 from data_prep import embed, show
 from data_prep.captions import describe
 from data_prep.next_commands import next_commands
 from data_prep.readers import Command, babel, densegait, humanml3d, kit_ml
 from data_prep.readers.synthetic import generate as synthetic
-from motionalign import commands, conventions
+from motionalign import conventions
 from motionalign.data.dataset import Dataset
 
 # Each prepares a dataset from one source format.
@@ -113,8 +119,14 @@ def _add_prepare_options(parser: argparse.ArgumentParser, name: str) -> None:
 
 def _prepare(command: Command, args: argparse.Namespace) -> None:
     source = {"command": command.name, **command.source(args)}
+    if (pathlib.Path(args.data_dir) / args.name).is_dir() and not args.overwrite:
+        # An existing dataset is kept without reading the source, which may have been moved.
+        for name in command.paths:
+            if name in source and not os.path.exists(source[name]):
+                raise ValueError(f"--{name}={getattr(args, name)} does not exist")
 
-    from data_prep.builders import prepare  # imports TensorFlow; the errors above need not wait
+    with commands.importing():
+        from data_prep.builders import prepare  # imports TensorFlow; the errors above need not wait
 
     prepare(
         lambda: command.make(args),

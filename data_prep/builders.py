@@ -70,7 +70,8 @@ def prepare(
         its caption vectors are kept if they cover all texts of the new dataset.
       source: further options that determine the content, such as a seed; stored in report.json.
       paths: the keys of `source` that are paths. Whether such an option is given determines the
-        content, its value does not, since a folder may be moved. "raw_dir" is always given.
+        content, its value does not, since a folder may be moved; that another path is given while
+        the first one still exists is an error. "raw_dir" is always given.
       say: receives the messages for the user, such as the account of all clips.
 
     Raises:
@@ -173,12 +174,19 @@ def _check_same_options(final: pathlib.Path, options: dict, paths: Collection[st
     for path in paths:
         if path != "raw_dir" and (path in was) != (path in options):
             differ.append(f"--{path}" if path in was else f"no --{path}")
+        elif path in was and path in options and _are_two(was[path], options[path]):
+            differ.append(f"--{path}={was[path]}, not {options[path]}")
     if differ:
         raise ValueError(
             f"{final} was prepared with {'; '.join(differ)}. Choose another --name, or --overwrite"
         )
     origin = f" from {was['raw_dir']}" if "raw_dir" in was else ""
     return f"{final} is already prepared{origin} and is kept; --overwrite prepares it again"
+
+
+def _are_two(before: str, now: str) -> bool:
+    """Whether both paths exist and differ; otherwise the first one may have been moved."""
+    return os.path.exists(before) and os.path.exists(now) and not os.path.samefile(before, now)
 
 
 def _carry_over_texts(old: pathlib.Path, new: pathlib.Path) -> list[str]:

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from data_prep.class_texts import all_splits, all_texts, class_names, merge, read_texts
-from motionalign import digests, files
+from motionalign import commands, digests, files
 from motionalign.data.dataset import CAPTION_VECTORS, CLASS_TEXTS, Dataset
 
 SUMMARY = "sentence vectors of captions and classes"
@@ -78,7 +78,8 @@ def run(args: argparse.Namespace) -> None:
     as_there = there is not None and encoder == there.source
     readout = args.readout or (there.fingerprint[1] if as_there else "first")
 
-    from motionalign.inference.sentence_encoder import SentenceEncoder  # JAX; errors need not wait
+    with commands.importing():  # JAX; the errors above need not wait
+        from motionalign.inference.sentence_encoder import SentenceEncoder
 
     encode = SentenceEncoder(encoder, readout)
     known = {}

@@ -325,7 +325,7 @@ def _read_all(reader: Reader, result: Survey, min_frames: int) -> None:
                 continue
             result.sources.append(Source(name, split, "", records, raw=name))
             for line, error in bad_lines:
-                result.captions_dropped.append(_entry(name, split, error) | {"line": line})
+                result.captions_dropped.append(_entry(name, split, error) | {"line": line + 1})
     bar.close()
 
 
@@ -400,7 +400,7 @@ def _read_source(
     if not cut:
         line, error = bad_lines[0]
         count = f" (the first of {len(bad_lines)} unusable lines)" if len(bad_lines) > 1 else ""
-        raise InvalidClip(error.reason, f"line {line}{count}: {error.detail}")
+        raise InvalidClip(error.reason, f"line {line + 1}{count}: {error.detail}")
     return tuple(cut), bad_lines
 
 

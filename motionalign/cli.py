@@ -13,10 +13,11 @@ From a clone, the same commands are: python launch.py --mode=train (eval, encode
 python -m data_prep, python -m motionalign.convert.
 """
 
+import difflib
 import sys
 from collections.abc import Sequence
 
-from motionalign import __version__
+from motionalign import __version__, commands
 
 COMMANDS = ("data_prep", "train", "eval", "encode", "convert")
 
@@ -30,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
       SystemExit: the command does not exist (status 2), or the command itself exits.
     """
+    if argv is None:
+        commands.exit_on_signals()  # the imports of the commands take seconds
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help", "help"):
@@ -49,9 +52,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         launch.run(["motionalign", f"--mode={name}", *arguments[1:]])
     else:
+        meant = difflib.get_close_matches(name, COMMANDS, 1)
         print(
-            f"motionalign: unknown command {name!r}; valid: {', '.join(COMMANDS)} "
-            "(--help shows examples)",
+            f"motionalign: unknown command {name!r}; valid: {', '.join(COMMANDS)}. "
+            + (f"Did you mean {meant[0]}? " if meant else "")
+            + "(--help shows examples)",
             file=sys.stderr,
         )
         sys.exit(2)

@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from types import FrameType
 from typing import NoReturn
 
@@ -35,28 +35,109 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n(--help shows the options)\n")
 
 
+def exit_on_signals() -> None:
+    """Makes Ctrl-C and SIGTERM end the process at once, with one line, from now on.
+
+    The first call of a process that is a command, before the imports that take seconds: an
+    exception raised inside an import is turned into other errors or crashes compiled modules.
+    Nothing has to be cleaned up then. `ending_cleanly` takes over while the command works.
+    """
+    for number in _handled():
+        signal.signal(number, _exit)
+
+
+@contextlib.contextmanager
+def importing() -> Generator[None]:
+    """A context as after `exit_on_signals`: for slow imports, before a command writes anything."""
+    with _handlers(_exit):
+        yield
+
+
 @contextlib.contextmanager
 def ending_cleanly() -> Generator[None]:
     """A context in which Ctrl-C and SIGTERM end a command after its clean-up, with one line.
 
     The exit status is the one that shells report for the signal: 130 or 143. Training replaces both
     handlers while it runs, so that it saves first.
+
+    A signal is delivered again if it arrives during an import (see `exit_on_signals`), or if the
+    interpreter drops its exception, as it does in destructors and garbage collection.
     """
+    dropped = sys.unraisablehook
+    imports = _imports(sys._getframe())
 
-    def terminate(signum: int, frame: FrameType | None) -> NoReturn:
-        raise _Terminated
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        if _imports(frame) > imports:
+            _deliver_again(signum)
+        elif signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        else:
+            raise _Terminated
 
-    handled = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, terminate) if handled else None
+    def unraisable(found: "sys.UnraisableHookArgs") -> None:
+        if issubclass(found.exc_type, KeyboardInterrupt | _Terminated):
+            stopped = issubclass(found.exc_type, KeyboardInterrupt)
+            _deliver_again(signal.SIGINT if stopped else signal.SIGTERM)
+        else:
+            dropped(found)
+
+    sys.unraisablehook = unraisable
     try:
-        yield
+        with _handlers(interrupt):
+            yield
     except (KeyboardInterrupt, _Terminated) as stopped:
         number = signal.SIGTERM if isinstance(stopped, _Terminated) else signal.SIGINT
-        print(f"\nStopped by {number.name}; no incomplete file is left.", file=sys.stderr)
+        print(_stopped_by(number), file=sys.stderr)
         sys.exit(128 + number)
     finally:
-        if handled:
-            signal.signal(signal.SIGTERM, before)
+        sys.unraisablehook = dropped
+
+
+def _handled() -> tuple[signal.Signals, ...]:
+    """The signals to handle: none outside the main thread, and not a SIGINT that is ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        return ()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script's background process
+        return (signal.SIGTERM,)
+    return (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def _handlers(handler: Callable[[int, FrameType | None], None]) -> Generator[None]:
+    """A context in which `handler` handles both signals."""
+    before = {number: signal.signal(number, handler) for number in _handled()}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+def _exit(signum: int, frame: FrameType | None) -> NoReturn:
+    # Not by print, which the signal may have interrupted.
+    os.write(2, f"{_stopped_by(signal.Signals(signum))}\n".encode())
+    os._exit(128 + signum)
+
+
+def _imports(frame: FrameType | None) -> int:
+    """Number of frames of import statements on the stack."""
+    count = 0
+    while frame is not None:
+        count += frame.f_code.co_filename == "<frozen importlib._bootstrap>"
+        frame = frame.f_back
+    return count
+
+
+def _deliver_again(signum: int) -> None:
+    """Sends a signal to this process in a moment."""
+    main = threading.main_thread().ident
+    timer = threading.Timer(0.05, signal.pthread_kill, (main, signum))
+    timer.daemon = True
+    timer.start()
+
+
+def _stopped_by(number: signal.Signals) -> str:
+    return f"\nStopped by {number.name}; no incomplete file is left."
 
 
 def run(args: argparse.Namespace, name: str) -> None:

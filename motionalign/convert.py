@@ -25,7 +25,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from motionalign.commands import Parser, expand_arguments, run
+from motionalign.commands import Parser, exit_on_signals, expand_arguments, run
+from motionalign.files import expand
 
 # Modules that import JAX are imported inside functions, after `main` has selected the platform.
 
@@ -46,6 +47,10 @@ def _run_convert(args: argparse.Namespace) -> None:
     from motionalign.checkpoints.published.convert import convert
     from motionalign.checkpoints.shared import open_saved
 
+    path = expand(args.checkpoint)
+    if not path.is_file():  # told first: the options are about its content
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise ValueError(f"{path} {what}; give the file of a published checkpoint")
     options = args.form.options.from_args(args)
     # Not every published model has these two options.
     tokenizer, text_weights = (getattr(args, name, None) for name in ("tokenizer", "text_weights"))
@@ -97,7 +102,8 @@ def _parser() -> argparse.ArgumentParser:
 
     raw = argparse.RawDescriptionHelpFormatter
     parser = Parser("python -m motionalign.convert", description=__doc__, formatter_class=raw)
-    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
+    traceback: dict[str, Any] = {"action": "store_true", "help": "show the traceback of an error"}
+    parser.add_argument("--traceback", **traceback)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def command(
@@ -105,22 +111,30 @@ def _parser() -> argparse.ArgumentParser:
     ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help_line, description=help_line)
         sub.set_defaults(run=run)
+        # The flag is valid before and after the command. With a default, the subparser would
+        # overwrite the value given before the command.
+        sub.add_argument("--traceback", **traceback, default=argparse.SUPPRESS)
+        return sub
+
+    def reading(
+        name: str, help_line: str, run: Callable[[argparse.Namespace], None]
+    ) -> argparse.ArgumentParser:
+        sub = command(name, help_line, run)
         sub.add_argument("checkpoint", help="the file or folder to read")
         sub.add_argument("out", help="the folder to write; it must not exist")
         return sub
 
     for name, form in FORMATS.items():
-        sub = command(name, f"Convert a published checkpoint: {form.title}.", _run_convert)
+        sub = reading(name, f"Convert a published checkpoint: {form.title}.", _run_convert)
         sub.set_defaults(form=form)
         sub.add_argument("--dataset", help="a prepared dataset whose statistics are used")
         sub.add_argument(
             "--data_dir", default="data", help="folder of the dataset (default: %(default)s)"
         )
         form.add_options(sub)
-    command("export", "Export a checkpoint with the names of the published code.", _run_export)
-    command("share", "Write a folder to share: weights, config, model card.", _run_share)
-    sub = commands.add_parser("push", help="Push a folder to share to the Hugging Face Hub.")
-    sub.set_defaults(run=_run_push)
+    reading("export", "Export a checkpoint with the names of the published code.", _run_export)
+    reading("share", "Write a folder to share: weights, config, model card.", _run_share)
+    sub = command("push", "Push a folder to share to the Hugging Face Hub.", _run_push)
     sub.add_argument("folder", help="a folder that `share` wrote")
     sub.add_argument("repo", help="owner/name on the Hub")
     sub.add_argument("--public", action="store_true", help="make a new repository public")
@@ -136,6 +150,8 @@ def main(argv: list[str] | None = None) -> None:
     Raises:
       SystemExit: the command line is invalid (status 2), or an error occurs (status 1).
     """
+    if argv is None:
+        exit_on_signals()  # the imports of `_parser` take seconds
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # conversion needs no accelerator
     arguments = expand_arguments(sys.argv[1:] if argv is None else argv)
     args = _parser().parse_args(arguments or ["--help"])

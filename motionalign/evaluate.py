@@ -1,5 +1,7 @@
 """Evaluation of a trained model on a split of every dataset."""
 
+import hashlib
+import json
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -8,10 +10,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from motionalign import digests, sharding
-from motionalign.checkpoints.run import SERIES
+from motionalign.checkpoints.run import SERIES, find, load_run
 from motionalign.checkpoints.workdir import is_run_of, log_results
 from motionalign.checkpoints.writers import check_writers
-from motionalign.config import stored_form
+from motionalign.config import migrate_config, stored_form
 from motionalign.data.batches import parse_mixture
 from motionalign.data.dataset import Dataset
 from motionalign.files import expand, write_csv, write_json
@@ -38,12 +40,16 @@ from motionalign.tasks.task import Results, Task
 SHOWN = ("t2m/R@1", "t2m/R@10", "top1", "top5", "ap", "f1", "ndcg@1", "ndcg@5")
 
 
+def _say_nothing(text: str) -> None:
+    pass
+
+
 def evaluate_checkpoint(
     config: ConfigDict,
     path: str | pathlib.Path,
     output: str | pathlib.Path,
     split: str | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    say: Callable[[str], None] = _say_nothing,
 ) -> dict:
     """Scores a checkpoint on a split of every dataset that the config names.
 
@@ -53,9 +59,10 @@ def evaluate_checkpoint(
       path: a workdir or checkpoint folder, possibly copied from elsewhere.
       output: folder for the results. evaluation/<dataset>-<split>/ receives metrics.json, a CSV
         file with every query or clip, pictures and the page of examples, index.html. The
-        metrics.json of the first dataset's test split is also written to `output` itself. If
-        `output` is the run of the checkpoint, scores of the test split also go to the writers that
-        config.log_to names, as test/<score> and test_<dataset>/<score>.
+        metrics.json of the first dataset's test split is also written to `output` itself, unless
+        this is a further evaluation (`is_further`). If `output` is the run of the checkpoint,
+        scores of the test split also go to the writers that config.log_to names, as test/<score>
+        and test_<dataset>/<score>.
       split: name of the split; `config.data.test_split` by default.
       say: receives the results as text, dataset by dataset; called on process 0 only.
 
@@ -67,31 +74,31 @@ def evaluate_checkpoint(
     split = split or config.data.test_split
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
     model = load(path, SERIES[config.eval.checkpoint], mesh, config.data)
-    task = TASKS[config.task](config)
-    output = expand(output)
-    test_scalars: dict[str, float] = {}
+    task, output = TASKS[config.task](config), expand(output)
+    all_results, test_scalars = {}, {}
     if logged := is_run_of(output, path):
         check_writers(config.log_to)
-    all_results: dict[str, dict] = {}
+    if jax.process_index() != 0:
+        say = _say_nothing
     for dataset in _checked_datasets(config, model, task):
         name, step = dataset.name, model.run["step"]
-        if jax.process_index() == 0:
-            say(f"\n{name}, split {split}, checkpoint of step {step}\n")
-        prepare = own_preparation(model, dataset)
-        if prepare and model.encoder.representation.by_statistics and jax.process_index() == 0:
-            say("Motions are standardised by the checkpoint's statistics, not the dataset's.\n")
-        results = task.evaluate(predictor(model, prepare), dataset, split)
+        say(f"\n{name}, split {split}, checkpoint of step {step}\n")
+        results = task.evaluate(_predictor_for(model, dataset, say), dataset, split)
         scores = {"dataset": name, "split": split, "step": step, **results.scores}
         all_results[name] = scores
         if jax.process_index() != 0:
             continue
         say(format_tables(results.tables))
-        say("\n" + write_results(output / "evaluation" / f"{name}-{split}", scores, results))
+        folder = output / "evaluation" / f"{name}-{split}{_suffix(model, task)}"
+        record = scores | {"evaluated": evaluated(model, task, dataset, split)}
+        say("\n" + write_results(folder, record, results))
         if split != config.data.test_split:
             continue
         if len(all_results) == 1:
-            with digests.recording(output / "metrics.json"):
-                write_json(output / "metrics.json", scores)
+            if is_further(output / "metrics.json", model, task, scores, run=logged):
+                say(f"{output}/metrics.json keeps the results of the run; these are in {folder}")
+            else:
+                write_scores(output / "metrics.json", record, results.unasked)
         prefix = "test" if len(all_results) == 1 else f"test_{name}"
         test_scalars |= {f"{prefix}/{n}": value for n, value in results.scalars.items()}
     if logged and test_scalars:
@@ -107,6 +114,14 @@ def _checked_datasets(config: ConfigDict, model: Model, task: Task) -> list[Data
     return datasets
 
 
+def _predictor_for(model: Model, dataset: Dataset, say: Callable[[str], None]) -> Predictor:
+    """A model as tasks see it, with its own preparation of a dataset if it has one."""
+    prepare = own_preparation(model, dataset)
+    if prepare and model.encoder.representation.by_statistics:
+        say("Motions are standardised by the checkpoint's statistics, not the dataset's.\n")
+    return predictor(model, prepare)
+
+
 def predictor(model: Model, prepare: Callable | None = None) -> Predictor:
     """A model as tasks see it; `prepare` as in `Predictor`."""
     return Predictor(
@@ -117,17 +132,98 @@ def predictor(model: Model, prepare: Callable | None = None) -> Predictor:
 
 def write_results(folder: pathlib.Path, scores: dict, results: Results) -> str:
     """Writes metrics.json, CSV files, pictures and page into a folder; returns where they are."""
-    write_json(folder / "metrics.json", scores)
+    kept = write_scores(folder / "metrics.json", scores, results.unasked)
     for name, records in results.records.items():
         write_csv(folder / f"{name}.csv", records.head, records.rows)
     for name, image in results.pictures.items():
         write_picture(folder / f"{name}.png", image)
     where = []
+    if kept:
+        where.append(
+            f"{folder / 'metrics.json'} keeps the scores of {', '.join(kept)}, of an earlier "
+            "evaluation of this model on this data"
+        )
     if results.page:
         where.append(f"Page of examples: {results.page(folder)}")
     if results.pictures:
         where.append(f"Pictures: {', '.join(f'{folder / name}.png' for name in results.pictures)}")
     return "\n".join(where) or f"Scores: {folder / 'metrics.json'}"
+
+
+def write_scores(path: pathlib.Path, scores: dict, unasked: Sequence[str] = ()) -> list[str]:
+    """Writes a metrics.json, and keeps scores in it that the evaluation was not asked for.
+
+    Args:
+      path: the file, which may exist.
+      scores: its new content.
+      unasked: names of scores that the task can compute, but was not asked for. They are kept if
+        the file is about the same model and data; a file of version 0.1, which has no field
+        "evaluated", if its dataset, split and step agree.
+
+    Returns:
+      The names of the scores that are kept.
+    """
+    before = _results_in(path)
+    about = ("dataset", "split", "step", "evaluated")
+    if any(before[name] != scores[name] for name in about if name in before and name in scores):
+        before = {}
+    kept = {name: before[name] for name in unasked if name in before}
+    reasons = before["left_out"] if before else {}
+    left_out = {name: reasons[name] for name in unasked if name in reasons}
+    if "left_out" in scores:
+        left_out |= scores["left_out"]
+    with digests.recording(path):
+        write_json(path, scores | kept | ({"left_out": left_out} if left_out else {}))
+    return list(kept)
+
+
+def is_further(path: pathlib.Path, model: Model, task: Task, scores: dict, run: bool) -> bool:
+    """Whether scores must not replace those in the metrics.json of a folder of results.
+
+    The file is about the model's first training dataset and its own task. In the folder of a run,
+    it is also about the run's test split and the checkpoint that the run selects.
+
+    Args:
+      path: the file, which may exist.
+      model: the model that is evaluated.
+      task: the task it is evaluated by.
+      scores: the new scores, with "dataset", "split" and "step".
+      run: whether the file is in the folder of the run that trained the model.
+    """
+    before = _results_in(path)
+    if not before:
+        return False
+    own = not _suffix(model, task)
+    same_place = all(before[name] == scores[name] for name in ("dataset", "split"))
+    main = scores["dataset"] == next(iter(model.run["datasets"]))
+    if run:
+        stored = migrate_config(digests.read_json(path.with_name("config.json")), schema())
+        selected = load_run(find(path.parent, SERIES[stored["eval"]["checkpoint"]]))["step"]
+        own = own and scores["step"] in (selected, before["step"])
+        main = main and scores["split"] == stored["data"]["test_split"]
+    return not (own and (same_place or main))
+
+
+def _results_in(path: pathlib.Path) -> dict:
+    """The content of a metrics.json; empty if there is none that can be read."""
+    try:
+        content = dict(digests.read_json(path)) if path.is_file() else {}
+    except (ValueError, TypeError):
+        return {}
+    return content and {"left_out": {}, "step": None, **content}
+
+
+def evaluated(model: Model, task: Task, dataset: Dataset, split: str) -> str:
+    """Identifies what is evaluated: the model, the task, and the clips of the split."""
+    metadata = dataset.metadata.to_json()
+    content = [model.run, task.name, metadata, list(dataset.split(split).ids)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _suffix(model: Model, task: Task) -> str:
+    """The end of the folder's name for a task that the model was not trained for."""
+    trained = model.run["trained"]
+    return f"-{task.name}" if trained and trained["task"] != task.name else ""
 
 
 def check_fit(model: Model, dataset: Dataset, task: Task) -> None:

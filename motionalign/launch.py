@@ -21,6 +21,9 @@ r"""Trains, evaluates and applies motion-language models.
   cluster can be detected (SLURM, TPU pods, MPI); otherwise use --coordinator, --num_processes and
   --process_id.
 
+  Exit status: 0 finished; 1, 2 a mistake, told in one line; 130, 143 stopped by Ctrl-C or SIGTERM.
+  Training saves before it stops, and the same command resumes it.
+
   `motionalign train`, `motionalign eval` and `motionalign encode` are the same commands and work
   from any folder; `motionalign --help` lists the others.
 """
@@ -28,6 +31,7 @@ r"""Trains, evaluates and applies motion-language models.
 import difflib
 import pathlib
 import re
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -132,7 +136,11 @@ def main(argv: Sequence[str]) -> None:
     """Runs the mode that the flags select; a user's mistake ends it with one line on stderr."""
     try:
         if len(argv) > 1:
-            raise ValueError(f"unexpected argument {argv[1]!r}: options have the form --NAME=VALUE")
+            meant = difflib.get_close_matches(argv[1], MODES, 1)
+            raise ValueError(
+                f"unexpected argument {argv[1]!r}: options have the form --NAME=VALUE"
+                + (f". Did you mean --mode={meant[0]}?" if meant else "")
+            )
         if not FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
         _run()
@@ -192,13 +200,13 @@ def _check_flags() -> None:
 def _train() -> None:
     _require(config=_config())
     workdir = _WORKDIR.value or default_workdir(_config_path())
+    with commands.importing():
+        from motionalign import train
     _start_jax()
-    from motionalign import train
-
     outcome = train.train(_config(), workdir, say=_say)
-    if outcome == "stopped":
+    if outcome != "finished":
         print("Stopped; the run is saved. Run the same command again to resume.")
-        return
+        sys.exit(128 + signal.Signals[outcome])
     _evaluate(workdir, workdir)
 
 
@@ -214,9 +222,9 @@ def _evaluate_only() -> None:
             + (f" No effect: {', '.join(idle)}" if idle else ""),
             file=sys.stderr,
         )
+    with commands.importing():
+        from motionalign.checkpoints.workdir import run_folder
     _start_jax()
-    from motionalign.checkpoints.workdir import run_folder
-
     _evaluate(checkpoint, _WORKDIR.value or run_folder(checkpoint))
 
 
@@ -234,9 +242,9 @@ def _evaluate(checkpoint: str | pathlib.Path, output: str | pathlib.Path) -> Non
 def _encode() -> None:
     checkpoint = _CHECKPOINT.value or _WORKDIR.value
     _require(checkpoint=checkpoint, input=_INPUT.value, output=_OUTPUT.value)
+    with commands.importing():
+        from motionalign.inference.folder import encode_folder
     _start_jax()
-    from motionalign.inference.folder import encode_folder
-
     encoded = encode_folder(
         checkpoint,
         _INPUT.value,
@@ -277,9 +285,42 @@ def _start_jax() -> None:
     if _DISTRIBUTED.value and not missing:
         raise ValueError("--distributed and --coordinator exclude each other: give only one")
     if _COORDINATOR.value:
-        jax.distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+        _join(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     elif _DISTRIBUTED.value:
-        jax.distributed.initialize()
+        try:
+            jax.distributed.initialize()
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"--distributed: no cluster (SLURM, TPU pod, MPI) is detected ({_first(error)}). "
+                "Start the command through the cluster's launcher, or name the processes by "
+                "--coordinator=HOST:PORT --num_processes=N --process_id=I; a single process needs "
+                "none of these flags"
+            ) from error
+
+
+def _join(coordinator: str, count: int, number: int) -> None:
+    """Joins the processes of a run; a ValueError if that is impossible."""
+    import jax
+
+    if not re.fullmatch(r".+:\d+", coordinator):
+        raise ValueError(f"--coordinator={coordinator}: expected HOST:PORT of process 0")
+    if not 0 <= number < count:
+        raise ValueError(
+            f"--process_id={number}: expected 0 to {count - 1}, below --num_processes={count}"
+        )
+    try:
+        jax.distributed.initialize(coordinator, count, number)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"--coordinator={coordinator}: process {number} of {count} cannot join "
+            f"({_first(error)}). Start all processes, with --process_id=0 on the host that "
+            "--coordinator names"
+        ) from error
+
+
+def _first(error: Exception) -> str:
+    """The first line of an error of a library."""
+    return str(error).strip().partition("\n")[0].rstrip(".")
 
 
 def _require(**given: object) -> None:
@@ -363,10 +404,14 @@ def parse_flags(argv: list[str]) -> list[str]:
         sys.exit(0)
     sys.argv = argv = _with_config(argv)
     try:
-        return FLAGS(argv)
+        with commands.importing():  # config files import JAX
+            return FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        message = unknown_flag(str(error), error.flagname)
     except flags.Error as error:
         message = re.sub(r"invalid literal for int.*", "expected a whole number", str(error))
         message = re.sub(r"could not convert string to float.*", "expected a number", message)
+        message = re.sub(r"\('Non-boolean argument.*", "expected True or False", message)
         if "Traceback" in message:  # it surrounds a config file's error about its argument
             message = message.partition("ValueError: ")[2].strip() or message
     except (AttributeError, KeyError):
@@ -401,6 +446,21 @@ def _last(argv: Sequence[str], name: str) -> str | None:
         elif match := re.match(rf"--?{name}=(.*)$", arg, re.DOTALL):
             value = match[1]
     return value
+
+
+def unknown_flag(message: str, name: str) -> str:
+    """absl's message for an unknown flag, with the config fields that may be meant."""
+    from motionalign.tasks.schema import schema
+
+    fields = list(flat(schema().base().to_dict()))
+    meant = [field for field in fields if f".{field}".endswith(f".{name}")]
+    if not meant and "Did you mean" not in message:
+        close = difflib.get_close_matches(name, [field.rpartition(".")[2] for field in fields], 1)
+        meant = [field for field in fields if field.rpartition(".")[2] in close]
+    if not meant:
+        return message
+    options = " or ".join(f"--config.{field}" for field in meant[:4])
+    return f"unknown flag --{name}. Did you mean the config field {options}?"
 
 
 def unknown_field(config: ConfigDict, argv: Sequence[str]) -> str | None:

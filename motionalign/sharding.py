@@ -30,6 +30,12 @@ def make_mesh(data: int = -1, model: int = 1) -> Mesh:
     """A (data, model) mesh over all devices of all processes; data=-1: all remaining devices."""
     devices = jax.device_count()
     if data == -1 and model > 0:
+        if devices % model:
+            valid = [str(n) for n in range(1, devices + 1) if devices % n == 0]
+            raise ValueError(
+                f"config.mesh.model={model} must divide the number of available devices, {devices}:"
+                f" set it to {' or '.join(valid)}"
+            )
         data = devices // model
     if data < 1 or model < 1 or data * model != devices:
         raise ValueError(

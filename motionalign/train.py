@@ -84,7 +84,8 @@ def train(
         operation; called on process 0 only.
 
     Returns:
-      "finished", or "stopped" after SIGTERM or Ctrl-C; the same call then resumes the run.
+      "finished", or "SIGTERM" or "SIGINT" (Ctrl-C) for a run that this signal stopped after it was
+      saved; the same call then resumes it.
 
     Raises:
       ValueError: the config does not fit the data, the devices or the workdir.
@@ -202,6 +203,11 @@ def set_up(
     mixture = parse_mixture(config.data.datasets)
     weights = {Dataset(config.data.data_dir, name): weight for name, weight in mixture.items()}
     datasets = list(weights)
+    # All splits, so that errors do not appear hours later; before the vectors of the texts, since a
+    # dataset without labels has none.
+    for dataset in datasets:
+        for name in (config.data.val_split, config.data.test_split):
+            task.check(dataset, name, objective.compares, is_frozen(config.model.text))
     architecture = resolve_architecture(config, task, objective, trained, datasets)
     sources = _sources(config, task, objective, architecture, weights)
 
@@ -341,16 +347,11 @@ def _sources(
     architecture: DualEncoderConfig,
     weights: Mapping[Dataset, float],
 ) -> list[Source]:
-    """The training split of each dataset, with the texts and targets of the task.
-
-    The other splits are checked as well, so that errors in them do not appear hours later.
-    """
+    """The training split of each dataset, with the texts and targets of the task."""
     representation = representation_of(architecture.motion, config.data.frame_bucket)
     sources = []
     for dataset, weight in weights.items():
         representation.check(dataset.metadata)
-        for name in (config.data.val_split, config.data.test_split):
-            task.check(dataset, name, objective.compares, is_frozen(config.model.text))
         split = dataset.split(config.data.train_split)
         targets = None if objective.compares else task.targets(dataset, split)
         sources.append(Source(dataset, split, weight, task.texts(dataset, split), targets))
@@ -457,7 +458,7 @@ class _Loop:
             if at_epoch_end or (every and step % every == 0):
                 self._save(step, state, pipeline)
         self._save(step, state, pipeline)
-        return "finished" if step == run.num_steps else "stopped"
+        return "finished" if step == run.num_steps else self._stop_asked.by
 
     def _write(self, step: int, scalars: dict[str, float]) -> None:
         """Writes scalars with epoch and wall time.
@@ -532,11 +533,15 @@ class _StopRequest:
     """Turns SIGTERM (preemption, end of a job) and Ctrl-C into a flag read between steps.
 
     A second Ctrl-C stops at once, without saving.
+
+    Attributes:
+      by: name of the signal; with several processes, SIGTERM where another one received it.
     """
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._asked = False
         self._write = write
+        self.by = signal.SIGTERM.name
         # With several processes, JAX handles SIGTERM and makes all of them stop at the same step;
         # Ctrl-C is turned into SIGTERM.
         signals = [signal.SIGINT, *([signal.SIGTERM] if jax.process_count() == 1 else [])]
@@ -544,6 +549,7 @@ class _StopRequest:
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGINT:
+            self.by = signal.SIGINT.name
             signal.signal(signal.SIGINT, self._before[signal.SIGINT])
             self._write("stopping after this step and saving; Ctrl-C again stops without saving")
             if jax.process_count() > 1:

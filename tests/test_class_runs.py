@@ -190,6 +190,7 @@ def classified_folder(workdir, clips, fps) -> tuple[dict, list[list[str]]]:
     folder.mkdir()
     for i, clip in enumerate(clips):
         np.save(folder / f"clip-{i}.npy", clip)
+    np.save(folder / "flat.npy", np.zeros((30, 66)))
     for name in ("out.npz", "out.csv"):
         flags = (f"--checkpoint={workdir}", f"--input={folder}", f"--output={workdir / name}")
         done = command("--mode=encode", f"--fps={fps}", *flags)
@@ -197,6 +198,14 @@ def classified_folder(workdir, clips, fps) -> tuple[dict, list[list[str]]]:
         assert f"{len(clips)} clips at {fps} fps" in done.stdout
     with np.load(workdir / "out.npz") as arrays, (workdir / "out.csv").open(newline="") as file:
         assert list(arrays["ids"]) == [f"clip-{i}" for i in range(len(clips))]
+        with (workdir / "out.notes.csv").open(newline="") as notes:
+            head, *rows = csv.reader(notes)
+        assert head == ["id", "note", "reason"]
+        assert [row[:2] for row in rows] == [
+            *([name, "cut"] for name in arrays["cut"]), ["flat", "skipped"]
+        ]  # fmt: skip
+        assert "(30, 66)" in rows[-1][2]
+        assert f"All of these clips: {workdir / 'out.notes.csv'}" in done.stdout
         return dict(arrays), list(csv.reader(file))
 
 

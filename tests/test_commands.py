@@ -1,6 +1,8 @@
 """Shared parts of all commands: `~`, one-line errors, termination by signals."""
 
+import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,6 +65,70 @@ def test_a_signal_ends_a_command_after_clean_up(number, code, capsys):
     assert (end.value.code, cleaned) == (code, [True])
     assert f"Stopped by {number.name}; no incomplete file is left." in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("where", ["destructor", "import"])
+def test_a_signal_is_not_lost(number, where, tmp_path, monkeypatch, capsys):
+    """Where the interpreter or a library would drop the exception that it raises."""
+    seen = []
+
+    class Dying:
+        def __del__(self):
+            seen.append(where)
+            os.kill(os.getpid(), number)
+            time.sleep(0.001)
+
+    (tmp_path / f"imported_{number}.py").write_text(
+        f"import os\ntry:\n    os.kill(os.getpid(), {number:d})\n    os.getpid()\n"
+        "except BaseException as error:\n    raise ImportError('not initialised') from error\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SystemExit) as end, ending_cleanly():
+        if where == "destructor":
+            Dying()
+        else:
+            seen.append(importlib.import_module(f"imported_{number}"))
+        time.sleep(5)
+        pytest.fail("the signal is lost")
+    assert end.value.code == 128 + number
+    assert len(seen) == 1
+    printed = capsys.readouterr().err
+    assert printed.strip() == f"Stopped by {number.name}; no incomplete file is left."
+
+
+# Each command with a module during whose import it is stopped.
+STARTING = [
+    ([str(ROOT / "launch.py"), "--config=configs/quickstart.py"], "numpy"),
+    ([str(ROOT / "launch.py"), "--config=configs/quickstart.py"], "jaxlib"),
+    ([str(ROOT / "launch.py"), "--mode=encode", "--checkpoint=x", "--input=.", "--output=x.npz"],
+     "jaxlib"),
+    (["-m", "motionalign", "train", "--config=configs/quickstart.py"], "absl"),
+    (["-m", "motionalign", "data_prep", "synthetic"], "numpy"),
+    (["-m", "data_prep", "synthetic"], "numpy"),
+    (["-m", "data_prep", "synthetic"], "tensorflow_datasets"),
+    (["-m", "motionalign.convert", "share", "x", "y"], "jaxlib"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "module"), STARTING)
+def test_a_command_is_stopped_while_it_starts(arguments, module, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    imported = iter(process.stderr.readline, "")
+    assert any(re.search(rf"\b{module}\b", line) for line in imported)  # the first of its modules
+    process.send_signal(signal.SIGINT)
+    printed, problems = process.communicate(timeout=60)
+    assert process.returncode == 130
+    told = [line for line in problems.splitlines() if line and not line.startswith("import time:")]
+    assert told == ["Stopped by SIGINT; no incomplete file is left."]
+    assert not printed and not list(tmp_path.iterdir())
 
 
 def test_data_preparation_leaves_nothing_when_interrupted(tmp_path):

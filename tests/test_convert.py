@@ -144,6 +144,8 @@ def test_a_registered_model_has_its_command(dummy, tmp_path, capsys):
         main([*arguments, "--fps=-3"])
     with pytest.raises(ValueError, match=r"--fps=-3.0; expected a positive number"):
         main(["--traceback", *arguments, "--fps=-3"])
+    with pytest.raises(ValueError, match="fps"):
+        main([*arguments, "--fps=-3", "--traceback"])
     with pytest.raises(SystemExit, match=r"does not fit dummy: .* give --motion_heads"):
         main([*arguments, "--fps=3"])
     with pytest.raises(SystemExit, match=r"dummy: MotionTransformerConfig.window is 'all'; valid:"):

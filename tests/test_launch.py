@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -113,6 +114,8 @@ def test_default_frame_rate_is_that_of_the_raw_files(short_run, model, small_dat
     done = command("--mode=encode", *flags)
     assert done.code == 0
     assert "1 clips at 60 fps" in done.stdout
+    assert "60 fps is assumed, the rate of the raw training files: give --fps if" in done.stdout
+    assert "assumed" not in command("--mode=encode", *flags, "--fps=60").stdout
     with np.load(tmp_path / "x.npz") as written:
         expected = model.encode_motion(clip, fps=60)
         np.testing.assert_allclose(written["embeddings"][0], expected, atol=1e-6)
@@ -142,6 +145,72 @@ def test_results_are_written_next_to_the_checkpoint(short_run, small_dataset, tm
     assert (scores["dataset"], scores["split"], scores["all"]["gallery"]) == ("small", "val", 7)
     assert (tmp_path / "evaluation" / "small-val" / "metrics.json").is_file()
     assert not (tmp_path / "metrics.json").exists()  # which is of the test split
+
+
+def test_a_partial_evaluation_keeps_the_other_scores(short_run, small_dataset, tmp_path):
+    run = shutil.copytree(short_run, tmp_path / "run")
+    paths = run / "metrics.json", run / "evaluation" / "small-test" / "metrics.json"
+    before = json.loads(paths[0].read_text())
+    assert {"all", "left_out"} < before.keys()
+    flags = "--mode=eval", f"--checkpoint={run}", f"--config.data.data_dir={small_dataset}"
+    done = command(*flags, "--config.eval.protocols=small_batches")
+    assert f"{paths[1]} keeps the scores of all, of an earlier evaluation of this" in done.stdout
+    for path in paths:
+        after = json.loads(path.read_text())
+        assert after["left_out"].keys() == before["left_out"].keys()  # those not asked for, too
+        assert {**after, "left_out": None} == {**before, "left_out": None}
+    # Of another model or other data, nothing is kept.
+    paths[1].write_text(json.dumps(before | {"evaluated": "0"}))
+    done = command(*flags, "--config.eval.protocols=small_batches")
+    assert "keeps" not in done.stdout
+    assert json.loads(paths[1].read_text()).keys() == before.keys() - {"all"}
+    assert json.loads(paths[0].read_text()).keys() == before.keys()
+
+
+def test_a_further_evaluation_keeps_the_results_of_the_run(short_run, small_dataset, tmp_path):
+    run = shutil.copytree(short_run, tmp_path / "run")
+    before = (run / "metrics.json").read_bytes()
+    flags = "--mode=eval", f"--checkpoint={run}", f"--config.data.data_dir={small_dataset}"
+    done = command(*flags, "--config.data.test_split=val")
+    place = run / "evaluation" / "small-val" / "metrics.json"
+    kept = f"{run / 'metrics.json'} keeps the results of the run; these are in {place.parent}"
+    assert kept in done.stdout
+    assert (run / "metrics.json").read_bytes() == before
+    assert json.loads(place.read_text())["split"] == "val"
+
+
+@pytest.mark.parametrize(
+    ("changed", "further"),
+    [
+        ({}, False),
+        ({"dataset": "other"}, True),
+        ({"split": "val"}, True),
+        ({"step": 99}, True),  # not the checkpoint that the run selects
+        ({"task": "labels"}, True),
+    ],
+)
+def test_what_a_further_evaluation_is(short_run, model, changed, further):
+    scores = json.loads((short_run / "metrics.json").read_text()) | changed
+    task = SimpleNamespace(name=changed.get("task", "captions"))
+    path = short_run / "metrics.json"
+    assert evaluate.is_further(path, model, task, scores, run=True) == further
+    elsewhere = evaluate.is_further(path, model, task, scores, run=False)
+    assert elsewhere == (further and not {"step", "split"} & changed.keys())
+    assert not evaluate.is_further(path.with_name("none.json"), model, task, scores, run=True)
+
+
+def test_results_of_another_run_give_way(short_run, model, tmp_path):
+    """Those of the model's own dataset replace them."""
+    scores = json.loads((short_run / "metrics.json").read_text())
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps(scores | {"dataset": "other"}))
+    task = SimpleNamespace(name="captions")
+    assert not evaluate.is_further(path, model, task, scores, run=False)
+    assert evaluate.write_scores(path, scores, ["small_batches"]) == []
+    path.write_text("{")  # damaged
+    assert not evaluate.is_further(path, model, task, scores, run=False)
+    assert evaluate.write_scores(path, scores, ["small_batches"]) == []
+    assert json.loads(path.read_text()) == scores
 
 
 def test_an_incomplete_published_subset(short_run, small_dataset, tmp_path):

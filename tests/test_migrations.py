@@ -19,6 +19,7 @@ import motionalign
 from motionalign import convert, evaluate, train
 from motionalign.checkpoints.run import LATEST, RUN_MIGRATIONS, find, migrate_run
 from motionalign.config import MIGRATIONS, migrate, migrate_config, stored_form
+from motionalign.conventions import Origin
 from motionalign.data.dataset import METADATA_MIGRATIONS, Dataset, Metadata, migrate_metadata
 from motionalign.data.records import INDEX_MIGRATIONS, Split
 from motionalign.data.representation import Patches
@@ -264,7 +265,9 @@ def test_scores_are_those_of_before(legacy, finish, name, tmp_path):
     (found,) = results.values()
     assert_like({name: without_cuts(each) for name, each in results.items()},
                 {DATASET_OF[name]: scores})  # fmt: skip
-    assert_like(without_cuts(read(tmp_path / "metrics.json")), scores)
+    written = read(tmp_path / "metrics.json")
+    assert len(written.pop("evaluated")) == 16  # which version 0.1.0 did not write
+    assert_like(without_cuts(written), scores)
     assert ("cut" in found) == (name != "clips")  # only encoders over frames cut these clips
 
 
@@ -284,7 +287,9 @@ def test_a_model_computes_what_it_did(legacy, finish, name, of):
     model = motionalign.load(finish(name) if of == "the resumed run" else legacy / f"shared-{name}")
     wanted = expected(legacy, name)
     encode = model.classify if model.class_names else model.encode_motion
-    np.testing.assert_allclose(encode(*clips_of(legacy, name)), wanted["motion"], atol=1e-5)
+    # Version 0.1 did not move clips to the origin.
+    found = encode(*clips_of(legacy, name), canonical="never")
+    np.testing.assert_allclose(found, wanted["motion"], atol=1e-5)
     if "text" in wanted:
         np.testing.assert_allclose(model.encode_text(TEXTS), wanted["text"], atol=1e-5)
     metadata = Dataset(legacy / "data", DATASET_OF[name]).metadata
@@ -295,7 +300,9 @@ def test_the_way_to_the_module_of_a_model(legacy):
     model = motionalign.load(legacy / "shared-clips")
     clips, fps = clips_of(legacy, "clips")
     representation = model.encoder.representation
-    batch = representation.stack([model.prepare(clip, fps) for clip in clips], padded=48)
+    batch = representation.stack(
+        [model.prepare(clip, fps, canonical="never") for clip in clips], padded=48
+    )
     module = model.encoder.network.bind(model.params)
     vectors = unit(np.asarray(module.encode_motion(batch["patches"], batch["num_frames"])))
     np.testing.assert_allclose(vectors, expected(legacy, "clips")["motion"], atol=1e-5)
@@ -560,12 +567,18 @@ OLD_METADATA = {
 }
 
 
-def test_metadata_1_hold_the_whole_skeleton():
+SMPL_STATISTICS = {"mean": [[0.0] * 3] * 22, "std": [[1.0] * 3] * 22}
+
+
+def test_older_metadata_get_the_whole_skeleton_and_conventions():
     before = copy.deepcopy(OLD_METADATA)
-    assert len(METADATA_MIGRATIONS) == 1
+    assert len(METADATA_MIGRATIONS) == 2
     migrated = migrate_metadata(OLD_METADATA)
     assert migrated == OLD_METADATA | {
-        "format_version": 1,
+        "format_version": 2,
+        "sensor": "optical",
+        "accepted": [],
+        "origin": None,
         "skeleton": SKELETONS["kit21"].to_dict(),
         "label_names": [],
         "attribute_names": [],
@@ -577,8 +590,19 @@ def test_metadata_1_hold_the_whole_skeleton():
     assert migrate_metadata(migrated) == migrated == Metadata.from_json(migrated).to_json()
     named = {"label_names": ["walk"], "num_rotations": 21}
     assert migrate_metadata(OLD_METADATA | named).items() >= named.items()
-    with pytest.raises(ValueError, match="unknown skeleton 'smpl24'; known: coco18, kit21"):
+    with pytest.raises(
+        ValueError, match="unknown skeleton 'smpl24'; known: coco18, kinect20, kit21"
+    ):
         migrate_metadata(OLD_METADATA | {"skeleton": "smpl24"})
+
+
+def test_which_older_datasets_have_the_origin_of_humanml3d():
+    smpl = OLD_METADATA | {"skeleton": "smpl22", "unit_in_metres": 1.0, "name": "humanml3d"}
+    assert Metadata.from_json(smpl | SMPL_STATISTICS).origin == Origin()
+    slightly_turned = Metadata.from_json(smpl | SMPL_STATISTICS | {"name": "synthetic"}).origin
+    assert slightly_turned is not None and slightly_turned.facing == 10
+    for other in ({"unit_in_metres": None}, {"num_rotations": 24}):
+        assert Metadata.from_json(smpl | SMPL_STATISTICS | other).origin is None
 
 
 def test_metadata_1_of_shared_models_had_a_description():

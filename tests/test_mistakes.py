@@ -44,7 +44,26 @@ MISTAKES = {
         "--coordinator, --num_processes, --process_id must be given together",
         "missing: --coordinator, --process_id",
     ],
-    "motionalign trian": ["unknown command 'trian'", "data_prep, train, eval, encode, convert"],
+    f"{QUICK} --process_id=2 --num_processes=2 --coordinator=localhost:1": [
+        "--process_id=2: expected 0 to 1, below --num_processes=2"
+    ],
+    f"{QUICK} --process_id=0 --num_processes=2 --coordinator=localhost": [
+        "--coordinator=localhost: expected HOST:PORT of process 0"
+    ],
+    f"{QUICK} --distributed": [
+        "--distributed: no cluster (SLURM, TPU pod, MPI) is detected (",
+        "--coordinator=HOST:PORT --num_processes=N --process_id=I",
+        "a single process needs none of these flags",
+    ],
+    f"{QUICK} --distributed=maybe": ["flag --distributed=maybe: expected True or False\n"],
+    "launch.py eval --checkpoint=runs/short": [
+        "unexpected argument 'eval': options have the form --NAME=VALUE. Did you mean --mode=eval?"
+    ],
+    "motionalign train evla": ["unexpected argument 'evla'", "Did you mean --mode=eval?"],
+    "motionalign trian": [
+        "unknown command 'trian'; valid: data_prep, train, eval, encode, convert.",
+        "Did you mean train?",
+    ],
     # Config files and their arguments
     "launch.py --config=configs/quikstart.py": [
         "--config=configs/quikstart.py: no such file. Give your own file or one of: ",
@@ -79,7 +98,22 @@ MISTAKES = {
         "config.loss.margin is 0.3, but nothing reads it: config.loss.kind is 'contrastive', and "
         "only 'triplet' reads it"
     ],
-    f"{QUICK} --config.mesh.model=3": ["config.mesh.model=3 must equal the", "available devices"],
+    f"{QUICK} --config.model.learn_temperature=maybe": [
+        "--config.model.learn_temperature=maybe: expected True or False\n"
+    ],
+    f"{QUICK} --config.mesh.model=3": [
+        "config.mesh.model=3 must divide the number of available devices, 8: set it to 1 or 2 or 4"
+    ],
+    f"{QUICK} --config.mesh.model=16": ["number of available devices, 8: set it to 1 or 2 or 4"],
+    f"{QUICK} --config.mesh.model=2 --config.mesh.data=3": [
+        "config.mesh.data=3 × config.mesh.model=2 must equal the 8 available devices"
+    ],
+    f"{QUICK} --epochs=1": [
+        "unknown flag --epochs. Did you mean the config field --config.epochs?"
+    ],
+    f"{QUICK} --epoch 1": ["unknown flag --epoch. Did you mean the config field --config.epochs?"],
+    f"{QUICK} --text.width=8": ["Did you mean the config field --config.model.text.width?"],
+    f"{QUICK} --lr=1": ["Did you mean the config field --config.optim.groups."],
     # Data
     f"{QUICK} --config.data.datasets=humanml3d": [
         "dataset 'humanml3d' is not prepared",
@@ -92,11 +126,15 @@ MISTAKES = {
     f"{QUICK} --config.data.datasets=small --config.data.train_split=trian": [
         "'trian'", "test, train, val",
     ],
+    "launch.py --config=configs/mocap_actions.py --config.data.datasets=small": [
+        "dataset 'small' has no labels. BABEL has labels", "`data_prep humanml3d --labels_csv`",
+    ],
     "data_prep humanml3d": ["the following arguments are required: --raw_dir"],
     "data_prep humanml3d --raw_dir=empty": [
         "empty is not a folder in HumanML3D's layout",
         "Expected new_joints/*.npy, texts/*.txt, train.txt, val.txt, test.txt",
     ],
+    "data_prep humanml3d --raw_dir=none --name=small": ["--raw_dir=none does not exist"],
     "data_prep sinthetic": ["invalid choice: 'sinthetic'", "'synthetic'"],
     "data_prep synthetic --name=My-Data": ["--name=My-Data: use a-z, 0-9 and _"],
     "data_prep show --name=nothing": ["dataset 'nothing' is not prepared", "data_prep humanml3d"],
@@ -130,6 +168,15 @@ MISTAKES = {
     f"{QUICK} --workdir=clips/a.npy": ["--workdir=clips/a.npy is a file; name a folder"],
     "convert share runs/short clips": ["clips already exists; choose another folder"],
     "convert export runs/none out": ["no checkpoint at"],
+    "convert motionpatches none.pt out": [
+        "none.pt does not exist; give the file of a published checkpoint"
+    ],
+    "convert walktext clips out": ["clips is a folder; give the file of a published checkpoint"],
+    "convert push runs/short me/model": [
+        "runs/short is not a folder to share",
+        "python -m motionalign.convert share runs/short FOLDER",
+    ],
+    "convert push clips me/model": ["clips is not a folder to share"],
     "convert push none me/model": ["none is not a folder", "convert share"],
     # No network
     "launch.py --config=configs/mocap_small.py --config.data.datasets=small": [

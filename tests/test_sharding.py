@@ -135,14 +135,19 @@ def test_meshes(data, model, shape):
     assert set(mesh.devices.flat) == set(jax.devices())
 
 
-@pytest.mark.parametrize(
-    ("data", "model"), [(3, 2), (-1, 3), (8, 2), (0, 8), (-1, 0), (-1, 16), (4, 1), (-2, -4)]
-)
+@pytest.mark.parametrize(("data", "model"), [(3, 2), (8, 2), (0, 8), (-1, 0), (4, 1), (-2, -4)])
 def test_meshes_that_do_not_fit(data, model):
     with pytest.raises(
         ValueError, match=r"config\.mesh\.data=.* must equal the 8 available devices"
     ):
         sharding.make_mesh(data, model)
+
+
+@pytest.mark.parametrize("model", [3, 16])
+def test_a_model_axis_that_does_not_divide_the_devices(model):
+    message = rf"config\.mesh\.model={model} must divide .* devices, 8: set it to 1 or 2 or 4 or 8"
+    with pytest.raises(ValueError, match=message):
+        sharding.make_mesh(-1, model)
 
 
 def test_a_mesh_of_some_devices():

@@ -41,7 +41,20 @@ REASONS = {
     "attributes_malformed": "the row of attributes is incomplete, or not probabilities",
     **conventions.REASONS,
 }
-REASONS_TABLE = "\n".join(f"  {reason:<20} {meaning}" for reason, meaning in REASONS.items())
+# What only the readers give that name it in their help; every reader gives the others.
+_OF_SOME_READERS = {
+    *("text_missing", "text_malformed", "caption_empty", "span_outside"),
+    *("label_missing", "label_unknown", "attributes_malformed"),
+    *("wrong_body_model", "duration_differs"),
+}
+
+
+def reasons_table(*own: str) -> str:
+    """The reasons of a reader for its help: `own`, and those that every reader gives."""
+    assert set(own) <= _OF_SOME_READERS, own
+    reasons = [name for name in REASONS if name in own or name not in _OF_SOME_READERS]
+    return "\n".join(f"  {name:<20} {REASONS[name]}" for name in reasons)
+
 
 # Annotators mark times by eye, so a span may end shortly after the motion does. Like the published
 # loader, we cut such a span at the last frame. A span that ends later belongs to another clip.

@@ -29,13 +29,13 @@ from typing import Any
 import numpy as np
 
 from data_prep.readers import (
-    REASONS_TABLE,
     SPAN_SLACK,
     Caption,
     Command,
     InvalidClip,
     Reader,
     load_joints,
+    reasons_table,
 )
 from motionalign.data.resample import HUMANML3D_FPS, check_fps, nearest_frames, resample
 from motionalign.formats import smplh
@@ -48,6 +48,11 @@ CHUNK = 5.0  # seconds
 DURATION_SLACK, DURATION_SHARE = 0.5, 0.05  # seconds, and share of the duration
 CLASSES = pathlib.Path(__file__).parents[1] / "captions" / "babel60.json"
 GENDERS = ("female", "male", "neutral")
+
+_REASONS = (
+    *("label_missing", "label_unknown", "span_outside"),
+    *("wrong_body_model", "duration_differs"),
+)
 
 _ABOUT = f"""\
 BABEL: action labels for AMASS, at 30 frames per second, with joints and 6D rotations. Every
@@ -75,7 +80,7 @@ examples:
     --extra --labels=sequence --name=babel_sequence
 
 reasons for dropping a sequence or a segment, as in report.json:
-{REASONS_TABLE}
+{reasons_table(*_REASONS)}
 """
 
 

@@ -21,13 +21,13 @@ import pathlib
 import numpy as np
 
 from data_prep.readers import (
-    REASONS_TABLE,
     Caption,
     Command,
     InvalidClip,
     Reader,
     load_joints,
     read_table,
+    reasons_table,
 )
 from motionalign.data.dataset import attribute_words, positive_attributes
 from motionalign.data.resample import check_fps
@@ -49,7 +49,7 @@ examples:
   python -m data_prep densegait --raw_dir=DenseGait --fps=30 --min_frames=60 --name=densegait_long
 
 reasons for dropping a track, as in report.json:
-{REASONS_TABLE}
+{reasons_table("attributes_malformed")}
 """
 
 # The attribute columns by group, and their names in captions and queries.

@@ -21,7 +21,6 @@ import numpy as np
 from data_prep import splits
 from data_prep.content import Content
 from data_prep.readers import (
-    REASONS_TABLE,
     Caption,
     Command,
     InvalidClip,
@@ -30,6 +29,7 @@ from data_prep.readers import (
     label_table,
     load_joints,
     read_table,
+    reasons_table,
 )
 from data_prep.splits import SPLITS, SplitPlan, make_splits
 from motionalign.conventions import Declared, canonical
@@ -57,15 +57,14 @@ expected folder:
 
 examples:
   python -m data_prep {command} --raw_dir={example}
-  python -m data_prep {command} --raw_dir={example} --patch_size=8 --name={command}_p8
-  python -m data_prep {command} --raw_dir=my_clips --name=mine --mirror
+  python -m data_prep {command} --raw_dir={example} --patch_size=8 --name={command}_p8{more}
 
 splits of a folder without train.txt, val.txt and test.txt; plain captions, one per line:
-  python -m data_prep {command} --raw_dir=my_clips --name=mine --split=80,10,10 --captions=plain
+  python -m data_prep {command} --raw_dir={labelled} --name=mine --split=80,10,10 --captions=plain
 
 labels of the clips, from a CSV file with a header and a column id (the names in the split files):
-  python -m data_prep {command} --raw_dir=my_clips --name=actions --labels_csv=labels.csv \\
-    --label=content --attributes=style,sex
+  python -m data_prep {command} --raw_dir={labelled} --name=actions --labels_csv=labels.csv \\
+    --label=action --attributes=style
 
 reasons for dropping a clip or a caption line, as in report.json:
 {reasons}
@@ -270,7 +269,9 @@ def _lines(path: pathlib.Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def help_text(command: str, about: str, joints: int, rate: float, example: str) -> str:
+def help_text(
+    command: str, about: str, joints: int, rate: float, example: str, own: str | None = None
+) -> str:
     """The help text of a command that reads this layout.
 
     Args:
@@ -279,10 +280,16 @@ def help_text(command: str, about: str, joints: int, rate: float, example: str) 
       joints: number of joints in the files.
       rate: frames per second of the files.
       example: an example of --raw_dir.
+      own: an example of --raw_dir with clips of one's own, if the layout is used for such.
     """
+    mine = f"\n  python -m data_prep {command} --raw_dir={own} --name=mine --mirror"
     return _LAYOUT.format(
         about=about, command=command, joints=joints, rate=rate, example=example,
-        reasons=REASONS_TABLE,
+        more=mine if own else "", labelled=own or example,
+        reasons=reasons_table(
+            "text_missing", "text_malformed", "caption_empty", "span_outside",
+            "label_missing", "attributes_malformed",
+        ),
     )  # fmt: skip
 
 
@@ -333,7 +340,9 @@ def _make(args: argparse.Namespace) -> Reader:
 COMMAND = Command(
     name="humanml3d",
     summary="HumanML3D, or clips in its layout",
-    about=help_text("humanml3d", _ABOUT, joints=22, rate=20, example="HumanML3D/HumanML3D"),
+    about=help_text(
+        "humanml3d", _ABOUT, joints=22, rate=20, example="HumanML3D/HumanML3D", own="my_clips"
+    ),
     add_options=_add_options,
     source=_source,
     make=_make,

@@ -126,8 +126,13 @@ def _open_shared(source: Source) -> Saved:
     config = read_json(_verified(source, "config.json"))
     if config.get("model_type") != MODEL_TYPE:
         raise ValueError(
-            f"{source.name} is not a motionalign model: its config.json has model_type "
-            f"{config.get('model_type')!r}, expected {MODEL_TYPE!r}"
+            f"{source.name} is not a motionalign model: its config.json has "
+            + (
+                f"model_type {config['model_type']!r}"
+                if "model_type" in config
+                else "no model_type"
+            )
+            + f", expected {MODEL_TYPE!r}"
         )
     path = _verified(source, "datasets.json")
     with digests.interpreting(path, COPY_AGAIN):
@@ -249,6 +254,12 @@ def push_to_hub(folder: str | pathlib.Path, repo: str, private: bool = True) -> 
     if not files.expand(folder).is_dir():
         raise ValueError(
             f"{folder} is not a folder; give one that `python -m motionalign.convert share` wrote"
+        )
+    if _find_shared(files.expand(folder).absolute()) is None:
+        raise ValueError(
+            f"{folder} is not a folder to share (no config.json of a shared model beside a "
+            "model.safetensors). To share a run, write such a folder first: python -m "
+            f"motionalign.convert share {folder} FOLDER"
         )
     _open_shared(Source(str(folder)))
     api = huggingface_hub.HfApi()

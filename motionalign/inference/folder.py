@@ -26,8 +26,10 @@ class EncodedFolder:
 
     Attributes:
       ids: ids of the encoded clips: paths below the folder without .npy.
-      fps: frame rate that was assumed for the clips.
+      fps: frame rate of the clips.
+      assumed: whether `fps` was not given, but is that of the raw files of the training data.
       output: the file that was written.
+      notes: for a .csv, the file beside it that lists the clips in `cut` and `skipped`.
       cut: ids of the clips of which only a part was encoded.
       counts: the encoded part of these clips: "start", ...
       seconds: maximum duration that the model reads.
@@ -36,7 +38,9 @@ class EncodedFolder:
 
     ids: Sequence[str]
     fps: float
+    assumed: bool
     output: pathlib.Path
+    notes: pathlib.Path | None
     cut: Sequence[str]
     counts: str
     seconds: float
@@ -48,6 +52,11 @@ class EncodedFolder:
             f"{len(self.ids)} clips at {self.fps:g} fps → {self.output}; "
             f"{len(self.skipped)} skipped"
         ]
+        if self.assumed:
+            lines.append(
+                f"{self.fps:g} fps is assumed, the rate of the raw training files: give --fps if "
+                "the clips have another one"
+            )
         if self.cut:
             more = ", ..." if len(self.cut) > EXAMPLES else ""
             lines.append(
@@ -57,6 +66,8 @@ class EncodedFolder:
         lines += [f"  {item['id']}: {item['reason']}" for item in self.skipped[:10]]
         if len(self.skipped) > 10:
             lines.append(f"  and {len(self.skipped) - 10} more")
+        if self.notes and (self.cut or self.skipped):
+            lines.append(f"All of these clips: {self.notes}")
         return "\n".join(lines)
 
 
@@ -78,7 +89,7 @@ def encode_folder(
       skipped: JSON list of the clips that were skipped, with reasons.
     A classifier writes `probabilities` [N, K] float32 and `class_names` [K] instead of embeddings.
     It can also write a .csv with one row per clip and one column per class; the row starts with the
-    most probable class (for attributes, all above 0.5).
+    most probable class (for attributes, all above 0.5). NAME.notes.csv lists cut and skipped ones.
 
     An invalid clip is skipped and does not stop the others, unless most clips are implausible for
     the same reason.
@@ -96,7 +107,7 @@ def encode_folder(
         `output` has another suffix.
     """
     folder, output = expand(folder), expand(output)
-    files = _find(folder, output)
+    files, notes = _find(folder, output), None
     if fps is not None:
         check_fps(fps, "--fps")
     model = load(path)
@@ -106,20 +117,31 @@ def encode_folder(
             f"--output={output}: only classifiers write a .csv; give an .npz for embeddings"
         )
     metadata, seen = model.metadata(dataset), model.encoder.representation
-    fps = metadata.source_fps if fps is None else fps
+    assumed, fps = fps is None, metadata.source_fps if fps is None else fps
     prepare = functools.partial(model.prepare, fps=fps, dataset=dataset, **conventions)
     ids, clips, skipped = _prepared(prepare, folder, _named(folder, files))
-    length = dict(zip(ids, map(len, clips), strict=True))
-    ids, encoded = _finite(ids, _encoded(model, clips), skipped)
-    cut = [name for name in ids if length[name] > seen.max_frames]
+    ids, clips, encoded = _finite(ids, clips, _encoded(model, clips), skipped)
+    cut = [name for name, clip in zip(ids, clips) if len(clip) > seen.max_frames]
     content = {"ids": np.array(ids), **encoded, "cut": np.array(cut, dtype=str)}
     if classifier is not None and output.suffix == ".csv":
         head = ["id", "class" if classifier.exclusive else "attributes", *classifier.names]
         write_csv(output, head, _rows(ids, classifier, content["probabilities"]))
+        notes = _write_notes(output, cut, seen.part_seen, skipped)
     else:
         write_arrays(output, content | {"skipped": np.array(json.dumps(skipped))})
     seconds = seen.max_frames / metadata.fps
-    return EncodedFolder(ids, fps, output, cut, seen.part_seen, seconds, skipped)
+    return EncodedFolder(ids, fps, assumed, output, notes, cut, seen.part_seen, seconds, skipped)
+
+
+def _write_notes(
+    output: pathlib.Path, cut: Sequence[str], part: str, skipped: Sequence[dict[str, str]]
+) -> pathlib.Path:
+    """Writes the cut and skipped clips to a CSV file beside the output; returns its path."""
+    path = output.with_suffix(".notes.csv")
+    rows = [[name, "cut", f"part used: {part}"] for name in cut]
+    rows += [[item["id"], "skipped", item["reason"]] for item in skipped]
+    write_csv(path, ["id", "note", "reason"], sorted(rows))
+    return path
 
 
 def _named(folder: pathlib.Path, files: list[pathlib.Path]) -> dict[str, pathlib.Path]:
@@ -188,9 +210,12 @@ def _encoded(model: Model, clips: Sequence[np.ndarray]) -> dict[str, np.ndarray]
 
 
 def _finite(
-    ids: list[str], encoded: dict[str, np.ndarray], skipped: list[dict[str, str]]
-) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Ids and outputs of the clips with a finite output; the others are added to `skipped`."""
+    ids: list[str],
+    clips: list[np.ndarray],
+    encoded: dict[str, np.ndarray],
+    skipped: list[dict[str, str]],
+) -> tuple[list[str], list[np.ndarray], dict[str, np.ndarray]]:
+    """Ids, clips and outputs where the output is finite; the others are added to `skipped`."""
     name = next(iter(encoded))  # the array with a row for every clip
     finite = np.isfinite(encoded[name]).all(axis=1)
     reason = "the model's output is not finite: the clip is far outside of the training data"
@@ -199,7 +224,9 @@ def _finite(
         raise ValueError(
             "the model's output is not finite for any clip: its parameters may not be finite"
         )
-    return [ids[row] for row in np.flatnonzero(finite)], encoded | {name: encoded[name][finite]}
+    rows = np.flatnonzero(finite)
+    chosen = [ids[row] for row in rows], [clips[row] for row in rows]
+    return *chosen, encoded | {name: encoded[name][rows]}
 
 
 def _rows(

@@ -131,6 +131,7 @@ class Captions:
             page=page,
             records={"per_query": query_records(gallery.ids, gallery.captions, scores)},
             scalars=scalars,
+            unasked=[name for name in PROTOCOLS if name not in self._protocols],
         )
 
 

@@ -30,6 +30,7 @@ class Results:
       pictures: {name: image [H, W, 3] uint8}.
       records: {name: content of evaluation/<dataset>-<split>/<name>.csv}.
       scalars: {name: score} to plot next to the training curves.
+      unasked: names of scores that the task can compute, but `config` did not ask for.
       page: function that writes an HTML page into a folder and returns its path, or None.
     """
 
@@ -39,6 +40,7 @@ class Results:
     page: Callable[[pathlib.Path], pathlib.Path] | None = None
     records: Mapping[str, Records] = dataclasses.field(default_factory=dict)
     scalars: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    unasked: Sequence[str] = ()
 
 
 class Task(Protocol):

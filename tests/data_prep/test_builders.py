@@ -229,6 +229,15 @@ def test_paths_may_change_but_not_whether_they_are_given(tmp_path, published):
     folder = run(published.clip("a"), tmp_path, source=source, paths=paths)
     moved = {"raw_dir": "/there", "extra_dir": "/moved"}
     assert run(published, tmp_path, source=moved, paths=paths) == folder
+    for folder in ("before", "now"):
+        (tmp_path / folder).mkdir()
+    source["raw_dir"] = str(tmp_path / "before")
+    run(published, tmp_path, source=source, paths=paths, overwrite=True)
+    other = source | {"raw_dir": str(tmp_path / "now")}
+    with pytest.raises(ValueError, match=r"with --raw_dir=.*before, not .*now\. Choose another"):
+        run(published, tmp_path, source=other, paths=paths)
+    (tmp_path / "before").rmdir()
+    run(published, tmp_path, source=other, paths=paths)  # it was moved
     with pytest.raises(ValueError, match=r"prepared with --extra_dir; no --other_dir\. Choose"):
         run(published, tmp_path, source={"raw_dir": "/here", "other_dir": "/o"}, paths=paths)
 

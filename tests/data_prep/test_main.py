@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ from published_files import write_babel, write_densegait
 
 import data_prep.__main__
 from data_prep.__main__ import main
-from data_prep.readers import Caption, Command, Reader
+from data_prep.readers import REASONS, Caption, Command, Reader
 from motionalign.data.dataset import Dataset
 from motionalign.skeleton import SKELETONS
 
@@ -69,6 +70,24 @@ def test_help_of_datasets_with_classes(command, needed, capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     assert f"python -m data_prep {command} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["humanml3d", "kit_ml", "babel", "densegait"])
+def test_help_lists_the_reasons_that_the_reader_gives(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    out = capsys.readouterr().out
+    listed = {reason for reason in REASONS if f"  {reason} " in out}
+    modules = {"humanml3d": ["humanml3d", "label_table"], "kit_ml": ["humanml3d", "label_table"]}
+    given = set() if command == "densegait" else {"span_outside"}  # which the survey gives
+    for name in modules.get(command, [command]):
+        source = (ROOT / "data_prep" / "readers" / f"{name}.py").read_text()
+        given |= set(re.findall(r'InvalidClip\(\s*"(\w+)"', source))
+    every = {"duplicate_id", "motion_missing", "wrong_shape", "not_finite", "too_short"}
+    assert given | every <= listed
+    assert not {"text_missing", "label_missing", "label_unknown", "attributes_malformed",
+                "caption_empty", "text_malformed", "span_outside"} & (listed - given)  # fmt: skip
+    assert ("my_clips" in out) == (command == "humanml3d")
 
 
 def test_babel_and_densegait_from_the_command_line(tmp_path):

@@ -35,16 +35,18 @@ def test_invalid_lines_of_a_kept_source_are_listed(published):
     assert [record.id for record in found.sources[0].records] == ["a"]
     assert found.sources[0].records[0].first_line == 1
     assert [(e["line"], e["reason"]) for e in found.report()["captions_dropped"]] == [
-        (0, "caption_empty"),
-        (2, "text_malformed"),
-        (3, "span_outside"),
-        (4, "too_short"),
+        (1, "caption_empty"),  # numbered from 1, as editors do
+        (3, "text_malformed"),
+        (4, "span_outside"),
+        (5, "too_short"),
     ]
 
 
 def test_a_source_without_valid_lines_has_the_reason_of_the_first(published):
     published.clip("a", lines=["sits#x#90#91", "#x#0#0"]).clip("b").clip("c")
-    assert reasons(look(published).report()) == {"a": "span_outside"}
+    report = look(published).report()
+    assert reasons(report) == {"a": "span_outside"}
+    assert report["dropped"][0]["detail"].startswith("line 1 (the first of 2 unusable lines): ")
 
 
 def test_an_empty_text_file_holds_no_caption(published):
@@ -260,7 +262,7 @@ def test_texts_without_fields_show_the_right_line(published):
     with pytest.raises(ValueError, match="train: 3 of 3: 3 text_malformed") as error:
         look(published)
     assert str(error.value).split("\n")[2] == (
-        "  text_malformed, a, b, c: line 0 (the first of 2 unusable lines): a line without '#', "
+        "  text_malformed, a, b, c: line 1 (the first of 2 unusable lines): a line without '#', "
         "expected 4, caption#tokens#start#end: 'a person walks'. Each line must be "
         "caption#tokens#start#end, like a person waves##0#0. If the lines are captions only, add "
         "--captions=plain."
