@@ -116,7 +116,9 @@ def main() -> None:
             flush=True,
         )
     if args.output:
-        args.output.write_text(json.dumps({"batch_size": size, "rows": rows}, indent=1) + "\n")
+        args.output.write_text(
+            json.dumps({"batch_size": size, "rows": rows}, indent=1) + "\n", "utf-8"
+        )
 
 
 if __name__ == "__main__":

@@ -170,7 +170,7 @@ def write(folder: pathlib.Path, shapes: dict, config: dict | None) -> pathlib.Pa
         np.savez(folder / "weights.npz", **tensors)
         return folder / "weights.npz"
     save_file(tensors, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
     return folder
 
 
@@ -179,7 +179,7 @@ def write(folder: pathlib.Path, shapes: dict, config: dict | None) -> pathlib.Pa
 
 def _anonymous_bytes() -> int:
     """Memory of this process that is not mapped from files, in bytes."""
-    lines = pathlib.Path("/proc/self/smaps_rollup").read_text().splitlines()
+    lines = pathlib.Path("/proc/self/smaps_rollup").read_text("utf-8").splitlines()
     return 1024 * sum(int(x.split()[1]) for x in lines if x.startswith("Anonymous"))
 
 
@@ -271,7 +271,7 @@ def main() -> None:
                 for what, found in results.items():
                     command = [sys.executable, "-m", "benchmarks.load_weights"]
                     command += [f"--dtype={args.dtype}", "--worker", what, str(path)]
-                    done = subprocess.run(command, capture_output=True, text=True)
+                    done = subprocess.run(command, capture_output=True, encoding="utf-8")
                     if done.returncode:
                         raise SystemExit(done.stderr)
                     found.append(json.loads(done.stdout.splitlines()[-1]))
@@ -285,7 +285,7 @@ def main() -> None:
             flush=True,
         )
     if args.output:
-        args.output.write_text(json.dumps(report, indent=2) + "\n")
+        args.output.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

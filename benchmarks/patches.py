@@ -94,7 +94,7 @@ def main() -> None:
             "ratio": ratio,
             "largest_difference": difference,
         }
-        args.output.write_text(json.dumps(report, indent=2) + "\n")
+        args.output.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

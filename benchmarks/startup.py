@@ -35,7 +35,7 @@ def start_once(arguments: list[str], cache: str) -> dict[str, float]:
         ]
         start = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            command, cwd=_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8"
         )
         assert process.stderr is not None
         log = []
@@ -81,7 +81,7 @@ def main() -> None:
         )
     if args.output:
         report = {"arguments": arguments, "cold": cold, "warm": warm}
-        args.output.write_text(json.dumps(report, indent=2) + "\n")
+        args.output.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

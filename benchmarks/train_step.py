@@ -341,7 +341,7 @@ def serve(connection: Connection, contender: str, args: argparse.Namespace) -> N
 
 def cpu_seconds_of_others() -> float:
     """CPU time in seconds that the machine has spent on other processes."""
-    jiffies = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    jiffies = pathlib.Path("/proc/stat").read_text("utf-8").split("\n", 1)[0].split()[1:]
     user, nice, system, _idle, _iowait, *interrupts_and_stolen = map(int, jiffies[:8])
     busy = user + nice + system + sum(interrupts_and_stolen)
     return busy / os.sysconf("SC_CLK_TCK") - time.process_time()
@@ -409,7 +409,7 @@ def machine() -> dict:
     cpu = next(
         (
             line.partition(":")[2].strip()
-            for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+            for line in pathlib.Path("/proc/cpuinfo").read_text("utf-8").splitlines()
             if line.startswith("model name")
         ),
         platform.processor(),
@@ -442,7 +442,7 @@ def main() -> None:
     if args.output:
         arguments = {k: v for k, v in vars(args).items() if k != "output"}
         report = {"machine": machine(), "arguments": arguments, "summary": summary, **results}
-        args.output.write_text(json.dumps(report, indent=2) + "\n")
+        args.output.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

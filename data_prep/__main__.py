@@ -145,4 +145,5 @@ def _prepare(command: Command, args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    commands.use_utf8()
     main()

@@ -3,13 +3,13 @@
 Everything is written to the scratch folder `<data_dir>/.<name>.incomplete` first and renamed when
 complete, so that the dataset in place is always complete. The scratch folder is removed on failure.
 If a killed run leaves one behind, the next run restores the dataset that was being replaced and
-removes the folder.
+removes the folder. One process at a time prepares or embeds a dataset, from the survey on.
 
 Imports TensorFlow through tensorflow_datasets; nothing outside `data_prep` does.
 """
 
 import contextlib
-import fcntl
+import dataclasses
 import os
 import pathlib
 import re
@@ -26,15 +26,18 @@ from tqdm import tqdm
 from data_prep.class_texts import all_texts
 from data_prep.readers import InvalidClip, Reader
 from data_prep.survey import Source, Survey, survey
-from motionalign import digests, files
+from motionalign import digests, files, reading
 from motionalign.data import records
 from motionalign.data.dataset import (
     CAPTION_VECTORS,
     CLASS_TEXTS,
+    UNFINISHED_VECTORS,
     VERSION,
     CaptionVectors,
     Dataset,
     Metadata,
+    fingerprint_of,
+    hold_dataset,
 )
 from motionalign.data.resample import resample
 from motionalign.patches import motion_patches
@@ -77,28 +80,35 @@ def prepare(
     Raises:
       ValueError: `data_dir`, `name` or `min_frames` is invalid, the existing dataset was prepared
         with other options, or `survey` raises one. Nothing has been written then.
+      files.InUse: another process prepares or embeds the dataset.
     """
     final, scratch = _places(data_dir, name)
-    if min_frames < 1:
-        raise ValueError(f"--min_frames={min_frames}; expected at least 1")
     own = {"patch_size": patch_size, "min_frames": min_frames, "mirror": mirror}
-    options = own | ({"accept": sorted(accept)} if accept else {}) | (source or {})
-    if scratch.exists():  # left by a killed run, or in use by a running one
-        with _alone(scratch):
-            _put_back(final, scratch)
-    if final.exists() and not overwrite:
+    options = _options(own, accept, source)
+    if final.exists() and not overwrite and not scratch.exists():  # data_dir may be read-only
         say(_check_same_options(final, options, paths))
         return final
-    reader = make_reader()
-    for note in reader.notes:
-        say(note)
-    found = survey(reader, min_frames, mirror, accept)
-    with _alone(scratch), _restoring(final, scratch):
+    # Before the survey, so that no other process writes this dataset while it is read.
+    with hold_dataset(data_dir, name, "preparing") as no_locks, _scratch(final, scratch):
+        if final.exists() and not overwrite:
+            say(_check_same_options(final, options, paths))
+            return final
+        reader = make_reader()
+        for note in filter(None, (no_locks, *reader.notes)):
+            say(note)
+        found = survey(reader, min_frames, mirror, accept)
         folder = _write(reader, found, name, patch_size, options, scratch)
         notes = _put_in_place(folder, final, scratch)
     for line in (found.table(), *notes, f"prepared {final}"):
         say(line)
     return final
+
+
+def _options(own: dict, accept: Collection[str], source: dict | None) -> dict:
+    """The options for report.json; a ValueError if one of them is invalid."""
+    if own["min_frames"] < 1:
+        raise ValueError(f"--min_frames={own['min_frames']}; expected at least 1")
+    return own | ({"accept": sorted(accept)} if accept else {}) | (source or {})
 
 
 def _places(data_dir: str | pathlib.Path, name: str) -> tuple[pathlib.Path, pathlib.Path]:
@@ -111,42 +121,30 @@ def _places(data_dir: str | pathlib.Path, name: str) -> tuple[pathlib.Path, path
     return data_dir / name / VERSION, data_dir / f".{name}.incomplete"
 
 
-_REPLACED = "replaced"  # folder in the scratch folder that holds the dataset being replaced
+# Folder in the scratch folder that holds the dataset being replaced; no dataset has such a name.
+_REPLACED = ".replaced"
 
 
 @contextlib.contextmanager
-def _alone(scratch: pathlib.Path) -> Generator[None]:
-    """Creates and locks the scratch folder for one run; always removed at the end."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    handle = os.open(scratch, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released if the process is killed
-    except BlockingIOError:
-        os.close(handle)
-        raise ValueError(
-            f"{scratch} is in use: another run is preparing this dataset. Wait for it to finish"
-        ) from None
+def _scratch(final: pathlib.Path, scratch: pathlib.Path) -> Generator[None]:
+    """Cleans up what a killed run left in the scratch folder, and removes the folder at the end.
+
+    In both cases a dataset that was being replaced is moved back into place first, unless the new
+    one is there.
+    """
+    _clean_up(final, scratch)
     try:
         yield
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        os.close(handle)
+        _clean_up(final, scratch)
 
 
-def _put_back(final: pathlib.Path, scratch: pathlib.Path) -> None:
-    """Moves the old dataset back into place if a swap was interrupted halfway."""
-    if (scratch / _REPLACED).exists() and not final.exists():
-        (scratch / _REPLACED).rename(final)
-
-
-@contextlib.contextmanager
-def _restoring(final: pathlib.Path, scratch: pathlib.Path) -> Generator[None]:
-    """Moves the old dataset back into place on any exception inside, interrupts included."""
-    try:
-        yield
-    except BaseException:
-        _put_back(final, scratch)
-        raise
+def _clean_up(final: pathlib.Path, scratch: pathlib.Path) -> None:
+    # Older versions named the folder "replaced", like the parent of a new dataset of that name.
+    for replaced in (scratch / _REPLACED, scratch / "replaced"):
+        if (replaced / "metadata.json").exists() and not final.exists():
+            replaced.rename(final)
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _put_in_place(folder: pathlib.Path, final: pathlib.Path, scratch: pathlib.Path) -> list[str]:
@@ -164,8 +162,8 @@ def _put_in_place(folder: pathlib.Path, final: pathlib.Path, scratch: pathlib.Pa
 def _check_same_options(final: pathlib.Path, options: dict, paths: Collection[str]) -> str:
     """A message that the dataset exists; a ValueError if it was prepared with other options."""
     path = final / "report.json"
-    with digests.interpreting(path, records.PREPARE_AGAIN):
-        was = digests.read_json(path, records.PREPARE_AGAIN).get("options", {})
+    was = digests.read_json(path, records.PREPARE_AGAIN, dict).get("options", {})
+    reading.check_form(was, dict, f"{path}: options")
     differ = [
         f"{key}={was[key]}, not {options[key]}"
         for key in options
@@ -193,6 +191,8 @@ def _carry_over_texts(old: pathlib.Path, new: pathlib.Path) -> list[str]:
     """Copies class texts and caption vectors to the new dataset; returns messages for the user."""
     if (old / CLASS_TEXTS).exists() and not (new / CLASS_TEXTS).exists():
         _copy(old / CLASS_TEXTS, new / CLASS_TEXTS)
+    if (old / UNFINISHED_VECTORS).exists():
+        _copy(old / UNFINISHED_VECTORS, new / UNFINISHED_VECTORS)
     path = old / CAPTION_VECTORS
     if not path.exists():
         return []
@@ -200,7 +200,8 @@ def _carry_over_texts(old: pathlib.Path, new: pathlib.Path) -> list[str]:
     if all_texts(dataset) <= CaptionVectors.read(path).rows.keys():
         _copy(path, new / path.name)
         return ["the caption vectors are kept: they cover every text"]
-    return ["the texts changed, so the caption vectors were dropped: run `data_prep embed` again"]
+    _copy(path, new / UNFINISHED_VECTORS)
+    return ["the texts changed: run `data_prep embed` again, which embeds the new ones only"]
 
 
 def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
@@ -241,6 +242,10 @@ def _write(
         origin=found.census.origin,
     )
     folder = _write_records(reader, found, metadata, scratch)
+    for split in found.listed:
+        if found.of_split(split):
+            records.write_index(folder, split)
+    metadata = dataclasses.replace(metadata, fingerprint=fingerprint_of(folder, metadata))
     files.write_json(folder / "metadata.json", metadata.to_json(), indent=1)
     report = {**found.report(), "options": options}
     files.write_json(folder / "report.json", report, indent=1)
@@ -248,9 +253,6 @@ def _write(
         files.write_json(folder / CLASS_TEXTS, class_texts, indent=1)
     if dissimilar := reader.dissimilar_test():
         files.write_text(folder / "dissimilar-test.txt", "\n".join(dissimilar) + "\n")
-    for split in found.listed:
-        if found.of_split(split):
-            records.write_index(folder, split)
     digests.write(folder)
     return folder
 
@@ -333,6 +335,13 @@ class _CanonicalWriter(writer.ExampleWriter):
         return super().write(path, canonical)
 
 
+class _OwnInfo(tfds.core.DatasetInfo):
+    """The description of a dataset that TFDS does not know."""
+
+    def initialize_from_bucket(self) -> None:
+        """Looks nothing up among TFDS's own datasets, which leaves an empty temporary folder."""
+
+
 class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Writes the surveyed sources of a reader as TFRecord, one example per record.
 
@@ -392,7 +401,7 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if meta.attribute_names:
             shape = (len(meta.attribute_names),)
             fields["attributes"] = features.Tensor(shape=shape, dtype=np.float32)
-        return tfds.core.DatasetInfo(
+        return _OwnInfo(
             builder=self,
             description="3D human motion with captions, as joints and as motion patches.",
             features=features.FeaturesDict(fields),

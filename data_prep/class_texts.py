@@ -4,10 +4,11 @@ A reader can take class texts from a file given with its label table; `python -m
 adds them to a prepared dataset.
 """
 
-import json
 import pathlib
 from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
+from motionalign import reading
 from motionalign.data.dataset import Dataset, Metadata
 from motionalign.data.records import Split
 from motionalign.data.texts import attribute_classes
@@ -60,29 +61,29 @@ def read_texts(
       ValueError: the file has neither form, or has texts of none of the dataset's classes.
     """
     try:
-        content = json.loads(pathlib.Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise ValueError(f"--texts={path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise ValueError(f"--texts={path} is not JSON: {error}") from error
+        content = reading.read_json(path)
+    except ValueError as error:  # which starts with the path
+        raise ValueError(f"--texts={error}") from error
     try:
-        if "classes" in content:
-            kinds = {
-                kind: {name: c[kind] for name, c in content["classes"].items() if c.get(kind)}
-                for kind in KINDS
-            }
+        if isinstance(content, dict) and "classes" in content:
+            reading.check_form(content, {"classes": dict[str, dict[str, Any]]}, f"--texts={path}")
+            classes = content["classes"].items()
+            kinds = {kind: {name: c[kind] for name, c in classes if c.get(kind)} for kind in KINDS}
         else:
+            reading.check_form(content, {"kind": str, "answers": dict}, f"--texts={path}")
             kind = "synonyms" if content["kind"] == "synonym" else "descriptions"
             kinds = {kind: content["answers"]}
-        texts = {
-            kind: {name: _single_lines(each) for name, each in of_class.items()}
-            for kind, of_class in kinds.items()
-        }
-    except (KeyError, TypeError, AttributeError):
+        reading.check_form(kinds, Texts, f"--texts={path}")
+    except ValueError as error:
         raise ValueError(
             f"--texts={path} has neither the form of data_prep/captions/babel60.json nor that of "
-            "the files that `python -m data_prep describe` writes"
+            f"the files that `python -m data_prep describe` writes: {error}"
         ) from None
+    # Line breaks separate texts in the file of vectors.
+    texts = {
+        kind: {name: [" ".join(text.split()) for text in each] for name, each in of_class.items()}
+        for kind, of_class in kinds.items()
+    }
     told = {name for of_class in texts.values() for name in of_class}
     if not told & {*names}:
         raise ValueError(
@@ -97,13 +98,6 @@ def read_texts(
         kind: {name: each for name, each in of_class.items() if name in names}
         for kind, of_class in texts.items()
     }
-
-
-def _single_lines(texts: list[str]) -> list[str]:
-    """Replaces line breaks, which separate texts in the file of vectors, by spaces."""
-    if not isinstance(texts, list):  # a string would be split into characters
-        raise TypeError
-    return [" ".join(text.split()) for text in texts]
 
 
 def some(names: list[str], count: int = 10) -> str:

@@ -2,12 +2,23 @@
 
 import argparse
 import pathlib
+import time
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from data_prep.class_texts import all_splits, all_texts, class_names, merge, read_texts
 from motionalign import commands, digests, files
-from motionalign.data.dataset import CAPTION_VECTORS, CLASS_TEXTS, Dataset
+from motionalign.data.dataset import (
+    CAPTION_VECTORS,
+    CLASS_TEXTS,
+    UNFINISHED_VECTORS,
+    VERSION,
+    CaptionVectors,
+    Dataset,
+    hold_dataset,
+    write_caption_vectors,
+)
 
 SUMMARY = "sentence vectors of captions and classes"
 ABOUT = """\
@@ -25,8 +36,9 @@ data_prep/captions or from the output of `python -m data_prep describe`. The exi
 class_texts.json is kept; delete the file to start over.
 Writes <data_dir>/<name>/1.0.0/caption_vectors.safetensors: `vectors` [K, D] float32, not
 normalised, `captions` (K lines of UTF-8, sorted), and the encoder's name, hashes and readout.
-If the dataset has vectors by the same encoder (weights, config, tokenizer and readout), only new
-texts are embedded.
+Only texts are embedded that have no vector by the same encoder (weights, config, tokenizer and
+readout) yet, in this dataset or another one in the same <data_dir>. A run that is stopped keeps its
+vectors; the same command continues it.
 
 examples:
   python -m data_prep embed --name=humanml3d
@@ -34,6 +46,10 @@ examples:
   python -m data_prep embed --name=humanml3d --encoder=sentence-transformers/all-MiniLM-L6-v2 \\
     --readout=mean
 """
+
+SAVE_SECONDS = 60.0  # after which new vectors are stored, in case the process is killed
+
+MadeAs = tuple[str, tuple[str, str]]  # settings and fingerprint of an encoder
 
 ENCODER = "WhereIsAI/UAE-Large-V1"  # as in Walk and Text; trained with first-token pooling
 
@@ -69,9 +85,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Embeds the texts of the dataset that the flags name."""
-    dataset = Dataset(args.data_dir, args.name)
+    with hold_dataset(args.data_dir, args.name, "embedding") as no_locks:
+        if no_locks:
+            print(no_locks)
+        _embed(Dataset(args.data_dir, args.name), args, print)
+
+
+def _embed(dataset: Dataset, args: argparse.Namespace, say: Callable[[str], None]) -> None:
     names = class_names(dataset.metadata, all_splits(dataset)) if args.texts else ()
-    class_texts = merge([dataset.texts, *(read_texts(path, names, print) for path in args.texts)])
+    class_texts = merge([dataset.texts, *(read_texts(path, names, say) for path in args.texts)])
     texts = sorted(all_texts(dataset, class_texts))
     there = dataset.caption_vectors
     encoder = args.encoder or (there.source if there else ENCODER)
@@ -82,26 +104,27 @@ def run(args: argparse.Namespace) -> None:
         from motionalign.inference.sentence_encoder import SentenceEncoder
 
     encode = SentenceEncoder(encoder, readout)
-    known = {}
     made_as = (encode.settings, encode.fingerprint)
-    if there and (there.settings, there.fingerprint) == made_as:
-        known = {text: there.vectors[row] for text, row in there.rows.items()}
-    elif there:
+    if there and (there.settings, there.fingerprint) != made_as:
         same = there.fingerprint == encode.fingerprint
         why = ": their tokenizer or config is another one, or not recorded" if same else ""
-        print(f"replacing the existing vectors, by {there.encoder}{why}")
+        say(f"replacing the existing vectors, by {there.encoder}{why}")
+    known = _known(dataset, made_as, texts, say)
     new = [text for text in texts if text not in known]
-    if new:
-        known |= dict(zip(new, encode(new, progress=True), strict=True))
-        if cut := encode.cut(new):
-            print(f"warning: {cut.note}")
-    vectors = np.stack([known[text] for text in texts])
     sha256, readout = encode.fingerprint
+    made = {"encoder": encoder, "sha256": sha256, "readout": readout, "settings": encode.settings}
     path = dataset.version_dir / CAPTION_VECTORS
-    made_by = {"encoder": encoder, "sha256": sha256, "readout": readout}
-    _save(path, texts, vectors, **made_by, settings=encode.settings)
-    print(
-        f"{path}: {len(texts)} texts x {vectors.shape[1]}, {len(new)} of them new; {encoder}, "
+    unfinished = path.with_name(UNFINISHED_VECTORS)
+    with _Kept(unfinished, known, made, say) as kept:
+        if new:
+            known |= dict(zip(new, encode(new, progress=True, keep=kept.add), strict=True))
+            if cut := encode.cut(new):
+                say(f"warning: {cut.note}")
+        known = {text: known[text] for text in texts}
+        write_caption_vectors(path, known, **made)
+    digests.remove(unfinished)
+    say(
+        f"{path}: {len(texts)} texts x {len(known[texts[0]])}, {len(new)} of them new; {encoder}, "
         f"readout {readout}"
     )
     if args.texts:  # now that they have vectors
@@ -109,14 +132,81 @@ def run(args: argparse.Namespace) -> None:
         with digests.recording(path):
             files.write_json(path, class_texts)
         for kind, of_class in class_texts.items():
-            print(f"{path}: {sum(map(len, of_class.values()))} {kind} for {len(of_class)} classes")
+            say(f"{path}: {sum(map(len, of_class.values()))} {kind} for {len(of_class)} classes")
 
 
-def _save(path: pathlib.Path, captions: list[str], vectors: np.ndarray, **metadata: str) -> None:
-    from safetensors.numpy import save
+def _known(
+    dataset: Dataset, made_as: MadeAs, texts: list[str], say: Callable[[str], None]
+) -> dict[str, np.ndarray]:
+    """{text: vector} of the texts that the same encoder has encoded before.
 
-    assert not any("\n" in caption for caption in captions)
-    lines = np.frombuffer("\n".join(captions).encode(), np.uint8)
-    # Not save_file, which creates a file that only its owner can read.
-    with digests.recording(path):
-        files.write_bytes(path, save({"vectors": vectors, "captions": lines}, metadata))
+    They are looked for in the dataset, in what a run that was stopped left, and then in the other
+    datasets beside it. `say` receives how many come from elsewhere.
+    """
+    data_dir = dataset.version_dir.parents[1]
+    own = [dataset.version_dir / CAPTION_VECTORS, dataset.version_dir / UNFINISHED_VECTORS]
+    others = sorted(data_dir.glob(f"[!.]*/{VERSION}/{CAPTION_VECTORS}"))
+    known: dict[str, np.ndarray] = {}
+    for path in dict.fromkeys([*own, *others]):
+        missing = [text for text in texts if text not in known]
+        if not missing or not path.is_file():
+            continue
+        found = _vectors_at(path, made_as, missing, say)
+        known |= found
+        if found and path != own[0]:
+            say(f"{len(found)} vectors are taken from {path}")
+    return known
+
+
+def _vectors_at(
+    path: pathlib.Path, made_as: MadeAs, texts: list[str], say: Callable[[str], None]
+) -> dict[str, np.ndarray]:
+    """The finite vectors of some texts in a file, if it is by the same encoder."""
+    try:
+        there = CaptionVectors.read(path, finite=False)
+    except Exception as error:  # whatever is wrong with it: its vectors can be computed again
+        say(f"{path} is not used, since it cannot be read: {error}")
+        return {}
+    if (there.settings, there.fingerprint) != made_as:
+        return {}
+    rows = {text: there.vectors[there.rows[text]] for text in texts if text in there.rows}
+    return {text: vector for text, vector in rows.items() if np.isfinite(vector).all()}
+
+
+class _Kept:
+    """A context that keeps vectors in a file as they come, unless it ends without an exception.
+
+    They are written every `SAVE_SECONDS`, and when the process is stopped.
+    """
+
+    def __init__(
+        self,
+        path: pathlib.Path,
+        known: Mapping[str, np.ndarray],
+        made: dict[str, str],
+        say: Callable[[str], None],
+    ) -> None:
+        """`known`: vectors {text: [D]} to keep with the new ones; `made`: their encoder."""
+        self._path, self._made, self._say = path, made, say
+        self._vectors = dict(known)
+        self._saved, self._changed = time.monotonic(), False
+
+    def __enter__(self) -> "_Kept":
+        return self
+
+    def add(self, texts: list[str], vectors: np.ndarray) -> None:
+        """Keeps the vectors [B, D] of B texts."""
+        pairs = zip(texts, vectors, strict=True)
+        self._vectors |= {text: vector for text, vector in pairs if np.isfinite(vector).all()}
+        self._changed = True
+        if time.monotonic() - self._saved >= SAVE_SECONDS:
+            self._save()
+
+    def _save(self) -> None:
+        write_caption_vectors(self._path, self._vectors, **self._made)
+        self._saved, self._changed = time.monotonic(), False
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind and self._changed and self._vectors:
+            self._save()
+            self._say(f"{len(self._vectors)} vectors are kept: the same command goes on from there")

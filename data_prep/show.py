@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from motionalign import digests, files
+from motionalign import digests, files, reading
 
 if TYPE_CHECKING:
     from motionalign.data.dataset import Metadata
@@ -83,15 +83,10 @@ def make_page(
     dataset = Dataset(data_dir, name)
     meta = dataset.metadata
     path = dataset.version_dir / "report.json"
-    report = digests.read_json(path, PREPARE_AGAIN)
-    with digests.interpreting(path, PREPARE_AGAIN):
-        listed = [name for name, counts in report["splits"].items() if counts["records"]]
-        account = {
-            "counts": _counts(report),
-            "dropped": _dropped(report),
-            "noticed": _noticed(report),
-        }
-    splits = {name: dataset.split(name) for name in listed}
+    report = digests.read_json(path, PREPARE_AGAIN, _REPORT)
+    with digests.advising(PREPARE_AGAIN):
+        _check_report(report, path)
+    splits = {name: dataset.split(name) for name, n in report["splits"].items() if n["records"]}
     shown = dataset.split(split)
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.choice(len(shown), min(num_clips, len(shown)), replace=False))
@@ -108,9 +103,13 @@ def make_page(
     return PAGE.format(
         name=html.escape(name),
         facts=html.escape(facts),
-        **account,
+        counts=_counts(report),
         classes=_classes(splits, meta),
-        lengths=_histogram({name: s.num_frames for name, s in splits.items()}, round(meta.fps)),
+        dropped=_dropped(report),
+        noticed=_noticed(report),
+        lengths=_histogram(
+            {name: s.num_frames for name, s in splits.items()}, max(1, round(meta.fps))
+        ),
         fps=f"{meta.fps:g}",
         limit=LIMIT,
         right=pictures.PART_COLOURS["right_arm"],
@@ -120,10 +119,27 @@ def make_page(
     )
 
 
+_COUNTED = ("read", "kept", "dropped", "mirrored", "records", "captions", "scored")
+_ENTRY = dict.fromkeys(("id", "reason", "detail"), str)
+_FINDING = {"count": int, "meaning": str, "entries": list[str]}
+_REPORT = {"splits": dict, "dropped": list, "captions_dropped": list}
+
+
+def _check_report(report: dict, path: pathlib.Path) -> None:
+    """Raises a ValueError if a part of report.json that the page shows has another form."""
+    for split, counts in report["splits"].items():
+        reading.check_form(counts, dict.fromkeys(_COUNTED, int), f"{path}: splits: {split}")
+    for kind in ("dropped", "captions_dropped"):
+        for entry in report[kind]:
+            reading.check_form(entry, _ENTRY, f"{path}: {kind}")
+    reading.check_form(report.get("noticed", []), list, f"{path}: noticed")
+    for finding in report.get("noticed", ()):
+        reading.check_form(finding, _FINDING, f"{path}: noticed")
+
+
 def _counts(report: dict) -> str:
-    head = ("read", "kept", "dropped", "mirrored", "records", "captions", "scored")
-    rows = [_row(split, (of[k] for k in head)) for split, of in report["splits"].items()]
-    return _table(("split", *head), rows)
+    rows = [_row(split, (of[k] for k in _COUNTED)) for split, of in report["splits"].items()]
+    return _table(("split", *_COUNTED), rows)
 
 
 def _row(head: str, counts: Iterable[int]) -> str:
@@ -156,8 +172,8 @@ def _dropped(report: dict) -> str:
             by_reason[entry["reason"]].append(entry)
         for reason, entries in sorted(by_reason.items(), key=lambda item: -len(item[1])):
             examples = "; ".join(f"{e['id']}: {e['detail']}" for e in entries[:3])
-            cells = (f"{len(entries):,}", what, reason, html.escape(examples))
-            rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells))
+            cells = (f"{len(entries):,}", what, reason, examples)
+            rows.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
     if not rows:
         return "<p>Nothing was dropped.</p>"
     return f'<div class="dropped">{_table(("count", "of", "reason", "for example"), rows)}</div>'
@@ -178,14 +194,14 @@ def _noticed(report: dict) -> str:
 
 
 def _table(head: tuple[str, ...], rows: list[str]) -> str:
-    cells = "".join(f"<th>{cell}</th>" for cell in head)
+    cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     return "<table><tr>" + cells + "</tr>\n" + "\n".join(rows) + "\n</table>"
 
 
 def _histogram(lengths: dict[str, np.ndarray], second: int) -> str:
     """Histogram of record lengths as SVG, stacked by split; `second`: bin width in frames."""
     colours = dict(zip(lengths, ("#3f9ae0", "#f5a524", "#475569")))
-    top = max(int(n.max()) for n in lengths.values()) // second + 1
+    top = max((int(n.max()) for n in lengths.values()), default=0) // second + 1
     counts = {
         name: np.bincount(frames // second, minlength=top) for name, frames in lengths.items()
     }
@@ -200,7 +216,7 @@ def _histogram(lengths: dict[str, np.ndarray], second: int) -> str:
             bars.append(
                 f'<rect x="{i * slot + 0.5:.1f}" y="{y:.1f}" width="{slot - 1:.1f}" '
                 f'height="{size:.1f}" fill="{colours[name]}"><title>{i * second} to '
-                f"{(i + 1) * second - 1} frames: {count[i]} in {name}</title></rect>"
+                f"{(i + 1) * second - 1} frames: {count[i]} in {html.escape(name)}</title></rect>"
             )
         base += height * count / tallest
     step = max(1, top // 12)
@@ -211,7 +227,9 @@ def _histogram(lengths: dict[str, np.ndarray], second: int) -> str:
     if top * second > LIMIT:
         x = LIMIT / second * slot
         labels.append(f'<path d="M{x:.1f} 0V{height}" stroke="#c2410c" stroke-dasharray="4"/>')
-    key = " ".join(f'<b style="color:{colours[name]}">■</b> {name}' for name in lengths)
+    key = " ".join(
+        f'<b style="color:{colours[name]}">■</b> {html.escape(name)}' for name in lengths
+    )
     return (
         f'<svg viewBox="-10 -5 {width + 30} {height + 24}">{"".join(bars + labels)}</svg>'
         f"<p>{key}; tallest bar: {tallest:,}</p>"

@@ -50,6 +50,7 @@ FLOORS = (
         "motionalign.optim",
         "motionalign.sharding",
         "motionalign.files",
+        "motionalign.reading",
         "motionalign.digests",
         "motionalign.commands",
         "motionalign.host",

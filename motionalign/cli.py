@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
       SystemExit: the command does not exist (status 2), or the command itself exits.
     """
     if argv is None:
+        commands.use_utf8()
         commands.exit_on_signals()  # the imports of the commands take seconds
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else "--help"

@@ -15,6 +15,18 @@ from types import FrameType
 from typing import NoReturn
 
 
+def use_utf8() -> None:
+    """Restarts Python in its UTF-8 mode unless file names are in UTF-8 already.
+
+    Under another locale (latin-1, or C with PYTHONUTF8=0) Python would read names of files and
+    arguments, and write to the terminal, in that encoding: a clip called läuft would be searched
+    as lÃ¤uft. The process keeps its id. For the start of a command only.
+    """
+    if sys.flags.utf8_mode or sys.getfilesystemencoding() == "utf-8":
+        return
+    os.execv(sys.executable, [sys.orig_argv[0], "-X", "utf8", *sys.orig_argv[1:]])
+
+
 def expand_arguments(arguments: Iterable[str]) -> list[str]:
     """Expands `~` at the start of a path in command-line arguments.
 

@@ -749,17 +749,27 @@ def migrate(
       context: further arguments of the migrations.
 
     Raises:
-      ValueError: the content was stored by a newer version of motionalign.
+      ValueError: the content was stored by a newer version of motionalign, or lacks a field.
     """
+    if not isinstance(stored, Mapping):
+        raise ValueError(f"{what} is not an object with fields")
     stored = dict(stored)
     version = stored.pop(VERSION_KEY, 0)
+    if not isinstance(version, int) or version < 0:
+        raise ValueError(f"{what} has the version {version!r}; expected a whole number")
     if version > len(migrations):
         raise ValueError(
             f"{what} is of version {version}, written by a newer motionalign; this one reads up "
             f"to version {len(migrations)}: upgrade motionalign"
         )
-    for migration in migrations[version:]:
-        stored = migration(stored, *context)
+    try:
+        for migration in migrations[version:]:
+            stored = migration(stored, *context)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(
+            f"{what}, of version {version}, lacks a field or has one of another type "
+            f"({type(error).__name__}: {error})"
+        ) from error
     return stored
 
 

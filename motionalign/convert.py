@@ -25,7 +25,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from motionalign.commands import Parser, exit_on_signals, expand_arguments, run
+from motionalign.commands import Parser, exit_on_signals, expand_arguments, run, use_utf8
 from motionalign.files import expand
 
 # Modules that import JAX are imported inside functions, after `main` has selected the platform.
@@ -159,4 +159,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    use_utf8()
     main()

@@ -9,15 +9,13 @@ a line in it are read without verification, after a warning.
 import concurrent.futures
 import contextlib
 import hashlib
-import io
-import json
 import pathlib
 from collections.abc import Collection, Generator, Iterable, Mapping
 from typing import Any
 
 from absl import logging
 
-from motionalign import files
+from motionalign import files, reading
 
 NAME = "SHA256SUMS"
 
@@ -55,14 +53,17 @@ def recording(path: files.Path) -> Generator[None]:
     folder = path.parent
     folder.mkdir(parents=True, exist_ok=True)
     with files.locked(folder / _LOCK):
-        try:
-            known = stored(folder) or {}
-        except ValueError:  # damaged: the other files lose their digests, but this one gets its own
-            known = {}
-        if known.pop(path.name, None):
-            _write_lines(folder, known)
+        known = _forget(path)
         yield
         _write_lines(folder, known | _digests(folder, [path.name]))
+
+
+def remove(path: files.Path) -> None:
+    """Removes a file, if it exists, and its digest."""
+    path = files.expand(path)
+    with files.locked(path.parent / _LOCK):
+        _forget(path)
+        path.unlink(missing_ok=True)
 
 
 def stored(folder: files.Path) -> dict[str, str] | None:
@@ -75,7 +76,7 @@ def stored(folder: files.Path) -> dict[str, str] | None:
       ValueError: SHA256SUMS is damaged.
     """
     path = files.expand(folder) / NAME
-    if not path.is_file():
+    if not reading.is_there(path):
         return None
     head, _, body = _bytes(path).partition(b"\n")
     if head.decode("utf-8", "replace") != _HEAD + hashlib.sha256(body).hexdigest():
@@ -109,10 +110,11 @@ def check(folder: files.Path, below: Iterable[str] | None = None, advice: str = 
         for top in tops:
             if (folder / top).exists() and top not in {name.partition("/")[0] for name in digests}:
                 _warn(folder, folder / top)
-    missing = [name for name in digests if not (folder / name).is_file()]
+    missing = [name for name in digests if not reading.is_there(folder / name)]
     if missing:
         raise ValueError(f"{folder / missing[0]} is missing{_and(advice)}")
-    found = _digests(folder, digests)
+    with advising(advice):
+        found = _digests(folder, digests)
     for name in (name for name, digest in digests.items() if found[name] != digest):
         now = (stored(folder) or {}).get(name)  # once more if the file was being replaced
         if now is not None and _digests(folder, [name])[name] != now:
@@ -142,21 +144,39 @@ def read_bytes(path: files.Path, advice: str = "") -> bytes:
 
 
 def read_text(path: files.Path, advice: str = "") -> str:
-    """Reads and verifies a text file in UTF-8; errors as in `read_bytes`."""
+    """Reads and verifies a text file, as `reading.read_text` does; errors as in `read_bytes`."""
     data = read_bytes(path, advice)
-    try:
-        return io.TextIOWrapper(io.BytesIO(data), "utf-8").read()  # with universal newlines
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not valid UTF-8: {error}{_and(advice)}") from error
+    with advising(advice):
+        return reading.decode(data, path)
 
 
-def read_json(path: files.Path, advice: str = "") -> Any:
-    """Reads and verifies a JSON file; errors as in `read_bytes`, or the file is not valid JSON."""
+def read_json(path: files.Path, advice: str = "", form: Any = Any) -> Any:
+    """Reads and verifies a JSON file, and checks its form.
+
+    Args:
+      path: the file.
+      advice: what to do about a damaged file, for the error message.
+      form: as for `reading.check_form`.
+
+    Raises:
+      ValueError: as in `read_text`, or the file is not valid JSON, or has another form.
+    """
     text = read_text(path, advice)
+    with advising(advice):
+        value = reading.parse_json(text, path)
+        reading.check_form(value, form, str(path))
+    return value
+
+
+@contextlib.contextmanager
+def advising(advice: str) -> Generator[None]:
+    """A context whose ValueErrors, which name a file, also say what to do about it."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not valid JSON: {error}{_and(advice)}") from error
+        yield
+    except ValueError as error:
+        if not advice or advice in str(error):
+            raise
+        raise ValueError(f"{error}{_and(advice)}") from error
 
 
 @contextlib.contextmanager
@@ -179,27 +199,37 @@ def interpreting(path: files.Path, advice: str = "") -> Generator[None]:
 
 
 def _bytes(path: pathlib.Path, advice: str = "") -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} is missing{_and(advice)}") from error
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error}{_and(advice)}") from error
+    if not reading.is_there(path):
+        raise ValueError(f"{path} is missing{_and(advice)}")
+    with advising(advice):
+        return reading.read_bytes(path)
 
 
 def _digests(folder: pathlib.Path, names: Iterable[str]) -> dict[str, str]:
     """{name: digest} of the current content of files; several are read at once."""
 
     def digest(name: str) -> str:
+        reading.check_file(folder / name)
         try:
             with (folder / name).open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise ValueError(f"{folder / name} cannot be read: {error}") from error
+            raise ValueError(f"{folder / name} cannot be read: {error.strerror}") from error
 
     names = list(names)
     with concurrent.futures.ThreadPoolExecutor(4) as threads:  # hashlib releases the lock
         return dict(zip(names, threads.map(digest, names), strict=True))
+
+
+def _forget(path: pathlib.Path) -> dict[str, str]:
+    """Removes the digest of a file; returns those of the other files of its folder."""
+    try:
+        known = stored(path.parent) or {}
+    except ValueError:  # damaged: the other files lose their digests as well
+        known = {}
+    if known.pop(path.name, None):
+        _write_lines(path.parent, known)
+    return known
 
 
 def _write_lines(folder: pathlib.Path, digests: Mapping[str, str]) -> None:

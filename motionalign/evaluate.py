@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from motionalign import digests, sharding
+from motionalign.checkpoints.resume import is_other_data
 from motionalign.checkpoints.run import SERIES, find, load_run
 from motionalign.checkpoints.workdir import is_run_of, log_results
 from motionalign.checkpoints.writers import check_writers
@@ -67,8 +68,7 @@ def evaluate_checkpoint(
       say: receives the results as text, dataset by dataset; called on process 0 only.
 
     Returns:
-      {dataset: content of its metrics.json}: "dataset", "split", "step" of the checkpoint, and the
-      scores of the task.
+      {dataset: content of its metrics.json}: "dataset", "split", "step", and the task's scores.
     """
     schema().check_values(config)  # fields that nothing reads do no harm in an evaluation
     split = split or config.data.test_split
@@ -82,7 +82,7 @@ def evaluate_checkpoint(
         say = _say_nothing
     for dataset in _checked_datasets(config, model, task):
         name, step = dataset.name, model.run["step"]
-        say(f"\n{name}, split {split}, checkpoint of step {step}\n")
+        say(f"\n{name}, split {split}, checkpoint of step {step}\n{about_data(model, dataset)}")
         results = task.evaluate(_predictor_for(model, dataset, say), dataset, split)
         scores = {"dataset": name, "split": split, "step": step, **results.scores}
         all_results[name] = scores
@@ -95,10 +95,11 @@ def evaluate_checkpoint(
         if split != config.data.test_split:
             continue
         if len(all_results) == 1:
-            if is_further(output / "metrics.json", model, task, scores, run=logged):
-                say(f"{output}/metrics.json keeps the results of the run; these are in {folder}")
+            path = output / "metrics.json"
+            if is_further(path, model, task, scores, run=logged):
+                say(f"{path} keeps the results of the run; these are in {folder}")
             else:
-                write_scores(output / "metrics.json", record, results.unasked)
+                write_scores(path, record, results.unasked)
         prefix = "test" if len(all_results) == 1 else f"test_{name}"
         test_scalars |= {f"{prefix}/{n}": value for n, value in results.scalars.items()}
     if logged and test_scalars:
@@ -112,6 +113,32 @@ def _checked_datasets(config: ConfigDict, model: Model, task: Task) -> list[Data
     for dataset in datasets:
         check_fit(model, dataset, task)
     return datasets
+
+
+def about_data(model: Model, dataset: Dataset) -> str:
+    """A paragraph for the user if a dataset is not, or may not be, what a model was trained on.
+
+    Empty otherwise, and for a converted model, whose training data are not known here.
+    """
+    if model.run["source"] is not None:
+        return ""
+    trained = model.datasets.get(dataset.name)
+    if trained is None:
+        known = [each.fingerprint for each in model.datasets.values() if each.fingerprint]
+        if known and dataset.fingerprint in known:
+            return ""
+        others = ", ".join(model.datasets)
+        return f"The model was not trained on dataset {dataset.name!r} but on {others}.\n"
+    if differs := is_other_data(dataset, trained):
+        return (
+            f"Dataset {dataset.name!r} is not the data that the model was trained on: {differs}.\n"
+        )
+    if trained.fingerprint is None:
+        return (
+            f"The model has stored no fingerprint: that dataset {dataset.name!r} holds the clips "
+            "that it was trained on could not be verified, only its statistics and classes.\n"
+        )
+    return ""
 
 
 def _predictor_for(model: Model, dataset: Dataset, say: Callable[[str], None]) -> Predictor:

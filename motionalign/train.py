@@ -12,7 +12,7 @@ import pathlib
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,14 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from motionalign import optim, sharding
-from motionalign.checkpoints.run import Checkpoints, has_checkpoint, stored_run
+from motionalign.checkpoints.resume import (
+    check_data,
+    check_state,
+    hold_workdir,
+    newest,
+    read_record,
+)
+from motionalign.checkpoints.run import Checkpoints, stored_run
 from motionalign.checkpoints.shared import Saved, open_saved
 from motionalign.checkpoints.workdir import (
     Metrics,
@@ -39,11 +46,18 @@ from motionalign.checkpoints.workdir import (
 from motionalign.checkpoints.writers import check_writers
 from motionalign.config import Schema, stored_form
 from motionalign.data.augment import WINDOW_OF
-from motionalign.data.batches import Source, TrainingData, parse_mixture, to_device
+from motionalign.data.batches import (
+    Source,
+    TrainingData,
+    parse_mixture,
+    position_of,
+    supervision_of,
+    to_device,
+)
 from motionalign.data.cuts import cut_clips, cut_texts, notes
 from motionalign.data.dataset import Dataset
 from motionalign.data.representation import REPRESENTATIONS
-from motionalign.data.tokenizer import Tokenizer
+from motionalign.data.tokenizer import MAX_WORD, Tokenizer, long_words
 from motionalign.evaluate import validate_all
 from motionalign.files import expand
 from motionalign.inference.encoder import Encoder, Predictor
@@ -88,7 +102,8 @@ def train(
       saved; the same call then resumes it.
 
     Raises:
-      ValueError: the config does not fit the data, the devices or the workdir.
+      ValueError: the config does not fit the data, the devices or the workdir; another process
+        trains in the workdir; or its checkpoint does not fit its record or the data.
       NonFiniteLoss: loss, gradient, update or embeddings are not finite; the step is not saved.
     """
     started = time.monotonic()
@@ -104,16 +119,21 @@ def train(
             f"choose a new --workdir and --config=configs/finetune.py:{workdir}"
         )
         return "finished"
-    run = set_up(config, workdir, say)
-    logging.info("start-up: data and tokenizer")
-    state, pipeline, iterator, step = _begin(run, say)
-    logging.info("start-up: parameters and optimizer state")
-    say("Compiling the training step; the first step follows (later runs reuse the compilation)")
-    loop = _Loop(run, step, started)
-    try:
-        return loop.train(state, pipeline, iterator, step)
-    finally:
-        loop.close()
+    with hold_workdir(workdir) as no_locks:
+        if no_locks:
+            say(no_locks)
+        run = set_up(config, workdir, say)
+        logging.info("start-up: data and tokenizer")
+        state, pipeline, iterator, step = _begin(run, say)
+        logging.info("start-up: parameters and optimizer state")
+        say(
+            "Compiling the training step; the first step follows (later runs reuse the compilation)"
+        )
+        loop = _Loop(run, step, started)
+        try:
+            return loop.train(state, pipeline, iterator, step)
+        finally:
+            loop.close()
 
 
 # Setting up --------------------------------------------------------------------------------------
@@ -132,6 +152,7 @@ class Run:
       encoder: the encoder used for validation.
       optimizer, schedules: the optimizer, and the learning rate schedule of each group.
       trained: the model to fine-tune (`config.model.weights`), or None.
+      supervision: {dataset: hash of its training texts}.
     """
 
     config: ConfigDict
@@ -147,6 +168,7 @@ class Run:
     optimizer: optax.GradientTransformation
     schedules: Mapping[str, optax.Schedule]
     trained: Saved | None
+    supervision: Mapping[str, str]
 
     @property
     def num_steps(self) -> int:
@@ -174,7 +196,11 @@ class Run:
                 "text_encoder": first.require_caption_vectors().origin if frozen else None,
                 "frozen": [tower.to_dict() for tower in self.network.frozen],
                 "source": None,
-                "datasets": {each.name: each.metadata.to_json() for each in self.datasets},
+                "supervision": dict(self.supervision),
+                "datasets": {
+                    each.name: each.metadata.to_json() | {"fingerprint": each.fingerprint}
+                    for each in self.datasets
+                },
             }
         )
 
@@ -190,8 +216,9 @@ def set_up(
       say: as in `train`.
 
     Raises:
-      ValueError: the config does not fit the data or the devices. At most config.json, the commit
-        and the tokenizer have been written to the workdir by then, but no checkpoint.
+      ValueError: the config does not fit the data or the devices, or the data are not those of
+        the run's checkpoint. At most config.json, the commit and the tokenizer have been written to
+        the workdir by then, but no checkpoint.
     """
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
     sharding.check_batch_size("data.batch_size", config.data.batch_size, mesh)
@@ -210,20 +237,22 @@ def set_up(
             task.check(dataset, name, objective.compares, is_frozen(config.model.text))
     architecture = resolve_architecture(config, task, objective, trained, datasets)
     sources = _sources(config, task, objective, architecture, weights)
+    supervision = {s.dataset.name: supervision_of(s, objective.batch_fields) for s in sources}
+    record = read_record(workdir)
+    for line in check_data(workdir, record, datasets, supervision) if record else ():
+        say(line)
 
     workdir.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(workdir)
-    begun = has_checkpoint(workdir)
     record_run(config, workdir)
     tokenizer = None
     if architecture.text is not None:
         # All training texts, from which a vocabulary is learned if none is pretrained.
-        said = (text for s in sources for texts in s.texts.texts for text in texts)
-        tokenizer = prepare_tokenizer(config.model, workdir, said, begun, trained)
+        said = [text for s in sources for texts in s.texts.texts for text in texts]
+        recorded = record["tokenizer"] if record else None
+        tokenizer = prepare_tokenizer(config.model, workdir, said, recorded, trained)
         if not (config.model.text.weights or config.model.weights):
-            # The learned vocabulary may be smaller than requested.
-            text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)
-            architecture = dataclasses.replace(architecture, text=text)
+            architecture = _with_vocabulary(architecture, tokenizer, said, say)
         tokenizer.check_fits(architecture.text.vocab_size, str(workdir / "tokenizer.json"))
     network = Network(architecture, jnp.dtype(config.dtype))
     batches = make_batches(config, network, objective, sources, tokenizer, mesh)
@@ -234,8 +263,30 @@ def set_up(
     optimizer, schedules = optim.make_optimizer(config.optim, network.abstract_params, num_steps)
     return Run(
         config, workdir, mesh, task, objective, network, datasets, batches, checkpoints,
-        Encoder(network, tokenizer, mesh, config.data), optimizer, schedules, trained,
+        Encoder(network, tokenizer, mesh, config.data), optimizer, schedules, trained, supervision,
     )  # fmt: skip
+
+
+def _with_vocabulary(
+    architecture: DualEncoderConfig,
+    tokenizer: Tokenizer,
+    texts: Iterable[str],
+    say: Callable[[str], None],
+) -> DualEncoderConfig:
+    """The architecture with a vocabulary learned from texts; it may be smaller than requested."""
+    _warn_of_long_words(texts, say)
+    text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)
+    return dataclasses.replace(architecture, text=text)
+
+
+def _warn_of_long_words(texts: Iterable[str], say: Callable[[str], None]) -> None:
+    """Says if a learned vocabulary leaves out words for their length."""
+    found = Counter(word for text in texts for word in long_words(text))
+    if found:
+        say(
+            f"{found.total():,} words of more than {MAX_WORD} characters in the training texts are "
+            f"unknown to the tokenizer, for example {min(found)[:40]!r}..."
+        )
 
 
 def _with_weights(model_config: ConfigDict) -> tuple[ConfigDict, ...]:
@@ -282,6 +333,12 @@ def check_config(config: ConfigDict, fields: Schema) -> None:
     check_writers(config.log_to)
     objective = OBJECTIVES[config.loss.kind]
     frozen = is_frozen(config.model.text)
+    if config.data.batch_size < objective.smallest_batch:
+        raise ValueError(
+            f"config.data.batch_size={config.data.batch_size} trains nothing: config.loss.kind="
+            f"{config.loss.kind!r} compares the clips of a batch with each other. Set it to at "
+            f"least {objective.smallest_batch}; larger batches have more negatives"
+        )
     if not objective.compares and config.model.weights:
         raise ValueError(
             f"config.model.weights names a model without a classifier; config.loss.kind="
@@ -397,7 +454,9 @@ def _begin(run: Run, say: Callable[[str], None]) -> tuple[State, dict, Any, int]
     iterator = run.batches.batches(run.num_steps)
     if resumed is None:
         return state, iterator.get_state(), iterator, 0
-    step, _, pipeline = resumed
+    step, restored, pipeline = resumed
+    kept = {name: restored[name] for name in ("params", "optimizer")}
+    check_state(newest(run.workdir), step, kept, position_of(pipeline))
     iterator.set_state(pipeline)
     return state, pipeline, iterator, step
 
@@ -409,7 +468,7 @@ class _Loop:
         config = self._config = run.config
         self._run = run
         self._started = started
-        self._check = _FiniteCheck(run.batches)
+        self._check = _FiniteCheck(run.batches, step)
         self._step = make_train_step(
             run.network, run.objective, run.optimizer, config, run.mesh, run.abstract_state
         )
@@ -568,11 +627,16 @@ class _StopRequest:
             signal.signal(each, handler)
 
 
+_SOON = 100  # steps after resuming, within which a damaged state is the likelier cause
+
+
 class _FiniteCheck:
     """Stops training on non-finite numbers, one step late so that the device need not wait."""
 
-    def __init__(self, batches: TrainingData) -> None:
+    def __init__(self, batches: TrainingData, began: int) -> None:
+        """`began`: step at which this process began; above 0, it resumed the run."""
         self._batches = batches
+        self._began = began
         self._pending = None
 
     def submit(self, step: int, scalars: dict[str, jax.Array]) -> None:
@@ -600,7 +664,15 @@ class _FiniteCheck:
 
     def _stop(self, step: int, what: str) -> None:
         ids = ", ".join(self._batches.clip_ids(step))
+        since = ""
+        if self._began and step - self._began < _SOON:
+            nth = f"{step - self._began + 1} steps" if step > self._began else "the first"
+            since = (
+                f", {nth} since the run resumed. If metrics.jsonl shows a sound loss before, the "
+                f"checkpoint may be damaged: resume from a copy, or train anew. Otherwise lower"
+            )
         raise NonFiniteLoss(
-            f"{what} at step {step}. Lower the learning rates or set --config.optim.clip_norm=1, "
-            f"in a new --workdir, and inspect the clips of this batch: {ids}"
+            f"{what} at step {step}{since or '. Lower'} the learning rates or set "
+            f"--config.optim.clip_norm=1, in a new --workdir, and inspect the clips of this batch: "
+            f"{ids}"
         )

@@ -445,6 +445,72 @@ def _replacing(node: ast.AST) -> bool:
     )
 
 
+READS = re.compile(
+    r".*\.(read_text|read_bytes)|np\.(load|fromfile|memmap|loadtxt|genfromtxt)"
+    r"|(json|pickle|tomllib)\.load|(.*\.)?(safe_open|load_file|ZipFile)"
+)
+
+EXCUSED_READS = {
+    "motionalign/reading.py": "the only place that reads files",
+    "motionalign/files.py": "the holder of a lock, for a message",
+    "motionalign/digests.py": "the SHA-256 of large files",
+    "motionalign/data/records.py": "record by record, with their checksums",
+    "motionalign/models/weights/source.py": "the SHA-256 of large files",
+    "motionalign/checkpoints/published/convert.py": "the SHA-256 of a large file",
+}
+
+
+@rule
+def check_reads(root: pathlib.Path, excused: Mapping = EXCUSED_READS) -> list[str]:
+    """Files are read through motionalign/reading.py, whose errors name the file."""
+    return [
+        file.at(node, f"{called(node)} reads a file; use motionalign/reading.py")
+        for file in files(root)
+        if file.path not in excused
+        for node in file.nodes
+        if isinstance(node, ast.Call) and not _writes(node)
+        if READS.fullmatch(called(node)) or OPENS.fullmatch(called(node))
+        if not called(node).startswith(("reading.", "digests.", "os.", "webbrowser.", "Image."))
+    ]
+
+
+TEXTS = re.compile(r".*\.(read_text|write_text)|open|io\.open|os\.fdopen|.*\.open")
+PROCESSES = re.compile(r"subprocess\.(run|Popen|check_output|call|check_call)")
+
+
+@rule
+def check_encodings(root: pathlib.Path) -> list[str]:
+    """Text is read and written as UTF-8, or another encoding, by name; so is that of processes.
+
+    Otherwise it would depend on the locale. `read_text("utf-8")` names it, and so does
+    `write_text(text, "utf-8")`; `open` and `subprocess.run` take `encoding="utf-8"`.
+    """
+    return [
+        file.at(node, f"{called(node)} without an encoding")
+        for file in files(root, (*CODE, "benchmarks", "docs", "scripts"))
+        for node in file.nodes
+        if isinstance(node, ast.Call) and _is_text(node)
+        if "encoding" not in {keyword.arg for keyword in node.keywords}
+    ]
+
+
+def _is_text(node: ast.Call) -> bool:
+    """Whether a call reads or writes text and its positional arguments name no encoding."""
+    name, given = called(node), [text_of(argument) for argument in node.args]
+    ours = ("files.", "reading.", "digests.")
+    if name.startswith((*ours, "archive.", "webbrowser.", "Image.", "os.open")):
+        return False
+    if PROCESSES.fullmatch(name):
+        return any(keyword.arg in ("text", "universal_newlines") for keyword in node.keywords)
+    if not TEXTS.fullmatch(name) or "utf-8" in given:
+        return False
+    if not name.endswith("open"):
+        return True
+    modes = [mode for mode in given[:2] if mode and re.fullmatch(r"[rwaxbt+]+", mode)]
+    modes += [text_of(keyword.value) or "" for keyword in node.keywords if keyword.arg == "mode"]
+    return not any("b" in mode for mode in modes)
+
+
 # File of a command → its functions that may print; None: all of them.
 PRINTING = {
     "motionalign/launch.py": None,

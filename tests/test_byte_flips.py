@@ -9,7 +9,6 @@ import jax
 import numpy as np
 import pytest
 
-from data_prep import embed
 from data_prep.builders import _check_same_options, prepare
 from data_prep.readers import Clips
 from data_prep.readers.synthetic import generate
@@ -31,8 +30,9 @@ from motionalign.checkpoints.workdir import (
     record_start,
     results_beside,
 )
+from motionalign.config import stored_form
 from motionalign.configs import quickstart
-from motionalign.data.dataset import Dataset, Metadata
+from motionalign.data.dataset import Dataset, Metadata, write_caption_vectors
 from motionalign.data.tokenizer import train_wordpiece
 from motionalign.models.bert import BertConfig
 from motionalign.models.dual_encoder import DualEncoderConfig
@@ -78,9 +78,11 @@ RUN = stored_run(
         "datasets": {"mine": METADATA.to_json()},
         "step": 3,
         "score": 12.5,
+        "supervision": None,
     }
 )
 CONFIG = quickstart.get_config()
+LATEST = RUN | {"source": None, "config": stored_form(CONFIG), "step": 9}
 STARTS = [{"step": 0, "started": "2026-01-01", "processes": 1}]
 
 
@@ -91,7 +93,7 @@ def write_run(folder: pathlib.Path) -> None:
     """A workdir: checkpoints/9, best/5, and the files beside them."""
     checkpoints = Checkpoints(folder)
     checkpoints.save_best(5, PARAMS, RUN, STATE["rest"], UNUSED)
-    checkpoints.save_latest(9, STATE, {"next": 9, "seed": 12345}, RUN)
+    checkpoints.save_latest(9, STATE, {"next": 9, "seed": 12345}, LATEST)
     checkpoints.close()
     record_run(CONFIG, folder)
     for name in ("git_commit.txt", "git_diff.txt"):  # never read
@@ -114,7 +116,8 @@ def write_dataset(data_dir: pathlib.Path) -> None:
     texts = ["a person walks", "someone waves"]
     vectors = RNG.normal(size=(2, 5)).astype(np.float32)
     made_by = {"encoder": "an encoder", "sha256": "0", "readout": "mean", "settings": "1"}
-    embed._save(folder / "caption_vectors.safetensors", texts, vectors, **made_by)
+    known = dict(zip(texts, vectors, strict=True))
+    write_caption_vectors(folder / "caption_vectors.safetensors", known, **made_by)
 
 
 def write_model(folder: pathlib.Path) -> None:
@@ -146,7 +149,7 @@ def read_best(workdir):
 
 def read_workdir(workdir):
     check_run(CONFIG, workdir, schema())
-    tokenizer = prepare_tokenizer(CONFIG.model, workdir, (), True, None)
+    tokenizer = prepare_tokenizer(CONFIG.model, workdir, (), TOKENIZER, None)
     record_start(workdir, 4)
     starts = json.loads((workdir / "environment.json").read_text())
     return tokenizer.json, results_beside(workdir, 5), starts[0]

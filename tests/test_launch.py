@@ -91,7 +91,7 @@ def test_encode_a_folder(short_run, model, small_dataset, tmp_path):
         skipped = {item["id"]: item["reason"] for item in json.loads(str(written["skipped"]))}
     assert skipped.keys() == {"flat", "nan", "broken", "words", "huge"}
     assert "expected numbers" in skipped["words"]
-    assert "units of the dataset" in skipped["huge"]
+    assert "unit_implausible" in skipped["huge"]
     assert "(30, 66)" in skipped["flat"]
     assert "not finite" in skipped["nan"]
     assert not list(tmp_path.rglob("*partial*"))

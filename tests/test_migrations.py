@@ -202,8 +202,10 @@ def test_a_resumed_run_stores_what_todays_code_does(legacy, finish, name):
     assert config["format_version"] == len(MIGRATIONS)
     run = read(find(workdir, LATEST) / "run" / "metadata")
     assert run["format_version"] == len(RUN_MIGRATIONS)
-    metadata = Dataset(legacy / "data", DATASET_OF[name]).metadata
-    assert run["datasets"] == {metadata.name: metadata.to_json()}
+    dataset = Dataset(legacy / "data", DATASET_OF[name])
+    stored = dataset.metadata.to_json() | {"fingerprint": dataset.fingerprint}
+    assert run["datasets"] == {dataset.name: stored}
+    assert run["supervision"].keys() == {dataset.name}
 
 
 def test_a_resumed_run_keeps_its_config(legacy, tmp_path):
@@ -292,8 +294,11 @@ def test_a_model_computes_what_it_did(legacy, finish, name, of):
     np.testing.assert_allclose(found, wanted["motion"], atol=1e-5)
     if "text" in wanted:
         np.testing.assert_allclose(model.encode_text(TEXTS), wanted["text"], atol=1e-5)
-    metadata = Dataset(legacy / "data", DATASET_OF[name]).metadata
-    assert model.metadata().to_json() == metadata.to_json()
+    dataset = Dataset(legacy / "data", DATASET_OF[name])
+    # The best checkpoint may be one that version 0.1 saved, without a fingerprint.
+    fingerprint = model.metadata().fingerprint
+    assert fingerprint in (None, dataset.fingerprint)
+    assert model.metadata().to_json() == dataset.metadata.to_json() | {"fingerprint": fingerprint}
 
 
 def test_the_way_to_the_module_of_a_model(legacy):
@@ -370,7 +375,7 @@ def test_a_newer_config_is_refused(legacy, editable):
 )
 def test_a_newer_model_is_refused(editable, file, opened):
     set_version(editable / file, len(RUN_MIGRATIONS) + 1)
-    with pytest.raises(ValueError, match=r"the model is of version 2, written by a newer motional"):
+    with pytest.raises(ValueError, match=r"the model is of version 3, written by a newer motional"):
         motionalign.load(editable / opened)
 
 
@@ -529,6 +534,7 @@ def test_run_1_says_what_was_left_unsaid(motion, says):
         "trained": None,
         "source": None,
         "frozen": [],
+        "supervision": None,  # of migration 2
         "datasets": {},
     }  # fmt: skip
 
@@ -572,13 +578,14 @@ SMPL_STATISTICS = {"mean": [[0.0] * 3] * 22, "std": [[1.0] * 3] * 22}
 
 def test_older_metadata_get_the_whole_skeleton_and_conventions():
     before = copy.deepcopy(OLD_METADATA)
-    assert len(METADATA_MIGRATIONS) == 2
+    assert len(METADATA_MIGRATIONS) == 3
     migrated = migrate_metadata(OLD_METADATA)
     assert migrated == OLD_METADATA | {
-        "format_version": 2,
+        "format_version": 3,
         "sensor": "optical",
         "accepted": [],
         "origin": None,
+        "fingerprint": None,
         "skeleton": SKELETONS["kit21"].to_dict(),
         "label_names": [],
         "attribute_names": [],
@@ -610,6 +617,12 @@ def test_metadata_1_of_shared_models_had_a_description():
     migrated = migrate_metadata(OLD_METADATA | {"skeleton_description": described})
     assert migrated["skeleton"] == described
     assert "skeleton_description" not in migrated
+
+
+def test_metadata_3_has_no_fingerprint():
+    migrated = METADATA_MIGRATIONS[2](OLD_METADATA)
+    assert migrated == OLD_METADATA | {"fingerprint": None}
+    assert METADATA_MIGRATIONS[2]({"fingerprint": "ab"}) == {"fingerprint": "ab"}
 
 
 def test_index_1_has_columns_of_classes():

@@ -250,6 +250,47 @@ BROKEN = {
             "path.write_text writes; use motionalign/files.py",
         ),
     ],
+    "check_reads": [
+        (
+            {
+                "motionalign/reading.py": "def text(path):\n    return path.read_text('utf-8')\n",
+                "motionalign/train.py": """\
+                    value = np.load(path, allow_pickle=False)
+                    text = path.read_text("utf-8")
+                    with open(path, "rb") as file, path.open() as other:
+                        json.load(file)
+                    reading.read_text(path)
+                    files.write_text(path, json.dumps(value))
+                    open(path, "w")
+                """,
+            },
+            [f"motionalign/train.py:{line}" for line in (1, 2, 3, 3, 4)],
+            "np.load reads a file; use motionalign/reading.py",
+        ),
+    ],
+    "check_encodings": [
+        (
+            {
+                "data_prep/a.py": """\
+                    path.read_text()
+                    path.write_text("text")
+                    open(path)
+                    path.open("w")
+                    subprocess.run(command, text=True)
+                    path.read_text("utf-8")
+                    path.write_text("text", encoding="utf-8")
+                    open(path, "rb")
+                    path.open("rb")
+                    open(path, encoding="utf-8")
+                    subprocess.run(command, encoding="utf-8", text=True)
+                    subprocess.run(command)
+                """,
+                "benchmarks/b.py": "path.read_text()\n",
+            },
+            ["benchmarks/b.py:1", *(f"data_prep/a.py:{line}" for line in (1, 2, 3, 4, 5))],
+            "path.read_text without an encoding",
+        ),
+    ],
     "check_prints": [
         (
             {
@@ -320,7 +361,9 @@ def test_every_rule_has_a_case_that_breaks_it():
     assert sorted(BROKEN) == CHECKS
 
 
-@pytest.mark.parametrize("check", ["check_names", "check_stored", "check_writes", "check_tests"])
+@pytest.mark.parametrize(
+    "check", ["check_names", "check_stored", "check_reads", "check_writes", "check_tests"]
+)
 def test_every_exception_is_needed(check):
     """Exceptions that are no longer needed must be removed."""
     check = getattr(rules, check)

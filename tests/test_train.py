@@ -170,7 +170,7 @@ def launch_two(workdir, data_dir, **fields) -> list:
 def test_a_workdir_that_is_not_shared_by_all_hosts(small_dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_index", lambda: 1)
     with pytest.raises(ValueError, match=r"process 1 does not see .*storage that all hosts share"):
-        prepare_tokenizer(tiny_config(small_dataset).model, tmp_path, [], False, None)
+        prepare_tokenizer(tiny_config(small_dataset).model, tmp_path, [], None, None)
 
 
 @pytest.mark.parametrize("model_axis", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -365,6 +365,7 @@ def test_another_config_is_refused_if_a_checkpoint_exists(short_run, small_datas
         ("optim.schedule", "linear", "valid: constant, cosine"),
         ("epochs", 0, "config.epochs is 0; expected at least 1"),
         ("data.batch_size", 10, "is not a multiple of the 8 devices"),
+        ("data.batch_size", 1, "batch_size=1 trains nothing: config.loss.kind='contrastive' comp"),
         ("data.batch_size", 64, "larger than the training set of 38 records"),
         ("mesh.model", 3, "must divide the number of available devices, 8"),
         ("data.datasets", "nothing", "data_prep humanml3d --name=nothing"),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data_prep.class_texts import all_splits
-from motionalign import files
+from motionalign import files, reading
 from motionalign.data.dataset import Dataset, Metadata
 
 if TYPE_CHECKING:
@@ -129,6 +129,12 @@ def fault(answer: Mapping[str, Any]) -> str | None:
     return None
 
 
+_ANSWER = {
+    "answer": {"text": str, "refusal": bool, "finish_reason": str | None}
+    | dict.fromkeys(("tokens_in", "tokens_out"), int)
+}
+
+
 class Cache:
     """Answers on disk, one file per answer, named by the hash of the request."""
 
@@ -144,7 +150,7 @@ class Cache:
     def get(self, asked: Mapping[str, Any]) -> dict[str, Any] | None:
         """The answer to a request, or None."""
         path = self._path(asked)
-        return json.loads(path.read_text("utf-8"))["answer"] if path.is_file() else None
+        return reading.read_json(path, _ANSWER)["answer"] if path.is_file() else None
 
     def put(self, asked: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
         """Stores the answer to a request."""
@@ -243,9 +249,9 @@ def read_labels(path: str | pathlib.Path, kind: str) -> dict[str, Any]:
     {"sex": "male", "shoes": [...]}.
     """
     try:
-        values = json.loads(pathlib.Path(path).read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"--labels={path} is not JSON: {error}") from error
+        values = reading.read_json(path)
+    except ValueError as error:  # which starts with the path
+        raise ValueError(f"--labels={error}") from error
     if _is_names(values) and values:
         return {name: name for name in values}
     sets = isinstance(values, dict) and values and list(values.values())

@@ -10,6 +10,8 @@ raising `InvalidClip` with one of `REASONS`; the survey (data_prep/survey.py) co
 import argparse
 import csv
 import dataclasses
+import io
+import os
 import pathlib
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from motionalign import conventions
+from motionalign import conventions, reading
 from motionalign.skeleton import SKELETONS, Skeleton, shape_advice
 
 FPS = 20.0  # default frame rate of records; most published models use it
@@ -209,15 +211,12 @@ def load_joints(folder: pathlib.Path, file: str, num_joints: int) -> np.ndarray:
     Raises:
       InvalidClip: the file is missing, damaged, contains pickled objects, or has another shape.
     """
+    if not reading.is_there(folder / file):
+        raise InvalidClip("motion_missing", f"no file {file}")
     try:
-        joints = np.load(folder / file, allow_pickle=False)
-    except FileNotFoundError:
-        raise InvalidClip("motion_missing", f"no file {file}") from None
-    except Exception as error:  # NumPy raises many kinds of exceptions for damaged files
-        message = f"{file}: {type(error).__name__}: {error}"
-        raise InvalidClip("motion_unreadable", message) from error
-    if not isinstance(joints, np.ndarray):
-        raise InvalidClip("motion_unreadable", f"{file} is an archive, not an array")
+        joints = reading.read_array(folder / file)
+    except ValueError as error:
+        raise InvalidClip("motion_unreadable", below(folder, error)) from error
     if joints.ndim != 3 or joints.shape[1:] != (num_joints, 3) or joints.dtype.kind not in "fiu":
         detail = (
             f"found {joints.dtype} {list(joints.shape)}, expected numbers [frames, {num_joints}, 3]"
@@ -228,21 +227,22 @@ def load_joints(folder: pathlib.Path, file: str, num_joints: int) -> np.ndarray:
     return joints.astype(np.float32)
 
 
+def below(folder: pathlib.Path, error: ValueError) -> str:
+    """The message of an error about a file, which it starts with, without the file's folder."""
+    return str(error).removeprefix(f"{folder}{os.sep}")
+
+
 def read_table(path: str | pathlib.Path, columns: list[str]) -> list[tuple[int, dict]]:
     """The rows of a CSV file with a header, as (line number, {column: text or None}).
 
     Raises:
       ValueError: the file cannot be read, lacks one of `columns`, or has no rows.
     """
+    table = csv.DictReader(io.StringIO(reading.read_text(pathlib.Path(path).absolute())))
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file)
-            known = table.fieldnames or []
-            rows = [(table.line_num, row) for row in table]
-    except OSError as error:
-        where = pathlib.Path(path).absolute()
-        raise ValueError(f"{where} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+        known = table.fieldnames or []
+        rows = [(table.line_num, row) for row in table]
+    except csv.Error as error:
         raise ValueError(f"{path} cannot be read as CSV: {error}") from error
     missing = [column for column in columns if column not in known]
     if missing:

@@ -20,7 +20,6 @@ tenth of BABEL's train.
 import argparse
 import functools
 import itertools
-import json
 import math
 import os
 import pathlib
@@ -34,9 +33,11 @@ from data_prep.readers import (
     Command,
     InvalidClip,
     Reader,
+    below,
     load_joints,
     reasons_table,
 )
+from motionalign import reading
 from motionalign.data.resample import HUMANML3D_FPS, check_fps, nearest_frames, resample
 from motionalign.formats import smplh
 from motionalign.skeleton import SKELETONS
@@ -48,6 +49,8 @@ CHUNK = 5.0  # seconds
 DURATION_SLACK, DURATION_SHARE = 0.5, 0.05  # seconds, and share of the duration
 CLASSES = pathlib.Path(__file__).parents[1] / "captions" / "babel60.json"
 GENDERS = ("female", "male", "neutral")
+LONGEST = 86_400.0  # seconds of a sequence; AMASS's longest lasts some minutes
+_RATES = ("mocap_framerate", "mocap_frame_rate")
 
 _REASONS = (
     *("label_missing", "label_unknown", "span_outside"),
@@ -122,7 +125,7 @@ class Babel(Reader):
         if labels not in ("segments", "sequence"):
             raise ValueError(f"--labels={labels}; expected segments or sequence")
         _check_motion_folders(amass_dir, smplh_dir, joints_dir)
-        texts = json.loads(CLASSES.read_text(encoding="utf-8"))["classes"]
+        texts = reading.read_json(CLASSES)["classes"]
         if not 1 <= num_classes <= len(texts):
             raise ValueError(f"--classes={num_classes}; expected 1 to {len(texts)}")
         self._texts = dict(list(texts.items())[:num_classes])
@@ -237,7 +240,7 @@ class Babel(Reader):
     def _posed(self, feat_p: str, dur: float) -> tuple[np.ndarray, np.ndarray]:
         assert self._amass_dir is not None
         file = _find(self._amass_dir, feat_p)
-        arrays, gender, rate = _read_amass(self._amass_dir / file, file)
+        arrays, gender, rate = _read_amass(self._amass_dir, file)
         for name, array in arrays.items():
             if array.dtype.kind not in "fiu" or array.ndim != (1 if name == "betas" else 2):
                 raise InvalidClip(
@@ -319,7 +322,7 @@ def _find(folder: pathlib.Path, file: str) -> str:
     """
     places = [place for place in (file, file.partition("/")[2]) if place]
     for place in places:
-        if (folder / place).is_file():
+        if os.path.isfile(folder / place):  # False for names that no file can have
             return place
     for place in places:
         other = place.removesuffix("_poses.npz") + smplh.SMPLX_SUFFIX
@@ -340,27 +343,31 @@ def _check_duration(num_frames: int, rate: float, dur: float, file: str) -> None
         raise InvalidClip("duration_differs", detail)
 
 
-def _read_amass(path: pathlib.Path, file: str) -> tuple[dict[str, np.ndarray], str, float]:
+def _read_amass(folder: pathlib.Path, file: str) -> tuple[dict[str, np.ndarray], str, float]:
     """poses, trans and betas, the gender, and frames a second; raises InvalidClip."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            model = str(archive["surface_model_type"]) if "surface_model_type" in archive else None
-            smplh.check_body_model(file, model, archive["poses"].shape)
-            arrays = {name: archive[name] for name in ("poses", "trans", "betas")}
-            gender = archive["gender"].item()
-            # Newer files use the key mocap_frame_rate.
-            newer = "mocap_framerate" not in archive
-            rate = float(archive["mocap_frame_rate" if newer else "mocap_framerate"])
+        stored = reading.open_arrays(folder / file)
+        model = None
+        if "surface_model_type" in stored:
+            model = str(stored["surface_model_type"].read())
+        smplh.check_body_model(file, model, stored["poses"].shape if "poses" in stored else ())
+        # Newer files use the key mocap_frame_rate.
+        rate_name = next((name for name in _RATES if name in stored), _RATES[-1])
+        names = ("poses", "trans", "betas", "gender", rate_name)
+        arrays = reading.read_arrays(folder / file, names)
     except smplh.WrongBodyModel as error:
         raise InvalidClip("wrong_body_model", str(error)) from error
-    except Exception as error:  # NumPy raises many kinds of exceptions for damaged files
-        message = f"{file}: {type(error).__name__}: {error}"
-        raise InvalidClip("motion_unreadable", message) from error
+    except ValueError as error:
+        raise InvalidClip("motion_unreadable", below(folder, error)) from error
+    gender, rate = arrays.pop("gender"), arrays.pop(rate_name)
+    gender = gender.item() if gender.size == 1 else gender.tolist()
     gender = gender.decode(errors="replace") if isinstance(gender, bytes) else gender
     if gender not in GENDERS:
         raise InvalidClip("motion_unreadable", f"{file}: gender {gender!r}, none of {GENDERS}")
+    if rate.size != 1 or rate.dtype.kind not in "fiu":
+        raise InvalidClip("motion_unreadable", f"{file}: {rate_name} is {rate.tolist()}")
     try:
-        return arrays, gender, check_fps(rate, f"{file}: mocap_framerate")
+        return arrays, gender, check_fps(float(rate.item()), f"{file}: {rate_name}")
     except ValueError as error:
         raise InvalidClip("motion_unreadable", str(error)) from error
 
@@ -376,10 +383,7 @@ def _read_annotations(path: pathlib.Path) -> list[dict]:
     Raises:
       ValueError: the file is not JSON, or an entry, which the message names, has another form.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+    content = reading.read_json(path)
     if not isinstance(content, dict):
         raise ValueError(
             f"{path} contains a {type(content).__name__}; expected an object of sequences by "
@@ -392,8 +396,10 @@ def _sequence(entry: dict, where: str) -> dict:
     sid = _get(entry, "babel_sid", int, where)
     dur = _get(entry, "dur", (int, float), where)
     feat_p = _get(entry, "feat_p", str, where)
-    if not 0 < dur < math.inf:
-        raise ValueError(f'{where}: "dur" is {dur}; expected seconds above 0')
+    if not 0 < dur <= LONGEST:
+        raise ValueError(
+            f'{where}: "dur" is {dur:g}; expected seconds above 0, and at most {LONGEST:g}'
+        )
     annotations = {}
     for key in ("seq_ann", "frame_ann"):
         if key + "s" in entry:  # the extra layout: several annotators, or null
@@ -432,10 +438,13 @@ def _get(values: dict, key: str, kinds: type | tuple, where: str) -> Any:
     """`values[key]`; a ValueError if it is missing or not one of these types."""
     if not isinstance(values, dict) or key not in values:
         raise ValueError(f'{where}: no "{key}"')
-    if not isinstance(values[key], kinds) or isinstance(values[key], bool):
-        kind = type(values[key]).__name__
+    value = values[key]
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        kind = type(value).__name__
         raise ValueError(f'{where}: "{key}" is a {kind}, which is not the type in BABEL 1.0')
-    return values[key]
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError(f'{where}: "{key}" has {len(str(value))} digits')
+    return value
 
 
 _FOLDERS = ("raw_dir", "amass_dir", "smplh_dir", "joints_dir")  # options

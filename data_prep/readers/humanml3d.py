@@ -25,6 +25,7 @@ from data_prep.readers import (
     Command,
     InvalidClip,
     Reader,
+    below,
     declared,
     label_table,
     load_joints,
@@ -32,11 +33,14 @@ from data_prep.readers import (
     reasons_table,
 )
 from data_prep.splits import SPLITS, SplitPlan, make_splits
+from motionalign import reading
 from motionalign.conventions import Declared, canonical
 from motionalign.data.resample import check_fps
 from motionalign.skeleton import SKELETONS
 
 PUBLISHED = "published"  # value of --captions
+_LONGEST_TEXT = 1 << 20  # bytes of a text file
+_LONGEST_NAME = 251  # bytes of a name, as file systems allow 255 with .npy
 
 _ABOUT = """\
 HumanML3D, or your own clips in its layout: the first 22 joints of SMPL, in SMPL's order
@@ -188,16 +192,12 @@ class HumanML3D(Reader):
     def captions(self, source: str) -> list[Caption | InvalidClip]:
         """The lines of texts/<source>.txt; raises InvalidClip if it cannot be read or is empty."""
         path = self.raw_dir / "texts" / f"{source}.txt"
+        if not reading.is_there(path):
+            raise InvalidClip("text_missing", f"no file texts/{path.name}")
         try:
-            text = path.read_text(encoding="utf-8-sig").rstrip()
-        except FileNotFoundError:
-            raise InvalidClip("text_missing", f"no file texts/{path.name}") from None
-        except UnicodeDecodeError as error:
-            raise InvalidClip(
-                "text_malformed", f"texts/{path.name} is not UTF-8: {error}"
-            ) from error
-        except OSError as error:  # a folder, no permission
-            raise InvalidClip("text_malformed", f"texts/{path.name}: {error.strerror}") from error
+            text = reading.read_text(path, _LONGEST_TEXT).rstrip()
+        except ValueError as error:
+            raise InvalidClip("text_malformed", below(self.raw_dir, error)) from error
         if not text:
             raise InvalidClip("caption_empty", f"texts/{path.name} holds no caption")
         return [self._parse(line) for line in text.split("\n")]
@@ -260,13 +260,14 @@ _ADVICE = {
 
 def _lines(path: pathlib.Path) -> list[str]:
     """The names in a split file; blank lines are skipped."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a text file of one name per line: {error}") from error
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
-    return [line.strip() for line in lines if line.strip()]
+    names = [line.strip() for line in reading.read_text(path).split("\n")]
+    for number, name in enumerate(names, start=1):
+        if len(name.encode()) > _LONGEST_NAME or "\0" in name:
+            raise ValueError(
+                f"{path}, line {number}: {name[:40]!r}... is not the name of a file; expected one "
+                f"name per line, of at most {_LONGEST_NAME} bytes"
+            )
+    return [name for name in names if name]
 
 
 def help_text(

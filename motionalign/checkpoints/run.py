@@ -17,7 +17,6 @@ _CHECKPOINT_METADATA, which it writes last, has none.
 
 import contextlib
 import functools
-import json
 import pathlib
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
@@ -27,7 +26,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import safetensors.numpy
 
-from motionalign import digests
+from motionalign import digests, reading
 from motionalign.config import VERSION_KEY, migrate
 from motionalign.data.dataset import migrate_metadata
 from motionalign.files import expand
@@ -153,7 +152,7 @@ class Checkpoints:
             name: ocp.args.StandardRestore(state[name]) for name in _STATE if state[name]
         }
         items["pipeline"] = ocp.args.JsonRestore()
-        with _reading(folder, "the training state", advice):
+        with _reading(folder, ", ".join(items), advice):
             restored = self._latest.restore(step, args=ocp.args.Composite(**items))
         found = {name: restored[name] if state[name] else state[name] for name in _STATE}
         return step, found, restored["pipeline"]
@@ -210,7 +209,12 @@ def migrate_unsaid(run: dict[str, Any]) -> dict[str, Any]:
     return run | {"architecture": architecture | {"motion": motion}, "datasets": datasets}
 
 
-RUN_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_unsaid,)
+def migrate_supervision(run: dict[str, Any]) -> dict[str, Any]:
+    """Migration 2: says that there are no hashes of the training texts."""
+    return {"supervision": None, **run}
+
+
+RUN_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_unsaid, migrate_supervision)
 """Migration n converts the metadata stored with parameters from version n - 1 to version n."""
 
 
@@ -255,8 +259,10 @@ def load_run(step_dir: pathlib.Path) -> dict:
             f"{step_dir}: no {path.relative_to(step_dir)}; the folder may be an incomplete copy"
         )
     digests.check(step_dir, ("run",), COPY_AGAIN)
+    with digests.advising(COPY_AGAIN):
+        stored = reading.read_json(path, dict)
     with digests.interpreting(path, COPY_AGAIN):
-        return migrate_run(json.loads(path.read_text("utf-8")))
+        return migrate_run(stored)
 
 
 def load_params(step_dir: pathlib.Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict:

@@ -14,6 +14,7 @@ It can be pushed to the Hugging Face Hub unchanged and loaded from there.
 
 import contextlib
 import dataclasses
+import numbers
 import pathlib
 import re
 from collections.abc import Callable, Mapping
@@ -23,12 +24,13 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from motionalign import __version__, digests, files
+from motionalign import __version__, digests, files, reading
 from motionalign.checkpoints.model_card import model_card
 from motionalign.checkpoints.run import (
     BEST,
     COPY_AGAIN,
     find,
+    has_checkpoint,
     load_params,
     load_rest,
     load_run,
@@ -36,8 +38,10 @@ from motionalign.checkpoints.run import (
     migrate_run,
     stored_run,
 )
-from motionalign.data.dataset import Metadata
+from motionalign.data.dataset import Metadata, read_metadata
 from motionalign.models.dual_encoder import DualEncoderConfig
+from motionalign.models.frozen import FrozenWeights
+from motionalign.models.layers import check_choice
 from motionalign.models.weights import keymap
 from motionalign.models.weights.keymap import KeyMap
 from motionalign.models.weights.load import load_weights
@@ -81,11 +85,7 @@ def open_saved(path: str | pathlib.Path, series: str = BEST) -> Saved:
       ValueError: there is no model, or it is incomplete.
     """
     shared = _find_shared(path)
-    saved = _open_shared(shared) if shared else _open_checkpoint(find(files.expand(path), series))
-    # Adds the fields that older versions did not store.
-    with digests.interpreting(files.expand(path), COPY_AGAIN):
-        architecture = DualEncoderConfig.from_dict(saved.run["architecture"]).to_dict()
-    return dataclasses.replace(saved, run=saved.run | {"architecture": architecture})
+    return _open_shared(shared) if shared else _open_checkpoint(find(files.expand(path), series))
 
 
 def _find_shared(path: str | pathlib.Path) -> Source | None:
@@ -101,12 +101,15 @@ def _find_shared(path: str | pathlib.Path) -> Source | None:
     source = Source(str(folder), _FILES)
     if digests.stored(folder) is not None:  # other folders may not be ours
         digests.check(folder, ("config.json",), COPY_AGAIN)
-    return source if source.config().get("model_type") == MODEL_TYPE else None
+    with digests.advising(COPY_AGAIN):
+        ours = source.config().get("model_type") == MODEL_TYPE
+    # Without a checkpoint, opening the folder says what is wrong with its config.json.
+    return source if ours or not has_checkpoint(folder) else None
 
 
 def _open_checkpoint(step_dir: pathlib.Path) -> Saved:
     return Saved(
-        run=load_run(step_dir),
+        run=_checked(load_run(step_dir), step_dir / "run" / "metadata"),
         load_params=lambda abstract: load_params(step_dir, dict(abstract)),
         load_rest=lambda abstract: load_rest(step_dir, dict(abstract)),
         load_unused=lambda: load_unused(step_dir),
@@ -122,8 +125,49 @@ def _verified(source: Source, name: str) -> pathlib.Path:
     return path
 
 
+_DTYPES = ("float32", "bfloat16")
+_SIZES = ("eval_batch_size", "frame_bucket", "text_bucket")
+_RUN = {
+    "config": {"dtype": str, "data": dict},
+    "architecture": dict,
+    "tokenizer": str | None,
+    "datasets": dict[str, dict],
+    "frozen": list[dict],
+    "trained": dict[str, str] | None,
+    "distance": str | None,
+    "step": int,
+    "score": numbers.Real | None,
+}
+_TEXT_ENCODER = dict.fromkeys(("encoder", "readout", "sha256"), str)
+_SOURCE = {"format": str, "file": str, "tensors": list[list[str]]}
+
+
+def _checked(run: dict[str, Any], path: pathlib.Path) -> dict[str, Any]:
+    """The run with all fields that today's version stores; a ValueError names `path`."""
+    try:
+        reading.check_form(run, _RUN, "the model")
+        for name, form in (("text_encoder", _TEXT_ENCODER), ("source", _SOURCE)):
+            if run[name] is not None:
+                reading.check_form(run[name], form, name)
+        check_choice(run["distance"], (None, "cosine", "euclidean"), "distance")
+        check_choice(run["config"]["dtype"], _DTYPES, "dtype")
+        for name in run["config"]["data"].keys() & {*_SIZES}:
+            reading.check_form(run["config"]["data"], {name: int}, "config.data")
+            if run["config"]["data"][name] < 1:
+                raise ValueError(f"config.data.{name} is below 1")
+        architecture = DualEncoderConfig.from_dict(run["architecture"]).to_dict()
+        for each in run["frozen"]:
+            FrozenWeights.from_dict(each)
+        for each in run["datasets"].values():
+            Metadata.from_json(each)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}. {COPY_AGAIN}") from error
+    return run | {"architecture": architecture}
+
+
 def _open_shared(source: Source) -> Saved:
-    config = read_json(_verified(source, "config.json"))
+    _verified(source, "config.json")
+    config = source.config()
     if config.get("model_type") != MODEL_TYPE:
         raise ValueError(
             f"{source.name} is not a motionalign model: its config.json has "
@@ -136,15 +180,18 @@ def _open_shared(source: Source) -> Saved:
         )
     path = _verified(source, "datasets.json")
     with digests.interpreting(path, COPY_AGAIN):
-        stored = read_json(path)
-        datasets = {name: Metadata.from_json(each).to_json() for name, each in stored.items()}
-    tokenizer = None
+        datasets = {
+            name: read_metadata(each, f"{path}: {name}").to_json()
+            for name, each in read_json(path).items()
+        }
     path = source.require("config.json")
+    reading.check_form(dict(config), {"architecture": {"text": Any}}, str(path))
+    run = {key: value for key, value in config.items() if key not in ("model_type", "version")}
     with digests.interpreting(path, COPY_AGAIN):
-        if config["architecture"]["text"] is not None:
-            tokenizer = digests.read_text(_verified(source, "tokenizer.json"), COPY_AGAIN)
-        run = {key: value for key, value in config.items() if key not in ("model_type", "version")}
-        run = migrate_run(run) | {"datasets": datasets, "tokenizer": tokenizer}
+        run = migrate_run(run) | {"datasets": datasets, "tokenizer": None}
+    run = _checked(run, path)
+    if run["architecture"]["text"] is not None:
+        run["tokenizer"] = digests.read_text(source.require("tokenizer.json"), COPY_AGAIN)
 
     def load_params(abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Any]:
         _verified(source, "model.safetensors")
@@ -156,11 +203,9 @@ def _open_shared(source: Source) -> Saved:
         known = digests.stored(source.require("config.json").parent) or {}
         if source.file("unused.safetensors") is None and "unused.safetensors" not in known:
             return {}
-        path = _verified(source, "unused.safetensors")
-        try:
-            return safetensors.numpy.load_file(path)
-        except Exception as error:  # SafetensorError, and what NumPy raises for a dtype or shape
-            raise ValueError(f"{path} cannot be read: {error}. {COPY_AGAIN}") from error
+        with digests.advising(COPY_AGAIN):
+            file = reading.Tensors(_verified(source, "unused.safetensors"))
+            return {name: file.read(name) for name in file.shapes}
 
     def load_rest(abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Any]:
         if not abstract:

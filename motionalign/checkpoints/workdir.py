@@ -1,7 +1,6 @@
 """The folder of a run, apart from its checkpoints: config, metrics, tokenizer, results."""
 
 import datetime
-import json
 import math
 import pathlib
 import platform
@@ -14,8 +13,9 @@ from absl import logging
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from motionalign import __version__, digests
-from motionalign.checkpoints.run import BEST, LATEST, SERIES, checkpoint_steps, has_checkpoint
+from motionalign import __version__, digests, reading
+from motionalign.checkpoints.resume import check_tokenizer, newest, read_record
+from motionalign.checkpoints.run import BEST, LATEST, SERIES, checkpoint_steps
 from motionalign.checkpoints.shared import Saved
 from motionalign.checkpoints.writers import WRITERS, Config, JsonLines, Writer
 from motionalign.config import Schema, migrate_config, stored_form
@@ -60,9 +60,10 @@ class Metrics:
         if jax.process_index() != 0:
             return
         path = workdir / "metrics.jsonl"
-        kept = [line for line in _lines(path) if _number(line, "step") <= resumed_step]
-        times = (_number(line, "wall_time", 0.0) for line in kept)
-        self.earlier_seconds = max(times, default=0.0)
+        lines = _lines(path)
+        kept = [line for line in lines if _step_of(line) <= resumed_step]
+        times = [_number(line, "wall_time") for line in kept]
+        self.earlier_seconds = max([0.0, *filter(math.isfinite, times)])
         self._writers.append(JsonLines(path, kept))
         for name in log_to:
             self._writers.append(WRITERS[name](workdir, config or {}, resumed_step))
@@ -99,17 +100,27 @@ def log_results(
 
 
 def _lines(path: pathlib.Path) -> list[str]:
-    """The lines of a metrics.jsonl; damaged characters only make their line unreadable."""
-    return path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
+    """The lines of metrics.jsonl, none before the file exists.
+
+    Bytes that are not UTF-8 only make their line unreadable.
+    """
+    if not reading.is_there(path):
+        return []
+    return reading.read_bytes(path).decode("utf-8", "replace").splitlines()
 
 
-def _number(line: str, name: str, otherwise: float = math.inf) -> float:
-    """A number of a line of metrics.jsonl."""
+def _step_of(line: str) -> float:
+    return _number(line, "step")
+
+
+def _number(line: str, name: str) -> float:
+    """A number in a line of metrics.jsonl; inf for the incomplete line of a killed process."""
     try:
-        value = json.loads(line)[name]
-    except (ValueError, KeyError, TypeError):  # an incomplete line of a killed process
-        return otherwise
-    return value if isinstance(value, int | float) else otherwise
+        value = reading.parse_json(line, "metrics.jsonl")
+        reading.check_form(value, {name: float}, "metrics.jsonl")
+        return value[name]
+    except ValueError:
+        return math.inf
 
 
 def record_start(workdir: pathlib.Path, step: int) -> None:
@@ -125,7 +136,12 @@ def record_start(workdir: pathlib.Path, step: int) -> None:
     if jax.process_index() != 0:
         return
     path = workdir / "environment.json"
-    before = digests.read_json(path, _OF_LOG) if step and path.is_file() else []
+    before = []
+    if step and reading.is_there(path):
+        before = digests.read_json(path, _OF_LOG, list[dict])
+        with digests.advising(_OF_LOG):
+            for start in before:
+                reading.check_form(start, {"step": int}, str(path))
     device = jax.devices()[0]
     now = {
         "step": step,
@@ -144,8 +160,7 @@ def record_start(workdir: pathlib.Path, step: int) -> None:
         },
         "platform": platform.platform(),
     }
-    with digests.interpreting(path, _OF_LOG):
-        kept = [start for start in before if start["step"] <= step]
+    kept = [start for start in before if start["step"] <= step]
     with digests.recording(path):
         write_json(path, [*kept, now])
 
@@ -154,7 +169,7 @@ def prepare_tokenizer(
     model_config: ConfigDict,
     workdir: pathlib.Path,
     texts: Iterable[str],
-    begun: bool,
+    recorded: str | None,
     trained: Saved | None,
 ) -> Tokenizer:
     """The tokenizer of a run: that of the pretrained weights, or one learned from the texts.
@@ -165,17 +180,19 @@ def prepare_tokenizer(
       model_config: the `model` section.
       workdir: folder of the run.
       texts: all training texts; read only if a vocabulary is learned.
-      begun: whether the run has a checkpoint, and therefore a tokenizer.
+      recorded: the tokenizer that the run's checkpoint holds; None if it has no checkpoint.
       trained: the model that model_config.weights names, or None.
 
     Raises:
       ValueError: the pretrained tokenizer is limited to fewer than `max_tokens` tokens, or the
-        workdir is not shared by all hosts.
+        workdir is not shared by all hosts, or its tokenizer is not the recorded one.
     """
     path = workdir / "tokenizer.json"
     text = model_config.text
-    if not (begun and path.is_file()) and jax.process_index() == 0:
-        if trained:
+    if not (recorded and path.is_file()) and jax.process_index() == 0:
+        if recorded:
+            tokenizer_json = recorded
+        elif trained:
             tokenizer_json = trained.run["tokenizer"]
         elif text.weights:
             tokenizer_json = _pretrained_tokenizer(text)
@@ -189,7 +206,13 @@ def prepare_tokenizer(
             f"process {jax.process_index()} does not see {path}, which process 0 wrote: --workdir "
             "must be on storage that all hosts share"
         )
-    return Tokenizer(digests.read_text(path, _OF_RUN), text.max_tokens)
+    # The checkpoint holds it, if there is one: comparing the two verifies the file.
+    tokenizer_json = reading.read_text(path) if recorded else digests.read_text(path)
+    check_tokenizer(path, tokenizer_json, recorded)
+    try:
+        return Tokenizer(tokenizer_json, text.max_tokens)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _pretrained_tokenizer(text: ConfigDict) -> str:
@@ -214,35 +237,56 @@ def barrier(name: str) -> None:
 def check_run(config: ConfigDict, workdir: pathlib.Path, schema: Schema) -> None:
     """Checks that a workdir is unused, or holds a run with this config.
 
+    Its config is the one that its checkpoint holds, and config.json has to agree with it.
+
     Raises:
       ValueError: the workdir is a file, or holds a converted model or the checkpoints of a run with
         another config.
     """
     if workdir.exists() and not workdir.is_dir():
         raise ValueError(f"--workdir={workdir} is a file; name a folder, which may be a new one")
-    path = workdir / "config.json"
-    if not (has_checkpoint(workdir) and path.is_file()):
-        return
     finetune = f"--config=configs/finetune.py:{workdir}"
-    stored = digests.read_json(path, _OF_RUN)
-    if "source" in stored:
-        raise ValueError(
-            f"{workdir} holds a converted model, not a run. To train it further, choose a new "
-            f"--workdir and {finetune}"
-        )
-    before = migrate_config(stored, schema)
-    if changed := schema.differences(before, config):
-        raise ValueError(
-            f"{workdir} holds a run with another config. Choose a new --workdir, or restore its "
-            f"values (to train its model further: a new --workdir and {finetune}):\n  "
-            + "\n  ".join(changed)
-        )
+    for stored in _stored_configs(workdir):
+        if "source" in stored:
+            raise ValueError(
+                f"{workdir} holds a converted model, not a run. To train it further, choose a new "
+                f"--workdir and {finetune}"
+            )
+        try:
+            before = migrate_config(stored, schema)
+            changed = schema.differences(before, config)
+        except ValueError as error:
+            raise ValueError(f"{workdir / 'config.json'}: {error}") from error
+        if changed:
+            raise ValueError(
+                f"{workdir} holds a run with another config. Choose a new --workdir, or restore "
+                f"its values (to train its model further: a new --workdir and {finetune}):\n  "
+                + "\n  ".join(changed)
+            )
+
+
+def _stored_configs(workdir: pathlib.Path) -> list[dict]:
+    """The configs of the run in a workdir: of its checkpoint and of config.json; [] if none began.
+
+    Of a converted model, they have the key "source".
+    """
+    folder = newest(workdir)
+    if folder is None:
+        return []
+    stored = []
+    if (folder / "run" / "metadata").is_file() and (record := read_record(workdir)):
+        source = record["source"]
+        stored.append(record["config"] if source is None else {"source": source})
+    path = workdir / "config.json"
+    if path.is_file():
+        stored.append(digests.read_json(path, _OF_RUN, dict))
+    return stored
 
 
 def is_finished(workdir: pathlib.Path, epochs: int) -> bool:
     """Whether a run has trained, validated and saved all epochs."""
     path = workdir / "metrics.jsonl"
-    validated = [_number(line, "step") for line in _lines(path) if '"val/score"' in line]
+    validated = [_step_of(line) for line in _lines(path) if '"val/score"' in line]
     steps = checkpoint_steps(workdir)[LATEST]
     return bool(steps) and len(validated) >= epochs and max(steps) == max(validated)
 
@@ -258,7 +302,9 @@ def record_run(config: ConfigDict, workdir: pathlib.Path) -> None:
         "git_diff.txt": ("git", "-C", str(root), "diff", "HEAD"),
     }.items():
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+            done = subprocess.run(
+                command, capture_output=True, encoding="utf-8", errors="replace", timeout=30
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             logging.info("no %s: %s", name, error)
             continue
@@ -301,7 +347,9 @@ def results_beside(path: str | pathlib.Path, step: int) -> dict | None:
     if path.name in series:
         path = path.parent
     metrics = path / "metrics.json"
+    if not reading.is_there(metrics):
+        return None
     advice = "Evaluate the checkpoint again, or delete the file"
-    results = digests.read_json(metrics, advice) if metrics.is_file() else {}
+    results = digests.read_json(metrics, advice, dict)
     # Old versions stored no step in metrics.json.
     return results if "step" in results and results["step"] == step else None

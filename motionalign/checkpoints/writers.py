@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from motionalign import reading
 from motionalign.files import open_lines, write_text
 
 Config = Mapping[str, Any]  # nested, with plain JSON types
@@ -107,7 +108,7 @@ class WandB:
         self._run = wandb.init(
             project=os.getenv("WANDB_PROJECT") or "motionalign",
             name=workdir.resolve().name,
-            id=path.read_text("utf-8").strip(),
+            id=reading.read_text(path).strip(),
             resume="allow",
             dir=str(workdir),
             config=dict(config),

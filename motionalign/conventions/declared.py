@@ -1,10 +1,10 @@
 """Conventions in which joints are given, and their conversion to those of a dataset."""
 
 import dataclasses
-import pathlib
 
 import numpy as np
 
+from motionalign import reading
 from motionalign.conventions.findings import UNITS
 from motionalign.conventions.measured import AXES
 from motionalign.skeleton import Skeleton
@@ -99,8 +99,8 @@ def read_order(given: str) -> tuple[str, ...]:
     if "," in given:
         return tuple(name.strip() for name in given.split(","))
     try:
-        lines = pathlib.Path(given).read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = reading.read_text(given).splitlines()
+    except ValueError as error:
         raise ValueError(
             f"order {given!r} is neither a comma-separated list of joint names nor a text file "
             f"with one name per line ({error})"

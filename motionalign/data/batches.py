@@ -20,7 +20,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import grain
 import jax
@@ -356,6 +356,29 @@ BATCH_FIELDS: dict[str, Callable[[Sequence[Source]], BatchField]] = {
 """Factories of the batch fields beyond clips and tokens, each called with a run's sources."""
 
 VECTOR_FIELDS = {"text_vectors", "negative_vectors"}
+
+
+def supervision_of(source: Source, fields: Iterable[str]) -> str:
+    """A hash of the texts that a run trains on, and of the encoder if it reads their vectors.
+
+    Args:
+      source: the dataset, with the texts.
+      fields: further fields of the batches, names of `BATCH_FIELDS`.
+    """
+    found = source.texts.digest()
+    if VECTOR_FIELDS & set(fields):
+        made_by = source.dataset.require_caption_vectors().origin
+        found += f" {made_by['sha256']} {made_by['readout']}"
+    return found
+
+
+def position_of(pipeline: Mapping[str, int]) -> int | None:
+    """The number of batches that an iterator of `TrainingData.batches` has given.
+
+    Args:
+      pipeline: its stored state; None is returned for the form of another version of Grain.
+    """
+    return pipeline["next_index"] if set(pipeline) == {"next_index"} else None
 
 
 def _check_same_rate(sources: Sequence[Source]) -> None:

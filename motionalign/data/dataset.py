@@ -5,25 +5,30 @@ records (data/records.py), `metadata.json`, `report.json`, `class_texts.json` if
 descriptions or synonyms, and `caption_vectors.safetensors` after `data_prep embed`.
 """
 
+import contextlib
 import dataclasses
 import functools
+import hashlib
+import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from motionalign import digests
+from motionalign import digests, reading
 from motionalign.config import VERSION_KEY, migrate
 from motionalign.conventions import Origin
 from motionalign.data.records import PREPARE_AGAIN, Split, read_lines
 from motionalign.data.resample import check_fps
-from motionalign.files import expand
+from motionalign.files import expand, hold, write_bytes
 from motionalign.skeleton import Skeleton, get_skeleton
 
 VERSION = "1.0.0"
 
 CAPTION_VECTORS = "caption_vectors.safetensors"  # written by `data_prep embed`
+
+UNFINISHED_VECTORS = "caption_vectors.unfinished.safetensors"  # of one that was stopped
 
 CLASS_TEXTS = "class_texts.json"  # descriptions and synonyms of the classes
 
@@ -58,21 +63,28 @@ class Metadata:
     sensor: str = "optical"  # a key of `conventions.SENSORS`
     accepted: tuple[str, ...] = ()  # of `conventions.REASONS`: what its clips may be
     origin: Origin | None = None  # HumanML3D's convention for the origin; None: not followed
+    fingerprint: str | None = None  # of records and metadata; None: prepared before there was one
 
     def __post_init__(self) -> None:
-        """Checks the frame rates, which may come from a file."""
+        """Checks the frame rates and statistics, which may come from a file."""
         for field in ("fps", "source_fps"):
             check_fps(getattr(self, field), f"dataset {self.name!r}: {field}")
+        for field in ("mean", "std"):
+            if not np.isfinite(getattr(self, field)).all():
+                raise ValueError(
+                    f"dataset {self.name!r}: the {field} is not finite. Prepare or copy it again"
+                )
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Metadata":
         """Reads the metadata of a dataset or model stored by this or an older motionalign.
 
         Raises:
-          ValueError: a newer version stored it.
+          ValueError: a newer version stored it, or a field is missing or invalid.
         """
         values = migrate_metadata(values)
-        return cls(
+        reading.check_form(values, _METADATA, "the metadata of a dataset")
+        metadata = cls(
             name=values["name"],
             skeleton=Skeleton.from_dict(values["skeleton"]),
             patch_size=values["patch_size"],
@@ -91,7 +103,32 @@ class Metadata:
             sensor=values["sensor"],
             accepted=tuple(values["accepted"]),
             origin=None if values["origin"] is None else Origin.from_json(values["origin"]),
+            fingerprint=values["fingerprint"],
         )
+        metadata._check()
+        return metadata
+
+    def _check(self) -> None:
+        """Checks the consistency of the fields of a file."""
+        expected = (self.skeleton.num_joints, 3)
+        names = [*self.attribute_names, *self.attribute_opposites.values()]
+        grouped = [name for group in self.attribute_groups.values() for name in group]
+        holds = {
+            "frames per second above 0": self.fps > 0 and self.source_fps > 0,
+            "patches of one point or more": self.patch_size is None or self.patch_size > 0,
+            "a unit above 0": self.unit_in_metres is None or self.unit_in_metres > 0,
+            f"finite mean and std {list(expected)}, std above 0": all(
+                value.shape == expected and value.dtype.kind == "f" and np.isfinite(value).all()
+                for value in (self.mean, self.std)
+            )
+            and bool((self.std > 0).all()),
+            "distinct names of classes": len({*self.label_names}) == len(self.label_names),
+            "distinct names of attributes": len({*names}) == len(names),
+            "attributes in its groups and with its opposites": {*self.attribute_names}
+            >= {*grouped, *self.attribute_opposites},
+        }
+        if wrong := [what for what, is_so in holds.items() if not is_so]:
+            raise ValueError(f"the metadata of {self.name!r} must have {wrong[0]}")
 
     def to_json(self) -> dict[str, Any]:
         """The content of metadata.json."""
@@ -113,7 +150,13 @@ class Metadata:
             "sensor": self.sensor,
             "accepted": list(self.accepted),
             "origin": None if self.origin is None else self.origin.to_json(),
+            "fingerprint": self.fingerprint,
         }
+
+    def differences(self, other: "Metadata") -> list[str]:
+        """Names of the fields in which the content of two datasets differs."""
+        a, b = (json.loads(json.dumps(each.to_json())) for each in (self, other))
+        return [name for name in _FINGERPRINTED if a[name] != b[name]]
 
     @property
     def positive_names(self) -> tuple[str, ...]:
@@ -135,6 +178,28 @@ class Metadata:
     def attribute_words(self, positive: np.ndarray) -> str:
         """Describes a row of `positive`, bool [A + O]: "male, normal weight, backpack"."""
         return attribute_words(positive, self.attribute_names, self.attribute_opposites)
+
+
+_METADATA = {
+    "name": str,
+    "skeleton": dict,
+    "patch_size": int | None,
+    "fps": Any,  # checked by `check_fps`
+    "unit_in_metres": float | None,
+    "mean": list[list[float]],
+    "std": list[list[float]],
+    "source_fps": Any,
+    "label_names": list[str],
+    "attribute_names": list[str],
+    "attribute_groups": dict[str, list[str]],
+    "attribute_opposites": dict[str, str],
+    "num_rotations": int,
+    "sensor": str,
+    "accepted": list[str],
+    "origin": dict[str, float] | None,
+    "fingerprint": str | None,
+}
+"""The form of the current version."""
 
 
 def migrate_whole_skeleton(values: dict[str, Any]) -> dict[str, Any]:
@@ -173,9 +238,15 @@ def migrate_conventions(values: dict[str, Any]) -> dict[str, Any]:
     return values | {"sensor": "optical", "accepted": [], "origin": origin}
 
 
+def migrate_fingerprint(values: dict[str, Any]) -> dict[str, Any]:
+    """Migration 3: says that there is no fingerprint."""
+    return {"fingerprint": None, **values}
+
+
 METADATA_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (
     migrate_whole_skeleton,
     migrate_conventions,
+    migrate_fingerprint,
 )
 """Migration n converts stored metadata from version n - 1 to version n."""
 
@@ -187,6 +258,51 @@ def migrate_metadata(stored: Mapping[str, Any]) -> dict[str, Any]:
     """
     migrated = migrate(stored, METADATA_MIGRATIONS, "the metadata of a dataset")
     return {VERSION_KEY: len(METADATA_MIGRATIONS), **migrated}
+
+
+# What a fingerprint covers apart from the records. Fixed: fields that are added later stay out, so
+# that a fingerprint computed for an older dataset remains valid.
+_FINGERPRINTED = (
+    "skeleton",
+    "patch_size",
+    "fps",
+    "unit_in_metres",
+    "mean",
+    "std",
+    "source_fps",
+    "label_names",
+    "attribute_names",
+    "attribute_groups",
+    "attribute_opposites",
+    "num_rotations",
+)
+
+
+def fingerprint_of(version_dir: pathlib.Path, metadata: Metadata) -> str:
+    """Computes the fingerprint of a prepared dataset: a SHA-256 in hexadecimal.
+
+    Equal content gives equal fingerprints, whatever the name, folder or date; the texts of classes
+    and the caption vectors, which `data_prep embed` adds, are not part of it.
+
+    Args:
+      version_dir: folder of the dataset, with its records and indices.
+      metadata: its metadata.
+    """
+    stored = metadata.to_json()
+    known = json.dumps([stored[name] for name in _FINGERPRINTED], sort_keys=True)
+    found = hashlib.sha256(known.encode())
+    for path in sorted(version_dir.glob("index-*.npz")):
+        name = path.stem.removeprefix("index-")
+        found.update(f"\n{name}\n".encode() + Split(version_dir, name).digest())
+    return found.hexdigest()
+
+
+def read_metadata(values: Any, where: pathlib.Path | str) -> Metadata:
+    """`Metadata.from_json` of a file's content; errors start with `where`."""
+    try:
+        return Metadata.from_json(values)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
 
 
 def positive_attributes(
@@ -239,45 +355,86 @@ class CaptionVectors:
         return origin | ({"settings": self.settings} if self.settings else {})
 
     @classmethod
-    def read(cls, path: pathlib.Path) -> "CaptionVectors":
+    def read(cls, path: pathlib.Path, finite: bool = True) -> "CaptionVectors":
         """Reads the file that `data_prep embed` writes.
+
+        Args:
+          path: the file.
+          finite: whether all vectors have to be finite.
 
         Raises:
           ValueError: the file is damaged, or a vector is not finite.
         """
-        import safetensors
-
         digests.check(path.parent, (path.name,), _EMBED_AGAIN)
-        try:
-            with safetensors.safe_open(path, framework="np") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-                made_by = file.metadata() or {}
-        # SafetensorError, and what NumPy raises for a dtype or shape
-        except Exception as error:
-            raise ValueError(f"{path} cannot be read: {error}. {_EMBED_AGAIN}") from error
-        with digests.interpreting(path, _EMBED_AGAIN):
-            captions, vectors = read_lines(tensors["captions"]), tensors["vectors"]
-            if vectors.ndim != 2:
-                raise ValueError(f"vectors of shape {vectors.shape}; expected [K, D]")
-            if len(captions) != len(vectors):
-                raise ValueError(f"{len(captions)} captions, but {len(vectors)} vectors")
-            if len(wrong := np.flatnonzero(~np.isfinite(vectors).all(axis=1))):
-                raise ValueError(
-                    f"{len(wrong)} of {len(vectors)} vectors are not finite, for example that of "
-                    f"{captions[wrong[0]]!r}"
-                )
-            return cls(
-                encoder=f"{made_by['encoder']}, readout {made_by['readout']}",
-                fingerprint=(made_by["sha256"], made_by["readout"]),
-                rows={caption: row for row, caption in enumerate(captions)},
-                vectors=vectors,
-                source=made_by["encoder"],
-                settings={"settings": "", **made_by}["settings"],
-            )
+        with digests.advising(_EMBED_AGAIN):
+            file = reading.Tensors(path)
+            made_by = {"settings": "", **file.metadata}
+            form = dict.fromkeys(("encoder", "sha256", "readout", "settings"), str)
+            reading.check_form(made_by, form, f"{path}: its header")
+            captions, vectors = read_lines(file.read("captions"), path), file.read("vectors")
+            _check_vectors(captions, vectors, path, finite)
+        return cls(
+            encoder=f"{made_by['encoder']}, readout {made_by['readout']}",
+            fingerprint=(made_by["sha256"], made_by["readout"]),
+            rows={caption: row for row, caption in enumerate(captions)},
+            vectors=vectors,
+            source=made_by["encoder"],
+            settings=made_by["settings"],
+        )
 
     def __getitem__(self, captions: Sequence[str]) -> np.ndarray:
         """The vectors [len(captions), D] of some captions."""
         return self.vectors[[self.rows[caption] for caption in captions]]
+
+
+def _check_vectors(
+    captions: list[str], vectors: np.ndarray, path: pathlib.Path, finite: bool
+) -> None:
+    """Checks the form of a file's vectors, and that they are finite if `finite`."""
+    if vectors.ndim != 2 or vectors.dtype.kind != "f":
+        raise ValueError(
+            f"{path}: its vectors are {vectors.dtype} {list(vectors.shape)}; expected [K, D]"
+        )
+    if len(captions) != len(vectors):
+        raise ValueError(f"{path}: {len(captions)} captions, but {len(vectors)} vectors")
+    if finite and len(wrong := np.flatnonzero(~np.isfinite(vectors).all(axis=1))):
+        raise ValueError(
+            f"{path}: {len(wrong)} of {len(vectors)} vectors are not finite, for example that of "
+            f"{captions[wrong[0]]!r}"
+        )
+
+
+def write_caption_vectors(path: pathlib.Path, known: Mapping[str, np.ndarray], **made: str) -> None:
+    """Writes the file that `CaptionVectors.read` reads; equal content gives equal bytes.
+
+    Args:
+      path: the file.
+      known: {text: vector [D]} in float32; the texts have no line breaks.
+      made: "encoder", "sha256", "readout" and "settings" of the encoder.
+    """
+    from safetensors.numpy import save
+
+    texts = sorted(known)
+    assert not any("\n" in text for text in texts)
+    lines = np.frombuffer("\n".join(texts).encode(), np.uint8)
+    vectors = np.stack([known[text] for text in texts])
+    data = save({"vectors": vectors, "captions": lines}, made)
+    # The library writes `made` in the order of a hash map that differs from run to run. Sorted, the
+    # header keeps its length.
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":"))
+    header = header.encode().ljust(size)
+    with digests.recording(path):
+        # Not save_file, which creates a file that only its owner can read.
+        write_bytes(path, len(header).to_bytes(8, "little") + header + data[8 + size :])
+
+
+def hold_dataset(
+    data_dir: str | pathlib.Path, name: str, doing: str
+) -> contextlib.AbstractContextManager[str | None]:
+    """Lets one process at a time change a dataset; see `files.hold`."""
+    lock = expand(data_dir) / f".{name}.motionalign-lock"
+    return hold(lock, f"{doing} dataset {name!r}")
 
 
 def _how_to_prepare(name: str, data_dir: str | pathlib.Path) -> str:
@@ -319,12 +476,26 @@ class Dataset:
                 + (f"Prepared in {data_dir}: {', '.join(there)}. " if there else "")
                 + _how_to_prepare(name, data_dir)
             )
-        with digests.interpreting(path, PREPARE_AGAIN):
-            self.metadata = Metadata.from_json(digests.read_json(path, PREPARE_AGAIN))
+        stored = digests.read_json(path, PREPARE_AGAIN)
+        with digests.advising(PREPARE_AGAIN):
+            self.metadata = read_metadata(stored, path)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """The fingerprint of metadata.json; of an older dataset, computed from its files."""
+        return self.metadata.fingerprint or fingerprint_of(self.version_dir, self.metadata)
 
     def split(self, split: str) -> "Split":
-        """Opens a split; a ValueError lists the existing ones."""
-        return Split(self.version_dir, split)
+        """Opens a split; a ValueError lists the existing ones, or says what is damaged."""
+        opened, metadata = Split(self.version_dir, split), self.metadata
+        classes, attributes = len(metadata.label_names), len(metadata.attribute_names)
+        others = attributes and opened.attributes.shape[1] != attributes
+        if others or opened.labels.max(initial=-1) >= classes:
+            raise ValueError(
+                f"{self.version_dir}: index-{split}.npz has other classes or attributes than "
+                "metadata.json. Prepare the dataset again with --overwrite"
+            )
+        return opened
 
     @functools.cached_property
     def texts(self) -> dict[str, dict[str, list[str]]]:
@@ -333,13 +504,14 @@ class Dataset:
         Empty if the dataset has none.
         """
         path = self.version_dir / CLASS_TEXTS
-        return digests.read_json(path, _TEXTS_AGAIN) if path.is_file() else {}
+        form = dict[str, dict[str, list[str]]]
+        return digests.read_json(path, _TEXTS_AGAIN, form) if reading.is_there(path) else {}
 
     @functools.cached_property
     def caption_vectors(self) -> CaptionVectors | None:
         """Sentence vectors of all texts of the dataset; None before `data_prep embed`."""
         path = self.version_dir / CAPTION_VECTORS
-        return CaptionVectors.read(path) if path.is_file() else None
+        return CaptionVectors.read(path) if reading.is_there(path) else None
 
     def require_caption_vectors(self) -> CaptionVectors:
         """`caption_vectors`; if missing, a ValueError says how to create them."""

@@ -6,8 +6,9 @@ TensorFlow.
 """
 
 import functools
-import io
+import hashlib
 import pathlib
+import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
-from motionalign import digests
+from motionalign import digests, reading
 from motionalign.config import VERSION_KEY, migrate
 from motionalign.files import write_arrays
 
@@ -49,7 +50,7 @@ def _read_payload(data: bytes, path: pathlib.Path, offset: int) -> bytes:
 
 def scan_tfrecord(path: pathlib.Path) -> Iterator[tuple[int, int]]:
     """Yields (offset, size) in bytes of every framed record of a TFRecord file, in file order."""
-    end = path.stat().st_size
+    end = reading.check_file(path)
     with path.open("rb") as file:
         offset = 0
         while offset < end:
@@ -66,15 +67,62 @@ def scan_tfrecord(path: pathlib.Path) -> Iterator[tuple[int, int]]:
             file.seek(offset)
 
 
-def _decoder(version_dir: pathlib.Path) -> Callable[[bytes], dict[str, Any]]:
+def _decoder(version_dir: pathlib.Path) -> Callable[[bytes, str], dict[str, Any]]:
+    """A function from a record and its place, for messages, to its fields."""
     from tensorflow_datasets import features
 
     path = version_dir / "features.json"
+    _check_features(reading.read_json(path, dict), path)
     try:
         dataset: Any = features.FeaturesDict.from_config(str(version_dir))
-        return dataset.deserialize_example_np
-    except Exception as error:  # TFDS looks up classes by names in the file
-        raise ValueError(f"{path} cannot be read: {error}. {PREPARE_AGAIN}") from error
+        decode: Callable[[bytes], dict[str, Any]] = dataset.deserialize_example_np
+    except Exception as error:  # whatever the classes that the file names raise
+        raise ValueError(
+            f"{path} does not describe records ({type(error).__name__}: {str(error)[:300]}). "
+            + PREPARE_AGAIN
+        ) from error
+    return functools.partial(_decoded, decode)
+
+
+_CLASSES = re.compile(r"tensorflow_datasets\.core\.features\.\w+\.\w+")
+_DTYPES = re.compile(r"string|bool|u?int(8|16|32|64)|float(16|32|64)")
+
+
+def _check_features(node: Any, path: pathlib.Path) -> None:
+    """Raises a ValueError if features.json names classes or types that are not those of TFDS.
+
+    TFDS imports whatever class the file names, and TensorFlow for a type that NumPy does not have.
+    """
+    for inner in node if isinstance(node, list) else ():
+        _check_features(inner, path)
+    for name, inner in node.items() if isinstance(node, dict) else ():
+        if name == "tensor":
+            reading.check_form(inner, {"dtype": str}, f"{path}: {name}")
+        valid = {"pythonClassName": _CLASSES, "dtype": _DTYPES}.get(name)
+        if valid and not (isinstance(inner, str) and valid.fullmatch(inner)):
+            raise ValueError(
+                f"{path}: {name} is {str(inner)[:80]!r}, which describes no record. Prepare the "
+                "dataset again with --overwrite, or copy the file again"
+            )
+        _check_features(inner, path)
+
+
+def _decoded(decode: Callable[[bytes], dict[str, Any]], payload: bytes, where: str) -> dict:
+    """Decodes one record; a ValueError starts with `where`."""
+    try:
+        example = decode(payload)
+        for name in ("id", "source", "mirrored_of"):
+            example[name].decode()
+        for caption in example["captions"]:
+            caption.decode()
+        if example["joints"].ndim != 4:
+            raise ValueError(f"joints {list(example['joints'].shape)}")
+        return example
+    except Exception as error:  # protobuf's, NumPy's and those of TFDS
+        raise ValueError(
+            f"{where} does not have the fields of features.json ({type(error).__name__}: "
+            f"{str(error)[:300]}). Prepare the dataset again with --overwrite"
+        ) from error
 
 
 def join_lines(lines: list[str]) -> np.ndarray:
@@ -82,9 +130,14 @@ def join_lines(lines: list[str]) -> np.ndarray:
     return np.array(bytearray("\n".join(lines).encode()), np.uint8)
 
 
-def read_lines(array: np.ndarray) -> list[str]:
-    """Inverse of `join_lines`; an empty array holds no texts."""
-    return array.tobytes().decode().split("\n") if array.size else []
+def read_lines(array: np.ndarray, path: str | pathlib.Path) -> list[str]:
+    """Inverse of `join_lines`; an empty array holds no texts. `path` is for the ValueError."""
+    if array.dtype != np.uint8 or array.ndim != 1:
+        raise ValueError(f"{path}: texts are {array.dtype} {list(array.shape)}; expected bytes")
+    try:
+        return array.tobytes().decode().split("\n") if array.size else []
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: its texts are damaged: {error}") from error
 
 
 def write_index(version_dir: pathlib.Path, split: str) -> None:
@@ -101,7 +154,8 @@ def write_index(version_dir: pathlib.Path, split: str) -> None:
         for offset, size in scan_tfrecord(path):
             with path.open("rb") as file:
                 file.seek(offset)
-                example: dict[str, Any] = decode(_read_payload(file.read(size), path, offset))
+                payload = _read_payload(file.read(size), path, offset)
+            example: dict[str, Any] = decode(payload, f"{path}: the record at byte {offset}")
             # Records from before classes existed have neither field.
             example = {"labels": (), "attributes": no_attributes, **example}
             captions = [caption.decode() for caption in example["captions"]]
@@ -160,14 +214,51 @@ INDEX_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_without_classes,
 """Migration n converts an index from version n - 1 to version n."""
 
 
-def _read_index(path: pathlib.Path) -> dict[str, np.ndarray]:
-    data = digests.read_bytes(path, PREPARE_AGAIN)
+def _read_index(path: pathlib.Path) -> dict[str, Any]:
+    """The columns of an index, the columns of texts as lists; a ValueError if they are damaged."""
+    digests.check(path.parent, (path.name,), PREPARE_AGAIN)
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as index:
-            arrays = dict(index)
-    except Exception as error:  # NumPy and zipfile raise many types for a damaged file
-        raise ValueError(f"{path} is damaged or truncated ({error}). {PREPARE_AGAIN}") from error
-    return migrate(arrays, INDEX_MIGRATIONS, str(path))
+        arrays = {
+            name: array.item() if array.ndim == 0 else array
+            for name, array in reading.read_arrays(path).items()
+        }
+        index = migrate(arrays, INDEX_MIGRATIONS, str(path))
+        if missing := [name for name in (*_TEXTS, *_NUMBERS, "attributes") if name not in index]:
+            raise ValueError(f"{path} lacks {', '.join(missing)}")
+        index |= {name: read_lines(index[name], path) for name in _TEXTS}
+        # A column with a single empty string is stored as no bytes, which reads as no lines.
+        index["mirrored_of"] = index["mirrored_of"] or [""] * len(index["ids"])
+        _check_index(index, path)
+    except ValueError as error:
+        raise ValueError(f"{error}. {PREPARE_AGAIN}") from error
+    return index
+
+
+_TEXTS = ("shards", "ids", "sources", "mirrored_of", "captions")
+# {column of integers: its least value}.
+_NUMBERS = {"shard": 0, "offset": 0, "size": 1, "num_frames": 0, "first_line": 0, "labels": -1,
+            "num_captions": 0}  # fmt: skip
+
+
+def _check_index(index: dict[str, Any], path: pathlib.Path) -> None:
+    """Checks that the columns of an index fit each other."""
+    count, attributes = index["num_records"], index["attributes"]
+    for name, least in _NUMBERS.items():
+        column = index[name]
+        if not isinstance(column, np.ndarray) or column.dtype.kind not in "iu" or column.ndim != 1:
+            raise ValueError(f"{path}: {name} is no column of whole numbers")
+        if column.size and column.min() < least:
+            raise ValueError(f"{path}: {name} contains {column.min()}")
+    if not isinstance(attributes, np.ndarray) or attributes.dtype != np.float32:
+        raise ValueError(f"{path}: attributes is no column of numbers")
+    columns = ("ids", "sources", "mirrored_of", "attributes", *_NUMBERS)
+    lengths = {name: len(index[name]) for name in columns}
+    if attributes.ndim != 2 or {*lengths.values()} != {count}:
+        raise ValueError(f"{path}: the columns differ in length: {lengths}")
+    if index["shard"].max(initial=-1) >= len(index["shards"]):
+        raise ValueError(f"{path} refers to a file of records that it does not list")
+    if index["num_captions"].sum() != max(len(index["captions"]), index["num_captions"].sum() == 1):
+        raise ValueError(f"{path}: the number of captions is another than stated")
 
 
 class Split:
@@ -183,23 +274,17 @@ class Split:
         self.version_dir = pathlib.Path(version_dir)
         self.name = split
         path = self.version_dir / f"index-{split}.npz"
-        if not path.is_file():
+        if not reading.is_there(path):
             digests.check(self.version_dir, (path.name,), PREPARE_AGAIN)
             known = sorted(p.stem.removeprefix("index-") for p in self.version_dir.glob("index-*"))
             raise ValueError(
                 f"{self.version_dir} has no split {split!r}; it has {', '.join(known) or 'none'}"
             )
-        with digests.interpreting(path, PREPARE_AGAIN):
-            self._fill(_read_index(path))
-
-    def _fill(self, index: dict[str, np.ndarray]) -> None:
-        """Sets the columns from the arrays of an index; a ValueError if they do not agree."""
-        self._shards = read_lines(index["shards"])
-        count = int(index["num_records"])
-        # A column with a single empty string is stored as no bytes, which reads as no lines.
-        self.ids = read_lines(index["ids"])
-        self.sources = read_lines(index["sources"])
-        self.mirrored_of = read_lines(index["mirrored_of"]) or [""] * count
+        index = _read_index(path)
+        self._shards = index["shards"]
+        self.ids = index["ids"]
+        self.sources = index["sources"]
+        self.mirrored_of = index["mirrored_of"]
         self._shard = index["shard"]
         self._offset = index["offset"]
         self._size = index["size"]
@@ -207,13 +292,9 @@ class Split:
         self.first_line = index["first_line"]
         self.labels = index["labels"]
         self.attributes = index["attributes"]
-        captions = read_lines(index["captions"])
+        captions = index["captions"]
         ends = np.cumsum(index["num_captions"])
         self.captions = [captions[end - n : end] for end, n in zip(ends, np.diff(ends, prepend=0))]
-        places = (self._shard, self._offset, self._size, self.num_frames, self.first_line)
-        columns = (self.ids, self.mirrored_of, self.captions, self.labels, self.attributes)
-        if any(len(column) != count for column in (*places, *columns)):
-            raise ValueError("the columns differ in length")
         self._check_sizes()
 
     def _check_sizes(self) -> None:
@@ -221,7 +302,7 @@ class Split:
         for k, name in enumerate(self._shards):
             path, of_shard = self.version_dir / name, self._shard == k
             size = int((self._offset + self._size)[of_shard].max(initial=0))
-            found = path.stat().st_size if path.is_file() else None
+            found = reading.check_file(path) if reading.is_there(path) else None
             if found != size:
                 what = "is missing" if found is None else f"has {found} bytes, not {size}"
                 raise ValueError(f"{path} {what}. {PREPARE_AGAIN}")
@@ -230,7 +311,7 @@ class Split:
         return len(self.ids)
 
     @functools.cached_property
-    def _decode(self) -> Callable[[bytes], dict[str, Any]]:
+    def _decode(self) -> Callable[[bytes, str], dict[str, Any]]:
         digests.check(self.version_dir, ("features.json",), PREPARE_AGAIN)
         return _decoder(self.version_dir)
 
@@ -238,6 +319,8 @@ class Split:
         """The serialised example i, after verifying its checksums."""
         shard, offset, size = int(self._shard[i]), int(self._offset[i]), int(self._size[i])
         path = self.version_dir / self._shards[shard]
+        if offset + size > reading.check_file(path):
+            return _read_payload(b"", path, offset)
         # Opened for each read, which costs microseconds: threads must not share a file position.
         try:
             with path.open("rb") as file:
@@ -248,11 +331,47 @@ class Split:
         return _read_payload(data, path, offset)
 
     def __getitem__(self, i: int) -> dict:
-        example = self._decode(self.payload(i))
+        where = f"{self.version_dir / self._shards[self._shard[i]]}: the record {self.ids[i]!r}"
+        example = self._decode(self.payload(i), where)
+        if (example["id"].decode(), len(example["joints"])) != (self.ids[i], self.num_frames[i]):
+            raise ValueError(
+                f"{where} is not the one in index-{self.name}.npz. Prepare the dataset again with "
+                "--overwrite, or copy the files again"
+            )
         example["captions"] = [caption.decode() for caption in example["captions"]]
         if "labels" in example:  # TFDS decodes it to a list
             example["labels"] = np.array(example["labels"], np.int64)
         return {k: v.decode() if isinstance(v, bytes) else v for k, v in example.items()}
+
+    def digest(self) -> bytes:
+        """SHA-256 of the id, length and checksum of every record, in the order of the ids.
+
+        It depends on the content of the records, not on how they are distributed over files, and
+        takes four bytes of each: TFRecord stores the CRC32C of a record behind it.
+        """
+        found = hashlib.sha256()
+        crcs = self._crcs()
+        for i, name in enumerate(self.ids):
+            found.update(f"{name}\n{self._size[i]}\n".encode() + crcs[i])
+        return found.digest()
+
+    def _crcs(self) -> dict[int, bytes]:
+        """{row: stored checksum} of all records; each file is read once, from start to end."""
+        crcs = {}
+        for shard, name in enumerate(self._shards):
+            path = self.version_dir / name
+            rows = np.flatnonzero(self._shard == shard)
+            with path.open("rb", buffering=0) as file:
+                for i in rows[np.argsort(self._offset[rows])]:
+                    end = int(self._offset[i] + self._size[i])
+                    file.seek(end - _FOOTER.size)
+                    crcs[int(i)] = file.read(_FOOTER.size)
+                    if len(crcs[int(i)]) < _FOOTER.size:
+                        raise ValueError(
+                            f"{path}: truncated before byte {end}. Prepare the dataset again with "
+                            "--overwrite, or copy the file again"
+                        )
+        return crcs
 
     def evaluation_rows(self) -> np.ndarray:
         """Rows of the evaluation set: for each source, the record of its first caption line.

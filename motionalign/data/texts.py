@@ -5,6 +5,8 @@ name in words is one text; descriptions and synonyms are stored with the dataset
 """
 
 import dataclasses
+import hashlib
+import json
 
 import numpy as np
 
@@ -30,6 +32,10 @@ class ClipTexts:
     names: list[str]
     texts: list[list[str]]
     class_of: np.ndarray
+
+    def digest(self) -> str:
+        """SHA-256 of the classes and their texts, in hexadecimal."""
+        return hashlib.sha256(json.dumps([self.names, self.texts]).encode()).hexdigest()
 
 
 def label_classes(metadata: Metadata, split: Split) -> tuple[list[str], np.ndarray]:

@@ -4,6 +4,7 @@ This module only reads tokenizer.json files, with the package `tokenizers`;
 `models/weights/vocabulary.py` converts other vocabulary formats to tokenizer.json.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -11,6 +12,9 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 PAD_TOKENS = ("[PAD]", "<pad>", "<|endoftext|>")  # of BERT, of MPNet and RoBERTa, of CLIP
+
+# A WordPiece tokenizer reads a longer word as [UNK], whatever its vocabulary.
+MAX_WORD = 100
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -30,11 +34,12 @@ class Tokenizer:
         self.max_tokens = max_tokens
         try:
             self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
+            padding = self._tokenizer.padding or {}
+            self._tokenizer.no_padding()  # some files pad every text to 128 tokens
+            self._tokenizer.enable_truncation(max_tokens)
+            self._tokenizer.encode("a")  # fails without an unknown token, for example
         except Exception as error:  # the library raises no narrower exception
             raise ValueError(f"tokenizer.json cannot be read: {error}") from error
-        padding = self._tokenizer.padding or {}
-        self._tokenizer.no_padding()  # some files pad every text to 128 tokens
-        self._tokenizer.enable_truncation(max_tokens)
         self.vocab_size = self._tokenizer.get_vocab_size()
         ids = map(self._tokenizer.token_to_id, PAD_TOKENS)
         self.pad_id = next((i for i in ids if i is not None), padding.get("pad_id"))
@@ -98,7 +103,9 @@ class Tokenizer:
 def train_wordpiece(captions: Iterable[str], vocab_size: int) -> str:
     """Trains a lower-case WordPiece vocabulary with BERT's special tokens; [PAD] has id 0.
 
-    The result is deterministic and does not depend on the order of the captions.
+    The result is deterministic and does not depend on the order of the captions. Words of more than
+    `MAX_WORD` characters, see `long_words`, are left out: the tokenizer could not use what it
+    learned from them, and the time for a word grows with the square of its length.
 
     Args:
       captions: the texts to train on.
@@ -113,7 +120,7 @@ def train_wordpiece(captions: Iterable[str], vocab_size: int) -> str:
     wordpiece = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
     wordpiece.normalizer = normalizers.BertNormalizer(lowercase=True)
     wordpiece.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    captions = sorted(captions)
+    captions = sorted(without_long_words(text) for text in captions)
     characters = set().union(*(wordpiece.normalizer.normalize_str(text) for text in captions))
     characters = sorted(c for c in characters if not c.isspace())
     # Ties between merges are decided by the ids of single characters, which the trainer assigns in
@@ -142,6 +149,33 @@ def train_wordpiece(captions: Iterable[str], vocab_size: int) -> str:
         ("[SEP]", vocab["[SEP]"]), ("[CLS]", vocab["[CLS]"])
     )
     return tokenizer.to_str()
+
+
+def long_words(text: str) -> list[str]:
+    """The words of a text that have more than `MAX_WORD` characters, in lower case.
+
+    Words are what `train_wordpiece` takes for words: they end at white space and punctuation.
+    """
+    if not _LONG.search(text):  # every text is searched, and next to none has such a word
+        return []
+    return [word for word in _words(text) if len(word) > MAX_WORD]
+
+
+def without_long_words(text: str) -> str:
+    """The text without the words that `long_words` finds; unchanged if there is none."""
+    if not long_words(text):
+        return text
+    return " ".join(word for word in _words(text) if len(word) <= MAX_WORD)
+
+
+# A word of more than MAX_WORD characters has at least half as many before it is put in lower case
+# and its accents are removed, neither of which even doubles a text.
+_LONG = re.compile(rf"\S{{{MAX_WORD // 2},}}")
+
+
+def _words(text: str) -> list[str]:
+    normal = normalizers.BertNormalizer(lowercase=True).normalize_str(text)
+    return [word for word, _ in pre_tokenizers.BertPreTokenizer().pre_tokenize_str(normal)]
 
 
 def pad_tokens(ids: np.ndarray, mask: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:

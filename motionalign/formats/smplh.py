@@ -6,11 +6,13 @@ on neither skinning nor pose blend shapes, only on the rest pose of the body and
 
 import dataclasses
 import pathlib
-import zipfile
 
 import numpy as np
 
+from motionalign import reading
 from motionalign.skeleton import SKELETONS
+
+_ARRAYS = ("v_template", "shapedirs", "J_regressor", "kintree_table")
 
 NUM_BODY = 22  # the first joints of SMPL-H, in SMPL's order; 30 hand joints follow
 
@@ -80,19 +82,20 @@ class SMPLH:
                 f"{path}: the body model must be model.npz; a pickle is never read, because it can "
                 "run arbitrary code. The download page has both"
             )
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {
-                    name: np.asarray(file[name], np.float64)
-                    for name in ("v_template", "shapedirs", "J_regressor")
-                }
-                parents = np.asarray(file["kintree_table"])[0, :NUM_BODY].astype(np.int64)
-        except KeyError as error:
-            raise ValueError(f"{path} is not an SMPL-H model: {error}") from error
-        except (OSError, ValueError, EOFError, IndexError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} cannot be read as an .npz file: {error}") from error
+        stored = reading.open_arrays(path)
+        if missing := [name for name in _ARRAYS if name not in stored]:
+            raise ValueError(f"{path} is not an SMPL-H model: it has no {', '.join(missing)}")
+        arrays = {name: stored[name].read() for name in _ARRAYS}
+        for name, array in arrays.items():
+            if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+                raise ValueError(f"{path}: {name} ({array.dtype}) must have finite numbers")
+        tree = arrays.pop("kintree_table")
+        if tree.ndim != 2 or len(tree) < 1:
+            raise ValueError(f"{path}: kintree_table is {list(tree.shape)}; expected [2, joints]")
+        parents = tree[0, :NUM_BODY].astype(np.int64)
+        arrays = {name: array.astype(np.float64) for name, array in arrays.items()}
         template, directions, regressor = arrays.values()
-        vertices = len(template)
+        vertices = template.shape[0] if template.ndim else 0
         if (
             template.shape != (vertices, 3)
             or directions.shape[:2] != (vertices, 3)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Unpack
@@ -10,6 +11,7 @@ from typing import Unpack
 import numpy as np
 from tqdm import tqdm
 
+from motionalign import reading
 from motionalign.conventions import Finding, as_flag
 from motionalign.conventions.findings import most_common
 from motionalign.data.cuts import EXAMPLES
@@ -159,14 +161,15 @@ def _prepared(
     implausible: dict[str, Finding] = {}
     for name, file in tqdm(files.items(), desc="read", unit="clip"):
         try:
-            clips.append(prepare(np.load(file, allow_pickle=False)))
+            clips.append(prepare(reading.read_array(file)))
         except ImplausibleClip as error:
             implausible[name] = error.finding
             found = f"{error.finding.reason}: {error.finding.detail}"
             skipped.append({"id": name, "reason": found})
             continue
-        except (ValueError, OSError, EOFError) as error:
-            skipped.append({"id": name, "reason": str(error)})
+        except ValueError as error:
+            reason = str(error).removeprefix(f"{folder}{os.sep}")
+            skipped.append({"id": name, "reason": reason})
             continue
         ids.append(name)
     if (common := most_common(implausible, len(files))) is not None:

@@ -53,6 +53,7 @@ class SentenceEncoder:
 
         The same as `dataset.CaptionVectors.fingerprint`.
         """
+        self._tower  # noqa: B018 (a family that is not supported is said before weights are read)
         return self._source.sha256, self.readout
 
     @functools.cached_property
@@ -63,16 +64,27 @@ class SentenceEncoder:
         text = json.dumps(settings, sort_keys=True) + tokenizer.json
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def __call__(self, texts: Sequence[str], progress: bool = False) -> np.ndarray:
-        """Encodes K texts as vectors [K, D] float32, which are not normalised.
+    def __call__(
+        self,
+        texts: Sequence[str],
+        progress: bool = False,
+        keep: Callable[[list[str], np.ndarray], None] = lambda texts, vectors: None,
+    ) -> np.ndarray:
+        """Encodes texts; each distinct text is encoded only once.
 
-        Each distinct text is encoded only once; `progress` shows a progress bar.
+        Args:
+          texts: K texts.
+          progress: whether to show a progress bar.
+          keep: receives the texts and vectors [B, D] of each batch as soon as it is encoded.
+
+        Returns:
+          Vectors [K, D] float32, which are not normalised.
 
         Raises:
           ValueError: a vector is not finite.
         """
         row = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-        vectors = self._encode(list(row), progress)
+        vectors = self._encode(list(row), progress, keep)
         return vectors[np.array([row[text] for text in texts], np.int64)]
 
     def cut(self, texts: Sequence[str]) -> Cut | None:
@@ -82,7 +94,12 @@ class SentenceEncoder:
         """
         return cut_texts(texts, self._loaded[0])
 
-    def _encode(self, texts: list[str], progress: bool) -> np.ndarray:
+    def _encode(
+        self,
+        texts: list[str],
+        progress: bool,
+        keep: Callable[[list[str], np.ndarray], None],
+    ) -> np.ndarray:
         tokenizer, config, forward = self._loaded
         ids, mask = tokenizer.encode(texts)
         lengths = mask.sum(axis=1)
@@ -96,6 +113,7 @@ class SentenceEncoder:
                 shape = (1 << (len(rows) - 1).bit_length(), length)
                 batch = (_fitted(ids[rows], shape), _fitted(mask[rows], shape))
                 vectors[rows] = np.asarray(forward(*batch))[: len(rows)]
+                keep([texts[row] for row in rows], vectors[rows])
                 bar.update(len(rows))
         if len(wrong := np.flatnonzero(~np.isfinite(vectors).all(axis=1))):
             raise ValueError(

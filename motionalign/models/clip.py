@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from motionalign import reading
 from motionalign.data.representation import Patches
 from motionalign.models import layers
 from motionalign.models.family import (
@@ -260,6 +261,7 @@ def _tower(source: Mapping[str, Any], section: str) -> dict[str, Any]:
     if found not in ("clip", alone):
         raise ValueError(f"config.json has model_type {found!r}; expected 'clip' or {alone!r}")
     given = source if found == alone else source.get(section) or {}
+    reading.check_form(given, dict, section)
     return _DEFAULTS[section] | dict(given)
 
 
@@ -378,7 +380,9 @@ def _build(
     weights = section["weights"]
     if not weights:
         return CLIPVisionConfig(**asked, **fields)
-    config = vision_config_from_hf(Source(weights).config(), **fields)
+    source = Source(weights)
+    with source.naming_config():
+        config = vision_config_from_hf(source.config(), **fields)
     check_sizes(config, asked, weights, section["size"])
     return config
 

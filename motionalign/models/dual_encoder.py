@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
+from motionalign import reading
 from motionalign.data.representation import REPRESENTATIONS
 from motionalign.models import layers
 from motionalign.models.families import MOTION_FAMILIES, TEXT_FAMILIES, family_of
@@ -61,6 +62,11 @@ class DualEncoderConfig(layers.Config):
     max_tokens: int = 128
 
     def __post_init__(self) -> None:
+        if self.embed_dim < 1 or self.temperature <= 0 or not 0 <= self.head_dropout <= 1:
+            raise ValueError(
+                f"embed_dim is {self.embed_dim}, temperature {self.temperature}, head_dropout "
+                f"{self.head_dropout}; expected at least 1, above 0, and from 0 to 1"
+            )
         if self.classifier and self.embed_dim != len(self.classifier.names):
             raise ValueError(
                 f"embed_dim is {self.embed_dim}; a classifier of {len(self.classifier.names)} "
@@ -126,9 +132,11 @@ class DualEncoderConfig(layers.Config):
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DualEncoderConfig":
         """Inverse of `to_dict`; unknown or missing names raise a ValueError."""
+        reading.check_form(values, dict, cls.__name__)
         values = dict(values)
         for section, families in (("motion", MOTION_FAMILIES), ("text", TEXT_FAMILIES)):
             if values.get(section) is not None:
+                reading.check_form(values[section], dict, f"{cls.__name__}.{section}")
                 given = dict(values[section])
                 family = given.pop("family", None)
                 layers.check_choice(family, families, f"the {section} encoder's family")

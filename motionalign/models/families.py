@@ -89,13 +89,15 @@ def representation_of(motion: Any, frame_bucket: int) -> Representation:
 
 def text_tower(source: Source, **ours: Any) -> tuple[TextFamily, Any]:
     """(family, config) of the text encoder in a source; `ours` sets further config fields."""
-    family = text_family(source.config(), source.name)
-    return family, family.config_from_hf(source.config(), **ours)
+    given = source.config()
+    family = text_family(given, source.name)
+    with source.naming_config():
+        return family, family.config_from_hf(given, **ours)
 
 
 def text_family(source_config: Mapping[str, Any], name: str) -> TextFamily:
     """The family of a text encoder from its config.json; `name` is for the error message."""
     families = {kind: family for family in TEXT_FAMILIES.values() for kind in family.model_types}
     model_type: Any = source_config.get("model_type")
-    layers.check_choice(model_type, families, f"model_type of {name}")
+    layers.check_choice(model_type, families, f"model_type in config.json of {name}")
     return families[model_type]

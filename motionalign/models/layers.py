@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+import typing
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -11,7 +12,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from motionalign import reading
+
 Shape = tuple[int, ...]
+
+MOST_LAYERS = 1000
 
 
 class Encoded(NamedTuple):
@@ -104,6 +109,7 @@ class Config:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Builds a config; unknown or missing field names raise a ValueError."""
         fields = {field.name: field for field in dataclasses.fields(cls)}
+        reading.check_form(values, dict, cls.__name__)
         check_keys(values, fields, cls.__name__)
         missing = [
             name
@@ -112,6 +118,7 @@ class Config:
         ]
         if missing:
             raise ValueError(f"{cls.__name__} lacks {', '.join(missing)}")
+        check_types(cls, values)
         return cls(**values)
 
 
@@ -124,18 +131,29 @@ def check_keys(given: Iterable[str], valid: Collection[Any], what: str) -> None:
         )
 
 
-def check_choice(value: Hashable, valid: Collection[Any], what: str) -> None:
+def check_types(config: type["Config"], values: Mapping[str, Any]) -> None:
+    """Raises a ValueError if the value of a config's field is not of the field's type."""
+    hints = typing.get_type_hints(config)
+    for name, value in values.items():
+        reading.check_form(value, hints[name], f"{config.__name__}.{name}")
+
+
+def check_choice(value: Any, valid: Collection[Any], what: str) -> None:
     """Raises a ValueError that lists `valid` if `value` is not in it."""
-    if value not in valid:
+    if isinstance(value, list | dict) or value not in valid:  # JSON's lists have no hash
         raise ValueError(f"{what} is {value!r}; valid: {', '.join(map(repr, valid))}")
 
 
 def check_transformer(config: Any) -> None:
-    """Checks a transformer's config: positive sizes, heads that divide the width, activation."""
+    """Checks a transformer's config: types, sizes, heads that divide the width, activation."""
     name = type(config).__name__
-    for field in ("width", "depth", "heads", "mlp_width"):
-        if getattr(config, field) < 1:
-            raise ValueError(f"{name}.{field} is {getattr(config, field)}; it must be at least 1")
+    check_types(type(config), vars(config))
+    for field, hint in typing.get_type_hints(type(config)).items():
+        value, most = getattr(config, field), MOST_LAYERS if field == "depth" else 2**31
+        if hint is int and not 1 <= value <= most:
+            raise ValueError(f"{name}.{field} is {value}; it must be at least 1, at most {most}")
+        if "dropout" in field and not 0 <= value <= 1:
+            raise ValueError(f"{name}.{field} is {value}; it must be from 0 to 1")
     if config.width % config.heads:
         raise ValueError(
             f"{name}: {config.heads} heads do not evenly divide the width {config.width}"

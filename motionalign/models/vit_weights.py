@@ -70,7 +70,8 @@ def config_from(source: Source, heads: int | None = None, **ours: Any) -> ViTCon
         every published ViT.
       ours: further fields, which no source contains.
     """
-    return layout(source).config(source, heads, **ours)
+    with source.naming_config():
+        return layout(source).config(source, heads, **ours)
 
 
 def key_map(config: ViTConfig, source: Source, final_norm: str = "fresh") -> KeyMap:
@@ -85,7 +86,8 @@ def key_map(config: ViTConfig, source: Source, final_norm: str = "fresh") -> Key
     """
     layers.check_choice(final_norm, keymap.FINAL_NORM, "final_norm")
     found = layout(source)
-    tower = found.key_map(config, source)
+    with source.naming_config():
+        tower = found.key_map(config, source)
     ours = "fc_norm" if config.pool == "mean" else "final_norm"
     norm = found.final_norm(ours)
     if config.pool == "mean" and final_norm == "fresh":
@@ -177,8 +179,10 @@ def _hugging_face_key_map(config: ViTConfig, source: Source) -> KeyMap:
 
 def _pair(size: int | Sequence[int]) -> tuple[int, int]:
     """(height, width) of a size given as one or two numbers."""
-    height, width = (size, size) if isinstance(size, int) else size
-    return height, width
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2 or min(sides) < 1:
+        raise ValueError(f"a size is {size!r}; expected one or two numbers of at least 1")
+    return sides
 
 
 def _square(size: int | Sequence[int], name: str) -> int:

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from ml_collections import ConfigDict
 
-from motionalign import digests
+from motionalign import digests, reading
 from motionalign.config import Entry
 from motionalign.data import cuts
 from motionalign.data.dataset import Dataset
@@ -173,7 +173,7 @@ def _published_subset(
 ) -> tuple[list[int] | None, str]:
     """Gallery rows of the published dissimilar subset, None without one, and a note on it."""
     path = dataset.version_dir / f"dissimilar-{split}.txt"
-    if not path.is_file():
+    if not reading.is_there(path):
         return None, ""
     row = {source: i for i, source in enumerate(gallery.sources)}
     names = digests.read_text(path, PREPARE_AGAIN).splitlines()

@@ -29,6 +29,7 @@ class Objective(Protocol):
       entry: the config fields that the objective reads.
       compares: whether motions are compared with texts; otherwise the network classifies.
       frozen_text: whether the text vectors must be fixed (`model.text.family=frozen`).
+      smallest_batch: number of clips below which a batch has no gradient.
       distance: distance between trained vectors, one of `similarity.DISTANCES`; None for a
         classifier.
       batch_fields: keys of `batches.BATCH_FIELDS` that batches must carry.
@@ -37,6 +38,7 @@ class Objective(Protocol):
     entry: ClassVar[Entry]
     compares: ClassVar[bool]
     frozen_text: ClassVar[bool]
+    smallest_batch: ClassVar[int]
     distance: ClassVar[str | None]
 
     @property
@@ -73,6 +75,7 @@ class Contrastive:
     )
     compares: ClassVar[bool] = True
     frozen_text: ClassVar[bool] = False
+    smallest_batch: ClassVar[int] = 2  # the other clips are the negatives
     distance: ClassVar[str | None] = "cosine"
 
     def __init__(self, loss_config: ConfigDict, has_classes: bool) -> None:
@@ -104,6 +107,7 @@ class MSE:
     entry: ClassVar[Entry] = Entry(_OF_TEXTS)
     compares: ClassVar[bool] = True
     frozen_text: ClassVar[bool] = True
+    smallest_batch: ClassVar[int] = 1
     distance: ClassVar[str | None] = "euclidean"
 
     def __init__(self, loss_config: ConfigDict, has_classes: bool) -> None:
@@ -123,6 +127,7 @@ class Triplet:
     entry: ClassVar[Entry] = Entry((*_OF_TEXTS, "loss.margin", "loss.mask_negatives"))
     compares: ClassVar[bool] = True
     frozen_text: ClassVar[bool] = True
+    smallest_batch: ClassVar[int] = 1
     distance: ClassVar[str | None] = "euclidean"
 
     def __init__(self, loss_config: ConfigDict, has_classes: bool) -> None:
@@ -149,6 +154,7 @@ class Classify:
     entry: ClassVar[Entry] = Entry()
     compares: ClassVar[bool] = False
     frozen_text: ClassVar[bool] = False
+    smallest_batch: ClassVar[int] = 1
     distance: ClassVar[str | None] = None
 
     def __init__(self, loss_config: ConfigDict, has_classes: bool) -> None:

@@ -453,3 +453,27 @@ def test_a_checkpoint_of_four_devices_is_exported_and_shared_on_one(tmp_path):
     exported = safetensors.numpy.load_file(tmp_path / "export" / "model.safetensors")
     bias = next(value for path, value in params.items() if path.endswith("up/bias"))
     assert any(np.array_equal(bias, tensor) for tensor in exported.values())
+
+
+@pytest.mark.parametrize("item", ["optimizer", "params", "pipeline"])
+def test_a_state_without_an_item_is_named(tmp_path, mesh, item):
+    checkpoints = Checkpoints(tmp_path)
+    state = make_state()
+    checkpoints.save_latest(3, put(state, mesh), {"batch": 1}, STORED)
+    checkpoints.close()
+    shutil.rmtree(tmp_path / LATEST / "3" / item)
+    (tmp_path / LATEST / "3" / digests.NAME).unlink()  # as in runs of older versions
+    again = Checkpoints(tmp_path)
+    with pytest.raises(ValueError, match=rf"{LATEST}/3: .*{item}.* cannot be read; the folder may"):
+        again.restore_latest(sharding.abstract(state, mesh))
+    again.close()
+
+
+def test_a_damaged_description_of_a_run_is_named(workdir):
+    path = find(workdir) / "run" / "metadata"
+    (find(workdir) / digests.NAME).unlink()
+    for content, message in (("{", "is not valid JSON"), ("[]", "is a list; expected an object"),
+                             ('{"architecture": 3}', "lacks a field or has one")):  # fmt: skip
+        path.write_text(content, "utf-8")
+        with pytest.raises(ValueError, match=rf"run/metadata:? .*{message}"):
+            load_run(find(workdir))

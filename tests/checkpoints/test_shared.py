@@ -157,16 +157,21 @@ def test_a_model_from_before_families_had_names(trained, tmp_path):
     [
         ("model.safetensors", lambda x: x[:-9], "is not a complete safetensors file"),
         ("config.json", lambda x: x[:40], "config.json is not valid JSON"),
-        ("config.json", lambda x: x.replace(b'"motionalign"', b'"vit"'), "no checkpoint at"),
+        (
+            "config.json",
+            lambda x: x.replace(b'"motionalign"', b'"vit"'),
+            "config.json has model_type .vit.",
+        ),
         (
             "datasets.json",
             lambda x: x.replace(b"pelvis", b"head"),
-            "copy/datasets.json: skeleton 'smpl22' must have joints with distinct names",
+            "copy/datasets.json: small: skeleton 'smpl22' must have joints with distinct names",
         ),
         (
             "datasets.json",
             lambda x: x.replace(b'"mirror"', b'"mirrors"'),
-            "copy/datasets.json: a skeleton must have the fields .*; mirror is missing or unknown",
+            "copy/datasets.json: small: a skeleton must have the fields .*; mirror is missing or "
+            "unknown",
         ),
         ("config.json", lambda x: x.replace(b'"depth": 1', b'"depth": 2', 1), "do not fit the mod"),
         ("tokenizer.json", None, "has no tokenizer.json"),

@@ -179,20 +179,20 @@ def unasked():
 
 
 def test_a_vocabulary_is_learnt_once(tmp_path):
-    tokenizer = prepare_tokenizer(model_section(), tmp_path, SAID, begun=False, trained=None)
+    tokenizer = prepare_tokenizer(model_section(), tmp_path, SAID, recorded=None, trained=None)
     assert tokenizer.max_tokens == 20
     assert (tmp_path / "tokenizer.json").read_text() == tokenizer.json
-    again = prepare_tokenizer(model_section(), tmp_path, unasked(), begun=True, trained=None)
+    again = prepare_tokenizer(model_section(), tmp_path, unasked(), tokenizer.json, None)
     assert again.json == tokenizer.json
     # What a run left that never came to a checkpoint is not gone on with.
     (tmp_path / "tokenizer.json").write_text("{}")
-    anew = prepare_tokenizer(model_section(), tmp_path, SAID, begun=False, trained=None)
+    anew = prepare_tokenizer(model_section(), tmp_path, SAID, recorded=None, trained=None)
     assert anew.json == tokenizer.json
 
 
 def test_pretrained_weights_bring_their_tokenizer(minilm, tmp_path):
     section = model_section(weights=str(minilm))
-    tokenizer = prepare_tokenizer(section, tmp_path, unasked(), begun=False, trained=None)
+    tokenizer = prepare_tokenizer(section, tmp_path, unasked(), recorded=None, trained=None)
     assert tokenizer.vocab_size == 30522
 
 
@@ -203,12 +203,12 @@ def test_a_vocabulary_of_pretrained_weights_is_converted_once(tmp_path):
     source.mkdir()
     vocabularies.byte_level(source)
     section = model_section(weights=str(source), family="roberta")
-    tokenizer = prepare_tokenizer(section, workdir, unasked(), begun=False, trained=None)
+    tokenizer = prepare_tokenizer(section, workdir, unasked(), recorded=None, trained=None)
     ids, mask = tokenizer.encode(["a person walks", "turns"])
     assert (ids[:, 0].tolist(), ids[~mask].tolist()[0]) == ([0, 0], 1)
     assert (workdir / "tokenizer.json").read_text("utf-8") == tokenizer.json
     shutil.rmtree(source)
-    again = prepare_tokenizer(section, workdir, unasked(), begun=True, trained=None)
+    again = prepare_tokenizer(section, workdir, unasked(), tokenizer.json, None)
     np.testing.assert_array_equal(again.encode(["a person walks", "turns"])[0], ids)
 
 
@@ -219,21 +219,21 @@ def test_texts_longer_than_the_source_states(tmp_path):
     section = model_section(weights=str(tmp_path), family="roberta")
     message = r"max_tokens is 20, but .* model_max_length 16 .* --config.model.text.max_tokens=16"
     with pytest.raises(ValueError, match=message):
-        prepare_tokenizer(section, tmp_path / "run", unasked(), begun=False, trained=None)
+        prepare_tokenizer(section, tmp_path / "run", unasked(), recorded=None, trained=None)
     section.text.max_tokens = 16
-    prepare_tokenizer(section, tmp_path / "run", unasked(), begun=False, trained=None)
+    prepare_tokenizer(section, tmp_path / "run", unasked(), recorded=None, trained=None)
 
 
 def test_a_trained_model_brings_its_tokenizer(trained, tmp_path):
     saved = open_saved(trained)
-    tokenizer = prepare_tokenizer(model_section(), tmp_path, unasked(), False, saved)
+    tokenizer = prepare_tokenizer(model_section(), tmp_path, unasked(), None, saved)
     assert tokenizer.json == saved.run["tokenizer"]
 
 
 def test_a_workdir_that_a_process_does_not_see(tmp_path, monkeypatch):
     monkeypatch.setattr("jax.process_index", lambda: 1)
     with pytest.raises(ValueError, match=r"process 1 does not see .*tokenizer\.json, which proc"):
-        prepare_tokenizer(model_section(), tmp_path, SAID, begun=False, trained=None)
+        prepare_tokenizer(model_section(), tmp_path, SAID, recorded=None, trained=None)
 
 
 # Results -----------------------------------------------------------------------------------------

@@ -58,6 +58,14 @@ def test_an_impossible_frame_rate_in_a_file_is_an_error(rate):
         Metadata.from_json(APPEARANCE.to_json() | {"source_fps": rate})
 
 
+@pytest.mark.parametrize("name", ["mean", "std"])
+def test_statistics_that_no_dataset_has(data_dir, name):
+    """JSON holds Infinity and NaN."""
+    stored = Dataset(data_dir, "tiny").metadata.to_json() | {name: [[float("nan")] * 3] * 22}
+    with pytest.raises(ValueError, match=f"dataset 'tiny': the {name} is not finite"):
+        Metadata.from_json(json.loads(json.dumps(stored)))
+
+
 def test_positive_attributes_in_words():
     assert APPEARANCE.positive_names == ("female", "slim", "normal weight", "backpack", "male")
     rows = np.array([[0.9, 0.2, 0.51, 0.5], [0.5, 0, 0.7, 0.6], [0.1, 0.3, 0.2, 0.1]], np.float32)

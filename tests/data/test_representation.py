@@ -96,6 +96,7 @@ def test_a_clip_from_preparation_to_batch(representation, frames):
         (lambda clip: np.where(clip > 2, np.inf, clip), 20, "contains values that are not finite"),
         (lambda clip: clip, 0, "fps=0; expected a positive number of frames per second"),
         (lambda clip: clip, float("nan"), "fps=nan; expected a positive number"),
+        (lambda clip: clip, float("inf"), "fps=inf; expected a positive number"),
     ],
 )
 def test_clips_that_cannot_be_prepared(representation, change, fps, message):

@@ -2,11 +2,21 @@
 
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
+import tokenizers
 
-from motionalign.data.tokenizer import Tokenizer, pad_tokens, text_bucket, train_wordpiece
+from motionalign.data.tokenizer import (
+    MAX_WORD,
+    Tokenizer,
+    long_words,
+    pad_tokens,
+    text_bucket,
+    train_wordpiece,
+    without_long_words,
+)
 from motionalign.models.weights.load import load_tokenizer
 
 CAPTIONS = [
@@ -116,3 +126,27 @@ def test_pad_tokens():
     np.testing.assert_array_equal(ids, [[5, 6, 0, 0]])
     np.testing.assert_array_equal(mask, [[True, True, False, False]])
     assert (ids.dtype, mask.dtype) == (np.int32, bool)
+
+
+def test_a_word_of_a_megabyte():
+    """The time for a word grew with the square of its length, to minutes."""
+    word = "ab" * 500_000
+    started = time.monotonic()
+    found = train_wordpiece([*CAPTIONS, f"a person {word}, who waves", word], 200)
+    assert time.monotonic() - started < 10
+    assert found == train_wordpiece([*CAPTIONS, "a person , who waves", ""], 200)
+    assert long_words(f"A person {word.upper()}, who waves") == [word]
+    ids, _ = Tokenizer(found, 77).encode([word])
+    assert ids[0].tolist() == [2, 1, 3]  # [CLS] [UNK] [SEP]
+
+
+def test_only_words_that_no_tokenizer_reads_are_left_out():
+    """The vocabulary of other texts is as it was."""
+    longest = "x" * MAX_WORD
+    for text in (*CAPTIONS, longest, f"{longest}-{longest}.{longest}", "é" * MAX_WORD, "走" * 300):
+        assert not long_words(text)
+        assert without_long_words(text) is text
+    model = tokenizers.Tokenizer.from_str(train_wordpiece(CAPTIONS, 200)).model
+    assert model.max_input_chars_per_word == MAX_WORD
+    for word in ("x" * (MAX_WORD + 1), "é" * (MAX_WORD + 1), "İ" * (MAX_WORD + 1)):
+        assert len(long_words(f"a person, {word}. waves")) == 1

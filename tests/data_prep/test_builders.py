@@ -5,6 +5,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 
 import numpy as np
@@ -12,13 +13,20 @@ import pytest
 import tensorflow_datasets as tfds
 from bodies import body
 
-from data_prep import builders, embed
+from data_prep import builders
 from data_prep.builders import prepare, statistics
 from data_prep.readers import Caption, Clips
 from data_prep.readers.humanml3d import HumanML3D
 from data_prep.readers.kit_ml import KitML
-from motionalign.data.dataset import CAPTION_VECTORS, Dataset
+from motionalign.data.dataset import (
+    CAPTION_VECTORS,
+    UNFINISHED_VECTORS,
+    Dataset,
+    hold_dataset,
+    write_caption_vectors,
+)
 from motionalign.data.resample import kit_ml_frames
+from motionalign.files import InUse
 from motionalign.patches import motion_patches
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -32,6 +40,10 @@ def small(published, frames=30):
 
 def run(published, data_dir, name="small", **options):
     return prepare(lambda: HumanML3D(published.folder), data_dir, name, **options)
+
+
+def fingerprint_of(folder) -> str:
+    return json.loads((folder / "metadata.json").read_text())["fingerprint"]
 
 
 def with_tfds(folder, split) -> dict:
@@ -365,12 +377,13 @@ def test_a_kill_during_a_swap_loses_nothing(published, tmp_path):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     script = f"""
         import os, pathlib, signal
+        from data_prep import builders
         from data_prep.builders import prepare
         from data_prep.readers.humanml3d import HumanML3D
         rename = pathlib.Path.rename
         def killed(path, target):
             rename(path, target)
-            if target.name == "replaced":
+            if target.name == builders._REPLACED:
                 os.kill(os.getpid(), signal.SIGKILL)
         pathlib.Path.rename = killed
         prepare(lambda: HumanML3D("{published.folder}"), "{tmp_path}", "small", overwrite=True)
@@ -394,18 +407,87 @@ def test_the_next_run_removes_leftovers(published, tmp_path):
 
 
 def test_concurrent_runs_with_the_same_name_are_rejected(published, tmp_path):
-    with builders._alone(tmp_path / ".small.incomplete"):
-        with pytest.raises(ValueError, match="another run is preparing this dataset"):
-            run(published.clip("a"), tmp_path)
-        assert (tmp_path / ".small.incomplete").exists()
+    who = f"preparing dataset 'small' is under way already, by process {os.getpid()} on "
+    with hold_dataset(tmp_path, "small", "preparing"), pytest.raises(InUse, match=who):
+        run(published.clip("a"), tmp_path)
     assert run(published, tmp_path).exists()
+    assert os.listdir(tmp_path) == ["raw", "small"] or os.listdir(tmp_path) == ["small", "raw"]
+
+
+def test_the_fingerprint_is_that_of_the_content(published, tmp_path):
+    folder = run(small(published), tmp_path / "data")
+    fingerprint = fingerprint_of(folder)
+    assert len(fingerprint) == 64
+    assert fingerprint_of(run(published, tmp_path / "elsewhere", "other_name")) == fingerprint
+
+    metadata = folder / "metadata.json"  # as older versions wrote it
+    stored = json.loads(metadata.read_text())
+    del stored["fingerprint"]
+    metadata.write_text(json.dumps(stored | {"format_version": 1}))
+    assert Dataset(tmp_path / "data", "small").fingerprint == fingerprint
+
+    published.text("020").write_text("a person walks on#a/DET#0.0#0.0\n")
+    text = fingerprint_of(run(published, tmp_path / "data", overwrite=True))
+    joints = published.joints("010")
+    np.save(published.motion("010"), joints + np.float32(1e-6) * (joints == joints[3, 2, 1]))
+    one_number = fingerprint_of(run(published, tmp_path / "data", overwrite=True))
+    assert len({fingerprint, text, one_number}) == 3
+
+
+def test_a_run_that_surveys_is_alone(published, tmp_path, monkeypatch):
+    """The second run surveyed beside the first and replaced its dataset without --overwrite."""
+    survey = builders.survey
+
+    def during_survey(*args):
+        with pytest.raises(InUse, match="preparing dataset 'small' is under way already"):
+            run(published, tmp_path)
+        return survey(*args)
+
+    published.clip("a")
+    monkeypatch.setattr(builders, "survey", during_survey)
+    assert run(published, tmp_path).exists()
+
+
+def test_a_dataset_called_replaced(published, tmp_path):
+    """The scratch folder had a folder of this name itself."""
+    folder = run(published.clip("a"), tmp_path, "replaced")
+    before = fingerprint_of(folder)
+    assert run(published.clip("b"), tmp_path, "replaced", overwrite=True) == folder
+    assert fingerprint_of(folder) != before
+
+
+def test_what_an_older_version_was_replacing_is_put_back(published, tmp_path):
+    folder = run(published.clip("a"), tmp_path)
+    (folder / CAPTION_VECTORS).write_text("not of the preparation, which would make the rest again")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    scratch = tmp_path / ".small.incomplete"
+    scratch.mkdir()
+    folder.rename(scratch / "replaced")
+    run(published, tmp_path)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert not scratch.exists()
+
+
+def test_a_read_only_data_dir(published, tmp_path, monkeypatch):
+    run(published.clip("a"), tmp_path)
+    monkeypatch.setattr(builders, "hold_dataset", lambda *args: 1 / 0)
+    said = []
+    run(published, tmp_path, say=said.append)
+    assert "is already prepared" in said[0]
+
+
+def test_no_temporary_folder_is_left(published, tmp_path, monkeypatch):
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    run(published.clip("a"), tmp_path)
+    assert not list((tmp_path / "tmp").iterdir())
 
 
 def test_overwriting_keeps_caption_vectors_that_cover_all_captions(published, tmp_path):
     folder = run(published.clip("a", lines=["walks", "turns left"]), tmp_path)
-    vectors = np.ones((3, 4), np.float32)
+    vectors = dict.fromkeys(["turns left", "walks", "waves"], np.ones(4, np.float32))
     made_by = {"encoder": "e", "sha256": "0", "readout": "mean"}
-    embed._save(folder / CAPTION_VECTORS, ["turns left", "walks", "waves"], vectors, **made_by)
+    write_caption_vectors(folder / CAPTION_VECTORS, vectors, **made_by)
     before = (folder / CAPTION_VECTORS).read_bytes()
     said = []
     run(published, tmp_path, patch_size=8, overwrite=True, say=said.append)
@@ -415,6 +497,9 @@ def test_overwriting_keeps_caption_vectors_that_cover_all_captions(published, tm
     run(published, tmp_path, mirror=True, overwrite=True, say=said.append)
     assert not (folder / CAPTION_VECTORS).exists()
     assert "run `data_prep embed` again" in said[-2]
+    # Those of the other texts are kept for that, also beyond a further preparation.
+    run(published, tmp_path, patch_size=8, overwrite=True)
+    assert (folder / UNFINISHED_VECTORS).read_bytes() == before
 
 
 class Labelled(Clips):
@@ -484,9 +569,9 @@ def test_overwriting_keeps_class_texts_and_vectors(tmp_path):
     assert again(other)[0].texts == other
 
     def embedded(*texts):
-        vectors = np.ones((len(texts), 4), np.float32)
+        known = dict.fromkeys(texts, np.ones(4, np.float32))
         path = dataset.version_dir / CAPTION_VECTORS
-        embed._save(path, list(texts), vectors, encoder="e", sha256="0", readout="mean")
+        write_caption_vectors(path, known, encoder="e", sha256="0", readout="mean")
 
     captions = ("walk", "turn left", "turn right", "somebody moves")
     embedded(*captions, "go on foot")

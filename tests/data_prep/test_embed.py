@@ -12,7 +12,18 @@ from data_prep import embed
 from data_prep.__main__ import main
 from motionalign.data import dataset as dataset_module
 from motionalign.data.cuts import cut_clips
-from motionalign.data.dataset import CAPTION_VECTORS, CLASS_TEXTS, VERSION, Dataset, Metadata
+from motionalign.data.dataset import (
+    CAPTION_VECTORS,
+    CLASS_TEXTS,
+    UNFINISHED_VECTORS,
+    VERSION,
+    CaptionVectors,
+    Dataset,
+    Metadata,
+    hold_dataset,
+    write_caption_vectors,
+)
+from motionalign.files import InUse
 from motionalign.inference import sentence_encoder
 from motionalign.skeleton import SKELETONS
 
@@ -44,6 +55,7 @@ def dataset(tmp_path, monkeypatch):
             assert folder == version_dir
             self.captions = CAPTIONS[split]
             self.attributes = np.array(ATTRIBUTES[split], np.float32)
+            self.labels = np.full(len(self.attributes), -1)
 
     for split in CAPTIONS:
         (version_dir / f"index-{split}.npz").touch()
@@ -53,8 +65,15 @@ def dataset(tmp_path, monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Replaces the encoder by one that encodes text lengths; returns the texts it is given."""
-    asked = []
+    """Replaces the encoder by one that encodes text lengths; returns the texts it is given.
+
+    It is stopped at the text `stop_at` of the returned list.
+    """
+
+    class Asked(list):
+        stop_at = None
+
+    asked = Asked()
 
     class Encoder:
         def __init__(self, encoder, readout):
@@ -64,9 +83,15 @@ def quick(monkeypatch):
         def cut(self, texts):
             return None
 
-        def __call__(self, texts, progress):
-            asked.extend(texts)
-            return np.array([[len(text), 1] for text in texts], np.float32)
+        def __call__(self, texts, progress, keep):
+            vectors = []
+            for text in texts:  # batches of one
+                asked.append(text)
+                if text == asked.stop_at:
+                    raise KeyboardInterrupt
+                vectors.append(np.array([len(text), 1], np.float32))
+                keep([text], np.stack(vectors[-1:]))
+            return np.stack(vectors)
 
     monkeypatch.setattr(sentence_encoder, "SentenceEncoder", Encoder)
     return asked
@@ -188,7 +213,8 @@ def test_vectors_of_an_older_version_are_replaced(dataset, quick, capsys):
     there = run(dataset, "--encoder=a").caption_vectors
     (dataset / "SHA256SUMS").unlink()
     made_by = {"encoder": "a", "sha256": "a", "readout": "first"}
-    embed._save(dataset / CAPTION_VECTORS, list(there.rows), there.vectors, **made_by)
+    known = dict(zip(there.rows, there.vectors, strict=True))
+    write_caption_vectors(dataset / CAPTION_VECTORS, known, **made_by)
     assert Dataset(dataset.parents[1], "tiny").caption_vectors.settings == ""
     quick.clear()
     assert run(dataset).caption_vectors.settings == "the only one"
@@ -202,6 +228,79 @@ def test_a_token_beyond_the_embedding_table_stores_nothing(dataset, tmp_path):
     with pytest.raises(ValueError, match="has the token 'jumps' with id 5000"):
         run(dataset, f"--encoder={folder}")
     assert not (dataset / CAPTION_VECTORS).exists()
+
+
+@pytest.mark.parametrize("every", [60.0, 0.0])
+def test_a_run_that_is_stopped_keeps_its_vectors(dataset, quick, monkeypatch, capsys, every):
+    """By an exception, and (stored each time) by a kill."""
+    monkeypatch.setattr(embed, "SAVE_SECONDS", every)
+    texts = sorted(EVERY_CAPTION | NAMES)
+    quick.stop_at = texts[4]
+    if every == 0.0:
+        monkeypatch.setattr(embed._Kept, "__exit__", lambda *args: None)  # as after SIGKILL
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, "--encoder=a")
+    assert not (dataset / CAPTION_VECTORS).exists()
+    quick.clear()
+    quick.stop_at = None
+    written = run(dataset, "--encoder=a").caption_vectors
+    assert quick == texts[4:]
+    assert f"4 vectors are taken from {dataset / UNFINISHED_VECTORS}" in capsys.readouterr().out
+    assert list(written.rows) == texts
+    np.testing.assert_array_equal(written.vectors[:, 0], [len(text) for text in texts])
+    assert not (dataset / UNFINISHED_VECTORS).exists()
+
+
+def test_vectors_of_a_run_that_was_stopped_are_those_of_its_encoder(dataset, quick):
+    quick.stop_at = "jumps"
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, "--encoder=a")
+    quick.clear()
+    quick.stop_at = None
+    run(dataset, "--encoder=b")
+    assert quick == sorted(EVERY_CAPTION | NAMES)
+
+
+def test_vectors_of_another_dataset_are_found(dataset, quick, capsys):
+    def other(name, encoder, **vectors):
+        path = dataset.parents[1] / name / VERSION / CAPTION_VECTORS
+        path.parent.mkdir(parents=True)
+        known = {text: np.float32(value) for text, value in vectors.items()}
+        made = {"encoder": encoder, "sha256": encoder, "readout": "first"}
+        write_caption_vectors(path, known, **made, settings="the only one")
+        return path
+
+    other("another_encoder", "b", jumps=[7, 7])
+    path = other("same_encoder", "a", jumps=[8, 8], swims=[8, 8], walk=[np.nan, 8])
+    damaged = other("damaged", "a", jumps=[9, 9])
+    damaged.write_bytes(damaged.read_bytes()[:20])
+    written = run(dataset, "--encoder=a").caption_vectors
+    assert written[["jumps"]].tolist() == [[8, 8]]
+    assert written[["walk"]].tolist() == [[4, 1]]
+    assert "swims" not in written.rows
+    assert "jumps" not in quick
+    said = capsys.readouterr().out
+    assert f"1 vectors are taken from {path}" in said
+    assert f"{damaged} is not used, since it cannot be read" in said
+
+
+def test_the_same_vectors_give_the_same_bytes(tmp_path):
+    """The header was in the order of a hash map."""
+    known = {"waves": np.float32([1, 2]), "jumps “high”": np.float32([3, 4])}
+    made = {"encoder": "a “b”", "sha256": "0", "readout": "mean"}
+    for i in range(8):
+        write_caption_vectors(tmp_path / str(i), known, **made)
+    assert len({(tmp_path / str(i)).read_bytes() for i in range(8)}) == 1
+    written = CaptionVectors.read(tmp_path / "0")
+    assert (written.source, written.fingerprint) == ("a “b”", ("0", "mean"))
+    np.testing.assert_array_equal(written[list(known)], [[1, 2], [3, 4]])
+
+
+def test_a_dataset_is_embedded_by_one_process(dataset, quick):
+    who = "embedding dataset 'tiny' is under way already, by process "
+    with hold_dataset(dataset.parents[1], "tiny", "preparing"), pytest.raises(InUse, match=who):
+        run(dataset)
+    run(dataset)
 
 
 # --------------------------------------------------------------------------- texts of classes
@@ -248,7 +347,7 @@ def test_texts_are_added_and_embedded(dataset, quick, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is not JSON"),
+        ("{", "is not valid JSON"),
         (["walk"], "has neither the form of .*babel60.json nor .*describe` writes"),
         ({"answers": {"walk": ["a"]}}, "has neither the form of"),
         ({"kind": "action", "answers": {"walk": "a"}}, "has neither the form of"),

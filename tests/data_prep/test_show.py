@@ -47,10 +47,10 @@ def test_what_was_noticed_is_shown(published, tmp_path):
     for damaged, message in (
         ("{", "is not valid JSON"),
         ("{}", "lacks 'splits'"),
-        ('{"splits": 3, "dropped": []}', "has unexpected content"),
+        ('{"splits": 3, "dropped": []}', "splits is 3; expected an object"),
     ):
         report.write_text(damaged)
-        with pytest.raises(SystemExit, match=f"{report} {message}.*Prepare the dataset again"):
+        with pytest.raises(SystemExit, match=f"{report}:? {message}.*Prepare the dataset again"):
             main(["show", data, "--name=humanml3d"])
 
 
@@ -73,3 +73,38 @@ def test_prepare_and_show(published, tmp_path, capsys):
     assert (
         "<tr><th>test</th>" + "".join(f"<td>{n}</td>" for n in (4, 4, 0, 2, 4, 4, 2)) in page
     )  # d is not scored
+
+
+def test_markup_in_data_is_text_on_the_page(published, tmp_path):
+    published.clip("a<i>1", lines=["walks <script>alert(1)</script> & <b>away"]).clip("b", "test")
+    data = f"--data_dir={tmp_path}/data"
+    main(["humanml3d", f"--raw_dir={published.folder}", data, "--name=mine"])
+    path = tmp_path / "data" / "mine" / "1.0.0" / "report.json"
+    report = json.loads(path.read_text("utf-8"))
+    entry = {"id": "<u>id", "reason": "<u>reason", "detail": "<u>detail", "split": "<u>split"}
+    counts = dict.fromkeys(report["splits"]["train"], 0)
+    report["splits"] |= {"<u>split": counts}
+    report |= {"dropped": [entry], "captions_dropped": [entry]}
+    path.write_text(json.dumps(report), "utf-8")
+    (path.parent / digests.NAME).unlink()
+    main(["show", data, "--name=mine"])
+    page = (tmp_path / "data" / "mine.html").read_text("utf-8")
+    for markup in ("<script", "<b>away", "<i>", "<u>"):
+        assert markup not in page
+    assert "a&lt;i&gt;1" in page
+    assert "walks &lt;script&gt;alert(1)&lt;/script&gt; &amp; &lt;b&gt;away" in page
+    for text in ("id", "reason", "detail", "split"):
+        assert f"&lt;u&gt;{text}" in page
+
+
+def test_a_report_of_another_form_is_named(published, tmp_path, capsys):
+    published.clip("a").clip("b", "test")
+    data = f"--data_dir={tmp_path}/data"
+    main(["humanml3d", f"--raw_dir={published.folder}", data, "--name=mine"])
+    path = tmp_path / "data" / "mine" / "1.0.0" / "report.json"
+    report = json.loads(path.read_text("utf-8"))
+    report["splits"]["train"]["kept"] = "<script>"
+    path.write_text(json.dumps(report), "utf-8")
+    (path.parent / digests.NAME).unlink()
+    with pytest.raises(SystemExit, match=r"report\.json: splits: train: kept is '<script>'; "):
+        main(["show", data, "--name=mine"])

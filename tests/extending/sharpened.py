@@ -15,6 +15,7 @@ class Sharpened:
     )
     compares: ClassVar[bool] = True
     frozen_text: ClassVar[bool] = False
+    smallest_batch: ClassVar[int] = 2
     distance: ClassVar[str | None] = "cosine"
     batch_fields = ()
 

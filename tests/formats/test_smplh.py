@@ -124,7 +124,7 @@ def test_bones_keep_their_lengths(model):
         ({"shapedirs": np.zeros((VERTICES, 3))}, r"shapedirs \[40, 3\]"),
         ({"v_template": np.zeros((7, 3))}, r"v_template \[7, 3\]"),
         ({"kintree_table": np.zeros((2, 52), np.uint32)}, "kintree_table is not SMPL's tree"),
-        ({"J_regressor": np.array({}, dtype=object)}, r"cannot be read as an \.npz"),
+        ({"J_regressor": np.array({}, dtype=object)}, r"is not a complete \.npz"),
     ],
 )
 def test_invalid_models_are_rejected(tmp_path, change, message):
@@ -138,7 +138,7 @@ def test_pickles_and_damaged_files_are_rejected(tmp_path, model):
     with pytest.raises(ValueError, match=r"model.pkl: .* a pickle is never read"):
         smplh.SMPLH.read(tmp_path / "model.pkl")
     model.write_bytes(model.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"cannot be read as an \.npz"):
+    with pytest.raises(ValueError, match=r"is not a complete \.npz"):
         smplh.SMPLH.read(model)
 
 

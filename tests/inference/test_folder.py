@@ -1,6 +1,7 @@
 """A folder of clips encoded for search."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -102,6 +103,24 @@ def test_clips_whose_output_is_not_finite_are_skipped(folders, clips, tmp_path, 
     files = [np.load(clips / f"{name}.npy") for name in "abd"]
     with pytest.raises(ValueError, match="output for clip 1 is not finite"):
         model.encode_motion(files, fps=60)
+
+
+def test_a_damaged_header_is_counted_and_stops_nothing(folders, clips, tmp_path):
+    data = (clips / "a.npy").read_bytes()
+    np.save(clips / "object.npy", np.array([{}], dtype=object), allow_pickle=True)
+    for place in range(8, 128):  # NumPy fails in many ways on headers with one wrong bit
+        for bit in (0, 3, 6):
+            flipped = bytearray(data)
+            flipped[place] ^= 1 << bit
+            (clips / f"flipped-{place:03d}-{bit}.npy").write_bytes(flipped)
+    os.mkfifo(clips / "pipe.npy")
+    encoded = encode_folder(folders["captions"], clips, tmp_path / "out.npz")
+    assert {"a", "b", "d", "deep/c"} <= {*encoded.ids}
+    reasons = {item["id"]: item["reason"] for item in encoded.skipped}
+    assert reasons.keys() | {*encoded.ids} >= {path.stem for path in clips.glob("*.npy")}
+    assert "pipe.npy is a pipe" in reasons["pipe"]
+    assert "Python objects" in reasons["object"]
+    assert sum("TokenError" in reason or "SyntaxError" in reason for reason in reasons.values())
 
 
 def test_implausible_clips_are_skipped_or_stop_the_folder(folders, clips, tmp_path):

@@ -88,10 +88,17 @@ def test_a_vector_does_not_depend_on_the_rest_of_the_batch(encoder):
 
 def test_each_distinct_text_is_encoded_once(encoder, monkeypatch):
     asked = []
-    monkeypatch.setattr(encoder, "_encode", lambda texts, _: asked.append(texts) or np.eye(2))
+    monkeypatch.setattr(encoder, "_encode", lambda texts, *_: asked.append(texts) or np.eye(2))
     vectors = encoder(["b", "a", "b", "b"])
     assert asked == [["b", "a"]]
     np.testing.assert_array_equal(vectors, np.eye(2)[[0, 1, 0, 0]])
+
+
+def test_each_batch_is_given_as_it_comes(encoder):
+    texts = [f"walks {i} times" for i in range(70)]
+    kept = {}
+    vectors = encoder(texts, keep=lambda batch, found: kept.update(zip(batch, found.copy())))
+    np.testing.assert_array_equal(vectors, [kept[text] for text in texts])
 
 
 def test_fingerprint(encoder, minilm):

@@ -41,19 +41,20 @@ def loss_of(objective, given, batch=None):
 
 
 @pytest.mark.parametrize(
-    ("kind", "compares", "frozen_text", "distance"),
+    ("kind", "compares", "frozen_text", "distance", "smallest_batch"),
     [
-        ("contrastive", True, False, "cosine"),
-        ("mse", True, True, "euclidean"),
-        ("triplet", True, True, "euclidean"),
-        ("classify", False, False, None),
+        ("contrastive", True, False, "cosine", 2),
+        ("mse", True, True, "euclidean", 1),
+        ("triplet", True, True, "euclidean", 1),
+        ("classify", False, False, None, 1),
     ],
 )
-def test_properties_of_each_objective(kind, compares, frozen_text, distance):
+def test_properties_of_each_objective(kind, compares, frozen_text, distance, smallest_batch):
     objective = OBJECTIVES[kind]
     assert objective.compares == compares
     assert objective.frozen_text == frozen_text
     assert objective.distance == distance
+    assert objective.smallest_batch == smallest_batch
     assert distance is None or distance in DISTANCES
     assert set(make(kind, has_classes=True, mask_negatives=True).batch_fields) <= set(BATCH_FIELDS)
 

@@ -220,6 +220,7 @@ def _run(
             "text_encoder": None,
             "frozen": [],
             "source": source,
+            "supervision": None,
             "datasets": {metadata.name: metadata.to_json()},
             "step": 0,
             "score": None,

@@ -6,10 +6,9 @@ Sensors 22(18), 2022. Code: https://github.com/cosmaadrian/gaitformer.
 
 import argparse
 import dataclasses
-import json
-import pathlib
 from typing import Any, Self
 
+from motionalign import reading
 from motionalign.checkpoints.published import joints
 from motionalign.checkpoints.published.format import Format, Shapes, check_fps, require
 from motionalign.data.dataset import Metadata
@@ -37,7 +36,7 @@ class Options(joints.JointOptions):
         options = super().from_args(args)
         if args.attributes is None:
             return options
-        names = json.loads(pathlib.Path(args.attributes).read_text("utf-8"))
+        names = reading.read_json(args.attributes)
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise ValueError(f"--attributes={args.attributes}: expected a JSON list of names")
         return dataclasses.replace(options, attributes=tuple(names))

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from motionalign import reading
 from motionalign.checkpoints.published import format as published
 from motionalign.checkpoints.published.format import (
     Format,
@@ -147,11 +148,9 @@ def metadata(args: argparse.Namespace) -> Metadata:
 
 def _statistic(path: str) -> np.ndarray:
     """Mean or standard deviation [J, 3] of an .npy file."""
-    try:
-        value = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read as a NumPy array: {error}") from error
-    if value.ndim != 2 or value.shape[1] != 3 or not np.isfinite(value).all():
+    value = reading.read_array(path)
+    numeric = value.dtype.kind in "fiu"
+    if not numeric or value.ndim != 2 or value.shape[1] != 3 or not np.isfinite(value).all():
         raise ValueError(
             f"{path} is {value.dtype} {list(value.shape)}; expected finite values [joints, 3]"
         )

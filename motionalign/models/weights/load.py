@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from motionalign import reading
 from motionalign.data.tokenizer import Tokenizer
 from motionalign.models.weights.keymap import KeyMap, match
 from motionalign.models.weights.source import Source
@@ -96,4 +97,7 @@ def load_tokenizer(source: str, max_tokens: int, tokenizer_class: str | None = N
     if path is None:
         converted = convert(opened, tokenizer_class)
         return Tokenizer(converted.json, min(max_tokens, converted.max_tokens))
-    return Tokenizer(path.read_text("utf-8"), max_tokens)
+    try:
+        return Tokenizer(reading.read_text(path), max_tokens)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

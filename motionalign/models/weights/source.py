@@ -7,17 +7,16 @@ demand; their shapes come from the file headers.
 import contextlib
 import functools
 import hashlib
-import json
 import logging
 import pathlib
 import re
-import zipfile
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 import ml_dtypes
 import numpy as np
 
+from motionalign import reading
 from motionalign.files import expand
 from motionalign.models.weights.keymap import Shape
 
@@ -27,9 +26,7 @@ from motionalign.models.weights.keymap import Shape
 class _Json(dict):
     """A JSON object that raises a readable ValueError for a missing name."""
 
-    def __init__(self, values: Any, path: str) -> None:
-        if not isinstance(values, dict):
-            raise ValueError(f"{path}: expected a JSON object, found a {type(values).__name__}")
+    def __init__(self, values: dict[str, Any], path: str) -> None:
         super().__init__(values)
         self.path = path
 
@@ -39,10 +36,7 @@ class _Json(dict):
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
     """Reads a JSON object; a ValueError names the file if it is damaged or a name is missing."""
-    try:
-        return _Json(json.loads(path.read_text("utf-8")), str(path))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from error
+    return _Json(reading.read_json(path, dict), str(path))
 
 
 class Tensor(NamedTuple):
@@ -59,59 +53,27 @@ def open_tensors(path: pathlib.Path) -> dict[str, Tensor]:
       ValueError: the file has another format or is damaged.
     """
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            file = safe_open(path, "numpy")
-        except SafetensorError as error:
-            raise ValueError(f"{path} is not a complete safetensors file: {error}") from error
+        file = reading.Tensors(path)
         return {
-            key: Tensor(
-                tuple(file.get_slice(key).get_shape()),
-                functools.partial(_read_safetensors, file, path, key),
-            )
-            for key in file.keys()  # noqa: SIM118 (not a mapping)
+            key: Tensor(shape, functools.partial(file.read, key))
+            for key, shape in file.shapes.items()
         }
     if path.suffix == ".npz":
-        return _open_npz(path)
+        arrays = reading.open_arrays(path)
+        if objects := [key for key, stored in arrays.items() if stored.dtype.hasobject]:
+            raise ValueError(
+                f"{path} is not a complete .npz file of arrays: {objects[0]} holds Python objects, "
+                "which are never unpickled"
+            )
+        return {
+            key: Tensor(stored.shape, functools.partial(_read_npz, stored))
+            for key, stored in arrays.items()
+        }
     raise ValueError(f"{path}: weights can be read from .safetensors and .npz files only")
 
 
-def _read_safetensors(file: Any, path: pathlib.Path, key: str) -> np.ndarray:
-    try:
-        return file.get_tensor(key)
-    except (AttributeError, TypeError) as error:  # a dtype that NumPy does not have
-        dtype = file.get_slice(key).get_dtype()
-        raise ValueError(f"{path}: {key} has dtype {dtype}, which is not supported") from error
-
-
-def _open_npz(path: pathlib.Path) -> dict[str, Tensor]:
-    try:
-        archive = zipfile.ZipFile(path)
-        tensors = {}
-        for member in archive.namelist():
-            with archive.open(member) as file:
-                version = np.lib.format.read_magic(file)
-                header = {
-                    (1, 0): np.lib.format.read_array_header_1_0,
-                    (2, 0): np.lib.format.read_array_header_2_0,
-                }[version]
-                shape, _, dtype = header(file)
-            if dtype.hasobject:
-                raise ValueError(f"{member} holds Python objects, which are never unpickled")
-            read = functools.partial(_read_npz, path, member.removesuffix(".npy"))
-            tensors[member.removesuffix(".npy")] = Tensor(shape, read)
-    except (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError) as error:
-        raise ValueError(f"{path} is not a complete .npz file of arrays: {error}") from error
-    return tensors
-
-
-def _read_npz(path: pathlib.Path, key: str) -> np.ndarray:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            value = file[key]
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
-        raise ValueError(f"{path}: {key} cannot be read: {error}") from error
+def _read_npz(stored: reading.Stored) -> np.ndarray:
+    value = stored.read()
     # NumPy saves bfloat16 as two bytes of an unknown type.
     return value.view(ml_dtypes.bfloat16) if value.dtype == np.dtype("V2") else value
 
@@ -129,6 +91,27 @@ def _quiet(name: str) -> Generator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+# Fields of config.json that encoders read, with their types, wherever they occur.
+_SECTIONS = ("text_config", "vision_config", "model_args", "pretrained_cfg")
+_CONFIG = {
+    **dict.fromkeys(
+        "vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size "
+        "max_position_embeddings type_vocab_size relative_attention_num_buckets num_channels "
+        "eos_token_id pad_token_id dim n_layers n_heads hidden_dim embed_dim depth".split(),
+        int,
+    ),
+    **dict.fromkeys(
+        "layer_norm_eps hidden_dropout_prob attention_probs_dropout_prob dropout attention_dropout "
+        "mlp_ratio".split(),
+        float,
+    ),
+    **dict.fromkeys("model_type hidden_act activation position_embedding_type".split(), str),
+    **dict.fromkeys(("image_size", "patch_size", "img_size"), int | list[int]),
+    "input_size": list[int],
+    "tokenizer_class": str,
+}
 
 
 class Source:
@@ -173,7 +156,7 @@ class Source:
         """Path of one of the source's files, downloaded if necessary; None if it does not exist."""
         if self.folder is not None:
             path = self.folder / name
-            return path if path.is_file() else None
+            return path if reading.is_there(path) else None
         # Imported here because reading a local folder does not need the package.
         import huggingface_hub
         from huggingface_hub import errors
@@ -211,8 +194,27 @@ class Source:
         return path
 
     def config(self) -> dict[str, Any]:
-        """Content of config.json."""
-        return read_json(self.require("config.json"))
+        """Content of config.json; a ValueError if a field that an encoder reads is invalid."""
+        path = self.require("config.json")
+        content = read_json(path)
+        for given, where in (
+            (content, str(path)),
+            *((content[name], f"{path}: {name}") for name in _SECTIONS if content.get(name)),
+        ):
+            reading.check_form(given, dict, where)
+            stated = {name: form for name, form in _CONFIG.items() if given.get(name) is not None}
+            reading.check_form(given, stated, where)
+        return content
+
+    @contextlib.contextmanager
+    def naming_config(self) -> Generator[None]:
+        """A context whose ValueErrors about the content of config.json name the source."""
+        try:
+            yield
+        except ValueError as error:
+            if self.name in str(error):
+                raise
+            raise ValueError(f"config.json of {self.name}: {error}") from error
 
     def has_config(self) -> bool:
         """Whether a config.json exists; a weight file may come without one."""
@@ -230,7 +232,9 @@ class Source:
                 unreachable = unreachable or error
                 continue
             if path is not None and name.endswith(".json"):
-                shards = sorted(set(read_json(path)["weight_map"].values()))
+                content = read_json(path)
+                reading.check_form(content["weight_map"], dict[str, str], f"{path}: weight_map")
+                shards = sorted(set(content["weight_map"].values()))
                 return [self.require(shard) for shard in shards]
             if path is not None:
                 return [path]

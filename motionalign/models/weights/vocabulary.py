@@ -13,6 +13,7 @@ import pathlib
 from collections.abc import Generator, Mapping
 from typing import Any, NamedTuple
 
+from motionalign import reading
 from motionalign.models.weights.source import Source, read_json
 
 CLASSES: dict[str, dict[str, str]] = {
@@ -87,7 +88,13 @@ def convert(source: Source, default: str | None = None) -> Converted:
     _check_special_tokens(source, name, tokenizer, stated)
     backend = tokenizer.backend_tokenizer
     backend.enable_padding(pad_id=tokenizer.pad_token_id, pad_token=str(tokenizer.pad_token))
-    return Converted(backend.to_str(), tokenizer.model_max_length)
+    longest = tokenizer.model_max_length  # transformers' constant for none is beyond 64 bits
+    if isinstance(longest, bool) or not isinstance(longest, int) or longest < 1:
+        raise ValueError(
+            f"tokenizer_config.json of {source.name} states model_max_length {longest!r}; expected "
+            "a number of tokens"
+        )
+    return Converted(backend.to_str(), longest)
 
 
 _LOWER_CASING = ("BertTokenizer", "DistilBertTokenizer", "MPNetTokenizer")  # lower-case by default
@@ -120,6 +127,7 @@ def _class_name(source: Source, stated: Mapping[str, Any], default: str | None) 
     if name is None and (path := source.file("config.json")) is not None:
         name = read_json(path).get("tokenizer_class")
     name = name or default
+    reading.check_form(name, str | None, f"tokenizer_class of {source.name}")
     if name is None:
         raise ValueError(
             f"{source.name} has no tokenizer.json; to convert its vocabulary, "
@@ -157,7 +165,7 @@ def _check_case(source: Source, vocabulary: pathlib.Path, stated: Mapping[str, A
     """Raises a ValueError if texts would be lower-cased by default for a cased vocabulary."""
     if "do_lower_case" in stated:
         return
-    words = [w for w in vocabulary.read_text("utf-8").split("\n") if w and w[0] not in "[<"]
+    words = [w for w in reading.read_text(vocabulary).split("\n") if w and w[0] not in "[<"]
     capitals = sum(word != word.lower() for word in words)
     if capitals > len(words) / 100:  # uncased vocabularies have some such symbols
         raise ValueError(
@@ -191,7 +199,11 @@ def _check_special_tokens(
     own = set(tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False))
     if (path := source.file("added_tokens.json")) is not None:
         own |= set(read_json(path))
-    own |= {token["content"] for token in stated.get("added_tokens_decoder", {}).values()}
+    added = stated.get("added_tokens_decoder", {})
+    reading.check_form(
+        added, dict[str, dict], f"added_tokens_decoder in tokenizer_config.json of {source.name}"
+    )
+    own |= {token.get("content") for token in added.values()}
     tokens = {str(token) for of in USED_TOKENS if (token := getattr(tokenizer, of)) is not None}
     if missing := sorted(tokens - own):
         raise ValueError(

@@ -217,9 +217,13 @@ def test_sizes_from_the_tensors_alone(golden, tokenizer, statistics, tmp_path):
         ({"skeleton": "kit21"}, "has 22 joints; smpl22 has 22"),
         ({"dataset": "small"}, "--dataset already provides --mean, --std: leave them out"),
         ({"activation": "swish"}, "activation is 'swish'; valid: 'gelu'"),
-        ({"text_config": "/no/such/file"}, "No such file or directory: '/no/such/file'"),
+        (
+            {"text_config": "/no/such/file"},
+            "/no/such/file cannot be read: No such file or directory",
+        ),
         ({"source": "/no/such/file"}, "/no/such/file is not a file"),
         ({"fps": 0}, "--fps=0.0; expected a positive number"),
+        ({"fps": "inf"}, "--fps=inf; expected a positive number"),
         ({"max_tokens": 1000}, "max_tokens is 1000; the text encoder has 512 positions"),
     ],
 )
@@ -233,7 +237,7 @@ def test_bad_options(changed, message, golden, tokenizer, statistics, tmp_path):
     ("file", "content", "message"),
     [
         ("tokenizer.json", "{", "tokenizer.json cannot be read"),
-        ("text_config", "[3]", "text_config: expected a JSON object, found a list"),
+        ("text_config", "[3]", "text_config is a list; expected an object"),
         ("text_config", '{"model_type": "distilbert"}', "text_config lacks 'vocab_size'"),
         ("text_config", "{", "text_config is not valid JSON"),
     ],

@@ -257,7 +257,7 @@ def test_faults(answer, expected):
 @pytest.mark.parametrize(
     ("content", "kind", "message"),
     [
-        ("{", "action", "is not JSON"),
+        ("{", "action", "is not valid JSON"),
         ("[]", "action", r'expected JSON like \["label", ...\]'),
         ('{"a": ["b"]}', "action", r'expected JSON like \["label", ...\]'),
         ('{"a": "b"}', "appearance", r'expected JSON like {"name": \["attribute"'),
@@ -301,6 +301,7 @@ def prepared(tmp_path, monkeypatch):
     class Split:
         def __init__(self, folder, split):
             self.attributes = np.array(attributes[split], np.float32)
+            self.labels = np.zeros(len(self.attributes), int)
 
     for split in attributes:
         (version_dir / f"index-{split}.npz").touch()
@@ -334,7 +335,8 @@ def test_embed_reads_the_output_for_a_dataset(prepared):
 @pytest.mark.parametrize(("kind", "lacks"), [("action", "labels"), ("appearance", "attributes")])
 def test_a_dataset_without_classes(prepared, kind, lacks):
     path = prepared / "tiny" / VERSION / "metadata.json"
-    without = {"label_names": [], "attribute_names": [], "attribute_opposites": {}}
+    without = {"label_names": [], "attribute_names": []}
+    without |= {"attribute_groups": {}, "attribute_opposites": {}}
     path.write_text(json.dumps(json.loads(path.read_text()) | without))
     with pytest.raises(ValueError, match=f"--name=tiny: the dataset has no {lacks} to describe"):
         describe.dataset_labels(Dataset(prepared, "tiny"), kind)

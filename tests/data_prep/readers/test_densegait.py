@@ -164,7 +164,7 @@ def test_malformed_tables_are_rejected(raw_dir):
         DenseGait(raw_dir)
     path = raw_dir / "annotations.csv"
     path.write_bytes(b"track_id\xff\n")
-    with pytest.raises(ValueError, match=r"annotations\.csv cannot be read as CSV"):
+    with pytest.raises(ValueError, match=r"annotations\.csv, line 1: .* not UTF-8"):
         DenseGait(raw_dir)
     path.unlink()
     with pytest.raises(ValueError, match=r"annotations\.csv does not exist; --raw_dir must"):

@@ -84,11 +84,11 @@ def test_folders_in_place_of_files_are_reported(published):
         path.unlink()
         path.mkdir()
     reader = HumanML3D(published.folder)
-    with pytest.raises(InvalidClip, match=r"text_malformed: texts/a\.txt: Is a directory"):
+    with pytest.raises(InvalidClip, match=r"text_malformed: texts/a\.txt is a folder"):
         reader.captions("a")
     with pytest.raises(InvalidClip, match="motion_unreadable"):
         reader.joints("b")
-    with pytest.raises(ValueError, match=r"val\.txt cannot be read: Is a directory"):
+    with pytest.raises(ValueError, match=r"val\.txt is a folder"):
         reader.splits()
 
 
