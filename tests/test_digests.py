@@ -1,6 +1,7 @@
 """Digests of stored files: what is found, what is said, and what an interruption leaves."""
 
 import json
+import os
 import subprocess
 import threading
 import time
@@ -99,6 +100,32 @@ def test_a_recorded_file_is_verified_with_the_others(folder, caplog):
     assert {path.name for path in folder.iterdir()} == {
         "README.md", "SHA256SUMS", "a.json", "later.json", "sub",
     }  # fmt: skip
+
+
+def test_a_removed_file_has_no_digest(folder):
+    digests.remove(folder / "a.json")
+    digests.remove(folder / "a.json")  # not there any more
+    assert not (folder / "a.json").exists()
+    assert set(digests.stored(folder)) == {"sub/b"}
+    digests.check(folder)
+
+
+def test_a_pipe_in_the_place_of_a_file(folder):
+    """It is named, not waited for."""
+    (folder / "a.json").unlink()
+    os.mkfifo(folder / "a.json")
+    message = f"{folder / 'a.json'} is a pipe.*Copy it again"
+    with pytest.raises(ValueError, match=message):
+        digests.check(folder, advice="Copy it again")
+    with pytest.raises(ValueError, match=message):
+        digests.read_json(folder / "a.json", "Copy it again")
+
+
+def test_json_of_another_form(folder):
+    form = {"x": str}
+    assert digests.read_json(folder / "a.json", form={"x": int}) == {"x": 1}
+    with pytest.raises(ValueError, match=r"a\.json: x is 1; expected a text\. Copy it again"):
+        digests.read_json(folder / "a.json", "Copy it again", form)
 
 
 @pytest.mark.parametrize("written", [False, True], ids=["before the file", "after the file"])

@@ -18,6 +18,7 @@ from data_prep.builders import prepare, statistics
 from data_prep.readers import Caption, Clips
 from data_prep.readers.humanml3d import HumanML3D
 from data_prep.readers.kit_ml import KitML
+from motionalign import digests
 from motionalign.data.dataset import (
     CAPTION_VECTORS,
     UNFINISHED_VECTORS,
@@ -424,6 +425,7 @@ def test_the_fingerprint_is_that_of_the_content(published, tmp_path):
     stored = json.loads(metadata.read_text())
     del stored["fingerprint"]
     metadata.write_text(json.dumps(stored | {"format_version": 1}))
+    (folder / digests.NAME).unlink()
     assert Dataset(tmp_path / "data", "small").fingerprint == fingerprint
 
     published.text("020").write_text("a person walks on#a/DET#0.0#0.0\n")

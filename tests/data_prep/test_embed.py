@@ -10,6 +10,7 @@ from small_encoder import with_token, write_encoder
 
 from data_prep import embed
 from data_prep.__main__ import main
+from motionalign import digests
 from motionalign.data import dataset as dataset_module
 from motionalign.data.cuts import cut_clips
 from motionalign.data.dataset import (
@@ -249,6 +250,8 @@ def test_a_run_that_is_stopped_keeps_its_vectors(dataset, quick, monkeypatch, ca
     assert list(written.rows) == texts
     np.testing.assert_array_equal(written.vectors[:, 0], [len(text) for text in texts])
     assert not (dataset / UNFINISHED_VECTORS).exists()
+    digests.check(dataset)
+    assert UNFINISHED_VECTORS not in digests.stored(dataset)
 
 
 def test_vectors_of_a_run_that_was_stopped_are_those_of_its_encoder(dataset, quick):
