@@ -219,7 +219,7 @@ def locked(path: Path) -> Generator[None]:
                 import fcntl  # POSIX only
 
                 fcntl.flock(file, fcntl.LOCK_EX)
-            if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            if not _is_at(file.fileno(), path):
                 continue  # the process that held it has removed the file
             try:
                 yield
