@@ -104,6 +104,10 @@ class Reader:
       unit_in_metres: unit of the joints; None: unknown.
       sensor: a key of `conventions.SENSORS`, which sets how steady joints must be.
       accept: findings of `conventions.REASONS` for which clips are not dropped.
+      declared: the conventions of the files, which `joints` converts; None: there are no options
+        that declare them.
+      canonical: whether the joints [T, 1, J, 3] of every source are moved and turned as in
+        HumanML3D, after their conventions have been verified; see `placed`.
       fps: frames per second of the records; joints are resampled if `source_fps` differs.
       label_names: the action classes; the index is the label.
       attribute_names: A names.
@@ -121,6 +125,8 @@ class Reader:
     unit_in_metres: float | None
     sensor: str = "optical"
     accept: tuple[str, ...] = ()
+    declared: conventions.Declared | None = None
+    canonical: bool = False
     fps: float = FPS
     label_names: tuple[str, ...] = ()
     attribute_names: tuple[str, ...] = ()
@@ -141,6 +147,12 @@ class Reader:
         In 2D, the third number of a joint is its confidence.
         """
         raise NotImplementedError
+
+    def placed(self, joints: np.ndarray) -> np.ndarray:
+        """What `joints` returned, where the records have it: moved and turned if `canonical`."""
+        if not self.canonical or not len(joints):
+            return joints
+        return conventions.canonical(joints[:, 0], self.skeleton)[:, None]
 
     def rotations(self, source: str) -> np.ndarray:
         """Rotations [T, M, R, 6] float32 of the same frames; called only if `num_rotations` > 0."""

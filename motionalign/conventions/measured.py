@@ -117,7 +117,7 @@ def measure(joints: np.ndarray, skeleton: Skeleton) -> Measured:
     """
     joints = np.asarray(joints, np.float64)
     step = np.abs(np.diff(joints, axis=0)).max((1, 2))
-    empty = (np.ptp(joints, axis=1) == 0).all(-1)
+    empty = empty_frames(joints)
     speed = np.linalg.norm(np.diff(joints, axis=0), axis=-1).max(-1)
     body = joints[~empty] if not empty.all() else joints
     up, upright = _up(body, skeleton)
@@ -138,6 +138,11 @@ def measure(joints: np.ndarray, skeleton: Skeleton) -> Measured:
         empty=float(empty.mean()),
         speed=float(np.median(speed)) if len(speed) else 0.0,
     )
+
+
+def empty_frames(joints: np.ndarray) -> np.ndarray:
+    """Which frames [T] of joints [T, J, 3] have all joints at one point: nobody was tracked."""
+    return (np.ptp(joints, axis=1) == 0).all(-1)
 
 
 def _longest_run(flags: np.ndarray) -> int:

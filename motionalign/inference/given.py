@@ -7,7 +7,7 @@ from typing import TypedDict
 
 import numpy as np
 
-from motionalign.conventions import Declared, Finding, Measured, Origin, canonical
+from motionalign.conventions import Declared, Finding, Measured, Origin, canonical, read_order
 from motionalign.conventions.findings import checked_reasons, implausible
 from motionalign.conventions.measured import measure
 from motionalign.data.dataset import Metadata
@@ -21,7 +21,7 @@ class Conventions(TypedDict, total=False):
 
     unit: str | None
     up: str
-    order: Sequence[str] | None
+    order: Sequence[str] | str | None
     canonical: str
     accept: Sequence[str]
 
@@ -58,7 +58,7 @@ class Given:
         cls,
         unit: str | None = None,
         up: str = "y",
-        order: Sequence[str] | None = None,
+        order: Sequence[str] | str | None = None,
         canonical: str = CANONICAL[0],
         accept: Sequence[str] = (),
     ) -> "Given":
@@ -69,8 +69,26 @@ class Given:
         """
         if canonical not in CANONICAL:
             raise ValueError(f"canonical={canonical!r}; expected one of {', '.join(CANONICAL)}")
+        if isinstance(order, str):
+            order = read_order(order)
         declared = Declared(unit, up, None if order is None else tuple(order))
         return cls(declared, canonical, checked_reasons(accept))
+
+    def check(self, metadata: Metadata, input: Representation) -> None:
+        """Raises a ValueError if no clip of this input can be given so.
+
+        Args:
+          metadata: of the training dataset.
+          input: the representation that the model reads.
+        """
+        if input.of_positions and metadata.skeleton.dims == 3:
+            self.declared.check(metadata.skeleton, metadata.unit_in_metres)
+        elif self.declared != Declared() or self.canonical == "always":
+            what = "rotations" if not input.of_positions else "joints in two dimensions"
+            raise ValueError(
+                f"this model reads {what}, which have no unit, up, order or canonical to declare: "
+                "leave these out"
+            )
 
     def converted(
         self, joints: np.ndarray, fps: float, metadata: Metadata, input: Representation
@@ -89,6 +107,7 @@ class Given:
           ImplausibleClip: the clip is not what it should be.
           ValueError: the clip has another shape or is not finite.
         """
+        self.check(metadata, input)
         skeleton = metadata.skeleton
         if not input.of_positions or skeleton.dims != 3:
             return joints
@@ -96,7 +115,9 @@ class Given:
         joints = self.declared.convert(joints, skeleton, metadata.unit_in_metres)
         found = measure(joints, skeleton)
         accept = {*self.accept, *metadata.accepted}
-        finding = implausible(found, metadata.unit_in_metres, metadata.sensor, accept)
+        finding = implausible(
+            found, metadata.unit_in_metres, metadata.sensor, accept, self.declared
+        )
         if finding is not None:
             raise ImplausibleClip(finding)
         origin = self._origin(metadata)

@@ -1,5 +1,7 @@
 """Measuring, judging and converting made-up clips."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from bodies import body
@@ -9,8 +11,10 @@ from hypothesis import strategies as st
 from motionalign.conventions import (
     AXES,
     REASONS,
+    UNITS,
     Census,
     Declared,
+    Finding,
     Origin,
     canonical,
     implausible,
@@ -111,6 +115,41 @@ def test_findings_and_their_remedies(change, reason, remedy):
     assert accepted is None or accepted.reason in later
 
 
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("up", AXES)
+def test_a_remedy_replaces_a_wrong_declaration(unit, up):
+    """Whatever was declared of a clip, following the remedies ends at what it is."""
+    clip = body(unit=0.01) @ _to_y("z").astype("f")  # centimetres, Z up
+    declared = Declared(unit, up)
+    for _ in range(2):
+        found = measure(declared.convert(clip, SMPL, 1.0), SMPL)
+        finding = implausible(found, declared=declared)
+        if finding is not None:
+            declared = dataclasses.replace(declared, **dict([finding.remedy]))
+    assert declared == Declared("cm", "z")
+
+
+def test_integers_are_converted_as_numbers_with_fractions():
+    millimetres = (1000 * body()).round().astype(np.int16)
+    metres = Declared("mm").convert(millimetres, SMPL, 1.0)
+    np.testing.assert_allclose(metres, body(), atol=6e-4)
+    half = Declared("mm").convert((1000 * body()).astype(np.float16), SMPL, 1.0)
+    assert half.dtype == np.float16
+    made = canonical(turned(millimetres.astype("f"), 90).astype(np.int16), SMPL)
+    np.testing.assert_allclose(made, 1000 * body(), atol=2)
+
+
+def test_frames_without_a_body_have_no_floor_and_no_facing():
+    clip = turned(body(30), 70) + np.float32([2, 0.4, -1])
+    clip[[0, 9]] = 0
+    made = canonical(clip, SMPL)
+    expected = turned(body(30)[1:], -measure(body(30)[1:], SMPL).facing)
+    expected -= expected[0, 0] * np.float32([1, 0, 1])
+    assert made[1:9, :, 1].min() == pytest.approx(expected[:8, :, 1].min(), abs=0.02)
+    assert Origin().holds(measure(made, SMPL))
+    assert np.isfinite(canonical(clip * 0, SMPL)).all()
+
+
 def test_sizes_are_not_judged_in_an_unknown_unit():
     assert implausible(measure(body(unit=0.001), SMPL), unit_in_metres=None) is None
     assert guess_unit(165) == "cm" and guess_unit(1650) == "mm" and guess_unit(0) is None
@@ -189,6 +228,12 @@ def test_the_account_of_many_clips():
     assert line.startswith("bodies: 1.65/1.65/1.65 m from toes to head")
     census.add("fast", body() * np.float32([1, 1, 1]), 2000)
     assert "in 1 clips joints move faster than 15 m/s, for example fast" in census.lines()[1]
+    of_two_kinds = {"a": Finding("frozen", "1"), "b": Finding("zeros", "2")}
+    of_two_kinds["c"] = of_two_kinds["b"]
+    assert most_common(of_two_kinds, 6) is None
+    assert most_common(of_two_kinds, 5) == (
+        Finding("zeros", "b: 2"), 3, " (2 zeros, 1 frozen)",
+    )  # fmt: skip
     with pytest.raises(ValueError, match="accept='size'; expected one of zeros, frozen"):
         Census(SMPL, 1.0, accept=["size"])
     with pytest.raises(ValueError, match="sensor 'radar'; expected one of optical, depth"):
