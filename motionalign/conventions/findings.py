@@ -185,7 +185,7 @@ def guess_unit(height: float) -> str | None:
 
 
 def _axis(found: Measured, declared: Declared) -> Finding | None:
-    if found.up in (None, "y") or found.upright > 0.1 or found.resting:
+    if found.up in (None, "y") or found.upright > 0.1 or found.resting or found.kneeling > 0.5:
         return None
     up = declared.given_axis(found.up)
     detail = f"the body stands along {up}; expected {declared.up} to point up"

@@ -79,6 +79,32 @@ def test_the_floor_of_the_frames_that_are_read():
     assert canonical(clip, SMPL, frames=10)[:10, :, 1].min() == pytest.approx(0, abs=1e-6)
 
 
+def bent(clip, joints, pivot, degrees):
+    """Joints turned about a pivot joint, forwards (+Y to +Z) if degrees > 0."""
+    angle = np.radians(degrees)
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]], clip.dtype)
+    clip = clip.copy()
+    clip[:, joints] = (clip[:, joints] - clip[:, [pivot]]) @ turn.T + clip[:, [pivot]]
+    return clip
+
+
+@pytest.mark.parametrize("floor", [0, 0.1])
+@pytest.mark.parametrize("degrees", [0, 90])
+def test_a_body_on_all_fours_is_not_refused(floor, degrees):
+    index = SMPL.joint_names.index
+    chains = dict(zip(SMPL.chain_names, SMPL.chains, strict=True))
+    legs = {*chains["left_leg"], *chains["right_leg"]}  # the pelvis is in both
+    clip = bent(body(), [joint for joint in range(22) if joint not in legs], 0, 90)
+    for side in ("left", "right"):
+        below = [index(f"{side}_{name}") for name in ("ankle", "foot")]
+        clip = bent(clip, below, index(f"{side}_knee"), 90)
+    clip = turned(clip - np.float32([0, clip[..., 1].min() - floor, 0]), degrees)
+    found = measure(clip, SMPL)
+    assert found.up in ("z", "x") and found.upright == 0  # level from the feet to the head
+    assert implausible(found) is None
+
+
 def test_a_body_that_lies_on_the_floor_is_not_refused():
     lying = body() @ _to_y("z").astype(np.float32).T  # head along -Z or +Z
     assert implausible(measure(lying, SMPL)).reason == "axis_implausible"
