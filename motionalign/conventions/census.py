@@ -80,7 +80,7 @@ class Census:
         Noisy joints often do not tell left from right in a single clip; the median of at least 20
         clips does.
         """
-        names = [name for name in names if name in self.clips]
+        names = [name for name in dict.fromkeys(names) if name in self.clips]
         findings = {name: self.findings[name] for name in names if name in self.findings}
         if (common := most_common(findings, len(names))) is not None:
             return common

@@ -188,7 +188,10 @@ def _axis(found: Measured, declared: Declared) -> Finding | None:
     if found.up in (None, "y") or found.upright > 0.1 or found.resting or found.kneeling > 0.5:
         return None
     up = declared.given_axis(found.up)
-    detail = f"the body stands along {up}; expected {declared.up} to point up"
+    detail = (
+        f"the body stands along {up}, and neither lies at the height 0 nor is on all fours; "
+        f"expected {declared.up} to point up"
+    )
     return Finding("axis_implausible", detail, ("up", up))
 
 

@@ -244,6 +244,8 @@ def test_the_account_of_many_clips():
         assert census.add(f"cm {i}", body(seed=i, unit=0.01), 20).reason == "unit_implausible"
     assert census.verdict(census.clips) is None  # three of seven
     common = census.verdict(["clip 0", "cm 0", "cm 1", "cm 2"])
+    assert census.verdict(["cm 0", "cm 1", "clip 1", *census.clips] * 2) is None  # once each
+    assert census.verdict(["cm 0", "cm 0"]).count == 1
     assert common.count == 3 and common.finding.remedy == ("unit", "cm")
     assert common.finding.detail.startswith("cm 0: the body measures 165 m")
     report = census.report()
