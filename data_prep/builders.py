@@ -26,7 +26,7 @@ from tqdm import tqdm
 from data_prep.class_texts import all_texts
 from data_prep.readers import InvalidClip, Reader
 from data_prep.survey import Source, Survey, survey
-from motionalign import files, reading
+from motionalign import digests, files, reading
 from motionalign.data import records
 from motionalign.data.dataset import (
     CAPTION_VECTORS,
@@ -161,8 +161,9 @@ def _put_in_place(folder: pathlib.Path, final: pathlib.Path, scratch: pathlib.Pa
 
 def _check_same_options(final: pathlib.Path, options: dict, paths: Collection[str]) -> str:
     """A message that the dataset exists; a ValueError if it was prepared with other options."""
-    was = reading.read_json(final / "report.json", dict).get("options", {})
-    reading.check_form(was, dict, f"{final / 'report.json'}: options")
+    path = final / "report.json"
+    was = digests.read_json(path, records.PREPARE_AGAIN, dict).get("options", {})
+    reading.check_form(was, dict, f"{path}: options")
     differ = [
         f"{key}={was[key]}, not {options[key]}"
         for key in options
@@ -204,7 +205,7 @@ def _carry_over_texts(old: pathlib.Path, new: pathlib.Path) -> list[str]:
 
 
 def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
-    with files.replacing(target) as partial:
+    with digests.recording(target), files.replacing(target) as partial:
         shutil.copyfile(source, partial)
 
 
@@ -252,6 +253,7 @@ def _write(
         files.write_json(folder / CLASS_TEXTS, class_texts, indent=1)
     if dissimilar := reader.dissimilar_test():
         files.write_text(folder / "dissimilar-test.txt", "\n".join(dissimilar) + "\n")
+    digests.write(folder)
     return folder
 
 

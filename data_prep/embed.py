@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from data_prep.class_texts import all_splits, all_texts, class_names, merge, read_texts
-from motionalign import commands, files
+from motionalign import commands, digests, files
 from motionalign.data.dataset import (
     CAPTION_VECTORS,
     CLASS_TEXTS,
@@ -35,9 +35,10 @@ descriptions and synonyms to <data_dir>/<name>/1.0.0/class_texts.json, from file
 data_prep/captions or from the output of `python -m data_prep describe`. The existing content of
 class_texts.json is kept; delete the file to start over.
 Writes <data_dir>/<name>/1.0.0/caption_vectors.safetensors: `vectors` [K, D] float32, not
-normalised, `captions` (K lines of UTF-8, sorted), and the encoder's name, weights hash and readout.
-Only texts are embedded that have no vector by the same encoder yet, in this dataset or another one
-in the same <data_dir>. A run that is stopped keeps its vectors; the same command continues it.
+normalised, `captions` (K lines of UTF-8, sorted), and the encoder's name, hashes and readout.
+Only texts are embedded that have no vector by the same encoder (weights, config, tokenizer and
+readout) yet, in this dataset or another one in the same <data_dir>. A run that is stopped keeps its
+vectors; the same command continues it.
 
 examples:
   python -m data_prep embed --name=humanml3d
@@ -47,6 +48,8 @@ examples:
 """
 
 SAVE_SECONDS = 60.0  # after which new vectors are stored, in case the process is killed
+
+MadeAs = tuple[str, tuple[str, str]]  # settings and fingerprint of an encoder
 
 ENCODER = "WhereIsAI/UAE-Large-V1"  # as in Walk and Text; trained with first-token pooling
 
@@ -101,12 +104,15 @@ def _embed(dataset: Dataset, args: argparse.Namespace, say: Callable[[str], None
         from motionalign.inference.sentence_encoder import SentenceEncoder
 
     encode = SentenceEncoder(encoder, readout)
-    if there and there.fingerprint != encode.fingerprint:
-        say(f"replacing the existing vectors, by {there.encoder}")
-    known = _known(dataset, encode.fingerprint, texts, say)
+    made_as = (encode.settings, encode.fingerprint)
+    if there and (there.settings, there.fingerprint) != made_as:
+        same = there.fingerprint == encode.fingerprint
+        why = ": their tokenizer or config is another one, or not recorded" if same else ""
+        say(f"replacing the existing vectors, by {there.encoder}{why}")
+    known = _known(dataset, made_as, texts, say)
     new = [text for text in texts if text not in known]
     sha256, readout = encode.fingerprint
-    made = {"encoder": encoder, "sha256": sha256, "readout": readout}
+    made = {"encoder": encoder, "sha256": sha256, "readout": readout, "settings": encode.settings}
     path = dataset.version_dir / CAPTION_VECTORS
     unfinished = path.with_name(UNFINISHED_VECTORS)
     with _Kept(unfinished, known, made, say) as kept:
@@ -116,20 +122,21 @@ def _embed(dataset: Dataset, args: argparse.Namespace, say: Callable[[str], None
                 say(f"warning: {cut.note}")
         known = {text: known[text] for text in texts}
         write_caption_vectors(path, known, **made)
-    unfinished.unlink(missing_ok=True)
+    digests.remove(unfinished)
     say(
         f"{path}: {len(texts)} texts x {len(known[texts[0]])}, {len(new)} of them new; {encoder}, "
         f"readout {readout}"
     )
     if args.texts:  # now that they have vectors
         path = dataset.version_dir / CLASS_TEXTS
-        files.write_json(path, class_texts)
+        with digests.recording(path):
+            files.write_json(path, class_texts)
         for kind, of_class in class_texts.items():
             say(f"{path}: {sum(map(len, of_class.values()))} {kind} for {len(of_class)} classes")
 
 
 def _known(
-    dataset: Dataset, fingerprint: tuple[str, str], texts: list[str], say: Callable[[str], None]
+    dataset: Dataset, made_as: MadeAs, texts: list[str], say: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
     """{text: vector} of the texts that the same encoder has encoded before.
 
@@ -144,7 +151,7 @@ def _known(
         missing = [text for text in texts if text not in known]
         if not missing or not path.is_file():
             continue
-        found = _vectors_at(path, fingerprint, missing, say)
+        found = _vectors_at(path, made_as, missing, say)
         known |= found
         if found and path != own[0]:
             say(f"{len(found)} vectors are taken from {path}")
@@ -152,15 +159,15 @@ def _known(
 
 
 def _vectors_at(
-    path: pathlib.Path, fingerprint: tuple[str, str], texts: list[str], say: Callable[[str], None]
+    path: pathlib.Path, made_as: MadeAs, texts: list[str], say: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
-    """The finite vectors of some texts in a file, if it is by the encoder with this fingerprint."""
+    """The finite vectors of some texts in a file, if it is by the same encoder."""
     try:
-        there = CaptionVectors.read(path)
+        there = CaptionVectors.read(path, finite=False)
     except Exception as error:  # whatever is wrong with it: its vectors can be computed again
         say(f"{path} is not used, since it cannot be read: {error}")
         return {}
-    if there.fingerprint != fingerprint:
+    if (there.settings, there.fingerprint) != made_as:
         return {}
     rows = {text: there.vectors[there.rows[text]] for text in texts if text in there.rows}
     return {text: vector for text, vector in rows.items() if np.isfinite(vector).all()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from motionalign import files, reading
+from motionalign import digests, files, reading
 
 if TYPE_CHECKING:
     from motionalign.data.dataset import Metadata
@@ -77,12 +77,15 @@ def make_page(
       ValueError: the dataset is not prepared, or has no such split.
     """
     from motionalign.data.dataset import Dataset
+    from motionalign.data.records import PREPARE_AGAIN
     from motionalign.report import pictures
 
     dataset = Dataset(data_dir, name)
-    report = reading.read_json(dataset.version_dir / "report.json", _REPORT)
-    _check_report(report, dataset.version_dir / "report.json")
     meta = dataset.metadata
+    path = dataset.version_dir / "report.json"
+    report = digests.read_json(path, PREPARE_AGAIN, _REPORT)
+    with digests.advising(PREPARE_AGAIN):
+        _check_report(report, path)
     splits = {name: dataset.split(name) for name, n in report["splits"].items() if n["records"]}
     shown = dataset.split(split)
     rng = np.random.default_rng(seed)

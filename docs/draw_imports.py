@@ -51,6 +51,7 @@ FLOORS = (
         "motionalign.sharding",
         "motionalign.files",
         "motionalign.reading",
+        "motionalign.digests",
         "motionalign.commands",
         "motionalign.host",
     ),

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from motionalign import sharding
+from motionalign import digests, sharding
 from motionalign.checkpoints.resume import is_other_data
 from motionalign.checkpoints.run import SERIES, find, load_run
 from motionalign.checkpoints.workdir import is_run_of, log_results
@@ -20,7 +20,6 @@ from motionalign.data.dataset import Dataset
 from motionalign.files import expand, write_csv, write_json
 from motionalign.inference.encoder import Predictor
 from motionalign.inference.model import Model, load
-from motionalign.models.weights.source import read_json
 from motionalign.report.page import Gallery as Gallery
 from motionalign.report.page import same_caption as same_caption
 from motionalign.report.page import write_page as write_page
@@ -200,7 +199,8 @@ def write_scores(path: pathlib.Path, scores: dict, unasked: Sequence[str] = ()) 
     left_out = {name: reasons[name] for name in unasked if name in reasons}
     if "left_out" in scores:
         left_out |= scores["left_out"]
-    write_json(path, scores | kept | ({"left_out": left_out} if left_out else {}))
+    with digests.recording(path):
+        write_json(path, scores | kept | ({"left_out": left_out} if left_out else {}))
     return list(kept)
 
 
@@ -224,7 +224,7 @@ def is_further(path: pathlib.Path, model: Model, task: Task, scores: dict, run: 
     same_place = all(before[name] == scores[name] for name in ("dataset", "split"))
     main = scores["dataset"] == next(iter(model.run["datasets"]))
     if run:
-        stored = migrate_config(read_json(path.with_name("config.json")), schema())
+        stored = migrate_config(digests.read_json(path.with_name("config.json")), schema())
         selected = load_run(find(path.parent, SERIES[stored["eval"]["checkpoint"]]))["step"]
         own = own and scores["step"] in (selected, before["step"])
         main = main and scores["split"] == stored["data"]["test_split"]
@@ -234,8 +234,8 @@ def is_further(path: pathlib.Path, model: Model, task: Task, scores: dict, run: 
 def _results_in(path: pathlib.Path) -> dict:
     """The content of a metrics.json; empty if there is none that can be read."""
     try:
-        content = dict(read_json(path)) if path.is_file() else {}
-    except ValueError:
+        content = dict(digests.read_json(path)) if path.is_file() else {}
+    except (ValueError, TypeError):
         return {}
     return content and {"left_out": {}, "step": None, **content}
 
@@ -281,7 +281,8 @@ def _check_frozen_text(model: Model, dataset: Dataset) -> None:
     if trained is None:
         raise ValueError("the model has no text encoder: retrieval by text cannot be scored")
     there = dataset.require_caption_vectors()
-    if there.fingerprint != (trained["sha256"], trained["readout"]):
+    both = trained.keys() & there.origin.keys() - {"encoder"}  # where it lies does not matter
+    if any(trained[key] != there.origin[key] for key in both):
         raise ValueError(
             f"the model was trained with text vectors of {trained['encoder']}, readout "
             f"{trained['readout']}; dataset {dataset.name!r} has vectors of {there.encoder}. Run "

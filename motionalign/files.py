@@ -203,6 +203,32 @@ def open_lines(path: Path, keep: Iterable[str] = ()) -> TextIO:
 
 
 @contextlib.contextmanager
+def locked(path: Path) -> Generator[None]:
+    """A context that one process or thread at a time may be in; the others wait.
+
+    The lock of a killed process is free again. Where the platform or the file system has no such
+    locks, nothing waits.
+
+    Args:
+      path: the file to lock, which exists only in the meantime; its folder must exist.
+    """
+    path = expand(path)
+    while True:
+        with path.open("ab") as file:
+            with contextlib.suppress(ImportError, OSError):
+                import fcntl  # POSIX only
+
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                continue  # the process that held it has removed the file
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+@contextlib.contextmanager
 def new_folder(folder: Path) -> Generator[pathlib.Path]:
     """A temporary folder to write to, renamed to `folder` at the end and removed on failure.
 

@@ -78,7 +78,11 @@ def read_text(path: Path, limit: int = LIMIT) -> str:
       ValueError: the file cannot be read, has more than `limit` bytes, or is not UTF-8. The
         message names the line.
     """
-    data = read_bytes(path, limit)
+    return decode(read_bytes(path, limit), path)
+
+
+def decode(data: bytes, path: Path) -> str:
+    """The text in the content of the file `path`; see `read_text`."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

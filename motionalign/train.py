@@ -251,8 +251,8 @@ def set_up(
         recorded = record["tokenizer"] if record else None
         tokenizer = prepare_tokenizer(config.model, workdir, said, recorded, trained)
         if not (config.model.text.weights or config.model.weights):
-            _warn_of_long_words(said, say)
-            architecture = _with_vocabulary(architecture, tokenizer)
+            architecture = _with_vocabulary(architecture, tokenizer, said, say)
+        tokenizer.check_fits(architecture.text.vocab_size, str(workdir / "tokenizer.json"))
     network = Network(architecture, jnp.dtype(config.dtype))
     batches = make_batches(config, network, objective, sources, tokenizer, mesh)
     num_steps = config.epochs * batches.plan.steps_per_epoch
@@ -266,8 +266,14 @@ def set_up(
     )  # fmt: skip
 
 
-def _with_vocabulary(architecture: DualEncoderConfig, tokenizer: Tokenizer) -> DualEncoderConfig:
-    """The architecture with a learned vocabulary, which may be smaller than requested."""
+def _with_vocabulary(
+    architecture: DualEncoderConfig,
+    tokenizer: Tokenizer,
+    texts: Iterable[str],
+    say: Callable[[str], None],
+) -> DualEncoderConfig:
+    """The architecture with a vocabulary learned from texts; it may be smaller than requested."""
+    _warn_of_long_words(texts, say)
     text = dataclasses.replace(architecture.text, vocab_size=tokenizer.vocab_size)
     return dataclasses.replace(architecture, text=text)
 

@@ -301,13 +301,16 @@ def run_lines(base):
 
     workdir.is_finished(base / "run-clips", 2)
     workdir.results_beside(base / "run-clips", 6)
-    kept = pathlib.Path(base / "run-clips/metrics.jsonl"), base / "run-clips/environment.json"
+    names = "metrics.jsonl", "environment.json", "SHA256SUMS"
+    kept = [base / "run-clips" / name for name in names]
     before = [path.read_bytes() if path.is_file() else None for path in kept]
     workdir.Metrics(base / "run-clips", 6, ()).close()
     workdir.record_start(base / "run-clips", 6)
     for path, content in zip(kept, before):
         if content is not None:
             path.write_bytes(content)
+        elif path.name == "SHA256SUMS":  # later cases read files without digests, too
+            path.unlink(missing_ok=True)
 
 
 def class_texts(base, name):

@@ -453,6 +453,7 @@ READS = re.compile(
 EXCUSED_READS = {
     "motionalign/reading.py": "the only place that reads files",
     "motionalign/files.py": "the holder of a lock, for a message",
+    "motionalign/digests.py": "the SHA-256 of large files",
     "motionalign/data/records.py": "record by record, with their checksums",
     "motionalign/models/weights/source.py": "the SHA-256 of large files",
     "motionalign/checkpoints/published/convert.py": "the SHA-256 of a large file",
@@ -469,7 +470,7 @@ def check_reads(root: pathlib.Path, excused: Mapping = EXCUSED_READS) -> list[st
         for node in file.nodes
         if isinstance(node, ast.Call) and not _writes(node)
         if READS.fullmatch(called(node)) or OPENS.fullmatch(called(node))
-        if not called(node).startswith(("reading.", "os.", "webbrowser.", "Image."))
+        if not called(node).startswith(("reading.", "digests.", "os.", "webbrowser.", "Image."))
     ]
 
 
@@ -496,7 +497,8 @@ def check_encodings(root: pathlib.Path) -> list[str]:
 def _is_text(node: ast.Call) -> bool:
     """Whether a call reads or writes text and its positional arguments name no encoding."""
     name, given = called(node), [text_of(argument) for argument in node.args]
-    if name.startswith(("files.", "reading.", "archive.", "webbrowser.", "Image.", "os.open")):
+    ours = ("files.", "reading.", "digests.")
+    if name.startswith((*ours, "archive.", "webbrowser.", "Image.", "os.open")):
         return False
     if PROCESSES.fullmatch(name):
         return any(keyword.arg in ("text", "universal_newlines") for keyword in node.keywords)

@@ -12,7 +12,7 @@ from runs import command, losses, one_device, scalars
 
 import motionalign
 from data_prep.__main__ import main
-from motionalign import evaluate, metrics, sharding, train
+from motionalign import digests, evaluate, metrics, sharding, train
 from motionalign.configs import babel60_gaitformer, densegait_gaitformer
 from motionalign.data.dataset import Dataset
 from motionalign.tasks import attributes
@@ -139,7 +139,8 @@ def test_another_text_encoder_than_the_models(babel, babel_run, minilm, tmp_path
     vectors = safetensors.numpy.load_file(path)
     with safetensors.safe_open(path, framework="np") as file:
         made_by = file.metadata()
-    path.write_bytes(safetensors.numpy.save(vectors, {**made_by, "readout": "mean"}))
+    with digests.recording(path):
+        path.write_bytes(safetensors.numpy.save(vectors, {**made_by, "readout": "mean"}))
     config = small(babel60_gaitformer.get_config(), tmp_path)
     with pytest.raises(ValueError, match=r"trained with text vectors of .*, readout first"):
         evaluate.evaluate_checkpoint(config, babel_run[0], tmp_path / "out")

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from bodies import body
 from safetensors.numpy import load_file, save_file
 
 import motionalign
@@ -112,7 +113,7 @@ def test_a_registered_model_converts_and_exports(dummy, tmp_path, capsys):
     assert {f"net.{path}" for path in model.params} == set(tensors)
     for path, value in model.params.items():
         np.testing.assert_array_equal(value, tensors[f"net.{path}"])
-    assert model.encode_motion(np.zeros((12, 22, 3)), fps=10).shape == (6,)
+    assert model.encode_motion(body(12), fps=10).shape == (6,)
 
     assert registry.format_of(config) == "dummy"
     main(["export", str(out), str(tmp_path / "theirs")])

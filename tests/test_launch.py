@@ -15,7 +15,7 @@ from bodies import body
 from runs import ROOT, command, tiny_config, tiny_flags
 
 import motionalign
-from motionalign import evaluate, launch
+from motionalign import digests, evaluate, launch
 from motionalign.checkpoints.run import find, load_run
 from motionalign.checkpoints.workdir import run_folder
 from motionalign.config import flat
@@ -109,6 +109,7 @@ def test_default_frame_rate_is_that_of_the_raw_files(short_run, model, small_dat
     run = load_run(copy)
     run["datasets"]["small"]["source_fps"] = 60.0  # prepared with --fps=60
     (copy / "run" / "metadata").write_text(json.dumps(run))
+    (copy / digests.NAME).unlink()
     flags = (f"--checkpoint={copy}", f"--input={tmp_path}/clips", f"--output={tmp_path}/x.npz")
     done = command("--mode=encode", *flags)
     assert done.code == 0

@@ -119,7 +119,7 @@ def test_left_is_left_on_a_published_clip(test_data):
 def test_unknown_skeleton():
     assert get_skeleton("smpl22") is SKELETONS["smpl22"]
     with pytest.raises(
-        ValueError, match=r"unknown skeleton 'smpl24'; known: coco18, kit21, smpl22"
+        ValueError, match=r"unknown skeleton 'smpl24'; known: coco18, kinect20, kit21, sbu15"
     ):
         get_skeleton("smpl24")
 

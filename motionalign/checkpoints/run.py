@@ -9,9 +9,14 @@ with an item `unused` for the tensors that no computation needs.
 The `run` item of each step folder contains everything else for encoding new clips: the resolved
 architecture, the tokenizer, and the skeleton and statistics of every training dataset. The folder
 can be copied elsewhere unchanged. Parameters are a flat dict {path: array}.
+
+The digests of a step folder's files (motionalign/digests.py) are written before Orbax renames the
+complete folder to its final name, so that every checkpoint has them. Of Orbax's files only
+_CHECKPOINT_METADATA, which it writes last, has none.
 """
 
 import contextlib
+import functools
 import pathlib
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
@@ -21,7 +26,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import safetensors.numpy
 
-from motionalign import reading
+from motionalign import digests, reading
 from motionalign.config import VERSION_KEY, migrate
 from motionalign.data.dataset import migrate_metadata
 from motionalign.files import expand
@@ -30,6 +35,11 @@ LATEST, BEST = "checkpoints", "best"
 
 # Values of config.eval.checkpoint and the series of a workdir that they select.
 SERIES = {"best": BEST, "last": LATEST}
+
+COPY_AGAIN = "The folder may be an incomplete or damaged copy: copy it again"
+
+# Written by Orbax after everything else of a step folder.
+_STEP_METADATA = "_CHECKPOINT_METADATA"
 
 # Items of a training state; empty ones are not saved.
 _STATE = ("params", "rest", "optimizer")
@@ -46,6 +56,12 @@ class Checkpoints:
                 options=ocp.CheckpointManagerOptions(
                     max_to_keep=1,
                     cleanup_tmp_directories=True,
+                    # Called on process 0 when the files of all processes are complete.
+                    async_options=ocp.options.AsyncOptions(
+                        post_finalization_callback=functools.partial(
+                            _write_digests, workdir / series
+                        )
+                    ),
                     # Both series may save at once, and processes synchronise on barriers by name.
                     multiprocessing_options=ocp.options.MultiprocessingOptions(
                         barrier_sync_key_prefix=series
@@ -111,9 +127,10 @@ class Checkpoints:
         step = self._best.latest_step()
         if step is None:
             return float("-inf")
-        with _naming(self._best.directory / str(step), "run"):
-            args = ocp.args.Composite(run=ocp.args.JsonRestore())
-            return float(self._best.restore(step, args=args)["run"]["score"])
+        folder = pathlib.Path(self._best.directory) / str(step)
+        run = load_run(folder)
+        with digests.interpreting(folder / "run" / "metadata", COPY_AGAIN):
+            return float(run["score"])
 
     def restore_latest(self, state: dict) -> tuple[int, dict, dict] | None:
         """Restores the latest state with the shapes and shardings of the abstract `state`.
@@ -124,11 +141,18 @@ class Checkpoints:
         step = self._latest.latest_step()
         if step is None:
             return None
+        folder = pathlib.Path(self._latest.directory) / str(step)
+        advice = (
+            "Restore the folder from a copy. Without one, train the best model so far in a new "
+            f"--workdir with --config=configs/finetune.py:{folder.parents[1]}, or remove "
+            f"{folder} and its {BEST}/ to start over"
+        )
+        digests.check(folder, advice=advice)
         items: dict[str, Any] = {
             name: ocp.args.StandardRestore(state[name]) for name in _STATE if state[name]
         }
         items["pipeline"] = ocp.args.JsonRestore()
-        with _naming(self._latest.directory / str(step), ", ".join(items)):
+        with _reading(folder, ", ".join(items), advice):
             restored = self._latest.restore(step, args=ocp.args.Composite(**items))
         found = {name: restored[name] if state[name] else state[name] for name in _STATE}
         return step, found, restored["pipeline"]
@@ -143,6 +167,14 @@ class Checkpoints:
         self.wait()
         self._latest.close()
         self._best.close()
+
+
+def _write_digests(series: pathlib.Path) -> None:
+    """Writes the digests of the step folder that a series saves, before its final renaming."""
+    # A series saves one step at a time; an earlier save that failed may have left its folder.
+    unfinished = series.glob(f"*{ocp.utils.TMP_DIR_SUFFIX}*")
+    newest = max(unfinished, key=lambda path: path.stat().st_mtime_ns)
+    digests.write(newest, leave_out=(_STEP_METADATA,))
 
 
 def checkpoint_steps(workdir: pathlib.Path) -> dict[str, list[int]]:
@@ -204,7 +236,7 @@ def find(path: str | pathlib.Path, series: str = BEST) -> pathlib.Path:
     """
     path = pathlib.Path(path).absolute()
     for folder in (path, path / series, path / LATEST):
-        if (folder / "_CHECKPOINT_METADATA").is_file() and (folder / "params").is_dir():
+        if (folder / _STEP_METADATA).is_file() and (folder / "params").is_dir():
             return folder
         steps = [
             step
@@ -226,11 +258,11 @@ def load_run(step_dir: pathlib.Path) -> dict:
         raise ValueError(
             f"{step_dir}: no {path.relative_to(step_dir)}; the folder may be an incomplete copy"
         )
-    stored = reading.read_json(path, dict)
-    try:
+    digests.check(step_dir, ("run",), COPY_AGAIN)
+    with digests.advising(COPY_AGAIN):
+        stored = reading.read_json(path, dict)
+    with digests.interpreting(path, COPY_AGAIN):
         return migrate_run(stored)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def load_params(step_dir: pathlib.Path, abstract: dict[str, jax.ShapeDtypeStruct]) -> dict:
@@ -246,26 +278,42 @@ def load_rest(step_dir: pathlib.Path, abstract: dict[str, jax.ShapeDtypeStruct])
 def load_unused(step_dir: pathlib.Path) -> dict[str, np.ndarray]:
     """Loads the unused tensors {key: array} of a step folder; {} if it has none."""
     if not (step_dir / "unused").is_dir():
+        digests.check(step_dir, ("unused",), COPY_AGAIN)  # was it there?
         return {}
-    return safetensors.numpy.load(np.asarray(_restore(step_dir, "unused")["safetensors"]).tobytes())
+    data = np.asarray(_restore(step_dir, "unused")["safetensors"]).tobytes()
+    try:
+        return safetensors.numpy.load(data)
+    except Exception as error:  # SafetensorError, and what NumPy raises for a dtype or shape
+        raise ValueError(f"{step_dir}: unused cannot be read ({error}). {COPY_AGAIN}") from error
 
 
 def _restore(step_dir: pathlib.Path, item: str, abstract: dict | None = None) -> dict:
-    args = ocp.args.Composite(**{item: ocp.args.StandardRestore(abstract)})
-    with (
-        _naming(step_dir, item),
-        ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer,
-    ):
-        return checkpointer.restore(step_dir, args=args)[item]
+    """Restores an item whose digests match, on this process's first device by default."""
+    digests.check(step_dir, (item,), COPY_AGAIN)
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    args = ocp.args.StandardRestore(abstract and {p: _placed(x, here) for p, x in abstract.items()})
+    with _reading(step_dir, item, COPY_AGAIN), _checkpointer() as checkpointer:
+        return checkpointer.restore(step_dir, args=ocp.args.Composite(**{item: args}))[item]
+
+
+def _placed(leaf: jax.ShapeDtypeStruct, here: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
+    """The leaf with a sharding; the stored one may name devices that do not exist here."""
+    if getattr(leaf, "sharding", None) is not None:
+        return leaf
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here)
+
+
+def _checkpointer() -> ocp.Checkpointer:
+    return ocp.Checkpointer(ocp.CompositeCheckpointHandler())
 
 
 @contextlib.contextmanager
-def _naming(step_dir: Any, items: str) -> Generator[None]:
-    """A context of Orbax's reading, which raises many types of errors for a damaged folder."""
+def _reading(folder: pathlib.Path, what: str, advice: str) -> Generator[None]:
+    """A context that reads a step folder; errors become ValueErrors."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # Orbax raises many types for an invalid folder
         raise ValueError(
-            f"{step_dir}: {items} cannot be read; the folder may be an incomplete copy "
-            f"({type(error).__name__}: {str(error)[:300]})"
+            f"{folder}: {what} cannot be read; the folder may be an incomplete copy "
+            f"({type(error).__name__}: {str(error)[:300]}). {advice}"
         ) from error

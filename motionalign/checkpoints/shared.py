@@ -7,10 +7,12 @@ A folder to share contains everything for encoding new clips, in standard format
   tokenizer.json      tokenizer of the text encoder, if the model has one
   rest.safetensors    non-parameter state of the network, if it has any
   unused.safetensors  unused tensors of the published file, for a converted model
+  SHA256SUMS          digests of these files (motionalign/digests.py)
   README.md           the model card, with the evaluation table
 It can be pushed to the Hugging Face Hub unchanged and loaded from there.
 """
 
+import contextlib
 import dataclasses
 import numbers
 import pathlib
@@ -22,10 +24,11 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from motionalign import __version__, files, reading
+from motionalign import __version__, digests, files, reading
 from motionalign.checkpoints.model_card import model_card
 from motionalign.checkpoints.run import (
     BEST,
+    COPY_AGAIN,
     find,
     has_checkpoint,
     load_params,
@@ -96,7 +99,10 @@ def _find_shared(path: str | pathlib.Path) -> Source | None:
     if not all((folder / name).is_file() for name in ("config.json", "model.safetensors")):
         return None
     source = Source(str(folder), _FILES)
-    ours = source.config().get("model_type") == MODEL_TYPE
+    if digests.stored(folder) is not None:  # other folders may not be ours
+        digests.check(folder, ("config.json",), COPY_AGAIN)
+    with digests.advising(COPY_AGAIN):
+        ours = source.config().get("model_type") == MODEL_TYPE
     # Without a checkpoint, opening the folder says what is wrong with its config.json.
     return source if ours or not has_checkpoint(folder) else None
 
@@ -108,6 +114,15 @@ def _open_checkpoint(step_dir: pathlib.Path) -> Saved:
         load_rest=lambda abstract: load_rest(step_dir, dict(abstract)),
         load_unused=lambda: load_unused(step_dir),
     )
+
+
+def _verified(source: Source, name: str) -> pathlib.Path:
+    """The path of a file of a shared model, whose digest matches."""
+    path = source.require(name)
+    with contextlib.suppress(ValueError):  # offline, and not in the cache of the Hub
+        source.file(digests.NAME)
+    digests.check(path.parent, (name,), COPY_AGAIN)
+    return path
 
 
 _DTYPES = ("float32", "bfloat16")
@@ -146,11 +161,12 @@ def _checked(run: dict[str, Any], path: pathlib.Path) -> dict[str, Any]:
         for each in run["datasets"].values():
             Metadata.from_json(each)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}; the file may be damaged") from error
+        raise ValueError(f"{path}: {error}. {COPY_AGAIN}") from error
     return run | {"architecture": architecture}
 
 
 def _open_shared(source: Source) -> Saved:
+    _verified(source, "config.json")
     config = source.config()
     if config.get("model_type") != MODEL_TYPE:
         raise ValueError(
@@ -162,36 +178,44 @@ def _open_shared(source: Source) -> Saved:
             )
             + f", expected {MODEL_TYPE!r}"
         )
-    path = source.require("datasets.json")
-    datasets = {
-        name: read_metadata(each, f"{path}: {name}").to_json()
-        for name, each in read_json(path).items()
-    }
+    path = _verified(source, "datasets.json")
+    with digests.interpreting(path, COPY_AGAIN):
+        datasets = {
+            name: read_metadata(each, f"{path}: {name}").to_json()
+            for name, each in read_json(path).items()
+        }
     path = source.require("config.json")
     reading.check_form(dict(config), {"architecture": {"text": Any}}, str(path))
     run = {key: value for key, value in config.items() if key not in ("model_type", "version")}
-    try:
+    with digests.interpreting(path, COPY_AGAIN):
         run = migrate_run(run) | {"datasets": datasets, "tokenizer": None}
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
     run = _checked(run, path)
     if run["architecture"]["text"] is not None:
-        run["tokenizer"] = reading.read_text(source.require("tokenizer.json"))
+        run["tokenizer"] = digests.read_text(source.require("tokenizer.json"), COPY_AGAIN)
+
+    def load_params(abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Any]:
+        _verified(source, "model.safetensors")
+        return load_weights(dict(abstract), source, _BY_PATH)
 
     def load_unused() -> dict[str, np.ndarray]:
-        path = source.file("unused.safetensors") if run["source"] else None
-        file = reading.Tensors(path) if path else None
-        return {name: file.read(name) for name in file.shapes} if file else {}
+        if not run["source"]:  # only converted models have unused tensors
+            return {}
+        known = digests.stored(source.require("config.json").parent) or {}
+        if source.file("unused.safetensors") is None and "unused.safetensors" not in known:
+            return {}
+        with digests.advising(COPY_AGAIN):
+            file = reading.Tensors(_verified(source, "unused.safetensors"))
+            return {name: file.read(name) for name in file.shapes}
 
     def load_rest(abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Any]:
         if not abstract:
             return {}
-        path = source.require("rest.safetensors")
+        path = _verified(source, "rest.safetensors")
         return load_weights(dict(abstract), Source(path, _FILES), _BY_PATH)
 
     return Saved(
         run=run,
-        load_params=lambda abstract: load_weights(dict(abstract), source, _BY_PATH),
+        load_params=load_params,
         load_rest=load_rest,
         load_unused=load_unused,
     )
@@ -232,6 +256,7 @@ def write_shared(
         if run["tokenizer"] is not None:
             files.write_text(partial / "tokenizer.json", run["tokenizer"])
         files.write_text(partial / "README.md", model_card(folder.name, run, results))
+        digests.write(partial, leave_out=("README.md",))  # which its owner may edit
     return folder
 
 

@@ -13,7 +13,7 @@ from absl import logging
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from motionalign import __version__, reading
+from motionalign import __version__, digests, reading
 from motionalign.checkpoints.resume import check_tokenizer, newest, read_record
 from motionalign.checkpoints.run import BEST, LATEST, SERIES, checkpoint_steps
 from motionalign.checkpoints.shared import Saved
@@ -23,6 +23,13 @@ from motionalign.data.tokenizer import Tokenizer, train_wordpiece
 from motionalign.files import write_json, write_text
 from motionalign.models.families import TEXT_FAMILIES
 from motionalign.models.weights.load import load_tokenizer
+
+_OF_RUN = (
+    "Restore it from a copy of the run, or continue from the best model in a new --workdir with "
+    "--config=configs/finetune.py:RUN"
+)
+
+_OF_LOG = "Only a log: delete it, and run the same command again"
 
 
 class Metrics:
@@ -93,8 +100,13 @@ def log_results(
 
 
 def _lines(path: pathlib.Path) -> list[str]:
-    """The lines of metrics.jsonl; none before the file exists."""
-    return reading.read_text(path).splitlines() if reading.is_there(path) else []
+    """The lines of metrics.jsonl, none before the file exists.
+
+    Bytes that are not UTF-8 only make their line unreadable.
+    """
+    if not reading.is_there(path):
+        return []
+    return reading.read_bytes(path).decode("utf-8", "replace").splitlines()
 
 
 def _step_of(line: str) -> float:
@@ -126,9 +138,10 @@ def record_start(workdir: pathlib.Path, step: int) -> None:
     path = workdir / "environment.json"
     before = []
     if step and reading.is_there(path):
-        before = reading.read_json(path, list[dict])
-        for start in before:
-            reading.check_form(start, {"step": int}, str(path))
+        before = digests.read_json(path, _OF_LOG, list[dict])
+        with digests.advising(_OF_LOG):
+            for start in before:
+                reading.check_form(start, {"step": int}, str(path))
     device = jax.devices()[0]
     now = {
         "step": step,
@@ -147,7 +160,9 @@ def record_start(workdir: pathlib.Path, step: int) -> None:
         },
         "platform": platform.platform(),
     }
-    write_json(path, [*(start for start in before if start["step"] <= step), now])
+    kept = [start for start in before if start["step"] <= step]
+    with digests.recording(path):
+        write_json(path, [*kept, now])
 
 
 def prepare_tokenizer(
@@ -183,14 +198,16 @@ def prepare_tokenizer(
             tokenizer_json = _pretrained_tokenizer(text)
         else:
             tokenizer_json = train_wordpiece(texts, text.vocab_size)
-        write_text(path, tokenizer_json)
+        with digests.recording(path):
+            write_text(path, tokenizer_json)
     barrier("tokenizer")
     if not path.is_file():
         raise ValueError(
             f"process {jax.process_index()} does not see {path}, which process 0 wrote: --workdir "
             "must be on storage that all hosts share"
         )
-    tokenizer_json = reading.read_text(path)
+    # The checkpoint holds it, if there is one: comparing the two verifies the file.
+    tokenizer_json = reading.read_text(path) if recorded else digests.read_text(path)
     check_tokenizer(path, tokenizer_json, recorded)
     try:
         return Tokenizer(tokenizer_json, text.max_tokens)
@@ -262,7 +279,7 @@ def _stored_configs(workdir: pathlib.Path) -> list[dict]:
         stored.append(record["config"] if source is None else {"source": source})
     path = workdir / "config.json"
     if path.is_file():
-        stored.append(reading.read_json(path, dict))
+        stored.append(digests.read_json(path, _OF_RUN, dict))
     return stored
 
 
@@ -293,7 +310,8 @@ def record_run(config: ConfigDict, workdir: pathlib.Path) -> None:
             continue
         if done.returncode == 0:  # an installed package has no repository, which is not an error
             write_text(workdir / name, done.stdout)
-    write_json(path, stored_form(config))
+    with digests.recording(path):
+        write_json(path, stored_form(config))
 
 
 def run_folder(path: str | pathlib.Path) -> pathlib.Path:
@@ -329,6 +347,9 @@ def results_beside(path: str | pathlib.Path, step: int) -> dict | None:
     if path.name in series:
         path = path.parent
     metrics = path / "metrics.json"
-    results = reading.read_json(metrics, dict) if reading.is_there(metrics) else {}
+    if not reading.is_there(metrics):
+        return None
+    advice = "Evaluate the checkpoint again, or delete the file"
+    results = digests.read_json(metrics, advice, dict)
     # Old versions stored no step in metrics.json.
     return results if "step" in results and results["step"] == step else None

@@ -393,7 +393,9 @@ def _check_same_rate(sources: Sequence[Source]) -> None:
 
 def _check_same_encoder(datasets: Iterable[Dataset]) -> None:
     vectors = {dataset.name: dataset.require_caption_vectors() for dataset in datasets}
-    if len({each.fingerprint for each in vectors.values()}) > 1:
+    weights = {each.fingerprint for each in vectors.values()}
+    settings = {each.settings for each in vectors.values() if each.settings}
+    if len(weights) > 1 or len(settings) > 1:
         found = "; ".join(f"{name} by {each.encoder}" for name, each in vectors.items())
         raise ValueError(
             f"caption vectors of different encoders cannot be compared: {found}. Run "

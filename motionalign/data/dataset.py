@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from motionalign import reading
+from motionalign import digests, reading
 from motionalign.config import VERSION_KEY, migrate
 from motionalign.conventions import Origin
-from motionalign.data.records import Split, read_lines
+from motionalign.data.records import PREPARE_AGAIN, Split, read_lines
 from motionalign.data.resample import check_fps
 from motionalign.files import expand, hold, write_bytes
 from motionalign.skeleton import Skeleton, get_skeleton
@@ -31,6 +31,10 @@ CAPTION_VECTORS = "caption_vectors.safetensors"  # written by `data_prep embed`
 UNFINISHED_VECTORS = "caption_vectors.unfinished.safetensors"  # of one that was stopped
 
 CLASS_TEXTS = "class_texts.json"  # descriptions and synonyms of the classes
+
+_TEXTS_AGAIN = "Delete it, and add the texts again with `data_prep embed --texts`"
+
+_EMBED_AGAIN = "Delete it and run `data_prep embed` again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -333,6 +337,7 @@ class CaptionVectors:
       rows: {text: row of `vectors`}.
       vectors: [K, D] float32.
       source: the folder or Hub id from which the encoder was loaded.
+      settings: SHA-256 of the encoder's tokenizer and config; "" in files of older versions.
     """
 
     encoder: str
@@ -340,37 +345,63 @@ class CaptionVectors:
     rows: dict[str, int]
     vectors: np.ndarray
     source: str = ""
+    settings: str = ""
 
     @property
     def origin(self) -> dict[str, str]:
         """What a run stores in order to encode further texts with the same encoder."""
         sha256, readout = self.fingerprint
-        return {"encoder": self.source, "readout": readout, "sha256": sha256}
+        origin = {"encoder": self.source, "readout": readout, "sha256": sha256}
+        return origin | ({"settings": self.settings} if self.settings else {})
 
     @classmethod
-    def read(cls, path: pathlib.Path) -> "CaptionVectors":
-        """Reads the file that `data_prep embed` writes; a ValueError if it is damaged."""
-        file = reading.Tensors(path)
-        made_by = file.metadata
-        reading.check_form(
-            made_by, dict.fromkeys(("encoder", "sha256", "readout"), str), f"{path}: its header"
-        )
-        captions, vectors = read_lines(file.read("captions"), path), file.read("vectors")
-        if vectors.ndim != 2 or vectors.dtype.kind != "f":
-            raise ValueError(f"{path}: its vectors are {vectors.dtype} {list(vectors.shape)}")
-        if len(captions) != len(vectors):
-            raise ValueError(f"{path}: {len(captions)} captions, but {len(vectors)} vectors")
+    def read(cls, path: pathlib.Path, finite: bool = True) -> "CaptionVectors":
+        """Reads the file that `data_prep embed` writes.
+
+        Args:
+          path: the file.
+          finite: whether all vectors have to be finite.
+
+        Raises:
+          ValueError: the file is damaged, or a vector is not finite.
+        """
+        digests.check(path.parent, (path.name,), _EMBED_AGAIN)
+        with digests.advising(_EMBED_AGAIN):
+            file = reading.Tensors(path)
+            made_by = {"settings": "", **file.metadata}
+            form = dict.fromkeys(("encoder", "sha256", "readout", "settings"), str)
+            reading.check_form(made_by, form, f"{path}: its header")
+            captions, vectors = read_lines(file.read("captions"), path), file.read("vectors")
+            _check_vectors(captions, vectors, path, finite)
         return cls(
             encoder=f"{made_by['encoder']}, readout {made_by['readout']}",
             fingerprint=(made_by["sha256"], made_by["readout"]),
             rows={caption: row for row, caption in enumerate(captions)},
             vectors=vectors,
             source=made_by["encoder"],
+            settings=made_by["settings"],
         )
 
     def __getitem__(self, captions: Sequence[str]) -> np.ndarray:
         """The vectors [len(captions), D] of some captions."""
         return self.vectors[[self.rows[caption] for caption in captions]]
+
+
+def _check_vectors(
+    captions: list[str], vectors: np.ndarray, path: pathlib.Path, finite: bool
+) -> None:
+    """Checks the form of a file's vectors, and that they are finite if `finite`."""
+    if vectors.ndim != 2 or vectors.dtype.kind != "f":
+        raise ValueError(
+            f"{path}: its vectors are {vectors.dtype} {list(vectors.shape)}; expected [K, D]"
+        )
+    if len(captions) != len(vectors):
+        raise ValueError(f"{path}: {len(captions)} captions, but {len(vectors)} vectors")
+    if finite and len(wrong := np.flatnonzero(~np.isfinite(vectors).all(axis=1))):
+        raise ValueError(
+            f"{path}: {len(wrong)} of {len(vectors)} vectors are not finite, for example that of "
+            f"{captions[wrong[0]]!r}"
+        )
 
 
 def write_caption_vectors(path: pathlib.Path, known: Mapping[str, np.ndarray], **made: str) -> None:
@@ -379,7 +410,7 @@ def write_caption_vectors(path: pathlib.Path, known: Mapping[str, np.ndarray], *
     Args:
       path: the file.
       known: {text: vector [D]} in float32; the texts have no line breaks.
-      made: "encoder", "sha256" and "readout" of the encoder.
+      made: "encoder", "sha256", "readout" and "settings" of the encoder.
     """
     from safetensors.numpy import save
 
@@ -393,8 +424,9 @@ def write_caption_vectors(path: pathlib.Path, known: Mapping[str, np.ndarray], *
     size = int.from_bytes(data[:8], "little")
     header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":"))
     header = header.encode().ljust(size)
-    # Not save_file, which creates a file that only its owner can read.
-    write_bytes(path, len(header).to_bytes(8, "little") + header + data[8 + size :])
+    with digests.recording(path):
+        # Not save_file, which creates a file that only its owner can read.
+        write_bytes(path, len(header).to_bytes(8, "little") + header + data[8 + size :])
 
 
 def hold_dataset(
@@ -444,7 +476,9 @@ class Dataset:
                 + (f"Prepared in {data_dir}: {', '.join(there)}. " if there else "")
                 + _how_to_prepare(name, data_dir)
             )
-        self.metadata = read_metadata(reading.read_json(path), path)
+        stored = digests.read_json(path, PREPARE_AGAIN)
+        with digests.advising(PREPARE_AGAIN):
+            self.metadata = read_metadata(stored, path)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -471,7 +505,7 @@ class Dataset:
         """
         path = self.version_dir / CLASS_TEXTS
         form = dict[str, dict[str, list[str]]]
-        return reading.read_json(path, form) if reading.is_there(path) else {}
+        return digests.read_json(path, _TEXTS_AGAIN, form) if reading.is_there(path) else {}
 
     @functools.cached_property
     def caption_vectors(self) -> CaptionVectors | None:

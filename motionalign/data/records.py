@@ -10,15 +10,17 @@ import hashlib
 import pathlib
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import google_crc32c
 import numpy as np
 
-from motionalign import reading
+from motionalign import digests, reading
 from motionalign.config import VERSION_KEY, migrate
 from motionalign.files import write_arrays
+
+PREPARE_AGAIN = "Prepare the dataset again with --overwrite, or copy the file again"
 
 _HEADER = struct.Struct("<QI")  # length of the payload, masked CRC of these eight bytes
 
@@ -42,7 +44,7 @@ def _read_payload(data: bytes, path: pathlib.Path, offset: int) -> bytes:
                 return payload
     raise ValueError(
         f"{path}: the record at byte {offset} is damaged (checksum mismatch or truncated). "
-        "Prepare the dataset again with --overwrite, or copy the file again"
+        + PREPARE_AGAIN
     )
 
 
@@ -54,15 +56,11 @@ def scan_tfrecord(path: pathlib.Path) -> Iterator[tuple[int, int]]:
         while offset < end:
             header = file.read(_HEADER.size)
             if len(header) < _HEADER.size or _masked_crc(header[:8]) != _HEADER.unpack(header)[1]:
-                raise ValueError(
-                    f"{path}: no TFRecord header at byte {offset}. Prepare the dataset again with "
-                    "--overwrite, or copy the file again"
-                )
+                raise ValueError(f"{path}: no TFRecord header at byte {offset}. {PREPARE_AGAIN}")
             size = _HEADER.size + _HEADER.unpack(header)[0] + _FOOTER.size
             if offset + size > end:
                 raise ValueError(
-                    f"{path}: truncated in the record at byte {offset}. Prepare the dataset again "
-                    "with --overwrite, or copy the file again"
+                    f"{path}: truncated in the record at byte {offset}. {PREPARE_AGAIN}"
                 )
             yield offset, size
             offset += size
@@ -81,7 +79,7 @@ def _decoder(version_dir: pathlib.Path) -> Callable[[bytes, str], dict[str, Any]
     except Exception as error:  # whatever the classes that the file names raise
         raise ValueError(
             f"{path} does not describe records ({type(error).__name__}: {str(error)[:300]}). "
-            "Prepare the dataset again with --overwrite, or copy the file again"
+            + PREPARE_AGAIN
         ) from error
     return functools.partial(_decoded, decode)
 
@@ -179,24 +177,30 @@ def write_index(version_dir: pathlib.Path, split: str) -> None:
     rows.sort(key=lambda row: row[0])
     numbers = np.array([row[4] for row in rows], np.int64).reshape(len(rows), 5)
     num_attributes = len(rows[0][6]) if rows else 0
-    write_arrays(
-        version_dir / f"index-{split}.npz",
-        {
-            VERSION_KEY: np.array(len(INDEX_MIGRATIONS)),
-            "shards": join_lines(shards),
-            "ids": join_lines([row[0] for row in rows]),
-            "sources": join_lines([row[1] for row in rows]),
-            "mirrored_of": join_lines([row[2] for row in rows]),
-            "num_records": np.array(len(rows)),
-            "captions": join_lines([caption for row in rows for caption in row[3]]),
-            "num_captions": np.array([len(row[3]) for row in rows], np.int64),
-            "labels": np.array([row[5] for row in rows], np.int64),
-            "attributes": np.array([row[6] for row in rows], np.float32).reshape(
-                len(rows), num_attributes
-            ),
-            **dict(zip(("shard", "offset", "size", "num_frames", "first_line"), numbers.T)),
-        },
-    )
+    path = version_dir / f"index-{split}.npz"
+    with digests.recording(path):
+        write_arrays(path, _columns(rows, shards, numbers, num_attributes))
+
+
+def _columns(
+    rows: Sequence[tuple], shards: list[str], numbers: np.ndarray, num_attributes: int
+) -> dict[str, np.ndarray]:
+    """The arrays of an index; `numbers` [n, 5]: those of the rows' fifth field."""
+    return {
+        VERSION_KEY: np.array(len(INDEX_MIGRATIONS)),
+        "shards": join_lines(shards),
+        "ids": join_lines([row[0] for row in rows]),
+        "sources": join_lines([row[1] for row in rows]),
+        "mirrored_of": join_lines([row[2] for row in rows]),
+        "num_records": np.array(len(rows)),
+        "captions": join_lines([caption for row in rows for caption in row[3]]),
+        "num_captions": np.array([len(row[3]) for row in rows], np.int64),
+        "labels": np.array([row[5] for row in rows], np.int64),
+        "attributes": np.array([row[6] for row in rows], np.float32).reshape(
+            len(rows), num_attributes
+        ),
+        **dict(zip(("shard", "offset", "size", "num_frames", "first_line"), numbers.T)),
+    }
 
 
 def migrate_without_classes(index: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -212,6 +216,7 @@ INDEX_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_without_classes,
 
 def _read_index(path: pathlib.Path) -> dict[str, Any]:
     """The columns of an index, the columns of texts as lists; a ValueError if they are damaged."""
+    digests.check(path.parent, (path.name,), PREPARE_AGAIN)
     try:
         arrays = {
             name: array.item() if array.ndim == 0 else array
@@ -225,9 +230,7 @@ def _read_index(path: pathlib.Path) -> dict[str, Any]:
         index["mirrored_of"] = index["mirrored_of"] or [""] * len(index["ids"])
         _check_index(index, path)
     except ValueError as error:
-        raise ValueError(
-            f"{error}. Prepare the dataset again with --overwrite, or copy the file again"
-        ) from error
+        raise ValueError(f"{error}. {PREPARE_AGAIN}") from error
     return index
 
 
@@ -272,6 +275,7 @@ class Split:
         self.name = split
         path = self.version_dir / f"index-{split}.npz"
         if not reading.is_there(path):
+            digests.check(self.version_dir, (path.name,), PREPARE_AGAIN)
             known = sorted(p.stem.removeprefix("index-") for p in self.version_dir.glob("index-*"))
             raise ValueError(
                 f"{self.version_dir} has no split {split!r}; it has {', '.join(known) or 'none'}"
@@ -291,12 +295,24 @@ class Split:
         captions = index["captions"]
         ends = np.cumsum(index["num_captions"])
         self.captions = [captions[end - n : end] for end, n in zip(ends, np.diff(ends, prepend=0))]
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        """Checks that every shard is as long as the index says, before any record is read."""
+        for k, name in enumerate(self._shards):
+            path, of_shard = self.version_dir / name, self._shard == k
+            size = int((self._offset + self._size)[of_shard].max(initial=0))
+            found = reading.check_file(path) if reading.is_there(path) else None
+            if found != size:
+                what = "is missing" if found is None else f"has {found} bytes, not {size}"
+                raise ValueError(f"{path} {what}. {PREPARE_AGAIN}")
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @functools.cached_property
     def _decode(self) -> Callable[[bytes, str], dict[str, Any]]:
+        digests.check(self.version_dir, ("features.json",), PREPARE_AGAIN)
         return _decoder(self.version_dir)
 
     def payload(self, i: int) -> bytes:
@@ -306,9 +322,13 @@ class Split:
         if offset + size > reading.check_file(path):
             return _read_payload(b"", path, offset)
         # Opened for each read, which costs microseconds: threads must not share a file position.
-        with path.open("rb") as file:
-            file.seek(offset)
-            return _read_payload(file.read(size), path, offset)
+        try:
+            with path.open("rb") as file:
+                file.seek(offset)
+                data = file.read(size)
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error}. {PREPARE_AGAIN}") from error
+        return _read_payload(data, path, offset)
 
     def __getitem__(self, i: int) -> dict:
         where = f"{self.version_dir / self._shards[self._shard[i]]}: the record {self.ids[i]!r}"

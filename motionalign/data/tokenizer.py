@@ -49,6 +49,25 @@ class Tokenizer:
                 f"vocabulary has none of {', '.join(PAD_TOKENS)}"
             )
 
+    def check_fits(self, rows: int, where: str) -> None:
+        """Checks that every token has a row in the embedding table of a text encoder.
+
+        JAX reads rows beyond the end of a table as NaN.
+
+        Args:
+          rows: number of rows of the table.
+          where: the source of the tokenizer, for the error message.
+
+        Raises:
+          ValueError: a token has an id of `rows` or more.
+        """
+        token, highest = max(self._tokenizer.get_vocab().items(), key=lambda item: item[1])
+        if highest >= rows:
+            raise ValueError(
+                f"the tokenizer of {where} has the token {token!r} with id {highest}, but the text "
+                f"encoder has embeddings for ids below {rows} only: the two do not belong together"
+            )
+
     def encode(self, captions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Encodes captions as token ids, special tokens included.
 

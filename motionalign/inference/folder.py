@@ -122,9 +122,10 @@ def encode_folder(
     given.check(metadata, seen)  # once, as a wrong argument is no fault of the clips
     assumed, fps = fps is None, metadata.source_fps if fps is None else fps
     prepare = functools.partial(model.prepare, fps=fps, dataset=dataset, **conventions)
-    ids, clips, skipped = _prepared(prepare, folder, named)
+    ids, clips, skipped = _prepared(prepare, folder, _named(folder, files))
+    ids, clips, encoded = _finite(ids, clips, _encoded(model, clips), skipped)
     cut = [name for name, clip in zip(ids, clips) if len(clip) > seen.max_frames]
-    content = {"ids": np.array(ids), **_encoded(model, clips), "cut": np.array(cut, dtype=str)}
+    content = {"ids": np.array(ids), **encoded, "cut": np.array(cut, dtype=str)}
     if classifier is not None and output.suffix == ".csv":
         head = ["id", "class" if classifier.exclusive else "attributes", *classifier.names]
         write_csv(output, head, _rows(ids, classifier, content["probabilities"]))
@@ -211,6 +212,26 @@ def _encoded(model: Model, clips: Sequence[np.ndarray]) -> dict[str, np.ndarray]
         return {"probabilities": probabilities, "class_names": np.array(model.class_names)}
     # A model trained with the Euclidean distance needs the lengths of the vectors.
     return {"embeddings": model.encode_prepared(clips, model.distance == "cosine", "encode")}
+
+
+def _finite(
+    ids: list[str],
+    clips: list[np.ndarray],
+    encoded: dict[str, np.ndarray],
+    skipped: list[dict[str, str]],
+) -> tuple[list[str], list[np.ndarray], dict[str, np.ndarray]]:
+    """Ids, clips and outputs where the output is finite; the others are added to `skipped`."""
+    name = next(iter(encoded))  # the array with a row for every clip
+    finite = np.isfinite(encoded[name]).all(axis=1)
+    reason = "the model's output is not finite: the clip is far outside of the training data"
+    skipped += [{"id": ids[row], "reason": reason} for row in np.flatnonzero(~finite)]
+    if not finite.any():
+        raise ValueError(
+            "the model's output is not finite for any clip: its parameters may not be finite"
+        )
+    rows = np.flatnonzero(finite)
+    chosen = [ids[row] for row in rows], [clips[row] for row in rows]
+    return *chosen, encoded | {name: encoded[name][rows]}
 
 
 def _rows(

@@ -68,7 +68,7 @@ class Model:
     def metadata(self, dataset: str | None = None) -> Metadata:
         """Skeleton, frame rates and statistics of a training dataset; by default the first."""
         if not self.datasets:
-            raise ValueError("the model stores the metadata of no dataset")
+            raise ValueError("the model has no metadata of a dataset: it is an incomplete copy")
         if dataset is None:
             return next(iter(self.datasets.values()))
         if dataset not in self.datasets:
@@ -148,6 +148,7 @@ class Model:
         """
         clips, single = self._prepare_all(joints, fps, dataset, conventions)
         vectors = self.encode_prepared(clips, normalize)
+        _check_finite(vectors, "clip")
         return vectors[0] if single else vectors
 
     def encode_prepared(
@@ -210,6 +211,7 @@ class Model:
             cut = cut_texts(captions, self._encoder.tokenizer)
         if cut:
             warnings.warn(cut.note, stacklevel=2)
+        _check_finite(vectors, "text")
         vectors = unit(vectors) if normalize else vectors
         return vectors[0] if single else vectors
 
@@ -232,6 +234,11 @@ class Model:
                 f"the model was trained with the text encoder {trained['encoder']} (SHA-256 "
                 f"{trained['sha256'][:12]}...); {encoder.encoder} has other weights "
                 f"({encoder.fingerprint[0][:12]}...)"
+            )
+        if "settings" in trained and encoder.settings != trained["settings"]:
+            raise ValueError(
+                f"the model was trained with the text encoder {trained['encoder']}; "
+                f"{encoder.encoder} has the same weights, but another tokenizer or config.json"
             )
         return encoder
 
@@ -262,6 +269,7 @@ class Model:
         """
         clips, single = self._prepare_all(joints, fps, dataset, conventions)
         probabilities = self.classify_prepared(clips)
+        _check_finite(probabilities, "clip")
         return probabilities[0] if single else probabilities
 
     def classify_prepared(
@@ -290,6 +298,16 @@ class Model:
           ValueError: the folder already exists.
         """
         return write_shared(folder, self._saved, self.params, results, self.rest)
+
+
+def _check_finite(rows: np.ndarray, what: str) -> None:
+    """Raises a ValueError if an output [N, E] is not finite; `what`: the kind of input."""
+    if len(wrong := np.flatnonzero(~np.isfinite(rows).all(axis=-1))):
+        raise ValueError(
+            f"the model's output for {what} {wrong[0]} is not finite ({len(wrong)} of {len(rows)} "
+            "are not): the input may be far outside of the training data, or the parameters are "
+            "not finite"
+        )
 
 
 def load(
@@ -324,6 +342,7 @@ def load(
     tokenizer = None
     if network.config.text is not None:
         tokenizer = Tokenizer(run["tokenizer"], network.config.max_tokens)
+        tokenizer.check_fits(network.config.text.vocab_size, str(path))
     datasets = {name: Metadata.from_json(values) for name, values in run["datasets"].items()}
     data_config = data_config or ConfigDict(run["config"]["data"])
     encoder = Encoder(network, tokenizer, mesh, data_config)

@@ -5,7 +5,10 @@ and a motion encoder with a frozen text encoder is trained into their space. For
 texts are encoded here too.
 """
 
+import dataclasses
 import functools
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -53,6 +56,14 @@ class SentenceEncoder:
         self._tower  # noqa: B018 (a family that is not supported is said before weights are read)
         return self._source.sha256, self.readout
 
+    @functools.cached_property
+    def settings(self) -> str:
+        """SHA-256 of the tokenizer and config, on which vectors depend besides `fingerprint`."""
+        tokenizer, (_, config) = self._tokenizer, self._tower
+        settings = {**dataclasses.asdict(config), "max_tokens": tokenizer.max_tokens}
+        text = json.dumps(settings, sort_keys=True) + tokenizer.json
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def __call__(
         self,
         texts: Sequence[str],
@@ -68,6 +79,9 @@ class SentenceEncoder:
 
         Returns:
           Vectors [K, D] float32, which are not normalised.
+
+        Raises:
+          ValueError: a vector is not finite.
         """
         row = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         vectors = self._encode(list(row), progress, keep)
@@ -101,6 +115,12 @@ class SentenceEncoder:
                 vectors[rows] = np.asarray(forward(*batch))[: len(rows)]
                 keep([texts[row] for row in rows], vectors[rows])
                 bar.update(len(rows))
+        if len(wrong := np.flatnonzero(~np.isfinite(vectors).all(axis=1))):
+            raise ValueError(
+                f"{self.encoder}, readout {self.readout}, computes vectors that are not finite, "
+                f"{len(wrong)} of {len(texts)}, for example of the text {texts[wrong[0]]!r}. Check "
+                "its weights: copy or download them again"
+            )
         return vectors
 
     @functools.cached_property
@@ -109,9 +129,17 @@ class SentenceEncoder:
         return text_tower(self._source, readout=self.readout)
 
     @functools.cached_property
+    def _tokenizer(self) -> Tokenizer:
+        family, config = self._tower
+        tokenizer = load_tokenizer(self.encoder, config.max_positions, family.tokenizer)
+        tokenizer.check_fits(config.vocab_size, self.encoder)
+        return tokenizer
+
+    @functools.cached_property
     def _loaded(self) -> tuple[Tokenizer, Any, Callable[..., jax.Array]]:
         """(tokenizer, config, jitted forward pass of ids [B, L] and mask [B, L])."""
         family, config = self._tower
+        tokenizer = self._tokenizer
         with nnx.set_graph_mode(False):  # restored afterwards: other code may rely on the mode
             graphdef, params = nnx.split(
                 nnx.eval_shape(lambda: family.module(config, rngs=nnx.Rngs(0)))
@@ -124,7 +152,6 @@ class SentenceEncoder:
             with nnx.set_graph_mode(False), jax.default_matmul_precision("highest"):
                 return nnx.merge(graphdef, params)(ids, mask, tokens=False).pooled
 
-        tokenizer = load_tokenizer(self.encoder, config.max_positions, family.tokenizer)
         return tokenizer, config, functools.partial(forward, params)
 
 

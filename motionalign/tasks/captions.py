@@ -14,11 +14,11 @@ from typing import ClassVar
 import numpy as np
 from ml_collections import ConfigDict
 
-from motionalign import reading
+from motionalign import digests, reading
 from motionalign.config import Entry
 from motionalign.data import cuts
 from motionalign.data.dataset import Dataset
-from motionalign.data.records import Split
+from motionalign.data.records import PREPARE_AGAIN, Split
 from motionalign.data.texts import ClipTexts
 from motionalign.inference.encoder import Predictor
 from motionalign.inference.similarity import cosine_similarity, similarity_scores
@@ -176,7 +176,7 @@ def _published_subset(
     if not reading.is_there(path):
         return None, ""
     row = {source: i for i, source in enumerate(gallery.sources)}
-    names = reading.read_text(path).splitlines()
+    names = digests.read_text(path, PREPARE_AGAIN).splitlines()
     missing = [name for name in names if name not in row]
     note = "the published subset"
     if missing:

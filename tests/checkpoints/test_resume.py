@@ -17,7 +17,7 @@ from runs import command, start, tiny_config, tiny_flags
 from data_prep.builders import prepare
 from data_prep.readers import Clips
 from data_prep.readers.synthetic import generate
-from motionalign import evaluate, train
+from motionalign import digests, evaluate, train
 from motionalign.checkpoints import resume
 from motionalign.checkpoints.run import load_run
 from motionalign.data.batches import position_of
@@ -52,9 +52,12 @@ def step_of(folder) -> pathlib.Path:
 
 
 def edit(path, change) -> None:
+    """Changes a JSON file, and removes the digests with which it would be taken for damaged."""
     stored = json.loads(path.read_text())
     change(stored)
     path.write_text(json.dumps(stored))
+    for folder in path.parents[:2]:
+        (folder / digests.NAME).unlink(missing_ok=True)
 
 
 def prepare_again(folder, scale) -> None:
@@ -211,6 +214,7 @@ def test_a_damaged_state_is_refused_when_it_is_restored(folder):
         name = next(iter(params))
         params[name] = params[name] * np.nan
         checkpointer.save(path, args=ocp.args.StandardSave(params), force=True)
+    (step_of(folder) / digests.NAME).unlink()
     with pytest.raises(
         ValueError, match=r"checkpoints/4 is damaged: .* values that are not finite"
     ):

@@ -3,15 +3,20 @@
 import json
 import os
 import pathlib
+import re
 import shutil
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 from orbax.checkpoint._src.path import atomicity
 
-from motionalign import sharding
+import motionalign
+from motionalign import digests, sharding
 from motionalign.checkpoints.run import (
     LATEST,
     Checkpoints,
@@ -22,6 +27,11 @@ from motionalign.checkpoints.run import (
     load_unused,
     stored_run,
 )
+from motionalign.data.dataset import Metadata
+from motionalign.models.dual_encoder import DualEncoderConfig
+from motionalign.models.motion_transformer import MotionTransformerConfig
+from motionalign.models.network import Network
+from motionalign.skeleton import SKELETONS
 
 PARAMS = {
     "motion_encoder/blocks/0/attention/query/kernel": (6, 4, 2),
@@ -263,8 +273,9 @@ def test_an_incomplete_copy(workdir):
         find(step)
 
 
+@pytest.mark.parametrize("verified", [True, False], ids=["digests", "without digests"])
 @pytest.mark.parametrize("lost", ["_METADATA", "manifest.ocdbt", "d", "ocdbt.process_0"])
-def test_a_copy_that_lacks_some_of_its_files(tmp_path, lost):
+def test_a_copy_that_lacks_some_of_its_files(tmp_path, lost, verified):
     numbers = np.random.default_rng(0).normal(size=(300, 40)).astype(np.float32)
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save_best(1, {"kernel": jnp.asarray(numbers)}, STORED)
@@ -277,9 +288,14 @@ def test_a_copy_that_lacks_some_of_its_files(tmp_path, lost):
         shutil.rmtree(path)
     else:
         path.unlink()
-    with pytest.raises(
-        ValueError, match=f"{step}: params cannot be read; the folder may be an incomplete copy"
-    ):
+    message = f"{step}/params/{lost}.* is missing. The folder may be an incomplete"
+    if not verified:
+        (step / digests.NAME).unlink()
+        if lost == "_METADATA":  # describes the arrays, which `wanted` does too
+            np.testing.assert_array_equal(load_params(step, wanted)["kernel"], numbers)
+            return
+        message = f"{step}: params cannot be read; the folder may be an incomplete copy"
+    with pytest.raises(ValueError, match=message):
         load_params(step, wanted)
 
 
@@ -336,6 +352,109 @@ def test_files_are_readable_json_without_pickles(workdir):
             assert not data.startswith(b"\x80") or not data.endswith(b"."), name
 
 
+# ------------------------------------------------------------------- digests, other devices
+
+
+def test_every_checkpoint_has_digests(opened, workdir, mesh):
+    """They are written before the step folder gets its name, and removed with it."""
+    for step in (workdir / "checkpoints" / "9", workdir / "best" / "5"):
+        found = {p.relative_to(step).as_posix() for p in step.rglob("*") if p.is_file()}
+        later = {digests.NAME, "_CHECKPOINT_METADATA", "commit_success.txt"}
+        assert digests.stored(step).keys() == found - later
+        assert not [name for name in digests.stored(step) if "tmp" in name]
+        assert (
+            subprocess.run(["sha256sum", "--check", "--quiet", digests.NAME], cwd=step).returncode
+            == 0
+        )
+    opened.save_latest(10, put(make_state(1), mesh), {"next": 10}, STORED)
+    opened.wait()
+    assert steps(workdir / "checkpoints") == ["10"]
+    digests.check(workdir / "checkpoints" / "10")
+
+
+@pytest.mark.parametrize("item", ["params", "rest", "optimizer", "pipeline", "run"])
+def test_a_damaged_state_is_not_resumed(opened, workdir, mesh, item):
+    """A flipped bit of any item; the message names the file and says what to do."""
+    step = workdir / "checkpoints" / "9"
+    path = max((p for p in (step / item).rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    advice = f"{path} is damaged: .* --config=configs/finetune.py:{workdir}, or remove {step}"
+    with pytest.raises(ValueError, match=advice):
+        opened.restore_latest(sharding.abstract(make_state(), mesh))
+
+
+def test_a_checkpoint_of_an_older_version_is_read(workdir, mesh, caplog):
+    """Without digests: with one line that says so, however often it is read."""
+    step = workdir / "checkpoints" / "9"
+    (step / digests.NAME).unlink()
+    for _ in range(2):
+        opened = Checkpoints(workdir)
+        _, state, _ = opened.restore_latest(sharding.abstract(make_state(), mesh))
+        opened.close()
+        assert_is(state, make_state(), mesh)
+    said = [record.getMessage() for record in caplog.records if "verified" in record.getMessage()]
+    assert said == [f"{step} is not verified: it was stored without digests (SHA256SUMS)"]
+
+
+def test_a_save_that_is_killed_before_its_digests(workdir, mesh, monkeypatch):
+    """The step does not exist then; the one before is resumed."""
+
+    def killed(folder, leave_out):
+        raise InterruptedError(f"before the digests of {folder.name}")
+
+    killed_run = Checkpoints(workdir)
+    with monkeypatch.context() as patch:
+        patch.setattr(digests, "write", killed)
+        with pytest.raises(InterruptedError, match="before the digests of 11"):
+            killed_run.save_latest(11, put(make_state(1), mesh), {"next": 11}, STORED)
+            killed_run.wait()
+    resumed = Checkpoints(workdir)
+    assert resumed.restore_latest(sharding.abstract(make_state(), mesh))[0] == 9
+    resumed.close()
+
+
+def test_a_checkpoint_of_four_devices_is_exported_and_shared_on_one(tmp_path):
+    config = DualEncoderConfig(
+        motion=MotionTransformerConfig(
+            joints=22, channels=3, width=8, depth=1, heads=2, mlp_width=16, frames=12, norm="post",
+            positions="sinusoidal", window="centre",
+        ),
+        text=None, text_head=False, embed_dim=6,
+    )  # fmt: skip
+    metadata = Metadata(
+        "mine", SKELETONS["smpl22"], None, 20.0, 1.0, np.zeros((22, 3)), np.ones((22, 3)), 20.0
+    )
+    run = {
+        "architecture": config.to_dict(),
+        "config": {
+            "dtype": "float32",
+            "data": {"eval_batch_size": 4, "frame_bucket": 16, "text_bucket": 4},
+        },
+        "tokenizer": None, "distance": None, "trained": None, "text_encoder": None, "frozen": [],
+        "source": None, "datasets": {"mine": metadata.to_json()}, "step": 3, "score": None,
+    }  # fmt: skip
+    four = sharding.mesh_of(jax.devices()[:4], 2, 2)
+    params = put(jax.tree.map(np.asarray, Network(config).init(0)), four)
+    checkpoints = Checkpoints(tmp_path / "run")
+    checkpoints.save_best(3, params, stored_run(run))
+    checkpoints.close()
+    flags = re.sub("device_count=[0-9]+", "device_count=1", os.environ["XLA_FLAGS"])
+    for command in ("export", "share"):
+        arguments = [sys.executable, "-m", "motionalign.convert", command]
+        subprocess.run(
+            [*arguments, str(tmp_path / "run"), str(tmp_path / command)],
+            env={**os.environ, "XLA_FLAGS": flags},
+            check=True,
+        )
+    for path, value in motionalign.load(tmp_path / "share").params.items():
+        np.testing.assert_array_equal(value, params[path])
+    exported = safetensors.numpy.load_file(tmp_path / "export" / "model.safetensors")
+    bias = next(value for path, value in params.items() if path.endswith("up/bias"))
+    assert any(np.array_equal(bias, tensor) for tensor in exported.values())
+
+
 @pytest.mark.parametrize("item", ["optimizer", "params", "pipeline"])
 def test_a_state_without_an_item_is_named(tmp_path, mesh, item):
     checkpoints = Checkpoints(tmp_path)
@@ -343,6 +462,7 @@ def test_a_state_without_an_item_is_named(tmp_path, mesh, item):
     checkpoints.save_latest(3, put(state, mesh), {"batch": 1}, STORED)
     checkpoints.close()
     shutil.rmtree(tmp_path / LATEST / "3" / item)
+    (tmp_path / LATEST / "3" / digests.NAME).unlink()  # as in runs of older versions
     again = Checkpoints(tmp_path)
     with pytest.raises(ValueError, match=rf"{LATEST}/3: .*{item}.* cannot be read; the folder may"):
         again.restore_latest(sharding.abstract(state, mesh))
@@ -351,6 +471,7 @@ def test_a_state_without_an_item_is_named(tmp_path, mesh, item):
 
 def test_a_damaged_description_of_a_run_is_named(workdir):
     path = find(workdir) / "run" / "metadata"
+    (find(workdir) / digests.NAME).unlink()
     for content, message in (("{", "is not valid JSON"), ("[]", "is a list; expected an object"),
                              ('{"architecture": 3}', "lacks a field or has one")):  # fmt: skip
         path.write_text(content, "utf-8")

@@ -9,8 +9,9 @@ from bodies import body
 from runs import assert_same_bits, tiny_config
 
 import motionalign
-from motionalign import evaluate
+from motionalign import digests, evaluate
 from motionalign.checkpoints import shared as shared_module
+from motionalign.checkpoints.run import RUN_MIGRATIONS
 from motionalign.checkpoints.shared import open_saved, push_to_hub
 from motionalign.convert import main
 from motionalign.inference.folder import encode_folder
@@ -34,7 +35,8 @@ def test_a_shared_folder_computes_the_same(trained, shared):
 def test_content_of_a_shared_folder(shared, trained):
     names = {path.name for path in shared.iterdir()}
     assert names == {
-        "README.md", "config.json", "datasets.json", "model.safetensors", "tokenizer.json",
+        "README.md", "SHA256SUMS", "config.json", "datasets.json", "model.safetensors",
+        "tokenizer.json",
     }  # fmt: skip
     datasets = json.loads((shared / "datasets.json").read_text())
     assert datasets["small"]["skeleton"]["joint_names"][0] == "pelvis"
@@ -144,8 +146,9 @@ def test_a_model_from_before_families_had_names(trained, tmp_path):
     (path,) = (tmp_path / "old" / "best").glob("*/run/metadata")
     run = json.loads(path.read_text())
     assert run["architecture"]["motion"].pop("family") == "vit"
-    assert run.pop("format_version") == 1
+    assert run.pop("format_version") == len(RUN_MIGRATIONS)
     path.write_text(json.dumps(run))
+    (path.parents[1] / digests.NAME).unlink()
     main(["share", str(tmp_path / "old"), str(tmp_path / "out")])
     assert_same_bits(motionalign.load(tmp_path / "out").params, motionalign.load(trained).params)
 
@@ -182,6 +185,9 @@ def test_a_damaged_shared_folder(shared, tmp_path, name, spoil, message):
         (folder / name).unlink()
     else:
         (folder / name).write_bytes(spoil((folder / name).read_bytes()))
+        with pytest.raises(ValueError, match=f"{folder / name} is damaged: its content is not"):
+            motionalign.load(folder)
+    (folder / digests.NAME).unlink()  # a folder of an older version
     with pytest.raises(ValueError, match=message):
         motionalign.load(folder)
 
@@ -190,6 +196,7 @@ def test_the_stored_skeleton_is_used(shared, tmp_path):
     """A model stores its own joints, whatever the code defines under the skeleton's name."""
     folder = shutil.copytree(shared, tmp_path / "copy")
     path = folder / "datasets.json"
+    (folder / digests.NAME).unlink()
     path.write_bytes(path.read_bytes().replace(b"pelvis", b"hips"))
     model = motionalign.load(folder)
     assert model.metadata().skeleton.joint_names[0] == "hips"

@@ -123,7 +123,7 @@ def test_an_installed_package_has_no_repository(tmp_path, monkeypatch):
 
     monkeypatch.setattr(workdir_module.subprocess, "run", no_git)
     record_run(common.base(), tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "SHA256SUMS"}
 
 
 def test_a_run_goes_on_with_its_config(tmp_path):

@@ -159,7 +159,7 @@ def test_canonical_makes_the_clips_of_the_library(bvh_files, mocap):
         np.testing.assert_allclose(made, own, rtol=2**-11, atol=1e-4)
         assert Origin().holds(measure(made, SMPL))
         away.append(np.abs(joints - own).max())
-    assert np.median(away) > 0.1  # they are elsewhere before
+    assert np.median(away) > 0.04 and max(away) > 1  # metres: they are elsewhere before
 
 
 def test_declared_conventions_give_back_the_clip(mocap):

@@ -8,6 +8,7 @@ from bodies import body
 
 from data_prep.builders import prepare
 from data_prep.readers.humanml3d import HumanML3D
+from motionalign.skeleton import SKELETONS
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,9 @@ def published(tmp_path_factory):
             lines = [line if "#" in line else f"{line}#x#0.0#0.0" for line in lines]
             (raw / "texts" / f"{name}.txt").write_text("\n".join(lines) + "\n", "utf-8")
             joints = body(50, seed=ord(name[-1]))
-            np.save(raw / "new_joints" / f"{name}.npy", joints.astype(np.float32))
+            if name[0] == "M":
+                joints = SKELETONS["smpl22"].mirrored(joints)
+            np.save(raw / "new_joints" / f"{name}.npy", joints)
     return raw
 
 

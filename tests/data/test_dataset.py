@@ -152,3 +152,13 @@ def test_caption_vectors(copy, tmp_path):
     write_vectors(copy, captions, vectors[:2])
     with pytest.raises(ValueError, match="3 captions, but 2 vectors"):
         Dataset(tmp_path, "tiny").caption_vectors  # noqa: B018
+
+
+def test_caption_vectors_that_are_not_finite_are_not_used(copy, tmp_path):
+    """Older versions stored NaN for tokens beyond the encoder's table."""
+    vectors = np.ones((3, 4), np.float32)
+    vectors[1, 2] = np.nan
+    write_vectors(copy, ["sits", "strolls", "walks"], vectors)
+    message = r"vectors.safetensors: 1 of 3 vectors are not finite, .* 'strolls'. Delete it and run"
+    with pytest.raises(ValueError, match=message):
+        Dataset(tmp_path, "tiny").caption_vectors  # noqa: B018

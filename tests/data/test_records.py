@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from motionalign import digests
 from motionalign.data.dataset import Dataset
 from motionalign.data.records import Split, _masked_crc, scan_tfrecord, write_index
 
@@ -85,6 +86,7 @@ def test_mirrored_twins_name_their_source(data_dir):
 
 def test_datasets_from_before_classes_existed(copy, tmp_path):
     """metadata.json lacks fields, the index lacks columns, and the records lack a feature."""
+    (copy / digests.NAME).unlink()
     values = json.loads((copy / "metadata.json").read_text())
     for field in ("label_names", "attribute_names", "attribute_groups", "attribute_opposites",
                   "num_rotations", "format_version"):  # fmt: skip
@@ -180,6 +182,8 @@ def test_a_truncated_file_is_detected(copy, left):
     row = int(np.argmax(split._offset))
     with pytest.raises(ValueError, match=f"{path}: the record at byte {offset} is damaged"):
         split[row]
+    with pytest.raises(ValueError, match=rf"{path} has \d+ bytes, not {len(data)}. Prepare"):
+        Split(copy, "train")  # before any record is read
     if left:
         message = rf"{path}: (no TFRecord header at|truncated in the record at) byte {offset}"
         with pytest.raises(ValueError, match=message):
@@ -213,6 +217,9 @@ def test_a_damaged_index_is_detected(copy):
         columns = dict(index)
     columns["ids"] = columns["ids"][:1]
     np.savez(copy / "index-train.npz", **columns)
+    with pytest.raises(ValueError, match=r"index-train\.npz is damaged: its content is not what"):
+        Split(copy, "train")
+    (copy / digests.NAME).unlink()  # as in datasets of older versions
     with pytest.raises(ValueError, match=r"index-train\.npz: the columns differ in length"):
         Split(copy, "train")
     data = (copy / "index-val.npz").read_bytes()

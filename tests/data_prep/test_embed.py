@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+from small_encoder import with_token, write_encoder
 
 from data_prep import embed
 from data_prep.__main__ import main
@@ -77,6 +78,7 @@ def quick(monkeypatch):
     class Encoder:
         def __init__(self, encoder, readout):
             self.fingerprint = (encoder, readout)
+            self.settings = "the only one"
 
         def cut(self, texts):
             return None
@@ -187,6 +189,47 @@ def test_a_killed_run_leaves_nothing(dataset, quick, monkeypatch):
     assert sorted(path.name for path in dataset.iterdir()) == before
 
 
+def test_another_tokenizer_replaces_all_vectors(dataset, tmp_path, capsys):
+    """Weights and readout are the same; the vectors are not."""
+    folder = write_encoder(tmp_path / "encoder", sorted(EVERY_CAPTION | NAMES))
+    flags = f"--encoder={folder}", "--readout=mean"
+    before = run(dataset, *flags).caption_vectors
+    swapped = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    with_token(folder, "walk", swapped["jumps"])
+    with_token(folder, "jumps", swapped["walk"])
+    capsys.readouterr()
+    after = run(dataset, *flags).caption_vectors
+    assert "their tokenizer or config is another one" in capsys.readouterr().out
+    assert after.fingerprint == before.fingerprint
+    assert after.settings != before.settings
+    np.testing.assert_array_equal(after[["walk"]], before[["jumps"]])
+    np.testing.assert_array_equal(after[["jumps"]], before[["walk"]])
+    run(dataset, *flags)
+    assert f"{len(after.rows)} texts x 8, 0 of them new" in capsys.readouterr().out
+
+
+def test_vectors_of_an_older_version_are_replaced(dataset, quick, capsys):
+    """Their file does not record the tokenizer."""
+    there = run(dataset, "--encoder=a").caption_vectors
+    (dataset / "SHA256SUMS").unlink()
+    made_by = {"encoder": "a", "sha256": "a", "readout": "first"}
+    known = dict(zip(there.rows, there.vectors, strict=True))
+    write_caption_vectors(dataset / CAPTION_VECTORS, known, **made_by)
+    assert Dataset(dataset.parents[1], "tiny").caption_vectors.settings == ""
+    quick.clear()
+    assert run(dataset).caption_vectors.settings == "the only one"
+    assert quick == list(there.rows)
+    assert "tokenizer or config is another one, or not recorded" in capsys.readouterr().out
+
+
+def test_a_token_beyond_the_embedding_table_stores_nothing(dataset, tmp_path):
+    folder = write_encoder(tmp_path / "encoder", sorted(EVERY_CAPTION | NAMES))
+    with_token(folder, "jumps", 5000)
+    with pytest.raises(ValueError, match="has the token 'jumps' with id 5000"):
+        run(dataset, f"--encoder={folder}")
+    assert not (dataset / CAPTION_VECTORS).exists()
+
+
 @pytest.mark.parametrize("every", [60.0, 0.0])
 def test_a_run_that_is_stopped_keeps_its_vectors(dataset, quick, monkeypatch, capsys, every):
     """By an exception, and (stored each time) by a kill."""
@@ -223,7 +266,8 @@ def test_vectors_of_another_dataset_are_found(dataset, quick, capsys):
         path = dataset.parents[1] / name / VERSION / CAPTION_VECTORS
         path.parent.mkdir(parents=True)
         known = {text: np.float32(value) for text, value in vectors.items()}
-        write_caption_vectors(path, known, encoder=encoder, sha256=encoder, readout="first")
+        made = {"encoder": encoder, "sha256": encoder, "readout": "first"}
+        write_caption_vectors(path, known, **made, settings="the only one")
         return path
 
     other("another_encoder", "b", jumps=[7, 7])

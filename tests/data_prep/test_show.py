@@ -5,6 +5,7 @@ import json
 import pytest
 
 from data_prep.__main__ import main
+from motionalign import digests
 
 
 def test_classes_are_shown(published, tmp_path):
@@ -40,8 +41,17 @@ def test_what_was_noticed_is_shown(published, tmp_path):
     content = json.loads(report.read_text())
     del content["noticed"]
     report.write_text(json.dumps(content))
+    (report.parent / digests.NAME).unlink()
     main(["show", data, "--name=humanml3d"])
     assert "Noticed" not in (tmp_path / "data" / "humanml3d.html").read_text()
+    for damaged, message in (
+        ("{", "is not valid JSON"),
+        ("{}", "lacks 'splits'"),
+        ('{"splits": 3, "dropped": []}', "splits is 3; expected an object"),
+    ):
+        report.write_text(damaged)
+        with pytest.raises(SystemExit, match=f"{report}:? {message}.*Prepare the dataset again"):
+            main(["show", data, "--name=humanml3d"])
 
 
 def test_prepare_and_show(published, tmp_path, capsys):
@@ -76,6 +86,7 @@ def test_markup_in_data_is_text_on_the_page(published, tmp_path):
     report["splits"] |= {"<u>split": counts}
     report |= {"dropped": [entry], "captions_dropped": [entry]}
     path.write_text(json.dumps(report), "utf-8")
+    (path.parent / digests.NAME).unlink()
     main(["show", data, "--name=mine"])
     page = (tmp_path / "data" / "mine.html").read_text("utf-8")
     for markup in ("<script", "<b>away", "<i>", "<u>"):
@@ -94,5 +105,6 @@ def test_a_report_of_another_form_is_named(published, tmp_path, capsys):
     report = json.loads(path.read_text("utf-8"))
     report["splits"]["train"]["kept"] = "<script>"
     path.write_text(json.dumps(report), "utf-8")
+    (path.parent / digests.NAME).unlink()
     with pytest.raises(SystemExit, match=r"report\.json: splits: train: kept is '<script>'; "):
         main(["show", data, "--name=mine"])

@@ -8,6 +8,7 @@ import pytest
 from bodies import body
 
 import motionalign
+from motionalign.inference.encoder import Encoder
 from motionalign.inference.folder import encode_folder
 
 
@@ -79,6 +80,29 @@ def test_folders_that_cannot_be_encoded(folders, tmp_path):
     ):
         encode_folder(folders["captions"], tmp_path, tmp_path / "out.npz")
     assert not (tmp_path / "out.npz").exists()
+
+
+def test_clips_whose_output_is_not_finite_are_skipped(folders, clips, tmp_path, monkeypatch):
+    """Neither written to a file nor returned."""
+    original = Encoder.motions
+
+    def motions(self, params, get, num_frames, progress=None):
+        vectors = original(self, params, get, num_frames, progress)
+        vectors[1] = np.nan
+        return vectors
+
+    monkeypatch.setattr(Encoder, "motions", motions)
+    encoded = encode_folder(folders["captions"], clips, tmp_path / "out.npz")
+    with np.load(tmp_path / "out.npz") as found:
+        assert found["ids"].tolist() == encoded.ids == ["a", "d", "deep/c"]
+        assert found["embeddings"].shape[0] == 3
+        assert np.isfinite(found["embeddings"]).all()
+        reasons = {item["id"]: item["reason"] for item in json.loads(str(found["skipped"]))}
+    assert "the model's output is not finite" in reasons["b"]
+    model = motionalign.load(folders["captions"])
+    files = [np.load(clips / f"{name}.npy") for name in "abd"]
+    with pytest.raises(ValueError, match="output for clip 1 is not finite"):
+        model.encode_motion(files, fps=60)
 
 
 def test_a_damaged_header_is_counted_and_stops_nothing(folders, clips, tmp_path):

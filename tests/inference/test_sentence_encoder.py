@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import vocabularies
+from small_encoder import with_token, write_encoder
 
 from motionalign.inference import sentence_encoder
 from motionalign.inference.sentence_encoder import SentenceEncoder
@@ -113,6 +114,41 @@ def test_encoders_that_cannot_be_used(tmp_path):
     encoder = SentenceEncoder(str(tmp_path), "first")  # its files are looked at when needed
     with pytest.raises(ValueError, match="is 'llama'; valid: 'bert', 'distilbert'"):
         encoder(["a"])
+
+
+def test_a_token_beyond_the_embedding_table_is_refused(tmp_path):
+    """JAX would read its embedding as NaN."""
+    folder = write_encoder(tmp_path, TEXTS)
+    assert np.isfinite(SentenceEncoder(str(folder), "mean")(TEXTS)).all()
+    with_token(folder, "walks", 999)
+    with pytest.raises(ValueError, match=f"{folder} has the token 'walks' with id 999, but the te"):
+        SentenceEncoder(str(folder), "mean")(["jumps"])
+
+
+def test_vectors_that_are_not_finite_are_refused(tmp_path, monkeypatch):
+    encoder = SentenceEncoder(str(write_encoder(tmp_path, TEXTS)), "mean")
+    tokenizer, config, forward = encoder._loaded
+
+    def infinite(ids, mask):
+        return forward(ids, mask).at[1].set(np.inf)
+
+    monkeypatch.setitem(encoder.__dict__, "_loaded", (tokenizer, config, infinite))
+    with pytest.raises(ValueError, match=r"not finite, 1 of 4, for example of the text 'a person"):
+        encoder(TEXTS)
+
+
+def test_settings_are_those_of_tokenizer_and_config(tmp_path):
+    first, second = (write_encoder(tmp_path / name, TEXTS) for name in "ab")
+    settings = SentenceEncoder(str(first), "mean").settings
+    assert SentenceEncoder(str(second), "mean").settings == settings
+    with_token(second, "walks", 3)
+    assert SentenceEncoder(str(second), "mean").settings != settings
+    other = write_encoder(tmp_path / "c", TEXTS, activation="relu")
+    assert SentenceEncoder(str(other), "mean").settings != settings
+    assert (
+        SentenceEncoder(str(other), "mean").fingerprint
+        == SentenceEncoder(str(first), "mean").fingerprint
+    )
 
 
 def test_texts_beyond_the_encoders_positions_are_counted(minilm):

@@ -16,7 +16,7 @@ import ml_dtypes
 import numpy as np
 import safetensors.numpy
 
-from motionalign import files
+from motionalign import digests, files
 from motionalign.checkpoints.published import registry
 from motionalign.checkpoints.published.format import Format, Options, max_tokens
 from motionalign.checkpoints.published.torch_files import read_state_dict
@@ -184,6 +184,7 @@ def _tokenizer(name: str | None, architecture: DualEncoderConfig, form: Format) 
             f"the tokenizer {name} has {tokenizer.vocab_size} tokens, but the text encoder has "
             f"{architecture.text.vocab_size}: give the matching tokenizer with --tokenizer"
         )
+    tokenizer.check_fits(architecture.text.vocab_size, name)
     return tokenizer.json
 
 
@@ -235,7 +236,8 @@ def _write(workdir: Path, params: Tensors, run: dict[str, Any], unused: Tensors)
         checkpoints.close()
         (partial / "checkpoints").rmdir()
         config = run["config"] | {"source": run["source"]}
-        files.write_text(partial / "config.json", json.dumps(config))
+        with digests.recording(partial / "config.json"):
+            files.write_text(partial / "config.json", json.dumps(config))
 
 
 def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
@@ -280,6 +282,7 @@ def export(path: Path, folder: Path) -> str:
         data = safetensors.numpy.save(tensors, {"format": "pt"})
         files.write_bytes(partial / "model.safetensors", data)
         files.write_json(partial / "config.json", description)
+        digests.write(partial)
     return name
 
 

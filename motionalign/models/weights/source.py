@@ -81,16 +81,34 @@ def _read_npz(stored: reading.Stored) -> np.ndarray:
 # ----------------------------------------------------------------------------------- sources
 
 
+class _OneLine(logging.Handler):
+    """Logs one line instead of all warnings of a package about requests that it repeats."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(logging.WARNING)
+        self._line = line
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Logs the line at the first warning; errors are raised to the caller and not logged."""
+        if self._line and record.levelno == logging.WARNING:
+            logging.getLogger("motionalign").warning(self._line)
+        self._line = ""
+
+
 @contextlib.contextmanager
-def _quiet(name: str) -> Generator[None]:
-    """A context in which a package logs only errors."""
+def _in_one_line(name: str, line: str) -> Generator[None]:
+    """A context in which the first warning that a package logs is replaced by `line`."""
     logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    level, handlers, propagate = logger.level, logger.handlers[:], logger.propagate
+    logger.setLevel(logging.WARNING)
+    logger.handlers[:] = [_OneLine(line)]
+    logger.propagate = False
     try:
         yield
     finally:
         logger.setLevel(level)
+        logger.handlers[:] = handlers
+        logger.propagate = propagate
 
 
 # Fields of config.json that encoders read, with their types, wherever they occur.
@@ -164,7 +182,8 @@ class Source:
         repo, _, revision = self.name.partition("@")
         download = huggingface_hub.hf_hub_download  # imports lazily, which sets the level of logs
         try:
-            with _quiet("huggingface_hub"):  # hides retries; a final failure is an error below
+            waits = f"{self.name}: no answer from the Hub yet; trying again for half a minute"
+            with _in_one_line("huggingface_hub", waits):  # a final failure is an error below
                 return pathlib.Path(download(repo, name, revision=revision or None))
         except errors.LocalEntryNotFoundError as error:  # no network, or offline mode
             cached = huggingface_hub.try_to_load_from_cache(repo, name, revision=revision or None)

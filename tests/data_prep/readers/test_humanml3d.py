@@ -116,7 +116,7 @@ def test_captions_of_either_form(published):
     assert [record.captions for record in found.sources[0].records] == [
         ("walks, person #1", "strolls")
     ]
-    assert [(e["line"], e["reason"]) for e in found.captions_dropped] == [(1, "caption_empty")]
+    assert [(e["line"], e["reason"]) for e in found.captions_dropped] == [(2, "caption_empty")]
     published.clip("c")
     with pytest.raises(ValueError, match="leave out --captions=plain"):  # b and c are published
         survey(reader)

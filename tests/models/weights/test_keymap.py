@@ -1,6 +1,7 @@
 """The strict loader and its sources."""
 
 import json
+import logging
 
 import jax
 import jax.numpy as jnp
@@ -173,6 +174,23 @@ def offline_hub(tmp_path, monkeypatch):
 def test_hub_id_without_network(offline_hub, use):
     with pytest.raises(ValueError, match=r"put config.json, .*huggingface.co/a/b into a folder"):
         use(Source("a/b@v1"))
+
+
+def test_one_line_says_that_the_hub_does_not_answer(offline_hub, monkeypatch, caplog):
+    """The library repeats a request for half a minute and warns of each."""
+    import huggingface_hub
+
+    def without_answer(*args, **kwargs):
+        for i in range(5):
+            logging.getLogger("huggingface_hub.utils._http").warning("Retrying in %ds", i)
+        raise huggingface_hub.errors.LocalEntryNotFoundError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", without_answer)
+    handlers = logging.getLogger("huggingface_hub").handlers[:]
+    with pytest.raises(ValueError, match="cannot be loaded from the Hugging Face Hub"):
+        Source("a/b").config()
+    assert caplog.messages == ["a/b: no answer from the Hub yet; trying again for half a minute"]
+    assert logging.getLogger("huggingface_hub").handlers == handlers
 
 
 @pytest.mark.parametrize("sharded", [True, False])
