@@ -212,13 +212,16 @@ class Command:
     paths: tuple[str, ...] = ("raw_dir",)
 
 
-def load_joints(folder: pathlib.Path, file: str, num_joints: int) -> np.ndarray:
+def load_joints(
+    folder: pathlib.Path, file: str, num_joints: int, named: bool = False
+) -> np.ndarray:
     """Loads joints [T, J, 3] float32 of one person from an .npy file of any numeric dtype.
 
     Args:
       folder: folder of the dataset.
       file: path in that folder, for messages.
       num_joints: J.
+      named: whether the user named the J joints.
 
     Raises:
       InvalidClip: the file is missing, damaged, contains pickled objects, or has another shape.
@@ -234,7 +237,7 @@ def load_joints(folder: pathlib.Path, file: str, num_joints: int) -> np.ndarray:
             f"found {joints.dtype} {list(joints.shape)}, expected numbers [frames, {num_joints}, 3]"
         )
         if joints.dtype.kind in "fiu":
-            detail += f". {shape_advice(joints.shape, num_joints)}"
+            detail += f". {shape_advice(joints.shape, num_joints, named)}"
         raise InvalidClip("wrong_shape", detail)
     return joints.astype(np.float32)
 

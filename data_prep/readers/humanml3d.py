@@ -183,8 +183,10 @@ class HumanML3D(Reader):
     def joints(self, source: str) -> np.ndarray:
         """[T, 1, J, 3] float32 from new_joints/<source>.npy; raises InvalidClip."""
         file = f"new_joints/{source}.npy"
-        joints = load_joints(self.raw_dir, file, self._declared.num_joints(self.skeleton))
-        return self._declared.convert(joints, self.skeleton, self.unit_in_metres)[:, None]
+        given = self._declared
+        number = given.num_joints(self.skeleton)
+        joints = load_joints(self.raw_dir, file, number, given.order is not None)
+        return given.convert(joints, self.skeleton, self.unit_in_metres)[:, None]
 
     def captions(self, source: str) -> list[Caption | InvalidClip]:
         """The lines of texts/<source>.txt; raises InvalidClip if it cannot be read or is empty."""

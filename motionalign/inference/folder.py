@@ -111,8 +111,7 @@ def encode_folder(
     named = _named(folder, _find(folder, output))
     if fps is not None:
         check_fps(fps, "--fps")
-    given = Given.of(**conventions)
-    model = load(path)
+    given, model = Given.of(**conventions), load(path)
     classifier = model.encoder.network.config.classifier
     if output.suffix == ".csv" and not classifier:
         raise ValueError(
@@ -122,7 +121,7 @@ def encode_folder(
     given.check(metadata, seen)  # once, as a wrong argument is no fault of the clips
     assumed, fps = fps is None, metadata.source_fps if fps is None else fps
     prepare = functools.partial(model.prepare, fps=fps, dataset=dataset, **conventions)
-    ids, clips, skipped = _prepared(prepare, folder, _named(folder, files))
+    ids, clips, skipped = _prepared(prepare, folder, named)
     ids, clips, encoded = _finite(ids, clips, _encoded(model, clips), skipped)
     cut = [name for name, clip in zip(ids, clips) if len(clip) > seen.max_frames]
     content = {"ids": np.array(ids), **encoded, "cut": np.array(cut, dtype=str)}

@@ -111,7 +111,8 @@ class Given:
         skeleton = metadata.skeleton
         if not input.of_positions or skeleton.dims != 3:
             return joints
-        check_clip(joints, fps, (self.declared.num_joints(skeleton), 3), metadata)
+        expected = (self.declared.num_joints(skeleton), 3)
+        check_clip(joints, fps, expected, metadata, self.declared.order is not None)
         joints = self.declared.convert(joints, skeleton, metadata.unit_in_metres)
         found = measure(joints, skeleton)
         accept = {*self.accept, *metadata.accepted}

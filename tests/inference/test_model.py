@@ -251,6 +251,8 @@ def test_implausible_clips_are_errors_and_can_be_declared(models):
     np.testing.assert_allclose(again, vector, atol=1e-5)
     again = model.encode_motion(clip[:, shuffled], 20, order=",".join(order))
     np.testing.assert_allclose(again, vector, atol=1e-5)
+    with pytest.raises(ValueError, match="declared order names 23 joints: it must name all 22"):
+        model.encode_motion(clip, 20, order=[*order, "left_hand"])
     frozen = np.repeat(clip[:1], 30, axis=0)
     with pytest.raises(ValueError, match="frozen: no joint moves in 100% of the clip"):
         model.encode_motion(frozen, 20)

@@ -140,6 +140,12 @@ def test_a_split_of_clips_that_are_implausible_for_several_reasons(folder, tmp_p
         prepare(folder, tmp_path)
 
 
+def test_an_order_of_another_number_of_joints(folder, tmp_path):
+    order = ",".join((*SKELETONS["smpl22"].joint_names, "left_hand", "right_hand"))
+    with pytest.raises(SystemExit, match="order names 24 joints: it must name all 22, no others"):
+        prepare(folder, tmp_path, f"--order={order}")
+
+
 @pytest.mark.parametrize(
     ("function", "advice"),
     [
