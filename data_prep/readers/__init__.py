@@ -152,6 +152,7 @@ class Reader:
         """What `joints` returned, where the records have it: moved and turned if `canonical`."""
         if not self.canonical or not len(joints):
             return joints
+        assert joints.shape[1] == 1, joints.shape  # two persons would lose their distance
         return conventions.canonical(joints[:, 0], self.skeleton)[:, None]
 
     def rotations(self, source: str) -> np.ndarray:
