@@ -5,6 +5,7 @@ Imports the standard library only, so that mistakes are reported before slow imp
 
 import argparse
 import contextlib
+import logging
 import os
 import re
 import signal
@@ -158,6 +159,7 @@ def run(args: argparse.Namespace, name: str) -> None:
     Mistakes are ValueErrors, whose message says what to fix, and files or folders that cannot be
     accessed. With `args.traceback` they are raised.
     """
+    plain_warnings()
     with ending_cleanly():
         try:
             args.run(args)
@@ -165,6 +167,13 @@ def run(args: argparse.Namespace, name: str) -> None:
             if args.traceback:
                 raise
             sys.exit(f"{name}: {error}")
+
+
+def plain_warnings() -> None:
+    """Warnings that are logged are printed as their text alone: they are for the user."""
+    logging.basicConfig()  # absl's handler is there already in a command that absl runs
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(logging.Formatter("%(message)s"))
 
 
 class _Terminated(BaseException):

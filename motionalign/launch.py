@@ -144,6 +144,7 @@ def main(argv: Sequence[str]) -> None:
             )
         if not FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
+            commands.plain_warnings()
         _run()
     except (ValueError, FloatingPointError, OSError) as error:
         # A traceback would hide the message, which tells the user what to fix.

@@ -149,3 +149,14 @@ def test_data_preparation_leaves_nothing_when_interrupted(tmp_path):
     assert "Stopped by SIGINT" in printed
     assert "Traceback" not in printed
     assert not data.exists() or not list(data.iterdir())
+
+
+def test_warnings_are_printed_as_their_text():
+    script = (
+        "from absl import logging; from motionalign import commands; commands.plain_warnings();"
+        "logging.warning('%s is not verified', 'data/x')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, encoding="utf-8"
+    )
+    assert done.stderr == "data/x is not verified\n"
