@@ -13,6 +13,7 @@ from motionalign.conventions.measured import measure
 from motionalign.data.dataset import Metadata
 from motionalign.data.representation import Representation, check_clip
 
+_SCALE = 6.0  # between bodies of training data, at most; metres to centimetres are 100
 CANONICAL = ("as trained", "always", "never")
 
 
@@ -119,6 +120,7 @@ class Given:
         finding = implausible(
             found, metadata.unit_in_metres, metadata.sensor, accept, self.declared
         )
+        finding = finding or self._other_scale(found, metadata)
         if finding is not None:
             raise ImplausibleClip(finding)
         origin = self._origin(metadata)
@@ -129,6 +131,26 @@ class Given:
         if read is not None and origin.holds(_start(found, joints[:read])):
             return joints
         return canonical(joints, skeleton, read, origin.heading)
+
+    def _other_scale(self, found: Measured, metadata: Metadata) -> Finding | None:
+        """Whether a clip has another scale than training data that were not judged by size.
+
+        The mean joints of training are a body too, one that is shrunk where clips differ. Its
+        extent is that of a body to a factor of a few, which tells centimetres from metres.
+        """
+        judged = metadata.unit_in_metres is not None
+        if "unit_implausible" in self.accept or (
+            judged and "unit_implausible" not in metadata.accepted
+        ):
+            return None
+        extent = float(np.ptp(metadata.mean, axis=0).max())
+        if not extent or 1 / _SCALE < found.height / extent < _SCALE:
+            return None
+        detail = (
+            f"the body measures {found.height:.3g} along its bones, the mean body of training "
+            f"{extent:.3g}, so the joints are in another unit than the training data"
+        )
+        return Finding("unit_implausible", detail)
 
     def _origin(self, metadata: Metadata) -> Origin | None:
         if self.canonical == "never":

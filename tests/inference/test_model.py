@@ -278,3 +278,20 @@ def test_what_has_no_conventions_cannot_be_declared(models):
         Given.of(unit="cm").check(metadata, rotations)
     with pytest.raises(ValueError, match="joints in two dimensions, which have no unit"):
         Given.of(canonical="always").check(images, joints)
+
+
+@pytest.mark.parametrize("change", [{"unit_in_metres": None}, {"accepted": ("unit_implausible",)}])
+def test_the_scale_of_training_data_that_were_not_judged_by_size(models, change):
+    model = motionalign.inference.model.Model.__new__(motionalign.inference.model.Model)
+    model.__dict__.update(models["captions"].__dict__)
+    mean = body(100).mean(0)
+    metadata = dataclasses.replace(model.metadata(), mean=mean, **change)
+    model.datasets = {"mine": metadata}
+    child = model.prepare(0.6 * body(30), 20)
+    assert len(child) == 30
+    for factor in (0.01, 0.1, 10, 100):
+        with pytest.raises(
+            ValueError, match=r"unit_implausible: .* the mean body of training 1\.4"
+        ):
+            model.prepare(factor * body(30), 20)
+    assert model.prepare(100 * body(30), 20, accept=["unit_implausible"]).shape == child.shape
