@@ -37,6 +37,14 @@ ADVICE = {
     "without negating one of them mirror the body, --up=z does not.",
 }
 
+# The same for readers without options that declare the conventions of their files.
+UNDECLARED = {
+    "order_implausible": "Put the joints in the order of motionalign/skeleton.py.",
+    "unit_implausible": "Convert the joints to the unit that this command reads.",
+    "axis_implausible": "Turn the joints so that y points up.",
+    "handedness": "Exchange left and right, or negate the axis that is mirrored.",
+}
+
 _EXTENSIONS = (".npy", ".txt")
 
 

@@ -9,11 +9,12 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep import findings
-from data_prep.advice import advice_on
+from data_prep.advice import UNDECLARED, advice_on
 from data_prep.content import Contents
 from data_prep.findings import Finding
 from data_prep.mirror import mirrored_caption
 from data_prep.readers import REASONS, SPAN_SLACK, Caption, InvalidClip, Reader
+from motionalign import conventions
 from motionalign.conventions import Census, as_flag
 from motionalign.data.augment import mirror
 from motionalign.data.resample import check_fps, resampled_length
@@ -50,7 +51,7 @@ class Source:
 
     def joints(self, reader: Reader) -> np.ndarray:
         """[T, M, J, C] float32 at the source's frame rate."""
-        joints = reader.joints(self.raw)
+        joints = reader.placed(reader.joints(self.raw))
         return reader.skeleton.mirrored(joints) if self.reflect else joints
 
     def rotations(self, reader: Reader) -> np.ndarray:
@@ -285,12 +286,19 @@ def survey(
         label_twins = _mirrored_names(reader.label_names)
         _mirrored_names(reader.attribute_names)
     accepted = sorted({*reader.accept, *accept})
-    census = Census(reader.skeleton, reader.unit_in_metres, reader.sensor, accepted)
+    census = Census(
+        reader.skeleton,
+        reader.unit_in_metres,
+        reader.sensor,
+        accepted,
+        reader.declared,
+        reader.canonical,
+    )
     result = Survey([], census, listed, [], [], reader.label_names, reader.attribute_names)
     result.contents = Contents(known, reader.skeleton)
     result.unlisted, result.split_made = reader.unlisted(), reader.split_made
     _read_all(reader, result, min_frames)
-    _check_most(result)
+    _check_most(reader, result)
     _check_usable(reader, result)
     _find_twins(result, mirror)
     if mirror:
@@ -377,7 +385,7 @@ def _read_source(
     if num_frames < min_frames:
         raise InvalidClip("too_short", f"{num_frames} frames, fewer than {min_frames}")
     assert result.contents is not None
-    result.contents.add(name, joints)
+    result.contents.add(name, reader.placed(joints))
     _check_conventions(result.census, name, joints, reader.source_fps)
 
     whole, cut, bad_lines = {}, [], []
@@ -468,16 +476,30 @@ def _check_names(names: set[str]) -> None:
         )
 
 
-def _check_most(result: Survey) -> None:
+def _check_most(reader: Reader, result: Survey) -> None:
     """Raises a ValueError if most clips of a split are not what they should be."""
     for split, names in result.listed.items():
         common = result.census.verdict(names)
         if common is not None:
             raise ValueError(
-                f"{common.count} of {len(names)} clips of {split} are implausible; nothing was "
-                f"written. {common.finding.reason}: {common.finding.detail}. "
-                f"{common.finding.advice(as_flag)}"
+                f"{common.count} of {len(names)} clips of {split} are implausible{common.reasons}; "
+                f"nothing was written. {common.finding.reason}: {common.finding.detail}. "
+                f"{_remedy(reader, common.finding)}"
             )
+
+
+def _remedy(reader: Reader, finding: conventions.Finding) -> str:
+    """What to do about a finding that most clips share, with options that the reader has."""
+    if finding.remedy is not None and reader.declared is not None:
+        return finding.advice(as_flag)
+    own = advice_on(finding.reason, (), _own_advice(reader))
+    if "--accept" in own:
+        return own
+    return f"{own} If the clips are right nevertheless: {as_flag('accept', finding.reason)}"
+
+
+def _own_advice(reader: Reader) -> Mapping[str, str]:
+    return reader.advice if reader.declared is not None else {**UNDECLARED, **reader.advice}
 
 
 # Reasons that stop the preparation if most of a split has them: the source as a whole is not what
@@ -540,6 +562,6 @@ def _advice(reader: Reader, entries: Iterable[dict]) -> list[str]:
         of_reason[entry["reason"]].append(entry)
     return [
         f"{reason}, {_some([entry['id'] for entry in found])}: {found[0]['detail']}. "
-        + advice_on(reason, [entry["id"] for entry in found], reader.advice)
+        + advice_on(reason, [entry["id"] for entry in found], _own_advice(reader))
         for reason, found in sorted(of_reason.items(), key=lambda item: -len(item[1]))
     ]

@@ -216,12 +216,13 @@ _NOT_POSITIONS = {
 }
 
 
-def shape_advice(shape: Sequence[int], num_joints: int) -> str:
+def shape_advice(shape: Sequence[int], num_joints: int, named: bool = False) -> str:
     """What to do with an array of joints that is not [frames, `num_joints`, 3].
 
     Args:
       shape: of the array, called `joints` in the advice.
       num_joints: the expected number of joints.
+      named: whether that is how many joints the user named, and not the skeleton's number.
     """
     shape = tuple(shape)
     if len(shape) == 4 and 1 in shape[:2] and shape[2:] == (num_joints, 3):
@@ -237,6 +238,8 @@ def shape_advice(shape: Sequence[int], num_joints: int) -> str:
     if shape[2] != 3:
         return _channel_advice(shape[2])
     found = shape[1]
+    if named:
+        return f"The declared order names {num_joints} joints: it must name all {found}, no others"
     if num_joints == 22 and found in _LONGER:
         body = _LONGER[found]
         return f"{found} joints are {body}'s, whose first 22 are expected: save joints[:, :22]"

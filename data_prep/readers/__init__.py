@@ -104,6 +104,10 @@ class Reader:
       unit_in_metres: unit of the joints; None: unknown.
       sensor: a key of `conventions.SENSORS`, which sets how steady joints must be.
       accept: findings of `conventions.REASONS` for which clips are not dropped.
+      declared: the conventions of the files, which `joints` converts; None: there are no options
+        that declare them.
+      canonical: whether the joints [T, 1, J, 3] of every source are moved and turned as in
+        HumanML3D, after their conventions have been verified; see `placed`.
       fps: frames per second of the records; joints are resampled if `source_fps` differs.
       label_names: the action classes; the index is the label.
       attribute_names: A names.
@@ -121,6 +125,8 @@ class Reader:
     unit_in_metres: float | None
     sensor: str = "optical"
     accept: tuple[str, ...] = ()
+    declared: conventions.Declared | None = None
+    canonical: bool = False
     fps: float = FPS
     label_names: tuple[str, ...] = ()
     attribute_names: tuple[str, ...] = ()
@@ -141,6 +147,13 @@ class Reader:
         In 2D, the third number of a joint is its confidence.
         """
         raise NotImplementedError
+
+    def placed(self, joints: np.ndarray) -> np.ndarray:
+        """What `joints` returned, where the records have it: moved and turned if `canonical`."""
+        if not self.canonical or not len(joints):
+            return joints
+        assert joints.shape[1] == 1, joints.shape  # two persons would lose their distance
+        return conventions.canonical(joints[:, 0], self.skeleton)[:, None]
 
     def rotations(self, source: str) -> np.ndarray:
         """Rotations [T, M, R, 6] float32 of the same frames; called only if `num_rotations` > 0."""
@@ -200,13 +213,16 @@ class Command:
     paths: tuple[str, ...] = ("raw_dir",)
 
 
-def load_joints(folder: pathlib.Path, file: str, num_joints: int) -> np.ndarray:
+def load_joints(
+    folder: pathlib.Path, file: str, num_joints: int, named: bool = False
+) -> np.ndarray:
     """Loads joints [T, J, 3] float32 of one person from an .npy file of any numeric dtype.
 
     Args:
       folder: folder of the dataset.
       file: path in that folder, for messages.
       num_joints: J.
+      named: whether the user named the J joints.
 
     Raises:
       InvalidClip: the file is missing, damaged, contains pickled objects, or has another shape.
@@ -222,7 +238,7 @@ def load_joints(folder: pathlib.Path, file: str, num_joints: int) -> np.ndarray:
             f"found {joints.dtype} {list(joints.shape)}, expected numbers [frames, {num_joints}, 3]"
         )
         if joints.dtype.kind in "fiu":
-            detail += f". {shape_advice(joints.shape, num_joints)}"
+            detail += f". {shape_advice(joints.shape, num_joints, named)}"
         raise InvalidClip("wrong_shape", detail)
     return joints.astype(np.float32)
 

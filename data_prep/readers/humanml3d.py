@@ -34,7 +34,7 @@ from data_prep.readers import (
 )
 from data_prep.splits import SPLITS, SplitPlan, make_splits
 from motionalign import reading
-from motionalign.conventions import Declared, canonical
+from motionalign.conventions import Declared
 from motionalign.data.resample import check_fps
 from motionalign.skeleton import SKELETONS
 
@@ -113,8 +113,8 @@ class HumanML3D(Reader):
             raise ValueError(f"--captions={captions}; expected {' or '.join(CAPTIONS)}")
         self._parse = CAPTIONS[captions]
         self.advice = _ADVICE[captions]
-        self.sensor = sensor
-        self._declared, self._canonical = declared or Declared(), canonical
+        self.sensor, self.canonical = sensor, canonical
+        self._declared = self.declared = declared or Declared()
         self.raw_dir = pathlib.Path(raw_dir)
         self._check_folder(split is not None)
         self._made = None
@@ -161,7 +161,7 @@ class HumanML3D(Reader):
         keys = {}
         for name in self._names():
             with contextlib.suppress(InvalidClip):  # the survey gives the reason
-                keys[name] = Content.of(self.joints(name), self.skeleton).key
+                keys[name] = Content.of(self.placed(self.joints(name)), self.skeleton).key
         return keys
 
     def splits(self) -> dict[str, list[str]]:
@@ -183,11 +183,10 @@ class HumanML3D(Reader):
     def joints(self, source: str) -> np.ndarray:
         """[T, 1, J, 3] float32 from new_joints/<source>.npy; raises InvalidClip."""
         file = f"new_joints/{source}.npy"
-        joints = load_joints(self.raw_dir, file, self._declared.num_joints(self.skeleton))
-        joints = self._declared.convert(joints, self.skeleton, self.unit_in_metres)
-        if self._canonical and len(joints) and np.isfinite(joints).all():
-            joints = canonical(joints, self.skeleton)
-        return joints[:, None]
+        given = self._declared
+        number = given.num_joints(self.skeleton)
+        joints = load_joints(self.raw_dir, file, number, given.order is not None)
+        return given.convert(joints, self.skeleton, self.unit_in_metres)[:, None]
 
     def captions(self, source: str) -> list[Caption | InvalidClip]:
         """The lines of texts/<source>.txt; raises InvalidClip if it cannot be read or is empty."""

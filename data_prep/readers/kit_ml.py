@@ -39,6 +39,7 @@ class KitML(HumanML3D):
     ) -> None:
         """Checks the folder, as `HumanML3D` does."""
         super().__init__(raw_dir, KIT_ML_FPS, captions, split)
+        self.declared = None
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:

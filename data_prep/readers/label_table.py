@@ -24,6 +24,12 @@ from data_prep.class_texts import read_texts
 from data_prep.readers import Caption, InvalidClip, Reader, read_table
 from motionalign.data.dataset import attribute_words, positive_attributes
 
+# Attributes of the wrapped reader that a label table does not change.
+_SAME = (
+    "skeleton", "source_fps", "fps", "unit_in_metres", "num_rotations", "sensor", "accept",
+    "declared", "canonical", "advice", "split_made",
+)  # fmt: skip
+
 
 class LabelTable(Reader):
     """Wraps a reader and adds the labels of a table."""
@@ -58,11 +64,8 @@ class LabelTable(Reader):
             raise ValueError("--only selects clips by action: name the column with --label=COLUMN")
         self._reader = reader
         self._label, self._columns = label, list(attributes)
-        self.skeleton = reader.skeleton
-        self.source_fps, self.fps = reader.source_fps, reader.fps
-        self.unit_in_metres, self.num_rotations = reader.unit_in_metres, reader.num_rotations
-        self.sensor, self.accept = reader.sensor, reader.accept
-        self.advice, self.split_made = reader.advice, reader.split_made
+        for name in _SAME:
+            setattr(self, name, getattr(reader, name))
 
         rows = read_table(path, ["id", *filter(None, [label]), *attributes])
         ids = [_text(row["id"]) for _, row in rows]

@@ -6,11 +6,10 @@ conventions, and `canonical` makes HumanML3D's convention for the origin.
 """
 
 from motionalign.conventions.census import Census
-from motionalign.conventions.declared import Declared, read_order
+from motionalign.conventions.declared import UNITS, Declared, read_order
 from motionalign.conventions.findings import (
     REASONS,
     SENSORS,
-    UNITS,
     Finding,
     as_flag,
     implausible,

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from motionalign.conventions.declared import Declared
 from motionalign.conventions.findings import (
     FAST,
     SENSORS,
@@ -16,7 +17,7 @@ from motionalign.conventions.findings import (
     too_fast,
 )
 from motionalign.conventions.measured import Measured, measure
-from motionalign.conventions.origin import Origin
+from motionalign.conventions.origin import Origin, canonical
 from motionalign.skeleton import Skeleton
 
 
@@ -29,8 +30,16 @@ class Census:
         unit_in_metres: float | None,
         sensor: str = "optical",
         accept: Collection[str] = (),
+        declared: Declared | None = None,
+        canonical: bool = False,
     ) -> None:
-        """Arguments are those of `implausible`; `skeleton` is that of all clips.
+        """Starts an empty account.
+
+        Args:
+          skeleton: that of all clips.
+          unit_in_metres, sensor, accept, declared: see `implausible`.
+          canonical: whether plausible clips are moved and turned to HumanML3D's origin after they
+            have been judged; their measurements are those of the result.
 
         Raises:
           ValueError: `sensor` or one of `accept` is unknown.
@@ -41,6 +50,8 @@ class Census:
         self.unit_in_metres = unit_in_metres
         self.sensor = sensor
         self.accept = checked_reasons(accept)
+        self.declared = declared
+        self.canonical = canonical
         self.clips: dict[str, Measured] = {}
         self.findings: dict[str, Finding] = {}
         self.fast: list[str] = []
@@ -53,8 +64,10 @@ class Census:
         if self.skeleton.dims != 3:
             return None
         found = measure(joints, self.skeleton)
+        finding = implausible(found, self.unit_in_metres, self.sensor, self.accept, self.declared)
+        if self.canonical and finding is None:
+            found = measure(canonical(joints, self.skeleton), self.skeleton)
         self.clips[name] = found
-        finding = implausible(found, self.unit_in_metres, self.sensor, self.accept)
         if finding is not None:
             self.findings[name] = finding
         elif too_fast(found, fps, self.unit_in_metres):
@@ -67,7 +80,7 @@ class Census:
         Noisy joints often do not tell left from right in a single clip; the median of at least 20
         clips does.
         """
-        names = [name for name in names if name in self.clips]
+        names = [name for name in dict.fromkeys(names) if name in self.clips]
         findings = {name: self.findings[name] for name in names if name in self.findings}
         if (common := most_common(findings, len(names))) is not None:
             return common
@@ -80,7 +93,7 @@ class Census:
             f"toes and knees point away from where hips and shoulders face (median cosine "
             f"{forwards:.2f}), so left and right joints are swapped, or an axis is mirrored"
         )
-        return Common(Finding("handedness", detail), len(names))
+        return Common(Finding("handedness", detail), len(names), "")
 
     @property
     def origin(self) -> Origin | None:
@@ -106,7 +119,8 @@ class Census:
         low, middle, high = np.quantile(heights * (self.unit_in_metres or 1.0), [0, 0.5, 1])
         unit = "unknown unit" if self.unit_in_metres is None else "m"
         origin = self.origin
-        follow = "not HumanML3D's (--canonical makes it)"
+        makes = "" if self.declared is None else " (--canonical makes it)"
+        follow = f"not HumanML3D's{makes}"
         if origin is not None:
             follow = (
                 f"HumanML3D's, facing {'+Z' if origin.heading == 0 else '-Z'} to within "

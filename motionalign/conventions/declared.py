@@ -1,13 +1,19 @@
 """Conventions in which joints are given, and their conversion to those of a dataset."""
 
 import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
 from motionalign import reading
-from motionalign.conventions.findings import UNITS
 from motionalign.conventions.measured import AXES
 from motionalign.skeleton import Skeleton
+
+UNITS: Mapping[str, float] = MappingProxyType(
+    {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}
+)
+"""Metres per unit."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +42,16 @@ class Declared:
         """The number of joints in a clip as it is given."""
         return skeleton.num_joints if self.order is None else len(self.order)
 
+    def check(self, skeleton: Skeleton, unit_in_metres: float | None) -> None:
+        """Raises the ValueError of `convert` before a clip is read."""
+        if self.order is not None:
+            self._indices(skeleton)
+        if self.unit is not None and unit_in_metres is None:
+            raise ValueError(
+                f"unit {self.unit!r} is declared, but the unit of the training data is unknown, so "
+                "that joints cannot be converted to it"
+            )
+
     def convert(
         self, joints: np.ndarray, skeleton: Skeleton, unit_in_metres: float | None
     ) -> np.ndarray:
@@ -49,20 +65,30 @@ class Declared:
         Raises:
           ValueError: `order` lacks a joint, or a unit is declared and that of the result is
             unknown.
+
+        Returns:
+          The joints; integers as floating-point numbers, also if nothing is to be converted.
         """
+        if joints.dtype.kind != "f":
+            joints = joints.astype(np.result_type(joints, np.float32))  # fractions would be lost
+        self.check(skeleton, unit_in_metres)
         if self.order is not None:
             joints = joints[..., self._indices(skeleton), :]
         if self.up != "y":
             joints = (joints @ _to_y(self.up).T).astype(joints.dtype)
-        if self.unit is None:
+        if self.unit is None or unit_in_metres is None:
             return joints
-        if unit_in_metres is None:
-            raise ValueError(
-                f"unit {self.unit!r} is declared, but the unit of the training data is unknown, so "
-                "that joints cannot be converted to it"
-            )
         factor = UNITS[self.unit] / unit_in_metres
         return joints if factor == 1 else (joints * factor).astype(joints.dtype)
+
+    def given_height(self, height: float, unit_in_metres: float) -> float:
+        """A height in the unit of the result, in the unit in which the files are."""
+        return height if self.unit is None else height * unit_in_metres / UNITS[self.unit]
+
+    def given_axis(self, axis: str) -> str:
+        """The axis of the files that is `axis` of the result, both keys of `AXES`."""
+        of_files = tuple(_to_y(self.up).T @ AXES[axis])
+        return next(name for name, direction in AXES.items() if direction == of_files)
 
     def _indices(self, skeleton: Skeleton) -> list[int]:
         order = list(self.order or ())

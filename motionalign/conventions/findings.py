@@ -13,12 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from motionalign.conventions.declared import UNITS, Declared
 from motionalign.conventions.measured import Measured
-
-UNITS: Mapping[str, float] = MappingProxyType(
-    {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}
-)
-"""Metres per unit."""
 
 REASONS: Mapping[str, str] = MappingProxyType(
     {
@@ -87,6 +83,9 @@ class Finding:
     def advice(self, option: Callable[[str, str], str] = "{}={!r}".format) -> str:
         """What to do about it; `option` writes an option with its value, as a flag for example."""
         accept = option("accept", self.reason)
+        if self.reason == "order_implausible":
+            order = option("order", "NAME,NAME,...")
+            return f"If they have another, declare it: {order}; if the clip is right: {accept}"
         if self.remedy is None:
             return f"If the clip is right nevertheless: {accept}"
         return f"If so, declare it: {option(*self.remedy)}; if the clip is right: {accept}"
@@ -102,6 +101,7 @@ def implausible(
     unit_in_metres: float | None = 1.0,
     sensor: str = "optical",
     accept: Collection[str] = (),
+    declared: Declared | None = None,
 ) -> Finding | None:
     """Why a clip cannot be joints with Y up in the given unit; None if it can.
 
@@ -110,14 +110,17 @@ def implausible(
       unit_in_metres: the declared unit; None: unknown, so that sizes are not judged.
       sensor: a key of `SENSORS`.
       accept: reasons that are accepted.
+      declared: the conventions from which the clip was converted, so that remedies replace them;
+        None: it was not converted.
     """
+    declared = declared or Declared()
     allowed = SENSORS[sensor]
     checks = {
         "zeros": lambda: _zeros(found, allowed),
         "frozen": lambda: _frozen(found),
         "order_implausible": lambda: _order(found, allowed),
-        "unit_implausible": lambda: _unit_of(found, unit_in_metres),
-        "axis_implausible": lambda: _axis(found),
+        "unit_implausible": lambda: _unit_of(found, unit_in_metres, declared),
+        "axis_implausible": lambda: _axis(found, declared),
         "handedness": lambda: _sides(found, allowed),
     }
     for reason, check in checks.items():
@@ -156,13 +159,13 @@ def _order(found: Measured, allowed: Tolerance) -> Finding | None:
     return Finding("order_implausible", f"{wrong}, so the joints are not in the declared order")
 
 
-def _unit_of(found: Measured, unit_in_metres: float | None) -> Finding | None:
+def _unit_of(found: Measured, unit_in_metres: float | None, declared: Declared) -> Finding | None:
     if unit_in_metres is None:
         return None
     metres = found.height * unit_in_metres
     if _HEIGHT[0] <= metres <= _HEIGHT[1]:
         return None
-    guess = guess_unit(found.height)
+    guess = guess_unit(declared.given_height(found.height, unit_in_metres))
     detail = (
         f"the body measures {metres:.3g} m along its bones; expected {_HEIGHT[0]} to {_HEIGHT[1]} m"
     )
@@ -181,11 +184,15 @@ def guess_unit(height: float) -> str | None:
     return min(fits, key=lambda name: fits[name]) if fits else None
 
 
-def _axis(found: Measured) -> Finding | None:
-    if found.up in (None, "y") or found.upright > 0.1 or found.resting:
+def _axis(found: Measured, declared: Declared) -> Finding | None:
+    if found.up in (None, "y") or found.upright > 0.1 or found.resting or found.kneeling > 0.5:
         return None
-    detail = f"the body stands along {found.up}; expected y to point up"
-    return Finding("axis_implausible", detail, ("up", str(found.up)))
+    up = declared.given_axis(found.up)
+    detail = (
+        f"the body stands along {up}, and neither lies at the height 0 nor is on all fours; "
+        f"expected {declared.up} to point up"
+    )
+    return Finding("axis_implausible", detail, ("up", up))
 
 
 def _sides(found: Measured, allowed: Tolerance) -> Finding | None:
@@ -212,29 +219,37 @@ def checked_reasons(accept: Collection[str]) -> tuple[str, ...]:
 
 
 class Common(NamedTuple):
-    """A finding that most clips have in common, and how many have it."""
+    """The most frequent finding where most clips are implausible.
+
+    Attributes:
+      finding: of the first clip that has it.
+      count: number of implausible clips.
+      reasons: how many have which reason, " (8 frozen, 3 zeros)"; "" if all have the same.
+    """
 
     finding: Finding
     count: int
+    reasons: str
 
 
 def most_common(findings: Mapping[str, Finding], clips: int) -> Common | None:
-    """The finding that more than half of `clips` clips have in common; None if there is none.
+    """The most frequent finding if more than half of `clips` clips are implausible, else None.
 
     Args:
       findings: those of the implausible clips, by clip id.
       clips: number of all clips.
 
     Returns:
-      The finding of the first such clip, whose id its detail names, with the remedy that most of
-      them share.
+      Of the clips with the most frequent reason, the finding of the first with their most frequent
+      remedy; its detail names the clip.
     """
-    counts = collections.Counter(finding.reason for finding in findings.values())
-    for reason, count in counts.most_common(1):
-        if 2 * count > clips:
-            of_reason = {name: each for name, each in findings.items() if each.reason == reason}
-            remedies = collections.Counter(each.remedy for each in of_reason.values())
-            name, first = next(iter(of_reason.items()))
-            remedy = remedies.most_common(1)[0][0]
-            return Common(Finding(reason, f"{name}: {first.detail}", remedy), count)
-    return None
+    if 2 * len(findings) <= clips:
+        return None
+    counts = collections.Counter(finding.reason for finding in findings.values()).most_common()
+    reason = counts[0][0]
+    of_reason = {name: each for name, each in findings.items() if each.reason == reason}
+    remedies = collections.Counter(each.remedy for each in of_reason.values())
+    remedy = remedies.most_common(1)[0][0]
+    name, first = next((n, each) for n, each in of_reason.items() if each.remedy == remedy)
+    reasons = f" ({', '.join(f'{n} {each}' for each, n in counts)})" if len(counts) > 1 else ""
+    return Common(Finding(reason, f"{name}: {first.detail}", remedy), len(findings), reasons)

@@ -40,6 +40,8 @@ class Measured:
       asymmetry: largest ratio of a bone's length to that of its counterpart.
       up: the axis along which the body stands in most frames; None: it does not stand.
       upright: share of the frames in which the body stands along +Y.
+      kneeling: share of the frames in which the thighs stand along +Y: on all fours, a body that
+        is level does not stand along another axis.
       forwards: cosine of toes and knees with the facing direction; negative: left and right are
         swapped, or an axis is mirrored. 0 for a skeleton without legs.
       lowest: the lowest Y of any joint.
@@ -59,6 +61,7 @@ class Measured:
     asymmetry: float
     up: str | None
     upright: float
+    kneeling: float
     forwards: float
     lowest: float
     resting: bool
@@ -117,10 +120,12 @@ def measure(joints: np.ndarray, skeleton: Skeleton) -> Measured:
     """
     joints = np.asarray(joints, np.float64)
     step = np.abs(np.diff(joints, axis=0)).max((1, 2))
-    empty = (np.ptp(joints, axis=1) == 0).all(-1)
+    empty = empty_frames(joints)
     speed = np.linalg.norm(np.diff(joints, axis=0), axis=-1).max(-1)
     body = joints[~empty] if not empty.all() else joints
     up, upright = _up(body, skeleton)
+    marks = landmarks(skeleton)
+    hips, knees = (body[:, list(pair)].mean(1) for pair in (marks.hips, marks.knees))
     across = across_body(body, skeleton)
     lowest = float(body[..., 1].min())
     size = _size(body, skeleton)
@@ -129,6 +134,7 @@ def measure(joints: np.ndarray, skeleton: Skeleton) -> Measured:
         **size,
         up=up,
         upright=upright,
+        kneeling=float((_unit(hips - knees)[:, 1] > _UPRIGHT).mean()),
         forwards=_forwards(body, skeleton, across, np.array(AXES[up or "y"])),
         lowest=lowest,
         resting=abs(lowest) < _RESTING * size["height"] / 1.6 and pelvis < 0.3 * size["height"],
@@ -138,6 +144,11 @@ def measure(joints: np.ndarray, skeleton: Skeleton) -> Measured:
         empty=float(empty.mean()),
         speed=float(np.median(speed)) if len(speed) else 0.0,
     )
+
+
+def empty_frames(joints: np.ndarray) -> np.ndarray:
+    """Which frames [T] of joints [T, J, 3] have all joints at one point: nobody was tracked."""
+    return (np.ptp(joints, axis=1) == 0).all(-1)
 
 
 def _longest_run(flags: np.ndarray) -> int:

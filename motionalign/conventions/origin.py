@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from motionalign.conventions.measured import Measured, across_body, facing_of
+from motionalign.conventions.measured import Measured, across_body, empty_frames, facing_of
 from motionalign.skeleton import Skeleton
 
 
@@ -89,16 +89,21 @@ def canonical(
     Args:
       joints: [T, J, 3], Y up.
       skeleton: the J joints.
-      frames: only the first `frames` frames count for the lowest point; None: all.
+      frames: only the first `frames` frames count for the lowest point; None: all. Frames with
+        all joints at one point do not count, neither for the lowest point nor as the first.
       heading: the facing direction to make, in degrees from +Z towards +X.
 
     Returns:
-      [T, J, 3] of the same dtype.
+      [T, J, 3] of the same dtype, or floating-point for integers.
     """
     body = np.asarray(joints, np.float64)
-    turn = np.radians(facing_of(across_body(body[:1], skeleton)[0]) - heading)
-    root = body[0, 0] * [1, 0, 1]
-    floor = np.array([0, body[:frames, :, 1].min(), 0])
+    tracked = body[:frames][~empty_frames(body[:frames])]
+    if not len(tracked):
+        tracked = body[:frames]
+    turn = np.radians(facing_of(across_body(tracked[:1], skeleton)[0]) - heading)
+    root = tracked[0, 0] * [1, 0, 1]
+    floor = np.array([0, tracked[..., 1].min(), 0])
     cos, sin = np.cos(turn), np.sin(turn)
     around_y = np.array([[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]])
-    return ((body - root - floor) @ around_y.T).astype(joints.dtype)
+    dtype = joints.dtype if joints.dtype.kind == "f" else np.result_type(joints, np.float32)
+    return ((body - root - floor) @ around_y.T).astype(dtype)

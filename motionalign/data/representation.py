@@ -402,7 +402,13 @@ def inputs() -> dict[str, type[Any]]:
     return {name: kind for name, kind in REPRESENTATIONS.items() if kind.of_frames}
 
 
-def check_clip(joints: np.ndarray, fps: float, shape: tuple[int, int], metadata: Metadata) -> None:
+def check_clip(
+    joints: np.ndarray,
+    fps: float,
+    shape: tuple[int, int],
+    metadata: Metadata,
+    named: bool = False,
+) -> None:
     """Checks that a raw clip is [T >= 2, *shape] finite numbers at a possible frame rate.
 
     Args:
@@ -410,6 +416,7 @@ def check_clip(joints: np.ndarray, fps: float, shape: tuple[int, int], metadata:
       fps: its frames per second.
       shape: the expected (joints, channels).
       metadata: of the dataset whose skeleton the message names.
+      named: whether the user named the expected joints.
 
     Raises:
       ValueError: it is not.
@@ -419,7 +426,7 @@ def check_clip(joints: np.ndarray, fps: float, shape: tuple[int, int], metadata:
     if joints.ndim != 3 or joints.shape[1:] != shape or len(joints) < 2:
         advice = ""
         if shape[1] == 3 and joints.shape[1:] != shape:
-            advice = f". {shape_advice(joints.shape, shape[0])}"
+            advice = f". {shape_advice(joints.shape, shape[0], named)}"
         raise ValueError(
             f"a clip has shape {joints.shape}; expected [frames >= 2, {shape[0]}, {shape[1]}] for "
             f"skeleton {metadata.skeleton.name!r}{advice}"

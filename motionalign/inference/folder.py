@@ -17,7 +17,7 @@ from motionalign.conventions.findings import most_common
 from motionalign.data.cuts import EXAMPLES
 from motionalign.data.resample import check_fps
 from motionalign.files import expand, write_arrays, write_csv
-from motionalign.inference.given import Conventions, ImplausibleClip
+from motionalign.inference.given import Conventions, Given, ImplausibleClip
 from motionalign.inference.model import Model, load
 from motionalign.models.heads import ClassifierConfig
 
@@ -93,8 +93,7 @@ def encode_folder(
     It can also write a .csv with one row per clip and one column per class; the row starts with the
     most probable class (for attributes, all above 0.5). NAME.notes.csv lists cut and skipped ones.
 
-    An invalid clip is skipped and does not stop the others, unless most clips are implausible for
-    the same reason.
+    An invalid clip is skipped and does not stop the others, unless most clips are implausible.
 
     Args:
       path: the model, as for `motionalign.load`.
@@ -105,23 +104,24 @@ def encode_folder(
       **conventions: how the joints are given; see `Model.encode_motion`.
 
     Raises:
-      ValueError: the folder has no valid clip, most clips are implausible for the same reason, or
+      ValueError: the folder has no valid clip, most clips are implausible, or
         `output` has another suffix.
     """
-    folder, output = expand(folder), expand(output)
-    files, notes = _find(folder, output), None
+    folder, output, notes = expand(folder), expand(output), None
+    named = _named(folder, _find(folder, output))
     if fps is not None:
         check_fps(fps, "--fps")
-    model = load(path)
+    given, model = Given.of(**conventions), load(path)
     classifier = model.encoder.network.config.classifier
     if output.suffix == ".csv" and not classifier:
         raise ValueError(
             f"--output={output}: only classifiers write a .csv; give an .npz for embeddings"
         )
     metadata, seen = model.metadata(dataset), model.encoder.representation
+    given.check(metadata, seen)  # once, as a wrong argument is no fault of the clips
     assumed, fps = fps is None, metadata.source_fps if fps is None else fps
     prepare = functools.partial(model.prepare, fps=fps, dataset=dataset, **conventions)
-    ids, clips, skipped = _prepared(prepare, folder, _named(folder, files))
+    ids, clips, skipped = _prepared(prepare, folder, named)
     ids, clips, encoded = _finite(ids, clips, _encoded(model, clips), skipped)
     cut = [name for name, clip in zip(ids, clips) if len(clip) > seen.max_frames]
     content = {"ids": np.array(ids), **encoded, "cut": np.array(cut, dtype=str)}
@@ -174,8 +174,9 @@ def _prepared(
         ids.append(name)
     if (common := most_common(implausible, len(files))) is not None:
         raise ValueError(
-            f"--input={folder}: {common.count} of {len(files)} clips are implausible, so nothing "
-            f"was written. {common.finding.detail}. {common.finding.advice(as_flag)}"
+            f"--input={folder}: {common.count} of {len(files)} clips are implausible"
+            f"{common.reasons}, so nothing was written. {common.finding.detail}. "
+            f"{common.finding.advice(as_flag)}"
         )
     if not clips:
         raise ValueError(

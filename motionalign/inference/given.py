@@ -7,12 +7,13 @@ from typing import TypedDict
 
 import numpy as np
 
-from motionalign.conventions import Declared, Finding, Measured, Origin, canonical
+from motionalign.conventions import Declared, Finding, Measured, Origin, canonical, read_order
 from motionalign.conventions.findings import checked_reasons, implausible
 from motionalign.conventions.measured import measure
 from motionalign.data.dataset import Metadata
 from motionalign.data.representation import Representation, check_clip
 
+_SCALE = 6.0  # between bodies of training data, at most; metres to centimetres are 100
 CANONICAL = ("as trained", "always", "never")
 
 
@@ -21,7 +22,7 @@ class Conventions(TypedDict, total=False):
 
     unit: str | None
     up: str
-    order: Sequence[str] | None
+    order: Sequence[str] | str | None
     canonical: str
     accept: Sequence[str]
 
@@ -58,7 +59,7 @@ class Given:
         cls,
         unit: str | None = None,
         up: str = "y",
-        order: Sequence[str] | None = None,
+        order: Sequence[str] | str | None = None,
         canonical: str = CANONICAL[0],
         accept: Sequence[str] = (),
     ) -> "Given":
@@ -69,8 +70,26 @@ class Given:
         """
         if canonical not in CANONICAL:
             raise ValueError(f"canonical={canonical!r}; expected one of {', '.join(CANONICAL)}")
+        if isinstance(order, str):
+            order = read_order(order)
         declared = Declared(unit, up, None if order is None else tuple(order))
         return cls(declared, canonical, checked_reasons(accept))
+
+    def check(self, metadata: Metadata, input: Representation) -> None:
+        """Raises a ValueError if no clip of this input can be given so.
+
+        Args:
+          metadata: of the training dataset.
+          input: the representation that the model reads.
+        """
+        if input.of_positions and metadata.skeleton.dims == 3:
+            self.declared.check(metadata.skeleton, metadata.unit_in_metres)
+        elif self.declared != Declared() or self.canonical == "always":
+            what = "rotations" if not input.of_positions else "joints in two dimensions"
+            raise ValueError(
+                f"this model reads {what}, which have no unit, up, order or canonical to declare: "
+                "leave these out"
+            )
 
     def converted(
         self, joints: np.ndarray, fps: float, metadata: Metadata, input: Representation
@@ -89,14 +108,19 @@ class Given:
           ImplausibleClip: the clip is not what it should be.
           ValueError: the clip has another shape or is not finite.
         """
+        self.check(metadata, input)
         skeleton = metadata.skeleton
         if not input.of_positions or skeleton.dims != 3:
             return joints
-        check_clip(joints, fps, (self.declared.num_joints(skeleton), 3), metadata)
+        expected = (self.declared.num_joints(skeleton), 3)
+        check_clip(joints, fps, expected, metadata, self.declared.order is not None)
         joints = self.declared.convert(joints, skeleton, metadata.unit_in_metres)
         found = measure(joints, skeleton)
         accept = {*self.accept, *metadata.accepted}
-        finding = implausible(found, metadata.unit_in_metres, metadata.sensor, accept)
+        finding = implausible(
+            found, metadata.unit_in_metres, metadata.sensor, accept, self.declared
+        )
+        finding = finding or self._other_scale(found, metadata)
         if finding is not None:
             raise ImplausibleClip(finding)
         origin = self._origin(metadata)
@@ -107,6 +131,26 @@ class Given:
         if read is not None and origin.holds(_start(found, joints[:read])):
             return joints
         return canonical(joints, skeleton, read, origin.heading)
+
+    def _other_scale(self, found: Measured, metadata: Metadata) -> Finding | None:
+        """Whether a clip has another scale than training data that were not judged by size.
+
+        The mean joints of training are a body too, one that is shrunk where clips differ. Its
+        extent is that of a body to a factor of a few, which tells centimetres from metres.
+        """
+        judged = metadata.unit_in_metres is not None
+        if "unit_implausible" in self.accept or (
+            judged and "unit_implausible" not in metadata.accepted
+        ):
+            return None
+        extent = float(np.ptp(metadata.mean, axis=0).max())
+        if not extent or 1 / _SCALE < found.height / extent < _SCALE:
+            return None
+        detail = (
+            f"the body measures {found.height:.3g} along its bones, the mean body of training "
+            f"{extent:.3g}, so the joints are in another unit than the training data"
+        )
+        return Finding("unit_implausible", detail)
 
     def _origin(self, metadata: Metadata) -> Origin | None:
         if self.canonical == "never":

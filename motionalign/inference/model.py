@@ -134,9 +134,10 @@ class Model:
           dataset: training dataset whose skeleton and statistics are used; default: the first.
           **conventions: how the joints are given, where it differs from the training data: `unit`
             ("cm", "mm", "in", "ft", "m"), `up` (the axis that points up: "z", "-y", ...), `order`
-            (joint names in the order of the clip), `canonical` ("as trained", "always" or "never":
-            whether the clip is moved and turned as HumanML3D does; see `inference.given.Given`),
-            `accept` (findings that are no errors, of `motionalign.conventions.REASONS`).
+            (joint names in the order of the clip, in a sequence, a comma-separated list or a file
+            with one per line), `canonical` ("as trained", "always" or "never": whether
+            the clip is moved and turned as HumanML3D does; see `inference.given.Given`), `accept`
+            (findings that are no errors, of `motionalign.conventions.REASONS`).
 
         Returns:
           [E] float32 for one clip, [N, E] for a list.

@@ -1,5 +1,7 @@
 """Measuring, judging and converting made-up clips."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from bodies import body
@@ -9,8 +11,10 @@ from hypothesis import strategies as st
 from motionalign.conventions import (
     AXES,
     REASONS,
+    UNITS,
     Census,
     Declared,
+    Finding,
     Origin,
     canonical,
     implausible,
@@ -75,6 +79,32 @@ def test_the_floor_of_the_frames_that_are_read():
     assert canonical(clip, SMPL, frames=10)[:10, :, 1].min() == pytest.approx(0, abs=1e-6)
 
 
+def bent(clip, joints, pivot, degrees):
+    """Joints turned about a pivot joint, forwards (+Y to +Z) if degrees > 0."""
+    angle = np.radians(degrees)
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]], clip.dtype)
+    clip = clip.copy()
+    clip[:, joints] = (clip[:, joints] - clip[:, [pivot]]) @ turn.T + clip[:, [pivot]]
+    return clip
+
+
+@pytest.mark.parametrize("floor", [0, 0.1])
+@pytest.mark.parametrize("degrees", [0, 90])
+def test_a_body_on_all_fours_is_not_refused(floor, degrees):
+    index = SMPL.joint_names.index
+    chains = dict(zip(SMPL.chain_names, SMPL.chains, strict=True))
+    legs = {*chains["left_leg"], *chains["right_leg"]}  # the pelvis is in both
+    clip = bent(body(), [joint for joint in range(22) if joint not in legs], 0, 90)
+    for side in ("left", "right"):
+        below = [index(f"{side}_{name}") for name in ("ankle", "foot")]
+        clip = bent(clip, below, index(f"{side}_knee"), 90)
+    clip = turned(clip - np.float32([0, clip[..., 1].min() - floor, 0]), degrees)
+    found = measure(clip, SMPL)
+    assert found.up in ("z", "x") and found.upright == 0  # level from the feet to the head
+    assert implausible(found) is None
+
+
 def test_a_body_that_lies_on_the_floor_is_not_refused():
     lying = body() @ _to_y("z").astype(np.float32).T  # head along -Z or +Z
     assert implausible(measure(lying, SMPL)).reason == "axis_implausible"
@@ -109,6 +139,41 @@ def test_findings_and_their_remedies(change, reason, remedy):
     later = list(REASONS)[list(REASONS).index(reason) + 1 :]
     accepted = implausible(found, accept=[reason])
     assert accepted is None or accepted.reason in later
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("up", AXES)
+def test_a_remedy_replaces_a_wrong_declaration(unit, up):
+    """Whatever was declared of a clip, following the remedies ends at what it is."""
+    clip = body(unit=0.01) @ _to_y("z").astype("f")  # centimetres, Z up
+    declared = Declared(unit, up)
+    for _ in range(2):
+        found = measure(declared.convert(clip, SMPL, 1.0), SMPL)
+        finding = implausible(found, declared=declared)
+        if finding is not None:
+            declared = dataclasses.replace(declared, **dict([finding.remedy]))
+    assert declared == Declared("cm", "z")
+
+
+def test_integers_are_converted_as_numbers_with_fractions():
+    millimetres = (1000 * body()).round().astype(np.int16)
+    metres = Declared("mm").convert(millimetres, SMPL, 1.0)
+    np.testing.assert_allclose(metres, body(), atol=6e-4)
+    half = Declared("mm").convert((1000 * body()).astype(np.float16), SMPL, 1.0)
+    assert half.dtype == np.float16
+    made = canonical(turned(millimetres.astype("f"), 90).astype(np.int16), SMPL)
+    np.testing.assert_allclose(made, 1000 * body(), atol=2)
+
+
+def test_frames_without_a_body_have_no_floor_and_no_facing():
+    clip = turned(body(30), 70) + np.float32([2, 0.4, -1])
+    clip[[0, 9]] = 0
+    made = canonical(clip, SMPL)
+    expected = turned(body(30)[1:], -measure(body(30)[1:], SMPL).facing)
+    expected -= expected[0, 0] * np.float32([1, 0, 1])
+    assert made[1:9, :, 1].min() == pytest.approx(expected[:8, :, 1].min(), abs=0.02)
+    assert Origin().holds(measure(made, SMPL))
+    assert np.isfinite(canonical(clip * 0, SMPL)).all()
 
 
 def test_sizes_are_not_judged_in_an_unknown_unit():
@@ -179,6 +244,8 @@ def test_the_account_of_many_clips():
         assert census.add(f"cm {i}", body(seed=i, unit=0.01), 20).reason == "unit_implausible"
     assert census.verdict(census.clips) is None  # three of seven
     common = census.verdict(["clip 0", "cm 0", "cm 1", "cm 2"])
+    assert census.verdict(["cm 0", "cm 1", "clip 1", *census.clips] * 2) is None  # once each
+    assert census.verdict(["cm 0", "cm 0"]).count == 1
     assert common.count == 3 and common.finding.remedy == ("unit", "cm")
     assert common.finding.detail.startswith("cm 0: the body measures 165 m")
     report = census.report()
@@ -189,6 +256,12 @@ def test_the_account_of_many_clips():
     assert line.startswith("bodies: 1.65/1.65/1.65 m from toes to head")
     census.add("fast", body() * np.float32([1, 1, 1]), 2000)
     assert "in 1 clips joints move faster than 15 m/s, for example fast" in census.lines()[1]
+    of_two_kinds = {"a": Finding("frozen", "1"), "b": Finding("zeros", "2")}
+    of_two_kinds["c"] = of_two_kinds["b"]
+    assert most_common(of_two_kinds, 6) is None
+    assert most_common(of_two_kinds, 5) == (
+        Finding("zeros", "b: 2"), 3, " (2 zeros, 1 frozen)",
+    )  # fmt: skip
     with pytest.raises(ValueError, match="accept='size'; expected one of zeros, frozen"):
         Census(SMPL, 1.0, accept=["size"])
     with pytest.raises(ValueError, match="sensor 'radar'; expected one of optical, depth"):

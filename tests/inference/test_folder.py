@@ -138,3 +138,11 @@ def test_implausible_clips_are_skipped_or_stop_the_folder(folders, clips, tmp_pa
     assert not output.exists()
     encoded = encode_folder(folders["captions"], clips, output, unit="cm")
     assert encoded.ids == ["a", "b", "cm", "d", "deep/c"]
+
+
+def test_wrong_arguments_are_no_faults_of_the_clips(folders, clips, tmp_path):
+    output = tmp_path / "out.npz"
+    with pytest.raises(ValueError, match=r"^accept='size'; expected one of"):
+        encode_folder(folders["captions"], clips, output, accept=["size"])
+    with pytest.raises(ValueError, match=r"^the declared joint order lacks left_hip"):
+        encode_folder(folders["captions"], clips, output, order=["pelvis"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from bodies import body
 import motionalign
 from motionalign.conventions import Origin
 from motionalign.inference import model as model_module
+from motionalign.inference.given import Given
 from motionalign.inference.similarity import similarity_scores
+from motionalign.skeleton import SKELETONS
 
 TEXTS = ["a person walks", "someone waves"]
 
@@ -246,11 +249,49 @@ def test_implausible_clips_are_errors_and_can_be_declared(models):
     order = [names[i] for i in shuffled]
     again = model.encode_motion(clip[:, shuffled], 20, order=order)
     np.testing.assert_allclose(again, vector, atol=1e-5)
+    again = model.encode_motion(clip[:, shuffled], 20, order=",".join(order))
+    np.testing.assert_allclose(again, vector, atol=1e-5)
+    with pytest.raises(ValueError, match="declared order names 23 joints: it must name all 22"):
+        model.encode_motion(clip, 20, order=[*order, "left_hand"])
     frozen = np.repeat(clip[:1], 30, axis=0)
     with pytest.raises(ValueError, match="frozen: no joint moves in 100% of the clip"):
         model.encode_motion(frozen, 20)
     assert model.encode_motion(frozen, 20, accept=["frozen"]).shape == (6,)
     with pytest.raises(ValueError, match="accept='size'; expected one of zeros, frozen"):
         model.encode_motion(clip, 20, accept=["size"])
+    with pytest.raises(ValueError, match=r"order='NAME,NAME,...'"):
+        model.encode_motion(clip[:, shuffled], 20)
+    integers = (1000 * clip).round().astype(np.int16)
+    np.testing.assert_allclose(model.encode_motion(integers, 20, unit="mm"), vector, atol=0.02)
     with pytest.raises(TypeError, match="units"):
         model.encode_motion(clip, 20, units="cm")
+
+
+def test_what_has_no_conventions_cannot_be_declared(models):
+    metadata = models["captions"].metadata()
+    rotations = types.SimpleNamespace(of_positions=False)
+    images = dataclasses.replace(metadata, skeleton=SKELETONS["coco18"])
+    joints = types.SimpleNamespace(of_positions=True)
+    Given.of().check(metadata, rotations)
+    Given.of(canonical="never").check(images, joints)
+    with pytest.raises(ValueError, match="this model reads rotations, which have no unit, up"):
+        Given.of(unit="cm").check(metadata, rotations)
+    with pytest.raises(ValueError, match="joints in two dimensions, which have no unit"):
+        Given.of(canonical="always").check(images, joints)
+
+
+@pytest.mark.parametrize("change", [{"unit_in_metres": None}, {"accepted": ("unit_implausible",)}])
+def test_the_scale_of_training_data_that_were_not_judged_by_size(models, change):
+    model = motionalign.inference.model.Model.__new__(motionalign.inference.model.Model)
+    model.__dict__.update(models["captions"].__dict__)
+    mean = body(100).mean(0)
+    metadata = dataclasses.replace(model.metadata(), mean=mean, **change)
+    model.datasets = {"mine": metadata}
+    child = model.prepare(0.6 * body(30), 20)
+    assert len(child) == 30
+    for factor in (0.01, 0.1, 10, 100):
+        with pytest.raises(
+            ValueError, match=r"unit_implausible: .* the mean body of training 1\.4"
+        ):
+            model.prepare(factor * body(30), 20)
+    assert model.prepare(100 * body(30), 20, accept=["unit_implausible"]).shape == child.shape

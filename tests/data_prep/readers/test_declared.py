@@ -115,6 +115,63 @@ def test_canonical_makes_the_origin_of_humanml3d(folder, tmp_path, capsys):
         np.testing.assert_allclose(joints, there[name], atol=1e-5)
 
 
+def test_a_clip_is_judged_before_it_is_made_canonical(folder, tmp_path):
+    """The floor that is made under a body with Z up is none on which it lies."""
+    change(folder, lambda clip: clip[..., [0, 2, 1]] * Z)
+    with pytest.raises(SystemExit, match=r"5 of 5 .*axis_implausible: .*--up=z"):
+        prepare(folder, tmp_path, "--canonical")
+    dataset, report = prepare(folder, tmp_path, "--canonical", "--up=z")
+    assert report["kept"] == 6 and dataset.metadata.origin == Origin()
+    change(folder, lambda clip: clip[..., [0, 2, 1]] * Z[[0, 2, 1]])  # Y up again
+    change(folder, lambda clip: clip[..., [0, 2, 1]] * Z, NAMES[3:4])
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,action\n" + "".join(f"{name},{name}\n" for name in NAMES))
+    flags = ("--canonical", "--overwrite", f"--labels_csv={labels}", "--label=action")
+    _, report = prepare(folder, tmp_path, *flags)
+    ((entry),) = report["dropped"]
+    assert (entry["id"], entry["reason"]) == (NAMES[3], "axis_implausible")
+
+
+def test_a_split_of_clips_that_are_implausible_for_several_reasons(folder, tmp_path):
+    change(folder, lambda clip: 100 * clip, NAMES[1:3])
+    change(folder, lambda clip: clip[..., [0, 2, 1]] * Z, NAMES[3:4])
+    message = r"3 of 5 clips of train are implausible \(2 unit_implausible, 1 axis_implausible\)"
+    with pytest.raises(SystemExit, match=message):
+        prepare(folder, tmp_path)
+
+
+def test_an_order_of_another_number_of_joints(folder, tmp_path):
+    order = ",".join((*SKELETONS["smpl22"].joint_names, "left_hand", "right_hand"))
+    with pytest.raises(SystemExit, match="order names 24 joints: it must name all 22, no others"):
+        prepare(folder, tmp_path, f"--order={order}")
+
+
+@pytest.mark.parametrize(
+    ("function", "advice"),
+    [
+        (
+            lambda clip: clip[:, ::-1],
+            "with --order, or the sensor of shaking joints with --sensor=",
+        ),
+        (lambda clip: clip * np.float32([-1, 1, 1]), "Exchange left and right, or"),
+    ],
+)
+def test_a_stop_without_a_guess_says_what_to_do(folder, tmp_path, function, advice):
+    change(folder, function)
+    with pytest.raises(SystemExit) as stop:
+        prepare(folder, tmp_path)
+    assert advice in str(stop.value) and "--accept=" in str(stop.value)
+
+
+def test_advice_names_only_options_that_the_command_has(published, tmp_path):
+    for i, name in enumerate(NAMES):
+        published.clip(name, "train" if i else "test")
+    change(published, lambda clip: body(30, "kit21")[..., [0, 2, 1]] * Z)
+    with pytest.raises(SystemExit, match="Turn the joints so that y points up") as stop:
+        main(["kit_ml", f"--raw_dir={published.folder}", f"--data_dir={tmp_path}"])
+    assert "--up" not in str(stop.value) and "--accept=axis_implausible" in str(stop.value)
+
+
 def test_the_measurements_of_every_clip_are_reported(folder, tmp_path):
     _, report = prepare(folder, tmp_path)
     of_clips = report["conventions"]
