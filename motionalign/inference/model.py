@@ -105,6 +105,7 @@ class Model:
         """Prepares one clip or a list of clips; also returns whether it was a single clip."""
         if not isinstance(joints, list | tuple):
             return [self.prepare(np.asarray(joints), fps, dataset, **conventions)], True
+        Given.of(**conventions)  # a wrong argument is no fault of a clip
         clips = []
         for i, clip in enumerate(joints):
             try:

@@ -263,6 +263,8 @@ def test_implausible_clips_are_errors_and_can_be_declared(models):
         model.encode_motion(clip[:, shuffled], 20)
     integers = (1000 * clip).round().astype(np.int16)
     np.testing.assert_allclose(model.encode_motion(integers, 20, unit="mm"), vector, atol=0.02)
+    with pytest.raises(ValueError, match=r"^accept='size'"):
+        model.encode_motion([clip], 20, accept=["size"])
     with pytest.raises(TypeError, match="units"):
         model.encode_motion(clip, 20, units="cm")
 
