@@ -31,7 +31,7 @@ def write_smplh(folder: pathlib.Path, seed: int = 0) -> None:
         np.savez(
             folder / gender / "model.npz",
             v_template=template,
-            shapedirs=rng.normal(0, 0.002, (VERTICES, 3, SHAPES)),
+            shapedirs=rng.normal(0, 0.0005, (VERTICES, 3, SHAPES)),
             J_regressor=regressor,
             # The root's parent is 2**32 - 1 in the published files.
             kintree_table=np.stack([parents.astype(np.uint32), np.arange(JOINTS, dtype=np.uint32)]),
@@ -44,7 +44,9 @@ def write_amass(path: pathlib.Path, seconds: float, rate: float, seed: int = 0, 
     frames = round(seconds * rate)
     time = np.arange(frames)[:, None] / rate
     swing = np.sin(2 * np.pi * rng.uniform(0.2, 1.5, 3 * JOINTS) * time + rng.uniform(0, 6))
-    poses = rng.uniform(-0.3, 0.3, 3 * JOINTS) * swing
+    # Legs swing less than the rest, so that the body stands on them.
+    reach = np.where(np.isin(np.arange(JOINTS), (0, 1, 2, 4, 5, 7, 8)), 0.3, 0.8).repeat(3)
+    poses = rng.uniform(-reach, reach) * swing
     poses[:, 0] += np.pi / 2  # the body stands along Y, AMASS's Z points up
     content = {
         "poses": poses,
