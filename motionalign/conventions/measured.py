@@ -44,6 +44,7 @@ class Measured:
         is level does not stand along another axis.
       forwards: cosine of toes and knees with the facing direction; negative: left and right are
         swapped, or an axis is mirrored. 0 for a skeleton without legs.
+      toes: whether the skeleton has toes.
       lowest: the lowest Y of any joint.
       resting: whether the body lies on the plane Y = 0.
       origin: distance of the root from the vertical axis in the first frame.
@@ -63,6 +64,7 @@ class Measured:
     upright: float
     kneeling: float
     forwards: float
+    toes: bool
     lowest: float
     resting: bool
     origin: float
@@ -135,6 +137,7 @@ def measure(joints: np.ndarray, skeleton: Skeleton) -> Measured:
         up=up,
         upright=upright,
         kneeling=float((_unit(hips - knees)[:, 1] > _UPRIGHT).mean()),
+        toes=landmarks(skeleton).toes is not None,
         forwards=_forwards(body, skeleton, across, np.array(AXES[up or "y"])),
         lowest=lowest,
         resting=abs(lowest) < _RESTING * size["height"] / 1.6 and pelvis < 0.3 * size["height"],
