@@ -9,8 +9,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options to a reader's parser."""
     group = parser.add_argument_group(
         "conventions",
-        "Joints must be in metres, Y up, in the skeleton's order. Clips that cannot be so are "
-        "dropped with a reason, and nothing is written if most clips are.",
+        "Joints must be in metres, Y up, in the skeleton's order. A clip that\n"
+        "cannot be so is dropped with a reason; if most clips are, nothing is\nwritten.",
     )
     group.add_argument("--unit", choices=UNITS, default="m", help="unit of the joints, which are "
                        "converted to metres (default: %(default)s)")  # fmt: skip
