@@ -33,8 +33,8 @@ ADVICE = {
     "that are meant to be so large or small.",
     "axis_implausible": "Declare the axis that points up with --up, or --accept=axis_implausible "
     "for bodies that never stand.",
-    "handedness": "Exchange left and right, or negate the axis that is mirrored; y and z exchanged "
-    "without negating one of them mirror the body, --up=z does not.",
+    "handedness": "Exchange left and right, or negate the axis that is mirrored. Swapping y and z "
+    "without negating one of them mirrors the body: use --up=z instead.",
 }
 
 # The same for readers without options that declare the conventions of their files.

@@ -100,7 +100,7 @@ _CANONICAL = flags.DEFINE_enum(
     "and its lowest point is at Y = 0; as_trained: if the training data are so.",
 )
 _ACCEPT = flags.DEFINE_list(
-    "accept", [], f"encode: clips that are not skipped: {', '.join(REASONS)}."
+    "accept", [], f"encode: findings that do not skip a clip: {', '.join(REASONS)}."
 )
 _CACHE = flags.DEFINE_string(
     "compilation_cache",
