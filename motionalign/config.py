@@ -360,7 +360,17 @@ FIELDS: dict[str, Field] = {
     "optim.b2": Field(0.999, "Adam's decay rate of the second moment.", low=0, below=1),
     "optim.eps": Field(1e-8, "Adam's epsilon.", above=0, high=1),
     "optim.weight_decay": Field(
-        0.0, "Decoupled weight decay of kernels and embeddings.", low=0, high=10**6
+        0.0,
+        "Decoupled weight decay, multiplied by the learning rate; optim.decayed selects its "
+        "parameters.",
+        low=0,
+        high=10**6,
+    ),
+    "optim.decayed": Field(
+        "kernels",
+        "Parameters with weight decay: kernels and embeddings, or all trained parameters, "
+        "including biases, norms and a learned temperature (PyTorch's AdamW without groups).",
+        choices=one_of("kernels", "all"),
     ),
     "optim.clip_norm": Field(
         0.0, "Largest norm of the gradient; 0: no clipping.", low=0, high=10**12
@@ -389,6 +399,13 @@ FIELDS: dict[str, Field] = {
         ("all", "all_threshold", "dissimilar", "small_batches"),
         "Retrieval protocols to evaluate.",
         choices=one_of("all", "dissimilar", "small_batches", all_threshold=("eval.threshold",)),
+        free=True,
+    ),
+    "eval.class_scores": Field(
+        "mean_vector",
+        "Similarity of a clip to a class with several texts: to the mean of their vectors, as in "
+        "the code of Walk and Text, or the mean of the similarities to each.",
+        choices=one_of("mean_vector", "mean_score"),
         free=True,
     ),
     "eval.threshold": Field(
@@ -729,10 +746,19 @@ def migrate_log_to(stored: dict, schema: Schema) -> dict:
     return {"log_to": ["tensorboard"], **stored}
 
 
+def migrate_class_scores(stored: dict, schema: Schema) -> dict:
+    """Migration 4: adds how classes are scored and what decays, as the code did until then."""
+    stored = copy.deepcopy(stored)
+    stored["eval"].setdefault("class_scores", "mean_score")
+    stored["optim"].setdefault("decayed", "kernels")
+    return schema.reset_unread(stored)  # most tasks have no class texts
+
+
 MIGRATIONS: tuple[Callable[[dict, Schema], dict], ...] = (
     migrate_missing,
     migrate_unread,
     migrate_log_to,
+    migrate_class_scores,
 )
 """Migration n converts a stored config of version n - 1 to version n."""
 

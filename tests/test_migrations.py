@@ -233,7 +233,8 @@ def test_fields_that_nothing_reads_are_reset(legacy):
         old, new = fields.values(stored)[name], fields.values(migrated)[name]
         assert old != new == fields.fields[name].default
     changed = fields.differences(migrated, stored)
-    assert {line.partition(":")[0] for line in changed} == set(fields.unread(stored))
+    added = {"optim.decayed"}  # by migration 4
+    assert {line.partition(":")[0] for line in changed} == set(fields.unread(stored)) | added
 
 
 # Notes that version 0.1.0 wrote into metrics.json, and their current wording.
@@ -487,6 +488,23 @@ def test_config_3_logs_to_tensorboard():
     older = {name: value for name, value in stored.items() if name != "log_to"}
     assert MIGRATIONS[2](older, fields) == stored
     assert stored["log_to"] == ["tensorboard"]
+
+
+def test_config_4_scores_classes_and_decays_as_before():
+    fields = schema()
+    for task, then in (("labels", "mean_score"), ("captions", "mean_vector")):
+        config = fields.base()
+        config.task = task
+        stored = json.loads(config.to_json())
+        older = copy.deepcopy(stored)
+        del older["eval"]["class_scores"], older["optim"]["decayed"]
+        migrated = MIGRATIONS[3](older, fields)
+        assert (migrated["eval"].pop("class_scores"), migrated["optim"]["decayed"]) == (
+            then,  # captions have no classes: the default, since a field that is not read has it
+            "kernels",
+        )
+        del stored["eval"]["class_scores"]
+        assert migrated == stored
 
 
 def test_a_config_of_today_is_not_migrated():

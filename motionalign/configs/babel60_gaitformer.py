@@ -59,12 +59,18 @@ def use_recipe(c: ConfigDict, loss: str) -> None:
     if "loss.margin" in reads:
         c.loss.margin = 10.0  # the code
     if "model.temperature" in reads:
-        c.model.temperature = 0.07  # ours, as in CLIP
+        c.model.temperature = 0.07  # the code, where it is the initial value
+        c.model.learn_temperature = True  # the code
+        c.optim.groups.temperature.lr = 1e-5  # the code: one rate for all parameters
     if "loss.mask_negatives" in reads:
         c.loss.mask_negatives = True  # the paper
-        c.loss.mask_threshold = 0.8  # ours, not tuned: the paper says "a certain threshold"
+        # The code of the contrastive loss; for triplets it is ours. The paper says "a certain
+        # threshold". The code sets the logit of a masked pair to 0; we leave the pair out, as the
+        # paper says.
+        c.loss.mask_threshold = 0.9
 
-    for group in ("motion_encoder", "heads"):  # AdamW
+    for group in ("motion_encoder", "heads"):  # AdamW: the paper
         c.optim.groups[group].lr = 1e-5  # the paper, for BABEL-60
     c.optim.weight_decay = 0.1  # the code
+    c.optim.decayed = "all"  # the code: biases, norms and the temperature too
     c.optim.schedule = "constant"  # the code
