@@ -16,7 +16,12 @@ from motionalign.checkpoints.published.format import (
     positive,
 )
 from motionalign.data.dataset import Metadata
-from motionalign.data.representation import Joints, Rotations
+from motionalign.data.representation import (
+    REPRESENTATIONS,
+    Joints,
+    Rotations,
+    RotationsTranslation,
+)
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.motion_transformer import MotionTransformerConfig
 from motionalign.skeleton import get_skeleton
@@ -89,8 +94,9 @@ def fit_metadata(metadata: Metadata, config: DualEncoderConfig) -> Metadata:
       ValueError: the skeleton's number of joints differs from the encoder's.
     """
     motion = config.motion
-    rotations = motion.input == Rotations.field  # a skeleton may have any number of rotations
-    if not rotations and metadata.skeleton.num_joints != motion.joints:
+    # A skeleton may have any number of rotations.
+    positions = REPRESENTATIONS[motion.input].of_positions
+    if positions and metadata.skeleton.num_joints != motion.joints:
         raise ValueError(
             f"the encoder takes {motion.joints} joints, but skeleton {metadata.skeleton.name!r} "
             f"has {metadata.skeleton.num_joints}: give the matching one with --skeleton"
@@ -98,9 +104,11 @@ def fit_metadata(metadata: Metadata, config: DualEncoderConfig) -> Metadata:
     return metadata
 
 
-def _inputs_of(channels: int) -> str:
-    """The input with this number of channels."""
-    return Rotations.field if channels == Rotations.channels_of_one else Joints.field
+def _inputs_of(channels: int, rows: int) -> str:
+    """The input with this number of channels, and of joints, rotations or other rows."""
+    if channels == Rotations.channels_of_one:
+        return (RotationsTranslation if rows == RotationsTranslation.rows else Rotations).field
+    return Joints.field
 
 
 def motion_encoder(
@@ -136,8 +144,10 @@ def motion_encoder(
     layer = encoder + "layers.0.linear1.weight"
     if layer not in shapes:
         raise ValueError(f"the encoder has no {layer}")
+    rows = inputs // options.channels
+    read = _inputs_of(options.channels, rows)
     return MotionTransformerConfig(
-        joints=inputs // options.channels,
+        joints=rows,
         channels=options.channels,
         width=width,
         depth=count(shapes, re.escape(encoder) + r"layers\.(\d+)\."),
@@ -146,9 +156,9 @@ def motion_encoder(
         norm=norm,
         positions=positions,
         frames=frames,
-        root=options.root,
+        root=options.root if REPRESENTATIONS[read].has_root else None,
         activation=options.activation,
-        input=_inputs_of(options.channels),
+        input=read,
         norm_eps=options.motion_norm_eps or 1e-5,
     )
 
