@@ -24,8 +24,8 @@ temperature. At run time the driver intervenes in four places:
 Where torchvision is not installed, a stand-in takes its place while timm is imported; a ViT does
 not use it. The raw folder has the layout of HumanML3D: new_joints/, texts/ and the split files. The
 libraries are the installed ones, newer than those that the published code pins. scores.json in the
-workdir has their versions, the arguments, and the scores and the seconds of every epoch. TQDM_DISABLE=1
-in the environment leaves out the published code's progress bars.
+workdir has their versions, the arguments, and the scores and the seconds of every epoch.
+TQDM_DISABLE=1 in the environment leaves out the published code's progress bars.
 """
 
 import argparse
