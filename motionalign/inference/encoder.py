@@ -1,5 +1,6 @@
 """Encodes many clips or texts with a network, in batches on the device."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
@@ -302,8 +303,8 @@ class Predictor:
         """A function from a row of a split to the model's input for that record."""
         representation, prepare = self._encoder.representation, self._prepare
         if prepare is None:  # a budget of 0: nothing is cached
-            return ClipCache(split, budget=[0], field=representation.field).__getitem__
-        raw = ClipCache(split, budget=[0], field=representation.raw_field)
+            return ClipCache(split, budget=[0], read=representation.read).__getitem__
+        raw = ClipCache(split, budget=[0], read=functools.partial(representation.read, raw=True))
         return lambda row: prepare(raw[row])
 
 

@@ -21,7 +21,12 @@ from motionalign.checkpoints.published.format import (
     positive,
 )
 from motionalign.data.dataset import Metadata
-from motionalign.data.representation import REPRESENTATIONS, Joints, Rotations
+from motionalign.data.representation import (
+    REPRESENTATIONS,
+    Joints,
+    Rotations,
+    RotationsTranslation,
+)
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.motion_transformer import MotionTransformerConfig
 from motionalign.skeleton import get_skeleton
@@ -209,9 +214,11 @@ def fit_metadata(metadata: Metadata, config: DualEncoderConfig) -> Metadata:
     return metadata
 
 
-def _inputs_of(rows: int, channels: int) -> str:
+def _inputs_of(channels: int, rows: int) -> str:
     """The input with this number of channels, and of joints, rotations or other rows."""
-    return Rotations.field if channels == Rotations.channels_of_one else Joints.field
+    if channels == Rotations.channels_of_one:
+        return (RotationsTranslation if rows == RotationsTranslation.rows else Rotations).field
+    return Joints.field
 
 
 def motion_encoder(
@@ -255,7 +262,7 @@ def motion_encoder(
     heads = {size: heads for each in published for size, heads in each.heads.items()}
     like = nearest(channels, published)
     root = like.root if options.root is None else options.root
-    read = _inputs_of(values // channels, channels)
+    read = _inputs_of(channels, values // channels)
     return MotionTransformerConfig(
         joints=values // channels,
         channels=channels,
