@@ -142,6 +142,16 @@ def test_truncated_safetensors(tmp_path, size):
         load_weights(parameters(), Source(tmp_path), KEY_MAP)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "a.npz"])
+@pytest.mark.parametrize("use", [Source.shapes, lambda source: source.sha256])
+def test_a_pointer_of_git_lfs_in_place_of_weights(tmp_path, name, use):
+    path = tmp_path / name
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    source = Source(path if name == "a.npz" else tmp_path)
+    with pytest.raises(ValueError, match=rf"{path} is a pointer of Git LFS, .*`git lfs pull`"):
+        use(source)
+
+
 def test_a_folder_without_weights_or_config(tmp_path):
     with pytest.raises(ValueError, match=r"neither model.safetensors nor"):
         Source(tmp_path).weights()
