@@ -215,8 +215,9 @@ class Predictor:
 
     @property
     def knows_names(self) -> bool:
-        """Whether `class_names` are the dataset's; a converted GaitFormer may only have numbers."""
-        return self._encoder.network.config.gait_head is None
+        """Whether `class_names` are names; a converted GaitFormer may only have numbers."""
+        head = self._encoder.network.config.gait_head
+        return head is None or head.named
 
     def motions(self, dataset: Dataset, split: Split, rows: np.ndarray) -> np.ndarray:
         """Embeddings [N, E] float32 of records of a split; for a classifier its logits [N, K]."""
