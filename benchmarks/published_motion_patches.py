@@ -387,6 +387,8 @@ class Record:
 def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Trains and scores; returns the record of every epoch."""
     changed = changed_files(args.published)
+    if changed:
+        print(f"(!) {args.published} is not as in commit {COMMIT}: {', '.join(changed)}")
     link_data(args.raw_dir, args.workdir)
     ours = our_config(args)
     arguments = {
