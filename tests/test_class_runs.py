@@ -301,10 +301,11 @@ def batches(arg, data_dir, workdir):
 
 def test_the_protocol_of_walk_and_text(tmp_path):
     """Pieces with all their categories, from the commands to the table."""
-    flags = [f"--{name}={path}" for name, path in write_babel(tmp_path / "raw").items()]
+    paths = write_babel(tmp_path / "raw", num_train=12, num_val=3)
+    flags = [f"--{name}={path}" for name, path in paths.items()]
     name = ["--protocol=walktext", "--name=babel_walktext"]
     main(["babel", *flags, *name, f"--data_dir={tmp_path}"])
-    fields = {"data.datasets": "babel_walktext", "data.batch_size": 8}
+    fields = {"data.datasets": "babel_walktext", "data.batch_size": 8, "epochs": 1}
     config = small(babel60_gaitformer.get_config("classify"), tmp_path, **fields)
     assert train.train(config, tmp_path / "run") == "finished"
     evaluate.evaluate_checkpoint(config, tmp_path / "run", tmp_path / "run")
