@@ -322,6 +322,29 @@ def test_batches_of_rotations_and_translation(babel, tmp_path):
         )
 
 
+def test_the_protocol_of_walk_and_text(tmp_path):
+    """Pieces with all their categories, from the commands to the table."""
+    paths = write_babel(tmp_path / "raw", num_train=12, num_val=3)
+    flags = [f"--{name}={path}" for name, path in paths.items()]
+    name = ["--protocol=walktext", "--name=babel_walktext"]
+    main(["babel", *flags, *name, f"--data_dir={tmp_path}"])
+    fields = {"data.datasets": "babel_walktext", "data.batch_size": 8, "epochs": 1}
+    config = small(babel60_gaitformer.get_config("classify"), tmp_path, **fields)
+    assert train.train(config, tmp_path / "run") == "finished"
+    evaluate.evaluate_checkpoint(config, tmp_path / "run", tmp_path / "run")
+    results = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    split = Dataset(tmp_path, "babel_walktext").split("test")
+    assert {*split.num_frames} == {100} and (split.all_labels >= 0).sum() > len(split)
+    row = results["recognition"]["linear classifier"]
+    assert row["protocol"] == "Walk and Text: any category of a piece"
+    assert row["clips"] == len(split) and 0 <= row["top1"] <= row["top5"] <= 100
+    assert "- Walk and Text: any category of a piece" in results["table"]
+    page = (tmp_path / "run/evaluation/babel_walktext-test/index.html").read_text()
+    assert "A clip with several actions is shown under each of them" in page
+    validated = [line for line in scalars(tmp_path / "run") if "val/score" in line]
+    assert np.isfinite([line["val/loss"] for line in validated]).all()
+
+
 def test_the_batches(babel, tmp_path, monkeypatch):
     dataset = Dataset(babel, "babel")
     every = batches("triplet,joints", babel, tmp_path)
