@@ -78,8 +78,8 @@ def learning_rate(peak: float, config: ConfigDict, num_steps: int) -> optax.Sche
     return optax.join_schedules([warmup, after], [config.warmup_steps])
 
 
-def _decays(path: str, leaf: jax.Array | jax.ShapeDtypeStruct) -> bool:
-    """Whether weight decay applies: to kernels and embeddings, not biases, norms, temperature."""
+def _is_kernel(path: str, leaf: jax.Array | jax.ShapeDtypeStruct) -> bool:
+    """Whether a parameter is a kernel or an embedding, not a bias, norm or temperature."""
     return leaf.ndim > 1 and not path.endswith("bias")
 
 
@@ -95,7 +95,7 @@ def make_optimizer(
 
     Args:
       config: the `optim` section: groups {name: {match, lr, layer_decay=1}}, schedule,
-        warmup_steps, cosine_runs, b1, b2, eps, weight_decay, clip_norm (0 = off).
+        warmup_steps, cosine_runs, b1, b2, eps, weight_decay, decayed, clip_norm (0 = off).
       params: {path: shape and dtype}.
       num_steps: number of training steps, for the schedule.
 
@@ -158,8 +158,9 @@ def _adam(
         }
 
     transforms = [optax.scale_by_adam(config.b1, config.b2, config.eps)]
+    decayed = each(_is_kernel if config.decayed == "kernels" else lambda path, leaf: True)
     transforms.append(
-        optax.add_decayed_weights(config.weight_decay, mask=each(_decays))
+        optax.add_decayed_weights(config.weight_decay, mask=decayed)
         if config.weight_decay
         else optax.identity()
     )

@@ -85,7 +85,8 @@ def test_the_published_recipe(babel, babel_run):
     workdir, printed = babel_run
     for row in ("| label words", "| descriptions", "| unseen synonyms"):
         assert row in printed
-    assert "- euclidean distance; scores are averaged over the texts of a class" in printed
+    of_several = "a class with several texts is represented by the mean of their vectors"
+    assert f"- euclidean distance; {of_several}" in printed
     results = json.loads((workdir / "metrics.json").read_text())
     assert (results["dataset"], results["split"], results["task"]) == ("babel", "test", "labels")
     split = Dataset(babel, "babel").split("test")

@@ -20,6 +20,7 @@ from motionalign import convert, evaluate, train
 from motionalign.checkpoints.run import LATEST, RUN_MIGRATIONS, find, migrate_run
 from motionalign.config import MIGRATIONS, migrate, migrate_config, stored_form
 from motionalign.conventions import Origin
+from motionalign.data.batches import parse_mixture
 from motionalign.data.dataset import METADATA_MIGRATIONS, Dataset, Metadata, migrate_metadata
 from motionalign.data.records import INDEX_MIGRATIONS, Split
 from motionalign.data.representation import Patches
@@ -233,7 +234,8 @@ def test_fields_that_nothing_reads_are_reset(legacy):
         old, new = fields.values(stored)[name], fields.values(migrated)[name]
         assert old != new == fields.fields[name].default
     changed = fields.differences(migrated, stored)
-    assert {line.partition(":")[0] for line in changed} == set(fields.unread(stored))
+    added = {"optim.decayed"}  # by migration 4
+    assert {line.partition(":")[0] for line in changed} == set(fields.unread(stored)) | added
 
 
 # Notes that version 0.1.0 wrote into metrics.json, and their current wording.
@@ -487,6 +489,49 @@ def test_config_3_logs_to_tensorboard():
     older = {name: value for name, value in stored.items() if name != "log_to"}
     assert MIGRATIONS[2](older, fields) == stored
     assert stored["log_to"] == ["tensorboard"]
+
+
+def test_config_4_scores_classes_and_decays_as_before():
+    fields = schema()
+    for task, then in (("labels", "mean_score"), ("captions", "mean_vector")):
+        config = fields.base()
+        config.task = task
+        stored = json.loads(config.to_json())
+        older = copy.deepcopy(stored)
+        del older["eval"]["class_scores"], older["optim"]["decayed"]
+        migrated = MIGRATIONS[3](older, fields)
+        assert (migrated["eval"].pop("class_scores"), migrated["optim"]["decayed"]) == (
+            then,  # captions have no classes: the default, since a field that is not read has it
+            "kernels",
+        )
+        del stored["eval"]["class_scores"]
+        assert migrated == stored
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("a", "a"),
+        ("a:2", "a:2"),
+        ("a:2,b", "a:2,b"),
+        ("a:1,b:1", "a:1,b:1"),
+        ("a,b", "a:1,b:1"),
+        (" a , b,c", "a:1,b:1,c:1"),
+    ],
+)
+def test_config_5_writes_out_equal_weights(before, after):
+    fields = schema()
+    config = fields.base()
+    config.data.datasets = before
+    stored = json.loads(config.to_json())
+    untouched = copy.deepcopy(stored)
+    migrated = MIGRATIONS[4](stored, fields)
+    assert stored == untouched
+    assert migrated["data"]["datasets"] == after
+    before, after = parse_mixture(before), parse_mixture(after)
+    assert after == {name: weight or 1.0 for name, weight in before.items()}
+    config.data.datasets = after = "a,b"  # today's is left as it is
+    assert migrate_config(stored_form(config), fields)["data"]["datasets"] == after
 
 
 def test_a_config_of_today_is_not_migrated():

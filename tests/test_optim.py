@@ -124,6 +124,15 @@ def test_weight_decay_is_adamw_on_kernels_and_embeddings_only():
     assert_same(run(c, params, grads)[0], run_torch(params, grads, adamw))
 
 
+def test_weight_decay_of_all_parameters_is_adamw_without_groups():
+    params, grads = params_and_grads(5)
+    c = one_group(0.05, weight_decay=0.3, decayed="all")
+    theirs = run_torch(
+        params, grads, lambda p: torch.optim.AdamW(p.values(), lr=0.05, weight_decay=0.3)
+    )
+    assert_same(run(c, params, grads)[0], theirs)
+
+
 def test_weight_decay_with_several_groups():
     """Each group decays by its own learning rate; a frozen one not at all."""
     params, _ = params_and_grads(0)

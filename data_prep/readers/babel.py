@@ -137,7 +137,7 @@ class Babel(Reader):
         self._joints_dir = None if joints_dir is None else _folder("--joints_dir", joints_dir)
         self._amass_dir = None if amass_dir is None else _folder("--amass_dir", amass_dir)
         self._smplh_dir = None if smplh_dir is None else _folder("--smplh_dir", smplh_dir)
-        self.num_rotations = smplh.NUM_BODY if joints_dir is None else 0
+        self.num_rotations = len(smplh.ROTATED) if joints_dir is None else 0
         self._sequences = {}
         self._listed = {"train": [], "test": []}
         read = _annotation_files(_folder("--raw_dir", raw_dir), extra)
@@ -216,13 +216,13 @@ class Babel(Reader):
         return self._clip(source)[0][:, None]
 
     def rotations(self, source: str) -> np.ndarray:
-        """[T, 1, 22, 6] float32 of the same frames, from AMASS only; raises InvalidClip."""
+        """[T, 1, 24, 6] float32 of the same frames, from AMASS only; raises InvalidClip."""
         rotations = self._clip(source)[1]
         assert rotations is not None  # otherwise `num_rotations` is 0
         return rotations[:, None]
 
     def _read_clip(self, source: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """Joints [T, 22, 3] and rotations [T, 22, 6] or None, at 30 fps; raises InvalidClip."""
+        """Joints [T, 22, 3] and rotations [T, 24, 6] or None, at 30 fps; raises InvalidClip."""
         feat_p, dur = (self._sequences[source][key] for key in ("feat_p", "dur"))
         if self._joints_dir is not None:
             return self._processed(feat_p, dur), None

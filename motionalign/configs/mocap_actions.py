@@ -40,8 +40,12 @@ def get_config(arg: str | None = None) -> ConfigDict:
         # Masks clips of the same action only: for the text encoder, "raise up left hand" is almost
         # identical to "raise up right hand".
         c.loss.mask_threshold = 1.0
+    if "model.temperature" in OBJECTIVES[chosen["loss"]].entry.reads:
+        c.model.learn_temperature = False
+        c.optim.groups.temperature.lr = 0.0
     for group in ("motion_encoder", "heads"):
         c.optim.groups[group].lr = 1e-3
+    c.optim.decayed = "kernels"
     c.optim.schedule = "cosine"
     c.optim.warmup_steps = 40
     c.optim.clip_norm = 1.0

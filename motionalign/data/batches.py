@@ -34,8 +34,12 @@ from motionalign.data.texts import ClipTexts, TextRows
 from motionalign.data.tokenizer import Tokenizer, pad_tokens, text_bucket
 
 
-def parse_mixture(datasets: str) -> dict[str, float]:
-    """Parses `"humanml3d:2,kit_ml:1"` into {name: weight}; the weight defaults to 1."""
+def parse_mixture(datasets: str) -> dict[str, float | None]:
+    """Parses `"humanml3d:2,kit_ml:1"` into {name: weight}.
+
+    A weight that is left out is 1. If several datasets are named and none has a weight, all weights
+    are None: the mixture is the union of the datasets.
+    """
     mixture = {}
     for part in datasets.split(","):
         name, _, weight = part.strip().partition(":")
@@ -49,6 +53,8 @@ def parse_mixture(datasets: str) -> dict[str, float]:
                 "commas, each name once, with positive weights, like 'humanml3d:2,kit_ml:1'"
             )
         mixture[name] = share
+    if len(mixture) > 1 and ":" not in datasets:
+        return dict.fromkeys(mixture)
     return mixture
 
 
@@ -56,13 +62,16 @@ def parse_mixture(datasets: str) -> dict[str, float]:
 class BatchPlan:
     """Assigns records to batches, as a pure function of the seed.
 
-    Each epoch draws from every dataset in proportion to its weight, in a globally shuffled order.
-    Sampling is without replacement; an exhausted dataset is reshuffled and drawn from again. The
-    last incomplete batch of an epoch is dropped, which affects different clips in every epoch.
+    An epoch has as many clips as all datasets together, in a globally shuffled order. Without
+    weights, it is a permutation of all clips. With weights, it draws from every dataset in
+    proportion to its weight, whatever the dataset's size: without replacement, but an exhausted
+    dataset is reshuffled and drawn from again. The last incomplete batch of an epoch is dropped,
+    which affects different clips in every epoch.
 
     Attributes:
       num_frames: for each dataset, [n] clip lengths in frames.
-      weights: for each dataset, its unnormalised share of the samples.
+      weights: for each dataset, its unnormalised share of the samples; None: every clip of every
+        dataset once.
       batch_size: size of the global batch.
       seed: of the order.
       length_window: how many batches of clips are sorted by length together before they are split
@@ -70,7 +79,7 @@ class BatchPlan:
     """
 
     num_frames: tuple[np.ndarray, ...]
-    weights: tuple[float, ...]
+    weights: tuple[float, ...] | None
     batch_size: int
     seed: int
     length_window: int
@@ -87,23 +96,46 @@ class BatchPlan:
         """Complete batches per epoch."""
         return sum(map(len, self.num_frames)) // self.batch_size
 
+    @property
+    def counts(self) -> np.ndarray:
+        """[D] how many clips an epoch draws from each dataset.
+
+        Without weights, these are the sizes of the datasets, of which the last incomplete batch of
+        the epoch is then dropped; with weights, only complete batches are drawn.
+        """
+        if self.weights is None:
+            return np.array([len(frames) for frames in self.num_frames])
+        total = self.steps_per_epoch * self.batch_size
+        shares = np.array(self.weights) / sum(self.weights)
+        return np.diff(np.round(np.cumsum(shares) * total).astype(int), prepend=0)
+
+    def _union(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """(dataset, row) of all clips in random order."""
+        ends = np.cumsum(self.counts)
+        order = rng.permutation(ends[-1])
+        dataset = np.searchsorted(ends, order, side="right")
+        return dataset, order - (ends - self.counts)[dataset]
+
+    def _weighted(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """(dataset, row) of clips drawn by weight, in random order."""
+        rows, counts = [], self.counts
+        for frames, count in zip(self.num_frames, counts):
+            passes = max(1, -(-count // len(frames)))
+            order = np.concatenate([rng.permutation(len(frames)) for _ in range(passes)])
+            rows.append(order[:count])
+        dataset, row = np.repeat(np.arange(len(counts)), counts), np.concatenate(rows)
+        if len(counts) > 1:
+            mixed = rng.permutation(len(row))
+            dataset, row = dataset[mixed], row[mixed]
+        return dataset, row
+
     @functools.lru_cache(maxsize=2)  # noqa: B019 (a plan lives as long as its run)
     def epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """(dataset [S, B], row [S, B]) of the S batches of an epoch."""
         rng = np.random.default_rng((self.seed, epoch))
         total = self.steps_per_epoch * self.batch_size
-        shares = np.array(self.weights) / sum(self.weights)
-        counts = np.diff(np.round(np.cumsum(shares) * total).astype(int), prepend=0)
-        rows = []
-        for frames, count in zip(self.num_frames, counts):
-            passes = max(1, -(-count // len(frames)))
-            order = np.concatenate([rng.permutation(len(frames)) for _ in range(passes)])
-            rows.append(order[:count])
-        dataset = np.repeat(np.arange(len(counts)), counts)
-        row = np.concatenate(rows)
-        if len(counts) > 1:
-            mixed = rng.permutation(total)
-            dataset, row = dataset[mixed], row[mixed]
+        dataset, row = self._union(rng) if self.weights is None else self._weighted(rng)
+        dataset, row = dataset[:total], row[:total]
         if self.length_window > 1:
             lengths = np.concatenate(self.num_frames)
             starts = np.cumsum([0, *map(len, self.num_frames[:-1])])
@@ -134,14 +166,14 @@ class Source:
 
     Attributes:
       dataset, split: where the clips come from.
-      weight: weight of the dataset in the mixture.
+      weight: weight of the dataset in the mixture; None, for all sources: their union.
       texts: the texts of each clip's class.
       targets: [n] class indices, [n, A] float32 attributes, or None.
     """
 
     dataset: Dataset
     split: Split
-    weight: float
+    weight: float | None
     texts: ClipTexts
     targets: np.ndarray | None = None
 
@@ -196,10 +228,10 @@ class TrainingData:
         self._fields = {name: BATCH_FIELDS[name](self.sources) for name in fields}
         self._rows = np.arange(config.batch_size) if rows is None else rows
         budget = [int(config.cache_gb * 2**30)]
-        self._clips = [ClipCache(source.split, budget, representation.field) for source in sources]
+        self._clips = [ClipCache(source.split, budget, representation.read) for source in sources]
         self.plan = BatchPlan(
             tuple(representation.frames(s.split.num_frames)[s.rows] for s in sources),
-            tuple(source.weight for source in sources),
+            _weights(sources),
             config.batch_size,
             seed,
             length_window=config.length_window if representation.by_length else 1,
@@ -379,6 +411,13 @@ def position_of(pipeline: Mapping[str, int]) -> int | None:
       pipeline: its stored state; None is returned for the form of another version of Grain.
     """
     return pipeline["next_index"] if set(pipeline) == {"next_index"} else None
+
+
+def _weights(sources: Sequence[Source]) -> tuple[float, ...] | None:
+    """The weights of a mixture; None for a union."""
+    weights = tuple(source.weight for source in sources if source.weight is not None)
+    assert len(weights) in (0, len(sources)), "either all sources have a weight, or none"
+    return weights or None
 
 
 def _check_same_rate(sources: Sequence[Source]) -> None:

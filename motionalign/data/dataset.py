@@ -59,7 +59,9 @@ class Metadata:
     attribute_names: tuple[str, ...] = ()  # A names
     attribute_groups: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     attribute_opposites: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    num_rotations: int = 0  # R of `rotations` [T, M, R, 6]; 0 if the records have none
+    # R of `rotations` [T, M, R, 6], those of the joints and then pairs of a left and a right one;
+    # 0 if the records have none.
+    num_rotations: int = 0
     sensor: str = "optical"  # a key of `conventions.SENSORS`
     accepted: tuple[str, ...] = ()  # of `conventions.REASONS`: what its clips may be
     origin: Origin | None = None  # HumanML3D's convention for the origin; None: not followed

@@ -32,13 +32,14 @@ class Labels:
     """Every clip has one action; the selection score is top-1 accuracy in percent."""
 
     name: ClassVar[str] = "labels"
-    entry: ClassVar[Entry] = Entry(reads=("data.texts", "eval.num_queries"))
+    entry: ClassVar[Entry] = Entry(reads=("data.texts", "eval.class_scores", "eval.num_queries"))
     has_classes: ClassVar[bool] = True
     exclusive: ClassVar[bool | None] = True
 
     def __init__(self, config: ConfigDict) -> None:
         self._kind = self.text_kind = config.data.texts
         self._num_examples = config.eval.num_queries
+        self._class_scores = config.eval.class_scores
 
     def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
         """[n] index of each record's action, -1 where it has none."""
@@ -92,9 +93,9 @@ class Labels:
         cut = predict.cuts(dataset, split, known, _flat_texts(dataset, scores))
         content: dict[str, Any] = {"task": self.name, **cuts.to_json(cut)}
         if not predict.class_names:
-            content["distance"] = predict.distance
+            content |= {"distance": predict.distance, "class_scores": self._class_scores}
             notes += [
-                f"{predict.distance} distance; scores are averaged over the texts of a class",
+                f"{predict.distance} distance; {CLASS_SCORES[self._class_scores]}",
                 classes.training_note(predict, dataset),
             ]
         table = recognition_table(rows, notes + cuts.notes(cut))
@@ -150,7 +151,7 @@ class Labels:
                     raise
                 left_out.append(f"{TITLES[kind]} left out: {error}")
                 continue
-            scores[kind] = class_scores(found, vectors, predict.distance)
+            scores[kind] = class_scores(found, vectors, predict.distance, self._class_scores)
         return scores, left_out
 
 
@@ -164,23 +165,39 @@ def _flat_texts(dataset: Dataset, kinds: Iterable[str]) -> list[str]:
 # Scores ------------------------------------------------------------------------------------------
 
 
+CLASS_SCORES = {
+    "mean_vector": "a class with several texts is represented by the mean of their vectors",
+    "mean_score": "scores are averaged over the texts of a class",
+}
+"""{value of `config.eval.class_scores`: note in results}."""
+
+
 def class_scores(
-    motion: np.ndarray, class_vectors: Sequence[np.ndarray], distance: str
+    motion: np.ndarray,
+    class_vectors: Sequence[np.ndarray],
+    distance: str,
+    of_several: str = "mean_vector",
 ) -> np.ndarray:
-    """Similarity of every clip to every class, averaged over the texts of the class.
+    """Similarity of every clip to every class.
 
     Args:
       motion: motion embeddings [N, D].
       class_vectors: for each of the K classes, the embeddings [n_k, D] of its texts, at least one:
         the label's words alone, or several descriptions.
       distance: one of `similarity.DISTANCES`.
+      of_several: the score of a class with several texts, a key of `CLASS_SCORES`. "mean_vector":
+        the similarity to the mean of the vectors, which are not normalised before, as in the code
+        of Walk and Text (the paper does not state it). "mean_score", ours: the mean of the
+        similarities to each vector.
 
     Returns:
-      [N, K] float64, higher is more similar.
+      [N, K], higher is more similar.
 
     Raises:
       ValueError: as `similarity_scores`; also if a class has no text.
     """
+    if of_several not in CLASS_SCORES:
+        raise ValueError(f"unknown scores {of_several!r}; valid: {', '.join(CLASS_SCORES)}")
     class_vectors = [
         checked_matrix(texts, f"texts of class {k}") for k, texts in enumerate(class_vectors)
     ]
@@ -190,17 +207,20 @@ def class_scores(
             f"every class needs texts of the same width; found widths {sorted(widths)}"
         )
     counts = np.array([len(texts) for texts in class_vectors])
-    return class_means(similarity_scores(motion, np.concatenate(class_vectors), distance), counts)
+    vectors = np.concatenate(class_vectors)
+    if of_several == "mean_vector":
+        return similarity_scores(motion, class_means(vectors.T, counts).T, distance)
+    return class_means(similarity_scores(motion, vectors, distance), counts)
 
 
-def class_means(scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Averages the scores [N, M] of all texts over the texts of each class → [N, K].
+def class_means(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Means over the texts of each class: of values [N, M] for all texts → [N, K].
 
     Args:
-      scores: one column per text; the texts of a class are adjacent.
+      values: one column per text; the texts of a class are adjacent.
       counts: [K] number of texts per class, at least one.
     """
-    return np.add.reduceat(scores, np.cumsum(counts) - counts, axis=1) / counts
+    return np.add.reduceat(values, np.cumsum(counts) - counts, axis=1) / counts
 
 
 # Results -----------------------------------------------------------------------------------------

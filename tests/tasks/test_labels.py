@@ -12,6 +12,7 @@ from motionalign.configs import common
 from motionalign.inference import similarity
 from motionalign.models.heads import ClassifierConfig
 from motionalign.tasks.labels import (
+    CLASS_SCORES,
     Labels,
     class_scores,
     clip_records,
@@ -38,18 +39,36 @@ def names(count):
 
 
 @pytest.mark.parametrize("distance", similarity.DISTANCES)
-def test_class_scores_are_the_mean_over_texts(distance):
+def test_class_scores_of_several_texts(distance):
     rng = np.random.default_rng(0)
     motion = rng.standard_normal((5, 4))
     texts = [rng.standard_normal((count, 4)) for count in (3, 1, 2)]
-    found = class_scores(motion, texts, distance)
-    expected = [similarity.similarity_scores(motion, t, distance).mean(axis=1) for t in texts]
-    np.testing.assert_allclose(found, np.stack(expected, axis=1))
-    # This is not the score of the mean text.
     of_mean = similarity.similarity_scores(
         motion, np.stack([t.mean(axis=0) for t in texts]), distance
     )
-    assert not np.allclose(found, of_mean)
+    np.testing.assert_allclose(class_scores(motion, texts, distance), of_mean)
+    np.testing.assert_allclose(class_scores(motion, texts, distance, "mean_vector"), of_mean)
+
+    of_each = [similarity.similarity_scores(motion, t, distance).mean(axis=1) for t in texts]
+    means = class_scores(motion, texts, distance, "mean_score")
+    np.testing.assert_allclose(means, np.stack(of_each, axis=1))
+    assert not np.allclose(means, of_mean)
+    np.testing.assert_allclose(means[:, 1], of_mean[:, 1])  # a class with one text
+
+
+def test_class_scores_by_hand():
+    """Two texts that are far apart: their mean is nearest, but each of them is far away."""
+    motion = np.array([[0.0, 1.0]])
+    texts = [np.array([[-3.0, 1.0], [3.0, 1.0]]), np.array([[0.0, 3.0]])]
+    found = class_scores(motion, texts, "euclidean", "mean_vector")
+    np.testing.assert_allclose(found, [[0.0, -2.0]])  # class 0
+    found = class_scores(motion, texts, "euclidean", "mean_score")
+    np.testing.assert_allclose(found, [[-3.0, -2.0]])  # class 1
+    # The mean is of raw vectors, so that a longer vector counts for more: (-3 + 3, 1 + 9) / 2.
+    found = class_scores(motion, [np.array([[-3.0, 1.0], [3.0, 9.0]])], "cosine")
+    np.testing.assert_allclose(found, [[1.0]])
+    with pytest.raises(ValueError, match="unknown scores 'mean'; valid: mean_vector, mean_score"):
+        class_scores(motion, texts, "euclidean", "mean")
 
 
 @pytest.mark.parametrize(
@@ -230,7 +249,7 @@ def test_what_is_cut_is_in_results_table_and_page(tmp_path):
 def test_results_for_every_available_kind_of_text():
     task, predict, dataset = scored()
     results = task.evaluate(predict, dataset, "test")
-    assert list(results.scores) == ["task", "distance", "recognition", "table"]
+    assert list(results.scores) == ["task", "distance", "class_scores", "recognition", "table"]
     assert (results.scores["task"], results.scores["distance"]) == ("labels", "euclidean")
     assert list(results.scores["recognition"]) == ["label words", "descriptions"]
     for row in results.scores["recognition"].values():
@@ -242,7 +261,7 @@ def test_results_for_every_available_kind_of_text():
         assert picture.ndim == 3 and picture.dtype == np.uint8
     assert table.notes[0].startswith("unseen synonyms left out: dataset 'mine' has no synonyms")
     assert table.notes[1:] == [
-        "euclidean distance; scores are averaged over the texts of a class",
+        f"euclidean distance; {CLASS_SCORES['mean_vector']}",
         "training not recorded; text encoder a stub",
     ]
 

@@ -123,16 +123,18 @@ def test_joints_and_rotations_of_every_gender_and_rate(files):
         joints, rotations = reader.joints(sid), reader.rotations(sid)
         assert joints.dtype == rotations.dtype == np.float32
         assert joints.shape == (len(frames), 1, 22, 3)
-        assert rotations.shape == (len(frames), 1, 22, 6)
+        assert rotations.shape == (len(frames), 1, 24, 6)
         some = [*range(0, len(frames), 29), len(frames) - 1]
         expected = kinematics(
             path, files["smplh_dir"] / gender / "model.npz", [frames[t] for t in some]
         )
         np.testing.assert_allclose(joints[some, 0], expected, atol=1e-5)
-        vectors = poses[[frames[t] for t in some], 3:66].reshape(-1, 3)
-        matrices = Rotation.from_rotvec(vectors).as_matrix().reshape(len(some), 21, 3, 3)
+        # All but the root, then the first joints of the index fingers.
+        vectors = poses[[frames[t] for t in some]].reshape(len(some), 52, 3)
+        vectors = vectors[:, [*range(1, 22), 22, 37]].reshape(-1, 3)
+        matrices = Rotation.from_rotvec(vectors).as_matrix().reshape(len(some), 23, 3, 3)
         np.testing.assert_allclose(
-            rotations[some, 0, 1:].reshape(len(some), 21, 2, 3), matrices[..., :2, :], atol=1e-6
+            rotations[some, 0, 1:].reshape(len(some), 23, 2, 3), matrices[..., :2, :], atol=1e-6
         )
     assert {"female", "male", "neutral"} <= seen
     assert len(seen) >= 6  # at least three frame rates
@@ -491,7 +493,7 @@ def test_prepared(files, tmp_path):
     folder = prepare(lambda: Babel(**files), tmp_path, "babel", mirror=True)
     dataset = Dataset(tmp_path, "babel")
     meta = dataset.metadata
-    assert (meta.fps, meta.source_fps, meta.num_rotations) == (30, 30, 22)
+    assert (meta.fps, meta.source_fps, meta.num_rotations) == (30, 30, 24)
     assert len(meta.label_names) == 60
     assert set(dataset.texts) == {"descriptions", "synonyms"}
     assert set(dataset.texts["synonyms"]) == set(meta.label_names)
@@ -514,7 +516,7 @@ def test_prepared(files, tmp_path):
         np.testing.assert_array_equal(record["joints"], skeleton.mirrored(joints))
         # The mirrored rotation F R F of the joint on the other side.
         flip = np.diag([-1.0, 1, 1])
-        for joint, twin in enumerate(skeleton.mirror):
+        for joint, twin in enumerate([*skeleton.mirror, 23, 22]):
             first, second = record["rotations"][-1, 0, joint].reshape(2, 3)
             a, b = rotations[-1, 0, twin].reshape(2, 3)
             expected = flip @ np.stack([a, b, np.cross(a, b)]) @ flip
