@@ -103,8 +103,10 @@ def convert(
 def _named_tensors(path: Path, form: Format) -> dict[str, np.ndarray]:
     """The file's tensors by the published model's own names."""
     tensors: dict[str, np.ndarray] = {}
-    for key, value in read_state_dict(path).items():
-        name = form.own_name(key)
+    found = read_state_dict(path)
+    names = keymap.unwrapped(found)  # all published models have several parts
+    for key, value in found.items():
+        name = form.own_name(names[key])
         if name in tensors:
             raise ValueError(f"{path} has {name} twice, under this name and under another one")
         tensors[name] = value

@@ -43,7 +43,8 @@ def load_weights(params: Params, source: Source, key_map: KeyMap, under: str = "
       `params` with the leaves of the tower replaced.
 
     Raises:
-      ValueError: the weights do not fit (the message lists every mismatch), or a file is damaged.
+      ValueError: the weights do not fit (the message lists mismatches and their number), or a file
+        is damaged.
     """
     leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
     under = f"{under}/" if under else ""

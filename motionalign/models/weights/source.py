@@ -270,6 +270,7 @@ class Source:
         """SHA-256 of the concatenated weight files."""
         digest = hashlib.sha256()
         for path in self.weights():
+            reading.check_file(path)
             with path.open("rb") as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
