@@ -64,38 +64,41 @@ def rotations():
     return clips, clips
 
 
-@pytest.mark.parametrize(
-    ("clips", "options", "stated"),
-    [
-        (poses, ["--fps=24"], ("joints", 0, "spread", "coco18", 24, 0, "euclidean")),
-        (
-            rotations,
-            [],
-            ("rotations_translation", None, "centre", "smpl22", 30, 24, "cosine"),
-        ),
-    ],
-)
-def test_the_published_sizes(clips, options, stated, tmp_path, capsys):
-    """Without further options, outputs equal those of PyTorch's own modules with 4 heads."""
-    given, read = clips()
+def converted(given, read, options, tmp_path):
+    """A random model of the published sizes and its conversion, whose outputs are equal."""
     theirs = randomise(WalkText(inputs=given[0, 0].size))
     torch.save(theirs.state_dict(), tmp_path / "checkpoint.pt")
-    out = tmp_path / "walktext"
-    main(["walktext", str(tmp_path / "checkpoint.pt"), str(out), *options])
-    assert "12 layers of 768, 4 heads, gelu" in (printed := capsys.readouterr().out)
-    assert f"embedding width 1024, {stated[-1]} distance" in printed
-    model = motionalign.load(out)
-    config, data = model.encoder.network.config.motion, model.metadata()
-    found = config.input, config.root, config.window, data.skeleton.name, data.fps
-    assert (*found, data.num_rotations, model.distance) == stated
-    model.encoder.representation.check(data)
+    main(["walktext", str(tmp_path / "checkpoint.pt"), str(tmp_path / "ours"), *options])
+    model = motionalign.load(tmp_path / "ours")
+    vectors = model.encode_motion(list(given), fps=model.metadata().fps, normalize=False)
+    np.testing.assert_allclose(vectors, theirs(read.reshape(2, 60, -1)), atol=1e-4)
+    model.encoder.representation.check(model.metadata())
+    return theirs, model
 
-    vectors = model.encode_motion(list(given), fps=data.fps, normalize=False)
-    expected = theirs(read.reshape(2, 60, -1))
-    np.testing.assert_allclose(vectors, expected, atol=1e-4)
 
-    assert export(out, tmp_path / "out") == "walktext"
+def test_the_published_model_of_densegait(tmp_path, capsys):
+    """Without further options, outputs equal those of PyTorch's own modules with 4 heads."""
+    theirs, model = converted(*poses(), ["--fps=24"], tmp_path)
+    printed = capsys.readouterr().out
+    assert "12 layers of 768, 4 heads, gelu" in printed
+    assert "embedding width 1024, euclidean distance" in printed
+    motion, data = model.encoder.network.config.motion, model.metadata()
+    assert (motion.input, motion.heads, motion.root, motion.window) == ("joints", 4, 0, "spread")
+    assert (data.skeleton.name, data.fps, data.num_rotations) == ("coco18", 24, 0)
+    assert model.distance == "euclidean"
+
+    assert export(tmp_path / "ours", tmp_path / "out") == "walktext"
     assert_same_state_dict(tmp_path / "out", theirs.state_dict())
+
+
+def test_the_published_model_of_babel(tmp_path):
+    """The input tells them apart; it has a translation and no origin to move."""
+    _, model = converted(*rotations(), [], tmp_path)
+    motion, data = model.encoder.network.config.motion, model.metadata()
+    assert (motion.input, motion.heads, motion.root) == ("rotations_translation", 4, None)
+    assert motion.window == "centre"
+    assert (data.skeleton.name, data.fps, data.num_rotations) == ("smpl22", 30, 24)
+    assert model.distance == "cosine"
 
 
 @pytest.mark.parametrize("changed", [{"width": 512}, {"depth": 11}, {"mlp_width": 2048}])
