@@ -189,14 +189,16 @@ def require(shapes: Shapes, keys: tuple[str, ...], what: str) -> None:
 
 
 class Sizes(NamedTuple):
-    """Sizes of a transformer that its tensors state."""
+    """Sizes of a transformer's layers that its tensors state.
 
-    depth: int
+    The number of layers is not among them: no publication changes the heads with it.
+    """
+
     width: int
     mlp_width: int
 
     def __str__(self) -> str:
-        return f"{self.depth} layers of width {self.width} with MLPs of {self.mlp_width}"
+        return f"layers of width {self.width} with MLPs of {self.mlp_width}"
 
 
 def heads_of(sizes: Sizes, heads: int | None, published: Mapping[Sizes, int], option: str) -> int:

@@ -41,7 +41,7 @@ PUBLISHED = (
         joints=18,
         channels=3,
         # sm, md, xl of configs/model_sizes/
-        heads={Sizes(depth, width=256, mlp_width=512): 8 for depth in (4, 8, 12)},
+        heads={Sizes(width=256, mlp_width=512): 8},  # of 4, 8 or 12 layers
         root=None,
         window=WINDOW_OF["conseq"],
         skeleton="coco18",

@@ -20,8 +20,12 @@ What the tensors do not state is as in the code, for each of its two inputs:
 * BABEL, in the history (177d767 to 2010743): the same encoder over 24 rotations and a translation.
   Depth and width are the paper's (§III-G); the code leaves them to its command line, except for the
   width 768 of the projection's input. Consecutive frames at 30 per second
-  (src/datasets/amass_parser.py). Its scores are cosines, for the contrastive and for the MSE loss
-  (src/utils/action_classifier.py). The text encoder's readout is the mean over its tokens.
+  (src/datasets/amass_parser.py). The paper's best model is of triplets, as the released code is, and
+  by default distances are Euclidean here too; the history, without triplets, scores by cosines
+  (src/utils/action_classifier.py): --distance=cosine. The text encoder's readout is the mean over
+  its tokens.
+
+The frame rate of DenseGait is not published; without --fps it is taken to be BABEL's, and said so.
 """
 
 import argparse
@@ -50,7 +54,9 @@ from motionalign.models.weights.keymap import KeyMap
 
 NAME = "walktext"
 
-HEADS = {Sizes(depth=12, width=768, mlp_width=1024): 4}
+FPS = 30.0  # where no rate is published
+
+HEADS = {Sizes(width=768, mlp_width=1024): 4}
 
 PUBLISHED = (
     Published(
@@ -74,7 +80,7 @@ PUBLISHED = (
         window=WINDOW_OF["conseq"],
         skeleton="smpl22",
         fps=30.0,
-        distance="cosine",
+        distance="euclidean",
         text_readout="mean",
         rotations=24,
     ),
@@ -96,7 +102,7 @@ class Options(joints.JointOptions):
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
-    joints.add_options(parser, PUBLISHED)
+    joints.add_options(parser, PUBLISHED, FPS)
     parser.add_argument(
         "--frames", type=positive, help="frames per clip (default: 60, as published)"
     )
@@ -116,7 +122,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def metadata(args: argparse.Namespace) -> MetadataOf:
     """The metadata of the training data, from --skeleton and --fps or as published."""
-    return joints.metadata_of(args, NAME, PUBLISHED)
+    return joints.metadata_of(args, NAME, PUBLISHED, FPS)
 
 
 def distance(config: DualEncoderConfig) -> str:
