@@ -284,13 +284,12 @@ def tokenizer(config: DualEncoderConfig) -> str:
 # ------------------------------------------------------------------------------- both towers
 
 
+KEYS = ("motion_encoder.model.pos_embed", "motion_projection.projection.weight", "logit_scale")
+
+
 def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
     """Our architecture for a file's tensors."""
-    require(
-        shapes,
-        ("motion_encoder.model.pos_embed", "motion_projection.projection.weight", "logit_scale"),
-        "checkpoint of Motion Patches",
-    )
+    require(shapes, KEYS, "checkpoint of Motion Patches")
     tower = below(shapes, "motion_encoder.model.")
     config = vit_weights.timm_config(
         tower,
@@ -418,5 +417,6 @@ FORMAT = Format(
     fit_metadata=fit_metadata,
     fits=fits,
     describe=describe,
+    keys=KEYS,
     tokenizer=tokenizer,
 )

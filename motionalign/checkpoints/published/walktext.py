@@ -50,6 +50,8 @@ from motionalign.models.weights.keymap import KeyMap
 
 NAME = "walktext"
 
+KEYS = ("encoder.skelEmbedding.weight", "motion_projection.projection.weight")
+
 HEADS = {Sizes(depth=12, width=768, mlp_width=1024): 4}
 
 PUBLISHED = (
@@ -136,11 +138,7 @@ def own_name(key: str) -> str:
 
 def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
     """Our architecture for a file's tensors; it has no text encoder."""
-    require(
-        shapes,
-        ("encoder.skelEmbedding.weight", "motion_projection.projection.weight"),
-        "checkpoint of Walk and Text",
-    )
+    require(shapes, KEYS, "checkpoint of Walk and Text")
     return DualEncoderConfig(
         motion=joints.motion_encoder(
             below(shapes, "encoder."),
@@ -214,6 +212,7 @@ FORMAT = Format(
     fit_metadata=joints.fit_metadata,
     fits=fits,
     describe=describe,
+    keys=KEYS,
     own_name=own_name,
     unused=unused,
     text_readout=text_readout,
