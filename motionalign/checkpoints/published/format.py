@@ -93,6 +93,8 @@ class Format:
       describe: function from our architecture to the JSON that describes how to build the published
         model.
       own_name: function from a key in a file to the published model's own name of the tensor.
+      keys: own names of tensors that tell the model from others. What a wrapper of the model put in
+        front of all names is removed until one of them is found.
       unused: function from our architecture to the tensors {key: value} of the published code that
         it does not use.
       tokenizer: function from our architecture to the folder or Hub id with the text encoder's
@@ -115,6 +117,7 @@ class Format:
     fits: Callable[[DualEncoderConfig], bool]
     describe: Callable[[DualEncoderConfig], dict[str, Any]]
     own_name: Callable[[str], str] = lambda key: key
+    keys: tuple[str, ...] = ()
     unused: Callable[[DualEncoderConfig], dict[str, np.ndarray]] = lambda config: {}
     tokenizer: Callable[[DualEncoderConfig], str | None] = lambda config: None
     text_readout: Callable[[DualEncoderConfig, Any], str] | None = None

@@ -35,6 +35,8 @@ from motionalign.models.weights.keymap import KeyMap
 
 NAME = "gaitformer"
 
+KEYS = ("skeleton_encoding.weight", "positional_embedding", "out_embedding.weight")
+
 PUBLISHED = (
     Published(
         name="DenseGait",
@@ -114,11 +116,7 @@ def _attributes(count: int) -> tuple[str, ...]:
 
 def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
     """Our architecture for a file's tensors; it has no text encoder."""
-    require(
-        shapes,
-        ("skeleton_encoding.weight", "positional_embedding", "out_embedding.weight"),
-        "checkpoint of GaitFormer",
-    )
+    require(shapes, KEYS, "checkpoint of GaitFormer")
     motion = joints.motion_encoder(
         shapes,
         options,
@@ -178,4 +176,5 @@ FORMAT = Format(
     fit_metadata=joints.fit_metadata,
     fits=fits,
     describe=describe,
+    keys=KEYS,
 )

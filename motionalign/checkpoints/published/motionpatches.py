@@ -283,13 +283,12 @@ def tokenizer(config: DualEncoderConfig) -> str:
 # ------------------------------------------------------------------------------- both towers
 
 
+KEYS = ("motion_encoder.model.pos_embed", "motion_projection.projection.weight", "logit_scale")
+
+
 def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
     """Our architecture for a file's tensors."""
-    require(
-        shapes,
-        ("motion_encoder.model.pos_embed", "motion_projection.projection.weight", "logit_scale"),
-        "checkpoint of Motion Patches",
-    )
+    require(shapes, KEYS, "checkpoint of Motion Patches")
     tower = below(shapes, "motion_encoder.model.")
     config = vit_weights.timm_config(
         tower,
@@ -414,5 +413,6 @@ FORMAT = Format(
     fit_metadata=fit_metadata,
     fits=fits,
     describe=describe,
+    keys=KEYS,
     tokenizer=tokenizer,
 )

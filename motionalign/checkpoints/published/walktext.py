@@ -20,12 +20,17 @@ What the tensors do not state is as in the code, for each of its two inputs:
 * BABEL, in the history (177d767 to 2010743): the same encoder over 24 rotations and a translation.
   Depth and width are the paper's (§III-G); the code leaves them to its command line, except for the
   width 768 of the projection's input. Consecutive frames at 30 per second
-  (src/datasets/amass_parser.py). The paper's best model is of triplets, as the released code is, and
-  by default distances are Euclidean here too; the history, without triplets, scores by cosines
-  (src/utils/action_classifier.py): --distance=cosine. The text encoder's readout is the mean over
-  its tokens.
+  (src/datasets/amass_parser.py). The paper's best model is of triplets, as the released code is,
+  so that distances are Euclidean here too by default. The history, which has no triplets, scores by
+  cosines (src/utils/action_classifier.py): --distance=cosine. The text encoder's readout is the
+  mean over its tokens.
 
-The frame rate of DenseGait is not published; without --fps it is taken to be BABEL's, and said so.
+The contrastive code of the history (177d767, c15c2f5) also puts `muQuery` and `sigmaQuery` before
+the frames and reads the first of them. Its files have the same tensors, so that they cannot be told
+from the others; that way of computing is not supported.
+
+The frame rate of DenseGait is not published; without --fps it is taken to be that of BABEL, which
+the command prints.
 """
 
 import argparse
@@ -53,6 +58,8 @@ from motionalign.models.motion_transformer import MotionTransformerConfig
 from motionalign.models.weights.keymap import KeyMap
 
 NAME = "walktext"
+
+KEYS = ("encoder.skelEmbedding.weight", "motion_projection.projection.weight")
 
 FPS = 30.0  # where no rate is published
 
@@ -142,11 +149,7 @@ def own_name(key: str) -> str:
 
 def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
     """Our architecture for a file's tensors; it has no text encoder."""
-    require(
-        shapes,
-        ("encoder.skelEmbedding.weight", "motion_projection.projection.weight"),
-        "checkpoint of Walk and Text",
-    )
+    require(shapes, KEYS, "checkpoint of Walk and Text")
     return DualEncoderConfig(
         motion=joints.motion_encoder(
             below(shapes, "encoder."),
@@ -220,6 +223,7 @@ FORMAT = Format(
     fit_metadata=joints.fit_metadata,
     fits=fits,
     describe=describe,
+    keys=KEYS,
     own_name=own_name,
     unused=unused,
     text_readout=text_readout,
