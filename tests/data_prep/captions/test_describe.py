@@ -227,7 +227,9 @@ def test_no_endpoint_at_all(labels):
     command, _ = flags(server, labels, "--retries=0")
     server.shutdown()
     server.server_close()
-    with pytest.raises(SystemExit, match=r"failed: Connection error \(.*\)\. Check that --base_url"):
+    with pytest.raises(
+        SystemExit, match=r"failed: Connection error \(.*\)\. Check that --base_url"
+    ):
         main(command)
 
 
