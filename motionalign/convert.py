@@ -94,8 +94,15 @@ def _run_share(args: argparse.Namespace) -> None:
 
     model = load(args.checkpoint)
     results = results_beside(args.checkpoint, model.run["step"])
-    folder = model.save_pretrained(args.out, results)
+    folder = model.save_pretrained(args.out, results, args.encoder_id)
     print(f"{folder}: load it with motionalign.load({str(folder)!r})")
+    trained = model.run["text_encoder"]
+    if trained and not (trained["hub_id"] or args.encoder_id):
+        print(
+            f"its frozen text encoder {trained['encoder']} is not part of the folder, and its Hub "
+            "id is not recorded. If it is on the Hub, share again with --encoder_id=OWNER/NAME; "
+            "otherwise users give its folder to motionalign.load, as the model card says"
+        )
 
 
 def _run_push(args: argparse.Namespace) -> None:
@@ -140,7 +147,13 @@ def _parser() -> argparse.ArgumentParser:
         )
         form.add_options(sub)
     reading("export", "Export a checkpoint with the names of the published code.", _run_export)
-    reading("share", "Write a folder to share: weights, config, model card.", _run_share)
+    sub = reading("share", "Write a folder to share: weights, config, model card.", _run_share)
+    sub.add_argument(
+        "--encoder_id",
+        metavar="OWNER/NAME",
+        help="Hub id of the model's frozen text encoder, if `data_prep embed` was given a folder; "
+        "whoever loads the model finds it there, and its files are verified",
+    )
     sub = command("push", "Push a folder to share to the Hugging Face Hub.", _run_push)
     sub.add_argument("folder", help="a folder that `share` wrote")
     sub.add_argument("repo", help="owner/name on the Hub")

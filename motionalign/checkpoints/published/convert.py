@@ -86,7 +86,8 @@ def convert(
     except (ValueError, KeyError) as error:
         missing = f"no tensor {error}" if isinstance(error, KeyError) else error
         raise ValueError(f"{path} does not fit {published}: {missing}") from error
-    metadata = metadata(network.config) if callable(metadata) else metadata
+    if not isinstance(metadata, Metadata):
+        metadata = metadata(network.config)
     metadata = form.fit_metadata(metadata, network.config)
     params = _parameters(tensors, plan, network)
     if frozen is not None:

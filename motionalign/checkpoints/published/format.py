@@ -213,9 +213,10 @@ def heads_of(sizes: Sizes, heads: int | None, published: Mapping[Sizes, int], op
     """
     if heads is None and sizes not in published:
         known = "; ".join(f"{each} have {count} heads" for each, count in published.items())
+        known = f" Published: {known}." if known else ""
         raise ValueError(
             f"the tensors do not state the number of attention heads, and their sizes are not "
-            f"those of a published model. Found: {sizes}. Published: {known}. Give {option}"
+            f"those of a published model. Found: {sizes}.{known} Give {option}"
         )
     return heads or published[sizes]
 

@@ -159,9 +159,9 @@ def metadata_of(args: argparse.Namespace, name: str, published: Sequence[Publish
     def metadata(config: DualEncoderConfig) -> Metadata:
         motion = config.motion
         known = published_as(motion, published)
-        skeleton, fps = args.skeleton or (known and known.skeleton), args.fps
-        if fps is None and known is not None:
-            fps = known.fps
+        skeleton, fps = args.skeleton, args.fps
+        if known is not None:
+            skeleton, fps = skeleton or known.skeleton, fps or known.fps
         if skeleton is None:
             raise ValueError(
                 f"the encoder takes {motion.joints} joints of {motion.channels} channels, which is "

@@ -121,7 +121,7 @@ def test_a_wrapped_model_is_converted_as_itself(golden, tmp_path, wrapper):
     found = _named_tensors(tmp_path / "wrapped.pt", registry.named("gaitformer"))
     assert found.keys() == state.keys()
     torch.save(state | {"_orig_mod.projection.bias": torch.zeros(3)}, tmp_path / "twice.pt")
-    with pytest.raises(ValueError, match="are two tensors of the same name projection.bias"):
+    with pytest.raises(ValueError, match=r"are two tensors of the same name projection\.bias"):
         _named_tensors(tmp_path / "twice.pt", registry.named("gaitformer"))
 
 
