@@ -4,8 +4,13 @@ r"""Converts published PyTorch checkpoints, exports models, and prepares them fo
   any other checkpoint:
     python -m motionalign.convert motionpatches best_model.pt runs/published \
       --mean=HumanML3D/Mean_raw.npy --std=HumanML3D/Std_raw.npy
-    python -m motionalign.convert walktext checkpoint.pt runs/walktext --skeleton=smpl22
+    python -m motionalign.convert walktext checkpoint.pt runs/walktext --fps=24 \
+      --text_weights=WhereIsAI/UAE-Large-V1
     python -m motionalign.convert gaitformer gaitformer.pt runs/gaitformer --fps=24
+
+  What the tensors do not state (attention heads, origin, distance, frame rate) is as published,
+  where the tensors have a published model's sizes, and else has to be given; --help of each
+  command lists it.
 
   Export a checkpoint as safetensors and JSON, with the names of the published code:
     python -m motionalign.convert export runs/humanml3d exported
@@ -70,7 +75,9 @@ def _print_summary(out: str, run: Mapping[str, Any]) -> None:
             f"{what:<7}{tower['family']}, {tower['depth']} layers of {tower['width']}, "
             f"{tower['heads']} heads, {tower['activation']}, epsilon {tower['norm_eps']:g}"
         )
-    print(f"embedding width {architecture['embed_dim']}")
+    print(f"embedding width {architecture['embed_dim']}, {run['distance']} distance")
+    for name, data in run["datasets"].items():
+        print(f"data of {name}: skeleton {data['skeleton']['name']}, {data['fps']:g} per second")
     print(f"{len(run['source']['tensors'])} tensors → {out}")
 
 

@@ -60,11 +60,14 @@ class Metadata:
     attribute_names: tuple[str, ...] = ()  # A names
     attribute_groups: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     attribute_opposites: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    num_rotations: int = 0  # R of `rotations` [T, M, R, 6]; 0 if the records have none
+    # R of `rotations` [T, M, R, 6], those of the joints and then pairs of a left and a right one;
+    # 0 if the records have none.
+    num_rotations: int = 0
     sensor: str = "optical"  # a key of `conventions.SENSORS`
     accepted: tuple[str, ...] = ()  # of `conventions.REASONS`: what its clips may be
     origin: Origin | None = None  # HumanML3D's convention for the origin; None: not followed
     fingerprint: str | None = None  # of records and metadata; None: prepared before there was one
+    protocol: str | None = None  # name of the published protocol that made clips and labels
 
     def __post_init__(self) -> None:
         """Checks the frame rates and statistics, which may come from a file."""
@@ -105,6 +108,7 @@ class Metadata:
             accepted=tuple(values["accepted"]),
             origin=None if values["origin"] is None else Origin.from_json(values["origin"]),
             fingerprint=values["fingerprint"],
+            protocol=values["protocol"],
         )
         metadata._check()
         return metadata
@@ -152,6 +156,7 @@ class Metadata:
             "accepted": list(self.accepted),
             "origin": None if self.origin is None else self.origin.to_json(),
             "fingerprint": self.fingerprint,
+            "protocol": self.protocol,
         }
 
     def differences(self, other: "Metadata") -> list[str]:
@@ -199,6 +204,7 @@ _METADATA = {
     "accepted": list[str],
     "origin": dict[str, float] | None,
     "fingerprint": str | None,
+    "protocol": str | None,
 }
 """The form of the current version."""
 
@@ -244,10 +250,20 @@ def migrate_fingerprint(values: dict[str, Any]) -> dict[str, Any]:
     return {"fingerprint": None, **values}
 
 
+def migrate_protocol(values: dict[str, Any]) -> dict[str, Any]:
+    """Migration 4: names the protocol of datasets with labels.
+
+    Of the older ones, those with rotations are BABEL's; the protocol of others is unknown.
+    """
+    is_babel = values["num_rotations"] and values["label_names"]
+    return {"protocol": "BABEL: one category per sample" if is_babel else None, **values}
+
+
 METADATA_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (
     migrate_whole_skeleton,
     migrate_conventions,
     migrate_fingerprint,
+    migrate_protocol,
 )
 """Migration n converts stored metadata from version n - 1 to version n."""
 
@@ -556,7 +572,7 @@ class Dataset:
         opened, metadata = Split(self.version_dir, split), self.metadata
         classes, attributes = len(metadata.label_names), len(metadata.attribute_names)
         others = attributes and opened.attributes.shape[1] != attributes
-        if others or opened.labels.max(initial=-1) >= classes:
+        if others or opened.all_labels.max(initial=-1) >= classes:
             raise ValueError(
                 f"{self.version_dir}: index-{split}.npz has other classes or attributes than "
                 "metadata.json. Prepare the dataset again with --overwrite"
