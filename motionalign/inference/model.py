@@ -80,25 +80,16 @@ class Model:
         return self.datasets[dataset]
 
     def example_clip(self, dataset: str | None = None, frames: int = 60) -> np.ndarray:
-        """A made-up clip with which `encode_motion` can be tried: the mean pose, turning around.
+        """A made-up clip to try `encode_motion` with: the mean pose, turning around.
 
         Args:
           dataset: training dataset whose skeleton and statistics are used; default: the first.
           frames: T.
 
         Returns:
-          Joints or rotations as `encode_motion` reads them, [T, J, C] float32.
+          Joints or rotations [T, J, C] float32 as `encode_motion` reads them.
         """
-        metadata, reads = self.metadata(dataset), self._encoder.representation
-        if not reads.of_positions:
-            rotations = self._encoder.network.config.motion.joints
-            return np.tile(np.eye(2, 3, dtype=np.float32).ravel(), (frames, rotations, 1))
-        angle = np.linspace(0, np.pi / 2, frames)[:, None]
-        x, y, z = metadata.mean.T
-        turned = (np.cos(angle) * x + np.sin(angle) * z, y, np.cos(angle) * z - np.sin(angle) * x)
-        if metadata.skeleton.dims != 3:  # the third channel is no coordinate
-            turned = (x + 0.01 * angle, y, z)
-        return np.stack(np.broadcast_arrays(*turned), axis=-1).astype(np.float32)
+        return self._encoder.representation.example(self.metadata(dataset), frames)
 
     def prepare(
         self,
