@@ -111,15 +111,15 @@ IRREGULAR = {
 
 # Words without content of their own: descriptions may share them.
 FUNCTION_WORDS = """
-    a about above across after again against all along also am an and another any are around as at away
-    back be been before behind being below beneath beside besides between beyond both but by can
-    could did do does done down each either even every few first for from had has have having he her
-    here his how if in into is it its just last less many may might more most much must near nearly
-    neither next no nor not of off on once one only onto or other others out over own quite rather
-    same second shall she should so some soon still such than that the their theirs them then there
-    these they this those through throughout till to too toward towards twice under until up upon
-    very was were what when where whether which while who whom whose will with within without would
-    yet
+    a about above across after again against all along also am an and another any are around as at
+    away back be been before behind being below beneath beside besides between beyond both but by
+    can could did do does done down each either even every few first for from had has have having
+    he her here his how if in into is it its just last less many may might more most much must
+    near nearly neither next no nor not of off on once one only onto or other others out over own
+    quite rather same second shall she should so some soon still such than that the their theirs
+    them then there these they this those through throughout till to too toward towards twice
+    under until up upon very was were what when where whether which while who whom whose will with
+    within without would yet
 """
 
 stemmer = snowballstemmer.stemmer("english")
