@@ -11,8 +11,8 @@ time. Both variants use the real train step, in one process, in alternation:
   tower    the frozen text encoder runs on the batch's tokens in every step: forward pass only, and
            only for the clips' own texts, as in the published code
 
-The ratio depends on the length of the texts: label words have 5 tokens, the descriptions shipped
-with the project about 30. The two descriptions that the published code's notebook (LLM.ipynb) shows
+The ratio depends on the length of the texts: label words have 5 tokens, one sentence about 30, the
+paragraphs that describe BABEL-60's classes in data_prep/captions/babel60.json 74. The two descriptions that the published code's notebook (LLM.ipynb) shows
 in full have 148 and 211, and that code pads all texts of a batch to the longest.
 """
 
