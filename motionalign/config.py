@@ -150,7 +150,10 @@ FIELDS: dict[str, Field] = {
     ),
     "data.data_dir": Field("data", "Folder that contains the prepared datasets.", free=True),
     "data.datasets": Field(
-        "humanml3d", "A prepared dataset, or a weighted mixture such as humanml3d:2,kit_ml:1."
+        "humanml3d",
+        "A prepared dataset, or several. An epoch has as many clips as all of them together: with "
+        "humanml3d,kit_ml every clip of both once; with weights, as in humanml3d:2,kit_ml:1, two "
+        "thirds of the clips are of the first, whatever the sizes, repeated if there are too few.",
     ),
     "data.train_split": Field("train", "Split to train on."),
     "data.val_split": Field(
@@ -754,11 +757,49 @@ def migrate_class_scores(stored: dict, schema: Schema) -> dict:
     return schema.reset_unread(stored)  # most tasks have no class texts
 
 
+def migrate_mixture(stored: dict, schema: Schema) -> dict:
+    """Migration 5: writes out the weights of a mixture without any, which were equal.
+
+    Without weights, a mixture is now the union of its datasets.
+    """
+    stored = copy.deepcopy(stored)
+    stored["data"]["datasets"] = _with_equal_weights(stored["data"]["datasets"])
+    return stored
+
+
+def _with_equal_weights(datasets: str) -> str:
+    """`"a,b"` as `"a:1,b:1"`; one dataset, or a mixture with a weight, as it is."""
+    if "," not in datasets or ":" in datasets:
+        return datasets
+    return ",".join(f"{name.strip()}:1" for name in datasets.split(","))
+
+
+def changed_mixture(before: Mapping, now: ConfigDict) -> str:
+    """What to say if a run's unweighted mixture is given again, which is another one today.
+
+    Args:
+      before: the stored config, migrated.
+      now: the current config.
+
+    Returns:
+      A line for the user; empty if `now` does not name the mixture without weights.
+    """
+    stored, given = before["data"]["datasets"], now.data.datasets
+    if stored == given or stored != _with_equal_weights(given):
+        return ""
+    return (
+        f"Without weights, datasets={given} is the union of its datasets. This run draws equally "
+        "from each of them, as that meant in version 0.1 and as equal weights do: continue it with "
+        f"--config.data.datasets={stored}"
+    )
+
+
 MIGRATIONS: tuple[Callable[[dict, Schema], dict], ...] = (
     migrate_missing,
     migrate_unread,
     migrate_log_to,
     migrate_class_scores,
+    migrate_mixture,
 )
 """Migration n converts a stored config of version n - 1 to version n."""
 

@@ -306,9 +306,28 @@ def _summary(
     return (
         f"Parameters: {sum(sizes.values()):,} ({parts})\n"
         f"Data: {clips}; batches of {config.data.batch_size:,}\n"
+        f"{_of_an_epoch(batches)}"
         f"Steps: {config.epochs * per_epoch:,}, {per_epoch:,} in each of {config.epochs} epochs\n"
         f"Results: {workdir}"
     )
+
+
+def _of_an_epoch(batches: TrainingData) -> str:
+    """A line on how many clips of each dataset an epoch sees; empty for one dataset."""
+    plan, names = batches.plan, [source.dataset.name for source in batches.sources]
+    if len(names) == 1:
+        return ""
+    sizes = [len(source.rows) for source in batches.sources]
+    if plan.weights is not None:
+        seen = [
+            f"{count:,} clips of {name}, {count / size:.2f} times its {size:,}"
+            for name, count, size in zip(names, plan.counts, sizes)
+        ]
+        return f"Each epoch: {'; '.join(seen)}\n"
+    seen = [f"all {size:,} clips of {name}" for name, size in zip(names, sizes)]
+    if left := sum(sizes) % plan.batch_size:
+        seen[-1] += f"; except {left:,}, chosen at random, which do not fill a batch"
+    return f"Each epoch: {', '.join(seen)}\n"
 
 
 def _cuts(batches: TrainingData, tokenizer: Tokenizer | None) -> list[str]:
@@ -401,7 +420,7 @@ def _sources(
     task: Task,
     objective: Objective,
     architecture: DualEncoderConfig,
-    weights: Mapping[Dataset, float],
+    weights: Mapping[Dataset, float | None],
 ) -> list[Source]:
     """The training split of each dataset, with the texts and targets of the task."""
     representation = representation_of(architecture.motion, config.data.frame_bucket)

@@ -24,6 +24,7 @@ from runs import (
 from motionalign import optim, sharding, step, train
 from motionalign.checkpoints.run import BEST, LATEST, find, load_run
 from motionalign.checkpoints.workdir import Metrics, check_run, prepare_tokenizer
+from motionalign.config import VERSION_KEY, stored_form
 from motionalign.data.dataset import Dataset
 from motionalign.models import build
 from motionalign.models.dual_encoder import DualEncoderConfig
@@ -287,6 +288,64 @@ def test_mixture_of_two_skeletons(two_datasets, tmp_path):
     assert {"val/t2m/R@1", "val_other/t2m/R@1", "val/loss", "val_other/loss"} <= last.keys()
     run = load_run(find(tmp_path))
     assert {d["skeleton"]["name"] for d in run["datasets"].values()} == {"smpl22", "kit21"}
+
+
+def said_of(config, workdir):
+    """What setting up a run says."""
+    said = []
+    train.set_up(config, workdir, said.append)
+    return "\n".join(said)
+
+
+@pytest.mark.usefixtures("one_device")
+@pytest.mark.parametrize(
+    ("mixture", "says"),
+    [
+        (
+            "small,other",
+            "Each epoch: all 38 clips of small, all 16 clips of other; except 6, chosen at random, "
+            "which do not fill a batch\nSteps: 24, 6 in each of 4 epochs\n",
+        ),
+        (
+            "small:1,other:1",
+            "Each epoch: 24 clips of small, 0.63 times its 38; 24 clips of other, 1.50 times its "
+            "16\nSteps: 24, 6 in each of 4 epochs\n",
+        ),
+        ("small", "38 clips of small; batches of 8\nSteps: 16, 4 in each of 4 epochs\n"),
+    ],
+)
+def test_what_an_epoch_sees_of_each_dataset(two_datasets, tmp_path, mixture, says):
+    said = said_of(tiny_config(two_datasets, data__datasets=mixture), tmp_path)
+    assert says in said
+    assert ("Each epoch" in said) == ("," in mixture)
+
+
+@pytest.mark.usefixtures("one_device")
+def test_an_unweighted_mixture_of_an_older_run(two_datasets, tmp_path):
+    """It drew equally from each dataset: it goes on so, with weights, and not without."""
+    config = tiny_config(two_datasets, data__datasets="small:1,other:1", epochs=1)
+    assert train.train(config, tmp_path / "new") == "finished"
+    config.data.datasets = "small,other"
+    older = {**stored_form(config), VERSION_KEY: 4}
+    workdir = shutil.copytree(tmp_path / "new", tmp_path / "old")
+    for path in (workdir / "config.json", *workdir.glob("*/*/run/metadata")):
+        stored = json.loads(path.read_text())
+        path.write_text(json.dumps(stored | {"config": older} if "config" in stored else older))
+    for digests in workdir.rglob("SHA256SUMS"):
+        digests.unlink()
+
+    def check(datasets):
+        config.data.datasets = datasets
+        check_run(config, workdir, schema())
+
+    check("small:1,other:1")
+    with pytest.raises(ValueError, match="holds a run with another config") as error:
+        check("small,other")
+    assert "data.datasets: 'small:1,other:1' before, 'small,other' now" in str(error.value)
+    assert "continue it with --config.data.datasets=small:1,other:1" in str(error.value)
+    with pytest.raises(ValueError, match="holds a run with another config") as error:
+        check("small:2,other:1")
+    assert "continue it with" not in str(error.value)
 
 
 @pytest.mark.usefixtures("one_device")

@@ -18,7 +18,7 @@ from motionalign.checkpoints.resume import check_tokenizer, newest, read_record
 from motionalign.checkpoints.run import BEST, LATEST, SERIES, checkpoint_steps
 from motionalign.checkpoints.shared import Saved
 from motionalign.checkpoints.writers import WRITERS, Config, JsonLines, Writer
-from motionalign.config import Schema, migrate_config, stored_form
+from motionalign.config import Schema, changed_mixture, migrate_config, stored_form
 from motionalign.data.tokenizer import Tokenizer, train_wordpiece
 from motionalign.files import write_json, write_text
 from motionalign.models.families import TEXT_FAMILIES
@@ -258,6 +258,8 @@ def check_run(config: ConfigDict, workdir: pathlib.Path, schema: Schema) -> None
         except ValueError as error:
             raise ValueError(f"{workdir / 'config.json'}: {error}") from error
         if changed:
+            if note := changed_mixture(before, config):
+                changed.append(note)
             raise ValueError(
                 f"{workdir} holds a run with another config. Choose a new --workdir, or restore "
                 f"its values (to train its model further: a new --workdir and {finetune}):\n  "

@@ -17,6 +17,7 @@ from what its names promise, this module implements the names:
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -115,14 +116,20 @@ def pace(clip: np.ndarray, factor: float) -> np.ndarray:
 
 
 def mirror(clip: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """Reflects joints or 6D rotations in the plane x = 0 and swaps left and right joints."""
-    if clip.shape[-2] != skeleton.num_joints:
+    """Reflects joints or 6D rotations in the plane x = 0 and swaps left and right joints.
+
+    Rotations may be more than the skeleton's joints: pairs of a left and a right one follow.
+    """
+    further = clip.shape[-2] - skeleton.num_joints
+    is_rotation = clip.shape[-1] == 6
+    if further and not (is_rotation and further > 0 and further % 2 == 0):
         raise ValueError(
             f"cannot mirror a clip of {clip.shape[-2]} joints: skeleton {skeleton.name!r} has "
             f"{skeleton.num_joints}. Set data.augment.mirror=0"
         )
-    if clip.shape[-1] == 6:
-        return clip[..., list(skeleton.mirror), :] * _MIRRORED_ROTATION
+    if is_rotation:
+        pairs = (skeleton.num_joints + np.arange(further).reshape(-1, 2)[:, ::-1]).ravel()
+        return clip[..., [*skeleton.mirror, *pairs], :] * _MIRRORED_ROTATION
     return skeleton.mirrored(clip)
 
 
@@ -209,9 +216,19 @@ class Augmentation:
             check(field, 0 <= std < math.inf, "a standard deviation, at least 0")
 
     def __call__(
-        self, clip: np.ndarray, skeleton: Skeleton, rng: np.random.Generator
+        self,
+        clip: np.ndarray,
+        skeleton: Skeleton,
+        rng: np.random.Generator,
+        reflect: Callable[[np.ndarray, Skeleton], np.ndarray] | None = None,
     ) -> np.ndarray:
         """Augments a clip [T, J, C] to [T', J, C]; disabled changes draw no random numbers.
+
+        Args:
+          clip: the clip.
+          skeleton: of its joints.
+          rng: draws what is random.
+          reflect: function that mirrors the clip; None: `mirror` of this module.
 
         Raises:
           ValueError: `squeeze` is set for a clip of rotations, or a clip to be mirrored does not
@@ -226,7 +243,7 @@ class Augmentation:
         if self.squeeze:
             clip = squeeze(clip, self.squeeze, rng)
         if self.mirror and rng.random() < self.mirror:
-            clip = mirror(clip, skeleton)
+            clip = (reflect or mirror)(clip, skeleton)
         if self.reverse and rng.random() < self.reverse:
             clip = reverse(clip)
         if self.joint_noise:

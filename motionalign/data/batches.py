@@ -34,8 +34,12 @@ from motionalign.data.texts import ClipTexts, TextRows
 from motionalign.data.tokenizer import Tokenizer, pad_tokens, text_bucket
 
 
-def parse_mixture(datasets: str) -> dict[str, float]:
-    """Parses `"humanml3d:2,kit_ml:1"` into {name: weight}; the weight defaults to 1."""
+def parse_mixture(datasets: str) -> dict[str, float | None]:
+    """Parses `"humanml3d:2,kit_ml:1"` into {name: weight}.
+
+    A weight that is left out is 1. If several datasets are named and none has a weight, all weights
+    are None: the mixture is the union of the datasets.
+    """
     mixture = {}
     for part in datasets.split(","):
         name, _, weight = part.strip().partition(":")
@@ -49,6 +53,8 @@ def parse_mixture(datasets: str) -> dict[str, float]:
                 "commas, each name once, with positive weights, like 'humanml3d:2,kit_ml:1'"
             )
         mixture[name] = share
+    if len(mixture) > 1 and ":" not in datasets:
+        return dict.fromkeys(mixture)
     return mixture
 
 
@@ -56,13 +62,16 @@ def parse_mixture(datasets: str) -> dict[str, float]:
 class BatchPlan:
     """Assigns records to batches, as a pure function of the seed.
 
-    Each epoch draws from every dataset in proportion to its weight, in a globally shuffled order.
-    Sampling is without replacement; an exhausted dataset is reshuffled and drawn from again. The
-    last incomplete batch of an epoch is dropped, which affects different clips in every epoch.
+    An epoch has as many clips as all datasets together, in a globally shuffled order. Without
+    weights, it is a permutation of all clips. With weights, it draws from every dataset in
+    proportion to its weight, whatever the dataset's size: without replacement, but an exhausted
+    dataset is reshuffled and drawn from again. The last incomplete batch of an epoch is dropped,
+    which affects different clips in every epoch.
 
     Attributes:
       num_frames: for each dataset, [n] clip lengths in frames.
-      weights: for each dataset, its unnormalised share of the samples.
+      weights: for each dataset, its unnormalised share of the samples; None: every clip of every
+        dataset once.
       batch_size: size of the global batch.
       seed: of the order.
       length_window: how many batches of clips are sorted by length together before they are split
@@ -70,7 +79,7 @@ class BatchPlan:
     """
 
     num_frames: tuple[np.ndarray, ...]
-    weights: tuple[float, ...]
+    weights: tuple[float, ...] | None
     batch_size: int
     seed: int
     length_window: int
@@ -87,23 +96,46 @@ class BatchPlan:
         """Complete batches per epoch."""
         return sum(map(len, self.num_frames)) // self.batch_size
 
+    @property
+    def counts(self) -> np.ndarray:
+        """[D] how many clips an epoch draws from each dataset.
+
+        Without weights, these are the sizes of the datasets, of which the last incomplete batch of
+        the epoch is then dropped; with weights, only complete batches are drawn.
+        """
+        if self.weights is None:
+            return np.array([len(frames) for frames in self.num_frames])
+        total = self.steps_per_epoch * self.batch_size
+        shares = np.array(self.weights) / sum(self.weights)
+        return np.diff(np.round(np.cumsum(shares) * total).astype(int), prepend=0)
+
+    def _union(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """(dataset, row) of all clips in random order."""
+        ends = np.cumsum(self.counts)
+        order = rng.permutation(ends[-1])
+        dataset = np.searchsorted(ends, order, side="right")
+        return dataset, order - (ends - self.counts)[dataset]
+
+    def _weighted(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """(dataset, row) of clips drawn by weight, in random order."""
+        rows, counts = [], self.counts
+        for frames, count in zip(self.num_frames, counts):
+            passes = max(1, -(-count // len(frames)))
+            order = np.concatenate([rng.permutation(len(frames)) for _ in range(passes)])
+            rows.append(order[:count])
+        dataset, row = np.repeat(np.arange(len(counts)), counts), np.concatenate(rows)
+        if len(counts) > 1:
+            mixed = rng.permutation(len(row))
+            dataset, row = dataset[mixed], row[mixed]
+        return dataset, row
+
     @functools.lru_cache(maxsize=2)  # noqa: B019 (a plan lives as long as its run)
     def epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """(dataset [S, B], row [S, B]) of the S batches of an epoch."""
         rng = np.random.default_rng((self.seed, epoch))
         total = self.steps_per_epoch * self.batch_size
-        shares = np.array(self.weights) / sum(self.weights)
-        counts = np.diff(np.round(np.cumsum(shares) * total).astype(int), prepend=0)
-        rows = []
-        for frames, count in zip(self.num_frames, counts):
-            passes = max(1, -(-count // len(frames)))
-            order = np.concatenate([rng.permutation(len(frames)) for _ in range(passes)])
-            rows.append(order[:count])
-        dataset = np.repeat(np.arange(len(counts)), counts)
-        row = np.concatenate(rows)
-        if len(counts) > 1:
-            mixed = rng.permutation(total)
-            dataset, row = dataset[mixed], row[mixed]
+        dataset, row = self._union(rng) if self.weights is None else self._weighted(rng)
+        dataset, row = dataset[:total], row[:total]
         if self.length_window > 1:
             lengths = np.concatenate(self.num_frames)
             starts = np.cumsum([0, *map(len, self.num_frames[:-1])])
@@ -134,14 +166,14 @@ class Source:
 
     Attributes:
       dataset, split: where the clips come from.
-      weight: weight of the dataset in the mixture.
+      weight: weight of the dataset in the mixture; None, for all sources: their union.
       texts: the texts of each clip's class.
       targets: [n] class indices, [n, A] float32 attributes, or None.
     """
 
     dataset: Dataset
     split: Split
-    weight: float
+    weight: float | None
     texts: ClipTexts
     targets: np.ndarray | None = None
 
@@ -196,10 +228,10 @@ class TrainingData:
         self._fields = {name: BATCH_FIELDS[name](self.sources) for name in fields}
         self._rows = np.arange(config.batch_size) if rows is None else rows
         budget = [int(config.cache_gb * 2**30)]
-        self._clips = [ClipCache(source.split, budget, representation.field) for source in sources]
+        self._clips = [ClipCache(source.split, budget, representation.read) for source in sources]
         self.plan = BatchPlan(
             tuple(representation.frames(s.split.num_frames)[s.rows] for s in sources),
-            tuple(source.weight for source in sources),
+            _weights(sources),
             config.batch_size,
             seed,
             length_window=config.length_window if representation.by_length else 1,
@@ -226,7 +258,7 @@ class TrainingData:
         source, row = self._records(step)
         rng = np.random.default_rng((self.plan.seed, step, 1))
         pick_text, pick_crop, pick_negative = rng.random((3, len(row)))
-        clip_class = np.array([self.sources[d].texts.class_of[r] for d, r in zip(source, row)])
+        clip_class = self._classes(step, source, row)
         batch = self._clip_arrays(step, source, row, pick_crop)
         if self._tokenizer is not None:
             batch |= self._tokens(source, clip_class, pick_text)
@@ -234,6 +266,15 @@ class TrainingData:
             *(x[self._rows] for x in (source, row, clip_class, pick_text, pick_negative))
         )
         return batch | {name: make(own) for name, make in self._fields.items()}
+
+    def _classes(self, step: int, source: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """[B] the class of each clip in the batch of `step`: one of them, if it has several."""
+        share = np.random.default_rng((self.plan.seed, step, 3)).random(len(row))
+        out = np.empty(len(row), np.int64)
+        for d, each in enumerate(self.sources):
+            mine = source == d
+            out[mine] = each.texts.draw(row[mine], share[mine])
+        return out
 
     def _clip_arrays(
         self, step: int, source: np.ndarray, row: np.ndarray, pick_crop: np.ndarray
@@ -286,7 +327,8 @@ class RowsOfBatch:
 
     Attributes:
       source, row: [n] indices of the source and of the record in its split.
-      clip_class: [n] the record's class, an index into the texts of its source.
+      clip_class: [n] the record's class, an index into the texts of its source; of several, the
+        one that was drawn.
       pick_text, pick_negative: [n] uniform in [0, 1), the random numbers that select texts.
     """
 
@@ -303,7 +345,12 @@ BatchField = Callable[[RowsOfBatch], np.ndarray]
 def _text_vectors(sources: Sequence[Source]) -> BatchField:
     """[n, V] float32: the vector of one text of each clip's class."""
     vectors = [source.vectors for source in sources]
-    return lambda rows: _of_texts(vectors, TextRows.pick, rows, rows.pick_text)
+
+    def make(rows: RowsOfBatch) -> np.ndarray:
+        drawn = [rows.clip_class[rows.source == d] for d in range(len(sources))]
+        return _of_texts(vectors, TextRows.pick, rows, drawn, rows.pick_text)
+
+    return make
 
 
 def _negative_vectors(sources: Sequence[Source]) -> BatchField:
@@ -313,22 +360,37 @@ def _negative_vectors(sources: Sequence[Source]) -> BatchField:
             raise ValueError(
                 f"dataset {source.dataset.name!r} has only one class, so there are no negatives"
             )
+        most = (source.texts.classes_of(source.rows) >= 0).sum(axis=1).max(initial=0)
+        if most == len(source.texts.names):
+            raise ValueError(
+                f"dataset {source.dataset.name!r} has a clip of all {most} classes, which has no "
+                "negatives"
+            )
     vectors = [source.vectors for source in sources]
-    return lambda rows: _of_texts(vectors, TextRows.pick_other, rows, rows.pick_negative)
+
+    def make(rows: RowsOfBatch) -> np.ndarray:
+        classes = [s.texts.classes_of(rows.row[rows.source == d]) for d, s in enumerate(sources)]
+        return _of_texts(vectors, TextRows.pick_other, rows, classes, rows.pick_negative)
+
+    return make
 
 
 def _of_texts(
     of_sources: list[TextRows],
     pick: Callable[[TextRows, np.ndarray, np.ndarray], np.ndarray],
     rows: RowsOfBatch,
+    classes: Sequence[np.ndarray],
     share: np.ndarray,
 ) -> np.ndarray:
-    """[n, V] float32: applies `pick(text rows, classes, shares)` to each clip's own dataset."""
+    """[n, V] float32: applies `pick(text rows, classes, shares)` to the clips of each dataset.
+
+    `classes` has those of the clips of each dataset, in order.
+    """
     width = of_sources[0].vectors.shape[1]
     out = np.empty((len(rows.row), width), np.float32)
     for d, vectors in enumerate(of_sources):
         mine = rows.source == d
-        out[mine] = pick(vectors, rows.clip_class[mine], share[mine])
+        out[mine] = pick(vectors, classes[d], share[mine])
     return out
 
 
@@ -339,9 +401,15 @@ def _classes(sources: Sequence[Source]) -> BatchField:
 
 
 def _targets(sources: Sequence[Source]) -> BatchField:
-    """[n] int32 classes or [n, A] float32 attributes: the targets of a classifier."""
+    """[n] int32 classes or [n, A] float32 attributes: the targets of a classifier.
+
+    Of a clip with several classes, the one that was drawn is the target.
+    """
+    several = any(source.texts.several for source in sources)
 
     def make(rows: RowsOfBatch) -> np.ndarray:
+        if several:
+            return rows.clip_class.astype(np.int32)
         return np.stack([sources[d].targets[r] for d, r in zip(rows.source, rows.row)])
 
     return make
@@ -379,6 +447,13 @@ def position_of(pipeline: Mapping[str, int]) -> int | None:
       pipeline: its stored state; None is returned for the form of another version of Grain.
     """
     return pipeline["next_index"] if set(pipeline) == {"next_index"} else None
+
+
+def _weights(sources: Sequence[Source]) -> tuple[float, ...] | None:
+    """The weights of a mixture; None for a union."""
+    weights = tuple(source.weight for source in sources if source.weight is not None)
+    assert len(weights) in (0, len(sources)), "either all sources have a weight, or none"
+    return weights or None
 
 
 def _check_same_rate(sources: Sequence[Source]) -> None:

@@ -1,27 +1,35 @@
 """Motion representations, the inputs of motion encoders: motion patches, joints or rotations.
 
 A representation implements every step from a record, or a user's clip, to the arrays of a batch:
-which field of a record is read, whether a dataset has it, how a raw clip is converted, which frames
+what of a record is read, whether a dataset has it, how a raw clip is converted, which frames
 training and evaluation use, and how clips are stacked. An encoder's config names its
 representation (`input`); `REPRESENTATIONS` maps names to classes.
 """
 
 import dataclasses
 import functools
+import operator
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from motionalign.config import Entry
-from motionalign.data.augment import WINDOWS, Augmentation, frame_indices, inference_indices
+from motionalign.data.augment import (
+    WINDOWS,
+    Augmentation,
+    frame_indices,
+    inference_indices,
+    mirror,
+)
 from motionalign.data.dataset import Metadata
 from motionalign.data.records import Split
 from motionalign.data.resample import check_fps, nearest_frames, resample
+from motionalign.formats import smplh
 from motionalign.patches import motion_patches
-from motionalign.skeleton import shape_advice
+from motionalign.skeleton import Skeleton, shape_advice
 
 Batch = dict[str, np.ndarray]
 
@@ -51,7 +59,7 @@ class Representation(Protocol):
     """The input of a motion encoder.
 
     Attributes:
-      field: its name as a field of records and of batches.
+      field: its name as a field of batches.
       entry: the config fields that it reads.
       of_frames: whether config.model.motion.input can select it. If so, encoders construct it with
         the arguments of `Joints`, and it has `shape_of(metadata)`, the (joints, channels, channels
@@ -59,8 +67,8 @@ class Representation(Protocol):
         that can be moved to the origin.
       of_positions: whether it is computed from joint positions, which have a unit, axes and an
         origin.
-      raw_field: the field of a record from which `prepare` computes it.
-      raw_shape: the shape of `raw_field` in words, for messages.
+      raw_field: the name of what `prepare` converts.
+      raw_shape: its shape in words, for messages.
       part_seen: the part of a longer clip that evaluation uses, in words.
       by_statistics: whether it depends on a dataset's statistics.
       max_frames: the largest number of frames used per clip.
@@ -93,6 +101,14 @@ class Representation(Protocol):
     def check(self, metadata: Metadata) -> None:
         """Raises a ValueError if a dataset does not have this representation."""
 
+    def read(self, record: Mapping[str, Any], raw: bool = False) -> np.ndarray:
+        """The clip of a record, [T, M, ...] of M persons.
+
+        Args:
+          record: its fields.
+          raw: whether `prepare` still has to convert it; otherwise it is what `prepare` returns.
+        """
+
     def prepare(self, joints: np.ndarray, fps: float, metadata: Metadata) -> np.ndarray:
         """Converts a raw clip at `fps` to the form of the dataset's records.
 
@@ -109,7 +125,7 @@ class Representation(Protocol):
     def as_prepared(self, own: Metadata | None, theirs: Metadata, fps: float) -> bool:
         """Whether a model can use the field that a dataset's records store.
 
-        Otherwise it is computed again, from `raw_field`.
+        Otherwise it is computed again, from what `read` gives with `raw`.
 
         Args:
           own: the model's metadata of that dataset, if it has any.
@@ -180,6 +196,10 @@ class Patches:
                 f"the model has patch_size {self.patch_size}. Prepare the dataset with the model's "
                 "patch size, under another --name"
             )
+
+    def read(self, record: Mapping[str, Any], raw: bool = False) -> np.ndarray:
+        """See `Representation.read`."""
+        return record["joints" if raw else "patches"]
 
     def prepare(self, joints: np.ndarray, fps: float, metadata: Metadata) -> np.ndarray:
         """Joints [T, J, 3] to patches [T', 5N, 3], with the dataset's frame rate and statistics."""
@@ -311,6 +331,10 @@ class Joints:
                 f"{self.channels} channels"
             )
 
+    def read(self, record: Mapping[str, Any], raw: bool = False) -> np.ndarray:
+        """See `Representation.read`; records have what users have."""
+        return record["joints"]
+
     def prepare(self, joints: np.ndarray, fps: float, metadata: Metadata) -> np.ndarray:
         """Joints [T, J, C] to [T', J, C] at the dataset's frame rate."""
         check_clip(joints, fps, (self.joints, self.channels), metadata)
@@ -318,7 +342,7 @@ class Joints:
 
     def sample(self, clip: np.ndarray, random: RowRandom, metadata: Metadata) -> np.ndarray:
         """Augments the clip and samples frames from it, as `sampling` says."""
-        clip = self.augment(clip, metadata.skeleton, random.generator)
+        clip = self.augment(clip, metadata.skeleton, random.generator, self._mirror)
         return self._take(
             clip,
             frame_indices(len(clip), self.max_frames, self.sampling, random.generator, self.step),
@@ -336,6 +360,10 @@ class Joints:
     def as_prepared(self, own: Metadata | None, theirs: Metadata, fps: float) -> bool:
         """See `Representation.as_prepared`; always False, as the frame rates may differ."""
         return False
+
+    def _mirror(self, clip: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+        """The clip in the mirror."""
+        return mirror(clip, skeleton)
 
     def _take(self, clip: np.ndarray, frames: np.ndarray) -> np.ndarray:
         """Selects frames of a clip and moves the root of the first one to the origin."""
@@ -378,12 +406,18 @@ class Rotations(Joints):
         return metadata.num_rotations, Rotations.channels_of_one, Rotations.channels_of_one
 
     def check(self, metadata: Metadata) -> None:
-        """See `Representation.check`."""
+        """See `Representation.check`; of rotations beyond the skeleton's joints, none is needed."""
         if not metadata.num_rotations:
             raise ValueError(
                 f"dataset {metadata.name!r} has no rotations, which are the input of the model"
             )
+        if metadata.num_rotations > self.joints == metadata.skeleton.num_joints:
+            metadata = dataclasses.replace(metadata, num_rotations=self.joints)
         super().check(metadata)
+
+    def read(self, record: Mapping[str, Any], raw: bool = False) -> np.ndarray:
+        """See `Representation.read`: the first R rotations of the record, [T, M, R, 6]."""
+        return record["rotations"][:, :, : self.joints]
 
     def prepare(self, joints: np.ndarray, fps: float, metadata: Metadata) -> np.ndarray:
         """Rotations [T, R, 6] to [T', R, 6], by nearest frames: 6D rotations do not interpolate."""
@@ -391,8 +425,89 @@ class Rotations(Joints):
         return joints[nearest_frames(len(joints), fps, metadata.fps)].astype(np.float32)
 
 
+class RotationsTranslation(Rotations):
+    """6D rotations and the root's translation as one more row, [F, 25, 6] float32.
+
+    The input of Walk and Text on BABEL (`_load` of its dataset.py): the rotations of
+    `smplh.ROTATED`, then a row whose first three channels are the root's position relative to the
+    first of the F frames, in metres; the other three are 0. Axes are AMASS's, Z up, as the
+    published code reads the files; clips that users give have them too.
+
+    One thing differs. In the published preparation, the body model gets no translation, and the
+    joint that is stored first is the right ankle: its row is the path of that ankle in a body whose
+    pelvis does not move. Ours is the path of the root.
+    """
+
+    field: ClassVar[str] = "rotations_translation"
+    raw_field: ClassVar[str] = "rotations_translation"
+    raw_shape: ClassVar[str] = (
+        "[frames, 25, 6]: 24 rotations, and the root's x, y, z, 0, 0, 0; Z up"
+    )
+    rows: ClassVar[int] = len(smplh.ROTATED) + 1
+
+    @staticmethod
+    def shape_of(metadata: Metadata) -> tuple[int, int, int]:
+        """(25, 6, 3); a ValueError if the dataset does not have the rotations."""
+        RotationsTranslation._check(metadata)
+        return RotationsTranslation.rows, Rotations.channels_of_one, 3
+
+    @staticmethod
+    def _check(metadata: Metadata) -> None:
+        """Raises a ValueError if a dataset has other rotations, or joints not in metres."""
+        expected = len(smplh.ROTATED)
+        if metadata.num_rotations and metadata.num_rotations < expected:
+            raise ValueError(
+                f"dataset {metadata.name!r} has {metadata.num_rotations} rotations, as older "
+                f"versions stored them; rotations_translation takes {expected}. Prepare it again "
+                "with --overwrite, or train with config.model.motion.input=rotations"
+            )
+        if metadata.num_rotations != expected or metadata.unit_in_metres != 1:
+            found = f"{metadata.num_rotations or 'no'} rotations"
+            unit = metadata.unit_in_metres
+            found += "" if unit == 1 else f" and {'no known unit' if unit is None else f'{unit} m'}"
+            raise ValueError(
+                f"dataset {metadata.name!r} has {found}; rotations_translation takes {expected} "
+                "rotations and metres, as `data_prep babel` stores them from AMASS. Set "
+                "config.model.motion.input=joints"
+            )
+
+    def check(self, metadata: Metadata) -> None:
+        """See `Representation.check`."""
+        self._check(metadata)
+        assert (self.joints, self.channels) == (self.rows, self.channels_of_one)
+
+    def read(self, record: Mapping[str, Any], raw: bool = False) -> np.ndarray:
+        """See `Representation.read`: [T, M, 25, 6], with the root's position in the last row."""
+        rotations, root = smplh.amass_axes(record["rotations"], record["joints"][:, :, 0])
+        row = np.zeros_like(rotations[:, :, :1])
+        row[:, :, 0, :3] = root
+        return np.concatenate([rotations, row], axis=2)
+
+    def prepare(self, joints: np.ndarray, fps: float, metadata: Metadata) -> np.ndarray:
+        """Rotations and root [T, 25, 6] to [T', 25, 6], by nearest frames, which both are of."""
+        clip = super().prepare(joints, fps, metadata)
+        if clip[:, -1, 3:].any():
+            raise ValueError(
+                f"the last of the {self.joints} rows of a clip must be the root's x, y and z and "
+                "three zeros: this model reads a translation there, not a rotation"
+            )
+        return clip
+
+    def _mirror(self, clip: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+        rotations, row = mirror(clip[:, :-1], skeleton), clip[:, -1:].copy()
+        row[..., 0] *= -1
+        return np.concatenate([rotations, row], axis=1)
+
+    def _take(self, clip: np.ndarray, frames: np.ndarray) -> np.ndarray:
+        """Selects frames of a clip; the translation is relative to the first of them."""
+        taken = np.asarray(clip)[frames].astype(np.float32)  # a copy
+        taken[:, -1, :3] -= taken[0, -1, :3].copy()
+        taken[:, -1, 3:] = 0  # augmentation adds noise to all channels
+        return taken
+
+
 REPRESENTATIONS: dict[str, type[Any]] = {
-    representation.field: representation for representation in (Patches, Joints, Rotations)
+    kind.field: kind for kind in (Patches, Joints, Rotations, RotationsTranslation)
 }
 """All representations, by their name in configs and batches."""
 
@@ -439,23 +554,28 @@ def check_clip(
 class ClipCache:
     """Caches the decoded clips of one split in memory, as far as `budget` allows.
 
-    `budget` is a one-element list with the remaining bytes, shared by all caches of a run. `field`
-    is the field of a record to read: "patches", "joints" or "rotations".
+    `budget` is a one-element list with the remaining bytes, shared by all caches of a run. `read`
+    takes the clip [T, M, ...] from a record, as `Representation.read` does.
     """
 
     _lock = threading.Lock()  # guards the budget and therefore covers all caches
 
-    def __init__(self, split: Split, budget: list[int], field: str = "patches") -> None:
+    def __init__(
+        self,
+        split: Split,
+        budget: list[int],
+        read: Callable[[Mapping[str, Any]], np.ndarray] = operator.itemgetter("patches"),
+    ) -> None:
         self.split = split
-        self._field = field
+        self._read = read
         self._budget = budget
         self._kept: dict[int, np.ndarray] = {}
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """Patches [T, 5N, 3] float16, joints [T, J, C] or rotations [T, R, 6] float32."""
+        """Patches [T, 5N, 3] float16, or joints or rotations [T, J, C] float32."""
         clip = self._kept.get(row)
         if clip is None:
-            clip = self.split[row][self._field]
+            clip = self._read(self.split[row])
             if clip.shape[1] != 1:
                 raise ValueError(
                     f"{self.split.version_dir}: clip {self.split.ids[row]!r} contains "

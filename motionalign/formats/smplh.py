@@ -2,6 +2,7 @@
 
 Converts the poses of AMASS files to joint positions by forward kinematics in NumPy. Joints depend
 on neither skinning nor pose blend shapes, only on the rest pose of the body and the rotations.
+AMASS is Z up, motionalign is Y up: `pose_clip` converts a file, `amass_axes` a clip back.
 """
 
 import dataclasses
@@ -15,6 +16,11 @@ from motionalign.skeleton import SKELETONS
 _ARRAYS = ("v_template", "shapedirs", "J_regressor", "kintree_table")
 
 NUM_BODY = 22  # the first joints of SMPL-H, in SMPL's order; 30 hand joints follow
+
+# The joints whose rotations Walk and Text reads (`get_joints_to_use` of its amass_parser.py): the
+# body, then the first joints of the left and of the right index finger. They take the places that
+# SMPL's 24 joints have for the hands.
+ROTATED = (*range(NUM_BODY), 22, 37)
 
 POSE_VALUES = 156  # numbers of a frame's pose in a file of AMASS: 52 joints
 SMPLX_POSE_VALUES = 165  # 55 joints; the jaw and the eyes come before the hands
@@ -138,6 +144,40 @@ def rotation_6d(matrices: np.ndarray) -> np.ndarray:
     return matrices[..., :2, :].reshape(*matrices.shape[:-2], 6)
 
 
+def rotations_translation(poses: np.ndarray, translation: np.ndarray) -> np.ndarray:
+    """What a model with this input takes of an AMASS file, which needs no body model.
+
+    Args:
+      poses: [T, 156] axis-angle rotations of the 52 joints in radians.
+      translation: [T, 3] metres.
+
+    Returns:
+      [T, 25, 6] float32 in AMASS's axes: the 6D rotations of `ROTATED`, then x, y, z, 0, 0, 0.
+
+    Raises:
+      ValueError: an array has the wrong shape or contains numbers that are not finite.
+    """
+    poses, translation = _checked(poses, translation)
+    rows = np.zeros((len(poses), len(ROTATED) + 1, 6), np.float32)
+    rows[:, :-1] = rotation_6d(_rotated(poses))
+    rows[:, -1, :3] = translation
+    return rows
+
+
+def amass_axes(rotations: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """6D rotations [..., R, 6], root first, and positions [..., 3] from Y up to AMASS's Z up.
+
+    Only the root's rotation is relative to the world; the others stay as they are.
+    """
+    turned = np.array(rotations)
+    first, second = turned[..., 0, :3], turned[..., 0, 3:]
+    # Z_UP_TO_Y_UP moves row 1 of the root's matrix to row 2, negated; that row is not stored, but
+    # is the cross product of the other two.
+    turned[..., 0, 3:] = -np.cross(first, second)
+    x, y, z = np.moveaxis(np.asarray(positions), -1, 0)
+    return turned, np.stack([x, -z, y], axis=-1)
+
+
 def forward_kinematics(
     rotations: np.ndarray, rest_joints: np.ndarray, translation: np.ndarray
 ) -> np.ndarray:
@@ -171,20 +211,39 @@ def pose_clip(
 
     Args:
       body: the body model for the file's gender.
-      poses: [T, at least 66] axis-angle rotations in radians, the 22 body joints first.
+      poses: [T, 156] axis-angle rotations of the 52 joints in radians.
       translation: [T, 3] metres.
       betas: [B], the shape.
 
     Returns:
-      joints [T, 22, 3] float32 in metres, and rotations [T, 22, 6] float32, each relative to the
-      parent joint (the root's relative to the world).
+      joints [T, 22, 3] float32 in metres, and rotations [T, 24, 6] float32 of `ROTATED`, each
+      relative to the parent joint (the root's relative to the world).
 
     Raises:
       ValueError: an array has the wrong shape or contains numbers that are not finite.
     """
+    poses, translation = _checked(poses, translation)
+    rotations = _rotated(poses)
+    rest = body.rest_joints(np.asarray(betas))
+    rotations[:, 0] = Z_UP_TO_Y_UP @ rotations[:, 0]
+    # The body rotates about its pelvis, whose rest position is not the origin: that offset rotates
+    # with the world.
+    moved = (translation + rest[0]) @ Z_UP_TO_Y_UP.T - rest[0]
+    joints = forward_kinematics(rotations[:, :NUM_BODY], rest, moved)
+    return joints.astype(np.float32), rotation_6d(rotations).astype(np.float32)
+
+
+def _rotated(poses: np.ndarray) -> np.ndarray:
+    """The matrices [T, 24, 3, 3] of the joints in `ROTATED`, of poses [T, 156]."""
+    vectors = poses[:, :POSE_VALUES].reshape(-1, POSE_VALUES // 3, 3)
+    return rotation_matrices(vectors[:, list(ROTATED)])
+
+
+def _checked(poses: np.ndarray, translation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A clip's poses and translation, as arrays; raises a ValueError if they cannot be such."""
     poses, translation = np.asarray(poses), np.asarray(translation)
-    if poses.ndim != 2 or poses.shape[1] < 3 * NUM_BODY:
-        raise ValueError(f"poses is {list(poses.shape)}; expected [frames, {3 * NUM_BODY} or more]")
+    if poses.ndim != 2 or poses.shape[1] < POSE_VALUES:
+        raise ValueError(f"poses is {list(poses.shape)}; expected [frames, {POSE_VALUES}]")
     if poses.shape[1] == SMPLX_POSE_VALUES:
         raise WrongBodyModel(
             f"poses has {SMPLX_POSE_VALUES} values a frame, SMPL-X's; expected SMPL-H's "
@@ -194,11 +253,4 @@ def pose_clip(
         raise ValueError(f"trans is {list(translation.shape)}; expected [{len(poses)}, 3]")
     if not (np.isfinite(poses).all() and np.isfinite(translation).all()):
         raise ValueError("poses or trans contain values that are not finite")
-    rotations = rotation_matrices(poses[:, : 3 * NUM_BODY].reshape(-1, NUM_BODY, 3))
-    rest = body.rest_joints(np.asarray(betas))
-    rotations[:, 0] = Z_UP_TO_Y_UP @ rotations[:, 0]
-    # The body rotates about its pelvis, whose rest position is not the origin: that offset rotates
-    # with the world.
-    moved = (translation + rest[0]) @ Z_UP_TO_Y_UP.T - rest[0]
-    joints = forward_kinematics(rotations, rest, moved)
-    return joints.astype(np.float32), rotation_6d(rotations).astype(np.float32)
+    return poses, translation

@@ -1,5 +1,6 @@
 """Encodes many clips or texts with a network, in batches on the device."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
@@ -214,8 +215,9 @@ class Predictor:
 
     @property
     def knows_names(self) -> bool:
-        """Whether `class_names` are the dataset's; a converted GaitFormer may only have numbers."""
-        return self._encoder.network.config.gait_head is None
+        """Whether `class_names` are names; a converted GaitFormer may only have numbers."""
+        head = self._encoder.network.config.gait_head
+        return head is None or head.named
 
     def motions(self, dataset: Dataset, split: Split, rows: np.ndarray) -> np.ndarray:
         """Embeddings [N, E] float32 of records of a split; for a classifier its logits [N, K]."""
@@ -301,8 +303,8 @@ class Predictor:
         """A function from a row of a split to the model's input for that record."""
         representation, prepare = self._encoder.representation, self._prepare
         if prepare is None:  # a budget of 0: nothing is cached
-            return ClipCache(split, budget=[0], field=representation.field).__getitem__
-        raw = ClipCache(split, budget=[0], field=representation.raw_field)
+            return ClipCache(split, budget=[0], read=representation.read).__getitem__
+        raw = ClipCache(split, budget=[0], read=functools.partial(representation.read, raw=True))
         return lambda row: prepare(raw[row])
 
 

@@ -145,6 +145,83 @@ def test_a_mixture_weight_may_be_tiny():
     assert dataset.size == 150
 
 
+def union(sizes, batch_size, seed=0, window=1):
+    """A plan without weights."""
+    return dataclasses.replace(plan(sizes, None, batch_size, seed, window), weights=None)
+
+
+ODD_SIZES = st.lists(st.integers(1, 150), min_size=1, max_size=4)
+
+
+@given(
+    ODD_SIZES,
+    st.integers(1, 40),
+    st.sampled_from([1, 2, 4, 16]),
+    st.integers(0, 2**40),
+    st.integers(0, 9),
+)
+@settings(max_examples=80)
+def test_an_epoch_without_weights_is_a_permutation_of_the_union(
+    sizes, batch_size, window, seed, epoch
+):
+    batch_size = min(batch_size, sum(sizes))
+    p = union(sizes, batch_size, seed, window)
+    everything = {(d, row) for d, size in enumerate(sizes) for row in range(size)}
+    assert p.counts.tolist() == sizes
+    assert p.steps_per_epoch == len(everything) // batch_size
+    seen = pairs(p.epoch(epoch))
+    assert len(set(seen)) == len(seen) == p.steps_per_epoch * batch_size  # each at most once
+    assert set(seen) <= everything
+    assert len(everything) - len(seen) < batch_size  # only an incomplete batch is left out
+    again = union(sizes, batch_size, seed, window)
+    first = epoch * p.steps_per_epoch  # an epoch that is entered in the middle is the same
+    steps = range(first + p.steps_per_epoch // 2, first + p.steps_per_epoch)
+    assert [pair for step in steps for pair in pairs(again[step])] == seen[
+        -len(steps) * batch_size :
+    ]
+
+
+@given(ODD_SIZES, st.integers(1, 10), st.sampled_from([2, 3, 4]), st.sampled_from([1, 4]))
+@settings(max_examples=40)
+def test_processes_share_an_epoch_of_a_union(sizes, share, processes, window):
+    """Each plans for itself and reads its rows of every batch; together they see every clip."""
+    batch_size = share * processes
+    sizes = [*sizes, batch_size]
+    seen = []
+    for process in range(processes):
+        p = union(sizes, batch_size, window=window)
+        rows = slice(process * share, (process + 1) * share)
+        for step in range(p.steps_per_epoch):
+            source, row = p[step]
+            seen += zip(source[rows].tolist(), row[rows].tolist())
+    assert len(set(seen)) == len(seen) == sum(sizes) // batch_size * batch_size
+
+
+def test_a_union_of_one_dataset_is_that_dataset():
+    for window, size in ((1, 100), (4, 103)):
+        one, same = plan((size,), (2.0,), window=window), union((size,), 8, window=window)
+        for epoch in range(3):
+            for a, b in zip(one.epoch(epoch), same.epoch(epoch)):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_other_clips_of_a_union_are_left_out_in_every_epoch():
+    p = union((30, 9), 8)
+    epochs = [pairs(p.epoch(epoch)) for epoch in range(30)]
+    assert len({frozenset(epoch) for epoch in epochs}) > 25
+    assert len(set(itertools.chain(*epochs))) == 39
+    mixed = [len(set(dataset)) for dataset in p.epoch(0)[0].tolist()]
+    assert sum(mixed) > len(mixed)  # batches hold clips of both
+
+
+def test_a_small_dataset_in_a_union_is_not_repeated():
+    """With equal weights, 4 of 23 clips in 27 would be 13 of them."""
+    dataset, _ = union((23, 4), 9).epoch(0)
+    assert np.bincount(dataset.ravel()).tolist() == [23, 4]
+    dataset, _ = plan((23, 4), (1.0, 1.0), batch_size=9).epoch(0)
+    assert sorted(np.bincount(dataset.ravel()).tolist()) == [13, 14]
+
+
 def test_a_batch_larger_than_the_dataset_is_an_error():
     with pytest.raises(ValueError, match=r"batch_size=9 is larger than the training set of 8 rec"):
         plan((5, 3), batch_size=9)
@@ -157,6 +234,8 @@ def test_a_batch_larger_than_the_dataset_is_an_error():
         ("humanml3d", {"humanml3d": 1}),
         ("humanml3d:2,kit_ml:1", {"humanml3d": 2, "kit_ml": 1}),
         (" a , b:0.5 ", {"a": 1, "b": 0.5}),
+        ("a:1,b:1", {"a": 1, "b": 1}),
+        ("a, b", {"a": None, "b": None}),
     ],
 )
 def test_mixtures(text, mixture):
@@ -389,6 +468,39 @@ def test_a_mixture_of_two_skeletons(two_datasets, tokenizer):
             )
 
 
+def test_processes_read_every_clip_of_a_union_once(two_datasets, tokenizer, monkeypatch):
+    """38 and 16 clips are 6 batches of 8, which two processes read; 6 clips are left out."""
+    datasets = {Dataset(two_datasets, name): None for name in ("small", "other")}
+    halves = np.split(np.arange(8), 2)
+    parts = [training_data(datasets, tokenizer, rows=rows, cache_gb=0.0) for rows in halves]
+    read, kind = collections.Counter(), type(parts[0].splits[0])
+    decode = kind.__getitem__
+
+    def counted(split, row):
+        read[split.ids[row]] += 1
+        return decode(split, row)
+
+    monkeypatch.setattr(kind, "__getitem__", counted)
+    for part in parts:
+        assert part.plan.steps_per_epoch == 6
+        for step in range(6):
+            part[step]
+    assert len(read) == read.total() == 48
+
+
+def test_a_union_resumes_in_the_middle_of_an_epoch(two_datasets, tokenizer):
+    datasets = {Dataset(two_datasets, name): None for name in ("small", "other")}
+    batches = training_data(datasets, tokenizer)
+    iterator = batches.batches(9)  # of 6 steps an epoch
+    expected = [next(iterator) for _ in range(4)]
+    resumed = training_data(datasets, tokenizer).batches(9)
+    resumed.set_state(iterator.get_state())
+    expected += list(resumed)
+    assert len(expected) == 9
+    for step, batch in enumerate(expected):
+        assert_same(batch, batches[step])
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_iterator_resumes_bit_for_bit(small, tokenizer, workers):
     batches = training_data(small, tokenizer, workers=workers)
@@ -537,6 +649,71 @@ def test_fields_match_the_class_of_each_clip(two_datasets):
         assert found == mine
         assert negatives[d, own] == set(range(6)) - mine
     assert len(texts) == 6
+
+
+def of_several(dataset):
+    """Clips of classes 0 and 2, in turn with clips of class 1, none, and classes 1 and 0."""
+    source = source_of_classes(dataset, np.array([0, 1, -1, 1] * 10)[:38])
+    more = np.array([[-1, 2], [-1, -1], [-1, -1], [0, -1]] * 10)[:38]
+    texts = dataclasses.replace(source.texts, more_classes=more)
+    return dataclasses.replace(source, texts=texts)
+
+
+def test_a_clip_of_several_classes_is_one_of_them_in_each_batch(small_dataset):
+    dataset = Dataset(small_dataset, "small")
+    source = of_several(dataset)
+    assert source.texts.several and not source_of_classes(dataset, np.zeros(38, int)).texts.several
+    own = {row: {int(k) for k in source.texts.classes_of([row])[0] if k >= 0} for row in range(38)}
+    batches = class_batches([source], *FIELDS)
+    drawn, negatives = collections.defaultdict(list), collections.defaultdict(set)
+    for step in range(200):
+        batch = batches[step]
+        assert (batch["targets"].dtype, batch["targets"].shape) == (np.int32, (8,))
+        for i, name in enumerate(batches.clip_ids(step)):
+            row = source.split.ids.index(name)
+            k = int(batch["classes"][i])
+            # Text, target and class are those of the drawn class; negatives of none of the clip's.
+            assert k in own[row]
+            assert batch["targets"][i] == k
+            assert batch["text_vectors"][i].argmax() // 2 == k
+            drawn[row].append(k)
+            negatives[row].add(int(batch["negative_vectors"][i].argmax()))
+    for row, found in drawn.items():
+        assert {*found} == own[row]
+        assert negatives[row] == {2 * k + i for k in {0, 1, 2} - own[row] for i in (0, 1)}
+    both = np.concatenate([found for row, found in drawn.items() if row % 4 == 0])
+    assert abs(np.mean(both == 0) - 0.5) < 4 * 0.5 / np.sqrt(len(both))  # each as often
+    # A batch is a function of seed and step; a process reads its rows of it.
+    again = class_batches([source], *FIELDS, rows=np.arange(2, 5))[7]
+    assert_same(again, {name: array[2:5] for name, array in batches[7].items()})
+
+
+def test_several_classes_change_nothing_for_clips_of_one(two_datasets):
+    small, other = (Dataset(two_datasets, name) for name in ("small", "other"))
+    alone = source_of_classes(other, np.arange(16) % 3)
+    one = source_of_classes(small, np.array([0, 1, -1, 1] * 10)[:38])
+    before = class_batches([one, alone], "text_vectors", "negative_vectors", "classes")
+    after = class_batches(
+        [of_several(small), alone], *("text_vectors", "negative_vectors", "classes")
+    )
+    for step in range(6):
+        a, b, same = before[step], after[step], 0
+        for i, name in enumerate(before.clip_ids(step)):
+            several = not name.startswith("other") and one.split.ids.index(name) % 4 != 1
+            for field in () if several else a:
+                np.testing.assert_array_equal(a[field][i], b[field][i])
+            same += not several
+        assert same
+
+
+def test_a_clip_of_all_classes_has_no_negatives(small_dataset):
+    source = source_of_classes(Dataset(small_dataset, "small"), np.zeros(38, int), num_classes=2)
+    more = np.full((38, 1), -1)
+    more[5] = 1
+    source = dataclasses.replace(source, texts=dataclasses.replace(source.texts, more_classes=more))
+    class_batches([source], "text_vectors")
+    with pytest.raises(ValueError, match="'small' has a clip of all 2 classes, which has no negat"):
+        class_batches([source], "negative_vectors")
 
 
 def test_every_field_has_the_rows_of_the_process_only(small_dataset):

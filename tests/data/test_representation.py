@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from motionalign.configs import common
 from motionalign.data.augment import frame_indices, inference_indices
@@ -18,9 +19,11 @@ from motionalign.data.representation import (
     Joints,
     Patches,
     Rotations,
+    RotationsTranslation,
     RowRandom,
     inputs,
 )
+from motionalign.formats import smplh
 from motionalign.models.families import representation_of
 from motionalign.models.vit import ViTConfig
 from motionalign.patches import motion_patches
@@ -28,7 +31,7 @@ from motionalign.skeleton import SKELETONS
 
 SMPL = Metadata(
     "clips", SKELETONS["smpl22"], 16, 20.0, 1.0, np.zeros((22, 3)), np.full((22, 3), 0.5), 20.0,
-    num_rotations=22,
+    num_rotations=24,
 )  # fmt: skip
 COCO = dataclasses.replace(
     SMPL, name="seen", skeleton=SKELETONS["coco18"], fps=24.0, mean=np.zeros((18, 3)),
@@ -37,15 +40,20 @@ COCO = dataclasses.replace(
 READ = {
     "patches": Patches(patch_size=16, max_frames=40, frame_bucket=16),
     "joints": Joints(joints=22, channels=3, max_frames=40),
-    "rotations": Rotations(joints=22, channels=6, max_frames=40, dims=6, root=None),
+    "rotations": Rotations(joints=24, channels=6, max_frames=40, dims=6, root=None),
+    "rotations_translation": RotationsTranslation(joints=25, channels=6, max_frames=40, root=None),
 }
+ROWS = {"patches": 22, "joints": 22, "rotations": 24, "rotations_translation": 25}
 each = pytest.mark.parametrize("representation", READ.values(), ids=READ)
 
 
 def raw_clip(representation, frames=30, seed=0):
     """A user's clip, before preparation."""
-    shape = (22, 6 if representation.field == "rotations" else 3)
-    return np.random.default_rng(seed).normal(size=(frames, *shape)).astype(np.float32)
+    rows = ROWS[representation.field]
+    clip = np.random.default_rng(seed).normal(size=(frames, rows, 3 if rows == 22 else 6))
+    if rows == 25:
+        clip[:, -1, 3:] = 0  # a translation has three numbers
+    return clip.astype(np.float32)
 
 
 def random(share=0.5, row=0):
@@ -57,7 +65,7 @@ def random(share=0.5, row=0):
 
 def test_names():
     assert set(READ) == set(REPRESENTATIONS)
-    assert set(inputs()) == {"joints", "rotations"}
+    assert set(inputs()) == {"joints", "rotations", "rotations_translation"}
     for name, representation in REPRESENTATIONS.items():
         assert representation.field == name
 
@@ -89,7 +97,11 @@ def test_a_clip_from_preparation_to_batch(representation, frames):
 @pytest.mark.parametrize(
     ("change", "fps", "message"),
     [
-        (lambda clip: clip[:, :21], 20, r"\(30, 21, .\); expected \[frames >= 2, 22, .\] for ske"),
+        (
+            lambda clip: clip[:, :21],
+            20,
+            r"\(30, 21, .\); expected \[frames >= 2, ROWS, .\] for ske",
+        ),
         (lambda clip: clip[0], 20, "a clip has shape .* for skeleton 'smpl22'"),
         (lambda clip: clip[:1], 20, "a clip has shape"),
         (lambda clip: clip.astype(str), 20, "a clip has dtype <U.*; expected numbers"),
@@ -100,6 +112,7 @@ def test_a_clip_from_preparation_to_batch(representation, frames):
     ],
 )
 def test_clips_that_cannot_be_prepared(representation, change, fps, message):
+    message = message.replace("ROWS", str(ROWS[representation.field]))
     with pytest.raises(ValueError, match=message):
         representation.prepare(change(raw_clip(representation)), fps, SMPL)
 
@@ -270,11 +283,12 @@ def test_datasets_with_other_joints_are_rejected():
     message = "'seen' has no rotations: set config.model.motion.input=joints"
     with pytest.raises(ValueError, match=message):
         Rotations.shape_of(COCO)
-    with pytest.raises(ValueError, match="'clips' has 24 joints of 6 channels"):
-        READ["rotations"].check(dataclasses.replace(SMPL, num_rotations=24))
+    with pytest.raises(ValueError, match="'clips' has 22 joints of 6 channels"):
+        READ["rotations"].check(dataclasses.replace(SMPL, num_rotations=22))
     assert Joints.shape_of(COCO) == (18, 3, 2)
     assert Joints.shape_of(SMPL) == (22, 3, 3)
-    assert Rotations.shape_of(SMPL) == (22, 6, 6)
+    assert Rotations.shape_of(SMPL) == (24, 6, 6)
+    assert RotationsTranslation.shape_of(SMPL) == (25, 6, 3)
 
 
 def test_resampling_of_joints_and_rotations():
@@ -283,11 +297,151 @@ def test_resampling_of_joints_and_rotations():
     again = READ["rotations"].prepare(clip, 30, SMPL)
     assert len(again) == 21
     assert {frame.tobytes() for frame in again} <= {frame.tobytes() for frame in clip}
+    both = raw_clip(READ["rotations_translation"], 31)
+    again = READ["rotations_translation"].prepare(both, 30, SMPL)
+    assert len(again) == 21
+    assert {frame.tobytes() for frame in again} <= {frame.tobytes() for frame in both}
     moved = np.linspace(0, 1, 31, dtype=np.float32)[:, None, None] * np.ones((22, 3), np.float32)
     again = READ["joints"].prepare(moved, 30, SMPL)
     np.testing.assert_allclose(again[:, 0, 0], np.linspace(0, 1, 21), atol=1e-6)
     assert not READ["joints"].as_prepared(SMPL, SMPL, 20)
     assert not READ["joints"].by_statistics
+
+
+# ---- rotations with the root's translation ---------------------------------------------------
+
+CLIP = READ["rotations_translation"]
+
+
+def amass_clip(seconds=3, seed=0, translation=None):
+    """poses and trans of a file of AMASS at 30 frames a second."""
+    rng = np.random.default_rng(seed)
+    poses = np.cumsum(rng.normal(0, 0.05, (30 * seconds, 156)), axis=0)
+    return poses, np.cumsum(rng.normal(0, 0.02, (30 * seconds, 3)), axis=0) + 5
+
+
+def record_of(poses, translation):
+    """The fields that a record of data_prep stores, Y up, of one person."""
+    rest = np.random.default_rng(1).normal(0, 0.3, (22, 3))
+    body = smplh.SMPLH(rest, np.zeros((22, 3, 1)))
+    joints, rotations = smplh.pose_clip(body, poses, translation, np.zeros(1))
+    return {"joints": joints[:, None], "rotations": rotations[:, None]}
+
+
+def published(poses, translation):
+    """Walk and Text's input of some frames by hand, with scipy: [F, 25, 6]."""
+    chosen = [*range(22), 22, 37]  # of SMPL-H's 52 joints
+    vectors = poses.reshape(len(poses), 52, 3)[:, chosen]
+    matrices = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix()
+    rows = np.zeros((len(poses), 25, 6))
+    rows[:, :24] = matrices[:, :2, :].reshape(len(poses), 24, 6)
+    rows[:, 24, :3] = translation - translation[0]
+    return rows
+
+
+@pytest.mark.parametrize("window", ["first", "centre", "spread"])
+def test_the_published_input_of_a_record(window):
+    """Rotations and translation in AMASS's axes; the translation starts in the window."""
+    poses, translation = amass_clip()
+    seen = dataclasses.replace(CLIP, window_of=window)
+    clip = seen.read(record_of(poses, translation))[:, 0]
+    frames = inference_indices(len(poses), 40, window)
+    expected = published(poses[frames], translation[frames])
+    found = seen.window(clip)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_array_equal(found[0, -1], 0)
+    assert np.abs(found[:, -1, :3]).max() > 0.1
+    # A user who has the file gets the same.
+    given = seen.prepare(smplh.rotations_translation(poses, translation), 30, FAST)
+    np.testing.assert_allclose(seen.window(given), expected, atol=1e-5)
+
+
+FAST = dataclasses.replace(SMPL, fps=30.0)
+
+
+@pytest.mark.parametrize("sampling", ["conseq", "random_conseq", "random"])
+@pytest.mark.parametrize("name", ["", "crop", "paces", "reverse", "joint_noise", "point_noise"])
+def test_every_training_window_starts_at_zero(sampling, name):
+    data = common.base().data
+    data.sampling = sampling
+    if name:
+        values = {"crop": 60, "paces": (1.5,), "reverse": 1.0}
+        data.augment[name] = values.get(name, 0.1)
+    poses, translation = amass_clip()
+    clip = CLIP.read(record_of(poses, translation))[:, 0]
+    kept = clip.copy()
+    reads = CLIP.for_training(data)
+    starts = set()
+    for row in range(5):
+        seen = reads.sample(clip, random(row=row), SMPL)
+        assert (seen.shape, seen.dtype) == ((40, 25, 6), np.float32)
+        np.testing.assert_array_equal(seen[0, -1], 0)
+        np.testing.assert_array_equal(seen[:, -1, 3:], 0)
+        assert np.abs(seen[-1, -1, :3]).max() > 0.01
+        starts.add(seen[0, 0].tobytes())
+    assert len(starts) > 1  # windows that start elsewhere
+    np.testing.assert_array_equal(clip, kept)  # the cached clip
+
+
+def test_walking_on_the_spot_and_across_differ_in_the_translation_only():
+    poses, _ = amass_clip()
+    still = np.zeros((len(poses), 3))
+    across = np.linspace(0, 5, len(poses))[:, None] * [0.6, 0.8, 0]  # 5 metres
+    spot, away = (record_of(poses, trans) for trans in (still, across))
+    one, other = (CLIP.window(CLIP.read(record)[:, 0]) for record in (spot, away))
+    np.testing.assert_array_equal(one[:, :-1], other[:, :-1])
+    np.testing.assert_allclose(one[:, -1], 0, atol=1e-6)
+    np.testing.assert_allclose(other[:, -1, :3], across[:40], atol=1e-5)
+    rotations = READ["rotations"]  # which has no such row
+    one, other = (rotations.window(rotations.read(record)[:, 0]) for record in (spot, away))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_the_mirror_image_is_the_input_of_the_mirrored_body():
+    """Mirrored in AMASS's axes: x of rotation vectors stays, y and z turn round; sides swap."""
+    poses, translation = amass_clip()
+    data = common.base().data
+    data.augment.mirror = 1.0
+    data.sampling = "conseq"
+    twins = [*SMPL.skeleton.mirror, *range(37, 52), *range(22, 37)]
+    mirrored = (poses.reshape(-1, 52, 3)[:, twins] * [1, -1, -1]).reshape(-1, 156)
+    clip = CLIP.read(record_of(poses, translation))[:, 0]
+    expected = CLIP.read(record_of(mirrored, translation * [-1, 1, 1]))[:, 0]
+    generator = random().generator
+    generator.random()  # whether to mirror
+    frames = frame_indices(len(poses), 40, "conseq", generator)
+    start = expected[frames]
+    start[:, -1] -= start[0, -1].copy()
+    found = CLIP.for_training(data).sample(clip, random(), SMPL)
+    np.testing.assert_allclose(found, start, atol=1e-5)
+
+
+def test_datasets_without_the_published_input_are_rejected():
+    for check in (CLIP.check, RotationsTranslation.shape_of):
+        with pytest.raises(ValueError, match=r"'clips' has 22 rotations, as older .* Prepare it a"):
+            check(dataclasses.replace(SMPL, num_rotations=22))
+        with pytest.raises(ValueError, match="'seen' has no rotations; rotations_translation"):
+            check(COCO)
+        with pytest.raises(ValueError, match=r"has 24 rotations and 0\.01 m; .*input=joints"):
+            check(dataclasses.replace(SMPL, unit_in_metres=0.01))
+    with pytest.raises(ValueError, match=r"last of the 25 rows .* x, y and z and three zeros"):
+        CLIP.prepare(np.ones((5, 25, 6)), 20, SMPL)
+    data = common.base().data
+    data.augment.squeeze = 0.1
+    with pytest.raises(ValueError, match="cannot squeeze rotations"):
+        CLIP.for_training(data).sample(raw_clip(CLIP), random(), SMPL)
+
+
+def test_a_model_of_22_rotations_reads_the_first_22_of_24():
+    """Runs of older versions give the same numbers on datasets that are prepared again."""
+    model = dataclasses.replace(READ["rotations"], joints=22)
+    for stored in (SMPL, dataclasses.replace(SMPL, num_rotations=22)):
+        model.check(stored)
+    record = record_of(*amass_clip())
+    old = record | {"rotations": record["rotations"][:, :, :22]}
+    np.testing.assert_array_equal(model.read(record), old["rotations"])
+    np.testing.assert_array_equal(model.read(old), old["rotations"])
+    assert READ["rotations"].read(record).shape[2:] == (24, 6)
 
 
 # ---- the cache -------------------------------------------------------------------------------

@@ -63,8 +63,9 @@ def test_joints_equal_an_independent_forward_kinematics(model):
     assert (joints.shape, joints.dtype) == ((5, 22, 3), np.float32)
     np.testing.assert_allclose(joints, reference(poses, translation, betas), atol=1e-5)
 
-    locals_ = Rotation.from_rotvec(poses[:, 3:66].reshape(-1, 3)).as_matrix()
-    expected = locals_[:, :2].reshape(5, 21, 6)  # all but the root
+    vectors = poses.reshape(5, JOINTS, 3)[:, [*range(1, 22), 22, 37]]  # all but the root
+    locals_ = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix()
+    expected = locals_[:, :2].reshape(5, 23, 6)
     np.testing.assert_allclose(rotations[:, 1:], expected, atol=1e-6)
 
 
@@ -73,17 +74,46 @@ def test_rotations_reproduce_the_joints(model):
     poses, translation, betas = clip()
     body = smplh.SMPLH.read(model)
     joints, rotations = smplh.pose_clip(body, poses, translation, betas)
-    rows = rotations.reshape(5, 22, 2, 3).astype(np.float64)
+    rows = rotations[:, :22].reshape(5, 22, 2, 3).astype(np.float64)
     matrices = np.concatenate([rows, np.cross(rows[..., :1, :], rows[..., 1:, :])], axis=-2)
     rest = body.rest_joints(betas)
     again = smplh.forward_kinematics(matrices, rest, joints[:, 0] - rest[0])
     np.testing.assert_allclose(again, joints, atol=1e-5)
 
 
+def test_back_in_amass_axes(model):
+    """The root's rotation and position as the file has them, up to the rest position."""
+    poses, translation, betas = clip()
+    joints, rotations = smplh.pose_clip(smplh.SMPLH.read(model), poses, translation, betas)
+    given = rotations.copy()
+    turned, root = smplh.amass_axes(rotations, joints[:, 0])
+    vectors = poses.reshape(5, JOINTS, 3)[:, [*range(22), 22, 37]]
+    matrices = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(5, 24, 3, 3)
+    np.testing.assert_allclose(turned, matrices[:, :, :2].reshape(5, 24, 6), atol=1e-6)
+    np.testing.assert_allclose(root - root[0], translation - translation[0], atol=1e-5)
+    np.testing.assert_array_equal(rotations, given)  # a copy is turned
+    assert not np.allclose(turned[:, 0], rotations[:, 0])
+
+
+def test_rotations_and_translation_of_a_file():
+    """As Walk and Text's code reads a file, and for any number of frames."""
+    poses, translation, _ = clip()
+    rows = smplh.rotations_translation(poses, translation)
+    vectors = poses.reshape(5, JOINTS, 3)[:, [*range(22), 22, 37]]
+    matrices = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(5, 24, 3, 3)
+    assert (rows.shape, rows.dtype) == ((5, 25, 6), np.float32)
+    np.testing.assert_allclose(rows[:, :24], matrices[:, :, :2].reshape(5, 24, 6), atol=1e-6)
+    np.testing.assert_allclose(rows[:, 24, :3], translation, atol=1e-6)
+    np.testing.assert_array_equal(rows[:, 24, 3:], 0)
+    assert smplh.rotations_translation(poses[:0], translation[:0]).shape == (0, 25, 6)
+    with pytest.raises(ValueError, match=r"trans is \[4, 3\]; expected \[5, 3\]"):
+        smplh.rotations_translation(poses, translation[:4])
+
+
 def test_zero_pose_is_the_rest_pose(model):
     """With zero pose, joints are the rest joints, rotated from Z up to Y up about the origin."""
     body = smplh.SMPLH.read(model)
-    joints, _ = smplh.pose_clip(body, np.zeros((1, 66)), np.zeros((1, 3)), np.zeros(SHAPES))
+    joints, _ = smplh.pose_clip(body, np.zeros((1, 156)), np.zeros((1, 3)), np.zeros(SHAPES))
     x, y, z = body.joints.T
     np.testing.assert_allclose(joints[0], np.stack([x, z, -y], axis=-1), atol=1e-6)
 
@@ -145,7 +175,7 @@ def test_pickles_and_damaged_files_are_rejected(tmp_path, model):
 @pytest.mark.parametrize(
     ("poses", "trans", "message"),
     [
-        (np.zeros((4, 65)), np.zeros((4, 3)), r"poses is \[4, 65\]; expected \[frames, 66"),
+        (np.zeros((4, 155)), np.zeros((4, 3)), r"poses is \[4, 155\]; expected \[frames, 156"),
         (np.zeros((4, 156)), np.zeros((3, 3)), r"trans is \[3, 3\]; expected \[4, 3\]"),
         (np.full((4, 156), np.nan), np.zeros((4, 3)), "not finite"),
     ],

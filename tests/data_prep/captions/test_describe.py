@@ -15,12 +15,12 @@ from runs import ROOT
 
 from data_prep import class_texts
 from data_prep.__main__ import main
-from data_prep.captions import describe
+from data_prep.captions import asking, describe, prompts
 from motionalign.data import dataset as dataset_module
 from motionalign.data.dataset import VERSION, Dataset, Metadata
 from motionalign.skeleton import SKELETONS
 
-pytest.importorskip("openai")
+pytest.importorskip("httpx")
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -202,7 +202,7 @@ def test_stops_early_if_no_answer_is_valid(labels):
         main(command)
     assert not out.exists()
     # Of 200; requests already started are completed.
-    assert describe.GIVE_UP <= len(server.seen) / describe.ATTEMPTS < describe.GIVE_UP + 4
+    assert asking.GIVE_UP <= len(server.seen) / asking.ATTEMPTS < asking.GIVE_UP + 4
 
 
 @pytest.mark.parametrize(
@@ -226,32 +226,18 @@ def test_no_endpoint_at_all(labels):
     command, _ = flags(server, labels, "--retries=0")
     server.shutdown()
     server.server_close()
-    with pytest.raises(SystemExit, match=r"failed: Connection error\. Check that --base_url"):
+    with pytest.raises(
+        SystemExit, match=r"failed: Connection error \(.*\)\. Check that --base_url"
+    ):
         main(command)
 
 
 def test_the_published_prompts():
     expected = "Describe in detail a person's body movements who is performing the action: walk"
-    assert describe.prompt_of("action", "walk") == expected
-    assert describe.prompt_of("appearance", ["Male", "Backpack"]) == (
+    assert prompts.prompt_of("action", "walk") == expected
+    assert prompts.prompt_of("appearance", ["Male", "Backpack"]) == (
         'Concisely describe a person with the following features: ["Male", "Backpack"]'
     )
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        ({"text": "The person walks."}, None),
-        ({"text": "Sorry-looking and bent, the person walks."}, "a refusal"),  # false positive
-        ({"text": "I’m unable to do that"}, "a refusal"),
-        ({"text": "As an AI, I walk."}, "a refusal"),
-        ({"text": "x", "refusal": True}, "a refusal"),
-        ({"text": " \n"}, "empty"),
-        ({"text": "The person wa", "finish_reason": "length"}, "cut off"),
-    ],
-)
-def test_faults(answer, expected):
-    assert describe.fault({"refusal": False, "finish_reason": "stop", **answer}) == expected
 
 
 @pytest.mark.parametrize(
@@ -270,17 +256,17 @@ def test_bad_labels(tmp_path, content, kind, message):
 
 
 def test_changed_settings_bypass_the_cache():
-    settings = describe.Settings("m")
-    one = describe.request(settings, "walk", 0)
+    settings = prompts.Settings("m")
+    one = prompts.request(settings, "walk", 0)
     others = [
-        describe.request(settings, "walk", 1),
-        describe.request(settings, "walk", 0, attempt=1),
-        describe.request(settings, "run", 0),
-        describe.request(describe.Settings("m", temperature=0.1), "walk", 0),
-        describe.request(describe.Settings("n"), "walk", 0),
+        prompts.request(settings, "walk", 1),
+        prompts.request(settings, "walk", 0, attempt=1),
+        prompts.request(settings, "run", 0),
+        prompts.request(prompts.Settings("m", temperature=0.1), "walk", 0),
+        prompts.request(prompts.Settings("n"), "walk", 0),
     ]
     assert all(one != other for other in others)
-    assert one == describe.request(describe.Settings("m"), "walk", 0)
+    assert one == prompts.request(prompts.Settings("m"), "walk", 0)
 
 
 @pytest.fixture
@@ -314,9 +300,9 @@ def test_the_classes_of_a_dataset(prepared):
     for kind in ("action", "synonym"):
         assert describe.dataset_labels(dataset, kind) == {"walk": "walk", "go up": "go up"}
     assert describe.dataset_labels(dataset, "appearance") == {
-        "male": {"gender": "male"},
-        "male, backpack": {"gender": "male", "carries": "backpack"},
-        "female": {"gender": "female"},
+        "male": {"sex": "male"},
+        "male, backpack": {"sex": "male", "carries": "backpack"},
+        "female": {"sex": "female"},
     }
 
 
@@ -329,7 +315,7 @@ def test_embed_reads_the_output_for_a_dataset(prepared):
     descriptions = class_texts.read_texts(out, names)["descriptions"]
     assert descriptions.keys() == {"male", "male, backpack", "female"}
     assert all(len(set(texts)) == 2 for texts in descriptions.values())
-    assert '{"gender": "male", "carries": "backpack"}' in descriptions["male, backpack"][0]
+    assert '{"sex": "male", "carries": "backpack"}' in descriptions["male, backpack"][0]
 
 
 @pytest.mark.parametrize(("kind", "lacks"), [("action", "labels"), ("appearance", "attributes")])
