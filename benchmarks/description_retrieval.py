@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from motionalign import reading
-from motionalign.inference.sentence_encoder import SentenceEncoder
+from motionalign.inference.sentence_encoder import READOUT, SentenceEncoder, stated_readout
 from motionalign.inference.similarity import cosine_similarity
 
 
@@ -109,10 +109,15 @@ def main() -> None:
     )
     parser.add_argument("files", nargs="+", type=pathlib.Path, help="files of class texts")
     parser.add_argument("--encoder", required=True, help="folder or Hub id of a sentence encoder")
-    parser.add_argument("--readout", default="mean", choices=("mean", "first", "end"))
+    parser.add_argument(
+        "--readout",
+        choices=("first", "mean", "end"),
+        help="how token outputs are pooled (default: as the encoder's files state, else first)",
+    )
     parser.add_argument("--confusions", action="store_true", help="list what is found instead")
     args = parser.parse_args()
-    encoder = SentenceEncoder(args.encoder, args.readout)
+    readout = args.readout or stated_readout(args.encoder).readout or READOUT
+    encoder = SentenceEncoder(args.encoder, readout)
     print("| descriptions | classes | texts | words each | own label | leave one out | nearest |")
     print("|---|--:|--:|--:|--:|--:|--:|")
     listed = []

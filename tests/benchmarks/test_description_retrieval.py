@@ -74,9 +74,22 @@ def test_the_command(monkeypatch, capsys, tmp_path):
     path.write_text(
         json.dumps({"classes": {name: {"descriptions": each} for name, each in TEXTS.items()}})
     )
-    monkeypatch.setattr(description_retrieval, "SentenceEncoder", lambda folder, readout: stand_in)
-    monkeypatch.setattr("sys.argv", ["retrieval", "--encoder=folder", "--confusions", str(path)])
+    encoder = tmp_path / "encoder"
+    (encoder / "1_Pooling").mkdir(parents=True)
+    (encoder / "modules.json").write_text(
+        json.dumps([{"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}])
+    )
+    (encoder / "1_Pooling" / "config.json").write_text(
+        json.dumps({"pooling_mode_mean_tokens": True})
+    )
+    made = []
+    monkeypatch.setattr(
+        description_retrieval, "SentenceEncoder", lambda *given: made.append(given) or stand_in
+    )
+    arguments = [f"--encoder={encoder}", "--confusions", str(path)]
+    monkeypatch.setattr("sys.argv", ["description_retrieval", *arguments])
     description_retrieval.main()
+    assert made == [(str(encoder), "mean")]
     printed = capsys.readouterr().out
     assert f"| {path} | 3 | 6 | 1 | 83.3 | 83.3 | 66.7 |" in printed
     assert "own label:\neast: north" in printed
