@@ -11,9 +11,10 @@ time. Both variants use the real train step, in one process, in alternation:
   tower    the frozen text encoder runs on the batch's tokens in every step: forward pass only, and
            only for the clips' own texts, as in the published code
 
-The ratio depends on the length of the texts: label words have 5 tokens, the descriptions shipped
-with the project about 30. The two descriptions that the published code's notebook (LLM.ipynb, in
-commit 177d767) shows in full have 148 and 211; that code pads all texts of a batch to the longest.
+The ratio depends on the length of the texts: label words have 5 tokens, one sentence about 30, the
+paragraphs that data_prep/captions/babel60.json has for classes 74. The two descriptions that the
+published code's notebook (LLM.ipynb, in commit 177d767) shows in full have 148 and 211; that code
+pads all texts of a batch to the longest.
 """
 
 import argparse
