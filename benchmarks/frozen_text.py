@@ -12,8 +12,8 @@ time. Both variants use the real train step, in one process, in alternation:
            only for the clips' own texts, as in the published code
 
 The ratio depends on the length of the texts: label words have 5 tokens, the descriptions shipped
-with the project about 30. The two descriptions that the published code's notebook (LLM.ipynb) shows
-in full have 148 and 211, and that code pads all texts of a batch to the longest.
+with the project about 30. The two descriptions that the published code's notebook (LLM.ipynb, in
+commit 177d767) shows in full have 148 and 211; that code pads all texts of a batch to the longest.
 """
 
 import argparse

@@ -96,14 +96,14 @@ def nearest_neighbour(
 
 
 def features(dataset: Dataset, split_name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Mean poses [N, J * C] and labels [N] of the labelled clips of a split."""
+    """Mean poses [N, J * C] and labels [N, m] of the labelled clips of a split; -1: none."""
     split = dataset.split(split_name)
     known = np.flatnonzero(split.labels >= 0)
     clips = [split[i]["joints"][:, 0] for i in known]
     dims = dataset.metadata.skeleton.dims
     return (
         pooled_joints([clip[..., :dims] - clip[:1, :1, :dims] for clip in clips]),
-        split.labels[known],
+        split.all_labels[known],
     )
 
 
@@ -121,7 +121,8 @@ def main() -> None:
     names = dataset.metadata.label_names
     train, train_labels = features(dataset, args.train_split)
     test, labels = features(dataset, args.test_split)
-    scores = nearest_neighbour(train, train_labels, test, len(names))
+    clip, column = np.nonzero(train_labels >= 0)  # a clip with several labels is one of each
+    scores = nearest_neighbour(train[clip], train_labels[clip, column], test, len(names))
     found = recognise(scores, labels, names)
     print(recognition_table({"nearest mean pose": found}).markdown())
 

@@ -34,7 +34,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -401,11 +401,12 @@ def summarise(results: dict, batch_size: int) -> dict:
     return summary
 
 
-def machine() -> dict:
+def machine(
+    packages: Iterable[str] = ("jax", "jaxlib", "flax", "torch", "transformers", "numpy"),
+) -> dict:
     """The machine and package versions of the measurement."""
     from importlib import metadata
 
-    packages = ("jax", "jaxlib", "flax", "torch", "transformers", "numpy")
     cpu = next(
         (
             line.partition(":")[2].strip()

@@ -24,6 +24,7 @@ ADVICE = {
     "span_outside": "Times are seconds, not frames; check them, and the frame rate of the motions.",
     "label_missing": "Add a row with the label, or take the names out of the split files.",
     "label_unknown": "Check the spelling of the labels, or use more classes.",
+    "piece_incomplete": "Nothing: the protocol leaves these frames out.",
     "attributes_malformed": "Fill in the cells; probabilities are numbers from 0 to 1.",
     "zeros": "Leave out the frames in which the body was not tracked, or fill them in.",
     "frozen": "Leave out the stretch in which nothing moves, or --accept=frozen.",

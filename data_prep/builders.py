@@ -159,11 +159,16 @@ def _put_in_place(folder: pathlib.Path, final: pathlib.Path, scratch: pathlib.Pa
     return notes
 
 
+# Options that came later, with what was done before there were any.
+_BEFORE = {"protocol": "babel"}
+
+
 def _check_same_options(final: pathlib.Path, options: dict, paths: Collection[str]) -> str:
     """A message that the dataset exists; a ValueError if it was prepared with other options."""
     path = final / "report.json"
     was = digests.read_json(path, records.PREPARE_AGAIN, dict).get("options", {})
     reading.check_form(was, dict, f"{path}: options")
+    was = _BEFORE | was
     differ = [
         f"{key}={was[key]}, not {options[key]}"
         for key in options
@@ -239,6 +244,7 @@ def _write(
         num_rotations=reader.num_rotations,
         sensor=reader.sensor,
         accepted=found.census.accept,
+        protocol=reader.protocol,
         origin=found.census.origin,
     )
     folder = _write_records(reader, found, metadata, scratch)
@@ -390,7 +396,7 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "first_line": np.int32,
             "span": features.Tensor(shape=(2,), dtype=np.float32),  # seconds
             "captions": features.Sequence(features.Text()),
-            "labels": features.Sequence(np.int64),  # none or one
+            "labels": features.Sequence(np.int64),  # mostly none or one
             "joints": tensor((None, None, joints, 3), np.float32),  # [T, M, J, C]
             "fps": np.float32,
         }
@@ -441,7 +447,7 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 "first_line": record.first_line,
                 "span": np.array(record.span, np.float32),
                 "captions": list(record.captions),
-                "labels": [] if record.label is None else [record.label],
+                "labels": list(record.labels),
                 "joints": cut,
                 "fps": np.float32(meta.fps),
                 **of_source,

@@ -16,6 +16,7 @@ from motionalign.data.dataset import (
     VERSION,
     CaptionVectors,
     Dataset,
+    check_hub_id,
     hold_dataset,
     write_caption_vectors,
 )
@@ -35,7 +36,14 @@ descriptions and synonyms to <data_dir>/<name>/1.0.0/class_texts.json, from file
 data_prep/captions or from the output of `python -m data_prep describe`. The existing content of
 class_texts.json is kept; delete the file to start over.
 Writes <data_dir>/<name>/1.0.0/caption_vectors.safetensors: `vectors` [K, D] float32, not
-normalised, `captions` (K lines of UTF-8, sorted), and the encoder's name, hashes and readout.
+normalised, `captions` (K lines of UTF-8, sorted), and of the encoder its folder or Hub id, the
+hashes of its files, its readout and the number of tokens that it reads.
+
+The readout is the one that the encoder's files for sentence-transformers state
+(1_Pooling/config.json). Without these files it is `first`. Where they state something that is not
+computed here (pooling by the maximum, a Dense module), --readout is required. A Normalize module
+changes the length of vectors only; vectors are stored as they are pooled.
+
 Only texts are embedded that have no vector by the same encoder (weights, config, tokenizer and
 readout) yet, in this dataset or another one in the same <data_dir>. A run that is stopped keeps its
 vectors; the same command continues it.
@@ -43,8 +51,9 @@ vectors; the same command continues it.
 examples:
   python -m data_prep embed --name=humanml3d
   python -m data_prep embed --name=actions --texts descriptions.json synonyms.json
-  python -m data_prep embed --name=humanml3d --encoder=sentence-transformers/all-MiniLM-L6-v2 \\
-    --readout=mean
+  python -m data_prep embed --name=humanml3d --encoder=sentence-transformers/all-MiniLM-L6-v2
+  python -m data_prep embed --name=humanml3d --encoder=models/minilm \\
+    --encoder_id=sentence-transformers/all-MiniLM-L6-v2
 """
 
 SAVE_SECONDS = 60.0  # after which new vectors are stored, in case the process is killed
@@ -74,12 +83,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"else {ENCODER})",
     )
     parser.add_argument(
+        "--encoder_id",
+        metavar="OWNER/NAME",
+        help="the Hub id of an encoder that is given as a folder, by which a model that is trained "
+        "on its vectors finds it on other machines (default: known if the folder is in the Hub's "
+        "cache, or recorded with the existing vectors)",
+    )
+    parser.add_argument(
         "--readout",
         choices=("first", "mean", "end"),
         help="how token outputs are pooled to a vector. first: the first token; mean: the mean of "
-        "all tokens; end: the end-of-text token, for CLIP. Choose the pooling that the encoder was "
-        "trained with (default: that of the existing vectors if they are by this encoder, else "
-        "first)",
+        "all tokens; end: the end-of-text token, for CLIP (default: that of the existing vectors "
+        "if they are by this encoder, else the one that the encoder's 1_Pooling/config.json "
+        "states, else first)",
     )
 
 
@@ -96,14 +112,15 @@ def _embed(dataset: Dataset, args: argparse.Namespace, say: Callable[[str], None
     class_texts = merge([dataset.texts, *(read_texts(path, names, say) for path in args.texts)])
     texts = sorted(all_texts(dataset, class_texts))
     there = dataset.caption_vectors
-    encoder = args.encoder or (there.source if there else ENCODER)
-    as_there = there is not None and encoder == there.source
-    readout = args.readout or (there.fingerprint[1] if as_there else "first")
+    encoder = _absolute(args.encoder or (there.source if there else ENCODER))
+    before = there.fingerprint[1] if there and encoder == _absolute(there.source) else None
+    if args.encoder_id:
+        check_hub_id(args.encoder_id)
 
     with commands.importing():  # JAX; the errors above need not wait
         from motionalign.inference.sentence_encoder import SentenceEncoder
 
-    encode = SentenceEncoder(encoder, readout)
+    encode = SentenceEncoder(encoder, _readout(encoder, args.readout, before, say))
     made_as = (encode.settings, encode.fingerprint)
     if there and (there.settings, there.fingerprint) != made_as:
         same = there.fingerprint == encode.fingerprint
@@ -112,7 +129,14 @@ def _embed(dataset: Dataset, args: argparse.Namespace, say: Callable[[str], None
     known = _known(dataset, made_as, texts, say)
     new = [text for text in texts if text not in known]
     sha256, readout = encode.fingerprint
-    made = {"encoder": encoder, "sha256": sha256, "readout": readout, "settings": encode.settings}
+    made = {
+        "encoder": encoder,
+        "sha256": sha256,
+        "readout": readout,
+        "settings": encode.settings,
+        "hub_id": _hub_id(encode.hub_id, args.encoder_id, there, sha256),
+        "max_tokens": str(encode.max_tokens),
+    }
     path = dataset.version_dir / CAPTION_VECTORS
     unfinished = path.with_name(UNFINISHED_VECTORS)
     with _Kept(unfinished, known, made, say) as kept:
@@ -125,7 +149,7 @@ def _embed(dataset: Dataset, args: argparse.Namespace, say: Callable[[str], None
     digests.remove(unfinished)
     say(
         f"{path}: {len(texts)} texts x {len(known[texts[0]])}, {len(new)} of them new; {encoder}, "
-        f"readout {readout}"
+        f"readout {readout}, at most {encode.max_tokens} tokens"
     )
     if args.texts:  # now that they have vectors
         path = dataset.version_dir / CLASS_TEXTS
@@ -133,6 +157,59 @@ def _embed(dataset: Dataset, args: argparse.Namespace, say: Callable[[str], None
             files.write_json(path, class_texts)
         for kind, of_class in class_texts.items():
             say(f"{path}: {sum(map(len, of_class.values()))} {kind} for {len(of_class)} classes")
+
+
+def _absolute(source: str) -> str:
+    """The source of an encoder as it is stored: a folder by its absolute path."""
+    folder = files.expand(source)
+    return str(folder.absolute()) if folder.is_dir() else source
+
+
+def _readout(
+    encoder: str, given: str | None, before: str | None, say: Callable[[str], None]
+) -> str:
+    """The readout of an encoder: as given, as of its existing vectors, as its files state.
+
+    Raises:
+      ValueError: its files state something that is not computed here, and no readout is given.
+    """
+    from motionalign.inference.sentence_encoder import READOUT, stated_readout
+
+    stated, asked = stated_readout(encoder), given or before
+    if stated.other and asked is None:
+        raise ValueError(
+            f"{encoder} states {stated.other}, which is not computed here. Choose another encoder, "
+            "or a --readout of its token outputs"
+        )
+    if stated.unknown:
+        say(stated.unknown)
+    if asked and (stated.other or stated.readout not in (None, asked)):
+        whose = "--readout" if given else "of the existing vectors"
+        say(
+            f"warning: readout {asked} ({whose}) is not what {encoder} states: "
+            f"{stated.other or f'readout {stated.readout}'}"
+        )
+    return asked or stated.readout or READOUT
+
+
+def _hub_id(found: str, given: str | None, there: CaptionVectors | None, sha256: str) -> str:
+    """The Hub id of an encoder, as far as it is known.
+
+    Args:
+      found: where its files are from; "" if that is not known.
+      given: by the user.
+      there: the existing vectors, which are by the same encoder if its weights are the same.
+      sha256: of its weights.
+
+    Raises:
+      ValueError: the one that is given is not that of the files.
+    """
+    if given:
+        check_hub_id(given, found)
+    if not found and there and there.fingerprint[0] == sha256:
+        found = there.hub_id
+    same = given is None or given == found.partition("@")[0]  # the commit says more
+    return found if same else given
 
 
 def _known(

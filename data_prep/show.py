@@ -146,12 +146,17 @@ def _row(head: str, counts: Iterable[int]) -> str:
     return f"<tr><th>{html.escape(head)}</th>" + "".join(f"<td>{n:,}</td>" for n in counts)
 
 
+def _count(labels: np.ndarray, count: int) -> np.ndarray:
+    """[count] records of each action, of labels [n, m]; -1: none."""
+    return np.bincount(labels[labels >= 0], minlength=count)
+
+
 def _classes(splits: dict, meta: "Metadata") -> str:
     """Tables of records per action and per attribute, by split; empty if there are none."""
     labels, attributes = meta.label_names, meta.attribute_names
     tables = []
     for what, names, count in (
-        ("action", labels, lambda s: np.bincount(s.labels[s.labels >= 0], minlength=len(labels))),
+        ("action", labels, lambda s: _count(s.all_labels, len(labels))),
         ("attribute", attributes, lambda s: meta.present(s.attributes).sum(axis=0)),
     ):
         if names:

@@ -22,7 +22,7 @@ from motionalign.data.resample import check_fps, resampled_length
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A stretch of a source with its captions and label."""
+    """A stretch of a source with its captions and labels."""
 
     id: str
     first_line: int
@@ -30,7 +30,7 @@ class Record:
     frames: slice  # the same in frames of the source
     num_frames: int  # at the frame rate of the records
     captions: tuple[str, ...]
-    label: int | None = None
+    labels: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +109,8 @@ class Survey:
         }
         for source in self.sources:
             for record in source.records:
-                if record.label is not None:
-                    counts["labels"][self.label_names[record.label]][source.split] += 1
+                for label in record.labels:
+                    counts["labels"][self.label_names[label]][source.split] += 1
             for i in np.flatnonzero(self.positive.get(source.id, ())):
                 counts["attributes"][self.attribute_names[i]][source.split] += len(source.records)
         return counts
@@ -370,13 +370,14 @@ def _read_source(
     num_frames = len(joints)
 
     label = reader.label(name)
+    of_source = () if label is None else (label,)
     if reader.attribute_names:
         reader.attributes(name)  # raises InvalidClip if they are invalid
 
     def record(line: int, first: Caption, frames: slice, *captions: str) -> Record:
         length = resampled_length(frames.stop - frames.start, reader.source_fps, reader.fps)
         key = name if first.is_whole and first.label is None else f"{name}#{line}"
-        known = label if first.label is None else first.label
+        known = first.labels or of_source
         return Record(key, line, (first.start, first.end), frames, length, captions, known)
 
     bad = num_frames - int(np.isfinite(joints).all(axis=(1, 2, 3)).sum())
@@ -400,7 +401,7 @@ def _read_source(
         if caption.is_whole and caption.label is None:
             whole[line] = caption
         else:
-            cut.append(record(line, caption, frames, caption.text))
+            cut.append(record(line, caption, frames, *caption.texts))
     if whole:
         line, first = next(iter(whole.items()))
         texts = (caption.text for caption in whole.values())
@@ -449,7 +450,7 @@ def _twin(source: Source, label_twins: np.ndarray) -> Source:
             record,
             id="M" + record.id,
             captions=tuple(mirrored_caption(caption) for caption in record.captions),
-            label=None if record.label is None else int(label_twins[record.label]),
+            labels=tuple(int(label_twins[label]) for label in record.labels),
         )
         for record in source.records
     )

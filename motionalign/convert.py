@@ -4,8 +4,13 @@ r"""Converts published PyTorch checkpoints, exports models, and prepares them fo
   any other checkpoint:
     python -m motionalign.convert motionpatches best_model.pt runs/published \
       --mean=HumanML3D/Mean_raw.npy --std=HumanML3D/Std_raw.npy
-    python -m motionalign.convert walktext checkpoint.pt runs/walktext --skeleton=smpl22
+    python -m motionalign.convert walktext checkpoint.pt runs/walktext --fps=24 \
+      --text_weights=WhereIsAI/UAE-Large-V1
     python -m motionalign.convert gaitformer gaitformer.pt runs/gaitformer --fps=24
+
+  What the tensors do not state (attention heads, origin, distance, frame rate) is as published,
+  where the tensors have a published model's sizes, and else has to be given; --help of each
+  command lists it.
 
   Export a checkpoint as safetensors and JSON, with the names of the published code:
     python -m motionalign.convert export runs/humanml3d exported
@@ -70,7 +75,9 @@ def _print_summary(out: str, run: Mapping[str, Any]) -> None:
             f"{what:<7}{tower['family']}, {tower['depth']} layers of {tower['width']}, "
             f"{tower['heads']} heads, {tower['activation']}, epsilon {tower['norm_eps']:g}"
         )
-    print(f"embedding width {architecture['embed_dim']}")
+    print(f"embedding width {architecture['embed_dim']}, {run['distance']} distance")
+    for name, data in run["datasets"].items():
+        print(f"data of {name}: skeleton {data['skeleton']['name']}, {data['fps']:g} per second")
     print(f"{len(run['source']['tensors'])} tensors → {out}")
 
 
@@ -87,8 +94,15 @@ def _run_share(args: argparse.Namespace) -> None:
 
     model = load(args.checkpoint)
     results = results_beside(args.checkpoint, model.run["step"])
-    folder = model.save_pretrained(args.out, results)
+    folder = model.save_pretrained(args.out, results, args.encoder_id)
     print(f"{folder}: load it with motionalign.load({str(folder)!r})")
+    trained = model.run["text_encoder"]
+    if trained and not (trained["hub_id"] or args.encoder_id):
+        print(
+            f"its frozen text encoder {trained['encoder']} is not part of the folder, and its Hub "
+            "id is not recorded. If it is on the Hub, share again with --encoder_id=OWNER/NAME; "
+            "otherwise users give its folder to motionalign.load, as the model card says"
+        )
 
 
 def _run_push(args: argparse.Namespace) -> None:
@@ -133,7 +147,13 @@ def _parser() -> argparse.ArgumentParser:
         )
         form.add_options(sub)
     reading("export", "Export a checkpoint with the names of the published code.", _run_export)
-    reading("share", "Write a folder to share: weights, config, model card.", _run_share)
+    sub = reading("share", "Write a folder to share: weights, config, model card.", _run_share)
+    sub.add_argument(
+        "--encoder_id",
+        metavar="OWNER/NAME",
+        help="Hub id of the model's frozen text encoder, if `data_prep embed` was given a folder; "
+        "whoever loads the model finds it there, and its files are verified",
+    )
     sub = command("push", "Push a folder to share to the Hugging Face Hub.", _run_push)
     sub.add_argument("folder", help="a folder that `share` wrote")
     sub.add_argument("repo", help="owner/name on the Hub")

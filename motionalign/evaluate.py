@@ -284,12 +284,12 @@ def _check_frozen_text(model: Model, dataset: Dataset) -> None:
     if trained is None:
         raise ValueError("the model has no text encoder: retrieval by text cannot be scored")
     there = dataset.require_caption_vectors()
-    both = trained.keys() & there.origin.keys() - {"encoder"}  # where it lies does not matter
-    if any(trained[key] != there.origin[key] for key in both):
+    if not there.are_by(trained):
+        where = trained["source"] or trained["hub_id"] or "FOLDER_OR_HUB_ID"
         raise ValueError(
             f"the model was trained with text vectors of {trained['encoder']}, readout "
             f"{trained['readout']}; dataset {dataset.name!r} has vectors of {there.encoder}. Run "
-            f"`python -m data_prep embed --name={dataset.name} --encoder={trained['encoder']} "
+            f"`python -m data_prep embed --name={dataset.name} --encoder={where} "
             f"--readout={trained['readout']}`"
         )
 

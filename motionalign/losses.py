@@ -31,7 +31,7 @@ def symmetric_cross_entropy(logits: jax.Array, keep: jax.Array | None = None) ->
 
 
 def info_nce(motion: jax.Array, text: jax.Array, scale: float | jax.Array) -> jax.Array:
-    """Symmetric InfoNCE: the mean of the two directions (Motion Patches, eq. 2-4).
+    """Symmetric InfoNCE: the mean of both directions, as Motion Patches' code (eq. 4: the sum).
 
     Args:
       motion: [B, D] embeddings; the function normalises them.

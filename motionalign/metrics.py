@@ -144,7 +144,7 @@ def topk_accuracy(scores: np.ndarray, labels: np.ndarray, ks: Sequence[int] = (1
 
     Args:
       scores: [Q, C], finite, higher is more likely; ties as in `retrieval_ranks`.
-      labels: [Q] integers in 0..C-1.
+      labels: [Q] integers in 0..C-1; or [Q, m], any of which is right, where -1 is none.
       ks: cut-offs, each at least 1.
 
     Returns:
@@ -154,9 +154,7 @@ def topk_accuracy(scores: np.ndarray, labels: np.ndarray, ks: Sequence[int] = (1
       ValueError: wrong shapes, non-finite scores, labels out of range.
     """
     scores = _scores(scores, "scores")
-    num_classes = scores.shape[1]
-    labels = checked_labels(labels, len(scores), num_classes)
-    ranks = retrieval_ranks(scores, labels[:, None] == np.arange(num_classes))
+    ranks = retrieval_ranks(scores, true_classes(labels, *scores.shape))
     return 100 * np.mean(ranks[:, None] <= _cutoffs(ks), axis=0)
 
 
@@ -173,6 +171,51 @@ def checked_labels(labels: np.ndarray, num_rows: int, num_classes: int) -> np.nd
             f"labels must be in 0..{num_classes - 1}; found {labels.min()}..{labels.max()}"
         )
     return labels
+
+
+def true_classes(labels: np.ndarray, num_rows: int, num_classes: int) -> np.ndarray:
+    """The true classes of every row as bool [num_rows, num_classes].
+
+    Args:
+      labels: [num_rows] integers in 0..num_classes-1, one class a row; or [num_rows, m], where -1
+        is none.
+      num_rows, num_classes: the shape of the result.
+
+    Raises:
+      ValueError: another shape or dtype, a class out of range, or a row without a class.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 2:
+        return checked_labels(labels, num_rows, num_classes)[:, None] == np.arange(num_classes)
+    has = labels >= 0
+    if len(labels) == num_rows and not has.any(axis=1).all():
+        raise ValueError(f"row {int(np.argmin(has.any(axis=1)))} of labels has no class")
+    given = checked_labels(labels[has], int(has.sum()), num_classes)
+    if len(labels) != num_rows:
+        raise ValueError(
+            f"labels has {len(labels)} rows; expected {num_rows}, one per row of scores"
+        )
+    true = np.zeros((num_rows, num_classes), bool)
+    true[np.nonzero(has)[0], given] = True
+    return true
+
+
+def confusion_counts(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Counts of clips by true and predicted class, [K, K] int64: row = true, column = predicted.
+
+    A clip of several classes counts in the row of each of them: on the diagonal if any of them is
+    predicted, otherwise in the column of the predicted class.
+
+    Args:
+      true: [N, K] bool, as from `true_classes`.
+      predicted: [N] indices of the predicted classes.
+    """
+    num_classes = true.shape[1]
+    clip, row = np.nonzero(true)
+    right = true[clip, predicted[clip]]
+    column = np.where(right, row, predicted[clip])
+    cells = np.bincount(row * num_classes + column, minlength=num_classes**2)
+    return cells.reshape(num_classes, num_classes)
 
 
 def multilabel_f1(

@@ -33,6 +33,11 @@ _HEADERS = {
 }
 
 
+_LFS_HEAD = b"version https://git-lfs.github.com/spec/"
+
+_LFS_SIZE = 1024  # bytes; a pointer of Git LFS is smaller, by its specification
+
+
 def is_there(path: Path) -> bool:
     """Whether something has this name; False for names that no file can have."""
     return os.path.exists(path)  # unlike pathlib's, no error for a name that is too long
@@ -42,7 +47,8 @@ def check_file(path: Path) -> int:
     """Checks that `path` is a regular file, or a link to one, and returns its size in bytes.
 
     Raises:
-      ValueError: it is missing, cannot be accessed, or is a folder, a pipe or a device.
+      ValueError: it is missing, cannot be accessed, is a folder, a pipe or a device, or is a
+        pointer of Git LFS in place of the file.
     """
     try:
         found = os.stat(path)
@@ -53,7 +59,21 @@ def check_file(path: Path) -> int:
     if not stat.S_ISREG(found.st_mode):
         kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, socket or device"
         raise ValueError(f"{path} is {kind}; expected a file")
+    if found.st_size < _LFS_SIZE and _is_lfs_pointer(path):
+        raise ValueError(
+            f"{path} is a pointer of Git LFS, a few lines of text in place of the file: the "
+            "repository was cloned without its large files. Run `git lfs pull` in it, or download "
+            "the file itself"
+        )
     return found.st_size
+
+
+def _is_lfs_pointer(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_LFS_HEAD)) == _LFS_HEAD
+    except OSError:  # told by the reader of the content
+        return False
 
 
 # ---------------------------------------------------------------------------- text

@@ -48,3 +48,23 @@ def assert_same_state_dict(folder, expected):
     for key, tensor in expected.items():
         assert exported[key].dtype == tensor.dtype, key
         assert torch.equal(exported[key], tensor), key
+
+
+def randomise(module):
+    """Fills all parameters so that each matters, biases and norms too, as in published models."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.ndim == 1:
+                parameter.add_(0.2 * noise)
+            else:
+                parameter.copy_(1.2 * noise / parameter.shape[-1] ** 0.5)
+    return module.eval()
+
+
+def shapes_of(module):
+    """{name: shape} of a module's tensors, such as one that was built on the device "meta"."""
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}

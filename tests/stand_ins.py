@@ -21,14 +21,24 @@ class Split:
         self.mirrored_of = [""] * count
         self.captions = [[f"caption {i}", "another"] for i in range(count)]
         self.num_frames = np.ones(count, int)
-        self.labels = np.asarray(labels, int)
+        labels = np.asarray(labels, int)
+        self.all_labels = labels if labels.ndim == 2 else labels[:, None]  # [n, 1 + m]
         self.attributes = np.asarray(attributes if attributes is not None else [[]] * count)
+
+    @property
+    def labels(self):
+        return self.all_labels[:, 0]
+
+    @property
+    def more_labels(self):
+        return self.all_labels[:, 1:]
 
     def __len__(self):
         return len(self.ids)
 
     def __getitem__(self, row):
-        return {"joints": np.full((1, 1, 22, 3), row, np.float32)}
+        joints = np.full((1, 1, 22, 3), row, np.float32)
+        return {"joints": joints, "span": np.zeros(2, np.float32)}
 
     def evaluation_rows(self):
         return np.arange(len(self))

@@ -105,8 +105,9 @@ def test_the_model_in_use(babel, babel_run, minilm):
     model = motionalign.load(workdir)
     assert model.distance == "euclidean"
     dataset = Dataset(babel, "babel")
-    clip = dataset.split("test")[0]["rotations"][:, 0]
-    assert clip.shape[1:] == (22, 6)
+    read = model.encoder.representation.read
+    clip = read(dataset.split("test")[0])[:, 0]
+    assert clip.shape[1:] == (25, 6)
     assert model.encode_motion(clip, fps=30, normalize=False).shape == (384,)
     walk = dataset.caption_vectors[["walk"]][0]
     np.testing.assert_allclose(model.encode_text("walk", normalize=False), walk, atol=1e-5)
@@ -118,7 +119,7 @@ def test_the_model_in_use(babel, babel_run, minilm):
 
     # The table's top-1, by hand: the Euclidean distance of raw vectors to the labels' words.
     split = dataset.split("test")
-    clips = [split[i]["rotations"][:, 0] for i in range(len(split))]
+    clips = [read(split[i])[:, 0] for i in range(len(split))]
     motion = model.encode_motion(clips, fps=30, normalize=False)
     words = dataset.caption_vectors[list(dataset.metadata.label_names)]
     away = np.linalg.norm(motion[:, None] - words, axis=-1)
@@ -291,12 +292,57 @@ def test_two_steps_at_the_published_size(name, tmp_path, minilm):
     run = json.loads(next((tmp_path / "run").glob("best/*/run/metadata")).read_text())
     motion = run["architecture"]["motion"]
     assert (motion["depth"], motion["width"], motion["frames"]) == (12, 768, 60)
-    assert (motion["joints"], motion["channels"]) == {"babel": (22, 6), "densegait": (18, 3)}[name]
+    assert (motion["joints"], motion["channels"]) == {"babel": (25, 6), "densegait": (18, 3)}[name]
 
 
 def batches(arg, data_dir, workdir):
     """The training batches of a BABEL run."""
     return train.set_up(small(babel60_gaitformer.get_config(arg), data_dir), workdir).batches
+
+
+def test_batches_of_rotations_and_translation(babel, tmp_path):
+    """The published input is the default; its translation starts in each window."""
+    every = batches("triplet", babel, tmp_path)
+    batch, plain = (batches(arg, babel, tmp_path)[0] for arg in ("triplet", "rotations"))
+    clips = batch["rotations_translation"]
+    assert clips.shape == (16, 60, 25, 6)
+    np.testing.assert_array_equal(clips[:, 0, -1], 0)
+    np.testing.assert_array_equal(clips[:, :, -1, 3:], 0)
+    assert (np.abs(clips[:, :, -1, :3]).max(axis=(1, 2)) > 0.01).all()
+    # Without translation, the batch has the same frames: all joints but the root, which is Z up.
+    np.testing.assert_array_equal(clips[:, :, 1:-1], plain["rotations"][:, :, 1:])
+    split = every.splits[0]
+    for clip, row in zip(clips, every._records(0)[1]):
+        record = split[row]
+        at = np.flatnonzero((record["rotations"][:, 0, 1:] == clip[0, 1:-1]).all(axis=(1, 2)))[0]
+        root = record["joints"][at : at + 60, 0, 0]
+        x, y, z = (root - root[0]).T
+        np.testing.assert_allclose(
+            clip[: len(root), -1, :3], np.stack([x, -z, y], axis=-1), atol=1e-5
+        )
+
+
+def test_the_protocol_of_walk_and_text(tmp_path):
+    """Pieces with all their categories, from the commands to the table."""
+    paths = write_babel(tmp_path / "raw", num_train=12, num_val=3)
+    flags = [f"--{name}={path}" for name, path in paths.items()]
+    name = ["--protocol=walktext", "--name=babel_walktext"]
+    main(["babel", *flags, *name, f"--data_dir={tmp_path}"])
+    fields = {"data.datasets": "babel_walktext", "data.batch_size": 8, "epochs": 1}
+    config = small(babel60_gaitformer.get_config("classify"), tmp_path, **fields)
+    assert train.train(config, tmp_path / "run") == "finished"
+    evaluate.evaluate_checkpoint(config, tmp_path / "run", tmp_path / "run")
+    results = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    split = Dataset(tmp_path, "babel_walktext").split("test")
+    assert {*split.num_frames} == {100} and (split.all_labels >= 0).sum() > len(split)
+    row = results["recognition"]["linear classifier"]
+    assert row["protocol"] == "Walk and Text: any category of a piece"
+    assert row["clips"] == len(split) and 0 <= row["top1"] <= row["top5"] <= 100
+    assert "- Walk and Text: any category of a piece" in results["table"]
+    page = (tmp_path / "run/evaluation/babel_walktext-test/index.html").read_text()
+    assert "A clip with several actions is shown under each of them" in page
+    validated = [line for line in scalars(tmp_path / "run") if "val/score" in line]
+    assert np.isfinite([line["val/loss"] for line in validated]).all()
 
 
 def test_the_batches(babel, tmp_path, monkeypatch):

@@ -360,6 +360,19 @@ def test_shipped_configs_are_valid(name, argument):
     SCHEMA.validate(config)
 
 
+@pytest.mark.parametrize("name", ["humanml3d_vit", "kit_ml_vit"])
+def test_every_value_of_motion_patches_names_its_source(name):
+    """The paper, the code or ours, in a comment behind the value or on the line above."""
+    lines = (pathlib.Path(common.__file__).parent / f"{name}.py").read_text("utf-8").splitlines()
+    sets = [i for i, line in enumerate(lines) if re.match(r" +(c|groups)\.\S+ = ", line)]
+    assert len(sets) >= 3
+    for i in sets:
+        above = lines[i - 1].strip()
+        comment = lines[i].partition("  # ")[2] or above * above.startswith("#")
+        known = re.search(r"\b(the paper|the code|ours)\b", comment, re.IGNORECASE)
+        assert known or "data.datasets" in lines[i], lines[i]
+
+
 def test_the_arguments_of_config_files_are_found():
     assert ("quickstart", "") in SHIPPED
     assert ("humanml3d_vit", "L,paper") in SHIPPED

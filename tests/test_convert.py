@@ -15,6 +15,7 @@ from motionalign.checkpoints.published import format as published
 from motionalign.checkpoints.published import registry
 from motionalign.convert import main
 from motionalign.data.dataset import Metadata
+from motionalign.inference import similarity
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.motion_transformer import MotionTransformerConfig
 from motionalign.models.network import Network
@@ -50,7 +51,9 @@ def architecture(shapes, options: Options) -> DualEncoderConfig:
         channels=3,
         width=width,
         depth=1,
-        heads=published.heads_of(width, options.motion_heads, "--motion_heads"),
+        heads=published.heads_of(
+            published.Sizes(1, width, 12), options.motion_heads, {}, "--motion_heads"
+        ),
         mlp_width=12,
         norm="pre",
         positions="learned",
@@ -103,6 +106,7 @@ def test_a_registered_model_converts_and_exports(dummy, tmp_path, capsys):
     main(["dummy", str(source), str(out), "--motion_heads=2", "--fps=10", "--window=centre"])
     printed = capsys.readouterr().out
     assert "motion motion_transformer, 1 layers of 8, 2 heads" in printed
+    assert "data of dummies: skeleton smpl22, 10 per second" in printed
     assert f"{len(tensors)} tensors → {out}" in printed
 
     model = motionalign.load(out)
@@ -147,7 +151,9 @@ def test_a_registered_model_has_its_command(dummy, tmp_path, capsys):
         main(["--traceback", *arguments, "--fps=-3"])
     with pytest.raises(ValueError, match="fps"):
         main([*arguments, "--fps=-3", "--traceback"])
-    with pytest.raises(SystemExit, match=r"does not fit dummy: .* give --motion_heads"):
+    with pytest.raises(
+        SystemExit, match=r"does not fit dummy: .* MLPs of 12\. Give --motion_heads"
+    ):
         main([*arguments, "--fps=3"])
     with pytest.raises(SystemExit, match=r"dummy: MotionTransformerConfig.window is 'all'; valid:"):
         main([*arguments, "--fps=3", "--motion_heads=2", "--window=all"])
@@ -156,6 +162,10 @@ def test_a_registered_model_has_its_command(dummy, tmp_path, capsys):
     assert stopped.value.code == 2
     assert "--motion_heads: 0 is below the minimum of 1" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_distances_are_those_of_inference():
+    assert published.DISTANCES == similarity.DISTANCES
 
 
 def test_a_model_that_is_not_registered():

@@ -623,14 +623,15 @@ SMPL_STATISTICS = {"mean": [[0.0] * 3] * 22, "std": [[1.0] * 3] * 22}
 
 def test_older_metadata_get_the_whole_skeleton_and_conventions():
     before = copy.deepcopy(OLD_METADATA)
-    assert len(METADATA_MIGRATIONS) == 3
+    assert len(METADATA_MIGRATIONS) == 4
     migrated = migrate_metadata(OLD_METADATA)
     assert migrated == OLD_METADATA | {
-        "format_version": 3,
+        "format_version": 4,
         "sensor": "optical",
         "accepted": [],
         "origin": None,
         "fingerprint": None,
+        "protocol": None,
         "skeleton": SKELETONS["kit21"].to_dict(),
         "label_names": [],
         "attribute_names": [],
@@ -672,10 +673,29 @@ def test_metadata_3_has_no_fingerprint():
 
 def test_index_1_has_columns_of_classes():
     stored = {"num_records": np.array(3), "ids": np.zeros(5, np.uint8)}
-    assert len(INDEX_MIGRATIONS) == 1
     migrated = INDEX_MIGRATIONS[0](stored)
     assert set(stored) == {"num_records", "ids"}
     assert migrated["labels"].tolist() == [-1, -1, -1]
     assert (migrated["labels"].dtype, migrated["attributes"].shape) == (np.int64, (3, 0))
     labels = np.array([2, 0, 1])
     assert INDEX_MIGRATIONS[0](stored | {"labels": labels})["labels"] is labels
+
+
+def test_index_2_has_a_column_of_further_labels():
+    stored = {"num_records": np.array(3), "labels": np.array([2, 0, 1])}
+    assert len(INDEX_MIGRATIONS) == 2
+    migrated = INDEX_MIGRATIONS[1](stored)
+    assert migrated["labels"] is stored["labels"]
+    assert (migrated["more_labels"].shape, migrated["more_labels"].dtype) == ((3, 0), np.int64)
+    more = np.array([[1], [-1], [0]])
+    assert INDEX_MIGRATIONS[1](stored | {"more_labels": more})["more_labels"] is more
+
+
+def test_metadata_4_names_the_protocol():
+    """Of older datasets with labels, those with rotations are BABEL's."""
+    labelled = {"label_names": ["walk"], "num_rotations": 22}
+    (migrate,) = [each for each in METADATA_MIGRATIONS if "protocol" in each.__name__]
+    assert migrate(labelled) == labelled | {"protocol": "BABEL: one category per sample"}
+    assert migrate(labelled | {"num_rotations": 0})["protocol"] is None
+    assert migrate(labelled | {"label_names": []})["protocol"] is None
+    assert migrate(labelled | {"protocol": "other"})["protocol"] == "other"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from motionalign import reading
+from motionalign import digests, reading
 
 READERS = (
     reading.read_text, reading.read_json, reading.read_array, reading.read_arrays, reading.Tensors,
@@ -31,6 +31,27 @@ def test_what_is_no_file_is_named_and_not_waited_for(tmp_path, read):
         read(tmp_path / ("a" * 5000))
     with pytest.raises(ValueError, match="null"):
         read(f"{tmp_path}/a\0b")
+
+
+LFS_POINTER = (
+    "version https://git-lfs.github.com/spec/v1\n"
+    "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\n"
+    "size 12345\n"
+)
+
+
+@pytest.mark.parametrize("read", [*READERS, reading.check_file, digests.check])
+def test_a_pointer_of_git_lfs_is_called_by_its_name(tmp_path, read):
+    """Also where the digest of the file itself is stored, which a pointer does not have."""
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(b"the file itself")
+    digests.write(tmp_path)
+    path.write_text(LFS_POINTER, "utf-8")
+    message = r"a\.safetensors is a pointer of Git LFS, .* Run `git lfs pull` in it"
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path if read is digests.check else path)
+    path.write_text(f"A text about\n{LFS_POINTER}", "utf-8")
+    reading.check_file(path)
 
 
 def test_text_is_utf8_with_any_ends_of_lines(tmp_path):

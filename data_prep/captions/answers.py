@@ -102,8 +102,8 @@ def refuses(text: str) -> bool:
 
 def _no_prose(raw: str, text: str, prompt: str, max_tokens: int) -> str | None:
     """Why a text is no description, or None."""
-    if len(raw) > (most := _CHARACTERS_A_TOKEN * max(max_tokens, 16)):
-        return f"{len(raw):,} characters long, where {max_tokens} tokens have at most {most:,}"
+    if len(raw) > longest(max_tokens):
+        return _too_long(raw, max_tokens)
     for c in text:
         kind = unicodedata.category(c)
         if kind == "Cs":
@@ -124,6 +124,16 @@ def _no_prose(raw: str, text: str, prompt: str, max_tokens: int) -> str | None:
     return None
 
 
+def longest(max_tokens: int) -> int:
+    """The number of characters that an answer of so many tokens can have."""
+    return _CHARACTERS_A_TOKEN * max(max_tokens, 16)
+
+
+def _too_long(text: str, max_tokens: int) -> str:
+    most = longest(max_tokens)
+    return f"{len(text):,} characters long, where {max_tokens} tokens have at most {most:,}"
+
+
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
@@ -132,12 +142,13 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def parse(data: bytes, secrets: Secrets) -> Answer:
+def parse(data: bytes, secrets: Secrets, max_tokens: int) -> Answer:
     """The answer in the body of a chat completion.
 
     Args:
       data: the body.
       secrets: what no answer may hold. A text that does is dropped.
+      max_tokens: the limit that was asked for. A text that is much longer is dropped.
 
     Raises:
       Unusable: the body is no chat completion.
@@ -166,6 +177,8 @@ def parse(data: bytes, secrets: Secrets) -> Answer:
     fixed["finish_reason"] = _word(end, secrets)
     if not text and (message.get("tool_calls") or message.get("function_call")):
         return Answer("", wrong="a tool call in place of a text", **fixed)
+    if len(text) > longest(max_tokens):
+        return Answer("", wrong=_too_long(text, max_tokens), **fixed)
     if secrets.are_in(text):
         return Answer("", wrong="a text that repeats the API key or a password", **fixed)
     return Answer(text, bool(message.get("refusal")), **fixed)

@@ -64,6 +64,11 @@ class Outcome:
         return sum(text is not None for texts in self.answers.values() for text in texts)
 
     @property
+    def missing(self) -> int:
+        """Number of answers that are not valid, or not there."""
+        return sum(text is None for texts in self.answers.values() for text in texts)
+
+    @property
     def gives_up(self) -> bool:
         """Whether further answers would cost money and fail as well."""
         return len(self.failed) >= GIVE_UP and not self.sound
@@ -197,15 +202,15 @@ def remarks(outcome: Outcome, settings: Settings, cache: Cache) -> list[str]:
         files_of = [f"{path} ({why})" for path, why in sorted(cache.damaged.items())]
         more = f" and {len(files_of) - 3} more" if len(files_of) > 3 else ""
         found.append(
-            f"{len(files_of)} damaged files in the cache, whose answers were requested again: "
+            f"damaged files in the cache ({len(files_of)}), whose answers were requested again: "
             + "; ".join(files_of[:3])
             + more
         )
     others = {name: n for name, n in outcome.models.items() if name != settings.model}
     if others:
         found.append(
-            f"--model={settings.model} was asked for, but the endpoint says that "
-            + ", ".join(f"{name} wrote {n} answers" for name, n in sorted(others.items()))
+            f"--model={settings.model} was asked for, but the endpoint names as author: "
+            + ", ".join(f"{name} ({n})" for name, n in sorted(others.items()))
             + ". Check that this is the model that you want"
         )
     if outcome.ends:
@@ -213,8 +218,8 @@ def remarks(outcome: Outcome, settings: Settings, cache: Cache) -> list[str]:
         found.append(f"answers with an unknown finish_reason, taken to be complete: {ends}")
     if outcome.uncounted:
         found.append(
-            f"{outcome.uncounted} answers came without a valid number of tokens, which are missing "
-            "from the sum"
+            "answers without a valid number of tokens, which are missing from the sum: "
+            f"{outcome.uncounted}"
         )
     return found + _repeated(outcome.answers)
 

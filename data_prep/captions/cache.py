@@ -8,11 +8,11 @@ import pathlib
 from collections.abc import Generator, Mapping
 from typing import Any
 
-from data_prep.captions.answers import Answer
+from data_prep.captions.answers import Answer, longest
 from data_prep.captions.redaction import Secrets
 from motionalign import files, reading
 
-_LIMIT = 1 << 24  # bytes of a cached answer
+_LIMIT = 1 << 22  # bytes of a cached answer
 
 _FIELDS: dict[str, Any] = {
     "text": str,
@@ -79,7 +79,9 @@ class Cache:
         answer = Answer(**{name: stored[name] for name in _FIELDS}, **newer)
         if min(answer.tokens_in, answer.tokens_out) < 0:
             raise ValueError(f"{path} states a negative number of tokens")
-        if self._secrets.are_in(answer.text):
+        if len(answer.text) > longest(asked["max_tokens"]):
+            raise ValueError(f"{path} holds a text of {len(answer.text):,} characters")
+        if self._secrets.are_in(f"{answer.text} {answer.finish_reason} {answer.model}"):
             raise ValueError(f"{path} holds the API key or a password")
         return answer
 

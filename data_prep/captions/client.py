@@ -10,6 +10,7 @@ import base64
 import dataclasses
 import email.utils
 import json
+import logging
 import random
 import re
 import time
@@ -157,25 +158,35 @@ class _Response(NamedTuple):
 class Client:
     """Sends requests; an async context, since it holds a pool of connections."""
 
-    def __init__(self, at: Address, timeout: float = 120.0, retries: int = 8) -> None:
+    def __init__(
+        self,
+        at: Address,
+        timeout: float = 120.0,
+        retries: int = 8,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         """Opens nothing yet.
 
         Args:
           at: the endpoint.
           timeout: seconds for one attempt, from connecting to the last byte.
           retries: further attempts at a request that fails.
+          headers: further headers of every request.
         """
         self.address = at
-        self._timeout, self._retries = timeout, retries
+        self._timeout, self._retries, self._headers = timeout, retries, headers or {}
         self._stopped = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         import httpx
 
+        for name in ("httpx", "httpcore"):  # whose records hold URLs and headers
+            logging.getLogger(name).setLevel(logging.WARNING)
         headers = {
             "Accept": "application/json",
             "Accept-Encoding": "identity",  # a compressed response may be a bomb
             "User-Agent": f"motionalign/{__version__}",
+            **self._headers,
         }
         if self.address.authorization:
             headers["Authorization"] = self.address.authorization
@@ -255,7 +266,7 @@ class Client:
             raise self._error(f"no request could be made: {secrets.line(str(error))}") from None
         if not 200 <= response.status < 300:
             self._refused(response, asked)
-        return self._parsed(response)
+        return self._parsed(response, asked["max_tokens"])
 
     async def _send(self, asked: Mapping[str, Any]) -> _Response:
         """Sends a request and reads at most LIMIT bytes of the response."""
@@ -274,12 +285,12 @@ class Client:
             data, whole = _unpacked(data, encoding)
         return _Response(response.status_code, headers, data, whole)
 
-    def _parsed(self, response: _Response) -> Answer:
+    def _parsed(self, response: _Response, max_tokens: int) -> Answer:
         """The answer in a successful response."""
         try:
             if not response.whole:
                 raise Unusable(f"more than {LIMIT:,} bytes")
-            return answers.parse(response.body, self.address.secrets)
+            return answers.parse(response.body, self.address.secrets, max_tokens)
         except Unusable as error:
             raise _Failed(
                 f"it answers with {error}; expected a chat completion in JSON. Check that "

@@ -53,6 +53,9 @@ The key is sent to --base_url only, and is neither printed nor stored. An endpoi
 and a password takes them in the URL, https://USER:PASSWORD@HOST/v1.
 """
 
+# Headers of hosted endpoints that tell accounts apart, and the variables that hold them.
+_ACCOUNTS = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `python -m data_prep describe`."""
@@ -151,7 +154,9 @@ def _ask(
     """Runs `describe_all` at an endpoint; the signal that has stopped it, or None."""
 
     async def ask() -> None:
-        async with Client(endpoint, args.timeout, args.retries) as client:
+        accounts = {name: os.environ.get(variable) for name, variable in _ACCOUNTS.items()}
+        headers = {name: value for name, value in accounts.items() if value}
+        async with Client(endpoint, args.timeout, args.retries, headers) as client:
             await describe_all(
                 client, settings, labels, args.count, cache, args.concurrency, outcome
             )
@@ -208,12 +213,12 @@ def _raise_failures(
     if outcome.failure is not None:
         # Raised here, so that a traceback does not show what the failure came from.
         raise ValueError(f"{str(outcome.failure).rstrip('.')}. {kept}") from None
-    failed = outcome.failed
+    failed, rest = outcome.failed, outcome.missing > len(outcome.failed)
     if failed:
         raise ValueError(
             f"{len(failed)} answers failed, and {out} was not written: "
             + "; ".join(failed[:5])
-            + ("" if outcome.sound else ". The rest was not requested, because no answer was valid")
+            + (". The rest was not requested, because no answer was valid" if rest else "")
             + f". Try another --seed, --max_tokens (now {args.max_tokens}) or --model. "
             + kept
         )

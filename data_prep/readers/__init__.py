@@ -33,13 +33,14 @@ REASONS = {
     "wrong_body_model": "the motion is of another body model than SMPL-H, such as SMPL-X",
     "duration_differs": "the motion does not last as long as its annotation states",
     "not_finite": "the motion contains NaN or infinity, or its z-scores overflow float16",
-    "too_short": "fewer frames than --min_frames, after cutting",
+    "too_short": "fewer frames than --min_frames, after cutting, or than a piece",
     "text_missing": "no text file",
     "text_malformed": "not caption#tokens#start#end",
     "caption_empty": "the caption has no words",
     "span_outside": "the span is not within the motion; up to 1 s past its end is tolerated",
     "label_missing": "no label: no annotation, or no row in the label table",
     "label_unknown": "none of its labels is one of the classes",
+    "piece_incomplete": "frames after the last complete piece",
     "attributes_malformed": "the row of attributes is incomplete, or not probabilities",
     **conventions.REASONS,
 }
@@ -47,7 +48,7 @@ REASONS = {
 _OF_SOME_READERS = {
     *("text_missing", "text_malformed", "caption_empty", "span_outside"),
     *("label_missing", "label_unknown", "attributes_malformed"),
-    *("wrong_body_model", "duration_differs"),
+    *("wrong_body_model", "duration_differs", "piece_incomplete"),
 }
 
 
@@ -79,17 +80,30 @@ class Caption:
     """A text about seconds `start` to `end` of a source; (0, 0) means the complete source.
 
     A caption with a `label`, an index into the reader's `label_names`, yields a separate record.
+    Where several labels apply, `more` has the others, each with its text.
     """
 
     text: str
     start: float = 0.0
     end: float = 0.0
     label: int | None = None
+    more: tuple[tuple[str, int], ...] = ()
 
     @property
     def is_whole(self) -> bool:
         """Whether the caption is about the complete source."""
         return self.start == 0 and self.end == 0
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All texts."""
+        return (self.text, *(text for text, _ in self.more))
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """All labels; none if the caption has no label of its own."""
+        assert self.label is not None or not self.more
+        return () if self.label is None else (self.label, *(label for _, label in self.more))
 
 
 class Reader:
@@ -118,6 +132,8 @@ class Reader:
       advice: what to do about a reason for dropping a clip, where that depends on the format:
         {reason: sentence}, before those of data_prep/advice.py.
       split_made: how the splits were made, where the source has none; stored in report.json.
+      protocol: name of the published protocol by which sequences become clips with labels, for
+        tables of scores; None: there is none.
     """
 
     skeleton: Skeleton
@@ -136,6 +152,7 @@ class Reader:
     notes: tuple[str, ...] = ()
     advice: Mapping[str, str] = MappingProxyType({})
     split_made: Mapping[str, Any] = MappingProxyType({})
+    protocol: str | None = None
 
     def splits(self) -> dict[str, list[str]]:
         """The names listed in each of train, val and test, in order and including repetitions."""

@@ -8,21 +8,19 @@ or, instead of AMASS and the body models,
 
     <joints_dir>/<feat_p without .npz>.npy     [T, 22, 3] metres, Y up, 20 fps: HumanML3D's joints
 
-A segment is a stretch of a sequence with the action categories of one label. The densely labelled
-sequences have `frame_ann`, whose labels have times, or only `seq_ann`, whose labels apply to the
-complete sequence. The extra files have lists of these from several annotators, `frame_anns` and
-`seq_anns`; the segments of all annotators are merged. As in the benchmark of 60 classes, segments
-are cut into pieces of five seconds, the last one shorter; every pair of a piece and a category is a
-record. The labels of BABEL's test set are not public: our test is BABEL's val, and our val is a
-tenth of BABEL's train.
+A segment is a stretch of a sequence with the action categories of one label; babel_annotations.py
+reads them. There are two protocols, `PROTOCOLS`. As in the benchmark of 60 classes, segments are
+cut into pieces of five seconds, the last one shorter; every pair of a piece and a category is a
+record. Walk and Text cuts sequences instead, into pieces of 100 frames, and a record has all
+categories of a piece. The labels of BABEL's test set are not public: our test is BABEL's val, and
+our val is a tenth of BABEL's train.
 """
 
 import argparse
 import functools
-import itertools
-import math
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,32 +35,52 @@ from data_prep.readers import (
     load_joints,
     reasons_table,
 )
+from data_prep.readers.babel_annotations import (
+    PIECE,
+    annotation_files,
+    piece_categories,
+    pieces,
+    read_annotations,
+    seconds_of,
+)
 from motionalign import reading
 from motionalign.data.resample import HUMANML3D_FPS, check_fps, nearest_frames, resample
 from motionalign.formats import smplh
 from motionalign.skeleton import SKELETONS
 
-CHUNK = 5.0  # seconds
+PROTOCOLS = {
+    "babel": "BABEL: one category per sample",
+    "walktext": "Walk and Text: any category of a piece",
+}
+"""{value of --protocol: name of the protocol in tables of scores}."""
 
 # How far the length of a motion may be from the annotated one: annotations are rounded, and the
 # files of --joints_dir were made from every n-th frame, so that their rate is off by up to 4 %.
 DURATION_SLACK, DURATION_SHARE = 0.5, 0.05  # seconds, and share of the duration
 CLASSES = pathlib.Path(__file__).parents[1] / "captions" / "babel60.json"
 GENDERS = ("female", "male", "neutral")
-LONGEST = 86_400.0  # seconds of a sequence; AMASS's longest lasts some minutes
 _RATES = ("mocap_framerate", "mocap_frame_rate")
 
 _REASONS = (
-    *("label_missing", "label_unknown", "span_outside"),
+    *("label_missing", "label_unknown", "span_outside", "piece_incomplete"),
     *("wrong_body_model", "duration_differs"),
 )
 
 _ABOUT = f"""\
-BABEL: action labels for AMASS, at 30 frames per second, with joints and 6D rotations. Every
-labelled segment is cut into pieces of five seconds, the last one shorter; every piece yields one
-record for each of its categories among the benchmark's 60. The test split is BABEL's val; the val
-split is a tenth of BABEL's train, chosen by --seed. BABEL's test is not used, because its labels
-are not public.
+BABEL: action labels for AMASS, at 30 frames per second, with joints and 6D rotations. The test
+split is BABEL's val; the val split is a tenth of BABEL's train, chosen by --seed. BABEL's test is
+not used, because its labels are not public.
+
+--protocol chooses how sequences become records; scores of one are not comparable with those of
+the other:
+  babel     the benchmark of BABEL. Every labelled segment is cut into pieces of five seconds, the
+            last one shorter; every piece yields one record for each of its categories among the
+            benchmark's 60. A record has one category, and is recognised if that one is predicted
+  walktext  the code of Walk and Text. Every sequence is cut into pieces of {PIECE} frames; frames
+            after the last piece are left out, and so are pieces without a category among the 60.
+            A record has all categories of its piece: training draws one of them at random, and it
+            is recognised if any of them is predicted. Where labels with times overlap, a frame has
+            the categories of the one listed last
 
 expected folders:
   RAW_DIR/train.json val.json     version 1.0, from https://babel.is.tue.mpg.de; with --extra also
@@ -80,9 +98,11 @@ examples:
   python -m data_prep babel --raw_dir=babel_v1.0_release --amass_dir=AMASS --smplh_dir=smplh
   python -m data_prep babel --raw_dir=babel_v1.0_release --joints_dir=joints --name=babel_joints
   python -m data_prep babel --raw_dir=babel_v1.0_release --amass_dir=AMASS --smplh_dir=smplh \\
+    --protocol=walktext --name=babel_walktext
+  python -m data_prep babel --raw_dir=babel_v1.0_release --amass_dir=AMASS --smplh_dir=smplh \\
     --extra --labels=sequence --name=babel_sequence
 
-reasons for dropping a sequence or a segment, as in report.json:
+reasons for dropping a sequence, a segment or a piece, as in report.json:
 {reasons_table(*_REASONS)}
 """
 
@@ -103,6 +123,7 @@ class Babel(Reader):
         *,
         extra: bool = False,
         labels: str = "segments",
+        protocol: str = "babel",
         num_classes: int = 60,
         seed: int = 0,
     ) -> None:
@@ -116,6 +137,7 @@ class Babel(Reader):
           extra: whether to read the extra annotations too.
           labels: "segments": `frame_ann` if present, else `seq_ann`. "sequence": `seq_ann` only,
             the labels of complete sequences.
+          protocol: a key of `PROTOCOLS`: how sequences become records.
           num_classes: use the first `num_classes` of the benchmark's 60 classes.
           seed: of the choice of the val split.
 
@@ -124,6 +146,8 @@ class Babel(Reader):
         """
         if labels not in ("segments", "sequence"):
             raise ValueError(f"--labels={labels}; expected segments or sequence")
+        if protocol not in PROTOCOLS:
+            raise ValueError(f"--protocol={protocol}; expected {' or '.join(PROTOCOLS)}")
         _check_motion_folders(amass_dir, smplh_dir, joints_dir)
         texts = reading.read_json(CLASSES)["classes"]
         if not 1 <= num_classes <= len(texts):
@@ -131,6 +155,8 @@ class Babel(Reader):
         self._texts = dict(list(texts.items())[:num_classes])
         self.label_names = tuple(self._texts)
         self._labels = labels
+        self.protocol = PROTOCOLS[protocol]
+        self._captions = {"babel": self._samples, "walktext": self._pieces}[protocol]
         # Joints and rotations of a source are read in succession.
         self._clip = functools.lru_cache(maxsize=1)(self._read_clip)
         self._body = functools.cache(self._read_body)
@@ -140,7 +166,7 @@ class Babel(Reader):
         self.num_rotations = len(smplh.ROTATED) if joints_dir is None else 0
         self._sequences = {}
         self._listed = {"train": [], "test": []}
-        read = _annotation_files(_folder("--raw_dir", raw_dir), extra)
+        read = annotation_files(_folder("--raw_dir", raw_dir), extra)
         for path in read:
             self._add(path, "test" if "val" in path.name else "train")
         self._unread = sorted({*pathlib.Path(raw_dir).glob("*.json")} - {*read})
@@ -151,7 +177,7 @@ class Babel(Reader):
 
     def _add(self, path: pathlib.Path, split: str) -> None:
         """Adds the sequences of one file, merging the segments of known sequences."""
-        for sequence in _read_annotations(path):
+        for sequence in read_annotations(path):
             known = self._sequences.setdefault(sequence["name"], sequence)
             if known["feat_p"] != sequence["feat_p"]:
                 raise ValueError(
@@ -185,14 +211,20 @@ class Babel(Reader):
         }
 
     def captions(self, source: str) -> list[Caption | InvalidClip]:
-        """One caption, the category's name, per piece and category; unusable segments come last."""
+        """A caption per record, by the names of its categories; what is unusable comes last."""
         sequence = self._sequences[source]
-        segments = sequence["whole"]
-        if self._labels == "segments" and sequence["frames"]:
-            segments = sequence["frames"]
+        timed = self._labels == "segments" and bool(sequence["frames"])
+        segments = sequence["frames" if timed else "whole"]
         if not segments:
             kind = "seq_ann" if self._labels == "sequence" else "frame_ann or seq_ann"
             raise InvalidClip("label_missing", f"no labels in {kind}")
+        return self._captions(source, segments, timed)
+
+    def _samples(
+        self, source: str, segments: Sequence[tuple], timed: bool
+    ) -> list[Caption | InvalidClip]:
+        """BABEL's protocol: a record per piece of a segment and category."""
+        dur = self._sequences[source]["dur"]
         usable, unusable = [], []
         for start, end, categories, text in segments:
             known = [name for name in categories if name in self._texts]
@@ -200,9 +232,8 @@ class Babel(Reader):
             if not known:
                 found = ", ".join(categories) or "no category"
                 unusable.append(InvalidClip("label_unknown", f"{where}: {found}"))
-            elif not (0 <= start < end <= sequence["dur"] + SPAN_SLACK):
-                detail = f"{where} of a sequence of {sequence['dur']:g} seconds"
-                unusable.append(InvalidClip("span_outside", detail))
+            elif error := _outside(start, end, dur, text):
+                unusable.append(error)
             else:
                 usable += [
                     Caption(name, *span, self.label_names.index(name))
@@ -210,6 +241,40 @@ class Babel(Reader):
                     for name in known
                 ]
         return [*dict.fromkeys(usable), *unusable]  # without duplicates, in order
+
+    def _pieces(
+        self, source: str, segments: Sequence[tuple], timed: bool
+    ) -> list[Caption | InvalidClip]:
+        """Walk and Text's protocol: a record per piece of the sequence, with all its categories."""
+        num_frames, dur = len(self.joints(source)), self._sequences[source]["dur"]
+        if num_frames < PIECE:
+            raise InvalidClip(
+                "too_short", f"{num_frames} frames, fewer than the {PIECE} of a piece"
+            )
+        unusable: list[InvalidClip] = [
+            error
+            for start, end, _, text in segments
+            if (error := _outside(start, end, dur, text)) is not None
+        ]
+        inside = [each for each in segments if _outside(each[0], each[1], dur, each[3]) is None]
+        of_pieces = piece_categories(inside, timed, num_frames, dur)
+        usable = []
+        for k, categories in enumerate(of_pieces):
+            first, last = k * PIECE, (k + 1) * PIECE
+            known = [(name, self.label_names.index(name)) for name in categories
+                     if name in self._texts]  # fmt: skip
+            if known:
+                (text, label), *more = known
+                span = (seconds_of(first, self.fps), seconds_of(last, self.fps))
+                usable.append(Caption(text, *span, label, tuple(more)))
+            else:
+                found = ", ".join(categories) or "no category"
+                detail = f"frames {first} to {last - 1}: {found}"
+                unusable.append(InvalidClip("label_unknown", detail))
+        if rest := num_frames % PIECE:
+            detail = f"the last {rest} of {num_frames} frames, fewer than the {PIECE} of a piece"
+            unusable.append(InvalidClip("piece_incomplete", detail))
+        return [*usable, *unusable]
 
     def joints(self, source: str) -> np.ndarray:
         """[T, 1, 22, 3] float32 in metres at 30 frames per second; raises InvalidClip."""
@@ -272,12 +337,12 @@ class Babel(Reader):
         return smplh.SMPLH.read(path)
 
 
-def pieces(start: float, end: float) -> list[tuple[float, float]]:
-    """Cuts seconds `start` to `end` into consecutive pieces of `CHUNK`, the last one shorter."""
-    # The tolerance prevents an extra piece due to rounding.
-    count = max(1, math.ceil((end - start) / CHUNK - 1e-6))
-    edges = [*(start + CHUNK * k for k in range(count)), end]
-    return list(itertools.pairwise(edges))
+def _outside(start: float, end: float, dur: float, text: str) -> InvalidClip | None:
+    """Why a label's times cannot be those of a sequence of `dur` seconds; None: they can."""
+    if 0 <= start < end <= dur + SPAN_SLACK:
+        return None
+    where = f"{text!r}, seconds {start:g} to {end:g}"
+    return InvalidClip("span_outside", f"{where} of a sequence of {dur:g} seconds")
 
 
 def _check_motion_folders(
@@ -295,18 +360,6 @@ def _check_motion_folders(
             "BABEL consists of annotations only; for its motions, give --amass_dir and "
             "--smplh_dir, or --joints_dir"
         )
-
-
-def _annotation_files(raw_dir: pathlib.Path, extra: bool) -> list[pathlib.Path]:
-    """The annotation files, with or without the extra ones; a ValueError if any is missing."""
-    names = [*("train.json", "val.json"), *(("extra_train.json", "extra_val.json") * extra)]
-    missing = [name for name in names if not (raw_dir / name).is_file()]
-    if missing:
-        raise ValueError(
-            f"--raw_dir={raw_dir} has no {', '.join(missing)}. Expected the unpacked "
-            "babel_v1.0_release from https://babel.is.tue.mpg.de"
-        )
-    return [raw_dir / name for name in names]
 
 
 def _folder(option: str, path: str | pathlib.Path) -> pathlib.Path:
@@ -372,81 +425,6 @@ def _read_amass(folder: pathlib.Path, file: str) -> tuple[dict[str, np.ndarray],
         raise InvalidClip("motion_unreadable", str(error)) from error
 
 
-def _read_annotations(path: pathlib.Path) -> list[dict]:
-    """Reads the sequences of one annotation file.
-
-    Returns:
-      Dicts of `name`, `feat_p`, `dur` in seconds, and two lists of segments (start, end,
-      categories, text): `frames`, from labels with times, and `whole`, from labels of the complete
-      sequence.
-
-    Raises:
-      ValueError: the file is not JSON, or an entry, which the message names, has another form.
-    """
-    content = reading.read_json(path)
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"{path} contains a {type(content).__name__}; expected an object of sequences by "
-            "babel_sid"
-        )
-    return [_sequence(entry, f"{path}: sequence {key!r}") for key, entry in content.items()]
-
-
-def _sequence(entry: dict, where: str) -> dict:
-    sid = _get(entry, "babel_sid", int, where)
-    dur = _get(entry, "dur", (int, float), where)
-    feat_p = _get(entry, "feat_p", str, where)
-    if not 0 < dur <= LONGEST:
-        raise ValueError(
-            f'{where}: "dur" is {dur:g}; expected seconds above 0, and at most {LONGEST:g}'
-        )
-    annotations = {}
-    for key in ("seq_ann", "frame_ann"):
-        if key + "s" in entry:  # the extra layout: several annotators, or null
-            annotations[key] = _get(entry, key + "s", (list, type(None)), where) or []
-        else:
-            one = _get(entry, key, (dict, type(None)), where)
-            annotations[key] = [] if one is None else [one]
-    return {
-        "name": str(sid),
-        "feat_p": feat_p,
-        "dur": dur,
-        "frames": _segments(annotations["frame_ann"], None, f"{where}, frame_ann"),
-        "whole": _segments(annotations["seq_ann"], dur, f"{where}, seq_ann"),
-    }
-
-
-def _segments(annotations: list, dur: float | None, where: str) -> list[tuple]:
-    """(start, end, categories, text) of every label; 0 to `dur` for labels without times."""
-    out = []
-    for annotation in annotations:
-        for i, label in enumerate(_get(annotation, "labels", list, where)):
-            here = f"{where}, label {i}"
-            categories = _get(label, "act_cat", (list, type(None)), here) or []
-            if not all(isinstance(name, str) for name in categories):
-                raise ValueError(f'{here}: "act_cat" is {categories}; expected names')
-            if dur is None:
-                span = [_get(label, key, (int, float), here) for key in ("start_t", "end_t")]
-            else:
-                span = (0.0, dur)
-            text = label.get("raw_label")
-            out.append((*span, categories, text if text else "no text"))
-    return out
-
-
-def _get(values: dict, key: str, kinds: type | tuple, where: str) -> Any:
-    """`values[key]`; a ValueError if it is missing or not one of these types."""
-    if not isinstance(values, dict) or key not in values:
-        raise ValueError(f'{where}: no "{key}"')
-    value = values[key]
-    if not isinstance(value, kinds) or isinstance(value, bool):
-        kind = type(value).__name__
-        raise ValueError(f'{where}: "{key}" is a {kind}, which is not the type in BABEL 1.0')
-    if isinstance(value, int) and abs(value) >= 2**63:
-        raise ValueError(f'{where}: "{key}" has {len(str(value))} digits')
-    return value
-
-
 _FOLDERS = ("raw_dir", "amass_dir", "smplh_dir", "joints_dir")  # options
 
 
@@ -461,6 +439,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
                         help="segments: labels with times if a sequence has any, else its labels "
                         "without times; sequence: labels without times only "
                         "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--protocol", choices=tuple(PROTOCOLS), default="babel",
+                        help="babel: pieces of five seconds of a segment, one category each; "
+                        f"walktext: pieces of {PIECE} frames of a sequence, with all categories "
+                        "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--classes", type=int, default=60, help="use this many of the benchmark's "
                         "60 classes, from the first (default: %(default)s)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="seed of the choice of val "
@@ -473,7 +455,8 @@ def _folders(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
-    return {"extra": args.extra, "labels": args.labels, "seed": args.seed}
+    names = ("extra", "labels", "protocol", "seed")
+    return {name: getattr(args, name) for name in names}
 
 
 def _source(args: argparse.Namespace) -> dict:

@@ -1,9 +1,10 @@
 """The model card: README.md of a shared model."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from motionalign.data.dataset import Metadata
+from motionalign.data.dataset import Metadata, encoder_name
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.families import representation_of
 from motionalign.report import tables
@@ -14,7 +15,7 @@ def model_card(name: str, run: Mapping[str, Any], results: Mapping[str, Any] | N
 
     Args:
       name: name of the folder.
-      run: metadata stored with the parameters.
+      run: metadata stored with the parameters, without paths.
       results: content of a metrics.json; None: not evaluated.
     """
     classifier = run["architecture"]["classifier"]
@@ -35,18 +36,47 @@ def _usage(name: str, run: Mapping[str, Any]) -> list[str]:
     architecture = DualEncoderConfig.from_dict(run["architecture"])
     representation = representation_of(architecture.motion, run["config"]["data"]["frame_bucket"])
     read, shape = representation.raw_field, representation.raw_shape
+    frozen = run["text_encoder"]
+    given = "" if not frozen or frozen["hub_id"] else f', text_encoder="{frozen["encoder"]}"'
     lines = [
         "```python",
         "import motionalign",
         "",
-        f'model = motionalign.load("{name}")  # this folder, or its Hub id',
+        f'model = motionalign.load("{name}"{given})  # this folder, or its Hub id',
+        f"{read} = model.example_clip()  # a made-up clip; put yours in its place",
         f"motion = model.encode_motion({read}, fps=30)  # {shape}",
     ]
-    if architecture.text is not None or run["text_encoder"]:
+    if architecture.text is not None or frozen:
         lines.append('text = model.encode_text("a person waves with the left hand")')
     if architecture.classifier:
         lines[-1] = f"model.class_names, model.classify({read}, fps=30)  # {shape}"
-    return [*lines, "```"]
+    return [*lines, "```", *(_about_encoder(frozen) if frozen else [])]
+
+
+def _about_encoder(frozen: Mapping[str, Any]) -> list[str]:
+    """How the frozen text encoder, which is not in the folder, is found."""
+    hub_id, name = frozen["hub_id"], frozen["encoder"]
+    if hub_id:
+        where = (
+            f"is [{name}](https://huggingface.co/{name.partition('@')[0]}) on the Hugging Face "
+            "Hub, from where the first text downloads it, unless the Hub's cache on your machine "
+            "has it. To use a copy in a folder, give that: "
+            "`motionalign.load(..., text_encoder=FOLDER)`"
+        )
+    else:
+        where = (
+            f"was given to training as a folder `{name}`; its id on the Hub is not recorded. The "
+            "argument `text_encoder` is the path of its folder on your machine, or its id on the "
+            "Hub"
+        )
+    return [
+        "",
+        f"The text encoder is frozen and not part of this folder. It {where}. Its files are "
+        "verified: another encoder is an error.",
+        "",
+        f"    readout                  {frozen['readout']}",
+        f"    SHA-256 of its weights   {frozen['sha256']}",
+    ]
 
 
 def _facts(run: Mapping[str, Any]) -> list[str]:
@@ -92,4 +122,13 @@ def _results(results: Mapping[str, Any] | None) -> list[str]:
         return ["Not evaluated yet."]
     # Results for classes contain their table; for captions it is made from the scores.
     table = results["table"] if "table" in results else tables.format_table(results)
-    return [f"{results['dataset']}, split {results['split']}:", "", table]
+    return [f"{results['dataset']}, split {results['split']}:", "", _without_paths(table)]
+
+
+def _without_paths(table: str) -> str:
+    """A table whose notes name encoders by the names of their folders; older ones state paths."""
+
+    def name(found: re.Match) -> str:
+        return f"encoder {encoder_name(found[1])}, readout"
+
+    return re.sub(r"\bencoder ([^\n]+?), readout\b", name, table)

@@ -28,7 +28,7 @@ import safetensors.numpy
 
 from motionalign import digests, reading
 from motionalign.config import VERSION_KEY, migrate
-from motionalign.data.dataset import migrate_metadata
+from motionalign.data.dataset import encoder_name, migrate_metadata, possible_hub_id
 from motionalign.files import expand
 
 LATEST, BEST = "checkpoints", "best"
@@ -214,7 +214,22 @@ def migrate_supervision(run: dict[str, Any]) -> dict[str, Any]:
     return {"supervision": None, **run}
 
 
-RUN_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_unsaid, migrate_supervision)
+def migrate_text_encoder(run: dict[str, Any]) -> dict[str, Any]:
+    """Migration 3: says where a frozen text encoder may be, and what is not known of it."""
+    trained = run["text_encoder"]
+    if trained is None:
+        return run
+    source = trained["encoder"]
+    unsaid = {"source": source, "hub_id": possible_hub_id(source), "settings": ""}
+    named = {"encoder": encoder_name(source)}
+    return run | {"text_encoder": {**unsaid, "max_tokens": None, **trained, **named}}
+
+
+RUN_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (
+    migrate_unsaid,
+    migrate_supervision,
+    migrate_text_encoder,
+)
 """Migration n converts the metadata stored with parameters from version n - 1 to version n."""
 
 

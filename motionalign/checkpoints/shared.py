@@ -38,7 +38,12 @@ from motionalign.checkpoints.run import (
     migrate_run,
     stored_run,
 )
-from motionalign.data.dataset import Metadata, read_metadata
+from motionalign.data.dataset import (
+    Metadata,
+    check_hub_id,
+    encoder_name,
+    read_metadata,
+)
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.frozen import FrozenWeights
 from motionalign.models.layers import check_choice
@@ -138,7 +143,10 @@ _RUN = {
     "step": int,
     "score": numbers.Real | None,
 }
-_TEXT_ENCODER = dict.fromkeys(("encoder", "readout", "sha256"), str)
+_TEXT_ENCODER = {
+    **dict.fromkeys(("encoder", "source", "hub_id", "readout", "sha256", "settings"), str),
+    "max_tokens": int | None,
+}
 _SOURCE = {"format": str, "file": str, "tensors": list[list[str]]}
 
 
@@ -227,8 +235,9 @@ def write_shared(
     params: Mapping,
     results: Mapping[str, Any] | None,
     rest: Mapping | None = None,
+    encoder_id: str | None = None,
 ) -> pathlib.Path:
-    """Writes a folder to share.
+    """Writes a folder to share, without a path of this machine in any of its files.
 
     Args:
       folder: folder to write; it must not exist.
@@ -236,15 +245,19 @@ def write_shared(
       params: {path: array} of its parameters.
       results: content of a metrics.json, for the model card; None: not evaluated.
       rest: {path: array} of the non-parameter state.
+      encoder_id: Hub id of the frozen text encoder, if the run does not record it.
 
     Returns:
       The folder. It appears only when it is complete.
 
     Raises:
-      ValueError: the folder already exists.
+      ValueError: the folder already exists, or `encoder_id` cannot be that of the text encoder.
     """
     folder, run = pathlib.Path(folder), saved.run
-    config = {"model_type": MODEL_TYPE, "version": __version__, **stored_run(_shared_run(run))}
+    if encoder_id is not None:
+        run = _with_encoder_id(run, encoder_id)
+    shared = _shared_run(run)
+    config = {"model_type": MODEL_TYPE, "version": __version__, **stored_run(shared)}
     with files.new_folder(folder) as partial:
         _write_safetensors(partial / "model.safetensors", params)
         if rest:
@@ -255,7 +268,8 @@ def write_shared(
         files.write_json(partial / "datasets.json", run["datasets"], indent=None)
         if run["tokenizer"] is not None:
             files.write_text(partial / "tokenizer.json", run["tokenizer"])
-        files.write_text(partial / "README.md", model_card(folder.name, run, results))
+        card = model_card(folder.name, {**run, **shared}, results)
+        files.write_text(partial / "README.md", card)
         digests.write(partial, leave_out=("README.md",))  # which its owner may edit
     return folder
 
@@ -263,15 +277,33 @@ def write_shared(
 def _shared_run(run: Mapping[str, Any]) -> dict[str, Any]:
     """The information about a run for config.json, without local paths and other fields."""
     shared = {key: value for key, value in run.items() if key not in ("tokenizer", "datasets")}
-    frozen = run["text_encoder"]
-    if frozen and pathlib.Path(frozen["encoder"]).is_absolute():
-        shared["text_encoder"] = {**frozen, "encoder": pathlib.Path(frozen["encoder"]).name}
+    if run["text_encoder"]:
+        shared["text_encoder"] = {**run["text_encoder"], "source": ""}
+    shared["frozen"] = [{**tower, "source": _public(tower["source"])} for tower in run["frozen"]]
     data = ("eval_batch_size", "frame_bucket", "text_bucket")
     shared["config"] = {
         "dtype": run["config"]["dtype"],
         "data": {name: run["config"]["data"][name] for name in data},
     }
     return shared
+
+
+def _public(source: str) -> str:
+    """A source of weights as another machine can find it: its Hub id, or the name of its folder."""
+    return encoder_name(source, Source(source).hub_id if files.expand(source).is_dir() else "")
+
+
+def _with_encoder_id(run: Mapping[str, Any], encoder_id: str) -> dict[str, Any]:
+    """The run with the Hub id of its frozen text encoder, which must not be another one."""
+    trained = run["text_encoder"]
+    if trained is None:
+        raise ValueError(
+            f"the Hub id {encoder_id} is given for a frozen text encoder, but the model has "
+            + ("its own text encoder" if run["architecture"]["text"] else "no text encoder")
+        )
+    check_hub_id(encoder_id, trained["hub_id"])
+    named = {"hub_id": encoder_id, "encoder": encoder_name(encoder_id)}
+    return {**run, "text_encoder": {**trained, **named}}
 
 
 def _write_safetensors(path: pathlib.Path, tensors: Mapping[str, Any]) -> None:

@@ -9,6 +9,8 @@
 --config=configs/babel60_gaitformer.py:classify           no text: a linear classifier
 
 Prepare the data with `python -m data_prep babel`, then `python -m data_prep embed --name=babel`.
+The published code scores by another protocol: `data_prep babel --protocol=walktext` with
+`--name=babel_walktext`, and --config.data.datasets=babel_walktext here.
 A comment gives the source of each value: the paper, its code, or our own choice. Fields not set
 here keep our defaults from motionalign/config.py (Adam's constants also equal PyTorch's, and seed 0
 that of the code).

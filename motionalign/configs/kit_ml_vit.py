@@ -1,6 +1,7 @@
 """Motion Patches on KIT-ML: ViT-B/16 from ImageNet-21k, DistilBERT, 256 dimensions.
 
-Takes the same arguments as humanml3d_vit.py.
+Takes the same arguments as humanml3d_vit.py, whose comments give the source of each value that is
+not set here.
 """
 
 from ml_collections import ConfigDict
@@ -13,8 +14,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
     chosen = common.parse_arg(arg, size=("B", "Ti", "S", "L"), recipe=("code", "paper"))
     c = humanml3d_vit.get_config(arg).unlock()
     c.data.datasets = "kit_ml"
-    if chosen["recipe"] == "code":  # its factors for KIT-ML make the rate of every group 1e-5
+    c.model.head_dropout = 0.0  # the code, for KIT-ML
+    if chosen["recipe"] == "code":
         for group in ("motion_encoder", "text_encoder", "heads"):
-            c.optim.groups[group].lr = 1e-5
-        c.model.head_dropout = 0.0
+            c.optim.groups[group].lr = 1e-5  # the code: its factors for KIT-ML are all 1
     return c.lock()

@@ -258,7 +258,7 @@ class TrainingData:
         source, row = self._records(step)
         rng = np.random.default_rng((self.plan.seed, step, 1))
         pick_text, pick_crop, pick_negative = rng.random((3, len(row)))
-        clip_class = np.array([self.sources[d].texts.class_of[r] for d, r in zip(source, row)])
+        clip_class = self._classes(step, source, row)
         batch = self._clip_arrays(step, source, row, pick_crop)
         if self._tokenizer is not None:
             batch |= self._tokens(source, clip_class, pick_text)
@@ -266,6 +266,15 @@ class TrainingData:
             *(x[self._rows] for x in (source, row, clip_class, pick_text, pick_negative))
         )
         return batch | {name: make(own) for name, make in self._fields.items()}
+
+    def _classes(self, step: int, source: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """[B] the class of each clip in the batch of `step`: one of them, if it has several."""
+        share = np.random.default_rng((self.plan.seed, step, 3)).random(len(row))
+        out = np.empty(len(row), np.int64)
+        for d, each in enumerate(self.sources):
+            mine = source == d
+            out[mine] = each.texts.draw(row[mine], share[mine])
+        return out
 
     def _clip_arrays(
         self, step: int, source: np.ndarray, row: np.ndarray, pick_crop: np.ndarray
@@ -318,7 +327,8 @@ class RowsOfBatch:
 
     Attributes:
       source, row: [n] indices of the source and of the record in its split.
-      clip_class: [n] the record's class, an index into the texts of its source.
+      clip_class: [n] the record's class, an index into the texts of its source; of several, the
+        one that was drawn.
       pick_text, pick_negative: [n] uniform in [0, 1), the random numbers that select texts.
     """
 
@@ -335,7 +345,12 @@ BatchField = Callable[[RowsOfBatch], np.ndarray]
 def _text_vectors(sources: Sequence[Source]) -> BatchField:
     """[n, V] float32: the vector of one text of each clip's class."""
     vectors = [source.vectors for source in sources]
-    return lambda rows: _of_texts(vectors, TextRows.pick, rows, rows.pick_text)
+
+    def make(rows: RowsOfBatch) -> np.ndarray:
+        drawn = [rows.clip_class[rows.source == d] for d in range(len(sources))]
+        return _of_texts(vectors, TextRows.pick, rows, drawn, rows.pick_text)
+
+    return make
 
 
 def _negative_vectors(sources: Sequence[Source]) -> BatchField:
@@ -345,22 +360,37 @@ def _negative_vectors(sources: Sequence[Source]) -> BatchField:
             raise ValueError(
                 f"dataset {source.dataset.name!r} has only one class, so there are no negatives"
             )
+        most = (source.texts.classes_of(source.rows) >= 0).sum(axis=1).max(initial=0)
+        if most == len(source.texts.names):
+            raise ValueError(
+                f"dataset {source.dataset.name!r} has a clip of all {most} classes, which has no "
+                "negatives"
+            )
     vectors = [source.vectors for source in sources]
-    return lambda rows: _of_texts(vectors, TextRows.pick_other, rows, rows.pick_negative)
+
+    def make(rows: RowsOfBatch) -> np.ndarray:
+        classes = [s.texts.classes_of(rows.row[rows.source == d]) for d, s in enumerate(sources)]
+        return _of_texts(vectors, TextRows.pick_other, rows, classes, rows.pick_negative)
+
+    return make
 
 
 def _of_texts(
     of_sources: list[TextRows],
     pick: Callable[[TextRows, np.ndarray, np.ndarray], np.ndarray],
     rows: RowsOfBatch,
+    classes: Sequence[np.ndarray],
     share: np.ndarray,
 ) -> np.ndarray:
-    """[n, V] float32: applies `pick(text rows, classes, shares)` to each clip's own dataset."""
+    """[n, V] float32: applies `pick(text rows, classes, shares)` to the clips of each dataset.
+
+    `classes` has those of the clips of each dataset, in order.
+    """
     width = of_sources[0].vectors.shape[1]
     out = np.empty((len(rows.row), width), np.float32)
     for d, vectors in enumerate(of_sources):
         mine = rows.source == d
-        out[mine] = pick(vectors, rows.clip_class[mine], share[mine])
+        out[mine] = pick(vectors, classes[d], share[mine])
     return out
 
 
@@ -371,9 +401,15 @@ def _classes(sources: Sequence[Source]) -> BatchField:
 
 
 def _targets(sources: Sequence[Source]) -> BatchField:
-    """[n] int32 classes or [n, A] float32 attributes: the targets of a classifier."""
+    """[n] int32 classes or [n, A] float32 attributes: the targets of a classifier.
+
+    Of a clip with several classes, the one that was drawn is the target.
+    """
+    several = any(source.texts.several for source in sources)
 
     def make(rows: RowsOfBatch) -> np.ndarray:
+        if several:
+            return rows.clip_class.astype(np.int32)
         return np.stack([sources[d].targets[r] for d, r in zip(rows.source, rows.row)])
 
     return make

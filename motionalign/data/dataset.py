@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import pathlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -66,6 +67,7 @@ class Metadata:
     accepted: tuple[str, ...] = ()  # of `conventions.REASONS`: what its clips may be
     origin: Origin | None = None  # HumanML3D's convention for the origin; None: not followed
     fingerprint: str | None = None  # of records and metadata; None: prepared before there was one
+    protocol: str | None = None  # name of the published protocol that made clips and labels
 
     def __post_init__(self) -> None:
         """Checks the frame rates and statistics, which may come from a file."""
@@ -106,6 +108,7 @@ class Metadata:
             accepted=tuple(values["accepted"]),
             origin=None if values["origin"] is None else Origin.from_json(values["origin"]),
             fingerprint=values["fingerprint"],
+            protocol=values["protocol"],
         )
         metadata._check()
         return metadata
@@ -153,6 +156,7 @@ class Metadata:
             "accepted": list(self.accepted),
             "origin": None if self.origin is None else self.origin.to_json(),
             "fingerprint": self.fingerprint,
+            "protocol": self.protocol,
         }
 
     def differences(self, other: "Metadata") -> list[str]:
@@ -200,6 +204,7 @@ _METADATA = {
     "accepted": list[str],
     "origin": dict[str, float] | None,
     "fingerprint": str | None,
+    "protocol": str | None,
 }
 """The form of the current version."""
 
@@ -245,10 +250,20 @@ def migrate_fingerprint(values: dict[str, Any]) -> dict[str, Any]:
     return {"fingerprint": None, **values}
 
 
+def migrate_protocol(values: dict[str, Any]) -> dict[str, Any]:
+    """Migration 4: names the protocol of datasets with labels.
+
+    Of the older ones, those with rotations are BABEL's; the protocol of others is unknown.
+    """
+    is_babel = values["num_rotations"] and values["label_names"]
+    return {"protocol": "BABEL: one category per sample" if is_babel else None, **values}
+
+
 METADATA_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (
     migrate_whole_skeleton,
     migrate_conventions,
     migrate_fingerprint,
+    migrate_protocol,
 )
 """Migration n converts stored metadata from version n - 1 to version n."""
 
@@ -333,13 +348,15 @@ class CaptionVectors:
     """Sentence vectors by a frozen encoder, one row per distinct text, not normalised.
 
     Attributes:
-      encoder: the encoder's name and readout, for tables.
+      encoder: the encoder's name and readout, for tables; no path of this machine.
       fingerprint: the SHA-256 of the encoder's weights, and the readout. Vectors are comparable if
         these are equal.
       rows: {text: row of `vectors`}.
       vectors: [K, D] float32.
       source: the folder or Hub id from which the encoder was loaded.
       settings: SHA-256 of the encoder's tokenizer and config; "" in files of older versions.
+      hub_id: where the encoder is on the Hub, owner/name or owner/name@commit; "" if not known.
+      max_tokens: the number of tokens to which texts were truncated; None in older files.
     """
 
     encoder: str
@@ -348,13 +365,28 @@ class CaptionVectors:
     vectors: np.ndarray
     source: str = ""
     settings: str = ""
+    hub_id: str = ""
+    max_tokens: int | None = None
 
     @property
-    def origin(self) -> dict[str, str]:
+    def origin(self) -> dict[str, Any]:
         """What a run stores in order to encode further texts with the same encoder."""
         sha256, readout = self.fingerprint
-        origin = {"encoder": self.source, "readout": readout, "sha256": sha256}
-        return origin | ({"settings": self.settings} if self.settings else {})
+        return {
+            "encoder": encoder_name(self.source, self.hub_id),
+            "source": self.source,
+            "hub_id": self.hub_id,
+            "readout": readout,
+            "sha256": sha256,
+            "settings": self.settings,
+            "max_tokens": self.max_tokens,
+        }
+
+    def are_by(self, trained: Mapping[str, Any]) -> bool:
+        """Whether they are by the encoder of an `origin`, as far as both record it."""
+        known = self.settings and trained["settings"]
+        same = self.fingerprint == (trained["sha256"], trained["readout"])
+        return same and (not known or self.settings == trained["settings"])
 
     @classmethod
     def read(cls, path: pathlib.Path, finite: bool = True) -> "CaptionVectors":
@@ -370,23 +402,68 @@ class CaptionVectors:
         digests.check(path.parent, (path.name,), _EMBED_AGAIN)
         with digests.advising(_EMBED_AGAIN):
             file = reading.Tensors(path)
-            made_by = {"settings": "", **file.metadata}
-            form = dict.fromkeys(("encoder", "sha256", "readout", "settings"), str)
-            reading.check_form(made_by, form, f"{path}: its header")
+            made_by = _made_by(file.metadata, path)
             captions, vectors = read_lines(file.read("captions"), path), file.read("vectors")
             _check_vectors(captions, vectors, path, finite)
         return cls(
-            encoder=f"{made_by['encoder']}, readout {made_by['readout']}",
+            encoder=f"{encoder_name(made_by['encoder'], made_by['hub_id'])}, readout "
+            f"{made_by['readout']}",
             fingerprint=(made_by["sha256"], made_by["readout"]),
             rows={caption: row for row, caption in enumerate(captions)},
             vectors=vectors,
             source=made_by["encoder"],
             settings=made_by["settings"],
+            hub_id=made_by["hub_id"],
+            max_tokens=int(made_by["max_tokens"]) if made_by["max_tokens"] else None,
         )
 
     def __getitem__(self, captions: Sequence[str]) -> np.ndarray:
         """The vectors [len(captions), D] of some captions."""
         return self.vectors[[self.rows[caption] for caption in captions]]
+
+
+def _made_by(header: Mapping[str, str], path: pathlib.Path) -> dict[str, str]:
+    """The encoder in the header of a file of vectors, in today's form."""
+    where = f"{path}: its header"
+    stored: dict[str, Any] = dict(header)
+    if (version := stored.get(VERSION_KEY, "0")).isdecimal():  # headers hold texts only
+        stored[VERSION_KEY] = int(version)
+    made_by = migrate(stored, VECTOR_MIGRATIONS, where)
+    names = ("encoder", "sha256", "readout", "settings", "hub_id", "max_tokens")
+    reading.check_form(made_by, dict.fromkeys(names, str), where)
+    if not re.fullmatch(r"\d{0,9}", made_by["max_tokens"]):
+        raise ValueError(f"{where}: max_tokens is {made_by['max_tokens']!r}; expected a number")
+    return made_by
+
+
+def migrate_encoder(made_by: dict[str, Any]) -> dict[str, Any]:
+    """Migration 1: what older files do not say about the encoder of their vectors."""
+    hub_id = possible_hub_id(made_by["encoder"])
+    return {"settings": "", "hub_id": hub_id, "max_tokens": "", **made_by}
+
+
+VECTOR_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_encoder,)
+"""Migration n converts the header of a file of vectors from version n - 1 to version n."""
+
+
+def possible_hub_id(source: str) -> str:
+    """The source of an encoder if it has the form owner/name[@revision], else ""."""
+    return source if re.fullmatch(r"\w[\w.-]*/[\w.-]+(@[\w./-]+)?", source) else ""
+
+
+def check_hub_id(hub_id: str, known: str = "") -> None:
+    """Raises a ValueError unless a user's Hub id has the form of one and is that of `known`."""
+    if possible_hub_id(hub_id) != hub_id:
+        raise ValueError(f"{hub_id!r} is not a Hub id; expected owner/name or owner/name@revision")
+    if known and known.partition("@")[0] != hub_id.partition("@")[0]:
+        raise ValueError(f"the Hub id {hub_id} is given, but the text encoder is {known}")
+
+
+def encoder_name(source: str, hub_id: str = "") -> str:
+    """The name of an encoder without a path of this machine: of the Hub, else of its folder."""
+    if hub_id := hub_id or possible_hub_id(source):
+        return re.sub("@[0-9a-f]{40}$", "", hub_id)
+    return re.split(r"[/\\]", source.rstrip("/\\"))[-1] or source  # of whatever system
 
 
 def _check_vectors(
@@ -412,7 +489,8 @@ def write_caption_vectors(path: pathlib.Path, known: Mapping[str, np.ndarray], *
     Args:
       path: the file.
       known: {text: vector [D]} in float32; the texts have no line breaks.
-      made: "encoder", "sha256", "readout" and "settings" of the encoder.
+      made: "encoder" (its folder or Hub id), "sha256" and "readout" of the encoder; "settings",
+        "hub_id" and "max_tokens" if they are known.
     """
     from safetensors.numpy import save
 
@@ -420,6 +498,8 @@ def write_caption_vectors(path: pathlib.Path, known: Mapping[str, np.ndarray], *
     assert not any("\n" in text for text in texts)
     lines = np.frombuffer("\n".join(texts).encode(), np.uint8)
     vectors = np.stack([known[text] for text in texts])
+    unknown = dict.fromkeys(("settings", "hub_id", "max_tokens"), "")
+    made = {VERSION_KEY: str(len(VECTOR_MIGRATIONS)), **unknown, **made}
     data = save({"vectors": vectors, "captions": lines}, made)
     # The library writes `made` in the order of a hash map that differs from run to run. Sorted, the
     # header keeps its length.
@@ -492,7 +572,7 @@ class Dataset:
         opened, metadata = Split(self.version_dir, split), self.metadata
         classes, attributes = len(metadata.label_names), len(metadata.attribute_names)
         others = attributes and opened.attributes.shape[1] != attributes
-        if others or opened.labels.max(initial=-1) >= classes:
+        if others or opened.all_labels.max(initial=-1) >= classes:
             raise ValueError(
                 f"{self.version_dir}: index-{split}.npz has other classes or attributes than "
                 "metadata.json. Prepare the dataset again with --overwrite"

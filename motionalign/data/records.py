@@ -161,7 +161,6 @@ def write_index(version_dir: pathlib.Path, split: str) -> None:
             captions = [caption.decode() for caption in example["captions"]]
             assert not any("\n" in caption for caption in captions), captions
             labels = example["labels"]
-            assert len(labels) <= 1, labels
             rows.append(
                 (
                     example["id"].decode(),
@@ -169,7 +168,7 @@ def write_index(version_dir: pathlib.Path, split: str) -> None:
                     example["mirrored_of"].decode(),
                     captions,
                     (len(shards), offset, size, len(example["joints"]), example["first_line"]),
-                    labels[0] if len(labels) else -1,
+                    [int(label) for label in labels],
                     example["attributes"],
                 )
             )
@@ -186,6 +185,10 @@ def _columns(
     rows: Sequence[tuple], shards: list[str], numbers: np.ndarray, num_attributes: int
 ) -> dict[str, np.ndarray]:
     """The arrays of an index; `numbers` [n, 5]: those of the rows' fifth field."""
+    most = max((len(row[5]) for row in rows), default=0)
+    labels = np.full((len(rows), max(most, 1)), -1, np.int64)
+    for i, row in enumerate(rows):
+        labels[i, : len(row[5])] = row[5]
     return {
         VERSION_KEY: np.array(len(INDEX_MIGRATIONS)),
         "shards": join_lines(shards),
@@ -195,7 +198,8 @@ def _columns(
         "num_records": np.array(len(rows)),
         "captions": join_lines([caption for row in rows for caption in row[3]]),
         "num_captions": np.array([len(row[3]) for row in rows], np.int64),
-        "labels": np.array([row[5] for row in rows], np.int64),
+        "labels": labels[:, 0],
+        "more_labels": labels[:, 1:],
         "attributes": np.array([row[6] for row in rows], np.float32).reshape(
             len(rows), num_attributes
         ),
@@ -210,7 +214,12 @@ def migrate_without_classes(index: dict[str, np.ndarray]) -> dict[str, np.ndarra
     return empty | index
 
 
-INDEX_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_without_classes,)
+def migrate_one_label(index: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Migration 2: adds no further labels to indices from before records could have several."""
+    return {"more_labels": np.zeros((int(index["num_records"]), 0), np.int64), **index}
+
+
+INDEX_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_without_classes, migrate_one_label)
 """Migration n converts an index from version n - 1 to version n."""
 
 
@@ -223,7 +232,7 @@ def _read_index(path: pathlib.Path) -> dict[str, Any]:
             for name, array in reading.read_arrays(path).items()
         }
         index = migrate(arrays, INDEX_MIGRATIONS, str(path))
-        if missing := [name for name in (*_TEXTS, *_NUMBERS, "attributes") if name not in index]:
+        if missing := [name for name in (*_TEXTS, *_NUMBERS, *_TABLES) if name not in index]:
             raise ValueError(f"{path} lacks {', '.join(missing)}")
         index |= {name: read_lines(index[name], path) for name in _TEXTS}
         # A column with a single empty string is stored as no bytes, which reads as no lines.
@@ -234,6 +243,7 @@ def _read_index(path: pathlib.Path) -> dict[str, Any]:
     return index
 
 
+_TABLES = ("attributes", "more_labels")
 _TEXTS = ("shards", "ids", "sources", "mirrored_of", "captions")
 # {column of integers: its least value}.
 _NUMBERS = {"shard": 0, "offset": 0, "size": 1, "num_frames": 0, "first_line": 0, "labels": -1,
@@ -251,7 +261,12 @@ def _check_index(index: dict[str, Any], path: pathlib.Path) -> None:
             raise ValueError(f"{path}: {name} contains {column.min()}")
     if not isinstance(attributes, np.ndarray) or attributes.dtype != np.float32:
         raise ValueError(f"{path}: attributes is no column of numbers")
-    columns = ("ids", "sources", "mirrored_of", "attributes", *_NUMBERS)
+    more = index["more_labels"]
+    if not isinstance(more, np.ndarray) or more.dtype.kind not in "iu" or more.ndim != 2:
+        raise ValueError(f"{path}: more_labels is no table of whole numbers")
+    if more.size and more.min() < -1:
+        raise ValueError(f"{path}: more_labels contains {more.min()}")
+    columns = ("ids", "sources", "mirrored_of", *_TABLES, *_NUMBERS)
     lengths = {name: len(index[name]) for name in columns}
     if attributes.ndim != 2 or {*lengths.values()} != {count}:
         raise ValueError(f"{path}: the columns differ in length: {lengths}")
@@ -266,8 +281,8 @@ class Split:
 
     `split[i]` decodes record i into a dict of NumPy arrays and strings. The following columns, with
     one row per record, are available without reading records: `ids`, `sources`, `mirrored_of`,
-    `captions`, `num_frames`, `first_line`, `labels` [n] int64 (-1: none) and `attributes` [n, A]
-    float32.
+    `captions`, `num_frames`, `first_line`, `labels` [n] int64 (-1: none), `more_labels` [n, m]
+    int64, the further labels of records with several (-1: none), and `attributes` [n, A] float32.
     """
 
     def __init__(self, version_dir: str | pathlib.Path, split: str) -> None:
@@ -291,6 +306,7 @@ class Split:
         self.num_frames = index["num_frames"]
         self.first_line = index["first_line"]
         self.labels = index["labels"]
+        self.more_labels = index["more_labels"]
         self.attributes = index["attributes"]
         captions = index["captions"]
         ends = np.cumsum(index["num_captions"])
@@ -309,6 +325,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def all_labels(self) -> np.ndarray:
+        """[n, 1 + m] `labels` and `more_labels`; -1: none."""
+        return np.column_stack([self.labels, self.more_labels])
 
     @functools.cached_property
     def _decode(self) -> Callable[[bytes, str], dict[str, Any]]:

@@ -5,6 +5,7 @@ name in words is one text; descriptions and synonyms are stored with the dataset
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 
@@ -27,11 +28,35 @@ class ClipTexts:
       names: of the K classes.
       texts: K lists of texts. When training on captions, every clip is a class of its own.
       class_of: [n] the class of each record, an index into `names` and `texts`; -1: no class.
+      more_classes: [n, m] the further classes of records with several; -1: none.
     """
 
     names: list[str]
     texts: list[list[str]]
     class_of: np.ndarray
+    more_classes: np.ndarray | None = None
+
+    @functools.cached_property
+    def several(self) -> bool:
+        """Whether a record has several classes."""
+        return self.more_classes is not None and bool((self.more_classes >= 0).any())
+
+    def classes_of(self, rows: np.ndarray) -> np.ndarray:
+        """[B] rows of the split to all their classes [B, 1 + m]; -1: none."""
+        more = () if self.more_classes is None else (self.more_classes[rows],)
+        return np.column_stack([self.class_of[rows], *more])
+
+    def draw(self, rows: np.ndarray, share: np.ndarray) -> np.ndarray:
+        """[B] one of the classes of each row, by `share` [B], uniform in [0, 1).
+
+        Every row has a class.
+        """
+        classes = self.classes_of(rows)
+        has = classes >= 0
+        # The first columns, in the order of the record, are those with a class.
+        order = np.argsort(~has, axis=1, kind="stable")
+        chosen = order[np.arange(len(classes)), _index(share, has.sum(axis=1))]
+        return classes[np.arange(len(classes)), chosen]
 
     def digest(self) -> str:
         """SHA-256 of the classes and their texts, in hexadecimal."""
@@ -146,11 +171,23 @@ class TextRows:
         """Selects a text of each class [B] by `share` [B], uniform in [0, 1): vectors [B, D]."""
         return self.vectors[self.rows[self.first[class_of] + _index(share, self.count[class_of])]]
 
-    def pick_other(self, class_of: np.ndarray, share: np.ndarray) -> np.ndarray:
-        """Like `pick`, uniform over the texts of all other classes (Walk and Text, III-F)."""
-        first, count = self.first[class_of], self.count[class_of]
-        index = _index(share, len(self.rows) - count)
-        return self.vectors[self.rows[index + count * (index >= first)]]
+    def pick_other(self, classes: np.ndarray, share: np.ndarray) -> np.ndarray:
+        """Like `pick`, uniform over the texts of all other classes (Walk and Text, III-F).
+
+        Args:
+          classes: [B], or [B, m] with several classes of each clip, not all of them; -1: none.
+          share: [B] uniform in [0, 1).
+        """
+        classes = classes.reshape(len(classes), -1)
+        has = classes >= 0
+        first = np.where(has, self.first[classes], len(self.rows))
+        count = np.where(has, self.count[classes], 0)
+        index = _index(share, len(self.rows) - count.sum(axis=1))
+        order = np.argsort(first, axis=1)
+        for column in order.T:  # skips the texts of one class after the other, in their order
+            own = np.arange(len(classes)), column
+            index = index + count[own] * (index >= first[own])
+        return self.vectors[self.rows[index]]
 
 
 def _index(share: np.ndarray, count: np.ndarray) -> np.ndarray:

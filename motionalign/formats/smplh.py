@@ -235,7 +235,7 @@ def pose_clip(
 
 def _rotated(poses: np.ndarray) -> np.ndarray:
     """The matrices [T, 24, 3, 3] of the joints in `ROTATED`, of poses [T, 156]."""
-    vectors = poses[:, :POSE_VALUES].reshape(len(poses), -1, 3)
+    vectors = poses[:, :POSE_VALUES].reshape(-1, POSE_VALUES // 3, 3)
     return rotation_matrices(vectors[:, list(ROTATED)])
 
 

@@ -99,7 +99,7 @@ class Encoder:
         self,
         params: Params,
         get: Callable[[int], np.ndarray],
-        num_frames: Sequence[int],
+        num_frames: Sequence[int] | np.ndarray,
         progress: str | None = None,
     ) -> np.ndarray:
         """Embeds clips as [N, E] float32.
@@ -118,7 +118,7 @@ class Encoder:
         self,
         params: Params,
         get: Callable[[int], np.ndarray],
-        num_frames: Sequence[int],
+        num_frames: Sequence[int] | np.ndarray,
         progress: str | None = None,
     ) -> np.ndarray:
         """Logits [N, K] float32 of the model's classes; arguments as in `motions`."""
@@ -130,7 +130,7 @@ class Encoder:
         apply: Callable[..., jax.Array],
         params: Params,
         get: Callable[[int], np.ndarray],
-        num_frames: Sequence[int],
+        num_frames: Sequence[int] | np.ndarray,
         progress: str | None,
         width: int,
     ) -> np.ndarray:
@@ -220,8 +220,9 @@ class Predictor:
 
     @property
     def knows_names(self) -> bool:
-        """Whether `class_names` are the dataset's; a converted GaitFormer may only have numbers."""
-        return self._encoder.network.config.gait_head is None
+        """Whether `class_names` are names; a converted GaitFormer may only have numbers."""
+        head = self._encoder.network.config.gait_head
+        return head is None or head.named
 
     def motions(self, dataset: Dataset, split: Split, rows: np.ndarray) -> np.ndarray:
         """Embeddings [N, E] float32 of records of a split; for a classifier its logits [N, K]."""

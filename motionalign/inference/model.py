@@ -21,7 +21,8 @@ from motionalign.inference import similarity
 from motionalign.inference.encoder import Encoder, unit
 from motionalign.inference.given import Conventions, Given
 from motionalign.inference.reference import read
-from motionalign.inference.sentence_encoder import SentenceEncoder
+from motionalign.inference.sentence_encoder import SentenceEncoder, encoder_of
+from motionalign.models.dual_encoder import TEXT_TOWER
 from motionalign.models.network import Params, Rest, network_of
 
 
@@ -78,6 +79,27 @@ class Model:
                 f"{', '.join(self.datasets)}"
             )
         return self.datasets[dataset]
+
+    def example_clip(self, dataset: str | None = None, frames: int = 60) -> np.ndarray:
+        """A made-up clip with which `encode_motion` can be tried: the mean pose, turning around.
+
+        Args:
+          dataset: training dataset whose skeleton and statistics are used; default: the first.
+          frames: T.
+
+        Returns:
+          Joints or rotations as `encode_motion` reads them, [T, J, C] float32.
+        """
+        metadata, reads = self.metadata(dataset), self._encoder.representation
+        if not reads.of_positions:
+            rotations = self._encoder.network.config.motion.joints
+            return np.tile(np.eye(2, 3, dtype=np.float32).ravel(), (frames, rotations, 1))
+        angle = np.linspace(0, np.pi / 2, frames)[:, None]
+        x, y, z = metadata.mean.T
+        turned = (np.cos(angle) * x + np.sin(angle) * z, y, np.cos(angle) * z - np.sin(angle) * x)
+        if metadata.skeleton.dims != 3:  # the third channel is no coordinate
+            turned = (x + 0.01 * angle, y, z)
+        return np.stack(np.broadcast_arrays(*turned), axis=-1).astype(np.float32)
 
     def prepare(
         self,
@@ -196,9 +218,9 @@ class Model:
         """Embeds captions: [E] float32 for one string, [N, E] for a list.
 
         A model that was trained with a frozen sentence encoder has no text encoder of its own. The
-        first call loads that sentence encoder from its source in training, or from the
-        `text_encoder` given to `load`. A warning counts captions that have more tokens than the
-        encoder reads, of which only the start is used.
+        first call loads that sentence encoder from the `text_encoder` given to `load`, or from its
+        place in training, or by its Hub id, and verifies its files. A warning counts captions that
+        have more tokens than the encoder reads, of which only the start is used.
         """
         single = isinstance(captions, str)
         captions = [captions] if single else list(captions)
@@ -221,26 +243,9 @@ class Model:
         trained = self.run["text_encoder"]
         if trained is None:
             raise ValueError("this model has no text encoder: it encodes motions only")
-        source = self._text_encoder or trained["encoder"]
-        try:
-            encoder = SentenceEncoder(source, trained["readout"])
-        except ValueError as error:
-            raise ValueError(
-                f"the model was trained with the text encoder {trained['encoder']}, which cannot "
-                f"be found ({error}). Give its location: motionalign.load(..., "
-                "text_encoder=FOLDER_OR_HUB_ID)"
-            ) from error
-        if encoder.fingerprint != (trained["sha256"], trained["readout"]):
-            raise ValueError(
-                f"the model was trained with the text encoder {trained['encoder']} (SHA-256 "
-                f"{trained['sha256'][:12]}...); {encoder.encoder} has other weights "
-                f"({encoder.fingerprint[0][:12]}...)"
-            )
-        if "settings" in trained and encoder.settings != trained["settings"]:
-            raise ValueError(
-                f"the model was trained with the text encoder {trained['encoder']}; "
-                f"{encoder.encoder} has the same weights, but another tokenizer or config.json"
-            )
+        encoder, unverified = encoder_of(trained, self._text_encoder)
+        if unverified:
+            warnings.warn(unverified, stacklevel=4)  # of `encode_text` or `similarity`
         return encoder
 
     @property
@@ -282,7 +287,10 @@ class Model:
         return np.asarray(self._encoder.network.config.probabilities(logits))
 
     def save_pretrained(
-        self, folder: str | pathlib.Path, results: dict | None = None
+        self,
+        folder: str | pathlib.Path,
+        results: dict | None = None,
+        encoder_id: str | None = None,
     ) -> pathlib.Path:
         """Writes the model as a folder to share, which `motionalign.load` can load anywhere.
 
@@ -291,14 +299,16 @@ class Model:
         Args:
           folder: folder to write; it must not exist.
           results: content of a metrics.json, for the table of the model card.
+          encoder_id: Hub id of the frozen text encoder, if it was trained with a folder whose Hub
+            id is not recorded.
 
         Returns:
           The folder.
 
         Raises:
-          ValueError: the folder already exists.
+          ValueError: the folder already exists, or `encoder_id` cannot be that of the text encoder.
         """
-        return write_shared(folder, self._saved, self.params, results, self.rest)
+        return write_shared(folder, self._saved, self.params, results, self.rest, encoder_id)
 
 
 def _check_finite(rows: np.ndarray, what: str) -> None:
@@ -309,6 +319,15 @@ def _check_finite(rows: np.ndarray, what: str) -> None:
             "are not): the input may be far outside of the training data, or the parameters are "
             "not finite"
         )
+
+
+def _with_tower_at(run: dict[str, Any], text_encoder: str) -> dict[str, Any]:
+    """A run whose frozen text tower, if it has one, is loaded from another place."""
+    frozen = [
+        {**tower, "source": text_encoder} if tower["under"] == TEXT_TOWER else tower
+        for tower in run["frozen"]
+    ]
+    return run | {"frozen": frozen}
 
 
 def load(
@@ -327,15 +346,15 @@ def load(
       mesh: device mesh, to encode on several devices.
       data_config: `data` section that provides eval_batch_size, frame_bucket and text_bucket;
         default: that of the training run.
-      text_encoder: folder or Hub id of the frozen sentence encoder that the model was trained with,
-        if its source has moved since.
+      text_encoder: folder or Hub id of the frozen text encoder that the model was trained with, if
+        it has moved since and its Hub id is not recorded. Its files are verified.
 
     Raises:
       ValueError: there is no checkpoint, or it is incomplete.
     """
     saved = open_saved(path, series)
     run = saved.run
-    network = network_of(run)
+    network = network_of(run if text_encoder is None else _with_tower_at(run, text_encoder))
     mesh = mesh or sharding.mesh_of(jax.local_devices()[:1], 1, 1)
     params = saved.load_params(sharding.abstract(network.abstract_params, mesh))
     rest = saved.load_rest(sharding.abstract(network.abstract_rest, mesh))

@@ -9,21 +9,27 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from typing import Any
+import pathlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from flax import nnx
 from tqdm import tqdm
 
+from motionalign import reading
 from motionalign.data.cuts import Cut, cut_texts
 from motionalign.data.tokenizer import Tokenizer
+from motionalign.files import expand
 from motionalign.models.families import text_tower
 from motionalign.models.weights.load import load_tokenizer, load_weights
-from motionalign.models.weights.source import Source
+from motionalign.models.weights.source import HUB_ID, Source, Unreachable
 
 BATCH_SIZE = 64
+
+READOUT = "first"  # of an encoder that states none, as of the one of Walk and Text
 
 BUCKET = 16  # token lengths are rounded up to a multiple of this, so that few shapes are compiled
 
@@ -35,7 +41,7 @@ class SentenceEncoder:
     that only encode motions do not need them.
 
     Attributes:
-      encoder: a folder or Hub id, optionally with @revision.
+      encoder: a folder or Hub id, optionally with @revision; or a `Source` that is opened already.
       readout: "first": the output of the first token; "mean": the mean over all tokens; "end": of
         CLIP. The authors of an encoder state which one it was trained with.
 
@@ -43,9 +49,9 @@ class SentenceEncoder:
       ValueError: the encoder does not exist, or its family or readout is not supported.
     """
 
-    def __init__(self, encoder: str, readout: str) -> None:
-        self.encoder, self.readout = encoder, readout
-        self._source = Source(encoder)
+    def __init__(self, encoder: str | Source, readout: str) -> None:
+        self._source = encoder if isinstance(encoder, Source) else Source(encoder)
+        self.encoder, self.readout = self._source.name, readout
 
     @functools.cached_property
     def fingerprint(self) -> tuple[str, str]:
@@ -55,6 +61,16 @@ class SentenceEncoder:
         """
         self._tower  # noqa: B018 (a family that is not supported is said before weights are read)
         return self._source.sha256, self.readout
+
+    @property
+    def hub_id(self) -> str:
+        """The Hub id of its files, with the commit; "" if it is not known."""
+        return self._source.hub_id
+
+    @property
+    def max_tokens(self) -> int:
+        """The number of tokens to which texts are truncated."""
+        return self._tokenizer.max_tokens
 
     @functools.cached_property
     def settings(self) -> str:
@@ -131,7 +147,7 @@ class SentenceEncoder:
     @functools.cached_property
     def _tokenizer(self) -> Tokenizer:
         family, config = self._tower
-        tokenizer = load_tokenizer(self.encoder, config.max_positions, family.tokenizer)
+        tokenizer = load_tokenizer(self._source, config.max_positions, family.tokenizer)
         tokenizer.check_fits(config.vocab_size, self.encoder)
         return tokenizer
 
@@ -161,3 +177,154 @@ def _fitted(x: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     rows, columns = x.shape[0], min(x.shape[1], shape[1])
     out[:rows, :columns] = x[:, :columns]
     return out
+
+
+# ------------------------------------------------------------------------ what an encoder states
+
+_POOLING = "Pooling"
+
+# Modules of sentence-transformers that leave the direction of a vector as the pooling gives it.
+_HARMLESS = ("Transformer", _POOLING, "Normalize", "Dropout", "CLIPModel")
+
+# By the names of the modes in a Pooling module's config.json, of older and newer versions.
+_READOUT_OF = {"cls": "first", "cls_token": "first", "mean": "mean", "mean_tokens": "mean"}
+
+
+class Stated(NamedTuple):
+    """How sentence-transformers reads an encoder's outputs, by the encoder's own files.
+
+    Attributes:
+      readout: the readout of `SentenceEncoder` for it; None if it states none, or another way.
+      other: what it states that `SentenceEncoder` does not compute, in words; "" if nothing.
+      unknown: why its files could not be asked, for the user; "" if they could.
+    """
+
+    readout: str | None = None
+    other: str = ""
+    unknown: str = ""
+
+
+def stated_readout(encoder: str) -> Stated:
+    """What an encoder's `modules.json` and `1_Pooling/config.json` state.
+
+    Vectors are stored as they are pooled: a Normalize module changes their length only, and is not
+    applied.
+
+    Args:
+      encoder: a folder or Hub id, optionally with @revision.
+
+    Raises:
+      ValueError: a file is damaged, or the encoder does not exist.
+    """
+    source, folder = Source(encoder), f"1_{_POOLING}"
+    try:
+        path = source.file("modules.json")
+        pooling = source.file(f"{folder}/config.json")
+    except ValueError as error:  # without the Hub, its cache may have the weights only
+        return Stated(unknown=f"the readout that {encoder} states cannot be looked up: {error}")
+    if path is not None:
+        modules = reading.read_json(path, list[dict])
+        for module in modules:
+            reading.check_form(module, {"type": str, "path": str}, str(path))
+        kinds = {each["type"].rpartition(".")[2]: each["path"] for each in modules}
+        if strange := [kind for kind in kinds if kind not in _HARMLESS]:
+            return Stated(other=f"the module {strange[0]} of its modules.json")
+        if kinds.get(_POOLING, folder) != folder:
+            pooling = source.require(f"{kinds[_POOLING]}/config.json")
+    return Stated() if pooling is None else _of_pooling(pooling)
+
+
+def _of_pooling(path: pathlib.Path) -> Stated:
+    """What the config.json of a Pooling module states."""
+    found = reading.read_json(path, dict)
+    modes = found.get("pooling_mode") or [
+        name.removeprefix("pooling_mode_")
+        for name, on in found.items()
+        if name.startswith("pooling_mode_") and on is True
+    ]
+    modes = [modes] if isinstance(modes, str) else modes
+    reading.check_form(modes, list[str], f"{path}: pooling_mode")
+    if len(modes) == 1 and modes[0] in _READOUT_OF:
+        return Stated(_READOUT_OF[modes[0]])
+    return Stated(other=f"pooling by {' and '.join(modes) or 'no mode'} ({path})")
+
+
+# ------------------------------------------------------------------------- the encoder of a model
+
+
+def encoder_of(
+    trained: Mapping[str, Any], location: str | None = None
+) -> tuple[SentenceEncoder, str | None]:
+    """Finds the frozen text encoder that a model was trained with, and verifies it.
+
+    Without a `location`, it is looked for in the folder that it had in training, in the local cache
+    of the Hub by its Hub id, and on the Hub.
+
+    Args:
+      trained: `run["text_encoder"]` of the model.
+      location: a folder or Hub id.
+
+    Returns:
+      The encoder, and a line about what could not be verified, or None.
+
+    Raises:
+      ValueError: it is not found, or what is found is another encoder.
+    """
+    missing, others = [], []
+    for where in [location] if location else _places(trained):
+        try:
+            encoder = SentenceEncoder(where, trained["readout"])
+            other = _difference(encoder, trained)
+        except ValueError as error:
+            missing.append(error.brief if isinstance(error, Unreachable) else str(error))
+            continue
+        if other is None:
+            return encoder, _unverified(trained)
+        others.append(other)
+    named = f"the model was trained with the text encoder {trained['encoder']}"
+    if others:
+        raise ValueError(f"{named}{others[0]}. {_GIVE}")
+    gone = f"{trained['source']} is no folder here" if trained["source"] else ""
+    unknown = "" if trained["hub_id"] else "its Hub id is not recorded"
+    reasons = "; ".join(missing) or " and ".join(filter(None, (gone, unknown)))
+    raise ValueError(f"{named}, which cannot be found ({reasons}). {_GIVE}")
+
+
+_GIVE = "Give its location: motionalign.load(..., text_encoder=FOLDER_OR_HUB_ID)"
+
+
+def _places(trained: Mapping[str, Any]) -> Iterator[str | Source]:
+    """Where the encoder of a model may be, the nearest first."""
+    source, hub_id = trained["source"], trained["hub_id"]
+    if source and expand(source).is_dir():
+        yield source
+    # The commit of training, and the one that the cache holds as the newest: its files may be the
+    # same, of which their hashes are the proof.
+    for name in dict.fromkeys((hub_id, hub_id.partition("@")[0])):
+        cached = Source(name, cached=True) if name else None
+        if cached is not None and cached.folder is None and cached.file("config.json"):
+            yield cached
+    if hub_id or re.fullmatch(HUB_ID, source):
+        yield hub_id or source
+
+
+def _difference(encoder: SentenceEncoder, trained: Mapping[str, Any]) -> str | None:
+    """How an encoder differs from the one of training, for a message; None if it does not."""
+    sha256, _ = encoder.fingerprint
+    if sha256 != trained["sha256"]:
+        return (
+            f" (SHA-256 {trained['sha256'][:12]}...); {encoder.encoder} has other weights "
+            f"({sha256[:12]}...)"
+        )
+    if trained["settings"] and encoder.settings != trained["settings"]:
+        return f"; {encoder.encoder} has the same weights, but another tokenizer or config.json"
+    return None
+
+
+def _unverified(trained: Mapping[str, Any]) -> str | None:
+    if trained["settings"]:
+        return None
+    return (
+        f"the model records the weights of its text encoder {trained['encoder']} only: that its "
+        "tokenizer and config.json are those of training could not be verified"
+    )

@@ -180,7 +180,7 @@ def load_pretrained(
       `params` with the loaded leaves replaced; the others as given.
 
     Raises:
-      ValueError: the weights do not fit; the message lists every mismatch.
+      ValueError: the weights do not fit; the message lists mismatches and their number.
     """
     config = config or resolve(model_config)
     motion, text = (model_config.get(tower, {}) for tower in ("motion", "text"))

@@ -73,7 +73,8 @@ class FrozenWeights(layers.Config):
         except ValueError as error:
             raise ValueError(
                 f"the model's {self.under} is {self.source}, which the checkpoint refers to "
-                f"without storing it and which cannot be found: {error}"
+                f"without storing it and which cannot be found: {error}. Give its location: "
+                "motionalign.load(..., text_encoder=FOLDER_OR_HUB_ID)"
             ) from error
         if found != self.sha256:
             raise ValueError(

@@ -24,6 +24,16 @@ class GaitHeadConfig(layers.Config):
     def __post_init__(self) -> None:
         object.__setattr__(self, "attributes", tuple(self.attributes))  # JSON has lists
 
+    @property
+    def named(self) -> bool:
+        """Whether the attributes have names, and not only numbers."""
+        return self.attributes != unnamed(len(self.attributes))
+
+
+def unnamed(count: int) -> tuple[str, ...]:
+    """Stand-ins for the names of so many attributes, where nobody knows them."""
+    return tuple(f"attribute_{i}" for i in range(count))
+
 
 class GaitHead(nnx.Module):
     """GaitFormer's outputs: an embedding, its projection, and appearance attributes."""

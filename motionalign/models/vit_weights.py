@@ -52,7 +52,7 @@ def layout(source: Source) -> Layout:
             return HUGGING_FACE
         if "architecture" in config:  # timm's own config.json
             return TIMM
-    elif "patch_embed.proj.weight" in source.shapes():
+    elif "patch_embed.proj.weight" in _timm_shapes(source):
         return TIMM
     raise ValueError(
         f"{source.name} is not a ViT in a known layout: expected Hugging Face's (config.json with "
@@ -200,7 +200,7 @@ def _timm_config(source: Source, heads: int | None, **ours: Any) -> ViTConfig:
     arguments = _timm_arguments(source)
     activation = arguments.get("act_layer") or "gelu"
     return timm_config(
-        source.shapes(),
+        _timm_shapes(source),
         heads=heads or arguments.get("num_heads"),
         activation={"gelu_tanh": "gelu_pytorch_tanh"}.get(activation, activation),
         **ours,
@@ -272,8 +272,15 @@ def _timm_arguments(source: Source) -> Mapping[str, Any]:
     return arguments
 
 
-def _timm_key_map(config: ViTConfig, source: Source) -> KeyMap:
+def _timm_shapes(source: Source) -> dict[str, Shape]:
+    """{key: shape}, without what wrappers of the model have put in front of the keys."""
     shapes = source.shapes()
+    names = keymap.unwrapped(shapes, lambda name: name == "patch_embed.proj.weight")
+    return {names[key]: shape for key, shape in shapes.items()}
+
+
+def _timm_key_map(config: ViTConfig, source: Source) -> KeyMap:
+    shapes = _timm_shapes(source)
     size = _timm_arguments(source).get("img_size")
     if size is None and source.has_config():
         trained = source.config().get("pretrained_cfg") or {}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from motionalign.metrics import best_items, retrieval_ranks
+from motionalign.metrics import best_items, confusion_counts, retrieval_ranks, true_classes
 from motionalign.report.document import (
     GAP,
     card,
@@ -74,11 +74,15 @@ def write_label_page(
 ) -> Path:
     """Writes `folder/index.html`: accuracy of each action, confusions, and example clips.
 
+    A clip of several actions counts in each of them, as in `metrics.confusion_counts`, and is drawn
+    with the names of all.
+
     Args:
       folder: created if absent.
       clips: the N clips.
       names: names of the K classes.
-      labels, predicted: [N] indices of the true and the predicted class of each clip.
+      labels: [N] index of the true class of each clip, or [N, m] of all of them; -1: none.
+      predicted: [N] index of the predicted class.
       scores: [N, K], higher is more similar.
       unit: what the scores are, in the plural ("cosines").
       tables: the results.
@@ -90,13 +94,13 @@ def write_label_page(
     Returns:
       The path of the page.
     """
-    counts = np.zeros((len(names), len(names)), int)
-    np.add.at(counts, (labels, predicted), 1)
+    true = true_classes(labels, len(predicted), len(names))
+    counts = confusion_counts(true, predicted)
     occurring = [int(k) for k in np.flatnonzero(counts.sum(axis=1))]
     order = sorted(occurring, key=lambda k: (counts[k, k] / counts[k].sum(), -counts[k].sum()))
     draw = functools.cache(lambda i: strip(clips, i))
     cards = [
-        _label_card(k, names, counts, labels, predicted, scores, draw, seed) for k in order[:count]
+        _label_card(k, names, counts, true, predicted, scores, draw, seed) for k in order[:count]
     ]
     shown = f", the {len(cards)} least recognised" if len(cards) < len(order) else ""
     return write_document(
@@ -106,13 +110,19 @@ def write_label_page(
         "The clips of each action are sampled with seed "
         f"{seed}. Misclassified clips of the most frequent confusions come first, under the name "
         "of the predicted action; correctly classified clips follow and are marked. Scores are "
-        f"{unit}.",
+        f"{unit}." + (_OF_SEVERAL if (true.sum(axis=1) > 1).any() else ""),
         "".join(map(table_of, tables)),
         _heading("Most frequent confusions") + _confusions(names, counts),
         plot(confusion, "confusion matrix"),
         _heading("All actions") + _actions(names, counts, order),
         _heading(f"Clips of each action{shown}") + "".join(cards) if cards else "",
     )
+
+
+_OF_SEVERAL = (
+    " A clip with several actions is shown under each of them, with the names of all; it is "
+    "correct if any of them is predicted."
+)
 
 
 def _confusions(names: Sequence[str], counts: np.ndarray) -> str:
@@ -150,26 +160,34 @@ def _label_card(
     k: int,
     names: Sequence[str],
     counts: np.ndarray,
-    labels: np.ndarray,
+    true: np.ndarray,
     predicted: np.ndarray,
     scores: np.ndarray,
     draw: Callable[[int], str],
     seed: int,
 ) -> str:
     """An action: clips of its most frequent confusions, and correctly classified clips."""
-    own = np.random.default_rng([seed, k]).permutation(np.flatnonzero(labels == k))
-    wrong = _in_turn([int(i) for i in own if predicted[i] != k], predicted, counts[k])
+    own = np.random.default_rng([seed, k]).permutation(np.flatnonzero(true[:, k]))
+    right_of = true[own, predicted[own]]
+    wrong = _in_turn([int(i) for i in own[~right_of]], predicted, counts[k])
     items = []
     for i in itertools.islice(wrong, WRONG):
         taken = int(predicted[i])
-        tag = f"predicted · true action {scores[i, k]:.3f}"
+        tag = f"predicted · true action {scores[i, k]:.3f}{_others(names, true[i], k)}"
         items.append(item(False, names[taken], f"{scores[i, taken]:.3f}", tag, draw(i)))
-    for i in own[predicted[own] == k][:RIGHT]:
-        items.append(item(True, names[k], f"{scores[i, k]:.3f}", "correct", draw(int(i))))
+    for i in own[right_of][:RIGHT]:
+        taken, tag = int(predicted[i]), f"correct{_others(names, true[i], k)}"
+        items.append(item(True, names[taken], f"{scores[i, taken]:.3f}", tag, draw(int(i))))
     right, total = counts[k, k], counts[k].sum()
     kind = "good" if right == total else "near" if 2 * right >= total else "miss"
     asked = f"<strong>{html.escape(names[k])}</strong>"
     return card(asked, f"{right} of {total} recognised", kind, items)
+
+
+def _others(names: Sequence[str], true: np.ndarray, k: int) -> str:
+    """The names of a clip's actions [K] bool besides k, to append to a tag; empty without any."""
+    others = [names[j] for j in np.flatnonzero(true) if j != k]
+    return f" · also {', '.join(others)}" if others else ""
 
 
 def _in_turn(clips: Sequence[int], predicted: np.ndarray, counts: np.ndarray) -> Iterator[int]:

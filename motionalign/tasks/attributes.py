@@ -102,7 +102,8 @@ class Attributes:
         if not np.isfinite(found).all():
             return math.nan, {}
         if predict.class_names:
-            macro = _classification(predict, dataset, split, known, found)["macro"]
+            logits = _in_order(predict, dataset, found)
+            macro = _classification(predict, dataset, split, known, logits)["macro"]
             return 100 * macro["ap"], {name: 100 * value for name, value in macro.items()}
         first, _, _, queries = self._queries(predict, dataset, split)
         sets = dataset.metadata.positive(split.attributes)
@@ -117,7 +118,8 @@ class Attributes:
         known = classes.known_rows(self, dataset, split)
         found = predict.motions(dataset, split, known)
         if predict.class_names:
-            return self._classified(predict, dataset, split, known, found)
+            logits = _in_order(predict, dataset, found)
+            return self._classified(predict, dataset, split, known, logits)
         return self._retrieved(predict, dataset, split, known, found)
 
     def _classified(
@@ -226,14 +228,27 @@ def _curve_scalars(scores: Mapping) -> dict[str, float]:
     }
 
 
+def _in_order(predict: Predictor, dataset: Dataset, logits: np.ndarray) -> np.ndarray:
+    """A classifier's logits [N, A] in the order of the dataset's attributes.
+
+    Raises:
+      ValueError: the classifier has other attributes.
+    """
+    names = list(dataset.metadata.attribute_names)
+    own = list(predict.class_names)
+    if predict.knows_names and sorted(own) == sorted(names):  # a published order may differ
+        return logits[:, [own.index(name) for name in names]]
+    # A converted GaitFormer without names is taken to have the dataset's order.
+    if predict.knows_names or logits.shape[1] != len(names):
+        classes.check_names(predict, names)
+    return logits
+
+
 def _classification(
     predict: Predictor, dataset: Dataset, split: Split, known: np.ndarray, logits: np.ndarray
 ) -> dict:
-    """Scores of a classifier's logits [N, A]."""
+    """Scores of a classifier's logits [N, A], in the order of the dataset's attributes."""
     names = list(dataset.metadata.attribute_names)
-    # A converted GaitFormer stores no attribute names, but outputs the attributes in this order.
-    if predict.knows_names or logits.shape[1] != len(names):
-        classes.check_names(predict, names)
     target = dataset.metadata.present(split.attributes[known])
     return classification(predict.probabilities(logits), target, names)
 

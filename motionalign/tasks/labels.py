@@ -1,8 +1,13 @@
 """Action recognition: the class whose texts are most similar to a clip (Walk and Text, IV-B).
 
 Contains the task `labels`, its scores and confusion counts, and the table of Tables IV and VI.
+
+Most datasets give a clip one action. Where clips have several, training draws one of them for each
+batch, and a prediction is right if it is any of them. In what follows, `labels` are [N], or [N, m]
+with all actions of each clip, where -1 is none.
 """
 
+import collections
 import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +24,13 @@ from motionalign.data.texts import KINDS, TITLES, ClipTexts, class_texts, label_
 from motionalign.inference import similarity
 from motionalign.inference.encoder import Predictor
 from motionalign.inference.similarity import checked_matrix, similarity_scores
-from motionalign.metrics import best_items, checked_labels, retrieval_ranks, topk_accuracy
+from motionalign.metrics import (
+    best_items,
+    confusion_counts,
+    retrieval_ranks,
+    topk_accuracy,
+    true_classes,
+)
 from motionalign.models.heads import ClassifierConfig
 from motionalign.report import plots
 from motionalign.report.class_page import write_label_page
@@ -29,7 +40,7 @@ from motionalign.tasks.task import Results
 
 
 class Labels:
-    """Every clip has one action; the selection score is top-1 accuracy in percent."""
+    """Every clip has one action or several; the selection score is top-1 accuracy in percent."""
 
     name: ClassVar[str] = "labels"
     entry: ClassVar[Entry] = Entry(reads=("data.texts", "eval.class_scores", "eval.num_queries"))
@@ -42,20 +53,21 @@ class Labels:
         self._class_scores = config.eval.class_scores
 
     def class_of(self, dataset: Dataset, split: Split) -> np.ndarray:
-        """[n] index of each record's action, -1 where it has none."""
+        """[n] index of each record's first action, -1 where it has none."""
         return label_classes(dataset.metadata, split)[1]
 
     def texts(self, dataset: Dataset, split: Split) -> ClipTexts:
         """See `Task.texts`."""
         names, class_of = label_classes(dataset.metadata, split)
-        return ClipTexts(names, class_texts(dataset, names, self._kind, "action"), class_of)
+        texts = class_texts(dataset, names, self._kind, "action")
+        return ClipTexts(names, texts, class_of, split.more_labels)
 
     def targets(self, dataset: Dataset, split: Split) -> np.ndarray:
-        """[n] int32 labels."""
+        """[n] int32 labels; batches replace them for records with several."""
         return self.class_of(dataset, split).astype(np.int32)
 
     def classes(self, datasets: Sequence[Dataset]) -> ClassifierConfig:
-        """The actions; a clip has exactly one of them."""
+        """The actions; a clip is trained on exactly one of them at a time."""
         names = {dataset: dataset.metadata.label_names for dataset in datasets}
         known = classes.one_of_names(names, self.name)
         return ClassifierConfig(known, exclusive=bool(self.exclusive))
@@ -78,7 +90,7 @@ class Labels:
             return math.nan, {}
         scores, _ = self._scores(predict, dataset, found, (self._kind,))
         result = recognise(
-            next(iter(scores.values())), split.labels[known], dataset.metadata.label_names
+            next(iter(scores.values())), split.all_labels[known], dataset.metadata.label_names
         )
         return result["top1"], {name: result[name] for name in ("top1", "top5", "top1_per_class")}
 
@@ -87,9 +99,12 @@ class Labels:
         split = dataset.split(split_name)
         known = classes.known_rows(self, dataset, split)
         found = predict.motions(dataset, split, known)
-        names, labels = dataset.metadata.label_names, split.labels[known]
+        names, labels = dataset.metadata.label_names, split.all_labels[known]
         scores, notes = self._scores(predict, dataset, found, KINDS)
-        rows = {TITLES.get(kind, kind): recognise(s, labels, names) for kind, s in scores.items()}
+        facts, protocol_notes = protocol_of(dataset, split, known)
+        notes = protocol_notes + notes
+        by_title = {TITLES.get(kind, kind): s for kind, s in scores.items()}
+        rows = {title: recognise(s, labels, names) | facts for title, s in by_title.items()}
         cut = predict.cuts(dataset, split, known, _flat_texts(dataset, scores))
         content: dict[str, Any] = {"task": self.name, **predict.about, **cuts.to_json(cut)}
         if not predict.class_names:
@@ -112,7 +127,6 @@ class Labels:
             for name in ("top1", "top5", "top1_per_class")
         }
         clips = classes.drawable(dataset, split, known)
-        by_title = {TITLES.get(kind, kind): s for kind, s in scores.items()}
         records = {"per_clip": clip_records(clips.ids, labels, names, by_title)}
         (title, first), *_ = by_title.items()
         page = functools.partial(
@@ -223,18 +237,85 @@ def class_means(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.add.reduceat(values, np.cumsum(counts) - counts, axis=1) / counts
 
 
+# Protocol ----------------------------------------------------------------------------------------
+
+
+def protocol_of(
+    dataset: Dataset, split: Split, rows: np.ndarray
+) -> tuple[dict[str, Any], list[str]]:
+    """What the accuracies of these rows mean, for metrics.json and as notes below the table.
+
+    Returns:
+      {"protocol": name of the dataset's protocol, if it has one, "top1_ceiling": what one answer a
+      clip can reach, in percent, if below 100}, and the same as notes.
+    """
+    facts: dict[str, Any] = {}
+    notes = []
+    if dataset.metadata.protocol is not None:
+        facts["protocol"] = dataset.metadata.protocol
+        notes.append(dataset.metadata.protocol)
+    counts = (split.all_labels[rows] >= 0).sum(axis=1)
+    if counts.max() > 1:
+        notes.append(
+            f"{(counts > 1).sum()} of {len(rows)} clips have several actions; one is recognised if "
+            "any of them is, and counts in each of them per class"
+        )
+    ceiling, ambiguous = one_answer_ceiling(split, rows)
+    if ceiling < 100:
+        facts["top1_ceiling"] = ceiling
+        notes.append(
+            f"{ambiguous} of {len(rows)} samples are clips that occur under several actions, so "
+            f"that one answer a clip reaches a top-1 of {ceiling:.2f} at most"
+        )
+    return facts, notes
+
+
+def one_answer_ceiling(split: Split, rows: np.ndarray) -> tuple[float, int]:
+    """The top-1 accuracy of the best possible answers, where equal clips get equal answers.
+
+    A clip that has several records, each with another action, is recognised in one of them only.
+    Clips are equal if they are the same seconds of the same source.
+
+    Args:
+      split: the records.
+      rows: [N] those that are scored; each has a label.
+
+    Returns:
+      The accuracy in percent, and the number of records whose clip has others with other labels.
+    """
+    labels = split.all_labels[rows]
+    # Spans are in the records; only those of possibly equal clips are read.
+    candidates = collections.defaultdict(list)
+    for i, row in enumerate(rows):
+        candidates[split.sources[row], int(split.num_frames[row])].append(i)
+    right, ambiguous = len(rows), 0
+    for group in candidates.values():
+        if len(group) < 2 or (labels[group] == labels[group[0]]).all():
+            continue
+        clips = collections.defaultdict(list)
+        for i in group:
+            clips[tuple(split[int(rows[i])]["span"].tolist())].append(i)
+        for clip in clips.values():
+            sets = [set(labels[i][labels[i] >= 0].tolist()) for i in clip]
+            most = max(sum(k in own for own in sets) for k in set().union(*sets))
+            right -= len(clip) - most
+            ambiguous += len(clip) if any(own != sets[0] for own in sets) else 0
+    return 100 * right / len(rows), ambiguous
+
+
 # Results -----------------------------------------------------------------------------------------
 
 
 def recognise(scores: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> dict:
     """Accuracy in percent, over clips and averaged over classes.
 
-    Class sizes differ widely; the mean over classes gives rare classes equal weight.
+    Class sizes differ widely; the mean over classes gives rare classes equal weight. A clip of
+    several classes is recognised if any of them is predicted, and counts as one clip of each.
 
     Args:
-      scores: [N, K], finite, higher is more similar; a class tied with the true one adds half a
-        rank (`metrics.retrieval_ranks`).
-      labels: [N] integers in 0..K-1.
+      scores: [N, K], finite, higher is more similar; a class tied with the best true one adds half
+        a rank (`metrics.retrieval_ranks`).
+      labels: [N] integers in 0..K-1, or [N, m].
       names: K distinct class names.
 
     Returns:
@@ -253,9 +334,9 @@ def recognise(scores: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> d
             f"scores has {num_classes} classes; found {len(names)} names, "
             f"{len(set(names))} of them distinct"
         )
-    right = retrieval_ranks(scores, np.equal.outer(labels, np.arange(num_classes))) <= 1
-    clips = np.bincount(labels, minlength=num_classes)
-    hits = np.bincount(labels, weights=right, minlength=num_classes)
+    true = true_classes(labels, num_clips, num_classes)
+    right = retrieval_ranks(scores, true) <= 1
+    clips, hits = true.sum(axis=0), true[right].sum(axis=0)
     per_class = {
         names[k]: {"top1": 100 * float(hits[k] / clips[k]), "clips": int(clips[k])}
         for k in np.flatnonzero(clips)
@@ -274,11 +355,13 @@ def confusion(scores: np.ndarray, labels: np.ndarray, num_classes: int) -> np.nd
     """Confusion matrix: counts of clips by true and predicted class.
 
     If the true class is tied for the best score, the other class counts as predicted, so the share
-    of clips on the diagonal equals the top-1 of `recognise`.
+    of clips on the diagonal equals the top-1 of `recognise`. A clip of several classes counts in
+    the row of each of them: on the diagonal if any of them is predicted, otherwise in the column of
+    the predicted class. The share of a row on the diagonal is then the class's top-1.
 
     Args:
       scores: [N, K], finite, higher is more similar.
-      labels: [N] integers in 0..K-1.
+      labels: [N] integers in 0..K-1, or [N, m].
       num_classes: K.
 
     Returns:
@@ -290,21 +373,21 @@ def confusion(scores: np.ndarray, labels: np.ndarray, num_classes: int) -> np.nd
     scores = checked_matrix(scores, "scores")
     if scores.shape[1] != num_classes:
         raise ValueError(f"scores must be [N, {num_classes}]; found {scores.shape}")
-    labels = checked_labels(labels, len(scores), num_classes)
-    cells = np.bincount(labels * num_classes + recognised(scores, labels), minlength=num_classes**2)
-    return cells.reshape(num_classes, num_classes)
+    true = true_classes(labels, len(scores), num_classes)
+    return confusion_counts(true, recognised(scores, labels))
 
 
 def recognised(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """[N] predicted class of each clip: the best-scoring one; ties count against the true class.
+    """[N] predicted class of each clip: the best-scoring one; ties count against the true classes.
 
     Args:
       scores: [N, K], higher is more similar.
-      labels: [N] integers in 0..K-1.
+      labels: [N] integers in 0..K-1, or [N, m].
     """
-    own = labels[:, None] == np.arange(scores.shape[1])
-    rivals = np.where(own, -np.inf, scores)
-    return np.where(scores[own] > rivals.max(axis=1), labels, rivals.argmax(axis=1))
+    true = true_classes(labels, *scores.shape)
+    own, rivals = np.where(true, scores, -np.inf), np.where(true, -np.inf, scores)
+    best = own.max(axis=1) > rivals.max(axis=1)
+    return np.where(best, own.argmax(axis=1), rivals.argmax(axis=1))
 
 
 def clip_records(
@@ -313,24 +396,27 @@ def clip_records(
     names: Sequence[str],
     scores_by_text: Mapping[str, np.ndarray],
 ) -> Records:
-    """Per clip: its class, the predicted class, and the five best-scoring classes.
+    """Per clip: its classes, the predicted class, and the five best-scoring classes.
 
     Args:
       ids: IDs of the N clips.
-      labels: [N] integers in 0..K-1.
+      labels: [N] integers in 0..K-1, or [N, m].
       names: K class names.
       scores_by_text: {kind of text that represents the classes: scores [N, K]}.
 
     Returns:
-      One row per kind of text (column `text`) and clip; `rank` is the rank of the true class.
+      One row per kind of text (column `text`) and clip; `class` joins the names of several classes
+      with "; ", and `rank` is the rank of the best of them.
     """
     rows = []
+    true = true_classes(labels, len(ids), len(names))
+    said = ["; ".join(names[k] for k in np.flatnonzero(own)) for own in true]
     for text, scores in scores_by_text.items():
-        ranks = retrieval_ranks(scores, np.equal.outer(labels, np.arange(len(names))))
+        ranks = retrieval_ranks(scores, true)
         for i, best in enumerate(best_items(scores, TOP)):
             predicted = names[recognised(scores[i : i + 1], labels[i : i + 1])[0]]
             cells = ([names[k] for k in best], [number(scores[i, k]) for k in best])
-            facts = [text, ids[i], names[labels[i]], predicted, number(ranks[i])]
+            facts = [text, ids[i], said[i], predicted, number(ranks[i])]
             rows.append([*facts, *top_cells(*cells)])
     head = ["text", "id", "class", "predicted", "rank", *top_columns("class", "score")]
     return Records(head, rows)

@@ -65,7 +65,7 @@ class ValidationLoss:
     size, in an order shuffled with a seed that all runs share, and grouped by length if training
     groups them. The last, incomplete batch is left out; a split smaller than one batch forms one
     batch. For a clip with several captions the first one is used, as in retrieval; for a class with
-    several texts, one is drawn with the fixed seed.
+    several texts, and a clip with several classes, one is drawn with the fixed seed.
 
     Clips and texts are embedded by `Predictor`; with `keep=True` it encodes them only once for both
     scores and loss.
@@ -149,5 +149,8 @@ class ValidationLoss:
         if not task.has_classes:
             pick_text = np.zeros(len(rows))
         clip_class = source.texts.class_of[rows]
+        if source.texts.several:
+            share = np.random.default_rng((SEED, 3)).random(len(rows))
+            clip_class = source.texts.draw(rows, share)
         batches = plan.epoch(0)[1]
         return _Clips(source, rows, clip_class, pick_text, pick_negative, batches, fields)

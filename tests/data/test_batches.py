@@ -651,6 +651,71 @@ def test_fields_match_the_class_of_each_clip(two_datasets):
     assert len(texts) == 6
 
 
+def of_several(dataset):
+    """Clips of classes 0 and 2, in turn with clips of class 1, none, and classes 1 and 0."""
+    source = source_of_classes(dataset, np.array([0, 1, -1, 1] * 10)[:38])
+    more = np.array([[-1, 2], [-1, -1], [-1, -1], [0, -1]] * 10)[:38]
+    texts = dataclasses.replace(source.texts, more_classes=more)
+    return dataclasses.replace(source, texts=texts)
+
+
+def test_a_clip_of_several_classes_is_one_of_them_in_each_batch(small_dataset):
+    dataset = Dataset(small_dataset, "small")
+    source = of_several(dataset)
+    assert source.texts.several and not source_of_classes(dataset, np.zeros(38, int)).texts.several
+    own = {row: {int(k) for k in source.texts.classes_of([row])[0] if k >= 0} for row in range(38)}
+    batches = class_batches([source], *FIELDS)
+    drawn, negatives = collections.defaultdict(list), collections.defaultdict(set)
+    for step in range(200):
+        batch = batches[step]
+        assert (batch["targets"].dtype, batch["targets"].shape) == (np.int32, (8,))
+        for i, name in enumerate(batches.clip_ids(step)):
+            row = source.split.ids.index(name)
+            k = int(batch["classes"][i])
+            # Text, target and class are those of the drawn class; negatives of none of the clip's.
+            assert k in own[row]
+            assert batch["targets"][i] == k
+            assert batch["text_vectors"][i].argmax() // 2 == k
+            drawn[row].append(k)
+            negatives[row].add(int(batch["negative_vectors"][i].argmax()))
+    for row, found in drawn.items():
+        assert {*found} == own[row]
+        assert negatives[row] == {2 * k + i for k in {0, 1, 2} - own[row] for i in (0, 1)}
+    both = np.concatenate([found for row, found in drawn.items() if row % 4 == 0])
+    assert abs(np.mean(both == 0) - 0.5) < 4 * 0.5 / np.sqrt(len(both))  # each as often
+    # A batch is a function of seed and step; a process reads its rows of it.
+    again = class_batches([source], *FIELDS, rows=np.arange(2, 5))[7]
+    assert_same(again, {name: array[2:5] for name, array in batches[7].items()})
+
+
+def test_several_classes_change_nothing_for_clips_of_one(two_datasets):
+    small, other = (Dataset(two_datasets, name) for name in ("small", "other"))
+    alone = source_of_classes(other, np.arange(16) % 3)
+    one = source_of_classes(small, np.array([0, 1, -1, 1] * 10)[:38])
+    before = class_batches([one, alone], "text_vectors", "negative_vectors", "classes")
+    after = class_batches(
+        [of_several(small), alone], *("text_vectors", "negative_vectors", "classes")
+    )
+    for step in range(6):
+        a, b, same = before[step], after[step], 0
+        for i, name in enumerate(before.clip_ids(step)):
+            several = not name.startswith("other") and one.split.ids.index(name) % 4 != 1
+            for field in () if several else a:
+                np.testing.assert_array_equal(a[field][i], b[field][i])
+            same += not several
+        assert same
+
+
+def test_a_clip_of_all_classes_has_no_negatives(small_dataset):
+    source = source_of_classes(Dataset(small_dataset, "small"), np.zeros(38, int), num_classes=2)
+    more = np.full((38, 1), -1)
+    more[5] = 1
+    source = dataclasses.replace(source, texts=dataclasses.replace(source.texts, more_classes=more))
+    class_batches([source], "text_vectors")
+    with pytest.raises(ValueError, match="'small' has a clip of all 2 classes, which has no negat"):
+        class_batches([source], "negative_vectors")
+
+
 def test_every_field_has_the_rows_of_the_process_only(small_dataset):
     source = source_of_classes(Dataset(small_dataset, "small"), np.arange(38) % 3)
     whole = class_batches([source], *FIELDS)[3]

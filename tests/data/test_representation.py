@@ -422,7 +422,7 @@ def test_datasets_without_the_published_input_are_rejected():
             check(dataclasses.replace(SMPL, num_rotations=22))
         with pytest.raises(ValueError, match="'seen' has no rotations; rotations_translation"):
             check(COCO)
-        with pytest.raises(ValueError, match=r"has 24 rotations and 0\.01 m; .* input=joints"):
+        with pytest.raises(ValueError, match=r"has 24 rotations and 0\.01 m; .*input=joints"):
             check(dataclasses.replace(SMPL, unit_in_metres=0.01))
     with pytest.raises(ValueError, match=r"last of the 25 rows .* x, y and z and three zeros"):
         CLIP.prepare(np.ones((5, 25, 6)), 20, SMPL)

@@ -9,6 +9,7 @@ from motionalign.data.dataset import CaptionVectors, Dataset, Metadata
 from motionalign.data.texts import (
     KINDS,
     TITLES,
+    ClipTexts,
     TextRows,
     attribute_classes,
     class_texts,
@@ -106,6 +107,34 @@ def test_vectors_of_a_class():
     rows, vectors = rows_of_texts()
     for k, expected in enumerate(([4, 3, 2], [1], [4, 0])):
         np.testing.assert_array_equal(rows.of_class(k), vectors[expected])
+
+
+def test_texts_of_none_of_several_classes():
+    """The texts of the classes that are not the clip's have equal shares of [0, 1)."""
+    rows, vectors = rows_of_texts()
+    for classes, wanted in (
+        ([0, 1, -1], [4, 0]),
+        ([2, -1, 0], [1]),
+        ([2, 1, -1], [4, 3, 2]),
+        ([1, -1, -1], [4, 3, 2, 4, 0]),
+    ):
+        share = (np.arange(len(wanted)) + 0.5) / len(wanted)
+        found = rows.pick_other(np.array([classes] * len(wanted)), share)
+        np.testing.assert_array_equal(found, vectors[wanted])
+
+
+def test_a_row_draws_one_of_its_classes():
+    texts = ClipTexts(
+        list("abcd"), [[]] * 4, np.array([0, 2, 1]), np.array([[-1, 3], [-1, -1], [0, 2]])
+    )
+    assert texts.several
+    rows = np.array([0, 1, 2, 0, 2, 2])
+    share = np.array([0.49, 0.99, 0.3, 0.51, 0.5, 0.7])
+    assert texts.draw(rows, share).tolist() == [0, 2, 1, 3, 0, 2]
+    assert texts.classes_of(np.array([2, 0])).tolist() == [[1, 0, 2], [0, -1, 3]]
+    alone = ClipTexts(list("abc"), [[]] * 3, np.array([0, 2, 1]))
+    assert not alone.several
+    assert alone.draw(np.array([2, 0]), np.array([0.9, 0.1])).tolist() == [1, 0]
 
 
 def test_shares_select_texts_uniformly():

@@ -95,6 +95,21 @@ def test_back_in_amass_axes(model):
     assert not np.allclose(turned[:, 0], rotations[:, 0])
 
 
+def test_rotations_and_translation_of_a_file():
+    """As Walk and Text's code reads a file, and for any number of frames."""
+    poses, translation, _ = clip()
+    rows = smplh.rotations_translation(poses, translation)
+    vectors = poses.reshape(5, JOINTS, 3)[:, [*range(22), 22, 37]]
+    matrices = Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(5, 24, 3, 3)
+    assert (rows.shape, rows.dtype) == ((5, 25, 6), np.float32)
+    np.testing.assert_allclose(rows[:, :24], matrices[:, :, :2].reshape(5, 24, 6), atol=1e-6)
+    np.testing.assert_allclose(rows[:, 24, :3], translation, atol=1e-6)
+    np.testing.assert_array_equal(rows[:, 24, 3:], 0)
+    assert smplh.rotations_translation(poses[:0], translation[:0]).shape == (0, 25, 6)
+    with pytest.raises(ValueError, match=r"trans is \[4, 3\]; expected \[5, 3\]"):
+        smplh.rotations_translation(poses, translation[:4])
+
+
 def test_zero_pose_is_the_rest_pose(model):
     """With zero pose, joints are the rest joints, rotated from Z up to Y up about the origin."""
     body = smplh.SMPLH.read(model)

@@ -10,7 +10,7 @@ from bodies import body
 
 import motionalign
 from motionalign.conventions import Origin
-from motionalign.inference import model as model_module
+from motionalign.inference import sentence_encoder
 from motionalign.inference.given import Given
 from motionalign.inference.similarity import similarity_scores
 from motionalign.skeleton import SKELETONS
@@ -140,8 +140,12 @@ class SomeEncoder:
 
 
 def test_a_frozen_text_encoder_is_loaded_when_it_is_needed(folders, monkeypatch):
-    monkeypatch.setattr(model_module, "SentenceEncoder", SomeEncoder)
+    monkeypatch.setattr(sentence_encoder, "SentenceEncoder", SomeEncoder)
     model = motionalign.load(folders["frozen"], text_encoder="here")
+    with pytest.warns(
+        UserWarning, match=r"its tokenizer and config\.json .* could not be verified"
+    ):
+        model.encode_text("a")  # of a version that did not record them
     np.testing.assert_array_equal(model.encode_text(TEXTS, normalize=False)[:, 0], [14, 13])
     motion = model.encode_motion(clips(), 20, normalize=False)
     expected = -np.linalg.norm(motion[:, None] - np.array([[[14.0], [13]]]), axis=-1)

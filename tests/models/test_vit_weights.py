@@ -11,6 +11,7 @@ import reference
 import timm_reference
 from flax import nnx
 from reference import eager, run, torch
+from safetensors.numpy import load_file, save_file
 from timm_reference import hidden_states, random_vit
 from towers import load_vit, motion
 
@@ -101,6 +102,10 @@ def test_a_file_alone_needs_its_heads(tmp_path):
     assert_equal_layers(model, hidden_states(reference_model, motion(40)), motion(40))
     with pytest.raises(ValueError, match="24 is not a multiple of 64, the usual width"):
         load(path, pool="class")
+    own = load_file(path)
+    save_file({f"module.{key}": value for key, value in own.items()}, path)  # of DataParallel
+    wrapped = load(path, heads=3, pool="class")
+    np.testing.assert_array_equal(wrapped.positions, model.positions)
 
 
 @pytest.mark.parametrize("parts", [5, 10])

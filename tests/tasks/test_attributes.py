@@ -397,6 +397,20 @@ def test_results_of_a_classifier():
     assert list(results.pictures) == ["attributes"]
 
 
+def test_a_classifier_with_the_attributes_in_another_order():
+    """Its columns are found by name, for the scores and for every clip."""
+    task, predict, dataset = scored(class_names=("female", "bag"))
+    predict.clips = np.random.default_rng(0).normal(size=SETS.shape)
+    expected = task.evaluate(predict, dataset, "test")
+    predict.class_names, predict.clips = ("bag", "female"), predict.clips[:, ::-1]
+    found = task.evaluate(predict, dataset, "test")
+    assert found.scores == expected.scores
+    assert found.records == expected.records
+    assert task.validate(predict, dataset, "test")[0] == pytest.approx(
+        100 * expected.scores["classification"]["macro"]["ap"]
+    )
+
+
 def test_a_published_classifier_without_attribute_names():
     task, predict, dataset = scored(class_names=("0", "1"), knows_names=False)
     predict.clips = 8 * (SETS - 0.5)

@@ -1,5 +1,6 @@
 """Recognition: hand-worked scores and counts, comparison with scikit-learn, table, bad input."""
 
+import dataclasses
 import json
 import re
 
@@ -17,7 +18,9 @@ from motionalign.tasks.labels import (
     class_scores,
     clip_records,
     confusion,
+    one_answer_ceiling,
     recognise,
+    recognised,
     recognition_table,
 )
 
@@ -235,6 +238,103 @@ def test_validation_is_recognition_by_the_trained_texts():
     predict.clips[3, 0] = 0
     with pytest.raises(ValueError, match="no vector of 'rests'"):
         task.validate(predict, dataset, "test")
+
+
+# Clips of several actions: {walk, run}, {run}, none, {sit, walk}, {run, sit}.
+SEVERAL = np.array([[0, 2], [2, -1], [-1, -1], [1, 0], [2, 1]])
+
+
+def test_clips_of_several_actions_by_hand(tmp_path):
+    task, predict, dataset = scored()
+    dataset.split_of.all_labels = SEVERAL
+    # Predicted: walk, run, -, sit, sit. The last but one becomes wrong: run.
+    predict.clips[3], predict.clips[4] = [0.5, 0.6, 1], [0, 1, 0.1]
+    score, scalars = task.validate(predict, dataset, "test")
+    assert score == scalars["top1"] == 75
+    results = task.evaluate(predict, dataset, "test")
+    row = results.scores["recognition"]["label words"]
+    # {walk, run} is right for both, {run, sit} too; {sit, walk} is wrong for both.
+    assert row["per_class"] == {
+        "walk": {"top1": 50, "clips": 2},
+        "sit": {"top1": 50, "clips": 2},
+        "run": {"top1": 100, "clips": 3},
+    }
+    assert row["top1_per_class"] == pytest.approx(200 / 3)
+    assert (row["top1"], row["top5"], row["clips"]) == (75, 100, 4)
+    assert "protocol" not in row and "top1_ceiling" not in row
+    assert results.tables[0].notes[0] == (
+        "3 of 4 clips have several actions; one is recognised if any of them is, and counts in "
+        "each of them per class"
+    )
+    known = np.array([0, 1, 3, 4])
+    scores = predict.clips[known]
+    expected = [[1, 0, 1], [0, 1, 1], [0, 0, 3]]  # rows: the clips of walk, sit and run
+    assert confusion(scores, SEVERAL[known], 3).tolist() == expected
+    assert recognised(scores, SEVERAL[known]).tolist() == [0, 2, 2, 1]
+    records = results.records["per_clip"]
+    own = [dict(zip(records.head, cells)) for cells in records.rows if cells[0] == "label words"]
+    assert [(c["id"], c["class"], c["predicted"], c["rank"]) for c in own] == [
+        ("clip 0", "walk; run", "walk", 1),
+        ("clip 1", "run", "run", 1),
+        ("clip 3", "walk; sit", "run", 2),
+        ("clip 4", "sit; run", "sit", 1),
+    ]
+    page = results.page(tmp_path).read_text()
+    assert "A clip with several actions is shown under each of them" in page
+    assert "<strong>walk</strong>" in page and "1 of 2 recognised" in page
+    assert page.count("correct · also run") == 2  # under walk, and under sit
+    assert "predicted · true action" in page and " · also sit" in page
+
+
+def test_ties_with_any_of_several_actions_count_against_them():
+    scores = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
+    labels = np.array([[0, 1], [0, 2]])  # tied with each other; tied with another action
+    assert recognised(scores, labels).tolist() == [0, 1]
+    assert recognise(scores, labels, names(3))["top1"] == 50
+    assert confusion(scores, labels, 3).tolist() == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([[0, 1], [-1, -1]], "row 1 of labels has no class"),
+        ([[0, 3], [1, -1]], r"labels must be in 0\.\.2; found 0\.\.3"),
+        ([[0, 1]], "labels has 1 rows; expected 2"),
+        ([[0.0, 1.0], [1.0, 2.0]], "integers"),
+    ],
+)
+def test_errors_of_several_actions(labels, message):
+    with pytest.raises(ValueError, match=message):
+        recognise(np.ones((2, 3)), np.array(labels), names(3))
+
+
+def test_one_answer_ceiling_by_hand():
+    """Clips by source and seconds: (a, 0-1) is walk, sit and sit; (a, 1-2) walk; (b, 0-1) run."""
+
+    class Records:
+        sources = ("a", "a", "a", "a", "b", "a")
+        num_frames = np.array([30, 30, 30, 30, 30, 60])
+        all_labels = np.array([[0], [1], [1], [0], [2], [1]])
+
+        def __getitem__(self, row):
+            assert row < 4  # no other record has an equal clip
+            return {"span": np.array([(0, 1), (0, 1), (0, 1), (1, 2)][row], np.float32)}
+
+    assert one_answer_ceiling(Records(), np.arange(6)) == (pytest.approx(500 / 6), 3)
+    assert one_answer_ceiling(Records(), np.array([0, 3, 4, 5])) == (100, 0)
+    several = Records()
+    several.all_labels = np.array([[0, 1], [1, 2], [2, -1], [0, -1], [2, -1], [1, -1]])
+    assert one_answer_ceiling(several, np.arange(6)) == (pytest.approx(500 / 6), 3)
+
+
+def test_the_protocol_is_named():
+    task, predict, dataset = scored()
+    dataset.metadata = dataclasses.replace(dataset.metadata, protocol="Ours: any action")
+    results = task.evaluate(predict, dataset, "test")
+    assert {row["protocol"] for row in results.scores["recognition"].values()} == {
+        "Ours: any action"
+    }
+    assert "- Ours: any action" in results.tables[0].markdown()
 
 
 def test_what_is_cut_and_how_clips_are_read_is_in_results_table_and_page(tmp_path):

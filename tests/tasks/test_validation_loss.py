@@ -160,6 +160,22 @@ def test_classifiers_of_labels_and_attributes():
     assert found == pytest.approx(float(classification(logits, targets)), 1e-5)
 
 
+def test_one_of_several_classes_is_drawn_once():
+    """As in training, but with a fixed seed: the same for all runs and epochs."""
+    logits = RNG.normal(size=(4, 3))
+    several = np.array([[0, 2, -1], [1, -1, -1], [2, 0, 1], [1, 2, -1]])
+    counts = [2, 1, 3, 2]
+    share = np.random.default_rng((0, 3)).random(4)
+    drawn = several[np.arange(4), (share * counts).astype(int)]
+    assert drawn.tolist() != several[:, 0].tolist()
+    dataset, predict = labelled(several), Predict(logits, class_names=LABELS)
+    found = loss_of("labels", "classify", dataset, predict)
+    assert found == pytest.approx(float(classification(logits, drawn)), 1e-5)
+    assert found == loss_of("labels", "classify", labelled(several), predict)
+    found = loss_of("labels", "mse", dataset, Predict(motion := RNG.normal(size=(4, 5))))
+    assert found == pytest.approx(((motion - np.eye(3, 5)[drawn]) ** 2).mean(), 1e-5)
+
+
 def test_a_clip_without_a_class_is_ignored():
     motion = RNG.normal(size=(4, 5))
     found = loss_of("labels", "mse", labelled([0, -1, 2, 1]), Predict(motion), batch_size=64)

@@ -18,13 +18,20 @@ import safetensors.numpy
 
 from motionalign import digests, files
 from motionalign.checkpoints.published import registry
-from motionalign.checkpoints.published.format import Format, Options, max_tokens
+from motionalign.checkpoints.published.format import (
+    DISTANCES,
+    Format,
+    MetadataOf,
+    Options,
+    max_tokens,
+)
 from motionalign.checkpoints.published.torch_files import read_state_dict
 from motionalign.checkpoints.run import Checkpoints, stored_run
 from motionalign.checkpoints.shared import open_saved
 from motionalign.data.dataset import Metadata
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.families import TEXT_FAMILIES, text_tower
+from motionalign.models.layers import check_choice
 from motionalign.models.network import Network, network_of
 from motionalign.models.weights import keymap
 from motionalign.models.weights.keymap import Transform
@@ -42,7 +49,7 @@ def convert(
     path: Path,
     workdir: Path,
     published: str,
-    metadata: Metadata,
+    metadata: Metadata | MetadataOf,
     options: Options | None = None,
     tokenizer: str | None = None,
     text_weights: str | None = None,
@@ -53,7 +60,8 @@ def convert(
       path: a state dict, as a PyTorch file or .safetensors.
       workdir: folder to write best/0 and config.json to, like a run; it must not exist.
       published: name of the published model, a key of `registry.FORMATS`.
-      metadata: metadata of the dataset that the model was trained on.
+      metadata: metadata of the dataset that the model was trained on, or a function from our
+        architecture to it.
       options: properties that the tensors do not state, in the published model's options class.
       tokenizer: folder or Hub id with the text encoder's tokenizer.json or vocabulary.
       text_weights: folder or Hub id of the frozen text encoder, if the model has one that its file
@@ -68,6 +76,8 @@ def convert(
     if pathlib.Path(workdir).exists():  # checked before minutes of reading
         raise ValueError(f"{workdir} already exists; choose another folder, or remove it")
     options = options or form.options()
+    if options.distance is not None:
+        check_choice(options.distance, DISTANCES, "distance")
     tensors = _named_tensors(path, form)
     try:
         frozen = Source(text_weights) if text_weights else None
@@ -76,23 +86,28 @@ def convert(
     except (ValueError, KeyError) as error:
         missing = f"no tensor {error}" if isinstance(error, KeyError) else error
         raise ValueError(f"{path} does not fit {published}: {missing}") from error
+    if not isinstance(metadata, Metadata):
+        metadata = metadata(network.config)
+    metadata = form.fit_metadata(metadata, network.config)
     params = _parameters(tensors, plan, network)
     if frozen is not None:
         params |= _frozen_text(network, frozen)
     temperature = _temperature(tensors, plan, network)
     architecture = dataclasses.replace(network.config, temperature=temperature)
     tokenizer_json = _tokenizer(tokenizer or text_weights, architecture, form)
-    metadata = form.fit_metadata(metadata, architecture)
     source = _source(path, published, tensors)
-    run = _run(architecture, metadata, tokenizer_json, source)
+    distance = options.distance or form.distance(architecture)
+    run = _run(architecture, metadata, tokenizer_json, distance, source)
     _write(workdir, params, run, _unused(tensors, plan))
 
 
 def _named_tensors(path: Path, form: Format) -> dict[str, np.ndarray]:
     """The file's tensors by the published model's own names."""
     tensors: dict[str, np.ndarray] = {}
-    for key, value in read_state_dict(path).items():
-        name = form.own_name(key)
+    found = read_state_dict(path)
+    names = keymap.unwrapped(found)  # all published models have several parts
+    for key, value in found.items():
+        name = form.own_name(names[key])
         if name in tensors:
             raise ValueError(f"{path} has {name} twice, under this name and under another one")
         tensors[name] = value
@@ -106,7 +121,8 @@ def _architecture(
     architecture = form.architecture(_shapes(tensors), options)
     if frozen is None:
         return architecture
-    _, text = text_tower(frozen, readout=form.text_readout)
+    assert form.text_readout is not None  # checked by `convert`
+    _, text = text_tower(frozen, readout=form.text_readout(architecture, options))
     return dataclasses.replace(architecture, text=text, max_tokens=max_tokens(text, options))
 
 
@@ -204,6 +220,7 @@ def _run(
     architecture: DualEncoderConfig,
     metadata: Metadata,
     tokenizer_json: str | None,
+    distance: str,
     source: dict[str, Any],
 ) -> dict[str, Any]:
     """The metadata that a checkpoint stores with its parameters."""
@@ -216,7 +233,7 @@ def _run(
             },
             "tokenizer": tokenizer_json,
             "trained": None,
-            "distance": None,
+            "distance": distance,
             "text_encoder": None,
             "frozen": [],
             "source": source,

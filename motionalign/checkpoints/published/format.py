@@ -13,7 +13,7 @@ import argparse
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -26,6 +26,12 @@ from motionalign.models.weights.keymap import KeyMap
 
 Shapes = Mapping[str, Shape]
 
+DISTANCES = ("cosine", "euclidean")
+"""Valid values of `Options.distance`, those of `inference.similarity`."""
+
+MetadataOf = Callable[[DualEncoderConfig], Metadata]
+"""The metadata of the training data, once the architecture is known."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -35,9 +41,12 @@ class Options:
     with further fields. The command's options of the same names fill the fields.
 
     Attributes:
-      motion_heads: attention heads of the motion encoder; None: width / 64.
+      motion_heads: attention heads of the motion encoder; None: those of the published model,
+        which has to have the sizes of the file's tensors.
       activation: activation function of the motion encoder.
       motion_norm_eps: epsilon of the motion encoder's norms; None: that of the published code.
+      distance: how motions are compared with texts, one of `DISTANCES`; None: as in the published
+        code.
       max_tokens: texts are truncated to this number of tokens; None: 128, or the text encoder's
         number of positions if that is smaller.
     """
@@ -45,6 +54,7 @@ class Options:
     motion_heads: int | None = None
     activation: str = "gelu"
     motion_norm_eps: float | None = None
+    distance: str | None = None
     max_tokens: int | None = None
 
     @classmethod
@@ -68,8 +78,9 @@ class Format:
       title: name of the model in the command's help.
       options: `Options`, or a class derived from it.
       add_options: adds the command's options to a parser that already has --dataset.
-      metadata: function from the parsed command line to the metadata of the training data, used
-        without --dataset; a ValueError states what is missing or wrong.
+      metadata: function from the parsed command line to the metadata of the training data, or to
+        a function of the architecture where they depend on it; used without --dataset. A
+        ValueError states what is missing or wrong.
       dataset_options: names of the options that --dataset replaces.
       architecture: function from (shapes of the file's tensors, options) to our architecture; a
         ValueError or KeyError states the mismatch.
@@ -86,15 +97,17 @@ class Format:
         it does not use.
       tokenizer: function from our architecture to the folder or Hub id with the text encoder's
         tokenizer; None if the user must give it.
-      text_readout: readout of a frozen text encoder that is given separately from the file; None:
-        this is not supported.
+      text_readout: function from (our architecture, options) to the readout of a frozen text
+        encoder that is given separately from the file; None: this is not supported.
+      distance: function from our architecture to the distance by which the published code compares
+        motions with texts.
     """
 
     name: str
     title: str
     options: type[Options]
     add_options: Callable[[argparse.ArgumentParser], None]
-    metadata: Callable[[argparse.Namespace], Metadata]
+    metadata: Callable[[argparse.Namespace], Metadata | MetadataOf]
     dataset_options: tuple[str, ...]
     architecture: Callable[[Shapes, Any], DualEncoderConfig]
     key_map: Callable[[DualEncoderConfig], KeyMap]
@@ -104,7 +117,8 @@ class Format:
     own_name: Callable[[str], str] = lambda key: key
     unused: Callable[[DualEncoderConfig], dict[str, np.ndarray]] = lambda config: {}
     tokenizer: Callable[[DualEncoderConfig], str | None] = lambda config: None
-    text_readout: str | None = None
+    text_readout: Callable[[DualEncoderConfig, Any], str] | None = None
+    distance: Callable[[DualEncoderConfig], str] = lambda config: "cosine"
 
 
 # ------------------------------------------------------------------------------- command line
@@ -121,7 +135,10 @@ def positive(text: str) -> int:
 def add_motion_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options for the fields of `Options` that describe the motion encoder."""
     parser.add_argument(
-        "--motion_heads", type=positive, help="heads of the motion encoder (default: width / 64)"
+        "--motion_heads",
+        type=positive,
+        help="heads of the motion encoder, which the tensors do not state; required unless their "
+        "sizes are those of a published model",
     )
     parser.add_argument("--activation", help="of the motion encoder (default: gelu)")
     parser.add_argument(
@@ -129,6 +146,16 @@ def add_motion_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="epsilon of the motion encoder's norms (default: 1e-6 for timm's ViT, 1e-5 for "
         "PyTorch's layers)",
+    )
+
+
+def add_distance(parser: argparse.ArgumentParser, default: str) -> None:
+    """Adds the option for `Options.distance`; `default` describes its default."""
+    parser.add_argument(
+        "--distance",
+        choices=DISTANCES,
+        help=f"how motions are compared with texts: by the angle between the vectors, or by the "
+        f"Euclidean distance of the raw vectors (default: {default})",
     )
 
 
@@ -161,18 +188,37 @@ def require(shapes: Shapes, keys: tuple[str, ...], what: str) -> None:
         )
 
 
-def heads_of(width: int, heads: int | None, flag: str) -> int:
-    """The number of attention heads: `heads` if given, else width / 64.
+class Sizes(NamedTuple):
+    """Sizes of a transformer that its tensors state."""
+
+    depth: int
+    width: int
+    mlp_width: int
+
+    def __str__(self) -> str:
+        return f"{self.depth} layers of width {self.width} with MLPs of {self.mlp_width}"
+
+
+def heads_of(sizes: Sizes, heads: int | None, published: Mapping[Sizes, int], option: str) -> int:
+    """The number of attention heads, which no tensor states.
+
+    Args:
+      sizes: sizes of the transformer.
+      heads: the number that the user states; None: that of the published model of these sizes.
+      published: heads of the published models by their sizes.
+      option: what states the number, for the message.
 
     Raises:
-      ValueError: `heads` is None and 64 does not divide the width; `flag` names the option to set.
+      ValueError: `heads` is None and no published model has these sizes.
     """
-    if heads is None and width % 64:
+    if heads is None and sizes not in published:
+        known = "; ".join(f"{each} have {count} heads" for each, count in published.items())
+        known = f" Published: {known}." if known else ""
         raise ValueError(
-            f"the tensors do not state the number of attention heads, and the width {width} is "
-            f"not a multiple of 64, the usual width of a head: give {flag}"
+            f"the tensors do not state the number of attention heads, and their sizes are not "
+            f"those of a published model. Found: {sizes}.{known} Give {option}"
         )
-    return heads or width // 64
+    return heads or published[sizes]
 
 
 def count(shapes: Shapes, block: str) -> int:

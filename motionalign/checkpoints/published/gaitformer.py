@@ -1,7 +1,15 @@
 """GaitFormer: an encoder of 2D poses with an embedding, its projection and person attributes.
 
 Publication: Cosma and Radoi, "Learning Gait Representations with Noisy Multi-Task Learning",
-Sensors 22(18), 2022. Code: https://github.com/cosmaadrian/gaitformer.
+Sensors 22(18), 2022. Code: https://github.com/cosmaadrian/gaitformer (c737b4c).
+
+What the tensors do not state is as in the code: heads and sizes in configs/model_sizes/, and the
+order of the attributes in configs/base_config.yaml, which puts clothing before apparent actions;
+configs/experiments/ have parts of them. The readers normalise nothing and keep the origin: they
+change the sign of y, as `data_prep densegait` does, and nothing else, so that clips are in the unit
+of DenseGait's files with y up. Evaluation looks at the middle of a longer clip
+(`DeterministicCrop`). A clip shorter than the model's frames is repeated there; ours repeats its
+last frame.
 """
 
 import argparse
@@ -10,14 +18,46 @@ from typing import Any, Self
 
 from motionalign import reading
 from motionalign.checkpoints.published import joints
-from motionalign.checkpoints.published.format import Format, Shapes, check_fps, require
-from motionalign.data.dataset import Metadata
+from motionalign.checkpoints.published.format import (
+    Format,
+    MetadataOf,
+    Shapes,
+    Sizes,
+    require,
+)
+from motionalign.checkpoints.published.joints import Published
+from motionalign.data.augment import WINDOW_OF
+from motionalign.data.densegait import ATTRIBUTES
 from motionalign.models import motion_transformer
 from motionalign.models.dual_encoder import DualEncoderConfig
-from motionalign.models.heads import GaitHeadConfig
+from motionalign.models.heads import GaitHeadConfig, unnamed
 from motionalign.models.weights.keymap import KeyMap
 
-NAME, SKELETON = "gaitformer", "coco18"
+NAME = "gaitformer"
+
+PUBLISHED = (
+    Published(
+        name="DenseGait",
+        joints=18,
+        channels=3,
+        # sm, md, xl of configs/model_sizes/
+        heads={Sizes(depth, width=256, mlp_width=512): 8 for depth in (4, 8, 12)},
+        root=None,
+        window=WINDOW_OF["conseq"],
+        skeleton="coco18",
+        fps=None,
+    ),
+)
+
+GROUPS = (
+    # The groups of attributes of configs/base_config.yaml and of configs/experiments/, in order.
+    (
+        *("gender", "body", "viewpoint", "age-group", "accessory", "footware", "clothing"),
+        "apparent-action",
+    ),
+    ("gender", "body", "viewpoint", "age-group"),
+    ("accessory", "footware", "clothing"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +65,8 @@ class Options(joints.JointOptions):
     """Properties that the tensors do not state: `JointOptions`, and the names of the attributes.
 
     Attributes:
-      attributes: names of the attributes; None: attribute_0, attribute_1, ...
+      attributes: names of the attributes; None: those of the published config with their number,
+        else attribute_0, attribute_1, ...
     """
 
     attributes: tuple[str, ...] | None = None
@@ -44,23 +85,31 @@ class Options(joints.JointOptions):
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
-    joints.add_options(parser, SKELETON, "required: the publications do not state it")
-    parser.add_argument("--attributes", help="JSON file with a list of the attributes' names")
+    joints.add_options(parser, PUBLISHED)
+    numbers = ", ".join(str(len(_names(groups))) for groups in GROUPS)
+    parser.add_argument(
+        "--attributes",
+        help="JSON file with a list of the attributes' names (default: those of the published "
+        f"config with their number, {numbers}; else attribute_0, attribute_1, ...)",
+    )
 
 
-def metadata(args: argparse.Namespace) -> Metadata:
-    """The metadata of the training data, from --skeleton and --fps.
+def metadata(args: argparse.Namespace) -> MetadataOf:
+    """The metadata of the training data, from --skeleton and --fps or as published."""
+    return joints.metadata_of(args, NAME, PUBLISHED)
 
-    Raises:
-      ValueError: --fps is missing or not positive, or no skeleton has this name.
-    """
-    check_fps(args.fps)
-    if args.fps is None:
-        raise ValueError(
-            "give --fps, the frame rate of the training data, which the publications do not "
-            "state, or --dataset=NAME of a prepared dataset"
-        )
-    return joints.metadata(NAME, args.skeleton or SKELETON, args.fps)
+
+def _names(groups: tuple[str, ...]) -> tuple[str, ...]:
+    """The attributes of groups, in the words of `data_prep densegait`."""
+    return tuple(words for group in groups for words in ATTRIBUTES[group].values())
+
+
+def _attributes(count: int) -> tuple[str, ...]:
+    """The names of so many attributes; no two published configs have the same number."""
+    for groups in GROUPS:
+        if len(names := _names(groups)) == count:
+            return names
+    return unnamed(count)
 
 
 def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
@@ -73,6 +122,7 @@ def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
     motion = joints.motion_encoder(
         shapes,
         options,
+        PUBLISHED,
         embedding="skeleton_encoding.weight",
         encoder="encoder.",
         norm="pre",
@@ -80,7 +130,7 @@ def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
         frames=shapes["positional_embedding"][1],
     )
     count = shapes["out_appearance.weight"][0]
-    names = options.attributes or tuple(f"attribute_{i}" for i in range(count))
+    names = options.attributes or _attributes(count)
     if len(names) != count:
         raise ValueError(f"{len(names)} attribute names are given; the checkpoint has {count}")
     return DualEncoderConfig(

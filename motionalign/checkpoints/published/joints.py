@@ -3,14 +3,19 @@
 import argparse
 import dataclasses
 import re
-from typing import Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from motionalign.checkpoints.published.format import (
+    MetadataOf,
     Options,
     Shapes,
+    Sizes,
+    add_distance,
     add_motion_options,
+    check_fps,
     count,
     heads_of,
     positive,
@@ -30,47 +35,151 @@ DATASET_OPTIONS = ("skeleton", "fps")
 
 
 @dataclasses.dataclass(frozen=True)
+class Published:
+    """A model as it was published: what its tensors do not state.
+
+    Attributes:
+      name: what it was trained on, for messages.
+      joints, channels: its input; the tensors state their product only.
+      heads: attention heads by the sizes of its encoder.
+      root: joint whose position in the first frame becomes the origin; None: the origin is kept.
+      window: the frames of a longer clip, one of `augment.WINDOWS`.
+      skeleton: name of the skeleton.
+      fps: frame rate of the training data; None: it is not published.
+      distance: by which motions are compared with texts, one of `format.DISTANCES`.
+      text_readout: readout of the frozen text encoder.
+      rotations: rotations among the rows of the input; 0: its rows are joints.
+    """
+
+    name: str
+    joints: int
+    channels: int
+    heads: Mapping[Sizes, int]
+    root: int | None
+    window: str
+    skeleton: str
+    fps: float | None
+    distance: str = "cosine"
+    text_readout: str = "first"
+    rotations: int = 0
+
+    def __str__(self) -> str:
+        rows = "joints, or rotations and a translation," if self.rotations else "joints"
+        return f"{self.joints * self.channels} ({self.joints} {rows} of {self.channels} channels)"
+
+
+@dataclasses.dataclass(frozen=True)
 class JointOptions(Options):
     """Properties that the tensors of an encoder of joints do not state.
 
     Attributes:
-      channels: channels per joint; 3D joints have 3, 6D rotations 6.
-      root: joint whose position in the first frame becomes the origin; None: the origin is kept.
+      channels: channels per joint; 3D joints have 3, 6D rotations 6; None: those of the published
+        model whose input has as many values per frame.
+      root: joint whose position in the first frame becomes the origin; -1: the origin is kept;
+        None: as published.
     """
 
-    channels: int = 3
-    root: int | None = 0
-
-    @classmethod
-    def from_args(cls, args: argparse.Namespace) -> Self:
-        """As in `Options`; --root=-1 means None."""
-        options = super().from_args(args)
-        no_root = options.root is not None and options.root < 0
-        return dataclasses.replace(options, root=None) if no_root else options
+    channels: int | None = None
+    root: int | None = None
 
 
-def add_options(parser: argparse.ArgumentParser, skeleton: str, fps: str) -> None:
+def add_options(parser: argparse.ArgumentParser, published: Sequence[Published]) -> None:
     """Adds the options of an encoder of joints.
 
     Args:
       parser: parser of the command.
-      skeleton: name of the default skeleton.
-      fps: description of the default of --fps.
+      published: the published models.
     """
+
+    def defaults(value: Callable[[Published], Any]) -> str:
+        return _defaults(published, value)
+
     add_motion_options(parser)
-    parser.add_argument("--skeleton", help=f"default: {skeleton}")
-    parser.add_argument("--fps", type=float, help=f"frame rate of the training data ({fps})")
+    add_distance(parser, defaults(lambda each: each.distance))
     parser.add_argument(
-        "--channels", type=positive, help="channels per joint (default: 3; 6D rotations: 6)"
+        "--skeleton",
+        help=f"skeleton of the training data (default: {defaults(lambda each: each.skeleton)}; "
+        "required for other inputs)",
     )
+    rates = ", ".join(f"{each.fps:g} for {each.name}" for each in published if each.fps)
+    rate = f"default: {rates}, as published; else required" if rates else "required"
+    parser.add_argument(
+        "--fps",
+        type=float,
+        help=f"frame rate of the training data ({rate}: DenseGait's is not published)",
+    )
+    parser.add_argument(
+        "--channels",
+        type=positive,
+        help=f"channels per joint (default: {defaults(lambda each: each.channels)}; required for "
+        "other inputs; 6D rotations have 6)",
+    )
+    roots = defaults(lambda each: -1 if each.root is None else each.root)
     parser.add_argument(
         "--root",
         type=int,
-        help="joint whose position in the first frame is the origin; -1: none (default: 0)",
+        help="joint whose position in the first frame is the origin; -1: the origin is kept "
+        f"(default: {roots})",
     )
 
 
-def metadata(name: str, skeleton: str, fps: float) -> Metadata:
+def _defaults(published: Sequence[Published], value: Callable[[Published], Any]) -> str:
+    """The values of an option in the published models, for its help."""
+    found = {each.name: value(each) for each in published}
+    if len(set(found.values())) == 1:
+        return f"{next(iter(found.values()))}, as published"
+    return "as published: " + ", ".join(f"{found[name]} for {name}" for name in found)
+
+
+def published_as(
+    motion: MotionTransformerConfig, published: Sequence[Published]
+) -> Published | None:
+    """The published model with an encoder's input, if there is one."""
+    found = (each for each in published
+             if (each.joints, each.channels) == (motion.joints, motion.channels))  # fmt: skip
+    return next(found, None)
+
+
+def nearest(channels: int, published: Sequence[Published]) -> Published:
+    """The published model with this number of channels, else the released one, which is first."""
+    return next((each for each in published if each.channels == channels), published[0])
+
+
+def metadata_of(args: argparse.Namespace, name: str, published: Sequence[Published]) -> MetadataOf:
+    """The metadata of the training data, from --skeleton and --fps or as published.
+
+    Raises:
+      ValueError: --fps is not positive, or no skeleton has this name; the result raises one that
+        names the option to give where nothing is published.
+    """
+    check_fps(args.fps)
+    if args.skeleton:
+        get_skeleton(args.skeleton)
+
+    def metadata(config: DualEncoderConfig) -> Metadata:
+        motion = config.motion
+        known = published_as(motion, published)
+        skeleton, fps = args.skeleton, args.fps
+        if known is not None:
+            skeleton, fps = skeleton or known.skeleton, fps or known.fps
+        if skeleton is None:
+            raise ValueError(
+                f"the encoder takes {motion.joints} joints of {motion.channels} channels, which is "
+                "not the input of a published model: give --skeleton, or --dataset=NAME of a "
+                "prepared dataset"
+            )
+        if fps is None:
+            raise ValueError(
+                "give --fps, the frame rate of the training data, which the publications do not "
+                "state, or --dataset=NAME of a prepared dataset"
+            )
+        rotations = 0 if motion.input == Joints.field else motion.joints
+        return _unchanged(name, skeleton, fps, known.rotations if known else rotations)
+
+    return metadata
+
+
+def _unchanged(name: str, skeleton: str, fps: float, rotations: int) -> Metadata:
     """The metadata of training data that is read unchanged: no statistics, no resampling."""
     described = get_skeleton(skeleton)
     zeros = np.zeros((described.num_joints, 3))
@@ -84,6 +193,7 @@ def metadata(name: str, skeleton: str, fps: float) -> Metadata:
         mean=zeros,
         std=zeros + 1,
         source_fps=fps,
+        num_rotations=rotations,
     )
 
 
@@ -114,6 +224,7 @@ def _inputs_of(channels: int, rows: int) -> str:
 def motion_encoder(
     shapes: Shapes,
     options: JointOptions,
+    published: Sequence[Published],
     *,
     embedding: str,
     encoder: str,
@@ -126,6 +237,7 @@ def motion_encoder(
     Args:
       shapes: shapes of its tensors.
       options: properties that the tensors do not state.
+      published: the published models, which state them by default.
       embedding: key of the matrix that embeds frames.
       encoder: key prefix of the layers' `torch.nn.TransformerEncoder`.
       norm: position of the norms, "pre" or "post".
@@ -133,33 +245,51 @@ def motion_encoder(
       frames: number of frames per clip.
 
     Raises:
-      ValueError: the tensors belong to another model.
+      ValueError: the tensors belong to another model, or an option that they need is missing.
     """
-    width, inputs = shapes[embedding]
-    if inputs % options.channels:
+    width, values = shapes[embedding]
+    channels = options.channels or _channels(embedding, values, published)
+    if values % channels:
         raise ValueError(
-            f"{embedding} takes {inputs} values per frame, which is not a multiple of --channels="
-            f"{options.channels}"
+            f"{embedding} takes {values} values per frame, which is not a multiple of --channels="
+            f"{channels}"
         )
     layer = encoder + "layers.0.linear1.weight"
     if layer not in shapes:
         raise ValueError(f"the encoder has no {layer}")
-    rows = inputs // options.channels
-    read = _inputs_of(options.channels, rows)
+    depth = count(shapes, re.escape(encoder) + r"layers\.(\d+)\.")
+    sizes = Sizes(depth, width, shapes[layer][0])
+    heads = {size: heads for each in published for size, heads in each.heads.items()}
+    like = nearest(channels, published)
+    root = like.root if options.root is None else options.root
+    read = _inputs_of(channels, values // channels)
     return MotionTransformerConfig(
-        joints=rows,
-        channels=options.channels,
+        joints=values // channels,
+        channels=channels,
         width=width,
-        depth=count(shapes, re.escape(encoder) + r"layers\.(\d+)\."),
-        heads=heads_of(width, options.motion_heads, "--motion_heads"),
-        mlp_width=shapes[layer][0],
+        depth=depth,
+        heads=heads_of(sizes, options.motion_heads, heads, "--motion_heads"),
+        mlp_width=sizes.mlp_width,
         norm=norm,
         positions=positions,
         frames=frames,
-        root=options.root if REPRESENTATIONS[read].has_root else None,
+        window=like.window,
+        root=None if root is None or root < 0 or not REPRESENTATIONS[read].has_root else root,
+        dims=3,  # as published, of 2D joints the confidence too
         activation=options.activation,
         input=read,
         norm_eps=options.motion_norm_eps or 1e-5,
+    )
+
+
+def _channels(embedding: str, values: int, published: Sequence[Published]) -> int:
+    """The channels of the published model whose frames have this number of values."""
+    for each in published:
+        if values == each.joints * each.channels:
+            return each.channels
+    raise ValueError(
+        f"{embedding} takes {values} values per frame; published models take "
+        f"{' or '.join(map(str, published))}. Give --channels, the number of channels per joint"
     )
 
 

@@ -22,6 +22,8 @@ from motionalign.checkpoints.published import format as published
 from motionalign.checkpoints.published.format import (
     Format,
     Shapes,
+    Sizes,
+    add_distance,
     add_motion_options,
     below,
     check_fps,
@@ -34,7 +36,7 @@ from motionalign.checkpoints.published.format import (
 )
 from motionalign.conventions import Origin
 from motionalign.data.dataset import Metadata
-from motionalign.models import bert, distilbert, mpnet, vit_weights
+from motionalign.models import bert, distilbert, mpnet, vit, vit_weights
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.families import TEXT_FAMILIES
 from motionalign.models.vit import ViTConfig
@@ -51,7 +53,8 @@ class Options(published.Options):
     """Properties that the tensors do not state: `published.Options`, and the text encoder's.
 
     Attributes:
-      text_heads: number of attention heads; None: width / 64.
+      text_heads: number of attention heads; None: those of the published text encoder, which has
+        to have the sizes of the file's tensors.
       text_activation: activation function.
       text_norm_eps: epsilon of the norms; None: that of the family's published model.
       text_config: content of the text encoder's config.json, which states all of these; None: they
@@ -75,6 +78,7 @@ class Options(published.Options):
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     add_motion_options(parser)
+    add_distance(parser, "cosine, as published")
     parser.add_argument("--mean", help="Mean_raw.npy [joints, 3] of the published code")
     parser.add_argument("--std", help="Std_raw.npy [joints, 3] of the published code")
     parser.add_argument(
@@ -84,7 +88,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--fps", type=float, help="frame rate of raw clips (default: that of the dataset)"
     )
     parser.add_argument(
-        "--text_heads", type=positive, help="heads of the text encoder (default: width / 64)"
+        "--text_heads",
+        type=positive,
+        help="heads of the text encoder, which the tensors do not state; required unless their "
+        "sizes are those of a published one, or --text_config states them",
     )
     parser.add_argument("--text_activation", help="of the text encoder (default: gelu)")
     parser.add_argument(
@@ -167,6 +174,7 @@ class TextEncoder(NamedTuple):
       sign: key of the tensor that identifies the family.
       layers: prefix of a layer's keys, before its number.
       mlp: key of the first matrix of the MLP, within a layer.
+      heads: attention heads of the family's published models, by their sizes.
       norm_eps: epsilon of the norms in the published model.
       config_to_hf: function from our config to config.json.
       tokenizer: Hub id of the published model.
@@ -178,6 +186,7 @@ class TextEncoder(NamedTuple):
     sign: str
     layers: str
     mlp: str
+    heads: Mapping[Sizes, int]
     norm_eps: float
     config_to_hf: Callable[[Any], dict[str, Any]]
     tokenizer: str
@@ -200,6 +209,7 @@ TEXT_ENCODERS = {
         sign="transformer.layer.0.attention.q_lin.weight",
         layers="transformer.layer.",
         mlp="ffn.lin1.weight",
+        heads={Sizes(6, 768, 3072): 12},
         norm_eps=1e-12,
         config_to_hf=distilbert.config_to_hf,
         tokenizer="distilbert/distilbert-base-uncased",
@@ -209,6 +219,13 @@ TEXT_ENCODERS = {
         sign_rows=2,  # RoBERTa has the same names, but one row here, and positions start at 2
         layers="encoder.layer.",
         mlp="intermediate.dense.weight",
+        # BERT base and large; MiniLM with 6 and with 12 layers, whose heads are half as wide.
+        heads={
+            Sizes(12, 768, 3072): 12,
+            Sizes(24, 1024, 4096): 16,
+            Sizes(6, 384, 1536): 12,
+            Sizes(12, 384, 1536): 12,
+        },
         norm_eps=1e-12,
         config_to_hf=bert.config_to_hf,
         tokenizer="google-bert/bert-base-uncased",
@@ -218,6 +235,7 @@ TEXT_ENCODERS = {
         sign="encoder.relative_attention_bias.weight",
         layers="encoder.layer.",
         mlp="intermediate.dense.weight",
+        heads={Sizes(12, 768, 3072): 12},
         norm_eps=1e-5,
         config_to_hf=mpnet.config_to_hf,
         tokenizer="sentence-transformers/all-mpnet-base-v2",
@@ -241,12 +259,15 @@ def _text_config(shapes: Shapes, options: Options) -> Any:
         return TEXT_FAMILIES[family].config_from_hf(options.text_config, readout="first")
     kind = TEXT_ENCODERS[family]
     vocab_size, width = shapes[_WORDS]
+    depth = count(shapes, re.escape(kind.layers) + r"(\d+)\.")
+    mlp_width = shapes[f"{kind.layers}0.{kind.mlp}"][0]
+    sizes = Sizes(depth, width, mlp_width)
     return TEXT_FAMILIES[family].config(
         vocab_size=vocab_size,
         width=width,
-        depth=count(shapes, re.escape(kind.layers) + r"(\d+)\."),
-        heads=heads_of(width, options.text_heads, "--text_heads"),
-        mlp_width=shapes[f"{kind.layers}0.{kind.mlp}"][0],
+        depth=depth,
+        heads=heads_of(sizes, options.text_heads, kind.heads, "--text_heads or --text_config"),
+        mlp_width=mlp_width,
         max_positions=shapes[_POSITIONS][0] - kind.unused_positions,
         norm_eps=options.text_norm_eps or kind.norm_eps,
         activation=options.text_activation,
@@ -273,7 +294,7 @@ def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
     tower = below(shapes, "motion_encoder.model.")
     config = vit_weights.timm_config(
         tower,
-        heads=heads_of(tower["patch_embed.proj.weight"][0], options.motion_heads, "--motion_heads"),
+        heads=_motion_heads(tower, options),
         norm_eps=options.motion_norm_eps or 1e-6,
         activation=options.activation,
         pool="mean" if "fc_norm.weight" in tower else "class",
@@ -291,6 +312,23 @@ def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
         embed_dim=shapes["motion_projection.projection.weight"][0],
         max_tokens=max_tokens(text, options),
     )
+
+
+# timm's ViTs of these sizes have heads of width 64; the released model is ViT-B. Wider ones have
+# others (ViT-H: 80), so that the width alone does not tell.
+VIT_HEADS = {
+    Sizes(each["depth"], each["width"], each["mlp_width"]): each["heads"]
+    for each in vit.SIZES.values()
+}
+
+
+def _motion_heads(tower: Shapes, options: Options) -> int:
+    """The number of attention heads of the ViT with these tensors."""
+    layer = "blocks.0.mlp.fc1.weight"
+    require(tower, (layer, "patch_embed.proj.weight"), "ViT of timm")
+    width = tower["patch_embed.proj.weight"][0]
+    sizes = Sizes(count(tower, r"blocks\.(\d+)\."), width, tower[layer][0])
+    return heads_of(sizes, options.motion_heads, VIT_HEADS, "--motion_heads")
 
 
 def key_map(config: DualEncoderConfig) -> KeyMap:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from motionalign import reading
 from motionalign.models.weights.source import open_tensors
 
 
@@ -23,8 +24,7 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
       ValueError: the file is damaged, or contains anything but tensors and plain containers.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path} is not a file")
+    reading.check_file(path)
     if path.suffix == ".safetensors":
         tensors = open_tensors(path)
         return {key: tensor.read() for key, tensor in tensors.items()}

@@ -4,9 +4,24 @@ Publication: Chivereanu et al., "Aligning Actions and Walking to LLM-Generated T
 Descriptions" (2024), https://arxiv.org/abs/2404.12192. Code:
 https://github.com/Radu1999/WalkAndText.
 
-The text encoder of the model is a frozen sentence encoder (UAE-Large), which its files do not
-contain; it can be given separately. Files have either the model's own names (`encoder.`,
-`motion_projection.`) or a dictionary {encoder, head}.
+The text encoder of the model is a frozen sentence encoder (UAE-Large), which is given separately.
+Files of the code for BABEL contain a copy of it and temperatures of the loss; neither is used.
+Files have either the model's own names (`encoder.`, `motion_projection.`) or a dictionary
+{encoder, head}.
+
+What the tensors do not state is as in the code, for each of its two inputs:
+
+* DenseGait, the released code (c2e1847): heads and frames are defaults of `Encoder_TRANSFORMER`,
+  width and depth in src/train/train.py. The reader, src/datasets/gait.py, takes frames spread over
+  the clip, at random and in order, of which ours takes the evenly spaced ones; it subtracts the
+  first joint of the first of them, in all three channels, and changes the joints in no other way:
+  units and axes are those of the files it reads, which are not published. Training ends with
+  triplets of raw vectors. The text encoder's readout is its first token.
+* BABEL, in the history (177d767 to 2010743): the same encoder over 24 rotations and a translation.
+  Depth and width are the paper's (§III-G); the code leaves them to its command line, except for the
+  width 768 of the projection's input. Consecutive frames at 30 per second
+  (src/datasets/amass_parser.py). Its scores are cosines, for the contrastive and for the MSE loss
+  (src/utils/action_classifier.py). The text encoder's readout is the mean over its tokens.
 """
 
 import argparse
@@ -18,44 +33,100 @@ import numpy as np
 from motionalign.checkpoints.published import joints
 from motionalign.checkpoints.published.format import (
     Format,
+    MetadataOf,
     Shapes,
+    Sizes,
     below,
-    check_fps,
     head_map,
     positive,
     require,
 )
-from motionalign.data.dataset import Metadata
+from motionalign.checkpoints.published.joints import Published
+from motionalign.data.augment import WINDOW_OF
 from motionalign.models import motion_transformer
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.motion_transformer import MotionTransformerConfig
 from motionalign.models.weights.keymap import KeyMap
 
-NAME, SKELETON, FPS = "walktext", "smpl22", 30.0
+NAME = "walktext"
+
+HEADS = {Sizes(depth=12, width=768, mlp_width=1024): 4}
+
+PUBLISHED = (
+    Published(
+        name="DenseGait",
+        joints=18,
+        channels=3,
+        heads=HEADS,
+        root=0,
+        window=WINDOW_OF["random"],
+        skeleton="coco18",
+        fps=None,
+        distance="euclidean",
+        text_readout="first",
+    ),
+    Published(
+        name="BABEL",
+        joints=25,
+        channels=6,
+        heads=HEADS,
+        root=None,  # the translation is relative to the first frame already
+        window=WINDOW_OF["conseq"],
+        skeleton="smpl22",
+        fps=30.0,
+        distance="cosine",
+        text_readout="mean",
+        rotations=24,
+    ),
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Options(joints.JointOptions):
-    """Properties that the tensors do not state: `JointOptions`, and the frames per clip."""
+    """Properties that the tensors do not state: `JointOptions`, and two more.
+
+    Attributes:
+      frames: frames per clip.
+      text_readout: readout of the frozen text encoder, "first" or "mean"; None: as published.
+    """
 
     frames: int = 60
+    text_readout: str | None = None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
-    joints.add_options(parser, SKELETON, f"default: {FPS:g}")
-    parser.add_argument("--frames", type=positive, help="frames per clip (default: 60)")
+    joints.add_options(parser, PUBLISHED)
+    parser.add_argument(
+        "--frames", type=positive, help="frames per clip (default: 60, as published)"
+    )
     parser.add_argument(
         "--text_weights",
         help="folder or Hub id of the frozen text encoder, such as WhereIsAI/UAE-Large-V1; "
         "without it, the model encodes motions only",
     )
+    readouts = ", ".join(f"{each.text_readout} for {each.name}" for each in PUBLISHED)
+    parser.add_argument(
+        "--text_readout",
+        choices=("first", "mean"),
+        help="what of the frozen text encoder represents a text: its first token, or the mean over "
+        f"its tokens (default: as published: {readouts})",
+    )
 
 
-def metadata(args: argparse.Namespace) -> Metadata:
-    """The metadata of the training data, from --skeleton and --fps."""
-    check_fps(args.fps)
-    return joints.metadata(NAME, args.skeleton or SKELETON, args.fps or FPS)
+def metadata(args: argparse.Namespace) -> MetadataOf:
+    """The metadata of the training data, from --skeleton and --fps or as published."""
+    return joints.metadata_of(args, NAME, PUBLISHED)
+
+
+def distance(config: DualEncoderConfig) -> str:
+    """The distance of the code for the model's input."""
+    return joints.nearest(config.motion.channels, PUBLISHED).distance
+
+
+def text_readout(config: DualEncoderConfig, options: Options) -> str:
+    """The readout of the frozen text encoder, by default that of the code for the model's input."""
+    return options.text_readout or joints.nearest(config.motion.channels, PUBLISHED).text_readout
 
 
 def own_name(key: str) -> str:
@@ -74,6 +145,7 @@ def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
         motion=joints.motion_encoder(
             below(shapes, "encoder."),
             options,
+            PUBLISHED,
             embedding="skelEmbedding.weight",
             encoder="seqTransEncoder.",
             norm="post",
@@ -90,7 +162,12 @@ def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
 def key_map(config: DualEncoderConfig) -> KeyMap:
     """Maps the file's tensors to our parameters, except those of the text encoder."""
     tower = motion_transformer.walktext_key_map().within(r"encoder\.", "motion_encoder/")
-    rest = KeyMap("", (), fresh=("logit_scale", r"text_encoder/.*"))
+    rest = KeyMap(
+        prefix="",
+        rules=(),
+        excused=(r"text_encoder\..*", r"loss\.logit_scale(?:_gen)?"),
+        fresh=("logit_scale", r"text_encoder/.*"),
+    )
     return tower | head_map(r"motion_projection\.", "motion_head/") | rest
 
 
@@ -139,5 +216,6 @@ FORMAT = Format(
     describe=describe,
     own_name=own_name,
     unused=unused,
-    text_readout="first",
+    text_readout=text_readout,
+    distance=distance,
 )

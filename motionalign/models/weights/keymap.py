@@ -2,13 +2,14 @@
 
 Each encoder's file defines its `KeyMap`. `match` applies it to the shapes of a source; `export`
 applies the inverse. Every tensor of the source must be used or excused by name, every parameter
-must be filled or declared fresh, and every shape is checked. One error reports all mismatches.
+must be filled or declared fresh, and every shape is checked. One error reports the mismatches.
 """
 
 import dataclasses
+import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -128,6 +129,8 @@ def resize_positions(x: np.ndarray, source: tuple[int, int], grid: tuple[int, in
 
 # ---------------------------------------------------------------------------------- key maps
 
+LISTED = 10  # mismatches that an error lists
+
 FINAL_NORM = ("fresh", "load")  # with mean pooling, for a norm trained on the class token
 
 Rule = tuple[str, str, Transform]
@@ -231,14 +234,23 @@ def match(
       {path: (source key, transform)}.
 
     Raises:
-      ValueError: lists all unused tensors, all parameters that are not filled or filled twice, and
-        all wrong shapes.
+      ValueError: lists unused tensors, parameters that are not filled or filled twice, and wrong
+        shapes, and says how many there are.
     """
+
+    def without_prefix(name: str) -> str:
+        return re.sub(f"^(?:{key_map.prefix})", "", name)
+
+    def targets_of(name: str) -> list[tuple[str, Transform]]:
+        found = _targets(without_prefix(name), key_map.rules)
+        return [(path, transform) for path, transform in found if path in parameters]
+
     plan: dict[str, tuple[str, Transform]] = {}
     problems = []
+    names = unwrapped(source, known=lambda name: bool(targets_of(name)))
     for key, shape in source.items():
-        name = re.sub(f"^(?:{key_map.prefix})", "", key)
-        targets = [(p, t) for p, t in _targets(name, key_map.rules) if p in parameters]
+        name = without_prefix(names[key])
+        targets = targets_of(names[key])
         if not targets and not any(re.fullmatch(regex, name) for regex in key_map.excused):
             problems.append(f"unexpected  {key} {list(shape)}")
         for path, transform in targets:
@@ -255,8 +267,61 @@ def match(
         if path not in plan and not any(re.fullmatch(regex, path) for regex in key_map.fresh):
             problems.append(f"missing     nothing fills {path} {list(shape)}")
     if problems:
-        raise ValueError("\n  ".join([f"{len(problems)} mismatches:", *problems]))
+        raise ValueError("\n  ".join([f"{len(problems)} mismatches:", *some_of(problems)]))
     return plan
+
+
+def some_of(problems: Sequence[str]) -> list[str]:
+    """The lines for a long list of problems: at most ten of them, and how many more there are.
+
+    They are taken in turn from each kind of problem, which is its first word.
+    """
+    if len(problems) <= LISTED:
+        return list(problems)
+    kinds: dict[str, list[int]] = {}
+    for i, problem in enumerate(problems):
+        kinds.setdefault(problem.partition(" ")[0], []).append(i)
+    in_turn = [i for turn in itertools.zip_longest(*kinds.values()) for i in turn if i is not None]
+    shown = [problems[i] for i in sorted(in_turn[:LISTED])]
+    return [*shown, f"... and {len(problems) - LISTED} more"]
+
+
+def unwrapped(keys: Iterable[str], known: Callable[[str], bool] | None = None) -> dict[str, str]:
+    """The names of tensors without what wrappers of the model have put in front of them.
+
+    `torch.compile` adds `_orig_mod.` to the names of what it compiles. DataParallel adds `module.`
+    to all names, Lightning and other trainers the name of an attribute, such as `model.`; such a
+    first part of the name is removed, again and again, if all names have it.
+
+    Args:
+      keys: all keys of a file.
+      known: whether a name is one of the model's own. As soon as any is, no more is removed; if
+        none ever is, names stay as they are. None: no own name of the model is like a wrapper's,
+        so that everything in front that all names share is removed.
+
+    Returns:
+      {key: name}.
+
+    Raises:
+      ValueError: the same name occurs with and without `_orig_mod.`.
+    """
+    keys = list(keys)
+    names = [re.sub(r"(^|\.)(?:_orig_mod\.)+", r"\1", key) for key in keys]
+    by_name: dict[str, str] = {}
+    for key, name in zip(keys, names):
+        if name in by_name:
+            raise ValueError(
+                f"{by_name[name]} and {key} are two tensors of the same name {name}: keep one of "
+                "them in the file"
+            )
+        by_name[name] = key
+    rest = names
+    while known is None or not any(map(known, rest)):
+        if not all("." in name for name in rest) or len({n.partition(".")[0] for n in rest}) != 1:
+            rest = rest if known is None else names
+            break
+        rest = [name.partition(".")[2] for name in rest]
+    return dict(zip(keys, rest, strict=True))
 
 
 def _targets(name: str, rules: tuple[Rule, ...]) -> list[tuple[str, Transform]]:
@@ -313,7 +378,7 @@ def export(
         if path not in placed and not any(re.fullmatch(regex, path) for regex in key_map.fresh)
     ]
     if lost:
-        raise ValueError(f"this format has no name for {', '.join(lost)}")
+        raise ValueError(f"this format has no name for {', '.join(some_of(lost))}")
     tensors = {}
     for key, targets in parts.items():
         pieces = [

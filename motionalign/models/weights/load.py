@@ -43,7 +43,8 @@ def load_weights(params: Params, source: Source, key_map: KeyMap, under: str = "
       `params` with the leaves of the tower replaced.
 
     Raises:
-      ValueError: the weights do not fit (the message lists every mismatch), or a file is damaged.
+      ValueError: the weights do not fit (the message lists mismatches and their number), or a file
+        is damaged.
     """
     leaves, treedef = jax.tree_util.tree_flatten_with_path(params)
     under = f"{under}/" if under else ""
@@ -79,11 +80,13 @@ def _place(value: np.ndarray, like: jax.Array | jax.ShapeDtypeStruct) -> jax.Arr
     return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
 
 
-def load_tokenizer(source: str, max_tokens: int, tokenizer_class: str | None = None) -> Tokenizer:
+def load_tokenizer(
+    source: str | Source, max_tokens: int, tokenizer_class: str | None = None
+) -> Tokenizer:
     """Loads the tokenizer of a text encoder from tokenizer.json or converts its vocabulary.
 
     Args:
-      source: a local folder or Hub id.
+      source: a local folder or Hub id, or what is opened of one.
       max_tokens: texts are truncated to this number of tokens. If the options of a vocabulary state
         a smaller model_max_length, that applies; the tokenizer's `max_tokens` has the result.
       tokenizer_class: class of `transformers` that converts a vocabulary if the source names no
@@ -92,7 +95,7 @@ def load_tokenizer(source: str, max_tokens: int, tokenizer_class: str | None = N
     Raises:
       ValueError: the source has neither file, or the file cannot be read.
     """
-    opened = Source(source)
+    opened = source if isinstance(source, Source) else Source(source)
     path = opened.file("tokenizer.json")
     if path is None:
         converted = convert(opened, tokenizer_class)

@@ -132,10 +132,33 @@ _CONFIG = {
 }
 
 
+HUB_ID = r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?"
+"""Regex of a Hub id, owner/name or owner/name@revision; the oldest ones have no owner."""
+
+_PATIENCE = 5.0  # seconds that the Hub has for its first answer
+
+_COMMIT = r"[0-9a-f]{40}"
+
+
+class Unreachable(ValueError):
+    """A source is not on this machine, and the Hub cannot be asked for it.
+
+    Attributes:
+      brief: what it is, without instructions.
+    """
+
+    def __init__(self, brief: str, instructions: str) -> None:
+        """The message is both."""
+        super().__init__(f"{brief}. {instructions}")
+        self.brief = brief
+
+
 class Source:
     """A pretrained model's files: a local folder or file, or a Hub id `owner/name[@revision]`.
 
-    A file is .safetensors or .npz; a config.json in the same folder belongs to it.
+    A file is .safetensors or .npz; a config.json in the same folder belongs to it. If the Hub does
+    not answer a first request, its cache is used at once, without the half minute in which the
+    library repeats its requests.
 
     Attributes:
       name: the source as given.
@@ -149,22 +172,24 @@ class Source:
         files: str = "config.json, model.safetensors (or model.safetensors.index.json with its "
         "shards) and, for a text encoder, tokenizer.json (or its vocabulary and "
         "tokenizer_config.json)",
+        cached: bool = False,
     ) -> None:
         """Does not read or download anything yet.
 
         Args:
           name: a folder, a file or a Hub id.
           files: the files that a folder must have, for error messages.
+          cached: of a Hub id, only what is in the local cache exists; the Hub is not asked.
 
         Raises:
           ValueError: `name` is neither an existing folder or file nor has the form of a Hub id.
         """
-        self._files = files
+        self._files, self._cached = files, cached
         self.name = str(name)
         path = expand(self.name)
         self.path = path if self.name and path.is_file() else None
         self.folder = path.parent if self.path else path if self.name and path.is_dir() else None
-        if self.folder is None and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", self.name):
+        if self.folder is None and not re.fullmatch(HUB_ID, self.name):
             raise ValueError(
                 f"{self.name!r} is neither an existing folder or file nor a Hub id "
                 "(owner/name or owner/name@revision)"
@@ -179,15 +204,23 @@ class Source:
         import huggingface_hub
         from huggingface_hub import errors
 
-        repo, _, revision = self.name.partition("@")
+        repo, revision = self._repo
+        there = huggingface_hub.try_to_load_from_cache(repo, name, revision=revision)
+        path = pathlib.Path(there) if isinstance(there, str) else None
+        if self._cached or (path and re.fullmatch(_COMMIT, revision or "")):
+            return path
+        if self._no_answer:
+            # None: whether such a file exists is not known, unlike with the library's other object.
+            if there is None:
+                raise self._unreachable(self._no_answer)
+            return path
         download = huggingface_hub.hf_hub_download  # imports lazily, which sets the level of logs
         try:
             waits = f"{self.name}: no answer from the Hub yet; trying again for half a minute"
             with _in_one_line("huggingface_hub", waits):  # a final failure is an error below
-                return pathlib.Path(download(repo, name, revision=revision or None))
+                return pathlib.Path(download(repo, name, revision=revision))
         except errors.LocalEntryNotFoundError as error:  # no network, or offline mode
-            cached = huggingface_hub.try_to_load_from_cache(repo, name, revision=revision or None)
-            if cached is huggingface_hub._CACHED_NO_EXIST:  # known from an earlier request
+            if there is not None:  # the absence of the file is known from an earlier request
                 return None
             raise self._unreachable(error) from error
         except errors.EntryNotFoundError:
@@ -195,14 +228,58 @@ class Source:
         except (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, OSError) as error:
             raise self._unreachable(error) from error
 
-    def _unreachable(self, error: Exception) -> ValueError:
+    @property
+    def _repo(self) -> tuple[str, str | None]:
+        """(owner/name, revision or None) of a Hub id."""
+        repo, _, revision = self.name.partition("@")
+        return repo, revision or None
+
+    @functools.cached_property
+    def _no_answer(self) -> str:
+        """Why the Hub does not answer, by one request; "" if it does, or is not to be asked."""
+        import huggingface_hub
+        from huggingface_hub import constants, errors
+
+        if constants.HF_HUB_OFFLINE:  # which the library knows
+            return ""
+        repo, revision = self._repo
+        url = huggingface_hub.hf_hub_url(repo, "config.json", revision=revision)
+        try:
+            with _in_one_line("huggingface_hub", ""):
+                huggingface_hub.get_hf_file_metadata(url, timeout=_PATIENCE)
+        except errors.HfHubHTTPError:  # an answer, for example that there is no such file
+            return ""
+        except Exception as error:  # the library passes errors of its transport through
+            return f"no answer: {str(error).strip() or type(error).__name__}"
+        return ""
+
+    @functools.cached_property
+    def hub_id(self) -> str:
+        """The Hub id of the files, owner/name@commit; "" for a folder outside of the Hub's cache.
+
+        The config.json of a local folder is not asked: its `_name_or_path` names what the weights
+        were initialised from, in most published encoders another model.
+        """
+        folder = self.folder or self.require("config.json").parent
+        repo, snapshots, commit = ("", "", "", *folder.resolve().parts)[-3:]
+        if self.folder is not None:
+            if snapshots != "snapshots" or not repo.startswith("models--"):
+                return ""
+            name = repo.removeprefix("models--").replace("--", "/")
+        else:
+            name = self._repo[0]
+        if re.fullmatch(_COMMIT, commit):
+            return f"{name}@{commit}"
+        return name if self.folder is not None else self.name
+
+    def _unreachable(self, error: Exception | str) -> Unreachable:
         """The error for an unreachable Hub, with instructions for working without it."""
         reason = str(error).strip().split("\n")[0]
-        return ValueError(
+        return Unreachable(
             f"{self.name} is not a local folder and cannot be loaded from the Hugging Face Hub "
-            f"({reason}). Without the Hub: put {self._files} from "
-            f"https://huggingface.co/{self.name.partition('@')[0]} into a folder and give that "
-            "folder instead"
+            f"({reason})",
+            f"Without the Hub: put {self._files} from https://huggingface.co/{self._repo[0]} into "
+            "a folder and give that folder instead",
         )
 
     def require(self, name: str) -> pathlib.Path:
@@ -270,6 +347,7 @@ class Source:
         """SHA-256 of the concatenated weight files."""
         digest = hashlib.sha256()
         for path in self.weights():
+            reading.check_file(path)
             with path.open("rb") as file:
                 while block := file.read(1 << 20):
                     digest.update(block)

@@ -65,12 +65,15 @@ def convert(source: Source, default: str | None = None) -> Converted:
     files = {argument: path for argument, path in found.items() if path is not None}
     if len(files) < len(found):
         raise ValueError(_lacking(source, name))
+    for path in files.values():
+        reading.check_file(path)
     if name in _LOWER_CASING:
         _check_case(source, files["vocab_file"], stated)
     if files["vocab_file"].suffix == ".model":
         _check_sentencepiece(source)
     for file in OPTIONS:
-        source.file(file)  # downloads it to the folder of the vocabulary
+        if (path := source.file(file)) is not None:  # downloaded to the folder of the vocabulary
+            reading.check_file(path)
     try:
         with _no_advice():
             import transformers

@@ -8,7 +8,8 @@ import pytest
 from converting import motionpatches_arguments
 
 import motionalign
-from motionalign.checkpoints.published.convert import convert, export
+from motionalign.checkpoints.published import registry
+from motionalign.checkpoints.published.convert import _named_tensors, convert, export
 from motionalign.checkpoints.shared import open_saved
 from motionalign.convert import main
 
@@ -110,6 +111,18 @@ def test_bad_files(how, message, golden, tokenizer, statistics, tmp_path, capsys
     assert re.search(message, str(error.value)), error.value
     assert "code of the file has run" not in capsys.readouterr().out
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.pt"]  # nothing half-written
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "model.", "state_dict._orig_mod."])
+def test_a_wrapped_model_is_converted_as_itself(golden, tmp_path, wrapper):
+    """As DataParallel, a trainer, or a compiled model in a dictionary name the tensors."""
+    state = torch.load(golden / "gaitformer.pt", weights_only=True)
+    torch.save({wrapper + key: value for key, value in state.items()}, tmp_path / "wrapped.pt")
+    found = _named_tensors(tmp_path / "wrapped.pt", registry.named("gaitformer"))
+    assert found.keys() == state.keys()
+    torch.save(state | {"_orig_mod.projection.bias": torch.zeros(3)}, tmp_path / "twice.pt")
+    with pytest.raises(ValueError, match=r"are two tensors of the same name projection\.bias"):
+        _named_tensors(tmp_path / "twice.pt", registry.named("gaitformer"))
 
 
 def test_nothing_is_overwritten(motionpatches, golden, tokenizer, statistics):

@@ -5,13 +5,96 @@ import json
 import jax
 import numpy as np
 import pytest
-from converting import assert_same_state_dict, bound, run
+from converting import assert_same_state_dict, bound, randomise, run, shapes_of
 
 import motionalign
+from motionalign.checkpoints.published import gaitformer
 from motionalign.checkpoints.published.convert import export
 from motionalign.convert import main
 
 torch = pytest.importorskip("torch")
+
+
+class GaitFormer(torch.nn.Module):
+    """PyTorch's own modules under the published names, 8 heads; in: [B, 48, 54]."""
+
+    def __init__(self, depth, width=256, mlp_width=512, attributes=42):
+        super().__init__()
+        self.positional_embedding = torch.nn.Parameter(torch.zeros(1, 48, width))
+        self.skeleton_encoding = torch.nn.Linear(54, width)
+        layer = torch.nn.TransformerEncoderLayer(
+            width, 8, mlp_width, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.encoder = torch.nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
+        self.out_embedding = torch.nn.Linear(width, width, bias=False)
+        self.projection = torch.nn.Linear(width, 128)
+        self.out_appearance = torch.nn.Linear(width, attributes)
+
+    @torch.no_grad()
+    def forward(self, clips):
+        x = self.positional_embedding + self.skeleton_encoding(torch.from_numpy(clips))
+        feature = self.encoder(x)[:, 0]
+        embedding = torch.nn.functional.normalize(self.out_embedding(feature))
+        return embedding.numpy(), self.out_appearance(feature).sigmoid().numpy()
+
+
+@pytest.mark.parametrize("depth", [4, 12])
+def test_the_published_sizes(depth, tmp_path):
+    """Without further options, outputs equal those of PyTorch's own modules with 8 heads.
+
+    Clips are not moved, and of a longer one the 48 frames in its middle are used.
+    """
+    theirs = randomise(GaitFormer(depth))
+    torch.save(theirs.state_dict(), tmp_path / "gaitformer.pt")
+    out = tmp_path / "ours"
+    main(["gaitformer", str(tmp_path / "gaitformer.pt"), str(out), "--fps=24"])
+    model = motionalign.load(out)
+    motion = model.encoder.network.config.motion
+    assert (motion.heads, motion.depth, motion.root, motion.frames) == (8, depth, None, 48)
+
+    clips = np.random.default_rng(0).normal(2, 1, (2, 60, 18, 3)).astype(np.float32)
+    embedding, probabilities = theirs(clips[:, 6:54].reshape(2, 48, 54))
+    np.testing.assert_allclose(model.encode_motion(list(clips), fps=24), embedding, atol=1e-4)
+    np.testing.assert_allclose(model.classify(list(clips), fps=24), probabilities, atol=1e-4)
+
+    assert export(out, tmp_path / "out") == "gaitformer"
+    assert_same_state_dict(tmp_path / "out", theirs.state_dict())
+
+
+@pytest.mark.parametrize(
+    "changed", [{"width": 128}, {"depth": 6}, {"mlp_width": 1024}, {"width": 768, "depth": 12}]
+)
+def test_heads_of_other_sizes_are_asked_for(changed):
+    sizes = {"depth": 4, "width": 256, "mlp_width": 512, **changed}
+    with torch.device("meta"):
+        shapes = shapes_of(GaitFormer(**sizes))
+    message = (
+        f"Found: {sizes['depth']} layers of width {sizes['width']} with MLPs of "
+        f"{sizes['mlp_width']}. Published: 4 layers of width 256 with MLPs of 512 have 8 heads; 8 "
+        "layers of .* 12 layers of .* Give --motion_heads"
+    )
+    with pytest.raises(ValueError, match=message):
+        gaitformer.architecture(shapes, gaitformer.Options())
+    assert gaitformer.architecture(shapes, gaitformer.Options(motion_heads=4)).motion.heads == 4
+
+
+@pytest.mark.parametrize(
+    ("count", "at"),
+    [
+        (42, {0: "female", 24: "cloth shoes", 25: "casual wear", 34: "making a phone call"}),
+        (12, {0: "female", 11: "senior"}),
+        (22, {0: "backpack", 13: "casual wear", 21: "long sleeves"}),
+        (13, {0: "attribute_0", 12: "attribute_12"}),
+    ],
+)
+def test_attributes_are_in_the_order_of_the_published_configs(count, at):
+    """The configs name clothing before actions, datasets/uwg_features.py after them."""
+    with torch.device("meta"):
+        shapes = shapes_of(GaitFormer(depth=4, attributes=count))
+    head = gaitformer.architecture(shapes, gaitformer.Options()).gait_head
+    assert {place: head.attributes[place] for place in at} == at
+    assert len(set(head.attributes)) == count
+    assert head.named == (count != 13)
 
 
 def test_gaitformer(golden, tmp_path):
@@ -45,7 +128,11 @@ def test_gaitformer(golden, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--channels=2", "--fps=24"], "takes 27 joints, but skeleton 'coco18' has 18"),
+        (["--channels=2", "--fps=24"], "takes 27 joints of 2 channels, which .* give --skeleton"),
+        (
+            ["--channels=2", "--fps=24", "--skeleton=coco18"],
+            "takes 27 joints, but skeleton 'coco18' has 18",
+        ),
         (["--root=30", "--fps=24"], "root is 30; the joints of the encoder are 0 to 17"),
         (["--channels=7", "--fps=24"], "takes 54 values per frame, which is not a multiple"),
         ([], "give --fps, the frame rate of the training data"),

@@ -12,7 +12,13 @@ from converting import assert_same_state_dict, bound, motionpatches_arguments, r
 import motionalign
 from motionalign import losses
 from motionalign.checkpoints.published.convert import convert, export
-from motionalign.checkpoints.published.motionpatches import Options
+from motionalign.checkpoints.published.format import Sizes, heads_of
+from motionalign.checkpoints.published.motionpatches import (
+    TEXT_ENCODERS,
+    VIT_HEADS,
+    Options,
+    architecture,
+)
 from motionalign.checkpoints.shared import open_saved
 from motionalign.convert import main
 from motionalign.data.dataset import Metadata
@@ -207,12 +213,71 @@ def test_sizes_from_the_tensors_alone(golden, tokenizer, statistics, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("family", "sizes", "heads"),
+    [
+        ("distilbert", (6, 768, 3072), 12),
+        ("bert", (12, 768, 3072), 12),
+        ("bert", (24, 1024, 4096), 16),
+        ("bert", (6, 384, 1536), 12),  # MiniLM, whose heads are 32 wide
+        ("mpnet", (12, 768, 3072), 12),
+        ("bert", (4, 512, 2048), None),
+        ("distilbert", (12, 768, 3072), None),
+    ],
+)
+def test_heads_of_text_encoders_by_published_sizes(family, sizes, heads):
+    known = TEXT_ENCODERS[family].heads
+    if heads is not None:
+        assert heads_of(Sizes(*sizes), None, known, "--text_heads") == heads
+        return
+    with pytest.raises(ValueError, match="Give --text_heads"):
+        heads_of(Sizes(*sizes), None, known, "--text_heads")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "heads"),
+    [
+        ((12, 192, 768), 3),
+        ((12, 384, 1536), 6),
+        ((12, 768, 3072), 12),
+        ((24, 1024, 4096), 16),
+        ((32, 1280, 5120), None),  # ViT-H has heads of width 80
+        ((8, 768, 2304), None),  # an older ViT-S of timm has 8
+    ],
+)
+def test_heads_of_vits_by_published_sizes(sizes, heads):
+    """As timm builds them; other sizes need the flag, whatever their width."""
+    if heads is not None:
+        assert VIT_HEADS[Sizes(*sizes)] == heads
+        return
+    depth, width, mlp_width = sizes
+    shapes = {f"blocks.{i}.mlp.fc1.weight": (mlp_width, width) for i in range(depth)}
+    shapes |= {"patch_embed.proj.weight": (width, 3, 16, 16)}
+    tower = {f"motion_encoder.model.{key}": shape for key, shape in shapes.items()}
+    tower["motion_encoder.model.pos_embed"] = (1, 71, width)
+    rest = {"motion_projection.projection.weight": (256, width), "logit_scale": ()}
+    with pytest.raises(ValueError, match=f"Found: {depth} layers of .* Give --motion_heads"):
+        architecture(tower | rest, Options())
+
+
+def test_the_distance_is_stored(motionpatches, golden, tokenizer, statistics, tmp_path):
+    """Published scores are cosines; a stored run without a distance is scored so, too."""
+    assert motionalign.load(motionpatches).run["distance"] == "cosine"
+    changed = {"distance": "euclidean"}
+    main(motionpatches_arguments(golden, tokenizer, statistics, tmp_path / "a", **changed))
+    assert motionalign.load(tmp_path / "a").distance == "euclidean"
+
+
+@pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"mean": None}, "--mean=Mean_raw.npy --std=Std_raw.npy"),
         (
             {"motion_heads": None},
-            "width 48 is not a multiple of 64, the usual width of a head: give --motion_heads",
+            "Found: 3 layers of width 48 with MLPs of .* Give --motion_heads",
+        ),
+        (
+            {"text_config": None},
+            "Found: 2 layers of width 48 with MLPs of 96. .* Give --text_heads or --text_config",
         ),
         ({"motion_heads": 5}, "5 heads do not evenly divide the width 48"),
         ({"skeleton": "kit21"}, "has 22 joints; smpl22 has 22"),

@@ -26,3 +26,9 @@ def test_safetensors_need_no_torch(golden, tmp_path, monkeypatch):
     tensors = torch_files.read_state_dict(tmp_path / "a.safetensors")
     np.testing.assert_array_equal(tensors["projection.bias"], state["projection.bias"])
     assert tensors["half"].dtype == ml_dtypes.bfloat16
+
+
+def test_a_pointer_of_git_lfs(tmp_path):
+    (tmp_path / "a.pt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(ValueError, match=r"a\.pt is a pointer of Git LFS"):
+        torch_files.read_state_dict(tmp_path / "a.pt")

@@ -16,7 +16,6 @@ from runs import ROOT
 from data_prep import class_texts
 from data_prep.__main__ import main
 from data_prep.captions import asking, describe, prompts
-from data_prep.captions.answers import Answer, fault
 from motionalign.data import dataset as dataset_module
 from motionalign.data.dataset import VERSION, Dataset, Metadata
 from motionalign.skeleton import SKELETONS
@@ -227,7 +226,9 @@ def test_no_endpoint_at_all(labels):
     command, _ = flags(server, labels, "--retries=0")
     server.shutdown()
     server.server_close()
-    with pytest.raises(SystemExit, match=r"failed: Connection error \(.*\)\. Check that --base_url"):
+    with pytest.raises(
+        SystemExit, match=r"failed: Connection error \(.*\)\. Check that --base_url"
+    ):
         main(command)
 
 
@@ -237,22 +238,6 @@ def test_the_published_prompts():
     assert prompts.prompt_of("appearance", ["Male", "Backpack"]) == (
         'Concisely describe a person with the following features: ["Male", "Backpack"]'
     )
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        ({"text": "The person walks."}, None),
-        ({"text": "Sorry-looking and bent, the person walks."}, "a refusal"),  # false positive
-        ({"text": "I’m unable to do that"}, "a refusal"),
-        ({"text": "As an AI, I walk."}, "a refusal"),
-        ({"text": "x", "refusal": True}, "a refusal"),
-        ({"text": " \n"}, "empty"),
-        ({"text": "The person wa", "finish_reason": "length"}, "cut off"),
-    ],
-)
-def test_faults(answer, expected):
-    assert fault(Answer(**{"finish_reason": "stop", **answer})) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import collections
 import json
 import math
 from fractions import Fraction
@@ -12,15 +13,18 @@ from published_files import (
     write_smplh,
 )
 from scipy.spatial.transform import Rotation
+from stand_ins import Predict
 
 from data_prep.builders import prepare
 from data_prep.readers import Caption, InvalidClip, babel
 from data_prep.readers.babel import Babel, pieces
 from data_prep.survey import survey
+from motionalign.configs import common
 from motionalign.data.dataset import Dataset
 from motionalign.data.resample import nearest_frames, resample
 from motionalign.data.texts import label_classes
 from motionalign.skeleton import SKELETONS
+from motionalign.tasks.labels import Labels, one_answer_ceiling
 
 PARENTS = SKELETONS["smpl22"].parents
 
@@ -162,9 +166,9 @@ def test_two_categories_yield_two_records(one):
     label = babel_label("walk", "turn", start=0.0, end=4.0)
     reader = one.reader({"seq_ann": None, "frame_ann": babel_annotation(label)})
     (source,) = survey(reader).sources
-    assert [(r.id, r.span, r.captions, r.label) for r in source.records] == [
-        ("1#0", (0, 4), ("walk",), 0),
-        ("1#1", (0, 4), ("turn",), 3),
+    assert [(r.id, r.span, r.captions, r.labels) for r in source.records] == [
+        ("1#0", (0, 4), ("walk",), (0,)),
+        ("1#1", (0, 4), ("turn",), (3,)),
     ]
     assert (reader.label_names[0], reader.label_names[3]) == ("walk", "turn")
 
@@ -486,6 +490,203 @@ def test_folders(one, tmp_path):
             Babel(**(one.paths | {name: tmp_path / "nowhere"}))
     with pytest.raises(ValueError, match=r"--labels=frames; expected segments or sequence"):
         one.reader(labels="frames")
+
+
+# Walk and Text's protocol ------------------------------------------------------------------------
+
+# Sequence 1 lasts 360 frames: the first piece is of two categories, the second of three, the third
+# of none, and 60 frames remain.
+WALK_TURN_SIT = {
+    "seq_ann": None,
+    "frame_ann": babel_annotation(
+        babel_label("walk", "turn", start=0.0, end=4.0),
+        babel_label("sit", start=4.0, end=6.0),
+        babel_label("transition", start=7.0, end=8.0),
+        babel_label("run", start=10.5, end=12.0),
+    ),
+}
+
+
+def test_both_protocols_by_hand(one):
+    def records(protocol):
+        found = survey(one.reader(WALK_TURN_SIT, protocol=protocol))
+        (source,) = found.sources
+        dropped = [(e["reason"], e["detail"]) for e in found.report()["captions_dropped"]]
+        return [(r.frames, r.captions, r.labels) for r in source.records], dropped
+
+    samples, dropped = records("babel")
+    walk, turn, sit, run = (one.reader().label_names.index(n) for n in "walk turn sit run".split())
+    assert samples == [
+        (slice(0, 120), ("walk",), (walk,)),
+        (slice(0, 120), ("turn",), (turn,)),
+        (slice(120, 180), ("sit",), (sit,)),
+        (slice(315, 360), ("run",), (run,)),
+    ]
+    assert dropped == [("label_unknown", "'transition', seconds 7 to 8: transition")]
+    pieces_of, dropped = records("walktext")
+    assert pieces_of == [
+        (slice(0, 100), ("walk", "turn"), (walk, turn)),
+        (slice(100, 200), ("walk", "turn", "sit"), (walk, turn, sit)),
+    ]
+    assert dropped == [
+        ("label_unknown", "frames 200 to 299: transition"),
+        ("piece_incomplete", "the last 60 of 360 frames, fewer than the 100 of a piece"),
+    ]
+
+
+def test_pieces_of_labels_without_times(one):
+    both = {
+        "seq_ann": babel_annotation(babel_label("jump"), babel_label("transition", "wave")),
+        "frame_ann": babel_annotation(babel_label("sit", start=4, end=5)),
+    }
+    pieces_of = one.reader(both, protocol="walktext").captions("1")
+    assert [c.texts for c in pieces_of[:1]] == [("sit",)]
+    assert [c.detail[-11:] for c in pieces_of[1:3]] == ["no category"] * 2
+    whole = one.reader(both, protocol="walktext", labels="sequence").captions("1")
+    assert [(c.texts, c.start, c.end) for c in whole[:-1]] == [
+        (("jump", "wave"), k / 3, (k + 10) / 3) for k in (0, 10, 20)
+    ]
+    fewer = one.reader(both | {"frame_ann": None}, protocol="walktext", num_classes=20)
+    assert [c.texts for c in fewer.captions("1")[:-1]] == [("jump",)] * 3
+
+
+def test_pieces_that_cannot_be(one):
+    outside = babel_annotation(babel_label("walk", start=0, end=20))
+    entries = one.reader({"seq_ann": None, "frame_ann": outside}, protocol="walktext").captions("1")
+    assert [c.reason for c in entries] == [
+        "span_outside", *["label_unknown"] * 3, "piece_incomplete"
+    ]  # fmt: skip
+    write_amass(one.motion, 3, 120)
+    one.entry["dur"] = 3.0
+    with pytest.raises(InvalidClip, match="too_short: 90 frames, fewer than the 100 of a piece"):
+        one.reader(protocol="walktext").captions("1")
+    with pytest.raises(ValueError, match="--protocol=kit; expected babel or walktext"):
+        one.reader(protocol="kit")
+
+
+def scored(data_dir, name, clips):
+    """The results of a made-up model on a prepared dataset.
+
+    clips: for each record, the scores of "walk", "turn" and "sit".
+    """
+    dataset = Dataset(data_dir, name)
+    config = common.base()
+    config.update({"task": "labels", "data": {"texts": "words"}})
+    names = dataset.metadata.label_names
+    # The cosines with unit vectors are in the order of the scores.
+    vectors = dict(zip(names, np.eye(len(names))))
+    rows = np.zeros((len(clips), len(names)))
+    rows[:, [names.index(n) for n in ("walk", "turn", "sit")]] = clips
+    return Labels(config).evaluate(Predict(rows, vectors, "cosine"), dataset, "train")
+
+
+def test_scores_of_both_protocols_by_hand(one, tmp_path):
+    """One sequence of two-category pieces, by a model that says "turn", then "sit"."""
+
+    def prepared(protocol):
+        one.reader(WALK_TURN_SIT)
+        make = lambda: Babel(**one.paths, protocol=protocol, num_classes=22)  # noqa: E731
+        prepare(make, tmp_path / "data", protocol, source={"protocol": protocol})
+
+    prepared("babel")
+    prepared("walktext")
+    with pytest.raises(
+        ValueError, match=r"was prepared with protocol=babel, not walktext\. Choose"
+    ):
+        prepare(lambda: None, tmp_path / "data", "babel", source={"protocol": "walktext"})
+
+    # Samples: walk and turn of frames 0 to 119, sit, run. "turn" is right in one of the first two,
+    # whatever the model says; it takes the last for "walk".
+    turn, sit = [1, 3, 2], [2, 1, 3]
+    results = scored(tmp_path / "data", "babel", [turn, turn, sit, [3, 0, 0]])
+    (row,) = results.scores["recognition"].values()
+    assert row["protocol"] == "BABEL: one category per sample"
+    assert (row["top1"], row["top1_ceiling"], row["clips"]) == (50, 75, 4)
+    assert {name: own["top1"] for name, own in row["per_class"].items()} == {
+        "walk": 0, "turn": 100, "sit": 100, "run": 0
+    }  # fmt: skip
+    assert results.tables[0].notes[:2] == [
+        "BABEL: one category per sample",
+        "2 of 4 samples are clips that occur under several actions, so that one answer a clip "
+        "reaches a top-1 of 75.00 at most",
+    ]
+
+    # Pieces: {walk, turn} and {walk, turn, sit}. Both answers are among the categories.
+    results = scored(tmp_path / "data", "walktext", [turn, sit])
+    (row,) = results.scores["recognition"].values()
+    assert row["protocol"] == "Walk and Text: any category of a piece"
+    assert (row["top1"], row["clips"], "top1_ceiling" in row) == (100, 2, False)
+    assert {name: own["clips"] for name, own in row["per_class"].items()} == {
+        "walk": 2, "turn": 2, "sit": 1
+    }  # fmt: skip
+    assert results.tables[0].notes[:2] == [
+        "Walk and Text: any category of a piece",
+        "2 of 2 clips have several actions; one is recognised if any of them is, and counts in "
+        "each of them per class",
+    ]
+    # The first piece is not of "sit"; its best category, "turn", has rank 2.
+    (row,) = scored(tmp_path / "data", "walktext", [sit, sit]).scores["recognition"].values()
+    assert (row["top1"], row["top5"]) == (50, 100)
+    assert {name: own["top1"] for name, own in row["per_class"].items()} == {
+        "walk": 50, "turn": 50, "sit": 100
+    }  # fmt: skip
+
+
+def test_prepared_pieces(one, tmp_path):
+    one.reader(WALK_TURN_SIT)
+    reader = Babel(**one.paths, protocol="walktext")
+    folder = prepare(lambda: reader, tmp_path / "data", "pieces", mirror=True)
+    dataset = Dataset(tmp_path / "data", "pieces")
+    assert dataset.metadata.protocol == "Walk and Text: any category of a piece"
+    split, names = dataset.split("train"), list(dataset.metadata.label_names)
+    assert split.ids == ["1#0", "1#1", "M1#0", "M1#1"]
+    walk, turn, sit = (names.index(name) for name in ("walk", "turn", "sit"))
+    assert split.labels.tolist() == [walk] * 4
+    assert split.all_labels.tolist() == [[walk, turn, -1], [walk, turn, sit]] * 2
+    assert split.captions == [["walk", "turn"], ["walk", "turn", "sit"]] * 2
+    assert split.num_frames.tolist() == [100] * 4
+    assert [record["labels"].tolist() for record in split] == [
+        [walk, turn], [walk, turn, sit]
+    ] * 2  # fmt: skip
+    np.testing.assert_array_equal(split[1]["joints"], reader.joints("1")[100:200])
+    np.testing.assert_array_equal(split[1]["rotations"], reader.rotations("1")[100:200])
+    report = json.loads((folder / "report.json").read_text())
+    assert {n: c["train"] for n, c in report["labels"].items() if c["train"]} == {
+        "walk": 4, "turn": 4, "sit": 2
+    }  # fmt: skip
+
+
+def test_the_ceiling_of_real_annotations(test_data, one):
+    """BABEL's own protocol on 60 sequences of BABEL: most segments have several categories."""
+    content = json.loads((test_data / "babel_sample.json").read_text())
+    one.reader()
+    one.write("extra_train", content)
+    one.write("extra_val", {})
+    reader = Babel(**one.paths, extra=True)
+    samples = [
+        (source, caption)
+        for source in content
+        for caption in reader.captions(source)
+        if isinstance(caption, Caption)
+    ]
+
+    class Records:
+        """What scoring reads of a split: one record a sample."""
+
+        sources = tuple(source for source, _ in samples)
+        all_labels = np.array([[caption.label] for _, caption in samples])
+        num_frames = np.array([int(30 * (caption.end - caption.start)) for _, caption in samples])
+
+        def __getitem__(self, row):
+            caption = samples[row][1]
+            return {"span": np.array([caption.start, caption.end], np.float32)}
+
+    # A label occurs once a clip, so that one answer is right in one of its samples.
+    clips = collections.Counter((source, c.start, c.end) for source, c in samples)
+    assert (len(clips), len(samples)) == (92, 161)
+    ceiling, ambiguous = one_answer_ceiling(Records(), np.arange(len(samples)))
+    assert ceiling == pytest.approx(100 * 92 / 161)  # 57.1 %
+    assert ambiguous == sum(count for count in clips.values() if count > 1)
 
 
 def test_prepared(files, tmp_path):

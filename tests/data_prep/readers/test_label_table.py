@@ -65,9 +65,9 @@ def test_clips_that_only_leaves_out_are_listed_files(clips):
 
 def test_a_label_applies_to_all_records_of_a_source_and_creates_none(clips):
     source = survey(reader(clips)).sources[0]
-    assert [(r.id, r.label, r.captions) for r in source.records] == [
-        ("a", 1, ("someone moves",)),
-        ("a#1", 1, ("moves fast",)),
+    assert [(r.id, r.labels, r.captions) for r in source.records] == [
+        ("a", (1,), ("someone moves",)),
+        ("a#1", (1,), ("moves fast",)),
     ]
 
 
@@ -204,8 +204,9 @@ def test_the_report_counts_classes(clips):
 
 def test_mirrored_classes(clips):
     found = survey(reader(clips, attributes=["style"]), mirror=True)
-    labels = {source.id: source.records[0].label for source in found.sources}
-    assert labels == {"a": 1, "b": 2, "c": 0, "d": 1, "Ma": 2, "Mb": 1, "Mc": 0, "Md": 2}
+    labels = {source.id: source.records[0].labels for source in found.sources}
+    expected = {"a": 1, "b": 2, "c": 0, "d": 1, "Ma": 2, "Mb": 1, "Mc": 0, "Md": 2}
+    assert labels == {name: (label,) for name, label in expected.items()}
     with pytest.raises(ValueError, match="--mirror: 'walk turn left' would become 'walk turn ri"):
         survey(reader(clips, only=["walk-turn-left", "run"]), mirror=True)
     write(clips, ROWS.replace("active", "left-handed").replace("tired", "right-handed"))

@@ -76,6 +76,71 @@ def test_every_mismatch_is_in_one_error(tmp_path):
     ]
 
 
+def test_a_long_list_of_mismatches_is_counted(tmp_path):
+    """Ten lines, of every kind."""
+    tensors = {f"other.{i}": np.ones(1, np.float32) for i in range(196)}
+    tensors["scale"] = np.ones(2, np.float32)
+    with pytest.raises(ValueError, match="do not fit the model: 199 mismatches:") as error:
+        load_weights(parameters(), save(tmp_path, tensors), KEY_MAP)
+    lines = str(error.value).split("\n  ")[1:]
+    assert len(lines) == 11
+    assert lines[-1] == "... and 189 more"
+    assert sum(line.startswith("unexpected ") for line in lines) == 7
+    for kind in ("wrong shape scale", "missing     nothing fills blocks/0/kernel"):
+        assert sum(line.startswith(kind) for line in lines) == 1
+    with pytest.raises(ValueError, match=r"no name for o/0, o/1, .*, o/9, \.\.\. and 20 more$"):
+        keymap.export({f"o/{i}": np.ones(1) for i in range(30)}, KEY_MAP)
+    assert keymap.some_of(["a"] * 10) == ["a"] * 10
+
+
+WRAPPERS = ["module.", "model.", "model.module.", "_orig_mod.", "module._orig_mod.", "net.encoder."]
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize("base", ["base.", ""])
+def test_names_that_a_wrapper_has_changed(tmp_path, wrapper, base):
+    tensors = {wrapper + key.replace("base.", base): value for key, value in TENSORS.items()}
+    loaded = load_weights(parameters(), save(tmp_path, tensors), KEY_MAP)
+    np.testing.assert_array_equal(loaded["blocks/0/kernel"], TENSORS["base.layer.0.weight"].T)
+    np.testing.assert_array_equal(loaded["scale"], [5])
+
+
+def test_a_compiled_part(tmp_path):
+    tensors = {key.replace("layer.0.", "layer.0._orig_mod."): x for key, x in TENSORS.items()}
+    loaded = load_weights(parameters(), save(tmp_path, tensors), KEY_MAP)
+    np.testing.assert_array_equal(loaded["blocks/0/bias"], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"layer._orig_mod.0.bias": "layer.0.bias"}, "two tensors of the same name layer.0.bias"),
+        ({"module.layer.0.bias": "layer.0.bias"}, r"unexpected  module\.layer\.0\.bias \[2\]"),
+        ({"base.layer.0.bias": "layer.0.bias"}, "both fill blocks/0/bias"),
+    ],
+)
+def test_two_spellings_of_a_name_are_an_error(tmp_path, more, message):
+    tensors = {key.removeprefix("base."): value for key, value in TENSORS.items()}
+    tensors |= {new: tensors[old] for new, old in more.items()}
+    with pytest.raises(ValueError, match=message):
+        load_weights(parameters(), save(tmp_path, tensors), KEY_MAP)
+
+
+def test_what_is_removed_from_names():
+    def names(*keys, known=None):
+        return list(keymap.unwrapped(keys, known).values())
+
+    assert names("module.a.x", "module.b.x") == ["a.x", "b.x"]
+    assert names("model.module.a.x", "model.module.b") == ["a.x", "b"]
+    assert names("module.a.x", "b.x") == ["module.a.x", "b.x"]  # not all have it
+    assert names("model.a.x", "model.a.y") == ["x", "y"]
+    known = {"a.x", "x"}.__contains__
+    assert names("model.a.x", "model.a.y", known=known) == ["a.x", "a.y"]
+    assert names("a.x", "a.y", known=known) == ["a.x", "a.y"]  # an own name of the model
+    assert names("model.c.x", "model.c.z", known=set().__contains__) == ["model.c.x", "model.c.z"]
+    assert names() == []
+
+
 def test_only_the_parameters_below_a_path(tmp_path):
     params = {"tower": parameters(), "tower_head": {"scale": np.zeros(1, np.float32)}}
     loaded = load_weights(params, save(tmp_path / "a", TENSORS), KEY_MAP, under="tower")
@@ -140,6 +205,16 @@ def test_truncated_safetensors(tmp_path, size):
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(ValueError, match="is not a complete safetensors file"):
         load_weights(parameters(), Source(tmp_path), KEY_MAP)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "a.npz"])
+@pytest.mark.parametrize("use", [Source.shapes, lambda source: source.sha256])
+def test_a_pointer_of_git_lfs_in_place_of_weights(tmp_path, name, use):
+    path = tmp_path / name
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    source = Source(path if name == "a.npz" else tmp_path)
+    with pytest.raises(ValueError, match=rf"{path} is a pointer of Git LFS, .*`git lfs pull`"):
+        use(source)
 
 
 def test_a_folder_without_weights_or_config(tmp_path):

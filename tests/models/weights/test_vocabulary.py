@@ -353,3 +353,13 @@ def test_a_vocabulary_from_the_hubs_cache(folders, offline_hub):
     assert Source("a/b").file("tokenizer.json") is None
     expected = ours(folders, "cased", 64).json
     assert load_tokenizer("a/b", 64, "BertTokenizer").json == expected
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "tokenizer_config.json", "added_tokens.json"])
+def test_a_pointer_of_git_lfs_in_place_of_a_vocabulary(tmp_path, name):
+    vocabularies.wordpiece(tmp_path, True)
+    write_json(tmp_path / "tokenizer_config.json", {"tokenizer_class": "BertTokenizer"})
+    vocabulary.convert(Source(tmp_path))
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(ValueError, match=rf"{tmp_path / name} is a pointer of Git LFS"):
+        vocabulary.convert(Source(tmp_path))
