@@ -105,8 +105,7 @@ def encode_folder(
       folder: folder of the clips.
       output: the .npz to write, or for a classifier the .csv.
       fps: frame rate of the clips; default: that of the raw files that the model was trained on.
-      dataset: training dataset whose skeleton, statistics and conventions count; default: the
-        first.
+      dataset: training dataset whose statistics and conventions count; default: the first.
       **conventions: how the joints are given; see `Model.encode_motion`.
 
     Raises:
@@ -119,10 +118,7 @@ def encode_folder(
         check_fps(fps, "--fps")
     given, model = Given.of(**conventions), load(path)
     classifier = model.encoder.network.config.classifier
-    if output.suffix == ".csv" and not classifier:
-        raise ValueError(
-            f"--output={output}: only classifiers write a .csv; give an .npz for embeddings"
-        )
+    _check_suffix(output, classifier)
     metadata, seen = model.metadata(dataset), model.encoder.representation
     given.check(metadata, seen)  # once, as a wrong argument is no fault of the clips
     assumed, fps = fps is None, metadata.source_fps if fps is None else fps
@@ -142,6 +138,14 @@ def encode_folder(
         ids, fps, assumed, output, notes, cut, seen.part_seen, seconds, skipped,
         _read_as(model, dataset, given),
     )  # fmt: skip
+
+
+def _check_suffix(output: pathlib.Path, classifier: ClassifierConfig | None) -> None:
+    """Raises a ValueError for a .csv of a model that is no classifier."""
+    if output.suffix == ".csv" and not classifier:
+        raise ValueError(
+            f"--output={output}: only classifiers write a .csv; give an .npz for embeddings"
+        )
 
 
 def _read_as(model: Model, dataset: str | None, given: Given) -> str:
