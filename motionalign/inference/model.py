@@ -20,6 +20,7 @@ from motionalign.data.tokenizer import Tokenizer
 from motionalign.inference import similarity
 from motionalign.inference.encoder import Encoder, unit
 from motionalign.inference.given import Conventions, Given
+from motionalign.inference.reference import read
 from motionalign.inference.sentence_encoder import SentenceEncoder, encoder_of
 from motionalign.models.dual_encoder import TEXT_TOWER
 from motionalign.models.network import Params, Rest, network_of
@@ -103,10 +104,8 @@ class Model:
         Joints [T, J, 3] at `fps` become patches [T', 5N, 3] float16; for an encoder over frames,
         [T, J, C] becomes [T', J, C] float32. Arguments and errors are those of `encode_motion`.
         """
-        metadata, reads = self.metadata(dataset), self._encoder.representation
-        given = Given.of(**conventions)
-        clip = given.converted(np.asarray(joints), fps, metadata, reads)
-        return reads.prepare(clip, fps, metadata)
+        given, reference = Given.of(**conventions), self.metadata(dataset)
+        return read(np.asarray(joints), fps, given, reference, self._encoder.representation)
 
     def _prepare_all(
         self,
@@ -145,7 +144,8 @@ class Model:
           fps: frames per second of the clips. Joints at a rate other than that of training are
             interpolated; of rotations the nearest frame is taken.
           normalize: scales embeddings to unit length, so that a dot product is the cosine.
-          dataset: training dataset whose skeleton and statistics are used; default: the first.
+          dataset: training dataset whose skeleton, statistics and conventions count; default: the
+            first. motionalign/inference/reference.py has the rule, which evaluation follows too.
           **conventions: how the joints are given, where it differs from the training data: `unit`
             ("cm", "mm", "in", "ft", "m"), `up` (the axis that points up: "z", "-y", ...), `order`
             (joint names in the order of the clip, in a sequence, a comma-separated list or a file
