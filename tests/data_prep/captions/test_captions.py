@@ -130,6 +130,11 @@ def stem(word):
     return stemmer.stemWord(IRREGULAR.get(word, word))
 
 
+def stems(text):
+    """The stems of all words, in their order."""
+    return " ".join(map(stem, re.findall(r"[a-z]+", text.lower())))
+
+
 def content(text):
     """The stems of the words that have content of their own."""
     tokens = re.findall(r"[a-z]+", re.sub(r"'s\b", "", text.lower()))
@@ -177,10 +182,10 @@ def test_descriptions_do_not_hold_words_of_their_labels():
 
 
 def test_descriptions_do_not_hold_synonyms():
-    """Training on descriptions must not see the texts that it is tested by."""
+    """Training on descriptions must not see the texts that it is tested by, in any inflection."""
     for where, name, text in PARAGRAPHS:
         for synonym in shipped("babel60")[name]["synonyms"]:
-            assert not re.search(rf"\b{re.escape(synonym)}\b", text.lower()), (where, synonym)
+            assert f" {stems(synonym)} " not in f" {stems(text)} ", (where, synonym)
 
 
 def test_descriptions_state_what_22_joints_show():
