@@ -62,6 +62,8 @@ def _run_convert(args: argparse.Namespace) -> None:
     metadata = _metadata(args)
     convert(args.checkpoint, args.out, args.form.name, metadata, options, tokenizer, text_weights)
     _print_summary(args.out, open_saved(args.out).run)
+    if not args.dataset and getattr(args, "fps", 0) is None:
+        print("--fps was not given: convert again with it if the training data had another rate")
 
 
 def _print_summary(out: str, run: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -20,6 +20,7 @@ from motionalign.data.dataset import Dataset
 from motionalign.files import expand, write_csv, write_json
 from motionalign.inference.encoder import Predictor
 from motionalign.inference.model import Model, load
+from motionalign.inference.reference import reading_of
 from motionalign.report.page import Gallery as Gallery
 from motionalign.report.page import same_caption as same_caption
 from motionalign.report.page import write_page as write_page
@@ -83,7 +84,7 @@ def evaluate_checkpoint(
     for dataset in _checked_datasets(config, model, task):
         name, step = dataset.name, model.run["step"]
         say(f"\n{name}, split {split}, checkpoint of step {step}\n{about_data(model, dataset)}")
-        results = task.evaluate(_predictor_for(model, dataset, say), dataset, split)
+        results = task.evaluate(_predictor_for(model, dataset), dataset, split)
         scores = {"dataset": name, "split": split, "step": step, **results.scores}
         all_results[name] = scores
         if jax.process_index() != 0:
@@ -141,19 +142,19 @@ def about_data(model: Model, dataset: Dataset) -> str:
     return ""
 
 
-def _predictor_for(model: Model, dataset: Dataset, say: Callable[[str], None]) -> Predictor:
-    """A model as tasks see it, with its own preparation of a dataset if it has one."""
-    prepare = own_preparation(model, dataset)
-    if prepare and model.encoder.representation.by_statistics:
-        say("Motions are standardised by the checkpoint's statistics, not the dataset's.\n")
-    return predictor(model, prepare)
+def _predictor_for(model: Model, dataset: Dataset) -> Predictor:
+    """A model as tasks see it, which reads a dataset as inference/reference.py says."""
+    reading = reading_of(model.datasets, dataset, model.encoder.representation)
+    return predictor(model, reading.prepare, reading.about)
 
 
-def predictor(model: Model, prepare: Callable | None = None) -> Predictor:
-    """A model as tasks see it; `prepare` as in `Predictor`."""
+def predictor(
+    model: Model, prepare: Callable | None = None, about: Mapping[str, str] | None = None
+) -> Predictor:
+    """A model as tasks see it; `prepare` and `about` as in `Predictor`."""
     return Predictor(
         model.encoder, model.arrays, model.distance, model.run["trained"], prepare, progress=True,
-        fps=model.metadata().fps,
+        fps=model.metadata().fps, about=about,
     )  # fmt: skip
 
 
@@ -244,6 +245,8 @@ def evaluated(model: Model, task: Task, dataset: Dataset, split: str) -> str:
     """Identifies what is evaluated: the model, the task, and the clips of the split."""
     metadata = dataset.metadata.to_json()
     content = [model.run, task.name, metadata, list(dataset.split(split).ids)]
+    # Scores of version 0.1 on other datasets were of motions that were read in another way.
+    content += reading_of(model.datasets, dataset, model.encoder.representation).about.values()
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -294,16 +297,9 @@ def _check_frozen_text(model: Model, dataset: Dataset) -> None:
 def own_preparation(model: Model, dataset: Dataset) -> Callable[[np.ndarray], np.ndarray] | None:
     """How a model prepares its input from a dataset's joints; None if prepared records fit it.
 
-    A converted checkpoint was trained with statistics that differ from those of our preparation of
-    the same dataset, which cover the training split only. If a model has no statistics for a
-    dataset, those of the dataset are used.
+    inference/reference.py says whose statistics and conventions count.
     """
-    own, theirs = model.datasets.get(dataset.name), dataset.metadata
-    if model.encoder.representation.as_prepared(own, theirs, model.metadata().fps):
-        return None
-    metadata = own or model.metadata()
-    representation = model.encoder.representation
-    return lambda joints: representation.prepare(joints, theirs.fps, metadata)
+    return reading_of(model.datasets, dataset, model.encoder.representation).prepare
 
 
 def validate_all(

@@ -81,6 +81,7 @@ class Predict:
     knows_names: bool = True
     trained: dict | None = None
     cut: tuple = ()  # of motionalign.data.cuts.Cut
+    about: dict = dataclasses.field(default_factory=dict)
 
     def cuts(self, dataset, split, rows, texts=()):
         return list(self.cut)

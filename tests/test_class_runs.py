@@ -142,9 +142,9 @@ def test_another_text_encoder_than_the_models(babel, babel_run, minilm, tmp_path
     with safetensors.safe_open(path, framework="np") as file:
         made_by = file.metadata()
     with digests.recording(path):
-        path.write_bytes(safetensors.numpy.save(vectors, {**made_by, "readout": "mean"}))
+        path.write_bytes(safetensors.numpy.save(vectors, {**made_by, "readout": "first"}))
     config = small(babel60_gaitformer.get_config(), tmp_path)
-    with pytest.raises(ValueError, match=r"trained with text vectors of .*, readout first"):
+    with pytest.raises(ValueError, match=r"trained with text vectors of .*, readout mean"):
         evaluate.evaluate_checkpoint(config, babel_run[0], tmp_path / "out")
 
 

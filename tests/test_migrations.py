@@ -21,7 +21,13 @@ from motionalign.checkpoints.run import LATEST, RUN_MIGRATIONS, find, migrate_ru
 from motionalign.config import MIGRATIONS, migrate, migrate_config, stored_form
 from motionalign.conventions import Origin
 from motionalign.data.batches import parse_mixture
-from motionalign.data.dataset import METADATA_MIGRATIONS, Dataset, Metadata, migrate_metadata
+from motionalign.data.dataset import (
+    METADATA_MIGRATIONS,
+    VECTOR_MIGRATIONS,
+    Dataset,
+    Metadata,
+    migrate_metadata,
+)
 from motionalign.data.records import INDEX_MIGRATIONS, Split
 from motionalign.data.representation import Patches
 from motionalign.inference.encoder import unit
@@ -599,11 +605,49 @@ def test_run_1_keeps_what_was_said_and_migrates_datasets():
     }
     migrated = migrate_run(stored)
     assert migrated["architecture"]["classifier"] == {"names": ["a"]}
-    for name in ("score", "distance", "text_encoder", "source", "tokenizer"):
+    for name in ("score", "distance", "source", "tokenizer"):
         assert migrated[name] == stored[name]
+    assert RUN_MIGRATIONS[0](stored)["text_encoder"] == stored["text_encoder"]
     # Captions had no kind of their own: the field said that of class texts, unread.
     assert migrated["trained"] == stored["trained"] | {"texts": "captions"}
     assert migrated["datasets"] == {"kit": migrate_metadata(OLD_METADATA)}
+
+
+@pytest.mark.parametrize(
+    ("source", "hub_id", "name"),
+    [
+        ("me/encoder@v1", "me/encoder@v1", "me/encoder@v1"),
+        ("/home/alice/models/mini", "", "mini"),
+        ("../models/mini/", "", "mini"),
+        (r"C:\Users\alice\mini", "", "mini"),
+        ("mini", "", "mini"),
+    ],
+)
+def test_run_3_says_what_is_known_of_a_frozen_text_encoder(source, hub_id, name):
+    assert len(RUN_MIGRATIONS) == 3
+    before = {"encoder": source, "readout": "mean", "sha256": "0"}
+    migrated = RUN_MIGRATIONS[2]({"text_encoder": before})["text_encoder"]
+    assert migrated == before | {
+        "encoder": name, "source": source, "hub_id": hub_id, "settings": "", "max_tokens": None,
+    }  # fmt: skip
+    assert before["encoder"] == source
+    later = RUN_MIGRATIONS[2]({"text_encoder": before | {"settings": "1"}})
+    assert later["text_encoder"]["settings"] == "1"
+    assert RUN_MIGRATIONS[2]({"text_encoder": None}) == {"text_encoder": None}
+
+
+def test_vectors_1_say_what_is_known_of_their_encoder(legacy):
+    before = {"encoder": "me/encoder", "readout": "mean", "sha256": "0"}
+    assert len(VECTOR_MIGRATIONS) == 1
+    unknown = {"settings": "", "max_tokens": "", "hub_id": "me/encoder"}
+    assert VECTOR_MIGRATIONS[0](before) == before | unknown
+    found = VECTOR_MIGRATIONS[0](before | {"encoder": "/home/alice/mini", "settings": "1"})
+    assert (found["hub_id"], found["settings"]) == ("", "1")
+    origin = Dataset(legacy / "data", "gait").require_caption_vectors().origin
+    assert origin == {
+        "encoder": "nowhere/encoder", "source": "nowhere/encoder", "hub_id": "nowhere/encoder",
+        "readout": "mean", "sha256": "0" * 64, "settings": "", "max_tokens": None,
+    }  # fmt: skip
 
 
 OLD_METADATA = {

@@ -223,7 +223,7 @@ def _content(content: Any) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
-        raise Unusable(f"JSON whose message has a {type(content).__name__} as content")
+        raise Unusable(f"JSON whose message has content of type {type(content).__name__}")
     # Parts of other types hold a reasoning model's thoughts.
     texts = [part.get("text") for part in content if part.get("type") in ("text", "output_text")]
     if not all(isinstance(text, str) for text in texts):

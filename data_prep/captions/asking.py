@@ -36,6 +36,7 @@ class Outcome:
 
     Attributes:
       answers: {name: texts}; None for those that are missing.
+      sound: number of valid answers.
       failed: answers that were never valid, in words.
       failure: what ended the job early.
       tokens_in: tokens of the prompts that were paid for.
@@ -48,6 +49,7 @@ class Outcome:
     """
 
     answers: dict[str, list[str | None]]
+    sound: int = 0
     failed: list[str] = dataclasses.field(default_factory=list)
     failure: Exception | None = None
     tokens_in: int = 0
@@ -57,11 +59,6 @@ class Outcome:
     uncounted: int = 0
     ends: Counter[str] = dataclasses.field(default_factory=Counter)
     models: Counter[str] = dataclasses.field(default_factory=Counter)
-
-    @property
-    def sound(self) -> int:
-        """Number of valid answers."""
-        return sum(text is not None for texts in self.answers.values() for text in texts)
 
     @property
     def missing(self) -> int:
@@ -149,6 +146,7 @@ class _Work:
         wrong = fault(answer, prompt, self.settings.max_tokens)
         if wrong is None:
             self.outcome.answers[job.name][job.number] = answer.words
+            self.outcome.sound += 1
         elif job.attempt + 1 < ATTEMPTS:
             return job._replace(attempt=job.attempt + 1)
         else:

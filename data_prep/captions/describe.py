@@ -11,6 +11,7 @@ import dataclasses
 import math
 import os
 import pathlib
+import shlex
 import signal
 import threading
 from collections.abc import Coroutine, Generator, Mapping
@@ -252,4 +253,5 @@ def _cost(outcome: Outcome, price_in: float | None, price_out: float | None) -> 
 def _next(args: argparse.Namespace) -> str:
     """The command that adds the written texts to a dataset."""
     where = "" if args.data_dir == "data" else f" --data_dir={args.data_dir}"
-    return f"python -m data_prep embed --name={args.name or 'NAME'}{where} --texts {args.out}"
+    name, out = args.name or "NAME", shlex.quote(args.out)
+    return f"python -m data_prep embed --name={name}{where} --texts {out}"

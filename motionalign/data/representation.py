@@ -116,6 +116,9 @@ class Representation(Protocol):
           ValueError: the clip cannot be converted.
         """
 
+    def example(self, metadata: Metadata, frames: int) -> np.ndarray:
+        """A made-up clip [frames, ...] that `prepare` converts, to try a model with."""
+
     def sample(self, clip: np.ndarray, random: RowRandom, metadata: Metadata) -> np.ndarray:
         """Samples frames of a record's clip for training."""
 
@@ -217,6 +220,10 @@ class Patches:
                 "data. Convert it to the units of the dataset"
             )
         return out
+
+    def example(self, metadata: Metadata, frames: int) -> np.ndarray:
+        """See `Representation.example`: the mean pose, turning around."""
+        return turning(metadata, frames)
 
     def sample(self, clip: np.ndarray, random: RowRandom, metadata: Metadata) -> np.ndarray:
         """A stretch of at most `max_frames` frames; every start is equally likely."""
@@ -340,6 +347,10 @@ class Joints:
         check_clip(joints, fps, (self.joints, self.channels), metadata)
         return resample(joints, fps, metadata.fps).astype(np.float32)
 
+    def example(self, metadata: Metadata, frames: int) -> np.ndarray:
+        """See `Representation.example`: the mean pose, turning around."""
+        return turning(metadata, frames)
+
     def sample(self, clip: np.ndarray, random: RowRandom, metadata: Metadata) -> np.ndarray:
         """Augments the clip and samples frames from it, as `sampling` says."""
         clip = self.augment(clip, metadata.skeleton, random.generator, self._mirror)
@@ -424,6 +435,10 @@ class Rotations(Joints):
         check_clip(joints, fps, (self.joints, self.channels), metadata)
         return joints[nearest_frames(len(joints), fps, metadata.fps)].astype(np.float32)
 
+    def example(self, metadata: Metadata, frames: int) -> np.ndarray:
+        """See `Representation.example`: no joint is rotated."""
+        return np.tile(np.eye(2, 3, dtype=np.float32).ravel(), (frames, self.joints, 1))
+
 
 class RotationsTranslation(Rotations):
     """6D rotations and the root's translation as one more row, [F, 25, 6] float32.
@@ -493,6 +508,12 @@ class RotationsTranslation(Rotations):
             )
         return clip
 
+    def example(self, metadata: Metadata, frames: int) -> np.ndarray:
+        """See `Representation.example`: no joint is rotated, and the root stays in place."""
+        clip = super().example(metadata, frames)
+        clip[:, -1] = 0
+        return clip
+
     def _mirror(self, clip: np.ndarray, skeleton: Skeleton) -> np.ndarray:
         rotations, row = mirror(clip[:, :-1], skeleton), clip[:, -1:].copy()
         row[..., 0] *= -1
@@ -515,6 +536,16 @@ REPRESENTATIONS: dict[str, type[Any]] = {
 def inputs() -> dict[str, type[Any]]:
     """The representations that config.model.motion.input can select."""
     return {name: kind for name, kind in REPRESENTATIONS.items() if kind.of_frames}
+
+
+def turning(metadata: Metadata, frames: int) -> np.ndarray:
+    """The mean pose of a dataset, turning by a quarter around the vertical axis, [frames, J, 3]."""
+    angle = np.linspace(0, np.pi / 2, frames)[:, None]
+    x, y, z = metadata.mean.T
+    joints = (np.cos(angle) * x + np.sin(angle) * z, y, np.cos(angle) * z - np.sin(angle) * x)
+    if metadata.skeleton.dims != 3:  # the third channel is no coordinate: it moves sideways
+        joints = (x + 0.01 * angle, y, z)
+    return np.stack(np.broadcast_arrays(*joints), axis=-1).astype(np.float32)
 
 
 def check_clip(

@@ -1,7 +1,7 @@
 """Encodes many clips or texts with a network, in batches on the device."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -99,7 +99,7 @@ class Encoder:
         self,
         params: Params,
         get: Callable[[int], np.ndarray],
-        num_frames: Sequence[int],
+        num_frames: Sequence[int] | np.ndarray,
         progress: str | None = None,
     ) -> np.ndarray:
         """Embeds clips as [N, E] float32.
@@ -118,7 +118,7 @@ class Encoder:
         self,
         params: Params,
         get: Callable[[int], np.ndarray],
-        num_frames: Sequence[int],
+        num_frames: Sequence[int] | np.ndarray,
         progress: str | None = None,
     ) -> np.ndarray:
         """Logits [N, K] float32 of the model's classes; arguments as in `motions`."""
@@ -130,7 +130,7 @@ class Encoder:
         apply: Callable[..., jax.Array],
         params: Params,
         get: Callable[[int], np.ndarray],
-        num_frames: Sequence[int],
+        num_frames: Sequence[int] | np.ndarray,
         progress: str | None,
         width: int,
     ) -> np.ndarray:
@@ -172,6 +172,8 @@ class Predictor:
 
     Attributes:
       trained: how the model was trained, for notes in results; None: not recorded.
+      about: fields for metrics.json about how motions are read, whose values are notes; {} where
+        model and dataset do not differ.
     """
 
     def __init__(
@@ -184,6 +186,7 @@ class Predictor:
         progress: bool = False,
         keep: bool = False,
         fps: float | None = None,
+        about: Mapping[str, str] | None = None,
     ) -> None:
         """Binds an encoder to parameters.
 
@@ -198,9 +201,11 @@ class Predictor:
           progress: whether progress bars are shown.
           keep: whether encodings are cached for repeated calls with the same clips and texts.
           fps: the frame rate to which `prepare` converts; None: that of the dataset.
+          about: see the attributes.
         """
         self._distance = distance
         self.trained = trained
+        self.about = dict(about or {})
         self._encoder = encoder
         self._params = params
         self._prepare = prepare
@@ -228,7 +233,7 @@ class Predictor:
             lambda: run(
                 self._params,
                 lambda i: get(rows[i]),
-                split.num_frames[rows],
+                self._frames(dataset, split, rows),
                 self._bar(f"{dataset.name} {split.name} motions"),
             ),
         )
@@ -248,15 +253,20 @@ class Predictor:
         Texts that are represented by the dataset's sentence vectors are not counted: `data_prep
         embed` does that.
         """
-        seen, frames = self._encoder.representation, split.num_frames[rows]
-        if self._prepare is not None and self._fps is not None:
-            rates = dataset.metadata.fps, self._fps
-            frames = np.array([resampled_length(int(n), *rates) for n in frames], np.int64)
+        seen, frames = self._encoder.representation, self._frames(dataset, split, rows)
         part = f"part used: {seen.part_seen}"
         found = [cut_clips([split.ids[row] for row in rows], frames, seen.max_frames, part)]
         if self._encoder.tokenizer is not None:
             found.append(cut_texts(texts, self._encoder.tokenizer))
         return [cut for cut in found if cut]
+
+    def _frames(self, dataset: Dataset, split: Split, rows: np.ndarray) -> np.ndarray:
+        """[N] lengths of records of a split, at the frame rate of the model's input."""
+        frames = split.num_frames[rows]
+        if self._prepare is None or self._fps is None:
+            return frames
+        rates = dataset.metadata.fps, self._fps
+        return np.array([resampled_length(int(n), *rates) for n in frames], np.int64)
 
     def scale(self) -> float:
         """Factor of similarities in the training objective, 1 / temperature."""

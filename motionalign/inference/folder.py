@@ -19,6 +19,7 @@ from motionalign.data.resample import check_fps
 from motionalign.files import expand, write_arrays, write_csv
 from motionalign.inference.given import Conventions, Given, ImplausibleClip
 from motionalign.inference.model import Model, load
+from motionalign.inference.reference import described
 from motionalign.models.heads import ClassifierConfig
 
 
@@ -36,6 +37,7 @@ class EncodedFolder:
       counts: the encoded part of these clips: "start", ...
       seconds: maximum duration that the model reads.
       skipped: {"id", "reason"} of the clips that were skipped.
+      read_as: whose statistics and conventions count, in words.
     """
 
     ids: Sequence[str]
@@ -47,6 +49,7 @@ class EncodedFolder:
     counts: str
     seconds: float
     skipped: Sequence[dict[str, str]]
+    read_as: str = ""
 
     def summary(self) -> str:
         """A summary for the user."""
@@ -59,6 +62,8 @@ class EncodedFolder:
                 f"{self.fps:g} fps is assumed, the rate of the raw training files: give --fps if "
                 "the clips have another one"
             )
+        if self.read_as:
+            lines.append(f"They are read {self.read_as}")
         if self.cut:
             more = ", ..." if len(self.cut) > EXAMPLES else ""
             lines.append(
@@ -100,7 +105,7 @@ def encode_folder(
       folder: folder of the clips.
       output: the .npz to write, or for a classifier the .csv.
       fps: frame rate of the clips; default: that of the raw files that the model was trained on.
-      dataset: training dataset whose skeleton and statistics are used; default: the first.
+      dataset: training dataset whose statistics and conventions count; default: the first.
       **conventions: how the joints are given; see `Model.encode_motion`.
 
     Raises:
@@ -113,10 +118,7 @@ def encode_folder(
         check_fps(fps, "--fps")
     given, model = Given.of(**conventions), load(path)
     classifier = model.encoder.network.config.classifier
-    if output.suffix == ".csv" and not classifier:
-        raise ValueError(
-            f"--output={output}: only classifiers write a .csv; give an .npz for embeddings"
-        )
+    _check_suffix(output, classifier)
     metadata, seen = model.metadata(dataset), model.encoder.representation
     given.check(metadata, seen)  # once, as a wrong argument is no fault of the clips
     assumed, fps = fps is None, metadata.source_fps if fps is None else fps
@@ -132,7 +134,28 @@ def encode_folder(
     else:
         write_arrays(output, content | {"skipped": np.array(json.dumps(skipped))})
     seconds = seen.max_frames / metadata.fps
-    return EncodedFolder(ids, fps, assumed, output, notes, cut, seen.part_seen, seconds, skipped)
+    return EncodedFolder(
+        ids, fps, assumed, output, notes, cut, seen.part_seen, seconds, skipped,
+        _read_as(model, dataset, given),
+    )  # fmt: skip
+
+
+def _check_suffix(output: pathlib.Path, classifier: ClassifierConfig | None) -> None:
+    """Raises a ValueError for a .csv of a model that is no classifier."""
+    if output.suffix == ".csv" and not classifier:
+        raise ValueError(
+            f"--output={output}: only classifiers write a .csv; give an .npz for embeddings"
+        )
+
+
+def _read_as(model: Model, dataset: str | None, given: Given) -> str:
+    """Whose statistics and conventions count, in words."""
+    name, count = dataset or next(iter(model.datasets)), len(model.datasets)
+    said = described(
+        name, model.metadata(name), model.encoder.representation, placed=given.canonical != "never"
+    )
+    chosen = dataset is not None or count == 1
+    return said if chosen else f"{said}, the first of {count} (--dataset names another)"
 
 
 def _write_notes(

@@ -20,6 +20,7 @@ from motionalign.data.tokenizer import Tokenizer
 from motionalign.inference import similarity
 from motionalign.inference.encoder import Encoder, unit
 from motionalign.inference.given import Conventions, Given
+from motionalign.inference.reference import read
 from motionalign.inference.sentence_encoder import SentenceEncoder, encoder_of
 from motionalign.models.dual_encoder import TEXT_TOWER
 from motionalign.models.network import Params, Rest, network_of
@@ -80,25 +81,16 @@ class Model:
         return self.datasets[dataset]
 
     def example_clip(self, dataset: str | None = None, frames: int = 60) -> np.ndarray:
-        """A made-up clip with which `encode_motion` can be tried: the mean pose, turning around.
+        """A made-up clip to try `encode_motion` with: the mean pose, turning around.
 
         Args:
           dataset: training dataset whose skeleton and statistics are used; default: the first.
           frames: T.
 
         Returns:
-          Joints or rotations as `encode_motion` reads them, [T, J, C] float32.
+          Joints or rotations [T, J, C] float32 as `encode_motion` reads them.
         """
-        metadata, reads = self.metadata(dataset), self._encoder.representation
-        if not reads.of_positions:
-            rotations = self._encoder.network.config.motion.joints
-            return np.tile(np.eye(2, 3, dtype=np.float32).ravel(), (frames, rotations, 1))
-        angle = np.linspace(0, np.pi / 2, frames)[:, None]
-        x, y, z = metadata.mean.T
-        turned = (np.cos(angle) * x + np.sin(angle) * z, y, np.cos(angle) * z - np.sin(angle) * x)
-        if metadata.skeleton.dims != 3:  # the third channel is no coordinate
-            turned = (x + 0.01 * angle, y, z)
-        return np.stack(np.broadcast_arrays(*turned), axis=-1).astype(np.float32)
+        return self._encoder.representation.example(self.metadata(dataset), frames)
 
     def prepare(
         self,
@@ -112,10 +104,8 @@ class Model:
         Joints [T, J, 3] at `fps` become patches [T', 5N, 3] float16; for an encoder over frames,
         [T, J, C] becomes [T', J, C] float32. Arguments and errors are those of `encode_motion`.
         """
-        metadata, reads = self.metadata(dataset), self._encoder.representation
-        given = Given.of(**conventions)
-        clip = given.converted(np.asarray(joints), fps, metadata, reads)
-        return reads.prepare(clip, fps, metadata)
+        given, reference = Given.of(**conventions), self.metadata(dataset)
+        return read(np.asarray(joints), fps, given, reference, self._encoder.representation)
 
     def _prepare_all(
         self,
@@ -154,7 +144,8 @@ class Model:
           fps: frames per second of the clips. Joints at a rate other than that of training are
             interpolated; of rotations the nearest frame is taken.
           normalize: scales embeddings to unit length, so that a dot product is the cosine.
-          dataset: training dataset whose skeleton and statistics are used; default: the first.
+          dataset: training dataset whose skeleton, statistics and conventions count; default: the
+            first. motionalign/inference/reference.py has the rule, which evaluation follows too.
           **conventions: how the joints are given, where it differs from the training data: `unit`
             ("cm", "mm", "in", "ft", "m"), `up` (the axis that points up: "z", "-y", ...), `order`
             (joint names in the order of the clip, in a sequence, a comma-separated list or a file

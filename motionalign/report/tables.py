@@ -115,12 +115,17 @@ def retrieval_rows(results: Mapping) -> tuple[list[str], list[list[str]]]:
 
 
 def protocol_notes(results: Mapping) -> Iterable[tuple[str, str]]:
-    """Pairs (protocol, note on its scores or the reason why it was left out); then what is cut."""
+    """Pairs (protocol, note on its scores or the reason why it was left out).
+
+    They are followed by a note on how motions are read, if there is one, and on what is cut.
+    """
     left_out = results.get("left_out", {})
     for protocol in PROTOCOLS:
         if protocol in results:
             yield protocol, results[protocol]["note"]
         elif protocol in left_out:
             yield protocol, f"left out ({left_out[protocol]})"
+    if "input" in results:
+        yield "input", results["input"]
     for what, cut in results.get("cut", {}).items():
         yield what, cut["note"]

@@ -133,9 +133,9 @@ class Attributes:
         """Results of a classifier."""
         scores = _classification(predict, dataset, split, known, logits)
         cut = predict.cuts(dataset, split, known)
-        tables = [classification_table(scores, cuts.notes(cut))]
+        tables = [classification_table(scores, [*predict.about.values(), *cuts.notes(cut)])]
         content = {"task": self.name, "classification": scores, "table": format_tables(tables)}
-        content |= cuts.to_json(cut)
+        content |= predict.about | cuts.to_json(cut)
         bars = plots.attribute_bars(scores)
         names = dataset.metadata.attribute_names
         clips = classes.drawable(dataset, split, known)
@@ -175,9 +175,9 @@ class Attributes:
         }
         scores = retrieval(sets[first], sets[known], dataset.metadata.positive_names, by_distance)
         note = f"queries are {TITLES[self._kind]}; {classes.training_note(predict, dataset)}"
-        tables = retrieval_tables(scores, [note, *cuts.notes(cut)])
+        tables = retrieval_tables(scores, [note, *predict.about.values(), *cuts.notes(cut)])
         content: dict[str, Any] = {"task": self.name, "distance": predict.distance}
-        content |= cuts.to_json(cut)
+        content |= predict.about | cuts.to_json(cut)
         content |= {"retrieval": scores, "table": format_tables(tables)}
         pictures = {
             "ndcg": plots.ndcg_curves(scores),

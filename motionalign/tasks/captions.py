@@ -109,6 +109,7 @@ class Captions:
             encoder=gallery.encoder,
         )
         split, rows = evaluation_set(dataset, split_name)
+        results |= predict.about
         results |= cuts.to_json(predict.cuts(dataset, split, rows, gallery.captions))
         page = functools.partial(
             write_page,

@@ -106,14 +106,14 @@ class Labels:
         by_title = {TITLES.get(kind, kind): s for kind, s in scores.items()}
         rows = {title: recognise(s, labels, names) | facts for title, s in by_title.items()}
         cut = predict.cuts(dataset, split, known, _flat_texts(dataset, scores))
-        content: dict[str, Any] = {"task": self.name, **cuts.to_json(cut)}
+        content: dict[str, Any] = {"task": self.name, **predict.about, **cuts.to_json(cut)}
         if not predict.class_names:
             content |= {"distance": predict.distance, "class_scores": self._class_scores}
             notes += [
                 f"{predict.distance} distance; {CLASS_SCORES[self._class_scores]}",
                 classes.training_note(predict, dataset),
             ]
-        table = recognition_table(rows, notes + cuts.notes(cut))
+        table = recognition_table(rows, [*notes, *predict.about.values(), *cuts.notes(cut)])
         pictures = {
             f"confusion-{kind.replace(' ', '-')}": plots.confusion_picture(
                 confusion(s, labels, len(names)), names

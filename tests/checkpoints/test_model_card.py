@@ -1,6 +1,7 @@
 """The model card of a shared folder."""
 
 import json
+import re
 import shutil
 
 from motionalign import digests
@@ -28,6 +29,13 @@ def test_the_card_describes_the_model(shared):
     ):
         assert line in card.splitlines(), line
     assert "| checkpoint | step 4, validation score " in card
+
+
+def test_the_example_of_the_card_runs(shared, monkeypatch):
+    code = re.search(r"```python\n(.*?)```", (shared / "README.md").read_text(), re.S)[1]
+    monkeypatch.chdir(shared.parent)
+    exec(code, found := {})
+    assert found["motion"].shape == found["text"].shape == (8,)
 
 
 def test_the_latest_checkpoint_is_shared_too(trained, tmp_path):

@@ -666,6 +666,7 @@ def test_a_clip_of_several_classes_is_one_of_them_in_each_batch(small_dataset):
     own = {row: {int(k) for k in source.texts.classes_of([row])[0] if k >= 0} for row in range(38)}
     batches = class_batches([source], *FIELDS)
     drawn, negatives = collections.defaultdict(list), collections.defaultdict(set)
+    at = collections.defaultdict(set)  # position in the batch: what clips of two classes drew
     for step in range(200):
         batch = batches[step]
         assert (batch["targets"].dtype, batch["targets"].shape) == (np.int32, (8,))
@@ -677,7 +678,10 @@ def test_a_clip_of_several_classes_is_one_of_them_in_each_batch(small_dataset):
             assert batch["targets"][i] == k
             assert batch["text_vectors"][i].argmax() // 2 == k
             drawn[row].append(k)
+            if row % 4 == 0:
+                at[i].add(k)
             negatives[row].add(int(batch["negative_vectors"][i].argmax()))
+    assert dict(at) == {i: {0, 2} for i in range(8)}  # anew in every batch
     for row, found in drawn.items():
         assert {*found} == own[row]
         assert negatives[row] == {2 * k + i for k in {0, 1, 2} - own[row] for i in (0, 1)}

@@ -212,6 +212,35 @@ def test_a_missing_split_lists_the_existing_ones(data_dir):
         Dataset(data_dir, "tiny").split("dev")
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (np.zeros((5, 1)), "more_labels is no table of whole numbers"),
+        (np.zeros(5, np.int64), "more_labels is no table of whole numbers"),
+        (np.full((5, 1), -2), "more_labels contains -2"),
+        (np.zeros((4, 1), np.int64), "the columns differ in length"),
+    ],
+)
+def test_damaged_columns_of_further_labels(copy, more, message):
+    path = copy / "index-train.npz"
+    with np.load(path) as index:
+        columns = dict(index)
+    assert len(columns["labels"]) == 5
+    np.savez(path, **columns | {"more_labels": more})
+    (copy / digests.NAME).unlink()
+    with pytest.raises(ValueError, match=message):
+        Split(copy, "train")
+
+
+def test_a_label_beyond_the_classes_is_an_error(copy):
+    with np.load(copy / "index-train.npz") as index:
+        columns = dict(index)
+    np.savez(copy / "index-train.npz", **columns | {"more_labels": np.zeros((5, 1), np.int64)})
+    (copy / digests.NAME).unlink()
+    with pytest.raises(ValueError, match="has other classes or attributes than metadata"):
+        Dataset(copy.parents[1], copy.parent.name).split("train")
+
+
 def test_a_damaged_index_is_detected(copy):
     with np.load(copy / "index-train.npz") as index:
         columns = dict(index)

@@ -117,6 +117,27 @@ def test_clips_that_cannot_be_prepared(representation, change, fps, message):
         representation.prepare(change(raw_clip(representation)), fps, SMPL)
 
 
+@pytest.mark.parametrize("name", READ)
+def test_an_example_is_a_clip_to_prepare(name):
+    pose = np.random.default_rng(0).normal(size=(22, 3))
+    metadata = dataclasses.replace(SMPL, mean=pose, num_rotations=24)
+    clip = READ[name].example(metadata, 50)
+    assert (clip.shape[:2], clip.dtype) == ((50, ROWS[name]), np.float32)
+    assert np.isfinite(READ[name].prepare(clip, 30, metadata)).all()
+    if clip.shape[2] == 3:
+        np.testing.assert_allclose(clip[0], pose, rtol=1e-6)
+        apart = np.linalg.norm(clip[:, 1:] - clip[:, :-1], axis=-1)
+        np.testing.assert_allclose(apart, np.broadcast_to(apart[0], apart.shape), rtol=1e-4)
+        assert np.abs(np.diff(clip, axis=0)).max(axis=(1, 2)).min() > 1e-3  # it moves
+
+
+def test_an_example_in_two_dimensions_moves_in_them():
+    metadata = dataclasses.replace(COCO, mean=np.ones((18, 3)))
+    clip = READ["joints"].example(metadata, 5)
+    assert (np.diff(clip[..., 0], axis=0) > 0).all()
+    assert (clip[..., 1:] == 1).all()
+
+
 def test_randomness_of_a_row():
     one, same, other = random(0.3), random(0.3), random(0.3, row=1)
     assert one.share == 0.3

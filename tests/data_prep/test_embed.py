@@ -78,10 +78,10 @@ def quick(monkeypatch):
     asked = Asked()
 
     class Encoder:
+        settings, hub_id, max_tokens = "the only one", "", 9
+
         def __init__(self, encoder, readout):
             self.fingerprint = (encoder, readout)
-            self.settings = "the only one"
-            self.hub_id, self.max_tokens = "", 9
 
         def cut(self, texts):
             return None
@@ -151,6 +151,86 @@ def test_the_encoder_of_existing_vectors_is_the_default(dataset, quick, capsys):
     # The readout of one encoder is no default for another.
     assert run(dataset, "--encoder=b").caption_vectors.encoder == "b, readout first"
     assert "replacing the existing vectors, by a, readout mean" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("stated", "flags", "readout", "said"),
+    [
+        (Stated("mean"), (), "mean", ""),
+        (Stated("mean"), ("--readout=mean",), "mean", ""),
+        (
+            Stated("mean"), ("--readout=first",), "first",
+            "warning: readout first (--readout) is not what a states: readout mean",
+        ),
+        (Stated(), (), "first", ""),
+        (Stated(unknown="the Hub is down"), (), "first", "the Hub is down"),
+        (
+            Stated(other="pooling by max_tokens"), ("--readout=mean",), "mean",
+            "readout mean (--readout) is not what a states: pooling by max_tokens",
+        ),
+    ],
+)  # fmt: skip
+def test_the_readout_is_the_encoders_own(
+    dataset, quick, monkeypatch, capsys, stated, flags, readout, said
+):
+    monkeypatch.setattr(sentence_encoder, "stated_readout", lambda encoder: stated)
+    found = run(dataset, "--encoder=a", *flags).caption_vectors
+    assert found.fingerprint == ("a", readout)
+    printed = capsys.readouterr().out
+    assert said in printed
+    assert ("warning" in printed) == ("is not what" in said)
+
+
+def test_a_readout_that_is_not_computed_is_refused(dataset, quick, monkeypatch):
+    dense = Stated(other="the module Dense of its modules.json")
+    monkeypatch.setattr(sentence_encoder, "stated_readout", lambda encoder: dense)
+    message = "a states the module Dense of its modules.json, which is not computed here. Choose"
+    with pytest.raises(ValueError, match=message):
+        run(dataset, "--encoder=a")
+    assert not (dataset / CAPTION_VECTORS).exists()
+
+
+def test_existing_vectors_keep_their_readout(dataset, quick, monkeypatch, capsys):
+    run(dataset, "--encoder=a")
+    monkeypatch.setattr(sentence_encoder, "stated_readout", lambda encoder: Stated("mean"))
+    assert run(dataset).caption_vectors.fingerprint == ("a", "first")
+    message = "readout first (of the existing vectors) is not what a states: readout mean"
+    assert message in capsys.readouterr().out
+    assert run(dataset, "--readout=mean").caption_vectors.fingerprint == ("a", "mean")
+
+
+def test_the_hub_id_of_the_encoder_is_recorded(dataset, quick, monkeypatch):
+    def ids(*flags):
+        found = run(dataset, *flags).caption_vectors
+        return found.hub_id, found.encoder
+
+    assert ids("--encoder=a") == ("", "a, readout first")
+    given = ("me/encoder", "me/encoder, readout first")
+    assert ids("--encoder_id=me/encoder") == given
+    assert ids() == given  # stays with the vectors
+    assert ids("--encoder=b") == ("", "b, readout first")
+    commit = "c" * 40
+    in_cache = f"me/encoder@{commit}"
+    monkeypatch.setattr(sentence_encoder.SentenceEncoder, "hub_id", in_cache)
+    pinned = (f"me/encoder@{commit}", "me/encoder, readout first")
+    assert ids("--encoder=b") == pinned
+    assert ids("--encoder_id=me/encoder") == pinned
+    for wrong, message in (
+        ("me/other", f"me/other is given, but the text encoder is me/encoder@{commit}"),
+        ("encoder", "'encoder' is not a Hub id; expected owner/name"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(dataset, f"--encoder_id={wrong}")
+
+
+def test_the_path_of_a_folder_is_stored_absolute(dataset, tmp_path, monkeypatch):
+    write_encoder(tmp_path / "models" / "small", sorted(EVERY_CAPTION | NAMES))
+    monkeypatch.chdir(tmp_path)
+    found = run(dataset, "--encoder=models/small").caption_vectors
+    assert found.source == str(tmp_path / "models" / "small")
+    assert (found.encoder, found.max_tokens) == ("small, readout first", 32)
+    monkeypatch.chdir(tmp_path / "models")
+    assert run(dataset).caption_vectors.origin == found.origin
 
 
 def test_only_new_texts_are_embedded(dataset, quick, tmp_path):

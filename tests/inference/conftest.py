@@ -53,6 +53,12 @@ def write(folder, config, *, datasets=(SMPL,), distance="cosine", text_encoder=N
 
 
 @pytest.fixture(scope="session")
+def write_model():
+    """The function `write`."""
+    return write
+
+
+@pytest.fixture(scope="session")
 def folders(tmp_path_factory):
     """{"captions", "frozen", "classes"}: a ViT with a BERT, and encoders of joints without text."""
     folder = tmp_path_factory.mktemp("models")

@@ -47,9 +47,10 @@ def test_the_summary_reports_encoded_cut_and_skipped_clips(folders, clips, tmp_p
     lines = encode_folder(folders["captions"], clips, tmp_path / "out.npz").summary().splitlines()
     assert lines[0] == f"4 clips at 60 fps → {tmp_path / 'out.npz'}; 3 skipped"
     assert lines[1].startswith("60 fps is assumed")
-    assert lines[2] == "1 are longer than 2.0 s; part used: start; for example deep/c"
-    assert lines[4].startswith("  other: a clip has shape (9, 21, 3)")
-    assert len(lines) == 6
+    assert lines[2].startswith("They are read with the statistics, unit and frame rate (20 fps)")
+    assert lines[3] == "1 are longer than 2.0 s; part used: start; for example deep/c"
+    assert lines[5].startswith("  other: a clip has shape (9, 21, 3)")
+    assert len(lines) == 7
     frozen = encode_folder(folders["frozen"], clips, tmp_path / "out.npz", fps=20).summary()
     assert "at 20 fps" in frozen
     assert "3 are longer than 0.6 s; part used: middle; for example " in frozen

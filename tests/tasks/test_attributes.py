@@ -291,15 +291,18 @@ def test_validation_is_retrieval_by_the_words_of_sets(texts):
 
 
 @pytest.mark.parametrize("class_names", [(), ("female", "bag")])
-def test_what_is_cut_is_in_results_table_and_page(tmp_path, class_names):
+def test_what_is_cut_and_how_clips_are_read_is_in_results_table_and_page(tmp_path, class_names):
     task, predict, dataset = scored(class_names=class_names)
     if class_names:
         predict.clips = 8 * (SETS - 0.5)
-    predict.cut = (CUT,)
+    predict.cut, predict.about = (CUT,), {"input": "clips are read as others"}
     results = task.evaluate(predict, dataset, "test")
     assert results.scores["cut"] == {"clips": CUT.to_json()}
-    assert results.tables[-1].notes[-1] == CUT.note
-    assert "2 of 9 clips are longer than 4 frames" in results.page(tmp_path).read_text("utf-8")
+    assert results.scores["input"] == "clips are read as others"
+    assert results.tables[-1].notes[-2:] == ["clips are read as others", CUT.note]
+    page = results.page(tmp_path).read_text("utf-8")
+    assert "2 of 9 clips are longer than 4 frames" in page
+    assert "clips are read as others" in page
 
 
 def test_results_of_retrieval():

@@ -274,13 +274,16 @@ def test_results_equal_the_protocols(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out == ""
 
 
-def test_what_is_cut_is_in_results_table_and_page(tmp_path):
+def test_what_is_cut_and_how_clips_are_read_is_in_results_table_and_page(tmp_path):
     task, predict, dataset, _ = scored(num_queries=2)
-    predict.cut = (CUT,)
+    predict.cut, predict.about = (CUT,), {"input": "clips are read as others"}
     results = task.evaluate(predict, dataset, "test")
     assert results.scores["cut"] == {"clips": CUT.to_json()}
+    assert results.scores["input"] == "clips are read as others"
     assert f"clips: {CUT.note}" in results.tables[0].notes
-    assert "2 of 9 clips are longer than 4 frames" in results.page(tmp_path).read_text("utf-8")
+    page = results.page(tmp_path).read_text("utf-8")
+    assert "2 of 9 clips are longer than 4 frames" in page
+    assert "clips are read as others" in page
 
 
 def test_records_of_every_query_by_hand():

@@ -337,13 +337,16 @@ def test_the_protocol_is_named():
     assert "- Ours: any action" in results.tables[0].markdown()
 
 
-def test_what_is_cut_is_in_results_table_and_page(tmp_path):
+def test_what_is_cut_and_how_clips_are_read_is_in_results_table_and_page(tmp_path):
     task, predict, dataset = scored()
-    predict.cut = (CUT,)
+    predict.cut, predict.about = (CUT,), {"input": "clips are read as others"}
     results = task.evaluate(predict, dataset, "test")
     assert results.scores["cut"] == {"clips": CUT.to_json()}
-    assert results.tables[0].notes[-1] == CUT.note
-    assert "2 of 9 clips are longer than 4 frames" in results.page(tmp_path).read_text("utf-8")
+    assert results.scores["input"] == "clips are read as others"
+    assert results.tables[0].notes[-2:] == ["clips are read as others", CUT.note]
+    page = results.page(tmp_path).read_text("utf-8")
+    assert "2 of 9 clips are longer than 4 frames" in page
+    assert "clips are read as others" in page
 
 
 def test_results_for_every_available_kind_of_text():

@@ -105,7 +105,7 @@ def _named_tensors(path: Path, form: Format) -> dict[str, np.ndarray]:
     """The file's tensors by the published model's own names."""
     tensors: dict[str, np.ndarray] = {}
     found = read_state_dict(path)
-    names = keymap.unwrapped(found)  # all published models have several parts
+    names = keymap.unwrapped(found, known=lambda name: form.own_name(name) in form.keys)
     for key, value in found.items():
         name = form.own_name(names[key])
         if name in tensors:

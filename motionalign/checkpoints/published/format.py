@@ -93,6 +93,8 @@ class Format:
       describe: function from our architecture to the JSON that describes how to build the published
         model.
       own_name: function from a key in a file to the published model's own name of the tensor.
+      keys: own names of tensors that tell the model from others. What a wrapper of the model put in
+        front of all names is removed until one of them is found.
       unused: function from our architecture to the tensors {key: value} of the published code that
         it does not use.
       tokenizer: function from our architecture to the folder or Hub id with the text encoder's
@@ -115,6 +117,7 @@ class Format:
     fits: Callable[[DualEncoderConfig], bool]
     describe: Callable[[DualEncoderConfig], dict[str, Any]]
     own_name: Callable[[str], str] = lambda key: key
+    keys: tuple[str, ...] = ()
     unused: Callable[[DualEncoderConfig], dict[str, np.ndarray]] = lambda config: {}
     tokenizer: Callable[[DualEncoderConfig], str | None] = lambda config: None
     text_readout: Callable[[DualEncoderConfig, Any], str] | None = None
@@ -189,14 +192,16 @@ def require(shapes: Shapes, keys: tuple[str, ...], what: str) -> None:
 
 
 class Sizes(NamedTuple):
-    """Sizes of a transformer that its tensors state."""
+    """Sizes of a transformer's layers that its tensors state.
 
-    depth: int
+    The number of layers is not among them: no publication changes the heads with it.
+    """
+
     width: int
     mlp_width: int
 
     def __str__(self) -> str:
-        return f"{self.depth} layers of width {self.width} with MLPs of {self.mlp_width}"
+        return f"layers of width {self.width} with MLPs of {self.mlp_width}"
 
 
 def heads_of(sizes: Sizes, heads: int | None, published: Mapping[Sizes, int], option: str) -> int:

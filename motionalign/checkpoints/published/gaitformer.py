@@ -35,13 +35,15 @@ from motionalign.models.weights.keymap import KeyMap
 
 NAME = "gaitformer"
 
+KEYS = ("skeleton_encoding.weight", "positional_embedding", "out_embedding.weight")
+
 PUBLISHED = (
     Published(
         name="DenseGait",
         joints=18,
         channels=3,
         # sm, md, xl of configs/model_sizes/
-        heads={Sizes(depth, width=256, mlp_width=512): 8 for depth in (4, 8, 12)},
+        heads={Sizes(width=256, mlp_width=512): 8},  # of 4, 8 or 12 layers
         root=None,
         window=WINDOW_OF["conseq"],
         skeleton="coco18",
@@ -114,11 +116,7 @@ def _attributes(count: int) -> tuple[str, ...]:
 
 def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
     """Our architecture for a file's tensors; it has no text encoder."""
-    require(
-        shapes,
-        ("skeleton_encoding.weight", "positional_embedding", "out_embedding.weight"),
-        "checkpoint of GaitFormer",
-    )
+    require(shapes, KEYS, "checkpoint of GaitFormer")
     motion = joints.motion_encoder(
         shapes,
         options,
@@ -178,4 +176,5 @@ FORMAT = Format(
     fit_metadata=joints.fit_metadata,
     fits=fits,
     describe=describe,
+    keys=KEYS,
 )

@@ -74,21 +74,28 @@ class JointOptions(Options):
 
     Attributes:
       channels: channels per joint; 3D joints have 3, 6D rotations 6; None: those of the published
-        model whose input has as many values per frame.
+        model whose input has as many values per frame, else as `skeleton` says.
       root: joint whose position in the first frame becomes the origin; -1: the origin is kept;
         None: as published.
+      skeleton: name of the skeleton; None: not given.
     """
 
     channels: int | None = None
     root: int | None = None
+    skeleton: str | None = None
 
 
-def add_options(parser: argparse.ArgumentParser, published: Sequence[Published]) -> None:
+def add_options(
+    parser: argparse.ArgumentParser,
+    published: Sequence[Published],
+    fps_otherwise: float | None = None,
+) -> None:
     """Adds the options of an encoder of joints.
 
     Args:
       parser: parser of the command.
       published: the published models.
+      fps_otherwise: as in `metadata_of`.
     """
 
     def defaults(value: Callable[[Published], Any]) -> str:
@@ -101,8 +108,7 @@ def add_options(parser: argparse.ArgumentParser, published: Sequence[Published])
         help=f"skeleton of the training data (default: {defaults(lambda each: each.skeleton)}; "
         "required for other inputs)",
     )
-    rates = ", ".join(f"{each.fps:g} for {each.name}" for each in published if each.fps)
-    rate = f"default: {rates}, as published; else required" if rates else "required"
+    rate = f"default: {fps_otherwise:g}, as for BABEL" if fps_otherwise else "required"
     parser.add_argument(
         "--fps",
         type=float,
@@ -145,8 +151,19 @@ def nearest(channels: int, published: Sequence[Published]) -> Published:
     return next((each for each in published if each.channels == channels), published[0])
 
 
-def metadata_of(args: argparse.Namespace, name: str, published: Sequence[Published]) -> MetadataOf:
+def metadata_of(
+    args: argparse.Namespace,
+    name: str,
+    published: Sequence[Published],
+    fps_otherwise: float | None = None,
+) -> MetadataOf:
     """The metadata of the training data, from --skeleton and --fps or as published.
+
+    Args:
+      args: the parsed command line.
+      name: name of the data.
+      published: the published models.
+      fps_otherwise: frame rate where none is given or published; None: it must be given.
 
     Raises:
       ValueError: --fps is not positive, or no skeleton has this name; the result raises one that
@@ -168,6 +185,7 @@ def metadata_of(args: argparse.Namespace, name: str, published: Sequence[Publish
                 "not the input of a published model: give --skeleton, or --dataset=NAME of a "
                 "prepared dataset"
             )
+        fps = fps or fps_otherwise
         if fps is None:
             raise ValueError(
                 "give --fps, the frame rate of the training data, which the publications do not "
@@ -248,7 +266,7 @@ def motion_encoder(
       ValueError: the tensors belong to another model, or an option that they need is missing.
     """
     width, values = shapes[embedding]
-    channels = options.channels or _channels(embedding, values, published)
+    channels = options.channels or _channels(embedding, values, published, options.skeleton)
     if values % channels:
         raise ValueError(
             f"{embedding} takes {values} values per frame, which is not a multiple of --channels="
@@ -258,7 +276,7 @@ def motion_encoder(
     if layer not in shapes:
         raise ValueError(f"the encoder has no {layer}")
     depth = count(shapes, re.escape(encoder) + r"layers\.(\d+)\.")
-    sizes = Sizes(depth, width, shapes[layer][0])
+    sizes = Sizes(width, shapes[layer][0])
     heads = {size: heads for each in published for size, heads in each.heads.items()}
     like = nearest(channels, published)
     root = like.root if options.root is None else options.root
@@ -282,11 +300,21 @@ def motion_encoder(
     )
 
 
-def _channels(embedding: str, values: int, published: Sequence[Published]) -> int:
-    """The channels of the published model whose frames have this number of values."""
+def _channels(
+    embedding: str, values: int, published: Sequence[Published], skeleton: str | None
+) -> int:
+    """The channels of the published model whose frames have this number of values.
+
+    Otherwise, where a skeleton is given, they are 2 or 3 if that gives its number of joints.
+    """
     for each in published:
         if values == each.joints * each.channels:
             return each.channels
+    if skeleton is not None:
+        joints = get_skeleton(skeleton).num_joints
+        for channels in (2, 3):
+            if values == joints * channels:
+                return channels
     raise ValueError(
         f"{embedding} takes {values} values per frame; published models take "
         f"{' or '.join(map(str, published))}. Give --channels, the number of channels per joint"

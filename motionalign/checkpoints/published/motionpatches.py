@@ -209,7 +209,7 @@ TEXT_ENCODERS = {
         sign="transformer.layer.0.attention.q_lin.weight",
         layers="transformer.layer.",
         mlp="ffn.lin1.weight",
-        heads={Sizes(6, 768, 3072): 12},
+        heads={Sizes(768, 3072): 12},
         norm_eps=1e-12,
         config_to_hf=distilbert.config_to_hf,
         tokenizer="distilbert/distilbert-base-uncased",
@@ -219,12 +219,11 @@ TEXT_ENCODERS = {
         sign_rows=2,  # RoBERTa has the same names, but one row here, and positions start at 2
         layers="encoder.layer.",
         mlp="intermediate.dense.weight",
-        # BERT base and large; MiniLM with 6 and with 12 layers, whose heads are half as wide.
+        # BERT base and large; MiniLM, whose heads are half as wide.
         heads={
-            Sizes(12, 768, 3072): 12,
-            Sizes(24, 1024, 4096): 16,
-            Sizes(6, 384, 1536): 12,
-            Sizes(12, 384, 1536): 12,
+            Sizes(768, 3072): 12,
+            Sizes(1024, 4096): 16,
+            Sizes(384, 1536): 12,
         },
         norm_eps=1e-12,
         config_to_hf=bert.config_to_hf,
@@ -235,7 +234,7 @@ TEXT_ENCODERS = {
         sign="encoder.relative_attention_bias.weight",
         layers="encoder.layer.",
         mlp="intermediate.dense.weight",
-        heads={Sizes(12, 768, 3072): 12},
+        heads={Sizes(768, 3072): 12},
         norm_eps=1e-5,
         config_to_hf=mpnet.config_to_hf,
         tokenizer="sentence-transformers/all-mpnet-base-v2",
@@ -261,7 +260,7 @@ def _text_config(shapes: Shapes, options: Options) -> Any:
     vocab_size, width = shapes[_WORDS]
     depth = count(shapes, re.escape(kind.layers) + r"(\d+)\.")
     mlp_width = shapes[f"{kind.layers}0.{kind.mlp}"][0]
-    sizes = Sizes(depth, width, mlp_width)
+    sizes = Sizes(width, mlp_width)
     return TEXT_FAMILIES[family].config(
         vocab_size=vocab_size,
         width=width,
@@ -284,13 +283,12 @@ def tokenizer(config: DualEncoderConfig) -> str:
 # ------------------------------------------------------------------------------- both towers
 
 
+KEYS = ("motion_encoder.model.pos_embed", "motion_projection.projection.weight", "logit_scale")
+
+
 def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
     """Our architecture for a file's tensors."""
-    require(
-        shapes,
-        ("motion_encoder.model.pos_embed", "motion_projection.projection.weight", "logit_scale"),
-        "checkpoint of Motion Patches",
-    )
+    require(shapes, KEYS, "checkpoint of Motion Patches")
     tower = below(shapes, "motion_encoder.model.")
     config = vit_weights.timm_config(
         tower,
@@ -316,10 +314,7 @@ def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
 
 # timm's ViTs of these sizes have heads of width 64; the released model is ViT-B. Wider ones have
 # others (ViT-H: 80), so that the width alone does not tell.
-VIT_HEADS = {
-    Sizes(each["depth"], each["width"], each["mlp_width"]): each["heads"]
-    for each in vit.SIZES.values()
-}
+VIT_HEADS = {Sizes(each["width"], each["mlp_width"]): each["heads"] for each in vit.SIZES.values()}
 
 
 def _motion_heads(tower: Shapes, options: Options) -> int:
@@ -327,7 +322,7 @@ def _motion_heads(tower: Shapes, options: Options) -> int:
     layer = "blocks.0.mlp.fc1.weight"
     require(tower, (layer, "patch_embed.proj.weight"), "ViT of timm")
     width = tower["patch_embed.proj.weight"][0]
-    sizes = Sizes(count(tower, r"blocks\.(\d+)\."), width, tower[layer][0])
+    sizes = Sizes(width, tower[layer][0])
     return heads_of(sizes, options.motion_heads, VIT_HEADS, "--motion_heads")
 
 
@@ -418,5 +413,6 @@ FORMAT = Format(
     fit_metadata=fit_metadata,
     fits=fits,
     describe=describe,
+    keys=KEYS,
     tokenizer=tokenizer,
 )

@@ -20,8 +20,17 @@ What the tensors do not state is as in the code, for each of its two inputs:
 * BABEL, in the history (177d767 to 2010743): the same encoder over 24 rotations and a translation.
   Depth and width are the paper's (§III-G); the code leaves them to its command line, except for the
   width 768 of the projection's input. Consecutive frames at 30 per second
-  (src/datasets/amass_parser.py). Its scores are cosines, for the contrastive and for the MSE loss
-  (src/utils/action_classifier.py). The text encoder's readout is the mean over its tokens.
+  (src/datasets/amass_parser.py). The paper's best model is of triplets, as the released code is,
+  so that distances are Euclidean here too by default. The history, which has no triplets, scores by
+  cosines (src/utils/action_classifier.py): --distance=cosine. The text encoder's readout is the
+  mean over its tokens.
+
+The contrastive code of the history (177d767, c15c2f5) also puts `muQuery` and `sigmaQuery` before
+the frames and reads the first of them. Its files have the same tensors, so that they cannot be told
+from the others; that way of computing is not supported.
+
+The frame rate of DenseGait is not published; without --fps it is taken to be that of BABEL, which
+the command prints.
 """
 
 import argparse
@@ -50,7 +59,11 @@ from motionalign.models.weights.keymap import KeyMap
 
 NAME = "walktext"
 
-HEADS = {Sizes(depth=12, width=768, mlp_width=1024): 4}
+KEYS = ("encoder.skelEmbedding.weight", "motion_projection.projection.weight")
+
+FPS = 30.0  # where no rate is published
+
+HEADS = {Sizes(width=768, mlp_width=1024): 4}
 
 PUBLISHED = (
     Published(
@@ -74,7 +87,7 @@ PUBLISHED = (
         window=WINDOW_OF["conseq"],
         skeleton="smpl22",
         fps=30.0,
-        distance="cosine",
+        distance="euclidean",
         text_readout="mean",
         rotations=24,
     ),
@@ -96,7 +109,7 @@ class Options(joints.JointOptions):
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
-    joints.add_options(parser, PUBLISHED)
+    joints.add_options(parser, PUBLISHED, FPS)
     parser.add_argument(
         "--frames", type=positive, help="frames per clip (default: 60, as published)"
     )
@@ -116,7 +129,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def metadata(args: argparse.Namespace) -> MetadataOf:
     """The metadata of the training data, from --skeleton and --fps or as published."""
-    return joints.metadata_of(args, NAME, PUBLISHED)
+    return joints.metadata_of(args, NAME, PUBLISHED, FPS)
 
 
 def distance(config: DualEncoderConfig) -> str:
@@ -136,11 +149,7 @@ def own_name(key: str) -> str:
 
 def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
     """Our architecture for a file's tensors; it has no text encoder."""
-    require(
-        shapes,
-        ("encoder.skelEmbedding.weight", "motion_projection.projection.weight"),
-        "checkpoint of Walk and Text",
-    )
+    require(shapes, KEYS, "checkpoint of Walk and Text")
     return DualEncoderConfig(
         motion=joints.motion_encoder(
             below(shapes, "encoder."),
@@ -214,6 +223,7 @@ FORMAT = Format(
     fit_metadata=joints.fit_metadata,
     fits=fits,
     describe=describe,
+    keys=KEYS,
     own_name=own_name,
     unused=unused,
     text_readout=text_readout,

@@ -61,17 +61,14 @@ def test_the_published_sizes(depth, tmp_path):
     assert_same_state_dict(tmp_path / "out", theirs.state_dict())
 
 
-@pytest.mark.parametrize(
-    "changed", [{"width": 128}, {"depth": 6}, {"mlp_width": 1024}, {"width": 768, "depth": 12}]
-)
+@pytest.mark.parametrize("changed", [{"width": 128}, {"mlp_width": 1024}, {"width": 768}])
 def test_heads_of_other_sizes_are_asked_for(changed):
     sizes = {"depth": 4, "width": 256, "mlp_width": 512, **changed}
     with torch.device("meta"):
         shapes = shapes_of(GaitFormer(**sizes))
     message = (
-        f"Found: {sizes['depth']} layers of width {sizes['width']} with MLPs of "
-        f"{sizes['mlp_width']}. Published: 4 layers of width 256 with MLPs of 512 have 8 heads; 8 "
-        "layers of .* 12 layers of .* Give --motion_heads"
+        f"Found: layers of width {sizes['width']} with MLPs of {sizes['mlp_width']}. "
+        "Published: layers of width 256 with MLPs of 512 have 8 heads. Give --motion_heads"
     )
     with pytest.raises(ValueError, match=message):
         gaitformer.architecture(shapes, gaitformer.Options())

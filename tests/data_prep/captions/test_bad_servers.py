@@ -189,9 +189,9 @@ BAD = {
     "a message null": (says(choice={"message": None}), r"choices\[0\] has no message"),
     "content null": (says(None), "'walk', answer 0: empty, 4 times"),
     "content missing": (says(choice={"message": {"role": "assistant"}}), "empty, 4 times"),
-    "content a number": (says(5), "whose message has a int as content"),
-    "content an object": (says({"text": PROSE}), "whose message has a dict as content"),
-    "content a list of numbers": (says([1, 2]), "whose message has a list as content"),
+    "content a number": (says(5), "whose message has content of type int"),
+    "content an object": (says({"text": PROSE}), "whose message has content of type dict"),
+    "content a list of numbers": (says([1, 2]), "whose message has content of type list"),
     "a part without text": (says([{"type": "text"}]), "has a part without a text"),
     "a tool call": (
         says(None, message={"tool_calls": [{"function": {"name": KEY}}]}), "a tool call in place"),

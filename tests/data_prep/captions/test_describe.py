@@ -287,7 +287,7 @@ def prepared(tmp_path, monkeypatch):
     class Split:
         def __init__(self, folder, split):
             self.attributes = np.array(attributes[split], np.float32)
-            self.labels = np.zeros(len(self.attributes), int)
+            self.labels = self.all_labels = np.zeros(len(self.attributes), int)
 
     for split in attributes:
         (version_dir / f"index-{split}.npz").touch()

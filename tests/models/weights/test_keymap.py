@@ -2,6 +2,7 @@
 
 import json
 import logging
+import types
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from motionalign.models import vit_weights
 from motionalign.models.weights import keymap
 from motionalign.models.weights.keymap import LINEAR, SAME, KeyMap
 from motionalign.models.weights.load import load_weights
-from motionalign.models.weights.source import Source
+from motionalign.models.weights.source import Source, Unreachable
 
 KEY_MAP = KeyMap(
     prefix=r"base\.",
@@ -266,6 +267,82 @@ def test_one_line_says_that_the_hub_does_not_answer(offline_hub, monkeypatch, ca
         Source("a/b").config()
     assert caplog.messages == ["a/b: no answer from the Hub yet; trying again for half a minute"]
     assert logging.getLogger("huggingface_hub").handlers == handlers
+
+
+@pytest.fixture
+def unanswering_hub(offline_hub, monkeypatch):
+    """The same Hub, which is not known to be offline and does not answer."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    asked = []
+
+    def refused(url, **kwargs):
+        asked.append(url)
+        raise ConnectionError("no route to the host")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", refused)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: pytest.fail("waits"))
+    return offline_hub, asked
+
+
+def test_the_cache_of_a_hub_that_does_not_answer_is_used_at_once(unanswering_hub):
+    folder, asked = unanswering_hub
+    (folder / "config.json").write_text('{"model_type": "x"}')
+    source = Source("a/b@v1")
+    assert source.config() == {"model_type": "x"}
+    reason = r"a/b@v1 is not a local folder and .* \(no answer: no route to the host\). Without"
+    with pytest.raises(Unreachable, match=reason) as error:
+        source.file("tokenizer.json")
+    assert error.value.brief.endswith("(no answer: no route to the host)")
+    (absent := folder.parents[1] / ".no_exist" / folder.name).mkdir(parents=True)
+    (absent / "tokenizer.json").touch()
+    assert source.file("tokenizer.json") is None  # known from an earlier request
+    assert len(asked) == 1
+    assert Source(f"a/b@{'c' * 40}").config() == {"model_type": "x"}
+    assert len(asked) == 1  # a commit does not change
+
+
+def test_a_hub_that_answers_is_asked(offline_hub, monkeypatch):
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    def answers(url, **kwargs):
+        response = types.SimpleNamespace(headers={}, request=None)
+        raise huggingface_hub.errors.HfHubHTTPError("404", response=response)
+
+    path = offline_hub / "config.json"
+    path.write_text('{"model_type": "x"}')
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", answers)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: str(path))
+    assert Source("a/b").config() == {"model_type": "x"}
+
+
+def test_only_the_cache(unanswering_hub):
+    folder, asked = unanswering_hub
+    (folder / "config.json").write_text('{"model_type": "x"}')
+    source = Source("a/b@v1", cached=True)
+    assert source.config() == {"model_type": "x"}
+    assert source.file("tokenizer.json") is None
+    assert Source("a/c", cached=True).file("config.json") is None
+    assert not asked
+
+
+def test_the_hub_id_of_files(offline_hub, tmp_path):
+    (offline_hub / "config.json").write_text("{}")
+    commit = "c" * 40
+    assert Source("a/b@v1").hub_id == f"a/b@{commit}"
+    assert Source(offline_hub).hub_id == f"a/b@{commit}"
+    (tmp_path / "link").symlink_to(offline_hub)
+    assert Source(tmp_path / "link").hub_id == f"a/b@{commit}"
+    save(offline_hub, TENSORS)
+    assert Source(offline_hub / "model.safetensors").hub_id == f"a/b@{commit}"
+    (tmp_path / "own").mkdir()
+    # The name of what it was fine-tuned from, as all-MiniLM-L6-v2 has it.
+    (tmp_path / "own/config.json").write_text('{"_name_or_path": "nreimers/MiniLM-L6-H384"}')
+    assert Source(tmp_path / "own").hub_id == ""
 
 
 @pytest.mark.parametrize("sharded", [True, False])
