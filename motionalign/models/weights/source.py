@@ -147,10 +147,7 @@ class Unreachable(ValueError):
       brief: what it is, without instructions.
     """
 
-    def __init__(self, brief: str, instructions: str) -> None:
-        """The message is both."""
-        super().__init__(f"{brief}. {instructions}")
-        self.brief = brief
+    brief: str = ""
 
 
 class Source:
@@ -275,12 +272,16 @@ class Source:
     def _unreachable(self, error: Exception | str) -> Unreachable:
         """The error for an unreachable Hub, with instructions for working without it."""
         reason = str(error).strip().split("\n")[0]
-        return Unreachable(
+        brief = (
             f"{self.name} is not a local folder and cannot be loaded from the Hugging Face Hub "
-            f"({reason})",
-            f"Without the Hub: put {self._files} from https://huggingface.co/{self._repo[0]} into "
-            "a folder and give that folder instead",
+            f"({reason})"
         )
+        unreachable = Unreachable(
+            f"{brief}. Without the Hub: put {self._files} from https://huggingface.co/"
+            f"{self._repo[0]} into a folder and give that folder instead"
+        )
+        unreachable.brief = brief
+        return unreachable
 
     def require(self, name: str) -> pathlib.Path:
         """Like `file`, but raises a ValueError if the file does not exist."""
