@@ -52,7 +52,7 @@ def architecture(shapes, options: Options) -> DualEncoderConfig:
         width=width,
         depth=1,
         heads=published.heads_of(
-            published.Sizes(1, width, 12), options.motion_heads, {}, "--motion_heads"
+            published.Sizes(width, 12), options.motion_heads, {}, "--motion_heads"
         ),
         mlp_width=12,
         norm="pre",

@@ -171,7 +171,8 @@ def test_vectors_of_texts(legacy):
     assert Dataset(legacy / "data", "clips").caption_vectors is None
     dataset = Dataset(legacy / "data", "gait")
     vectors = dataset.require_caption_vectors()
-    assert vectors.origin == {"encoder": "nowhere/encoder", "readout": "mean", "sha256": "0" * 64}
+    known = {"encoder": "nowhere/encoder", "readout": "mean", "sha256": "0" * 64}
+    assert vectors.origin.items() >= known.items()
     positive = dataset.metadata.positive(dataset.split("train").attributes)
     words = [dataset.metadata.attribute_words(row) for row in positive]
     assert vectors[words].shape == (len(words), 6)
@@ -383,7 +384,7 @@ def test_a_newer_config_is_refused(legacy, editable):
 )
 def test_a_newer_model_is_refused(editable, file, opened):
     set_version(editable / file, len(RUN_MIGRATIONS) + 1)
-    with pytest.raises(ValueError, match=r"the model is of version 3, written by a newer motional"):
+    with pytest.raises(ValueError, match=r"the model is of version 4, written by a newer motional"):
         motionalign.load(editable / opened)
 
 

@@ -25,7 +25,7 @@ from motionalign.data.tokenizer import Tokenizer
 from motionalign.files import expand
 from motionalign.models.families import text_tower
 from motionalign.models.weights.load import load_tokenizer, load_weights
-from motionalign.models.weights.source import HUB_ID, Source, Unreachable
+from motionalign.models.weights.source import HUB_ID, WITHOUT_THE_HUB, Source
 
 BATCH_SIZE = 64
 
@@ -276,7 +276,7 @@ def encoder_of(
             encoder = SentenceEncoder(where, trained["readout"])
             other = _difference(encoder, trained)
         except ValueError as error:
-            missing.append(error.brief if isinstance(error, Unreachable) else str(error))
+            missing.append(str(error).partition(WITHOUT_THE_HUB)[0])
             continue
         if other is None:
             return encoder, _unverified(trained)

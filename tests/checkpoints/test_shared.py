@@ -207,7 +207,7 @@ def test_the_stored_skeleton_is_used(shared, tmp_path):
 
 def test_a_converted_model_is_shared_with_all_its_tensors(test_data, tmp_path):
     golden = str(test_data / "golden" / "walktext_encoder.pt")
-    flags = ["--skeleton=coco18", "--motion_heads=4"]
+    flags = ["--skeleton=coco18", "--motion_heads=4", "--fps=30"]
     main(["walktext", golden, str(tmp_path / "ours"), *flags])
     main(["share", str(tmp_path / "ours"), str(tmp_path / "shared")])
     for name in ("ours", "shared"):

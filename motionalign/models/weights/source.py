@@ -140,17 +140,8 @@ _PATIENCE = 5.0  # seconds that the Hub has for its first answer
 _COMMIT = r"[0-9a-f]{40}"
 
 
-class Unreachable(ValueError):
-    """A source is not on this machine, and the Hub cannot be asked for it.
-
-    Attributes:
-      brief: what it is, without instructions.
-    """
-
-    def __init__(self, brief: str, instructions: str) -> None:
-        """The message is both."""
-        super().__init__(f"{brief}. {instructions}")
-        self.brief = brief
+WITHOUT_THE_HUB = ". Without the Hub: "
+"""Starts the instructions in the error for a Hub that cannot be asked."""
 
 
 class Source:
@@ -272,14 +263,13 @@ class Source:
             return f"{name}@{commit}"
         return name if self.folder is not None else self.name
 
-    def _unreachable(self, error: Exception | str) -> Unreachable:
+    def _unreachable(self, error: Exception | str) -> ValueError:
         """The error for an unreachable Hub, with instructions for working without it."""
         reason = str(error).strip().split("\n")[0]
-        return Unreachable(
+        return ValueError(
             f"{self.name} is not a local folder and cannot be loaded from the Hugging Face Hub "
-            f"({reason})",
-            f"Without the Hub: put {self._files} from https://huggingface.co/{self._repo[0]} into "
-            "a folder and give that folder instead",
+            f"({reason}){WITHOUT_THE_HUB}put {self._files} from https://huggingface.co/"
+            f"{self._repo[0]} into a folder and give that folder instead"
         )
 
     def require(self, name: str) -> pathlib.Path:

@@ -16,7 +16,7 @@ from motionalign.models import vit_weights
 from motionalign.models.weights import keymap
 from motionalign.models.weights.keymap import LINEAR, SAME, KeyMap
 from motionalign.models.weights.load import load_weights
-from motionalign.models.weights.source import Source, Unreachable
+from motionalign.models.weights.source import Source
 
 KEY_MAP = KeyMap(
     prefix=r"base\.",
@@ -293,9 +293,8 @@ def test_the_cache_of_a_hub_that_does_not_answer_is_used_at_once(unanswering_hub
     source = Source("a/b@v1")
     assert source.config() == {"model_type": "x"}
     reason = r"a/b@v1 is not a local folder and .* \(no answer: no route to the host\). Without"
-    with pytest.raises(Unreachable, match=reason) as error:
+    with pytest.raises(ValueError, match=reason):
         source.file("tokenizer.json")
-    assert error.value.brief.endswith("(no answer: no route to the host)")
     (absent := folder.parents[1] / ".no_exist" / folder.name).mkdir(parents=True)
     (absent / "tokenizer.json").touch()
     assert source.file("tokenizer.json") is None  # known from an earlier request
