@@ -30,6 +30,8 @@ Path = str | os.PathLike
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of file systems without flock
 
+_MOST_VANISHED = 100  # times that the folder of a lock may vanish before it is held
+
 _WRITE_WAIT = 60.0  # seconds that a writer waits for another one of the same file
 
 
@@ -100,14 +102,20 @@ def _lock(path: pathlib.Path, wait: float) -> int | None:
 
     Raises:
       BlockingIOError: another process holds the lock, after `wait` seconds.
+      FileNotFoundError: no file can be created there, for example because `path` is a link to a
+        folder that does not exist.
     """
     deadline = time.monotonic() + wait
+    vanished = 0
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             # Open for writing: on NFS, an exclusive lock needs it.
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:  # the folder has just been removed again
+            vanished += 1
+            if vanished == _MOST_VANISHED:
+                raise
             continue
         if fcntl is None:
             os.close(handle)

@@ -182,6 +182,13 @@ def test_a_lock_on_a_file_that_is_gone_holds_nothing(tmp_path, monkeypatch):
         assert (tmp_path / "lock").exists()
 
 
+def test_a_lock_that_cannot_be_created(tmp_path):
+    """It is a link to a folder that does not exist, for which opening blames a missing file."""
+    (tmp_path / "lock").symlink_to(tmp_path / "gone" / "lock")
+    with pytest.raises(FileNotFoundError), files.hold(tmp_path / "lock", "a task"):
+        pass
+
+
 def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
     def flock(handle, operation):
         raise OSError(errno.ENOLCK, "No locks available")

@@ -33,7 +33,7 @@ LIMIT = 1 << 20  # bytes of a response
 LONGEST_WAIT = 120.0  # seconds; an endpoint that asks for a longer one ends the job
 UNUSABLE_RETRIES = 2  # of a response that is no completion: rarely the fault of a moment
 SHORTEST_KEY = 8  # characters; local servers take any word, such as "none", which is no secret
-_SHORTEST_PASSWORD = 4
+_SHORTEST_PASSWORD = 4  # and of a key that is not a word, such as "sk-1234"
 
 _RETRIED = (408, 409, 425, 429)  # and 500 to 599
 
@@ -102,6 +102,8 @@ def address(base_url: str, key: str = "") -> Address:
     user, password = (urllib.parse.unquote(each or "") for each in (parts.username, parts.password))
     query = [value for _, value in urllib.parse.parse_qsl(parts.query)]
     long = [each for each in (key, *query) if len(each) >= SHORTEST_KEY]
+    if not key.isalpha() and len(key) >= _SHORTEST_PASSWORD:
+        long.append(key)
     if not password and len(user) >= SHORTEST_KEY:  # a token in place of a user
         long.append(user)
     short = [each for each in (password, *_proxy_passwords()) if len(each) >= _SHORTEST_PASSWORD]

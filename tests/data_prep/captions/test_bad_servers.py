@@ -469,6 +469,15 @@ def test_a_short_password_in_the_url(describe):
     assert "repeats the API key or a password" in found.message
 
 
+@pytest.mark.parametrize("key", ["sk-test", "k3y-99"])
+def test_a_short_key(key, describe, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with Server(says(f"The person walks, {key}.")) as server:
+        found = describe(server.url)
+    found.check(key)
+    assert "repeats the API key or a password" in found.message
+
+
 def test_a_placeholder_is_no_secret(describe, monkeypatch):
     """Local servers take any word as a key; descriptions may well contain it."""
     monkeypatch.setenv("OPENAI_API_KEY", "none")

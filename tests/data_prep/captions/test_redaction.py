@@ -32,6 +32,17 @@ def test_a_key_in_any_form(name):
         base64.b64encode(base64.b64encode(KEY.encode())).decode(),
         urllib.parse.quote(base64.b64encode(f"me:{KEY}".encode()).decode()),
         "hUnTeR2!",
+        KEY[::-1],
+        KEY.swapcase(),
+        "-".join(KEY),
+        "_".join(KEY[i : i + 3] for i in range(0, len(KEY), 3)),
+        f"https://{KEY.translate(dict.fromkeys(map(ord, '/+=~'), None))}.example",
+        "".join(chr(ord(c) + 0xFEE0) for c in KEY),  # full width
+        base64.b32encode(KEY.encode()).decode(),
+        base64.b32encode(KEY.encode()).decode().rstrip("=").lower(),
+        ":".join(f"{b:02x}" for b in KEY.encode()),
+        "".join(f"={b:02X}" for b in KEY.encode()),  # quoted-printable
+        ", ".join(f"0x{b:02x}" for b in KEY.encode()),
     ],
 )
 def test_a_key_in_disguise(text):
@@ -45,6 +56,13 @@ def test_a_key_in_disguise(text):
 def test_other_texts_are_shown(text):
     assert not SECRETS.are_in(text)
     assert SECRETS.line(text) == text
+
+
+@pytest.mark.parametrize("text", ["no support is not needed", "a film_studio", "no key required"])
+def test_the_words_of_a_placeholder_are_shown(text):
+    """Local servers take any word; a description may hold those of a placeholder."""
+    secrets = Secrets(["not-needed", "lm-studio", "sk-no-key-required"])
+    assert not secrets.are_in(text)
 
 
 def test_without_secrets_nothing_is_withheld():
