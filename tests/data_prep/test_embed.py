@@ -58,6 +58,7 @@ def dataset(tmp_path, monkeypatch):
             self.captions = CAPTIONS[split]
             self.attributes = np.array(ATTRIBUTES[split], np.float32)
             self.labels = np.full(len(self.attributes), -1)
+            self.all_labels = self.labels[:, None]
 
     for split in CAPTIONS:
         (version_dir / f"index-{split}.npz").touch()
