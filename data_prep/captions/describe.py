@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> None:
     out = pathlib.Path(args.out)
     if out.is_dir():
         raise ValueError(f"--out={out} is a folder; expected the name of a JSON file")
-    cache = Cache(args.cache or out.with_suffix(".cache"), endpoint.secrets)
+    cache = _cache(args.cache or out.with_suffix(".cache"), endpoint)
     print(
         f"{args.count} answers for each of {len(labels)} labels by {args.model}: {endpoint.shown}"
     )
@@ -127,6 +127,17 @@ def run(args: argparse.Namespace) -> None:
     files.write_json(out, _content(settings, outcome))
     print(f"{out}: {args.count} answers for each of {len(labels)} labels")
     print(f"Next:\n  {_next(args)}")
+
+
+def _cache(folder: str | pathlib.Path, endpoint: Address) -> Cache:
+    """The cache in a folder; a ValueError if there can be none."""
+    try:
+        return Cache(folder, endpoint.secrets)
+    except OSError as error:
+        raise ValueError(
+            f"--cache={folder} cannot be the folder of cached answers: {error.strerror}. Give one "
+            "that can be created or written"
+        ) from None
 
 
 def _check(args: argparse.Namespace) -> None:

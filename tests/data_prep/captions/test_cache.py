@@ -108,6 +108,16 @@ def test_a_folder_in_place_of_an_answer_is_named_before_it_is_paid_for(tmp_path)
         cache.get(ASKED)
 
 
+def test_a_file_in_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "labels.json").write_text('["walk"]')
+    flags = [f"--labels={tmp_path / 'labels.json'}", f"--cache={tmp_path / 'labels.json'}"]
+    with Server(says()) as server:
+        url = f"--base_url={server.url}"
+        with pytest.raises(SystemExit, match="--cache=.*labels.json cannot be the folder of cached"):
+            main(["describe", *flags, f"--out={tmp_path / 'out.json'}", "--model=m", url])
+        assert not server.calls
+
+
 def test_a_pipe_in_place_of_an_answer_is_replaced(tmp_path):
     cache = Cache(tmp_path)
     cache.put(ASKED, ANSWER)
