@@ -113,7 +113,7 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path):
     flags = [f"--labels={tmp_path / 'labels.json'}", f"--cache={tmp_path / 'labels.json'}"]
     with Server(says()) as server:
         url = f"--base_url={server.url}"
-        with pytest.raises(SystemExit, match="--cache=.*labels.json cannot be the folder of cached"):
+        with pytest.raises(SystemExit, match=r"labels\.json cannot be the folder of cached"):
             main(["describe", *flags, f"--out={tmp_path / 'out.json'}", "--model=m", url])
         assert not server.calls
 
