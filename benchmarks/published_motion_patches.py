@@ -5,8 +5,8 @@
   python -m benchmarks.published_motion_patches --published=MotionPatches --raw_dir=DIR \
     --workdir=runs/published42 --seed=42
 
-These are the rows "published PyTorch code" of docs/results.md. The published program runs as it is:
-its statistics (scripts/cal_mean_var.py), configuration (conf/), dataset, model, optimizer, schedule
+Its scores compare with the rows of `mocap_small.py:code` in docs/results.md. The published program
+runs as it is: its statistics (scripts/cal_mean_var.py), configuration (conf/), dataset, model, optimizer, schedule
 and training loop (`main` of scripts/train.py) and scores (scripts/test.py: the first caption of
 each test clip; every clip with the query's caption is relevant; the protocol `all`). None of its
 files is changed. It gets the towers and epochs of configs/mocap_small.py:code, and must agree with
@@ -17,7 +17,7 @@ temperature. At run time the driver intervenes in four places:
   workers    --workers processes read each split instead of 16. Captions and crops are drawn in
              these processes: a seed gives the same run only with the same number of them.
   scores     after each epoch the published loop scores the test split and logs two of the scores;
-             here it logs all. The table shows the last epoch, as our rows do.
+             here it logs all. The last epoch counts, as in our rows.
   weights    with --keep, the weights of every epoch are kept. The published loop keeps those of the
              last epoch and of the best, by scores on the test split; the driver does not use these.
 
