@@ -6,12 +6,12 @@
     --workdir=runs/published42 --seed=42
 
 Its scores compare with the rows of `mocap_small.py:code` in docs/results.md. The published program
-runs as it is: its statistics (scripts/cal_mean_var.py), configuration (conf/), dataset, model, optimizer, schedule
-and training loop (`main` of scripts/train.py) and scores (scripts/test.py: the first caption of
-each test clip; every clip with the query's caption is relevant; the protocol `all`). None of its
-files is changed. It gets the towers and epochs of configs/mocap_small.py:code, and must agree with
-that config in everything else that both state: batch size, learning rates, schedule, dropout,
-temperature. At run time the driver intervenes in four places:
+runs as it is: its statistics (scripts/cal_mean_var.py), configuration (conf/), dataset, model,
+optimizer, schedule and training loop (`main` of scripts/train.py) and scores (scripts/test.py: the
+first caption of each test clip; every clip with the query's caption is relevant; the protocol
+`all`). None of its files is changed. It gets the towers and epochs of configs/mocap_small.py:code,
+and must agree with that config in everything else that both state: batch size, learning rates,
+schedule, dropout, temperature. At run time the driver intervenes in four places:
 
   widths     scripts/train.py builds towers of width 768; ViT-Ti has 192 and MiniLM 384.
   workers    --workers processes read each split instead of 16. Captions and crops are drawn in
