@@ -637,6 +637,16 @@ def test_run_3_says_what_is_known_of_a_frozen_text_encoder(source, hub_id, name)
     assert RUN_MIGRATIONS[2]({"text_encoder": None}) == {"text_encoder": None}
 
 
+def test_a_folder_is_no_hub_id(tmp_path, monkeypatch):
+    """A relative path of two parts has the form of an id."""
+    (tmp_path / "models" / "mini").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for source, hub_id in (("models/mini", ""), ("models/other", "models/other")):
+        before = {"encoder": source, "readout": "mean", "sha256": "0"}
+        assert VECTOR_MIGRATIONS[0](before)["hub_id"] == hub_id
+        assert RUN_MIGRATIONS[2]({"text_encoder": before})["text_encoder"]["hub_id"] == hub_id
+
+
 def test_vectors_1_say_what_is_known_of_their_encoder(legacy):
     before = {"encoder": "me/encoder", "readout": "mean", "sha256": "0"}
     assert len(VECTOR_MIGRATIONS) == 1

@@ -28,7 +28,7 @@ import safetensors.numpy
 
 from motionalign import digests, reading
 from motionalign.config import VERSION_KEY, migrate
-from motionalign.data.dataset import encoder_name, migrate_metadata, possible_hub_id
+from motionalign.data.dataset import encoder_name, migrate_metadata, older_hub_id
 from motionalign.files import expand
 
 LATEST, BEST = "checkpoints", "best"
@@ -220,7 +220,7 @@ def migrate_text_encoder(run: dict[str, Any]) -> dict[str, Any]:
     if trained is None:
         return run
     source = trained["encoder"]
-    unsaid = {"source": source, "hub_id": possible_hub_id(source), "settings": ""}
+    unsaid = {"source": source, "hub_id": older_hub_id(source), "settings": ""}
     named = {"encoder": encoder_name(source)}
     return run | {"text_encoder": {**unsaid, "max_tokens": None, **trained, **named}}
 

@@ -438,7 +438,7 @@ def _made_by(header: Mapping[str, str], path: pathlib.Path) -> dict[str, str]:
 
 def migrate_encoder(made_by: dict[str, Any]) -> dict[str, Any]:
     """Migration 1: what older files do not say about the encoder of their vectors."""
-    hub_id = possible_hub_id(made_by["encoder"])
+    hub_id = older_hub_id(made_by["encoder"])
     return {"settings": "", "hub_id": hub_id, "max_tokens": "", **made_by}
 
 
@@ -449,6 +449,15 @@ VECTOR_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (migrate_encoder,)
 def possible_hub_id(source: str) -> str:
     """The source of an encoder if it has the form owner/name[@revision], else ""."""
     return source if re.fullmatch(r"\w[\w.-]*/[\w.-]+(@[\w./-]+)?", source) else ""
+
+
+def older_hub_id(source: str) -> str:
+    """The Hub id of an encoder of which an older version stored only the source; "" if unknown.
+
+    A relative path of one folder in another has the same form; it is told by the folder, if it is
+    still there.
+    """
+    return "" if pathlib.Path(source).exists() else possible_hub_id(source)
 
 
 def check_hub_id(hub_id: str, known: str = "") -> None:

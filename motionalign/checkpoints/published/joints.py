@@ -156,6 +156,7 @@ def metadata_of(
     name: str,
     published: Sequence[Published],
     fps_otherwise: float | None = None,
+    skeleton_otherwise: str | None = None,
 ) -> MetadataOf:
     """The metadata of the training data, from --skeleton and --fps or as published.
 
@@ -164,6 +165,8 @@ def metadata_of(
       name: name of the data.
       published: the published models.
       fps_otherwise: frame rate where none is given or published; None: it must be given.
+      skeleton_otherwise: skeleton of 3D joints that are not the input of a published model, if it
+        has as many; None: it must be given.
 
     Raises:
       ValueError: --fps is not positive, or no skeleton has this name; the result raises one that
@@ -179,6 +182,8 @@ def metadata_of(
         skeleton, fps = args.skeleton, args.fps
         if known is not None:
             skeleton, fps = skeleton or known.skeleton, fps or known.fps
+        elif _has_joints(skeleton_otherwise, motion.joints * motion.channels) == motion.channels:
+            skeleton = skeleton or skeleton_otherwise
         if skeleton is None:
             raise ValueError(
                 f"the encoder takes {motion.joints} joints of {motion.channels} channels, which is "
@@ -249,6 +254,7 @@ def motion_encoder(
     norm: str,
     positions: str,
     frames: int,
+    skeleton: str | None = None,
 ) -> MotionTransformerConfig:
     """The config of a published encoder.
 
@@ -261,12 +267,15 @@ def motion_encoder(
       norm: position of the norms, "pre" or "post".
       positions: "learned" or "sinusoidal".
       frames: number of frames per clip.
+      skeleton: `skeleton_otherwise` of `metadata_of`.
 
     Raises:
       ValueError: the tensors belong to another model, or an option that they need is missing.
     """
     width, values = shapes[embedding]
-    channels = options.channels or _channels(embedding, values, published, options.skeleton)
+    channels = options.channels or _channels(
+        embedding, values, published, options.skeleton or skeleton
+    )
     if values % channels:
         raise ValueError(
             f"{embedding} takes {values} values per frame, which is not a multiple of --channels="
@@ -305,20 +314,25 @@ def _channels(
 ) -> int:
     """The channels of the published model whose frames have this number of values.
 
-    Otherwise, where a skeleton is given, they are 2 or 3 if that gives its number of joints.
+    Otherwise, they are 2 or 3 if that gives the skeleton's number of joints.
     """
     for each in published:
         if values == each.joints * each.channels:
             return each.channels
-    if skeleton is not None:
-        joints = get_skeleton(skeleton).num_joints
-        for channels in (2, 3):
-            if values == joints * channels:
-                return channels
+    if channels := _has_joints(skeleton, values):
+        return channels
     raise ValueError(
         f"{embedding} takes {values} values per frame; published models take "
         f"{' or '.join(map(str, published))}. Give --channels, the number of channels per joint"
     )
+
+
+def _has_joints(skeleton: str | None, values: int) -> int | None:
+    """The channels with which a skeleton's joints have this number of values, 2 or 3, or None."""
+    if skeleton is None:
+        return None
+    channels, rest = divmod(values, get_skeleton(skeleton).num_joints)
+    return channels if channels in (2, 3) and not rest else None
 
 
 def describe(config: DualEncoderConfig, model: str) -> dict[str, Any]:

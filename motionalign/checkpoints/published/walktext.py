@@ -61,7 +61,9 @@ NAME = "walktext"
 
 KEYS = ("encoder.skelEmbedding.weight", "motion_projection.projection.weight")
 
-FPS = 30.0  # where no rate is published
+# Where nothing is published, with a line that says so: a model of 66 values per frame, the 22
+# joints of BABEL's bodies, and the rate of BABEL's clips.
+SKELETON, FPS = "smpl22", 30.0
 
 HEADS = {Sizes(width=768, mlp_width=1024): 4}
 
@@ -129,7 +131,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def metadata(args: argparse.Namespace) -> MetadataOf:
     """The metadata of the training data, from --skeleton and --fps or as published."""
-    return joints.metadata_of(args, NAME, PUBLISHED, FPS)
+    return joints.metadata_of(args, NAME, PUBLISHED, FPS, SKELETON)
 
 
 def distance(config: DualEncoderConfig) -> str:
@@ -160,6 +162,7 @@ def architecture(shapes: Shapes, options: Options) -> DualEncoderConfig:
             norm="post",
             positions="sinusoidal",
             frames=options.frames,
+            skeleton=SKELETON,
         ),
         text=None,
         embed_dim=shapes["motion_projection.projection.weight"][0],

@@ -123,10 +123,10 @@ def test_heads_of_other_sizes_are_asked_for(changed):
     ("inputs", "flags", "message"),
     [
         (54, ["--fps=24"], "walktext: the tensors do not state .* Give --motion_heads"),
-        (66, SMALL, r"takes 66 values per frame; published models take 54 \(18 joints of 3 channels"
+        (60, SMALL, r"takes 60 values per frame; published models take 54 \(18 joints of 3 channels"
                     r"\) or 150 \(25 joints, or rotations and a translation, of 6 .* --channels"),
         (66, [*SMALL, "--skeleton=kit21"], "takes 66 values per frame; published models take 54"),
-        (66, [*SMALL, "--channels=3"], "takes 22 joints of 3 channels, which is not .* --skeleton"),
+        (60, [*SMALL, "--channels=3"], "takes 20 joints of 3 channels, which is not .* --skeleton"),
         (66, [*SMALL, "--skeleton=smpl22", "--channels=3", "--root=22"], "root is 22; the joints"),
     ],
 )  # fmt: skip
@@ -144,6 +144,18 @@ def with_inputs(golden, inputs, tmp_path):
     state["encoder"]["skelEmbedding.weight"] = torch.randn(64, inputs)
     torch.save(state, tmp_path / f"{inputs}.pt")
     return str(tmp_path / f"{inputs}.pt")
+
+
+def test_joints_of_babels_bodies(golden, tmp_path, capsys):
+    """66 values are 22 joints; what is assumed about them is printed."""
+    main(["walktext", with_inputs(golden, 66, tmp_path), str(tmp_path / "a"), "--motion_heads=4"])
+    model = motionalign.load(tmp_path / "a")
+    motion, data = model.encoder.network.config.motion, model.metadata()
+    assert (motion.joints, motion.channels, motion.input, motion.root) == (22, 3, "joints", 0)
+    assert (data.skeleton.name, data.fps) == ("smpl22", 30)
+    printed = capsys.readouterr().out
+    assert "data of walktext: skeleton smpl22, 30 per second\n" in printed
+    assert "--fps was not given: convert again with it if" in printed
 
 
 def test_options_replace_what_is_published(golden, tmp_path):
