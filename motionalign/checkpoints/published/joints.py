@@ -273,14 +273,7 @@ def motion_encoder(
       ValueError: the tensors belong to another model, or an option that they need is missing.
     """
     width, values = shapes[embedding]
-    channels = options.channels or _channels(
-        embedding, values, published, options.skeleton or skeleton
-    )
-    if values % channels:
-        raise ValueError(
-            f"{embedding} takes {values} values per frame, which is not a multiple of --channels="
-            f"{channels}"
-        )
+    channels = _channels(embedding, values, published, options, skeleton)
     layer = encoder + "layers.0.linear1.weight"
     if layer not in shapes:
         raise ValueError(f"the encoder has no {layer}")
@@ -310,16 +303,28 @@ def motion_encoder(
 
 
 def _channels(
-    embedding: str, values: int, published: Sequence[Published], skeleton: str | None
+    embedding: str,
+    values: int,
+    published: Sequence[Published],
+    options: JointOptions,
+    skeleton: str | None,
 ) -> int:
-    """The channels of the published model whose frames have this number of values.
+    """The channels per joint of an encoder whose frames have this number of values.
 
-    Otherwise, they are 2 or 3 if that gives the skeleton's number of joints.
+    They are those that are given, else those of the published model with as many values, else 2 or
+    3 if that gives the skeleton's number of joints.
     """
+    if channels := options.channels:
+        if values % channels:
+            raise ValueError(
+                f"{embedding} takes {values} values per frame, which is not a multiple of "
+                f"--channels={channels}"
+            )
+        return channels
     for each in published:
         if values == each.joints * each.channels:
             return each.channels
-    if channels := _has_joints(skeleton, values):
+    if channels := _has_joints(options.skeleton or skeleton, values):
         return channels
     raise ValueError(
         f"{embedding} takes {values} values per frame; published models take "
