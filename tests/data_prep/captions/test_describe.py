@@ -11,6 +11,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from chat_server import completion
 from runs import ROOT
 
 from data_prep import class_texts
@@ -87,19 +88,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.reply(text, "length" if kind == "cut" else "stop")
 
     def reply(self, text, finish_reason):
-        message = {"role": "assistant", "content": text}
-        choice = {"index": 0, "message": message, "finish_reason": finish_reason}
-        usage = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
-        body = json.dumps(
-            {
-                "id": "x",
-                "object": "chat.completion",
-                "created": 0,
-                "model": "m",
-                "choices": [choice],
-                "usage": usage,
-            }
-        ).encode()
+        body = completion(text, choice={"finish_reason": finish_reason})
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
