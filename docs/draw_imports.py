@@ -38,6 +38,7 @@ FLOORS = (
     ("motionalign.checkpoints",),
     ("motionalign.models",),
     ("motionalign.data",),
+    ("motionalign.anatomy",),
     ("motionalign.formats",),
     ("motionalign.report",),
     (

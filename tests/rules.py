@@ -596,6 +596,7 @@ EXCUSED_TESTS = {
     "motionalign/models/family.py": "shared by families: covered by the tests of all encoders",
     "motionalign/models/families.py": "the registry: covered by the tests of all encoders",
     "motionalign/tasks/task.py": "the protocol: covered by the tests of all tasks",
+    "motionalign/formats/format.py": "the protocol: covered by the tests of all formats",
     "motionalign/checkpoints/published/format.py": "covered by the tests of all formats",
     "motionalign/checkpoints/published/joints.py": "covered by test_walktext and test_gaitformer",
 }

@@ -1,0 +1,105 @@
+"""A body as it was found in a motion: which of its joints are which parts of a human."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from motionalign.conventions import Finding
+from motionalign.skeleton import PARTS
+
+SIDES = ("left", "right")
+
+# Of each side; every role has its name with the side before it, such as left_knee.
+_ARM = ("collar", "shoulder", "elbow", "wrist", "hand")
+_LEG = ("hip", "knee", "ankle", "foot", "toe")
+
+ROLES = (
+    "pelvis",
+    "chest",
+    "neck",
+    "head",
+    "head_end",
+    *(f"{side}_{role}" for side in SIDES for role in (*_ARM, *_LEG)),
+)
+"""What a point of a body can be.
+
+chest: the joint in which the two arms part from the spine, SMPL's spine3. neck: the base of the
+neck. head: where the skull turns on the neck, SMPL's head; head_end: the top of the skull. hand:
+the middle of the hand or the base of the middle finger. foot: the ball of the foot, SMPL's foot;
+toe: the tip of the toes.
+"""
+
+
+class Point(NamedTuple):
+    """A point of a body.
+
+    Attributes:
+      name: unique; the file's joint name where it is one of its joints.
+      weights: ((joint of the file, weight), ...), whose sum is 1: one joint, or a mean of markers.
+      parent: index of a point before this one; -1: the root.
+      role: one of `ROLES`; None: between two that have one, such as a joint of the spine.
+    """
+
+    name: str
+    weights: tuple[tuple[int, float], ...]
+    parent: int
+    role: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Body:
+    """What was found in a motion.
+
+    Attributes:
+      kind: "human", or what it is instead: "hand", "face", "camera", "prop", "animal", "upper
+        body", "unknown", ...
+      why: a sentence on how that is known.
+      convention: the naming of the joints, such as "Mixamo"; "by the tree" where no name is known.
+      points: of the body, the root (pelvis) first; fingers, faces and helpers are left out.
+      chains: the points of each of `skeleton.PARTS`, from the torso outwards, as in Motion Patches
+        (§3.2): legs and torso start at the pelvis, arms at the chest.
+      unit_in_metres: the unit of the positions; None: unknown, as in 2D.
+      unit_known: how the unit is known: "stated", "by height", "declared".
+      up: the axis that points up, a key of `conventions.AXES`; None in 2D, or if it is unknown.
+      up_known: how the axis is known: "stated", "by the body", "declared".
+      height: along the bones from toes to head, in metres; None: unknown.
+      left_out: {"fingers": names, "face": names, "helpers": names} of the file's joints.
+      finding: why the clip is not what it should be, of `conventions.implausible`; None: it is.
+      notes: what was assumed, one sentence each.
+    """
+
+    kind: str
+    why: str
+    convention: str
+    points: tuple[Point, ...] = ()
+    chains: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    unit_in_metres: float | None = None
+    unit_known: str = ""
+    up: str | None = None
+    up_known: str = ""
+    height: float | None = None
+    left_out: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    finding: Finding | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Checks that the fields fit together."""
+        assert not self.chains or tuple(self.chains) == PARTS, self.chains
+        for index, point in enumerate(self.points):
+            assert -1 <= point.parent < index and (point.parent >= 0) == (index > 0), point
+            assert abs(sum(weight for _, weight in point.weights) - 1) < 1e-6, point
+            assert point.role is None or point.role in ROLES, point
+
+    @property
+    def roles(self) -> dict[str, int]:
+        """{role: index of its point}."""
+        return {point.role: i for i, point in enumerate(self.points) if point.role}
+
+
+class NotHuman(ValueError):
+    """A motion is not that of a human body; `body` says what it is."""
+
+    def __init__(self, message: str, body: Body) -> None:
+        """`body`: what was found."""
+        super().__init__(message)
+        self.body = body

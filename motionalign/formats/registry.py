@@ -1,0 +1,102 @@
+"""The motion formats that can be read, and the choice among them."""
+
+import os
+import pathlib
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from motionalign import reading
+from motionalign.files import expand
+from motionalign.formats.format import Format, Options
+from motionalign.formats.motion import Motion
+
+# Of several formats with one suffix, the first that claims a file reads it.
+_ALL: tuple[Format, ...] = ()
+
+FORMATS: Mapping[str, Format] = MappingProxyType({each.name: each for each in _ALL})
+"""The formats by name."""
+
+
+def read(
+    path: str | os.PathLike,
+    *,
+    smplh_dir: str | os.PathLike | None = None,
+    skeleton: str | os.PathLike | None = None,
+) -> list[Motion]:
+    """Reads a motion file of any known format.
+
+    Args:
+      path: the file, or the folder of a sequence with one file a frame.
+      smplh_dir: folder of SMPL or SMPL-H body models, for files of SMPL's parameters.
+      skeleton: a skeleton file, for arrays without joint names.
+
+    Returns:
+      Its takes, at least one; the persons of a take are together.
+
+    Raises:
+      ValueError: no format reads it, or it is spoiled. The message names the file, what was found
+        and what was expected.
+    """
+    path = expand(path)
+    options = Options(smplh_dir, skeleton)
+    motions = format_of(path).read(path, options)
+    if not motions:
+        raise ValueError(f"{path} has no motion")
+    return motions
+
+
+def format_of(path: pathlib.Path) -> Format:
+    """The format of a file, or of a folder of frames.
+
+    Raises:
+      ValueError: the file is missing, or no format reads it.
+    """
+    if path.is_dir():
+        names = sorted(os.listdir(path))
+        for each in FORMATS.values():
+            if each.frames and any(name.endswith(each.frames) for name in names):
+                return each
+        raise ValueError(
+            f"{path} is a folder, and not one of a sequence with one file a frame "
+            f"({', '.join(end for each in FORMATS.values() for end in each.frames)}); name the "
+            "files in it"
+        )
+    reading.check_file(path)
+    suffix = _suffix(path)
+    fitting = [each for each in FORMATS.values() if suffix in each.suffixes]
+    if not fitting:
+        known = sorted({end for each in FORMATS.values() for end in each.suffixes})
+        raise ValueError(
+            f"{path}: no motion format has the suffix {suffix or '(none)'}; known: "
+            f"{', '.join(known)}"
+        )
+    for each in fitting:
+        if each.claims is None or each.claims(path):
+            return each
+    raise ValueError(
+        f"{path}: its content is none of the formats with the suffix {suffix}: "
+        f"{'; '.join(f'{each.name} ({each.about})' for each in fitting)}"
+    )
+
+
+def _suffix(path: pathlib.Path) -> str:
+    """The suffix in lower case; a file called .bvh, as some programs write it, has .bvh."""
+    return (path.suffix or (path.name if path.name.startswith(".") else "")).lower()
+
+
+def find(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The files below a folder that a format may read, by their suffixes, sorted.
+
+    A folder of a sequence with one file a frame stands for its files.
+    """
+    frames = tuple(end for each in FORMATS.values() for end in each.frames)
+    suffixes = {end for each in FORMATS.values() for end in each.suffixes}
+    found = []
+    for where, folders, names in os.walk(folder):
+        folders.sort()
+        here = pathlib.Path(where)
+        if frames and any(name.endswith(frames) for name in names):
+            found.append(here)
+            names = [name for name in names if not name.endswith(frames)]
+        found += [here / name for name in names if _suffix(pathlib.Path(name)) in suffixes]
+    return sorted(found)
