@@ -38,7 +38,7 @@ def test_positions():
     assert (found.dtype, found.tolist()) == (np.float64, [1.0, 2.0])
     np.testing.assert_array_equal(checks.finite(np.array([1, np.nan]), "clip"), [1, np.nan])
     for values in (np.array([1j]), np.array([True]), np.array(["1"])):
-        with pytest.raises(ValueError, match="clip has the type .*; expected numbers"):
+        with pytest.raises(ValueError, match=r"clip has the type .*; expected numbers"):
             checks.finite(values, "clip")
     with pytest.raises(ValueError, match=r"clip is infinite at \[1\]"):
         checks.finite(np.array([1, -np.inf]), "clip")
