@@ -8,12 +8,17 @@ from types import MappingProxyType
 
 from motionalign import reading
 from motionalign.files import expand
-from motionalign.formats import (bvh, labelled_set, skeleton_file)
+from motionalign.formats import bvh, labelled_set, ntu_skeleton, skeleton_file, trc
 from motionalign.formats.format import Format, Options
 from motionalign.formats.motion import Motion
 
 # Of several formats with one suffix, the first that claims a file reads it.
-_ALL: tuple[Format, ...] = (bvh.FORMAT, labelled_set.FORMAT,)
+_ALL: tuple[Format, ...] = (
+    bvh.FORMAT,
+    labelled_set.FORMAT,
+    ntu_skeleton.FORMAT,
+    trc.FORMAT,
+)
 
 FORMATS: Mapping[str, Format] = MappingProxyType({each.name: each for each in _ALL})
 """The formats by name."""
