@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from motionalign import reading
 from motionalign.files import expand
-from motionalign.formats import bvh, labelled_set, ntu_skeleton, skeleton_file, trc
+from motionalign.formats import bvh, c3d, labelled_set, ntu_skeleton, skeleton_file, trc
 from motionalign.formats.format import Format, Options
 from motionalign.formats.motion import Motion
 
@@ -18,6 +18,7 @@ _ALL: tuple[Format, ...] = (
     labelled_set.FORMAT,
     ntu_skeleton.FORMAT,
     trc.FORMAT,
+    c3d.FORMAT,
 )
 
 FORMATS: Mapping[str, Format] = MappingProxyType({each.name: each for each in _ALL})
