@@ -8,12 +8,17 @@ from types import MappingProxyType
 
 from motionalign import reading
 from motionalign.files import expand
-from motionalign.formats import labelled_set, skeleton_file
+from motionalign.formats import arrays, humanml3d_features, labelled_set, skeleton_file, smpl
 from motionalign.formats.format import Format, Options
 from motionalign.formats.motion import Motion
 
 # Of several formats with one suffix, the first that claims a file reads it.
-_ALL: tuple[Format, ...] = (labelled_set.FORMAT,)
+_ALL: tuple[Format, ...] = (
+    labelled_set.FORMAT,
+    smpl.FORMAT,
+    humanml3d_features.FORMAT,
+    arrays.FORMAT,  # after those that are arrays of a certain kind
+)
 
 FORMATS: Mapping[str, Format] = MappingProxyType({each.name: each for each in _ALL})
 """The formats by name."""
@@ -54,7 +59,12 @@ def _declared(motions: list[Motion], skeleton: pathlib.Path, path: pathlib.Path)
         return motions
     said = skeleton_file.read_skeleton_file(skeleton)
     return [
-        dataclasses.replace(motion, declared=said.fitted(motion.joint_names, str(path)))
+        dataclasses.replace(
+            motion,
+            declared=said.fitted(motion.joint_names, str(path)),
+            fps=motion.fps if said.fps is None else said.fps,
+            notes=(*motion.notes, *said.overrides(motion.fps)),
+        )
         for motion in motions
     ]
 
