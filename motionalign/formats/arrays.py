@@ -127,7 +127,8 @@ def _read_npz(path: pathlib.Path) -> _Found:
         checks.tree(parents, labels, f"{path}: parents")
         found.parents = tuple(int(parent) for parent in parents)
     if others := sorted(set(stored) - {name, *_BESIDES}):
-        found.notes.append(f"left out: {counted(len(others), 'other array')} ({', '.join(others)})")
+        listed = ", ".join(others)
+        found.notes.append(f"Left out: {counted(len(others), 'other array')} ({listed}).")
     return found
 
 
@@ -180,10 +181,10 @@ def _name(found: _Found, path: pathlib.Path) -> None:
         if found.fps is None:
             found.fps = fps
             found.notes.append(f"{fps:g} frames per second, those of HumanML3D's new_joints with "
-                               f"{count} joints, are assumed")  # fmt: skip
+                               f"{count} joints, are assumed.")  # fmt: skip
     elif found.dims != 2 and len(shape) > 2 and shape[-1] == 3 and count == 22:
         skeleton = "smpl22"
-        found.notes.append("22 joints without names are taken for SMPL's, as in HumanML3D")
+        found.notes.append("22 joints without names are taken for SMPL's, as in HumanML3D.")
     else:
         raise ValueError(f"{found.where} is {list(shape)}{_unnamed(shape, count, path)}")
     found.names = SKELETONS[skeleton].joint_names
@@ -249,9 +250,11 @@ def _image(values: np.ndarray, found: _Found) -> np.ndarray:
     if values.shape[-1] == 2:
         measured = ~np.isnan(values).any(axis=-1, keepdims=True)
         values = np.concatenate([values, np.where(measured, 1.0, np.nan)], axis=-1)
-        found.notes.append("no confidence: it is 1")
+        found.notes.append("No confidence is stated: it is 1.")
     if found.up is None:
-        found.notes.append('y is assumed to point down, as in images; otherwise say "up": "y"')
+        found.notes.append(
+            'y is taken to point down, as in images; where it points up, say "up": "y".'
+        )
     return checks.image(values, down=found.up != "y")
 
 
@@ -264,7 +267,7 @@ def _present(values: np.ndarray, notes: list[str]) -> tuple[np.ndarray, tuple[st
     values = np.where(seen[..., None, None], values, np.nan)
     there = np.flatnonzero(seen.any(axis=0)).tolist() or [0]
     if len(there) < persons:
-        notes.append(f"left out: {persons - len(there)} of {persons} persons, who are in no frame")
+        notes.append(f"Left out: {persons - len(there)} of {persons} persons, who are in no frame.")
     return values[:, there], tuple(f"person {person + 1}" for person in there)
 
 

@@ -68,9 +68,9 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
             up="y",
             convention=convention,
             notes=(
-                f"positions computed from {values.shape[1]} features, which state neither where "
-                "the clip starts nor which way it faces there",
-                f"{fps:g} frames per second, those of the set, are assumed",
+                f"Positions are computed from {values.shape[1]} features, which state neither where "
+                "the clip starts nor which way it faces there.",
+                f"{fps:g} frames per second, those of the set, are assumed.",
             ),
         )
     ]

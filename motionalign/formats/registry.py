@@ -8,12 +8,13 @@ from types import MappingProxyType
 
 from motionalign import reading
 from motionalign.files import expand
-from motionalign.formats import arrays, humanml3d_features, labelled_set, skeleton_file, smpl
+from motionalign.formats import arrays, bvh, humanml3d_features, labelled_set, skeleton_file, smpl
 from motionalign.formats.format import Format, Options
 from motionalign.formats.motion import Motion
 
 # Of several formats with one suffix, the first that claims a file reads it.
 _ALL: tuple[Format, ...] = (
+    bvh.FORMAT,
     labelled_set.FORMAT,
     smpl.FORMAT,
     humanml3d_features.FORMAT,

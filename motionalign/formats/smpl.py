@@ -69,7 +69,7 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
     rotations = smplh.rotation_matrices(poses.reshape(-1, smplh.NUM_BODY, 3))
     joints = smplh.forward_kinematics(rotations, rest, trans)
     if "betas" not in stored:
-        notes.append("no betas: the body has the mean shape")
+        notes.append("No betas are stated: the body has the mean shape.")
     rate = next((name for name in _RATES if name in stored), None)
     return [
         Motion(
@@ -173,7 +173,7 @@ def _betas(stored: Mapping[str, reading.Stored], path: pathlib.Path) -> np.ndarr
 def _gender(stored: Mapping[str, reading.Stored], path: pathlib.Path) -> tuple[str, list[str]]:
     """One of `GENDERS`, and what was assumed."""
     if "gender" not in stored:
-        return "neutral", ["no gender: the neutral body model is used"]
+        return "neutral", ["No gender is stated: the neutral body model is used."]
     given = stored["gender"].read()
     # Some files have the text of a bytes object: "b'female'".
     text = _text(given).lower().removeprefix("b'").removesuffix("'").strip()
@@ -192,9 +192,9 @@ def _left_out(stored: Mapping[str, reading.Stored]) -> list[str]:
     notes = []
     if "poses" in stored:
         hands = stored["poses"].shape[1] // 3 - smplh.NUM_BODY
-        notes.append(f"left out: {counted(hands, 'joint')} of the hands")
+        notes.append(f"Left out: {counted(hands, 'joint')} of the hands.")
     if others := sorted(set(stored) - _USED):
-        notes.append(f"left out: {counted(len(others), 'other array')} ({', '.join(others)})")
+        notes.append(f"Left out: {counted(len(others), 'other array')} ({', '.join(others)}).")
     return notes
 
 

@@ -61,7 +61,7 @@ def test_persons(tmp_path):
     assert np.isnan(motion.positions[0, 1]).all()
     np.testing.assert_array_equal(motion.positions[1:, 1], CLIP[1:] + 100)
     assert motion.persons == ("person 1", "person 3")
-    assert motion.notes == ("left out: 1 of 3 persons, who are in no frame",)
+    assert motion.notes == ("Left out: 1 of 3 persons, who are in no frame.",)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, ">f8", np.int16, np.uint8])
@@ -84,8 +84,8 @@ def test_two_coordinates(tmp_path):
         motion.positions[:, 0], np.stack([CLIP[..., 0], -CLIP[..., 1], np.ones((4, 3))], axis=-1)
     )
     assert motion.notes == (
-        "no confidence: it is 1",
-        'y is assumed to point down, as in images; otherwise say "up": "y"',
+        "No confidence is stated: it is 1.",
+        'y is taken to point down, as in images; where it points up, say "up": "y".',
     )
 
 
@@ -106,7 +106,7 @@ def test_an_npz_with_everything(tmp_path):
     (motion,) = formats.read(saved(tmp_path, content, name="clip.npz"))
     assert (motion.joint_names, motion.parents) == (("Hips", "Spine", "Head"), (-1, 0, 1))
     assert (motion.fps, motion.declared) == (25.0, None)
-    assert motion.notes == ("left out: 1 other array (more)",)
+    assert motion.notes == ("Left out: 1 other array (more).",)
 
 
 def test_an_npz_with_one_array_and_a_skeleton_file(tmp_path):
@@ -115,9 +115,9 @@ def test_an_npz_with_one_array_and_a_skeleton_file(tmp_path):
     (motion,) = formats.read(path)
     np.testing.assert_array_equal(motion.positions[:, 0], CLIP)
     assert motion.fps == 30.0
-    assert motion.notes[0] == "left out: 1 other array (weights)"
+    assert motion.notes[0] == "Left out: 1 other array (weights)."
     assert motion.notes[1].startswith("30 frames per second by ")
-    assert motion.notes[1].endswith("the file states 25")
+    assert motion.notes[1].endswith("the file states 25.")
 
 
 def test_the_name_of_a_known_skeleton_names_the_joints(tmp_path):
@@ -136,12 +136,12 @@ def test_humanml3d(tmp_path):
     assert (motion.fps, motion.unit_in_metres, motion.up) == (20.0, 1.0, "y")
     assert motion.convention == "SMPL"
     assert motion.notes == (
-        "20 frames per second, those of HumanML3D's new_joints with 22 joints, are assumed",
+        "20 frames per second, those of HumanML3D's new_joints with 22 joints, are assumed.",
     )
     (motion,) = formats.read(saved(tmp_path / "generated", clip))
     assert motion.joint_names == SKELETONS["smpl22"].joint_names
     assert (motion.fps, motion.unit_in_metres, motion.up) == (None, None, None)
-    assert motion.notes == ("22 joints without names are taken for SMPL's, as in HumanML3D",)
+    assert motion.notes == ("22 joints without names are taken for SMPL's, as in HumanML3D.",)
     (motion,) = formats.read(saved(tmp_path / "new_joints", clip[:, :21]))
     assert motion.joint_names == SKELETONS["kit21"].joint_names
     assert (motion.fps, motion.unit_in_metres, motion.convention) == (12.5, None, "KIT-ML")

@@ -34,7 +34,7 @@ def test_the_published_sample(test_data):
     np.testing.assert_allclose(motion.positions[:, 0], joints, atol=1e-6)
     assert (motion.format, motion.convention, motion.up) == ("HumanML3D features", "SMPL", "y")
     assert (motion.fps, motion.unit_in_metres, motion.num_frames) == (20.0, 1.0, 170)
-    assert motion.notes[1] == "20 frames per second, those of the set, are assumed"
+    assert motion.notes[1] == "20 frames per second, those of the set, are assumed."
     assert motion.joint_names[:2] == ("pelvis", "left_hip")
 
 

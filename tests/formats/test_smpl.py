@@ -51,8 +51,8 @@ def test_an_archive_of_amass(tmp_path, bodies):
     assert (motion.fps, motion.unit_in_metres, motion.up) == (120.0, 1.0, "z")
     assert (motion.name, motion.format, motion.convention) == ("clip_poses", "SMPL", "SMPL")
     assert motion.notes == (
-        "left out: 30 joints of the hands",
-        "left out: 1 other array (dmpls)",
+        "Left out: 30 joints of the hands.",
+        "Left out: 1 other array (dmpls).",
     )
 
 
@@ -69,7 +69,7 @@ def test_a_body_that_stands(tmp_path, bodies):
     model = smplh.SMPLH.read(bodies / "female" / "model.npz").rest_joints(archive(2)["betas"])
     np.testing.assert_allclose(rest, model[:, [0, 2, 1]] * [1, -1, 1], atol=1e-12)
     np.testing.assert_allclose(motion.positions[:, 0, 0], model[0] + [[0, 0, 0], [1, 2, 3]])
-    assert motion.notes[0] == "left out: 2 joints of the hands"
+    assert motion.notes[0] == "Left out: 2 joints of the hands."
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,9 @@ def test_genders(tmp_path, bodies, gender, expected):
     (motion,) = formats.read(written(tmp_path, gender=gender), smplh_dir=bodies)
     (other,) = formats.read(written(tmp_path, gender=expected), smplh_dir=bodies)
     np.testing.assert_array_equal(motion.positions, other.positions)
-    assert ("no gender: the neutral body model is used" in motion.notes) == (gender is None)
+    assert ("No gender is stated: the neutral body model is used." in motion.notes) == (
+        gender is None
+    )
 
 
 def test_other_spellings(tmp_path, bodies):
@@ -100,7 +102,7 @@ def test_other_spellings(tmp_path, bodies):
     (zeros,) = formats.read(written(tmp_path, betas=np.zeros(10)), smplh_dir=bodies)
     np.testing.assert_array_equal(mean.positions, zeros.positions)
     assert mean.fps is None
-    assert "no betas: the body has the mean shape" in mean.notes
+    assert "No betas are stated: the body has the mean shape." in mean.notes
 
 
 def test_without_body_models_it_is_refused(tmp_path, real_files):
