@@ -107,6 +107,22 @@ def finite(values: np.ndarray, where: str) -> np.ndarray:
     return out
 
 
+def image(values: np.ndarray, down: bool = True) -> np.ndarray:
+    """Points (x, y, confidence) of an image as `Motion.positions` has them in 2D.
+
+    Args:
+      values: [..., 3]; a point at (0, 0) with confidence 0 was not detected.
+      down: whether y points down, as detectors have it.
+
+    Returns:
+      A copy with y up, whose x and y are NaN where a point was not detected.
+    """
+    out = values * np.array([1.0, -1.0 if down else 1.0, 1.0])
+    missing = (values == 0).all(axis=-1)
+    out[missing, :2] = np.nan
+    return out
+
+
 def counted(number: int, what: str) -> str:
     """A number with its noun: "1 frame", "2 frames"."""
     return f"{number:,} {what}{'s' * (number != 1)}"

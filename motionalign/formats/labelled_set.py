@@ -72,7 +72,7 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
     left_out = sorted(set(stored) - _KNOWN)
     notes = ()
     if left_out:
-        notes = (f"left out: {counted(len(left_out), 'other array')} ({', '.join(left_out)})",)
+        notes = (f"Left out: {counted(len(left_out), 'other array')} ({', '.join(left_out)}).",)
     motions = []
     for index, (start, end) in enumerate(itertools.pairwise(starts)):
         present = np.flatnonzero(there[index]).tolist() or [0]
@@ -97,13 +97,13 @@ def _absent(seen: np.ndarray, present: list[int], persons: int) -> tuple[str, ..
     """What to say of persons who are not there, in a clip's `seen` [T, P]."""
     notes = []
     if not seen.any():
-        return ("nobody is there: all positions are zeros",)
+        return ("Nobody is there: all positions are zeros.",)
     if persons > len(present):
-        notes.append(f"left out: {persons - len(present)} of {persons} persons, whose positions "
-                     "are all zeros")  # fmt: skip
+        notes.append(f"Left out: {persons - len(present)} of {persons} persons, whose positions "
+                     "are all zeros.")  # fmt: skip
     if gaps := int((~seen[:, present]).sum()):
         notes.append(
-            f"{counted(gaps, 'frame')} in which a person's positions are all zeros: not measured"
+            f"{counted(gaps, 'frame')} in which a person's positions are all zeros, not measured."
         )
     return tuple(notes)
 

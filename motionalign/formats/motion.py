@@ -109,6 +109,8 @@ def sorted_tree(parents: Sequence[int]) -> list[int]:
     count = len(parents)
     if any(not -1 <= parent < count for parent in parents):
         raise ValueError("a parent is not one of the joints")
+    if all(parent < joint for joint, parent in enumerate(parents)):
+        return list(range(count))
     children: list[list[int]] = [[] for _ in range(count)]
     for joint, parent in enumerate(parents):
         if parent >= 0:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from motionalign import reading
 from motionalign.files import expand
-from motionalign.formats import bvh, c3d, labelled_set, ntu_skeleton, skeleton_file, trc
+from motionalign.formats import (arrays, bvh, c3d, humanml3d_features, labelled_set, ntu_skeleton, skeleton_file, smpl, trc)
 from motionalign.formats.format import Format, Options
 from motionalign.formats.motion import Motion
 
@@ -16,9 +16,7 @@ from motionalign.formats.motion import Motion
 _ALL: tuple[Format, ...] = (
     bvh.FORMAT,
     labelled_set.FORMAT,
-    ntu_skeleton.FORMAT,
-    trc.FORMAT,
-    c3d.FORMAT,
+_ALL: tuple[Format, ...] = (ntu_skeleton.FORMAT, trc.FORMAT, c3d.FORMAT, smpl.FORMAT, humanml3d_features.FORMAT, arrays.FORMAT,)
 )
 
 FORMATS: Mapping[str, Format] = MappingProxyType({each.name: each for each in _ALL})
@@ -60,7 +58,12 @@ def _declared(motions: list[Motion], skeleton: pathlib.Path, path: pathlib.Path)
         return motions
     said = skeleton_file.read_skeleton_file(skeleton)
     return [
-        dataclasses.replace(motion, declared=said.fitted(motion.joint_names, str(path)))
+        dataclasses.replace(
+            motion,
+            declared=said.fitted(motion.joint_names, str(path)),
+            fps=motion.fps if said.fps is None else said.fps,
+            notes=(*motion.notes, *said.overrides(motion.fps)),
+        )
         for motion in motions
     ]
 

@@ -63,6 +63,12 @@ class SkeletonFile:
         """Metres per unit of the positions; None: not stated."""
         return UNITS[self.unit] if isinstance(self.unit, str) else self.unit
 
+    def overrides(self, fps: float | None) -> tuple[str, ...]:
+        """What to say where the motion's own file states other frames per second."""
+        if fps is None or self.fps is None or fps == self.fps:
+            return ()
+        return (f"{self.fps:g} frames per second by {self.source}; the file states {fps:g}.",)
+
     def fitted(self, joint_names: Sequence[str], where: str) -> "SkeletonFile":
         """The same for the joints of a motion, in their order.
 

@@ -54,11 +54,11 @@ def test_clips_persons_and_labels(tmp_path):
     np.testing.assert_array_equal(first.positions[1], given[1])
     np.testing.assert_array_equal(first.positions[0, 1], given[0, 1])
     assert first.persons == ("person 1", "person 2")
-    assert first.notes == ("1 frame in which a person's positions are all zeros: not measured",)
+    assert first.notes == ("1 frame in which a person's positions are all zeros, not measured.",)
 
     np.testing.assert_array_equal(second.positions, given[2:, :1])
     assert second.persons == ("person 1",)
-    assert second.notes == ("left out: 1 of 2 persons, whose positions are all zeros",)
+    assert second.notes == ("Left out: 1 of 2 persons, whose positions are all zeros.",)
 
 
 def test_only_positions_lengths_and_names_are_required(tmp_path):
@@ -70,7 +70,7 @@ def test_only_positions_lengths_and_names_are_required(tmp_path):
     assert [m.name for m in motions] == ["set 0", "set 1"]
     first = motions[0]
     assert (first.labels, first.parents, first.fps, first.persons) == ({}, None, None, ("",))
-    assert first.notes == ("left out: 1 other array (extra)",)
+    assert first.notes == ("Left out: 1 other array (extra).",)
 
 
 def test_a_clip_without_anybody_is_kept(tmp_path):
@@ -79,7 +79,7 @@ def test_a_clip_without_anybody_is_kept(tmp_path):
     _, second = formats.read(written(tmp_path, positions_int16=positions))
     assert second.positions.shape == (3, 1, 3, 3)
     assert np.isnan(second.positions).all()
-    assert second.notes == ("nobody is there: all positions are zeros",)
+    assert second.notes == ("Nobody is there: all positions are zeros.",)
 
 
 def test_classes_without_names_and_repeated_files(tmp_path):
