@@ -8,15 +8,30 @@ from types import MappingProxyType
 
 from motionalign import reading
 from motionalign.files import expand
-from motionalign.formats import (arrays, bvh, c3d, humanml3d_features, labelled_set, ntu_skeleton, skeleton_file, smpl, trc)
+from motionalign.formats import (
+    arrays,
+    bvh,
+    c3d,
+    humanml3d_features,
+    labelled_set,
+    ntu_skeleton,
+    skeleton_file,
+    smpl,
+    trc,
+)
 from motionalign.formats.format import Format, Options
 from motionalign.formats.motion import Motion
 
 # Of several formats with one suffix, the first that claims a file reads it.
 _ALL: tuple[Format, ...] = (
     bvh.FORMAT,
+    c3d.FORMAT,
+    trc.FORMAT,
+    ntu_skeleton.FORMAT,
+    smpl.FORMAT,
     labelled_set.FORMAT,
-_ALL: tuple[Format, ...] = (ntu_skeleton.FORMAT, trc.FORMAT, c3d.FORMAT, smpl.FORMAT, humanml3d_features.FORMAT, arrays.FORMAT,)
+    humanml3d_features.FORMAT,
+    arrays.FORMAT,
 )
 
 FORMATS: Mapping[str, Format] = MappingProxyType({each.name: each for each in _ALL})
