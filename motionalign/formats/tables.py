@@ -93,15 +93,15 @@ def parse_rows(
 
 def _parse_block(block: bytes, rows: int, width: int, delimiter: str | None) -> np.ndarray | None:
     """The numbers of all rows; None where something is unusual."""
-    ends = np.frombuffer(block + b"\n", np.uint8) == ord("\n")
+    codes = np.frombuffer(block, np.uint8)
+    ends = np.append(np.flatnonzero(codes == ord("\n")), len(codes))
     if delimiter is None:
-        dark = np.frombuffer(b"\n" + block + b"\n", np.uint8) > ord(" ")
-        cells = np.concatenate([[0], np.cumsum(dark[1:] & ~dark[:-1])[ends]])
-        counts = np.diff(cells)
+        dark = codes > ord(" ")
+        starts = np.flatnonzero(dark & ~np.concatenate([[False], dark[:-1]]))
+        counts = np.diff(np.searchsorted(starts, ends), prepend=0)
     else:
         mark = delimiter.encode()
-        between = np.frombuffer(block + b"\n", np.uint8) == mark[0]
-        counts = np.diff(np.concatenate([[0], np.cumsum(between)[ends]])) + 1
+        counts = np.diff(np.searchsorted(np.flatnonzero(codes == mark[0]), ends), prepend=0) + 1
         if b" " in block:
             block = re.sub(b" *" + re.escape(mark) + b" *", mark, block)
         block = b"\n" + block + b"\n"
