@@ -7,6 +7,7 @@ from motionalign.anatomy.body import PARTS, ROLES, Body, NotHuman, Point
 from motionalign.anatomy.native import native, skeleton_of
 from motionalign.anatomy.points import Points, points
 from motionalign.anatomy.smpl22 import Smpl22, smpl22
+from motionalign.anatomy.understand import require_human, understand
 
 __all__ = (
     "PARTS",
@@ -18,6 +19,8 @@ __all__ = (
     "Smpl22",
     "native",
     "points",
+    "require_human",
     "skeleton_of",
     "smpl22",
+    "understand",
 )
