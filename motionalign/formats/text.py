@@ -73,18 +73,19 @@ class Numbers(NamedTuple):
         return np.flatnonzero(self.counts) + self.line
 
 
-def numbers(path: pathlib.Path, text: str, start: int) -> Numbers:
+def numbers(path: pathlib.Path, text: str, start: int, line: int | None = None) -> Numbers:
     """Parses the numbers from a position of a text to its end.
 
     Args:
       path: of the file, for messages.
-      text: of the whole file.
+      text: of the whole file, or a part of it.
       start: the position; where it is within a line, the rest of the line counts as the first.
+      line: the line number of the position in the file; None: its line in the text.
 
     Raises:
       ValueError: something is no finite number. The message names the line.
     """
-    first = line = line_at(text, start)
+    line = first = line_at(text, start) if line is None else line
     values, counts = [], []
     while True:
         end = text.find("\n", start + _PIECE)
