@@ -322,7 +322,7 @@ def _read(path: pathlib.Path, options: Options) -> list[Motion]:
     if not degrees:
         turns = [kind == "r" for bone in skeleton.bones for kind, _ in bone.channels]
         values[:, turns] = np.degrees(values[:, turns])
-    names, nodes = _nodes(skeleton)
+    names, nodes, ends = _joints(skeleton)
     notes += skeleton.notes + header.notes + value_notes
     if header.fps is None:
         notes += ("The file states no rate; CMU's is 120 frames per second.",)
@@ -338,6 +338,7 @@ def _read(path: pathlib.Path, options: Options) -> list[Motion]:
             fps=header.fps,
             unit_in_metres=unit,
             rest=pose(nodes, np.zeros((1, values.shape[1])))[0, hidden:],
+            ends=ends,
             notes=notes,
         )
     ]
@@ -556,17 +557,32 @@ def _check_bone(
 # ---------------------------------------------------------------------------- pose
 
 
-def _nodes(skeleton: _Skeleton) -> tuple[tuple[str, ...], list[Node]]:
-    """The names of the joints, and the tree: one hidden node more where the root is moved."""
+class _Joints(NamedTuple):
+    """The joints of a skeleton.
+
+    Attributes:
+      names: J, distinct.
+      nodes: the tree; one hidden node comes before the J where the root is moved.
+      ends: indices of those that are the ends of bones.
+    """
+
+    names: tuple[str, ...]
+    nodes: list[Node]
+    ends: tuple[int, ...]
+
+
+def _joints(skeleton: _Skeleton) -> _Joints:
+    """The points in which bones begin, and those in which no bone goes on."""
     root = skeleton.bones[0]
     nodes: list[Node] = []
     names: list[str] = []
+    ends: list[int] = []
     x, y, z = skeleton.position
     if skeleton.position.any() or root.axis:
         nodes.append(Node(-1, (x, y, z), (), root.axis[::-1]))
     hidden = len(nodes)
     place_of: list[int] = []
-    ends, column = set(range(len(skeleton.bones))) - set(skeleton.parents), 0
+    last, column = set(range(len(skeleton.bones))) - set(skeleton.parents), 0
     for index, (bone, parent) in enumerate(zip(skeleton.bones, skeleton.parents)):
         columns = range(column, column + len(bone.channels))
         column += len(bone.channels)
@@ -583,15 +599,17 @@ def _nodes(skeleton: _Skeleton) -> tuple[tuple[str, ...], list[Node]]:
         place_of.append(len(nodes))
         nodes.append(node)
         names.append(bone.name)
-        if index in ends and bone.reach.any():
+        if index in last and bone.reach.any():
+            ends.append(len(names))
             nodes.append(Node(place_of[index], tuple(bone.reach)))
             names.append(f"{bone.name}_end")
-    return distinct(names), nodes
+    return _Joints(distinct(names), nodes, tuple(ends))
 
 
 FORMAT = Format(
     name="ASF/AMC",
     about="CMU's motion: an .amc file, posed by the skeleton of the .asf file beside it",
     suffixes=(".amc",),
+    beside={".asf": "it is the skeleton of .amc files, read along with them; name an .amc file"},
     read=_read,
 )

@@ -409,6 +409,7 @@ def _takes(
                 fps=fps,
                 rest=places[first],
                 persons=_persons(joints, trees),
+                ends=tuple(i for i, index in enumerate(first) if joints[index].name is None),
                 notes=notes + rename_notes + person_notes,
             )
         )

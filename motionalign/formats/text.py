@@ -20,22 +20,22 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity|
 
 
 def read(path: pathlib.Path) -> tuple[str, tuple[str, ...]]:
-    r"""Reads a text file in UTF-8 or, where it is not, in Latin-1.
+    r"""Reads a text file in UTF-8 or UTF-16 or, where it is neither, in Latin-1.
 
     Returns:
-      The text without a byte order mark, with \n for \r\n and \r; and a note if it is not UTF-8.
+      The text without a byte order mark, with \n for \r\n and \r; and a note if it is Latin-1.
 
     Raises:
-      ValueError: the file cannot be read, or is UTF-16.
+      ValueError: the file cannot be read.
     """
     data = reading.read_bytes(path)
+    notes = ()
     try:
-        return reading.decode(data, path), ()
-    except ValueError:
-        if data.startswith(_UTF16):
-            raise
-    text = data.decode("latin-1").replace("\r\n", "\n").replace("\r", "\n")
-    return text, ("The file is not UTF-8 and is read as Latin-1.",)
+        text = data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+        notes = ("The file is not UTF-8 and is read as Latin-1.",)
+    return text.replace("\r\n", "\n").replace("\r", "\n"), notes
 
 
 def line_at(text: str, position: int) -> int:
