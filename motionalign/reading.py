@@ -91,6 +91,13 @@ def read_bytes(path: Path, limit: int = LIMIT) -> bytes:
     return data
 
 
+def read_start(path: Path, count: int) -> bytes:
+    """Reads the first `count` bytes of a file, or all if it has fewer."""
+    check_file(path)
+    with _accessing(path), open(path, "rb") as file:
+        return file.read(count)
+
+
 def read_text(path: Path, limit: int = LIMIT) -> str:
     r"""Reads a UTF-8 file, with or without a byte order mark; \r\n and \r become \n.
 
@@ -267,6 +274,18 @@ def read_array(path: Path) -> np.ndarray:
         _check_size(shape, dtype, size - start)
         file.seek(0)
         return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def array_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """The shape and the dtype that an .npy file states; its content is not read.
+
+    Raises:
+      ValueError: the file cannot be read, or has no such header.
+    """
+    check_file(path)
+    with _damaged(path, ".npy file"), open(path, "rb") as file:
+        shape, dtype, _ = _read_header(file)
+    return shape, dtype
 
 
 def open_arrays(path: Path) -> dict[str, Stored]:
