@@ -247,9 +247,7 @@ def _length(rig: Rig, path: Sequence[int]) -> float:
     return sum(rig.distance(a, b) for a, b in itertools.pairwise(path))
 
 
-def _left_first(
-    rig: Rig, legs: _Pair, arms: _Pair
-) -> tuple[tuple[_Limb, _Limb], tuple[str, ...]]:
+def _left_first(rig: Rig, legs: _Pair, arms: _Pair) -> tuple[tuple[_Limb, _Limb], tuple[str, ...]]:
     """The left and the right leg, and what was assumed about them.
 
     A body's left is where up turned towards forward by a quarter points, in right-handed axes.
