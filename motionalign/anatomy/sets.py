@@ -283,7 +283,7 @@ neck         neck         nose         neck
 _BODY25 = """
 MidHip       pelvis       -            MidHip
 Neck         neck         MidHip       Neck
-head         head         Neck         LEar REar | Nose
+head         head         Neck         LeftEar RightEar | Nose
 &Shoulder    @_shoulder   Neck         @Shoulder
 &Elbow       @_elbow      &Shoulder    @Elbow
 &Wrist       @_wrist      &Elbow       @Wrist
@@ -606,7 +606,7 @@ def match(joint_names: Sequence[str]) -> tuple[JointSet, dict[str, int]] | None:
         for names in _names_of(each):  # labels first, then their aliases
             for label, (plain, by_side) in names:
                 at = exact.get(plain, sided.get(by_side) if by_side else None)
-                if label not in found and at is not None and at not in found.values():
+                if label not in found and at is not None:
                     found[label] = at
         if len(found) > most and all(
             _option(point, found) for point in each.points if point.required

@@ -156,6 +156,8 @@ def check_body(points, chains, positions):
             assert lengths.mean() < 0.6, (part, points[child])
             sides = {"left", "right"} & set((points[child].role or "").split("_"))
             assert sides <= set(part.split("_")), (part, points[child])
+        if part.endswith("arm"):
+            assert points[chain[0]].role in (None, "chest", "neck"), (part, points[chain[0]])
 
 
 @pytest.mark.parametrize("name", JOINTS)
@@ -208,6 +210,10 @@ def test_the_table_is_consistent(each):
         assert point.parent is None or point.parent in names[:index]
         for option in point.options:
             assert sum(weight for _, weight in option) == pytest.approx(1)
+    labels: dict[object, str] = {}  # no name may be that of two labels
+    for label, keys in [pair for names in sets._names_of(each) for pair in names]:
+        for key in filter(None, keys):
+            assert labels.setdefault(key, label) == label, key
 
 
 def vary(labels, how):
