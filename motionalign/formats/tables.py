@@ -26,6 +26,8 @@ _UNITS = {
     "inche": 0.0254, "ft": 0.3048, "foot": 0.3048, "feet": 0.3048,
 }  # fmt: skip
 
+_LONGEST = 1e9  # seconds between two frames
+
 _UNEVEN = 0.5  # of a frame, by which a time may be off
 _OTHER_RATE = 0.01  # relative difference of two rates that are not the same
 
@@ -188,7 +190,7 @@ def rate_of(times: np.ndarray, stated: float | None) -> tuple[float | None, tupl
     """
     if len(times) < 2 or not np.isfinite(times).all():
         return stated, ()
-    steps = np.diff(times)
+    steps = np.clip(np.diff(times), -_LONGEST, _LONGEST)
     step = float(np.median(steps))
     if step <= 0:
         return stated, ("The times do not increase and are not used.",)
