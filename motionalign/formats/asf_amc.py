@@ -441,7 +441,7 @@ def _values(
     notes = ()
     if missing:
         names = ", ".join(missing)
-        notes = (f"{len(missing)} bones are not in the AMC and keep their rest pose: {names}.",)
+        notes = (f"Bones that the AMC lacks keep their rest pose ({len(missing)}): {names}.",)
     return np.concatenate(columns, axis=1), notes
 
 
@@ -534,13 +534,6 @@ def _check_bone(
 ) -> None:
     """Checks that a bone has one line in every frame, with its number of values."""
     bone = skeleton.bones[index]
-    times = np.bincount(frames, minlength=len(frame_lines))
-    if (times != 1).any():
-        frame = int(np.argmax(times != 1))
-        number = lines.numbers
-        line = int(number.line + frame_lines[frame])
-        found = f"{times[frame]} lines of {bone.name!r} in the frame that begins here"
-        text_.fail(path, line, found, "one, as in the other frames")
     counts = lines.numbers.counts[of_bone]
     if (counts != len(bone.channels)).any():
         first = int(np.argmax(counts != len(bone.channels)))
@@ -551,6 +544,12 @@ def _check_bone(
             f"{counts[first]} values of {bone.name!r}",
             f"{len(bone.channels)}, as in {skeleton.path.name} ({names})",
         )
+    times = np.bincount(frames, minlength=len(frame_lines))
+    if (times != 1).any():
+        frame = int(np.argmax(times != 1))
+        line = int(lines.number + frame_lines[frame])
+        found = f"{times[frame]} lines of {bone.name!r} in the frame that begins here"
+        text_.fail(path, line, found, "one in every frame")
 
 
 # ---------------------------------------------------------------------------- pose

@@ -16,6 +16,8 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 # no number, and only warn.
 _LAST = -1.25e307
 
+_LARGEST = 1e100  # of numbers that count as finite, so that products with them are, too
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -53,7 +55,7 @@ def quoted(found: str, most: int = 40) -> str:
 def number(word: str) -> float | None:
     """The finite number that a word is; None: it is none. Unlike float(), no 1_000 and no nan."""
     value = float(word) if _NUMBER.fullmatch(word) else np.inf
-    return value if np.isfinite(value) else None
+    return value if abs(value) < _LARGEST else None
 
 
 def fail(path: pathlib.Path, line: int, found: str, expected: str) -> NoReturn:
@@ -122,7 +124,7 @@ def _parse(piece: str) -> tuple[np.ndarray | None, np.ndarray]:
     # NumPy also takes 1.2.3 as two numbers, so that they must be counted.
     whole = len(values) == len(starts) + 1 and values[-1] == _LAST
     values = values[:-1]
-    return (values if whole and np.isfinite(values).all() else None), counts
+    return (values if whole and (np.abs(values) < _LARGEST).all() else None), counts
 
 
 def _fail_at_token(path: pathlib.Path, piece: str, line: int) -> NoReturn:
