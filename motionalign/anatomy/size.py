@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from motionalign.anatomy.body import Body
-from motionalign.conventions import AXES, UNITS, Declared, Finding, Measured, implausible, measure
+from motionalign.conventions import (
+    AXES,
+    UNITS,
+    Declared,
+    Finding,
+    Measured,
+    implausible,
+    measure,
+    to_y,
+)
 from motionalign.formats.motion import Motion
 from motionalign.skeleton import PARTS, Skeleton
 
@@ -30,7 +39,7 @@ _USUAL: Mapping[str, float] = {
     "Bandai Namco": UNITS["cm"],
 }
 _USUAL_GAIN = 0.3  # in the logarithm of the height, as all costs of a unit
-_CLOSE = 0.5  # of two costs: the choice between the units is said to be an assumption
+_CLOSE = 1.0  # of two costs: the choice between the units is said to be an assumption
 _FEW = 10  # frames below which a body that does not move is no finding
 _FRAMES = 20_000  # frames, at most, that are measured
 
@@ -78,32 +87,29 @@ def positions_of(body: Body, positions: np.ndarray) -> np.ndarray:
 
 
 def with_size(body: Body, motion: Motion, unit: float | None = None, up: str | None = None) -> Body:
-    """A human body with its unit, its up axis, its height, and what is implausible about them.
+    """A body with its unit, its up axis, its height, and what is implausible about them.
 
     Args:
-      body: human, with its points and chains.
-      motion: the motion that it was found in, in three dimensions.
+      body: of any kind; measured only if it has chains.
+      motion: the motion that it was found in.
       unit: metres, as the user declares the unit; None: not declared.
       up: the axis as the user declares it; None: not declared.
     """
+    if motion.dims == 2:
+        return body
+    if not body.chains:
+        return _as_stated(body, motion, unit, up, ())
     skeleton = body_skeleton(body)
-    persons = list(np.moveaxis(motion.positions[:_FRAMES], 1, 0))
+    persons = np.moveaxis(motion.positions[:_FRAMES], 1, 0)
     seen = [positions_of(body, person) for person in persons]
     seen = [person[np.isfinite(person).all((1, 2))] for person in seen]
     seen = [person for person in seen if len(person)]
-    notes = list(body.notes)
     if not seen:
-        notes.append("no frame has all points of the body, so it was not measured")
-        return dataclasses.replace(
-            body,
-            unit_in_metres=unit or motion.unit_in_metres,
-            unit_known="declared" if unit else "stated" if motion.unit_in_metres else "",
-            up=up or motion.up,
-            up_known="declared" if up else "stated" if motion.up else "",
-            notes=tuple(notes),
-        )
+        note = "no frame has all points of the body, so that it was not measured"
+        return _as_stated(body, motion, unit, up, (note,))
+    notes = list(body.notes)
     axis, axis_known = _up(body, motion, up, seen, skeleton, notes)
-    turned = [Declared(up=axis).convert(person, skeleton, None) for person in seen]
+    turned = [person @ to_y(axis).T for person in seen]
     measured = [measure(person, skeleton) for person in turned]
     height = float(np.median([each.height for each in measured]))
     metres, unit_known = _unit(body, motion, unit, height, notes)
@@ -116,6 +122,20 @@ def with_size(body: Body, motion: Motion, unit: float | None = None, up: str | N
         height=None if metres is None else height * metres,
         finding=_finding(body, motion, measured, metres, axis),
         notes=tuple(notes),
+    )
+
+
+def _as_stated(
+    body: Body, motion: Motion, unit: float | None, up: str | None, notes: tuple[str, ...]
+) -> Body:
+    """The body with the unit and the axis that the user or the file states."""
+    return dataclasses.replace(
+        body,
+        unit_in_metres=unit or motion.unit_in_metres,
+        unit_known="declared" if unit else "stated" if motion.unit_in_metres else "",
+        up=up or motion.up,
+        up_known="declared" if up else "stated" if motion.up else "",
+        notes=(*body.notes, *notes),
     )
 
 
