@@ -64,9 +64,9 @@ def kind_of(rig: Rig, labels: Sequence[Label], named: Named) -> tuple[str, str]:
     missing = f"{', '.join(named.missing)} missing"
     if words & _CAMERA and len(joints) <= 3:
         return "camera", f"it has {_count(joints)} and is called {', '.join(words & _CAMERA)}"
-    if found := sorted(words & _ANIMAL) + sorted(words & _TAIL):
-        if len(found) > 1 or (words & _ANIMAL and words & _FRONT):
-            return "animal", f"its joints are called {', '.join(found)}"
+    found = sorted(words & _ANIMAL) + sorted(words & _TAIL)
+    if len(found) > 1 or (words & _ANIMAL and words & _FRONT):
+        return "animal", f"its joints are called {', '.join(found)}"
     for kind, count, what in (("hand", fingers, "fingers"), ("face", face, "a face")):
         if count >= 4 and count > 0.5 * len(joints) and not limbs and "pelvis" not in named.found:
             return kind, f"{count} of its {len(joints)} joints are of {what}, and none of a trunk"

@@ -25,7 +25,9 @@ class Rig:
         self.names = list(motion.joint_names)
         self.parents = motion.parents if motion.parents is not None else parents
         self.ends = frozenset(motion.ends)
-        self.weights: list[tuple[tuple[int, float], ...]] = [((joint, 1.0),) for joint in range(len(self.names))]
+        self.weights: list[tuple[tuple[int, float], ...]] = [
+            ((joint, 1.0),) for joint in range(len(self.names))
+        ]
         flat = motion.positions.reshape(-1, len(self.names), 3)
         seen = np.flatnonzero(np.isfinite(flat).all(-1).any(-1))
         chosen = seen[np.linspace(0, len(seen) - 1, min(len(seen), _FRAMES)).astype(int)]

@@ -19,7 +19,7 @@ from motionalign.conventions import (
 from motionalign.formats.motion import Motion
 from motionalign.skeleton import PARTS, Skeleton
 
-CMU = 0.056444  # metres per unit of CMU's mocap: inches / 0.45
+CMU = UNITS["in"] / 0.45  # metres per unit of CMU's mocap, whose files state 0.45
 
 _STATURE = 1.65  # metres along the bones of a usual body
 _SIZES = (0.5, 2.8)  # metres: other bodies have no unit by their height
