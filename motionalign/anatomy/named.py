@@ -124,7 +124,7 @@ def _unnamed_head(
         for child in rig.children[chest]
         if labels[child].side == ""
         and labels[child].kind in ("", "body")
-        and labels[child].part in ("", "neck")
+        and labels[child].part in ("", "neck", "spine", "chest")
         and not any(child in rig.up_to_root(arm) for arm in arms)
     ]
     return head_above(rig, chest, branches)
