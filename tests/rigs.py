@@ -10,9 +10,9 @@ from motionalign.formats.motion import Motion
 class Naming(NamedTuple):
     """How a program names the joints of a body.
 
-    `trunk` are the joints from the pelvis to the head, the last but two the chest; `arm` are
-    collar, shoulder, elbow and wrist of the left side, `leg` hip, knee, ankle and ball of the foot.
-    "" is a joint that the program does not have. `sides` are how left and right are written in them.
+    `trunk` are the joints from the pelvis to the head, the last but two the chest. `arm` are
+    collar, shoulder, elbow and wrist of the left side, `leg` hip, knee, ankle and ball of the
+    foot, "-" where the program has none. `sides` are how left and right are written in them.
     """
 
     convention: str
@@ -30,7 +30,8 @@ def _n(convention, trunk, arm, leg, sides, above="") -> Naming:
 NAMINGS = {
     "mixamo": _n(
         "Mixamo",
-        "mixamorig:Hips mixamorig:Spine mixamorig:Spine1 mixamorig:Spine2 mixamorig:Neck mixamorig:Head",
+        "mixamorig:Hips mixamorig:Spine mixamorig:Spine1 mixamorig:Spine2 mixamorig:Neck "
+        "mixamorig:Head",
         "mixamorig:LeftShoulder mixamorig:LeftArm mixamorig:LeftForeArm mixamorig:LeftHand",
         "mixamorig:LeftUpLeg mixamorig:LeftLeg mixamorig:LeftFoot mixamorig:LeftToeBase",
         ("Left", "Right"),
@@ -194,11 +195,47 @@ NAMINGS = {
     ),
     "character creator": _n(
         "Character Creator",
-        "CC_Base_Hip CC_Base_Waist CC_Base_Spine01 CC_Base_Spine02 CC_Base_NeckTwist01 CC_Base_Head",
+        "CC_Base_Hip CC_Base_Waist CC_Base_Spine01 CC_Base_Spine02 CC_Base_NeckTwist01 "
+        "CC_Base_Head",
         "CC_Base_L_Clavicle CC_Base_L_Upperarm CC_Base_L_Forearm CC_Base_L_Hand",
         "CC_Base_L_Thigh CC_Base_L_Calf CC_Base_L_Foot CC_Base_L_ToeBase",
         ("_L_", "_R_"),
         "CC_Base_BoneRoot",
+    ),
+    "second life": _n(
+        "Second Life",
+        "mPelvis mTorso mChest mNeck mHead",
+        "mCollarLeft mShoulderLeft mElbowLeft mWristLeft",
+        "mHipLeft mKneeLeft mAnkleLeft mFootLeft",
+        ("Left", "Right"),
+    ),
+    "advanced skeleton": _n(
+        "Advanced Skeleton",
+        "Root_M Spine1_M Chest_M Neck_M Head_M",
+        "Scapula_L Shoulder_L Elbow_L Wrist_L",
+        "Hip_L Knee_L Ankle_L Toes_L",
+        ("_L", "_R"),
+    ),
+    "ipi": _n(
+        "iPi",
+        "Hip LowerSpine MiddleSpine Chest Neck Head",
+        "LClavicle LShoulder LForearm LHand",
+        "LThigh LShin LFoot LToe",
+        ("L", "R"),
+    ),
+    "rokoko": _n(
+        "names of parts",
+        "Hips Spine1 Spine2 Spine3 Neck Head",
+        "LeftShoulder LeftArm LeftForeArm LeftHand",
+        "LeftThigh LeftShin LeftFoot LeftToe",
+        ("Left", "Right"),
+    ),
+    "joints called by bones' ends": _n(
+        "names of parts",
+        "pelvis_joint spine_joint chest_joint neck_joint head_joint",
+        "l_clavicle_joint l_shoulder_joint l_elbow_joint l_wrist_joint",
+        "l_hip_joint l_knee_joint l_ankle_joint l_ball_joint",
+        ("l_", "r_"),
     ),
     "biovision": _n(
         "Biovision",

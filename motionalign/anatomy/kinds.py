@@ -72,7 +72,7 @@ def kind_of(rig: Rig, labels: Sequence[Label], named: Named) -> tuple[str, str]:
             return kind, f"{count} of its {len(joints)} joints are of {what}, and none of a trunk"
     whole = [f"{side} {limb}" for limb in ("leg", "arm") for side in SIDES]
     legs, arms = ([part in limbs for part in pair] for pair in (whole[:2], whole[2:]))
-    if all(arms) and not any(legs) and "pelvis" not in named.found:
+    if all(arms) and not any(legs):
         return "upper body", missing
     if all(legs) and not any(arms):
         return "lower body", missing

@@ -69,7 +69,7 @@ _HELPERS = frozenset(
     "cape breast boob bust pec pectoral hat bag holster jiggle trajectory muscle heel "
     "accessory gun".split()
 )
-_ENDS = frozenset("end site tip top leaf nub endsite".split())
+_ENDS = frozenset("end site tip top leaf nub endsite ee".split())
 _ROOTS = frozenset(
     "root armature reference world scene master origin global hierarchy boneroot rootnode".split()
 )
@@ -197,6 +197,9 @@ _CONVENTIONS: Mapping[str, tuple[str, ...]] = {
     "DAZ": ("lThighBend", "lShldrBend"),
     "Poser": ("lShldr", "lForeArm", "lThigh", "lShin"),
     "MakeHuman": ("hip", "abdomen", r"upperleg01\.L|lThigh", r"special0\d.*"),
+    "Second Life": ("mPelvis", "mHipLeft", "mCollarLeft"),
+    "Advanced Skeleton": (r"Root_M", r"Scapula_L", r"Hip_L"),
+    "iPi": ("LowerSpine", "LClavicle", "LShin"),
     "Xsens": (r"L5", "T12", "T8"),
     "Xsens (BVH)": ("Chest4", "LeftCollar", "LeftElbow", "LeftToe"),
     "SMPL": (r"(?i)(.*_)?(left_|l_)hip", r"(?i)(.*_)?spine3", r"(?i)(.*_)?(left_|l_)collar"),
