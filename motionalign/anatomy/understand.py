@@ -14,6 +14,9 @@ from motionalign.anatomy.tree import by_tree
 from motionalign.formats.motion import Motion
 
 
+_DEPTH_CAMERAS = ("Kinect v1", "Kinect v2", "Azure Kinect", "OpenNI")  # sets of `sets.SETS`
+
+
 def understand(motion: Motion, skeleton: Any = None) -> Body:
     """Finds what a motion is.
 
@@ -116,11 +119,20 @@ class _Search:
             return None
         points, chains = sets.points_of(known, found, self.motion.joint_names)
         kind = "human" if known.covers == "body" else known.covers
-        what = {"joints": "joints", "markers": "markers", "keypoints": "keypoints"}[known.kind]
-        why = f"its {what} are those of {known.name}"
+        why = f"its {known.kind} are those of {known.name}"
+        shaky = known.kind == "keypoints" or known.name in _DEPTH_CAMERAS
         notes = (known.about,) if known.about else ()
         out = self._left_out(points)
-        return Body(kind, why, known.name, points, chains, left_out=out, notes=notes)
+        return Body(
+            kind,
+            why,
+            known.name,
+            points,
+            chains,
+            left_out=out,
+            notes=notes,
+            sensor="depth" if shaky else "optical",
+        )
 
     def _given(self) -> dict[str, int]:
         """{role: joint} of the skeleton file; means of joints are added to the rig."""
