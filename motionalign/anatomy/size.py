@@ -151,23 +151,39 @@ def _up(
     if declared or motion.up:
         return str(declared or motion.up), "declared" if declared else "stated"
     together = np.concatenate(seen)
-    if axis := measure(together, skeleton).up:
-        return axis, "by the body"
-    if motion.rest is not None:
-        rest = positions_of(body, motion.rest[None])
-        if np.isfinite(rest).all() and (axis := _standing(rest, body, skeleton)):
-            return axis, "by the rest pose"
-    marks = body.chains
-    ends = [marks["left_leg"][-1], marks["right_leg"][-1]]
-    towards = (together[:, marks["torso"][-1]] - together[:, ends].mean(1)).mean(0)
+    stands = measure(together, skeleton).up
+    rests = _rest_axis(body, motion, skeleton)
+    if rests and rests != stands and (stands is None or _is_down(together, skeleton, rests)):
+        return rests, "by the rest pose"
+    if stands:
+        return stands, "by the body"
+    ends = [body.chains["left_leg"][-1], body.chains["right_leg"][-1]]
+    towards = (together[:, body.chains["torso"][-1]] - together[:, ends].mean(1)).mean(0)
     axis = max(AXES, key=lambda name: float(towards @ AXES[name]))
     axis = axis if float(towards @ AXES[axis]) > 0.5 * np.linalg.norm(towards) else "y"
-    notes.append(f"the body does not stand, and no file says which axis points up; assumed {axis}")
+    notes.append(
+        f"the body does not stand, and the file does not state the axis that points up: {axis} is "
+        "assumed"
+    )
     return axis, "assumed"
 
 
-def _standing(rest: np.ndarray, body: Body, skeleton: Skeleton) -> str | None:
-    """The axis along which a rest pose [1, P, 3] stands, if it is one: legs opposite the torso."""
+def _is_down(joints: np.ndarray, skeleton: Skeleton, up: str) -> bool:
+    """Whether bodies [T, P, 3] lie on the ground or are on all fours, if this axis points up."""
+    found = measure(joints @ to_y(up).T, skeleton)
+    return found.resting or found.kneeling > 0.5
+
+
+def _rest_axis(body: Body, motion: Motion, skeleton: Skeleton) -> str | None:
+    """The axis along which the rest pose stands; None if it does not: legs opposite the torso.
+
+    Not all rest poses are poses of a body: in some files all bones lie along one axis.
+    """
+    if motion.rest is None:
+        return None
+    rest = positions_of(body, motion.rest[None])
+    if not np.isfinite(rest).all():
+        return None
 
     def direction(part: str) -> np.ndarray:
         chain = body.chains[part]

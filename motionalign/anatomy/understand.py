@@ -13,7 +13,6 @@ from motionalign.anatomy.size import with_size
 from motionalign.anatomy.tree import by_tree
 from motionalign.formats.motion import Motion
 
-
 _DEPTH_CAMERAS = ("Kinect v1", "Kinect v2", "Azure Kinect", "OpenNI")  # sets of `sets.SETS`
 
 
@@ -115,7 +114,8 @@ class _Search:
         if matched is None:
             return None
         known, found = matched
-        if known.kind == "joints" and self.motion.parents and not self.motion.convention:
+        own_tree = self.motion.parents is not None and not self.motion.convention
+        if own_tree and known.kind not in ("markers", "keypoints"):
             return None
         points, chains = sets.points_of(known, found, self.motion.joint_names)
         kind = "human" if known.covers == "body" else known.covers
