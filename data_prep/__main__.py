@@ -81,8 +81,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    wide = functools.partial(raw, max_help_position=26)  # for the longest name of a command
-    parser = commands.Parser("python -m data_prep", description=DESCRIPTION, formatter_class=wide)
+    parser = commands.Parser("python -m data_prep", description=DESCRIPTION, formatter_class=raw)
     traceback: dict[str, Any] = {"action": "store_true", "help": "print the traceback of an error"}
     parser.add_argument("--traceback", **traceback)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
