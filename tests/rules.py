@@ -520,6 +520,7 @@ PRINTING = {
     "data_prep/__main__.py": None,
     "data_prep/embed.py": ("run",),
     "data_prep/show.py": ("run",),
+    "data_prep/export_humanml3d.py": ("run",),
     "data_prep/captions/describe.py": ("run",),
 }
 
