@@ -8,7 +8,16 @@ from types import MappingProxyType
 
 from motionalign import reading
 from motionalign.files import expand
-from motionalign.formats import arrays, bvh, humanml3d_features, labelled_set, skeleton_file, smpl
+from motionalign.formats import (
+    arrays,
+    bvh,
+    humanml3d_features,
+    labelled_set,
+    mediapipe,
+    openpose,
+    skeleton_file,
+    smpl,
+)
 from motionalign.formats.format import Format, Options
 from motionalign.formats.motion import Motion
 
@@ -19,6 +28,8 @@ _ALL: tuple[Format, ...] = (
     smpl.FORMAT,
     humanml3d_features.FORMAT,
     arrays.FORMAT,  # after those that are arrays of a certain kind
+    openpose.FORMAT,
+    mediapipe.FORMAT,  # also says what other .json files are
 )
 
 FORMATS: Mapping[str, Format] = MappingProxyType({each.name: each for each in _ALL})
