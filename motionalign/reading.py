@@ -91,6 +91,13 @@ def read_bytes(path: Path, limit: int = LIMIT) -> bytes:
     return data
 
 
+def read_start(path: Path, count: int) -> bytes:
+    """Reads the first `count` bytes of a file, or all if it has fewer."""
+    check_file(path)
+    with _accessing(path), open(path, "rb") as file:
+        return file.read(count)
+
+
 def read_text(path: Path, limit: int = LIMIT) -> str:
     r"""Reads a UTF-8 file, with or without a byte order mark; \r\n and \r become \n.
 

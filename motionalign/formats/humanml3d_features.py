@@ -68,8 +68,8 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
             up="y",
             convention=convention,
             notes=(
-                f"Positions are computed from {values.shape[1]} features, which do not state "
-                "where the clip starts and which way it faces there.",
+                f"Positions are computed from {values.shape[1]} features, which state neither "
+                "where the clip starts nor which way it faces there.",
                 f"{fps:g} frames per second, those of the set, are assumed.",
             ),
         )

@@ -60,9 +60,8 @@ def claims(path: pathlib.Path) -> bool:
     if path.name.endswith(_END):
         return True
     try:
-        with open(path, "rb") as file:
-            start = file.read(_START)
-    except OSError:
+        start = reading.read_start(path, _START)
+    except ValueError:
         return False
     return re.match(rb'(\xef\xbb\xbf)?\s*\{.*"people"\s*:\s*\[', start, re.DOTALL) is not None
 
