@@ -88,7 +88,7 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
             unit_in_metres=1.0 if world else None,
             up="-y" if world else None,
             persons=persons,
-            convention="MediaPipe 33",
+            convention=_NAME,
             notes=(*notes, *more),
         )
     ]

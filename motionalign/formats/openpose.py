@@ -31,8 +31,8 @@ BODY_25 = tuple(
 
 # By the number of points: their names, and what they are called.
 _BODIES = {
-    25: (BODY_25, "OpenPose 25"),
-    18: (SKELETONS["coco18"].joint_names, "OpenPose 18"),
+    25: (BODY_25, "OpenPose BODY-25"),
+    18: (SKELETONS["coco18"].joint_names, "OpenPose COCO-18"),
 }
 
 _NAME = "OpenPose"

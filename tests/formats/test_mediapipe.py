@@ -38,7 +38,7 @@ def test_world_landmarks(tmp_path, key):
     values = of_the_world()
     frames = [{key: landmarks(values), "t": 0}, {key: None}, {key: landmarks(values + 0.01)}]
     (motion,) = formats.read(written(tmp_path, {"frames": frames, "fps": 25}))
-    assert (motion.name, motion.format, motion.convention) == ("clip", "MediaPipe", "MediaPipe 33")
+    assert (motion.name, motion.format, motion.convention) == ("clip", "MediaPipe", "MediaPipe")
     assert (motion.dims, motion.unit_in_metres, motion.up, motion.fps) == (3, 1.0, "-y", 25.0)
     assert motion.joint_names == mediapipe.LANDMARKS
     assert motion.joint_names[23:25] == ("left_hip", "right_hip")

@@ -32,7 +32,7 @@ def test_a_folder_is_a_take(tmp_path):
     assert (motion.name, motion.format, motion.dims) == ("clip", "OpenPose", 2)
     assert (motion.fps, motion.unit_in_metres, motion.up, motion.parents) == (None,) * 4
     assert motion.joint_names == openpose.BODY_25
-    assert motion.convention == "OpenPose 25"
+    assert motion.convention == "OpenPose BODY-25"
     assert motion.positions.shape == (4, 1, 25, 3)
     np.testing.assert_array_equal(motion.positions[0, 0, 0], [1, -10, 0.5])  # y up
     np.testing.assert_array_equal(motion.positions[0, 0, 1], [np.nan, np.nan, 0])
@@ -70,7 +70,7 @@ def test_older_versions_and_other_spellings(tmp_path):
     (motion,) = formats.read(written(tmp_path / "video", [[old, nobody], [nested], [{
         "pose_keypoints_2d": []}]]))  # fmt: skip
     assert motion.positions.shape == (3, 1, 18, 3)
-    assert motion.convention == "OpenPose 18"
+    assert motion.convention == "OpenPose COCO-18"
     assert motion.joint_names[1] == "neck"
     np.testing.assert_array_equal(motion.positions[0], motion.positions[1])
     assert "Left out: 2 detections without a body." in motion.notes
