@@ -314,7 +314,6 @@ def _draw(output: pathlib.Path, shown: Sequence[tuple[pathlib.Path, "Take", dict
 def _strips(take: "Take") -> list[np.ndarray]:
     """A strip of poses for each person of a human body; none where it cannot be drawn."""
     from motionalign.anatomy.native import native
-
     from motionalign.report import pictures
 
     if take.body.kind != "human":
