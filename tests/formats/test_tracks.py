@@ -19,13 +19,20 @@ def where(positions):
 
 def test_the_nearest_is_the_same_person():
     """Two who come closer, listed in another order in each frame."""
-    found = [detection(0, 0), detection(0, 30), detection(1, 28), detection(1, 3),
-             detection(2, 6), detection(2, 26)]  # fmt: skip
+    found = [detection(0, 0, size=60), detection(0, 30, size=60), detection(1, 28, size=60),
+             detection(1, 3, size=60), detection(2, 6, size=60), detection(2, 26, size=60)]  # fmt: skip
     positions, persons, notes = tracks.followed(found, 3, "clip")
     np.testing.assert_array_equal(where(positions), [[0, 30], [3, 28], [6, 26]])
     assert persons == ("person 1", "person 2")
     assert len(notes) == 1
     assert "nearest mean position" in notes[0]
+
+
+def test_one_person_is_not_two():
+    """Somebody who comes close to a person whom the detector knows already."""
+    found = [detection(0, 0), detection(1, 4), detection(1, 1)]
+    positions, _, _ = tracks.followed(found, 2, "clip")
+    np.testing.assert_array_equal(where(positions), [[0, np.nan], [1, 4]])
 
 
 def test_farther_than_a_body_is_somebody_else():
