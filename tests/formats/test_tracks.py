@@ -19,8 +19,8 @@ def where(positions):
 
 def test_the_nearest_is_the_same_person():
     """Two who come closer, listed in another order in each frame."""
-    found = [detection(0, 0, size=60), detection(0, 30, size=60), detection(1, 28, size=60),
-             detection(1, 3, size=60), detection(2, 6, size=60), detection(2, 26, size=60)]  # fmt: skip
+    listed = ((0, 0), (0, 30), (1, 28), (1, 3), (2, 6), (2, 26))
+    found = [detection(frame, x, size=60) for frame, x in listed]
     positions, persons, notes = tracks.followed(found, 3, "clip")
     np.testing.assert_array_equal(where(positions), [[0, 30], [3, 28], [6, 26]])
     assert persons == ("person 1", "person 2")
