@@ -15,13 +15,14 @@ from motionalign.formats import (
     c3d,
     humanml3d_features,
     labelled_set,
+    mediapipe,
     motive_csv,
     mvnx,
     ntu_skeleton,
+    openpose,
     skeleton_file,
     smpl,
     trc,
-    unread,
 )
 from motionalign.formats.format import Format, Options
 from motionalign.formats.motion import Motion
@@ -35,6 +36,8 @@ _ALL: tuple[Format, ...] = (
     motive_csv.FORMAT,
     mvnx.FORMAT,
     ntu_skeleton.FORMAT,
+    openpose.FORMAT,
+    mediapipe.FORMAT,
     smpl.FORMAT,
     labelled_set.FORMAT,
     humanml3d_features.FORMAT,
