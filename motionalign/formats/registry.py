@@ -7,12 +7,12 @@ from types import MappingProxyType
 
 from motionalign import reading
 from motionalign.files import expand
-from motionalign.formats import c3d
+from motionalign.formats import c3d, gltf
 from motionalign.formats.format import Format, Options
 from motionalign.formats.motion import Motion
 
 # Of several formats with one suffix, the first that claims a file reads it.
-_ALL: tuple[Format, ...] = (c3d.FORMAT,)
+_ALL: tuple[Format, ...] = (c3d.FORMAT, gltf.FORMAT)
 
 FORMATS: Mapping[str, Format] = MappingProxyType({each.name: each for each in _ALL})
 """The formats by name."""
