@@ -13,10 +13,10 @@ from motionalign import commands
 if __name__ == "__main__":
     commands.exit_on_signals()  # before the imports that take long
 
-from data_prep import embed, show
+from data_prep import embed, inspect, show
 from data_prep.captions import describe
 from data_prep.next_commands import next_commands
-from data_prep.readers import Command, babel, densegait, humanml3d, kit_ml
+from data_prep.readers import Command, babel, densegait, humanml3d, kit_ml, library
 from data_prep.readers.synthetic import generate as synthetic
 from motionalign import conventions
 from motionalign.data.dataset import Dataset
@@ -27,10 +27,12 @@ READERS = (
     kit_ml.COMMAND,
     babel.COMMAND,
     densegait.COMMAND,
+    library.COMMAND,
     synthetic.COMMAND,
 )
 # Further commands: modules with SUMMARY, ABOUT, `add_arguments(parser)` and `run(args)`.
 COMMANDS = (
+    ("inspect", inspect),
     ("embed", embed),
     ("describe", describe),
     ("show", show),
@@ -39,7 +41,9 @@ COMMANDS = (
 DESCRIPTION = """\
 Converts motion-capture clips with captions or labels to TFRecord datasets.
 
+  python -m data_prep inspect   walk.bvh mocap/             what motion files of any format are
   python -m data_prep synthetic                             a built-in dataset, ready in seconds
+  python -m data_prep library   --raw_dir=mocap --captions=names   motion files of any format
   python -m data_prep humanml3d --raw_dir=HumanML3D/HumanML3D
   python -m data_prep kit_ml    --raw_dir=KIT-ML
   python -m data_prep babel     --raw_dir=babel_v1.0_release --amass_dir=AMASS --smplh_dir=smplh
@@ -123,7 +127,8 @@ def _prepare(command: Command, args: argparse.Namespace) -> None:
         # An existing dataset is kept without reading the source, which may have been moved.
         for name in command.paths:
             if name in source and not os.path.exists(source[name]):
-                raise ValueError(f"--{name}={getattr(args, name)} does not exist")
+                given = getattr(args, name, source[name])
+                raise ValueError(f"--{name}={given} does not exist")
 
     with commands.importing():
         from data_prep.builders import prepare  # imports TensorFlow; the errors above need not wait

@@ -24,6 +24,15 @@ ADVICE = {
     "span_outside": "Times are seconds, not frames; check them, and the frame rate of the motions.",
     "label_missing": "Add a row with the label, or take the names out of the split files.",
     "label_unknown": "Check the spelling of the labels, or use more classes.",
+    "not_human": "`python -m data_prep inspect FILE` shows what was found; if it is a body, name "
+    "its joints with --skeleton=FILE.json.",
+    "two_dimensional": "Keep keypoints in 2D with --joints=native, in a dataset of their own.",
+    "no_rate": "Give the frames per second of the files that state none: --fps=30.",
+    "skeleton_differs": "Prepare each skeleton as a dataset of its own, or all of them as SMPL's "
+    "22 joints: --joints=smpl22.",
+    "skeleton_incomplete": "Name the joints that were not found in a skeleton file "
+    "(--skeleton=FILE.json), or keep the joints of the files: --joints=native.",
+    "row_missing": "Add rows of these files to the table of captions, or leave them out.",
     "piece_incomplete": "Nothing: the protocol leaves these frames out.",
     "attributes_malformed": "Fill in the cells; probabilities are numbers from 0 to 1.",
     "zeros": "Leave out the frames in which the body was not tracked, or fill them in.",

@@ -9,6 +9,7 @@ import collections
 import dataclasses
 import pathlib
 from collections.abc import Hashable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,10 @@ def parse_shares(text: str) -> tuple[float, ...]:
 
 
 def make_splits(
-    names: Sequence[str], plan: SplitPlan, same: Mapping[str, Hashable]
+    names: Sequence[str],
+    plan: SplitPlan,
+    same: Mapping[str, Hashable],
+    together: Mapping[str, Hashable] = MappingProxyType({}),
 ) -> tuple[dict[str, list[str]], dict[str, Any]]:
     """Splits clips at random, groups as wholes.
 
@@ -66,6 +70,7 @@ def make_splits(
       plan: how to split them.
       same: {clip: key}; clips of equal keys stay together, such as copies and mirrored twins. So do
         names M<x> and x.
+      together: {clip: key}, the same for what else clips have in common, such as their file.
 
     Returns:
       {split: sorted names}, and what is to be recorded: shares, seed, the column, the number of
@@ -75,7 +80,7 @@ def make_splits(
       ValueError: the column does not exist or has too few values, or there are too few clips.
     """
     column = _column(names, plan)
-    groups = _groups(names, plan.table, column, same)
+    groups = _groups(names, plan.table, column, same, together)
     wanted = sum(share > 0 for share in plan.shares)
     if len(groups) < wanted:
         by = f"groups by {column!r}" if column else "clips that do not belong together"
@@ -144,6 +149,7 @@ def _groups(
     table: Mapping[str, Mapping[str, str | None]],
     column: str | None,
     same: Mapping[str, Hashable],
+    together: Mapping[str, Hashable],
 ) -> list[list[str]]:
     """The clips that stay together, in the order of their names."""
     parent = {name: name for name in sorted(names)}
@@ -160,6 +166,8 @@ def _groups(
         keys: list[Hashable] = [("name", name), *([("name", name[1:])] if twin else [])]
         if name in same:
             keys.append(("same", same[name]))
+        if name in together:
+            keys.append(("together", together[name]))
         if column and (value := ((table.get(name) or {}).get(column) or "").strip()):
             keys.append(("column", value))
         for key in keys:

@@ -281,7 +281,8 @@ def survey(
         check_fps(getattr(reader, what), f"{type(reader).__name__}: {what}")
     listed = reader.splits()
     known = {name for names in listed.values() for name in names}
-    _check_names(known)
+    if not reader.names_are_paths:
+        _check_names(known)
     if mirror:
         label_twins = _mirrored_names(reader.label_names)
         _mirrored_names(reader.attribute_names)
@@ -512,6 +513,8 @@ STOPPING = (
     "wrong_body_model",
     "duration_differs",
     "not_finite",
+    "no_rate",
+    "two_dimensional",
     "text_missing",
     "text_malformed",
     "caption_empty",

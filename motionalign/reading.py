@@ -276,6 +276,18 @@ def read_array(path: Path) -> np.ndarray:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
+def array_header(path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """The shape and the dtype that an .npy file states; its content is not read.
+
+    Raises:
+      ValueError: the file cannot be read, or has no such header.
+    """
+    check_file(path)
+    with _damaged(path, ".npy file"), open(path, "rb") as file:
+        shape, dtype, _ = _read_header(file)
+    return shape, dtype
+
+
 def open_arrays(path: Path) -> dict[str, Stored]:
     """Opens an .npz file: its arrays by name, of which only the headers are read.
 

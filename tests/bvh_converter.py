@@ -16,6 +16,15 @@ OF_SMPL = (
 
 def joints_of(path, fps=20.0):
     """[T, 22, 3] float32 from a BVH file with six channels a joint, ZXY, in centimetres."""
+    names, _, places, rate = all_joints_of(path)
+    of = {name: places[:, i] for i, name in enumerate(names)}
+    of["Spine+Chest"] = (of["Spine"] + of["Chest"]) / 2
+    joints = np.stack([of[name] for name in OF_SMPL], axis=1) / 100
+    return _resampled(joints, rate, fps).astype(np.float32)
+
+
+def all_joints_of(path):
+    """Names, parents, positions [T, J, 3] in centimetres and frame rate of such a file."""
     names, parents, open_joints, lines = [], [], [], path.read_text("utf-8").splitlines()
     start = lines.index("MOTION")
     in_end = False
@@ -35,11 +44,7 @@ def joints_of(path, fps=20.0):
     rate = 1 / float(lines[start + 2].split()[-1])
     values = np.array([line.split() for line in lines[start + 3 :] if line], float)
     values = values.reshape(len(values), len(names), 6)
-    places = _global_positions(values, parents)
-    of = {name: places[:, i] for i, name in enumerate(names)}
-    of["Spine+Chest"] = (of["Spine"] + of["Chest"]) / 2
-    joints = np.stack([of[name] for name in OF_SMPL], axis=1) / 100
-    return _resampled(joints, rate, fps).astype(np.float32)
+    return names, parents, _global_positions(values, parents), rate
 
 
 def _global_positions(values, parents):

@@ -65,6 +65,15 @@ def mocap_folder(test_data, tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
+def bvh_files(test_data, tmp_path_factory):
+    """The 40 BVH files of clips of `mocap_folder`, sorted. Read only."""
+    folder = tmp_path_factory.mktemp("bvh")
+    with tarfile.open(test_data / "data" / "bvh_sample.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return sorted(folder.rglob("*.bvh"))
+
+
+@pytest.fixture(scope="session")
 def real_files(test_data, tmp_path_factory) -> pathlib.Path:
     """The real motion files of many makers, a folder for each kind of format. Read only."""
     folder = tmp_path_factory.mktemp("real")

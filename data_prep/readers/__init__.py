@@ -40,6 +40,12 @@ REASONS = {
     "span_outside": "the span is not within the motion; up to 1 s past its end is tolerated",
     "label_missing": "no label: no annotation, or no row in the label table",
     "label_unknown": "none of its labels is one of the classes",
+    "not_human": "no human body: a hand, a prop, a camera, an animal, or unknown joints",
+    "two_dimensional": "positions in an image, which have no depth",
+    "no_rate": "the file does not state its frames per second",
+    "skeleton_differs": "the file has another skeleton than most of the others",
+    "skeleton_incomplete": "the joints that are needed cannot be made of those of the file",
+    "row_missing": "no row in the table of captions",
     "piece_incomplete": "frames after the last complete piece",
     "attributes_malformed": "the row of attributes is incomplete, or not probabilities",
     **conventions.REASONS,
@@ -49,6 +55,8 @@ _OF_SOME_READERS = {
     *("text_missing", "text_malformed", "caption_empty", "span_outside"),
     *("label_missing", "label_unknown", "attributes_malformed"),
     *("wrong_body_model", "duration_differs", "piece_incomplete"),
+    *("not_human", "two_dimensional", "no_rate", "skeleton_differs", "skeleton_incomplete"),
+    "row_missing",
 }
 
 
@@ -132,6 +140,8 @@ class Reader:
       advice: what to do about a reason for dropping a clip, where that depends on the format:
         {reason: sentence}, before those of data_prep/advice.py.
       split_made: how the splits were made, where the source has none; stored in report.json.
+      names_are_paths: whether names are paths below a folder, with "#" before a take or a person;
+        otherwise they are those of files in one folder.
       protocol: name of the published protocol by which sequences become clips with labels, for
         tables of scores; None: there is none.
     """
@@ -152,6 +162,7 @@ class Reader:
     notes: tuple[str, ...] = ()
     advice: Mapping[str, str] = MappingProxyType({})
     split_made: Mapping[str, Any] = MappingProxyType({})
+    names_are_paths: bool = False
     protocol: str | None = None
 
     def splits(self) -> dict[str, list[str]]:

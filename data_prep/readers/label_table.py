@@ -27,7 +27,7 @@ from motionalign.data.dataset import attribute_words, positive_attributes
 # Attributes of the wrapped reader that a label table does not change.
 _SAME = (
     "skeleton", "source_fps", "fps", "unit_in_metres", "num_rotations", "sensor", "accept",
-    "declared", "canonical", "advice", "split_made",
+    "declared", "canonical", "advice", "split_made", "names_are_paths",
 )  # fmt: skip
 
 
@@ -42,6 +42,7 @@ class LabelTable(Reader):
         attributes: Sequence[str] = (),
         only: Sequence[str] = (),
         texts: str | None = None,
+        rows: Sequence[tuple[int, dict]] | None = None,
     ) -> None:
         """Reads the table.
 
@@ -53,6 +54,7 @@ class LabelTable(Reader):
           only: values of `label`, spelt as in the table; clips with other values are left out.
           texts: JSON file of descriptions and synonyms, like data_prep/captions/babel60.json. Texts
             of classes that these clips do not have are left out; `notes` names these classes.
+          rows: of the table, as `read_table` returns them, at least one; None: those in the file.
 
         Raises:
           ValueError: the table lacks a column or value, an id has several rows, or the file of
@@ -67,7 +69,12 @@ class LabelTable(Reader):
         for name in _SAME:
             setattr(self, name, getattr(reader, name))
 
-        rows = read_table(path, ["id", *filter(None, [label]), *attributes])
+        columns = ["id", *filter(None, [label]), *attributes]
+        if rows is None:
+            rows = read_table(path, columns)
+        elif missing := [name for name in columns if any(name not in row for _, row in rows)]:
+            known = ", ".join(name for name in rows[0][1] if name != "id") or "none"
+            raise ValueError(f"{path} has no label {', '.join(missing)}; it has {known}")
         ids = [_text(row["id"]) for _, row in rows]
         twice = [name for name, count in collections.Counter(ids).items() if count > 1]
         if twice:
@@ -85,7 +92,7 @@ class LabelTable(Reader):
                 f"{ids[0]!r}, the first name in the split files {listed[0]!r}"
             )
         if label:
-            values = {_words(row[label]) for row in used.values()}
+            values = {words(row[label]) for row in used.values()}
             self.label_names = tuple(sorted(values - {""}))
         self._read_attributes(path, used)
         notes = [*reader.notes]
@@ -110,7 +117,7 @@ class LabelTable(Reader):
             for column in self._columns
         }
         columns_of = collections.Counter(
-            value for of_column in cells.values() for value in set(map(_words, of_column))
+            value for of_column in cells.values() for value in set(map(words, of_column))
         )
         self._of_name, self.attribute_groups = {}, {}
         for column, of_column in cells.items():
@@ -126,14 +133,14 @@ class LabelTable(Reader):
                     "must be from 0 to 1"
                 )
             if numbers:
-                names = {_words(column): (column, None)}
+                names = {words(column): (column, None)}
             else:  # a value that occurs in several columns is prefixed with its column
                 names = {
-                    value if columns_of[value] == 1 else f"{_words(column)} {value}": (
+                    value if columns_of[value] == 1 else f"{words(column)} {value}": (
                         column,
                         value,
                     )
-                    for value in map(_words, of_column)
+                    for value in map(words, of_column)
                 }
             self.attribute_groups[column] = tuple(names)
             if known := names.keys() & self._of_name.keys():
@@ -148,7 +155,7 @@ class LabelTable(Reader):
         """The classes that can have texts: actions, attributes, and sets of attributes."""
         classes = {*self.label_names, *self.attribute_names}
         for name, row in used.items():
-            if self._columns and all(_words(row[column]) for column in self._columns):
+            if self._columns and all(words(row[column]) for column in self._columns):
                 positive = positive_attributes(self.attributes(name), self.attribute_names, {})
                 classes.add(attribute_words(positive, self.attribute_names, {}))
         return classes
@@ -178,7 +185,7 @@ class LabelTable(Reader):
             raise InvalidClip("label_missing", "no row in the table of labels")
         if not self._label:
             return None
-        value = _words(self._rows[source][self._label])
+        value = words(self._rows[source][self._label])
         if not value:
             raise InvalidClip("label_missing", f"{self._label} is empty")
         return self.label_names.index(value)
@@ -186,10 +193,10 @@ class LabelTable(Reader):
     def attributes(self, source: str) -> np.ndarray:
         """[A] float32: 0 or 1 for words, else the number; raises InvalidClip for empty cells."""
         row = self._rows[source]  # `label` has checked that the row exists
-        if empty := [column for column in self._columns if not _words(row[column])]:
+        if empty := [column for column in self._columns if not words(row[column])]:
             raise InvalidClip("attributes_malformed", f"{', '.join(empty)} is empty")
         of_name = [
-            _number(row[column]) if value is None else _words(row[column]) == value
+            _number(row[column]) if value is None else words(row[column]) == value
             for column, value in self._of_name.values()
         ]
         return np.array(of_name, np.float32)
@@ -240,12 +247,20 @@ def source(args: argparse.Namespace) -> dict:
     return {}
 
 
-def labelled(reader: Reader, args: argparse.Namespace) -> Reader:
-    """Wraps the reader with the label table of the options; without a table, returns the reader."""
-    if not args.labels_csv:
+def labelled(
+    reader: Reader,
+    args: argparse.Namespace,
+    rows: Sequence[tuple[int, dict]] | None = None,
+) -> Reader:
+    """Wraps the reader with the label table of the options; without a table, returns the reader.
+
+    `rows` are those of the table where it is no file.
+    """
+    if not args.labels_csv and rows is None:
         return reader
     columns, only = (_comma_separated(x) for x in (args.attributes, args.only))
-    return LabelTable(reader, args.labels_csv, args.label, columns, only, args.texts)
+    path = args.labels_csv or args.raw_dir  # for messages
+    return LabelTable(reader, path, args.label, columns, only, args.texts, rows)
 
 
 def _comma_separated(text: str | None) -> list[str]:
@@ -257,7 +272,7 @@ def _text(cell: str | None) -> str:
     return (cell or "").strip()
 
 
-def _words(cell: str | None) -> str:
+def words(cell: str | None) -> str:
     """The words of a cell: hyphens and underscores become spaces ("walk-turn-left")."""
     return " ".join(re.split(r"[-_\s]+", _text(cell))).strip()
 

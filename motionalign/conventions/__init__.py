@@ -6,7 +6,7 @@ conventions, and `canonical` makes HumanML3D's convention for the origin.
 """
 
 from motionalign.conventions.census import Census
-from motionalign.conventions.declared import UNITS, Declared, read_order
+from motionalign.conventions.declared import UNITS, Declared, read_order, to_y
 from motionalign.conventions.findings import (
     REASONS,
     SENSORS,
@@ -32,4 +32,5 @@ __all__ = (
     "implausible",
     "measure",
     "read_order",
+    "to_y",
 )

@@ -75,7 +75,7 @@ class Declared:
         if self.order is not None:
             joints = joints[..., self._indices(skeleton), :]
         if self.up != "y":
-            joints = (joints @ _to_y(self.up).T).astype(joints.dtype)
+            joints = (joints @ to_y(self.up).T).astype(joints.dtype)
         if self.unit is None or unit_in_metres is None:
             return joints
         factor = UNITS[self.unit] / unit_in_metres
@@ -87,7 +87,7 @@ class Declared:
 
     def given_axis(self, axis: str) -> str:
         """The axis of the files that is `axis` of the result, both keys of `AXES`."""
-        of_files = tuple(_to_y(self.up).T @ AXES[axis])
+        of_files = tuple(to_y(self.up).T @ AXES[axis])
         return next(name for name, direction in AXES.items() if direction == of_files)
 
     def _indices(self, skeleton: Skeleton) -> list[int]:
@@ -103,7 +103,7 @@ class Declared:
         return [order.index(name) for name in skeleton.joint_names]
 
 
-def _to_y(up: str) -> np.ndarray:
+def to_y(up: str) -> np.ndarray:
     """The rotation [3, 3] by a quarter or half turn that brings an axis to +Y."""
     rotations = {
         "x": [[0, -1, 0], [1, 0, 0], [0, 0, 1]],

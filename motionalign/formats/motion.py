@@ -31,6 +31,8 @@ class Motion:
         not stated.
       rest: [J, 3] positions in the rest pose, in the same unit and axes; None: there is none.
       persons: M names.
+      ends: indices of joints that are the ends of bones only, such as the end sites of a BVH file:
+        they have a position, and are not counted as joints.
       convention: the set of joints where the format says which it is, such as "SMPL"; None: to be
         found from the names.
       declared: what a skeleton file beside it says of its joints (formats/skeleton_file.py).
@@ -49,6 +51,7 @@ class Motion:
     up: str | None = None
     rest: np.ndarray | None = None
     persons: tuple[str, ...] = ("",)
+    ends: tuple[int, ...] = ()
     convention: str | None = None
     declared: Any = None
     notes: tuple[str, ...] = ()
@@ -64,6 +67,7 @@ class Motion:
         assert self.rest is None or self.rest.shape == (count, 3), self.rest
         assert self.up is None or self.up in AXES, self.up
         assert self.dims in (2, 3), self.dims
+        assert all(0 <= end < count for end in self.ends), self.ends
         assert self.parents is None or (
             len(self.parents) == count and all(-1 <= p < j for j, p in enumerate(self.parents))
         ), self.parents
@@ -72,6 +76,11 @@ class Motion:
     def num_frames(self) -> int:
         """T, the number of frames."""
         return len(self.positions)
+
+    @property
+    def num_joints(self) -> int:
+        """The number of joints, without the ends of bones."""
+        return len(self.joint_names) - len(self.ends)
 
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
@@ -100,6 +109,8 @@ def sorted_tree(parents: Sequence[int]) -> list[int]:
     count = len(parents)
     if any(not -1 <= parent < count for parent in parents):
         raise ValueError("a parent is not one of the joints")
+    if all(parent < joint for joint, parent in enumerate(parents)):
+        return list(range(count))
     children: list[list[int]] = [[] for _ in range(count)]
     for joint, parent in enumerate(parents):
         if parent >= 0:

@@ -1,5 +1,6 @@
 """The motion formats that can be read, and the choice among them."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Mapping
@@ -7,12 +8,35 @@ from types import MappingProxyType
 
 from motionalign import reading
 from motionalign.files import expand
-from motionalign.formats import c3d, gltf
+from motionalign.formats import (
+    arrays,
+    asf_amc,
+    bvh,
+    c3d,
+    gltf,
+    humanml3d_features,
+    labelled_set,
+    ntu_skeleton,
+    skeleton_file,
+    smpl,
+    trc,
+)
 from motionalign.formats.format import Format, Options
 from motionalign.formats.motion import Motion
 
 # Of several formats with one suffix, the first that claims a file reads it.
-_ALL: tuple[Format, ...] = (c3d.FORMAT, gltf.FORMAT)
+_ALL: tuple[Format, ...] = (
+    bvh.FORMAT,
+    asf_amc.FORMAT,
+    c3d.FORMAT,
+    gltf.FORMAT,
+    trc.FORMAT,
+    ntu_skeleton.FORMAT,
+    smpl.FORMAT,
+    labelled_set.FORMAT,
+    humanml3d_features.FORMAT,
+    arrays.FORMAT,
+)
 
 FORMATS: Mapping[str, Format] = MappingProxyType({each.name: each for each in _ALL})
 """The formats by name."""
@@ -29,7 +53,8 @@ def read(
     Args:
       path: the file, or the folder of a sequence with one file a frame.
       smplh_dir: folder of SMPL or SMPL-H body models, for files of SMPL's parameters.
-      skeleton: a skeleton file, for arrays without joint names.
+      skeleton: a skeleton file (formats/skeleton_file.py), which says what the joints are; arrays
+        without joint names need one, here or beside them.
 
     Returns:
       Its takes, at least one; the persons of a take are together.
@@ -43,7 +68,23 @@ def read(
     motions = format_of(path).read(path, options)
     if not motions:
         raise ValueError(f"{path} has no motion")
-    return motions
+    return motions if skeleton is None else _declared(motions, expand(skeleton), path)
+
+
+def _declared(motions: list[Motion], skeleton: pathlib.Path, path: pathlib.Path) -> list[Motion]:
+    """The motions with what a skeleton file says, unless their format has used it already."""
+    if all(motion.declared is not None for motion in motions):
+        return motions
+    said = skeleton_file.read_skeleton_file(skeleton)
+    return [
+        dataclasses.replace(
+            motion,
+            declared=said.fitted(motion.joint_names, str(path)),
+            fps=motion.fps if said.fps is None else said.fps,
+            notes=(*motion.notes, *said.overrides(motion.fps)),
+        )
+        for motion in motions
+    ]
 
 
 def format_of(path: pathlib.Path) -> Format:
@@ -65,6 +106,8 @@ def format_of(path: pathlib.Path) -> Format:
     reading.check_file(path)
     suffix = _suffix(path)
     fitting = [each for each in FORMATS.values() if suffix in each.suffixes]
+    if about := [each.beside[suffix] for each in FORMATS.values() if suffix in each.beside]:
+        raise ValueError(f"{path} has no motion: {about[0]}")
     if not fitting:
         known = sorted({end for each in FORMATS.values() for end in each.suffixes})
         raise ValueError(
@@ -88,7 +131,7 @@ def _suffix(path: pathlib.Path) -> str:
 def find(folder: pathlib.Path) -> list[pathlib.Path]:
     """The files below a folder that a format may read, by their suffixes, sorted.
 
-    A folder of a sequence with one file a frame stands for its files.
+    A folder of a sequence with one file a frame stands for its files; skeleton files are left out.
     """
     frames = tuple(end for each in FORMATS.values() for end in each.frames)
     suffixes = {end for each in FORMATS.values() for end in each.suffixes}
@@ -99,5 +142,6 @@ def find(folder: pathlib.Path) -> list[pathlib.Path]:
         if frames and any(name.endswith(frames) for name in names):
             found.append(here)
             names = [name for name in names if not name.endswith(frames)]
-        found += [here / name for name in names if _suffix(pathlib.Path(name)) in suffixes]
+        files = [here / name for name in names if _suffix(pathlib.Path(name)) in suffixes]
+        found += [path for path in files if not skeleton_file.is_skeleton_file(path)]
     return sorted(found)

@@ -1,7 +1,5 @@
 """Real clips of several sensors, as (skeleton, sensor, clips)."""
 
-import tarfile
-
 import numpy as np
 import pytest
 
@@ -39,12 +37,3 @@ def labelled(request, test_data):
 def mocap(mocap_folder):
     """The 2,902 real mocap clips {name: joints}."""
     return {path.stem: np.load(path) for path in sorted(mocap_folder.glob("new_joints/*.npy"))}
-
-
-@pytest.fixture(scope="session")
-def bvh_files(test_data, tmp_path_factory):
-    """The 40 BVH files."""
-    folder = tmp_path_factory.mktemp("bvh")
-    with tarfile.open(test_data / "data" / "bvh_sample.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
-    return sorted(folder.rglob("*.bvh"))

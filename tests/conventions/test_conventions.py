@@ -21,7 +21,7 @@ from motionalign.conventions import (
     measure,
     read_order,
 )
-from motionalign.conventions.declared import _to_y
+from motionalign.conventions.declared import to_y
 from motionalign.conventions.findings import as_flag, guess_unit, most_common
 from motionalign.skeleton import SKELETONS
 
@@ -106,7 +106,7 @@ def test_a_body_on_all_fours_is_not_refused(floor, degrees):
 
 
 def test_a_body_that_lies_on_the_floor_is_not_refused():
-    lying = body() @ _to_y("z").astype(np.float32).T  # head along -Z or +Z
+    lying = body() @ to_y("z").astype(np.float32).T  # head along -Z or +Z
     assert implausible(measure(lying, SMPL)).reason == "axis_implausible"
     on_floor = lying - np.float32([0, lying[..., 1].min(), 0])
     assert implausible(measure(on_floor, SMPL)) is None
@@ -119,7 +119,7 @@ def test_a_body_that_lies_on_the_floor_is_not_refused():
         (lambda clip: clip * 1000, "unit_implausible", ("unit", "mm")),
         (lambda clip: clip / 0.0254, "unit_implausible", ("unit", "in")),
         (lambda clip: clip * 1e7, "unit_implausible", None),
-        (lambda clip: clip @ _to_y("z").astype("f"), "axis_implausible", ("up", "z")),
+        (lambda clip: clip @ to_y("z").astype("f"), "axis_implausible", ("up", "z")),
         (lambda clip: clip * np.float32([-1, 1, 1]), "handedness", None),
         (lambda clip: clip[:, ::-1], "order_implausible", None),
         (lambda clip: np.repeat(clip[:1], 30, axis=0), "frozen", None),
@@ -145,7 +145,7 @@ def test_findings_and_their_remedies(change, reason, remedy):
 @pytest.mark.parametrize("up", AXES)
 def test_a_remedy_replaces_a_wrong_declaration(unit, up):
     """Whatever was declared of a clip, following the remedies ends at what it is."""
-    clip = body(unit=0.01) @ _to_y("z").astype("f")  # centimetres, Z up
+    clip = body(unit=0.01) @ to_y("z").astype("f")  # centimetres, Z up
     declared = Declared(unit, up)
     for _ in range(2):
         found = measure(declared.convert(clip, SMPL, 1.0), SMPL)
@@ -189,7 +189,7 @@ def test_depth_cameras_may_shake():
 
 @pytest.mark.parametrize("up", AXES)
 def test_any_axis_is_turned_to_y(up):
-    turn = _to_y(up)
+    turn = to_y(up)
     np.testing.assert_array_equal(turn @ AXES[up], AXES["y"])
     assert np.linalg.det(turn) == 1  # a rotation: it does not mirror
     clip = body()

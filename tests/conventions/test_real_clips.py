@@ -10,7 +10,7 @@ import pytest
 from bvh_converter import joints_of
 
 from motionalign.conventions import Census, Declared, Origin, canonical, implausible, measure
-from motionalign.conventions.declared import _to_y
+from motionalign.conventions.declared import to_y
 from motionalign.conventions.findings import UNITS
 from motionalign.data.dataset import Dataset
 from motionalign.skeleton import SKELETONS
@@ -25,7 +25,7 @@ def faults(skeleton, seed=0):
         factor = np.float32(1 / UNITS[unit])
         yield unit, {"unit_implausible"}, lambda clip, factor=factor: clip * factor
     for up in ("x", "-x", "-y", "z", "-z"):
-        turn = _to_y(up).T.astype(np.float32)  # what points along Y comes to point along `up`
+        turn = to_y(up).T.astype(np.float32)  # what points along Y comes to point along `up`
         yield f"up {up}", {"axis_implausible"}, lambda clip, turn=turn: clip @ turn.T
     swapped = [0, 2, 1]
     yield "y and z swapped", {"axis_implausible"}, lambda clip: clip[..., swapped]
@@ -164,7 +164,7 @@ def test_declared_conventions_give_back_the_clip(mocap):
     clip = mocap["run_feminine_021"]
     shuffled = np.random.default_rng(0).permutation(22)
     names = tuple(SMPL.joint_names[i] for i in shuffled)
-    given = 100 * clip[:, shuffled] @ _to_y("z").astype(np.float32)  # Z up, in centimetres
+    given = 100 * clip[:, shuffled] @ to_y("z").astype(np.float32)  # Z up, in centimetres
     assert implausible(measure(given, SMPL)) is not None
     back = Declared("cm", "z", names).convert(given, SMPL, 1.0)
     np.testing.assert_allclose(back, clip, atol=1e-5)

@@ -26,6 +26,7 @@ def test_parents_come_before_their_children(data):
     assert sorted(order) == list(range(count))
     place = {joint: at for at, joint in enumerate(order)}
     assert all(place[p] < place[j] for j, p in enumerate(parents) if p >= 0)
+    assert sorted_tree(ordered) == list(range(count))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The choice of a format."""
 
+import numpy as np
 import pytest
 
 from motionalign import formats
@@ -20,3 +21,21 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
 def test_a_folder_is_no_take(tmp_path):
     with pytest.raises(ValueError, match="is a folder, and not one of a sequence"):
         formats.read(tmp_path)
+
+
+def test_a_skeleton_file_is_declared_of_any_format(tmp_path):
+    frames = {"lengths": np.array([1]), "joint_names": np.array(["a", "b"])}
+    np.savez(tmp_path / "set.npz", positions=np.ones((1, 1, 2, 3)), **frames)
+    (tmp_path / "of.json").write_text('{"roles": {"head": "b"}}')
+    (motion,) = formats.read(tmp_path / "set.npz", skeleton=tmp_path / "of.json")
+    assert motion.declared.roles == {"head": ("b",)}
+    assert motion.declared.joint_names == ("a", "b")
+    (tmp_path / "of.json").write_text('{"roles": {"head": "c"}}')
+    with pytest.raises(ValueError, match=r"of\.json: roles: head has 'c'"):
+        formats.read(tmp_path / "set.npz", skeleton=tmp_path / "of.json")
+
+
+def test_skeleton_files_are_no_motions_of_a_folder(tmp_path):
+    for name in ("b.npz", "b.skeleton.json", "skeleton.json", "a.npz", "readme.md"):
+        (tmp_path / name).touch()
+    assert formats.find(tmp_path) == [tmp_path / "a.npz", tmp_path / "b.npz"]

@@ -1,0 +1,207 @@
+"""The unit, the axis that points up and the height of a body, and whether they are plausible."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from motionalign.anatomy.body import Body
+from motionalign.conventions import AXES, UNITS, Declared, Finding, Measured, implausible, measure
+from motionalign.formats.motion import Motion
+from motionalign.skeleton import PARTS, Skeleton
+
+CMU = 0.056444  # metres per unit of CMU's mocap: inches / 0.45
+
+_STATURE = 1.65  # metres along the bones of a usual body
+_SIZES = (0.5, 2.8)  # metres: other bodies have no unit by their height
+_RARE: Mapping[float, float] = {CMU: 0.5, UNITS["ft"]: 0.4, UNITS["in"]: 0.1, UNITS["mm"]: 0.1}
+# Units that a program uses, which therefore need less of a fit than others.
+_USUAL: Mapping[str, float] = {
+    "Mixamo": UNITS["cm"],
+    "3ds Max Biped": UNITS["in"],
+    "Character Creator": UNITS["cm"],
+    "Unreal": UNITS["cm"],
+    "VRM": UNITS["m"],
+    "CMU (ASF)": CMU,
+    "CMU (BVH)": CMU,
+    "DAZ": UNITS["cm"],
+    "Poser": UNITS["in"],
+    "Xsens (BVH)": UNITS["cm"],
+    "Bandai Namco": UNITS["cm"],
+}
+_USUAL_GAIN = 0.3  # in the logarithm of the height, as all costs of a unit
+_CLOSE = 0.5  # of two costs: the choice between the units is said to be an assumption
+_FEW = 10  # frames below which a body that does not move is no finding
+_FRAMES = 20_000  # frames, at most, that are measured
+
+
+def unit_name(unit_in_metres: float) -> str:
+    """The name of a unit: a key of `UNITS`, or its length, such as "5.6444 cm"."""
+    for name, metres in UNITS.items():
+        if abs(unit_in_metres / metres - 1) < 1e-6:
+            return name
+    return f"{unit_in_metres * 100:.5g} cm"
+
+
+def body_skeleton(body: Body) -> Skeleton:
+    """The points of a body as a skeleton that `conventions.measure` takes, named by their roles.
+
+    `motionalign.conventions` knows a shoulder by its name, which is the collar in some programs.
+    """
+    names = tuple(point.role or f"spine_{i}" for i, point in enumerate(body.points))
+    twins = {"left": "right", "right": "left"}
+
+    def twin(index: int) -> int:
+        side, _, rest = names[index].partition("_")
+        other = f"{twins.get(side, side)}_{rest}" if rest else side
+        return names.index(other) if other in names else index
+
+    return Skeleton(
+        name="body",
+        joint_names=names,
+        parents=tuple(point.parent for point in body.points),
+        chains=tuple(body.chains[part] for part in PARTS),
+        chain_names=PARTS,
+        mirror=tuple(twin(i) for i in range(len(names))),
+    )
+
+
+def positions_of(body: Body, positions: np.ndarray) -> np.ndarray:
+    """The points [..., P, 3] of a body, from those of the file's joints [..., J, 3]."""
+    return np.stack(
+        [
+            sum(weight * positions[..., joint, :] for joint, weight in point.weights)
+            for point in body.points
+        ],
+        axis=-2,
+    )
+
+
+def with_size(body: Body, motion: Motion, unit: float | None = None, up: str | None = None) -> Body:
+    """A human body with its unit, its up axis, its height, and what is implausible about them.
+
+    Args:
+      body: human, with its points and chains.
+      motion: the motion that it was found in, in three dimensions.
+      unit: metres, as the user declares the unit; None: not declared.
+      up: the axis as the user declares it; None: not declared.
+    """
+    skeleton = body_skeleton(body)
+    persons = list(np.moveaxis(motion.positions[:_FRAMES], 1, 0))
+    seen = [positions_of(body, person) for person in persons]
+    seen = [person[np.isfinite(person).all((1, 2))] for person in seen]
+    seen = [person for person in seen if len(person)]
+    notes = list(body.notes)
+    if not seen:
+        notes.append("no frame has all points of the body, so it was not measured")
+        return dataclasses.replace(
+            body,
+            unit_in_metres=unit or motion.unit_in_metres,
+            unit_known="declared" if unit else "stated" if motion.unit_in_metres else "",
+            up=up or motion.up,
+            up_known="declared" if up else "stated" if motion.up else "",
+            notes=tuple(notes),
+        )
+    axis, axis_known = _up(body, motion, up, seen, skeleton, notes)
+    turned = [Declared(up=axis).convert(person, skeleton, None) for person in seen]
+    measured = [measure(person, skeleton) for person in turned]
+    height = float(np.median([each.height for each in measured]))
+    metres, unit_known = _unit(body, motion, unit, height, notes)
+    return dataclasses.replace(
+        body,
+        unit_in_metres=metres,
+        unit_known=unit_known,
+        up=axis,
+        up_known=axis_known,
+        height=None if metres is None else height * metres,
+        finding=_finding(body, motion, measured, metres, axis),
+        notes=tuple(notes),
+    )
+
+
+def _up(
+    body: Body,
+    motion: Motion,
+    declared: str | None,
+    seen: Sequence[np.ndarray],
+    skeleton: Skeleton,
+    notes: list[str],
+) -> tuple[str, str]:
+    """The axis that points up, and how that is known."""
+    if declared or motion.up:
+        return str(declared or motion.up), "declared" if declared else "stated"
+    together = np.concatenate(seen)
+    if axis := measure(together, skeleton).up:
+        return axis, "by the body"
+    if motion.rest is not None:
+        rest = positions_of(body, motion.rest[None])
+        if np.isfinite(rest).all() and (axis := _standing(rest, body, skeleton)):
+            return axis, "by the rest pose"
+    marks = body.chains
+    ends = [marks["left_leg"][-1], marks["right_leg"][-1]]
+    towards = (together[:, marks["torso"][-1]] - together[:, ends].mean(1)).mean(0)
+    axis = max(AXES, key=lambda name: float(towards @ AXES[name]))
+    axis = axis if float(towards @ AXES[axis]) > 0.5 * np.linalg.norm(towards) else "y"
+    notes.append(f"the body does not stand, and no file says which axis points up; assumed {axis}")
+    return axis, "assumed"
+
+
+def _standing(rest: np.ndarray, body: Body, skeleton: Skeleton) -> str | None:
+    """The axis along which a rest pose [1, P, 3] stands, if it is one: legs opposite the torso."""
+
+    def direction(part: str) -> np.ndarray:
+        chain = body.chains[part]
+        end = chain[3] if part.endswith("leg") else chain[-1]
+        vector = rest[0, end] - rest[0, chain[0]]
+        return vector / (np.linalg.norm(vector) or 1.0)
+
+    left, right, torso = (direction(part) for part in ("left_leg", "right_leg", "torso"))
+    stands = left @ right > 0.8 and left @ torso < -0.8 and right @ torso < -0.8
+    return measure(rest, skeleton).up if stands else None
+
+
+def _unit(
+    body: Body, motion: Motion, declared: float | None, height: float, notes: list[str]
+) -> tuple[float | None, str]:
+    """The unit in metres, and how it is known."""
+    if declared is not None:
+        return declared, "declared"
+    if motion.unit_in_metres is not None:
+        return motion.unit_in_metres, "stated"
+    usual = _USUAL.get(body.convention)
+    costs = {
+        metres: abs(np.log(height * metres / _STATURE))
+        + _RARE.get(metres, 0.0) * (metres != usual)
+        - _USUAL_GAIN * (metres == usual)
+        for metres in (*UNITS.values(), CMU)
+        if height > 0 and _SIZES[0] <= height * metres <= _SIZES[1]
+    }
+    if not costs:
+        notes.append(f"the body measures {height:.4g} along its bones, which is human in no unit")
+        return None, ""
+    best, *others = sorted(costs, key=lambda metres: costs[metres])
+    for other in others:
+        if costs[other] - costs[best] < _CLOSE:
+            notes.append(
+                f"the unit is assumed to be {unit_name(best)}, in which the body measures "
+                f"{height * best:.2f} m along its bones; in {unit_name(other)} it would be "
+                f"{height * other:.2f} m"
+            )
+            break
+    return best, "by height"
+
+
+def _finding(
+    body: Body,
+    motion: Motion,
+    measured: Sequence[Measured],
+    metres: float | None,
+    axis: str,
+) -> Finding | None:
+    """The first thing about a person of the motion that is implausible."""
+    accept = ("frozen",) if motion.num_frames < _FEW else ()
+    declared = Declared(up=axis)
+    for each in measured:
+        if finding := implausible(each, metres, body.sensor, accept, declared):
+            return finding
+    return None

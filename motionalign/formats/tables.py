@@ -1,0 +1,208 @@
+"""Text files of numbers: their lines, their rows as arrays, and their times.
+
+Rows are parsed as one block; only where that fails are they looked at one by one, for a message
+that names the line.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from motionalign import reading
+from motionalign.files import Path
+
+_FREE = 1 << 28  # bytes that positions may take, however small the file is
+_MOST = 16  # bytes of positions for a byte of a larger file
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?|[+-]?nan", re.ASCII | re.IGNORECASE)
+
+_UNITS = {
+    "m": 1.0, "meter": 1.0, "metre": 1.0, "cm": 0.01, "centimeter": 0.01, "centimetre": 0.01,
+    "mm": 0.001, "millimeter": 0.001, "millimetre": 0.001, "in": 0.0254, "inch": 0.0254,
+    "inche": 0.0254, "ft": 0.3048, "foot": 0.3048, "feet": 0.3048,
+}  # fmt: skip
+
+_UNEVEN = 0.5  # of a frame, by which a time may be off
+_OTHER_RATE = 0.01  # relative difference of two rates that are not the same
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file in UTF-8 or UTF-16, else in Latin-1, without their ends.
+
+    Motion files name people, folders and comments in the encoding of whoever wrote them; their
+    numbers are ASCII.
+    """
+    data = reading.read_bytes(path)
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = data.decode("utf-16", "replace")
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode("latin-1")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return lines
+
+
+def head(path: Path, size: int = 4096) -> str:
+    """The start of a file as text, for a look at what it is; empty if it cannot be read."""
+    try:
+        data = reading.read_start(path, size)
+    except ValueError:
+        return ""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "ignore")
+    return data.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
+
+
+def parse_rows(
+    lines: Sequence[str],
+    width: int,
+    path: Path,
+    line_numbers: Sequence[int],
+    delimiter: str | None = None,
+) -> np.ndarray:
+    """The numbers of rows of text.
+
+    Args:
+      lines: N rows.
+      width: the number of cells that each must have.
+      path: of the file, for messages.
+      line_numbers: N numbers of the lines in the file, for messages.
+      delimiter: a comma, a tab or a semicolon between cells, of which blank ones are NaN, and blank
+        ones beyond `width` are passed over; None: white space.
+
+    Returns:
+      [N, width] float64, NaN where a cell is blank or says so.
+
+    Raises:
+      ValueError: a row has another number of cells, or a cell is no finite number. The message
+        names the line.
+    """
+    if not lines:
+        return np.zeros((0, width))
+    block = "\n".join(lines)
+    if block.isascii():
+        values = _parse_block(block.encode(), len(lines), width, delimiter)
+        if values is not None:
+            return values
+    rows = [_parse_row(*each, width, path, delimiter) for each in zip(lines, line_numbers)]
+    return np.array(rows, float)
+
+
+def _parse_block(block: bytes, rows: int, width: int, delimiter: str | None) -> np.ndarray | None:
+    """The numbers of all rows; None where something is unusual."""
+    ends = np.frombuffer(block + b"\n", np.uint8) == ord("\n")
+    if delimiter is None:
+        dark = np.frombuffer(b"\n" + block + b"\n", np.uint8) > ord(" ")
+        cells = np.concatenate([[0], np.cumsum(dark[1:] & ~dark[:-1])[ends]])
+        counts = np.diff(cells)
+    else:
+        mark = delimiter.encode()
+        between = np.frombuffer(block + b"\n", np.uint8) == mark[0]
+        counts = np.diff(np.concatenate([[0], np.cumsum(between)[ends]])) + 1
+        if b" " in block:
+            block = re.sub(b" *" + re.escape(mark) + b" *", mark, block)
+        block = b"\n" + block + b"\n"
+        for _ in range(2):  # of three in a row, the first and the second
+            block = block.replace(mark + mark, mark + b"nan" + mark)
+        block = block.replace(mark + b"\n", mark + b"nan\n").replace(b"\n" + mark, b"\nnan" + mark)
+        block = block.replace(mark, b" ")
+    if (counts != width).any() or not block.strip():  # NumPy finds a number in a blank text
+        return None
+    try:
+        values = np.fromstring(block, float, sep=" ")
+    except (ValueError, DeprecationWarning):
+        return None
+    if values.size != rows * width or np.isinf(values).any():
+        return None
+    return values.reshape(rows, width)
+
+
+def _parse_row(
+    line: str, number: int, width: int, path: Path, delimiter: str | None
+) -> list[float]:
+    """The numbers of one row, or the message on what is wrong with it."""
+    cells = [cell.strip() for cell in line.split(delimiter)]
+    if any(cells[width:]) or len(cells) < width:
+        raise ValueError(
+            f"{path}, line {number}: {len(cells)} values, expected {width}"
+            + (". The file ends too early, or is damaged" if len(cells) < width else "")
+        )
+    for column, cell in enumerate(cells[:width], 1):
+        if cell and (not _NUMBER.fullmatch(cell) or abs(_number(cell)) == np.inf):
+            raise ValueError(
+                f"{path}, line {number}, column {column}: {cell[:40]!r}; expected a finite number"
+            )
+    return [_number(cell) for cell in cells[:width]]
+
+
+def _number(cell: str) -> float:
+    return float(cell.lower().replace("d", "e")) if cell else np.nan
+
+
+def whole(text: str, path: Path, number: int, what: str, most: int | None = None) -> int:
+    """The whole number on a line of a file.
+
+    Raises:
+      ValueError: it is none, or more than `most`; the message names the line.
+    """
+    if not re.fullmatch(r"\s*\d{1,18}\s*", text, re.ASCII):
+        raise ValueError(f"{path}, line {number}: {text.strip()[:40]!r}; expected {what}")
+    if most is not None and int(text) > most:
+        raise ValueError(f"{path}, line {number}: {int(text)}; expected {what}, at most {most}")
+    return int(text)
+
+
+def check_size(shape: Sequence[int], size: int, path: Path) -> None:
+    """Checks that positions take no more memory than a file of this size warrants.
+
+    Raises:
+      ValueError: they do, as where a frame a person comes and goes.
+    """
+    needed = 8 * int(np.prod([int(each) for each in shape], dtype=object))
+    if needed > max(_FREE, _MOST * size):
+        raise ValueError(
+            f"{path}: {shape[0]:,} frames of {shape[1]:,} persons take {needed:,} bytes, though "
+            f"the file has {size:,}; it is damaged"
+        )
+
+
+def unit_named(name: str) -> float | None:
+    """Metres per unit of a name such as "mm" or "Millimeters"; None: it is none."""
+    name = name.strip().strip("\"'").lower()
+    return _UNITS.get(name, _UNITS.get(name.removesuffix("s")))
+
+
+def rate_of(times: np.ndarray, stated: float | None) -> tuple[float | None, tuple[str, ...]]:
+    """The frame rate of rows with times, and notes on times that do not fit it.
+
+    Args:
+      times: [T] seconds.
+      stated: the rate in the file's header; None: none.
+
+    Returns:
+      The stated rate; that of the times where none is stated, or where they are even and differ
+      from it: every frame has its time, and the header only a number.
+    """
+    if len(times) < 2 or not np.isfinite(times).all():
+        return stated, ()
+    steps = np.diff(times)
+    step = float(np.median(steps))
+    if step <= 0:
+        return stated, ("The times do not increase and are not used.",)
+    rate, notes = round(1 / step, 3), ()
+    if stated is None:
+        stated = rate
+    elif abs(rate - stated) > _OTHER_RATE * stated:
+        notes = (
+            f"The header states {stated:g} frames a second, the times {rate:g}; the times are "
+            "taken.",
+        )
+        stated = rate
+    if gaps := int((np.abs(steps * stated - 1) > _UNEVEN).sum()):
+        notes += (f"The times jump in {gaps} places, where frames are missing.",)
+    return stated, notes

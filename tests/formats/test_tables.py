@@ -1,0 +1,82 @@
+"""Rows of numbers in text: as fast as they are many, and the line of what is wrong."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from motionalign.formats import tables
+
+CELLS = st.one_of(st.just(np.nan), st.floats(-1e9, 1e9), st.integers(-5, 5), st.floats(-1e-9, 1e-9))
+
+
+@given(st.data())
+def test_rows_are_what_was_written(data):
+    delimiter = data.draw(st.sampled_from(["\t", ",", ";", None]))
+    shape = data.draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
+    cells = CELLS if delimiter else CELLS.filter(np.isfinite)
+    values = np.array([[data.draw(cells) for _ in range(shape[1])] for _ in range(shape[0])], float)
+    pad = data.draw(st.sampled_from(["", " ", "  "]))
+    lines = [
+        (delimiter or " ").join(pad + ("" if np.isnan(v) else repr(float(v))) + pad for v in row)
+        for row in values
+    ]
+    numbers = range(1, len(lines) + 1)
+    found = tables.parse_rows(lines, shape[1], "x.txt", numbers, delimiter)
+    np.testing.assert_array_equal(found, values)
+    slow = [tables._parse_row(*each, shape[1], "x", delimiter) for each in zip(lines, numbers)]
+    np.testing.assert_array_equal(slow, values)
+
+
+@pytest.mark.parametrize(
+    ("lines", "delimiter", "message"),
+    [
+        (["1 2 3", "1 2"], None, "clip.txt, line 12: 2 values, expected 3"),
+        (["1 2 3 4", "1 2"], None, "line 11: 4 values, expected 3"),
+        (["1 2 3", "1 2-3 4"], None, "line 12, column 2: '2-3'; expected a finite number"),
+        (["1,2,3", "1,2_0,3"], ",", "line 12, column 2: '2_0'; expected a finite number"),
+        (["1,2,3", "1,2 0,3"], ",", "line 12, column 2: '2 0'; expected a finite number"),
+        (["1,2,٣"], ",", "line 11, column 3: '٣'; expected a finite number"),
+        (["1,2,inf"], ",", "line 11, column 3: 'inf'; expected a finite number"),
+        (["1,2,1e400"], ",", "line 11, column 3: '1e400'; expected a finite number"),
+        (["1,2,\0"], ",", r"line 11, column 3: '\\x00'; expected a finite number"),
+        (["1,2,0x10"], ",", "line 11, column 3: '0x10'; expected a finite number"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(lines, delimiter, message):
+    with pytest.raises(ValueError, match=message):
+        tables.parse_rows(lines, 3, "clip.txt", (11, 12), delimiter)
+
+
+def test_rows_may_have_blank_cells_at_their_end():
+    found = tables.parse_rows(["1,2,,", "3,4"], 2, "clip.txt", (1, 2), ",")
+    np.testing.assert_array_equal(found, [[1, 2], [3, 4]])
+
+
+def test_fortran_exponents():
+    found = tables.parse_rows(["1.5D+02 2"], 2, "clip.txt", (1,))
+    np.testing.assert_array_equal(found, [[150, 2]])
+
+
+def test_two_million_numbers_in_seconds():
+    values = np.random.default_rng(0).normal(size=200)
+    lines = [",".join(f"{value:.6f}" for value in values)] * 10_000
+    start = time.perf_counter()
+    tables.parse_rows(lines, 200, "clip.csv", range(1, 10_001), ",")
+    assert time.perf_counter() - start < 5
+
+
+def test_encodings(tmp_path):
+    path = tmp_path / "a.txt"
+    for encoding in ("utf-8", "utf-8-sig", "latin-1", "utf-16"):
+        path.write_bytes("é\r\n1\n\n".encode(encoding))
+        assert tables.read_lines(path) == ["é", "1"]
+        assert "1" in tables.head(path)
+
+
+def test_positions_beyond_what_the_file_warrants_are_refused():
+    tables.check_size((100, 6, 25, 3), 1000, "a.skeleton")
+    with pytest.raises(ValueError, match=r"a\.skeleton: 1,000,000 frames of 50 persons take"):
+        tables.check_size((1_000_000, 50, 25, 3), 10_000_000, "a.skeleton")
