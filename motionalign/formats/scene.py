@@ -143,13 +143,12 @@ def figures(
         roots = [node for node in group if nearest[node] < 0]
         own = set(group) | _to_one_root(order, parents, roots)
         ups = _nearest(order, parents, own) if len(roots) > 1 else nearest
-        # In the order of the skins, if parents come first there.
-        listed = [node for skin in skins for node in skin if node in own]
-        added = own - joints
-        nodes = list(dict.fromkeys([*(node for node in order if node in added), *listed]))
+        # In the order of the skins, or of the file where nodes come in.
+        listed = order if own - joints else [node for skin in skins for node in skin]
+        nodes = list(dict.fromkeys(node for node in listed if node in own))
         index = {node: j for j, node in enumerate(nodes)}
         own_parents = [index.get(ups[node], -1) for node in nodes]
-        if added or any(up >= j for j, up in enumerate(own_parents)):
+        if any(up >= j for j, up in enumerate(own_parents)):
             places = sorted_tree(own_parents)
             nodes = [nodes[place] for place in places]
             index = {node: j for j, node in enumerate(nodes)}

@@ -208,8 +208,8 @@ def test_legs_without_hips_in_the_skin_get_the_node_above_them(tmp_path):
     scene.node("World", (scene.node("Pelvis", tuple(hips), translation=[0, 2, 0]),))
     scene.skin(knees)
     [motion] = read(scene, tmp_path)
-    assert motion.joint_names == ("Pelvis", "LeftHip", "RightHip", "LeftKnee", "RightKnee")
-    assert motion.parents == (-1, 0, 0, 1, 2)
+    assert motion.joint_names == ("Pelvis", "LeftHip", "LeftKnee", "RightHip", "RightKnee")
+    assert motion.parents == (-1, 0, 1, 0, 3)
 
 
 def two(names=("Hips", "Head"), other=("Hips", "Head")):
