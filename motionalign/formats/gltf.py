@@ -23,8 +23,6 @@ _PATHS = {"translation": 3, "rotation": 4, "scale": 3}
 _DEFAULTS = {"translation": (0, 0, 0), "rotation": (0, 0, 0, 1), "scale": (1, 1, 1)}
 _INTERPOLATIONS = ("LINEAR", "STEP", "CUBICSPLINE")
 
-_SAME_LENGTH = 0.05  # by which bones of the bind pose may differ from those of the nodes
-
 
 @np.errstate(over="ignore", invalid="ignore")  # what is infinite is refused in the end
 def read(path: pathlib.Path, options: Options) -> list[Motion]:
@@ -46,7 +44,7 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
     for group in scene.persons(figures):
         rest = _rest(document, nodes, group[0])
         # An animation may be of another skeleton of the file.
-        own = nodes.at_or_above([joint for figure in group for joint in figure.joints])
+        own = scene.at_or_above(nodes.parents, [j for figure in group for j in figure.joints])
         moving = [each for each in animations if not own.isdisjoint(each.channels)]
         take = _Take(document, nodes, group, rest, notes)
         motions += [take.of(animation) for animation in moving] or [take.still()]
@@ -85,15 +83,6 @@ class _Nodes:
                 self.meshes.setdefault(node["skin"], index)
         self._nodes = nodes
         self._still: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-
-    def at_or_above(self, nodes: Sequence[int]) -> set[int]:
-        """The nodes and those above them."""
-        found: set[int] = set()
-        for node in nodes:
-            while node >= 0 and node not in found:
-                found.add(node)
-                node = self.parents[node]
-        return found
 
     def still(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Translation [1, 3], rotation [1, 3, 3] and scale [1, 3] of a node at rest."""
@@ -327,20 +316,11 @@ def _skins(
             f"{len(nodes.names)} nodes"
         )
     try:
-        order = scene.sorted_tree(nodes.parents)
+        joints = scene.with_all_below(nodes.parents, moved)
     except ValueError as error:
         raise ValueError(f"{document.path}: nodes: {error}") from error
-    for node in order:
-        if nodes.parents[node] in moved:
-            moved.add(node)
-    # Roots below one node, such as an armature, are of one skeleton.
-    groups: dict[int, list[int]] = {}
-    for node in order:
-        if node in moved and (up := nodes.parents[node]) not in moved:
-            groups.setdefault(up if up >= 0 else -1 - node, []).append(node)
-    below = [node for node in order if nodes.parents[node] in moved]
-    return [*groups.values(), *([nodes.parents[node], node] for node in below)], [
-        f"The file has no skin: its {len(moved)} animated nodes are taken as joints."
+    return scene.trees(nodes.names, nodes.parents, set(joints)), [
+        f"The file has no skin: its {len(joints)} animated nodes are taken as joints."
     ]
 
 
@@ -349,28 +329,15 @@ def _rest(document: Document, nodes: _Nodes, figure: scene.Figure) -> np.ndarray
 
     Inverse bind matrices are from the coordinates of the mesh, and programs differ in where a mesh
     is when it is bound: in the scene itself, where its node is, or where the node above the joints
-    is. Taken is the place where joints are nearest to the nodes as they are, if there the bones
-    are as long.
+    is; see `scene.rest`.
     """
     pose = nodes.pose({})
-    still = scene.matrices(nodes.parents, figure.joints, pose, 0.0)
-    at_rest = np.stack([still[joint][:3, 3] for joint in figure.joints])
-    inverse, meshes = _binding(document, nodes, figure)
-    if not inverse:
-        return at_rest
-    up = nodes.parents[figure.joints[0]]
-    places = [np.eye(4), still[up] if up >= 0 else np.eye(4)]
-    places += [scene.matrices(nodes.parents, [mesh], pose, 0.0)[mesh] for mesh in meshes]
-    lengths = _lengths(at_rest, figure.parents)
-    slack = _SAME_LENGTH * max(float(np.median(lengths)), 1e-12)
-    best, nearest = at_rest, np.inf
-    for place in places:
-        bound = _bound(figure, inverse, still, place)
-        distance = float(np.linalg.norm(bound - at_rest, axis=-1).mean())
-        same = np.median(np.abs(_lengths(bound, figure.parents) - lengths)) <= slack
-        if same and distance < nearest * (1 - 1e-3):
-            best, nearest = bound, distance
-    return best
+    bound, meshes = _binding(document, nodes, figure)
+    places = [np.eye(4)]
+    for node in (nodes.parents[figure.joints[0]], *meshes):
+        if node >= 0:
+            places.append(scene.matrices(nodes.parents, [node], pose, 0.0)[node])
+    return scene.rest(nodes.parents, figure, pose, bound, places)
 
 
 def _binding(
@@ -400,36 +367,6 @@ def _binding(
     return found, meshes
 
 
-def _bound(
-    figure: scene.Figure,
-    inverse: Mapping[int, np.ndarray],
-    still: Mapping[int, np.ndarray],
-    place: np.ndarray,
-) -> np.ndarray:
-    """Positions [J, 3] in the bind pose of a mesh at `place`.
-
-    A joint without a bind matrix is where it is from the joint above it.
-    """
-    found: list[np.ndarray] = []
-    for joint, parent in zip(figure.joints, figure.parents):
-        if joint in inverse:
-            found.append(place @ inverse[joint])
-        elif parent < 0:
-            found.append(still[joint])
-        else:
-            up = still[figure.joints[parent]]
-            found.append(found[parent] @ np.linalg.pinv(up) @ still[joint])
-    return np.stack(found)[:, :3, 3]
-
-
-def _lengths(positions: np.ndarray, parents: Sequence[int]) -> np.ndarray:
-    bones = [(joint, parent) for joint, parent in enumerate(parents) if parent >= 0]
-    if not bones:
-        return np.zeros(1)
-    ends, starts = np.transpose(bones)
-    return np.linalg.norm(positions[ends] - positions[starts], axis=-1)
-
-
 # ---------------------------------------------------------------------------- takes
 
 
@@ -447,7 +384,7 @@ class _Take:
         """One animation."""
         path = self.document.path
         joints = [joint for figure in self.group for joint in figure.joints]
-        channels = animation.read(self.document, self.nodes.at_or_above(joints))
+        channels = animation.read(self.document, scene.at_or_above(self.nodes.parents, joints))
         keys = [channel.times for own in channels.values() for channel in own.values()]
         fps, note = scene.frame_rate(keys)
         try:

@@ -5,7 +5,7 @@ skeletons, keys become frames at one rate, and local transforms become positions
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +29,7 @@ _MOST_POINTS = 5_000_000
 # ---------------------------------------------------------------------------- frames
 
 
-def frame_rate(key_times: Iterable[np.ndarray]) -> tuple[float, str]:
+def frame_rate(key_times: Iterable[np.ndarray], stated: float | None = None) -> tuple[float, str]:
     """The rate at which animated nodes are sampled, and how it is known.
 
     That of the densest regular channel; keys are regular if nine of ten lie on the grid of their
@@ -37,19 +37,17 @@ def frame_rate(key_times: Iterable[np.ndarray]) -> tuple[float, str]:
 
     Args:
       key_times: for each channel, the times of its keys in seconds, ascending.
+      stated: frames per second that the file states, which hold unless keys are denser.
     """
     channels = [times for times in key_times if len(times)]
     rates = [rate for times in channels if (rate := _regular(times)) is not None]
+    if stated is not None and stated > 0.99 * max(rates, default=0):
+        if _LEAST_RATE <= stated <= MOST_RATE:
+            return stated, ""
+        return _within(stated, f"The file states {stated:g} frames per second")
     if rates:
         rate = _rounded(max(rates))
-        known = f"{rate:g} frames per second is the rate of its densest keys"
-        if rate > MOST_RATE:
-            every = int(np.ceil(rate / MOST_RATE))
-            return rate / every, f"{known}; one in {every} is taken."
-        if rate < _LEAST_RATE:
-            times = int(np.ceil(_USUAL_RATE / rate))
-            return rate * times, f"{known}; it is sampled {times} times as often."
-        return rate, f"{known}."
+        return _within(rate, f"{rate:g} frames per second is the rate of its densest keys")
     keys = np.unique(np.concatenate([np.zeros(1), *channels]))
     for rate in _RATES:
         if len(keys) > 2 and np.abs(keys * rate - np.round(keys * rate)).max() < 0.02:
@@ -58,6 +56,17 @@ def frame_rate(key_times: Iterable[np.ndarray]) -> tuple[float, str]:
         _USUAL_RATE,
         f"Its keys have no rate: it is sampled at {_USUAL_RATE:g} frames per second.",
     )
+
+
+def _within(rate: float, known: str) -> tuple[float, str]:
+    """A rate divided or multiplied so that it is neither too high nor too low, and a note."""
+    if rate > MOST_RATE:
+        every = int(np.ceil(rate / MOST_RATE))
+        return rate / every, f"{known}; one in {every} is taken."
+    if rate < _LEAST_RATE:
+        times = int(np.ceil(_USUAL_RATE / rate))
+        return rate * times, f"{known}; it is sampled {times} times as often."
+    return rate, f"{known}."
 
 
 def _rounded(rate: float) -> float:
@@ -214,10 +223,65 @@ def persons(found: Sequence[Figure]) -> list[list[Figure]]:
     """
     groups: dict[Any, list[Figure]] = {}
     for figure in found:
-        bare = tuple(re.sub(r"[._]\d+$", "", name.rpartition(":")[2]) for name in figure.names)
+        bare = tuple(_bare(name) for name in figure.names)
         key = bare if len(set(bare)) == len(bare) else figure.names
         groups.setdefault((key, figure.parents), []).append(figure)
     return list(groups.values())
+
+
+def trees(names: Sequence[str], parents: Sequence[int], joints: Collection[int]) -> list[list[int]]:
+    """Joints by the tree that they form, where a file does not say which belong together.
+
+    Trees below one node, such as an armature, are one skeleton with several roots, unless they have
+    the same names, as those of several persons have.
+
+    Raises:
+      ValueError: the parents form a circle.
+    """
+    order = sorted_tree(parents)
+    top: dict[int, int] = {}
+    for node in order:
+        if node in joints:
+            top[node] = top.get(parents[node], node)
+    found: dict[int, list[int]] = {}
+    for node, root in top.items():
+        found.setdefault(root, []).append(node)
+    below: dict[int, list[int]] = {}
+    for root in found:
+        below.setdefault(parents[root] if parents[root] >= 0 else -1 - root, []).append(root)
+    out = []
+    for roots in below.values():
+        bare = [[_bare(names[node]) for node in found[root]] for root in roots]
+        apart = len(roots) > 1 and any(
+            each in bare[:i] for i, each in enumerate(bare) if len(each) > 1
+        )
+        out += [found[root] for root in roots] if apart else [sum((found[r] for r in roots), [])]
+    return out
+
+
+def with_all_below(parents: Sequence[int], nodes: Collection[int]) -> list[int]:
+    """Nodes and all nodes below them; a ValueError if the parents form a circle."""
+    found = set(nodes)
+    order = sorted_tree(parents)
+    for node in order:
+        if parents[node] in found:
+            found.add(node)
+    return [node for node in order if node in found]
+
+
+def at_or_above(parents: Sequence[int], nodes: Iterable[int]) -> set[int]:
+    """Nodes and all nodes above them."""
+    found: set[int] = set()
+    for node in nodes:
+        while node >= 0 and node not in found:
+            found.add(node)
+            node = parents[node]
+    return found
+
+
+def _bare(name: str) -> str:
+    """A name without what keeps it apart from others in its file."""
+    return re.sub(r"[._]\d+$", "", name.rpartition(":")[2])
 
 
 # ---------------------------------------------------------------------------- positions
@@ -283,3 +347,68 @@ def matrix(translation: np.ndarray, linear: np.ndarray) -> np.ndarray:
     out[:, :3, 3] = translation
     out[:, 3, 3] = 1
     return out
+
+
+_SAME_LENGTH = 0.05  # by which bones of the bind pose may differ from those of the nodes
+
+
+def rest(
+    parents: Sequence[int],
+    figure: Figure,
+    pose: Pose,
+    bound: Mapping[int, np.ndarray],
+    places: Sequence[np.ndarray],
+) -> np.ndarray:
+    """Positions [J, 3] of the joints in the bind pose; of the nodes as they are without one.
+
+    Args:
+      parents: of the nodes.
+      figure: the joints.
+      pose: of the nodes as they are.
+      bound: matrices [4, 4] of joints in the bind pose; others are where they are from the joint
+        above them.
+      places: matrices [4, 4] of where the coordinates of `bound` may be. Taken is the place where
+        joints are nearest to the nodes as they are, if there the bones are as long.
+    """
+    still = matrices(parents, figure.joints, pose, 0.0)
+    at_rest = np.stack([still[joint][:3, 3] for joint in figure.joints])
+    lengths = _lengths(at_rest, figure.parents)
+    slack = _SAME_LENGTH * max(float(np.median(lengths)), 1e-12)
+    best, nearest = at_rest, np.inf
+    for place in places if not bound.keys().isdisjoint(figure.joints) else ():
+        found = _bound(figure, bound, still, place)
+        distance = float(np.linalg.norm(found - at_rest, axis=-1).mean())
+        same = np.median(np.abs(_lengths(found, figure.parents) - lengths)) <= slack
+        if same and distance < nearest * (1 - 1e-3):
+            best, nearest = found, distance
+    return best
+
+
+def _bound(
+    figure: Figure,
+    bound: Mapping[int, np.ndarray],
+    still: Mapping[int, np.ndarray],
+    place: np.ndarray,
+) -> np.ndarray:
+    """Positions [J, 3] in the bind pose of a mesh at `place`.
+
+    A joint without a bind matrix is where it is from the joint above it.
+    """
+    found: list[np.ndarray] = []
+    for joint, parent in zip(figure.joints, figure.parents):
+        if joint in bound:
+            found.append(place @ bound[joint])
+        elif parent < 0:
+            found.append(still[joint])
+        else:
+            up = still[figure.joints[parent]]
+            found.append(found[parent] @ np.linalg.pinv(up) @ still[joint])
+    return np.stack(found)[:, :3, 3]
+
+
+def _lengths(positions: np.ndarray, parents: Sequence[int]) -> np.ndarray:
+    bones = [(joint, parent) for joint, parent in enumerate(parents) if parent >= 0]
+    if not bones:
+        return np.zeros(1)
+    ends, starts = np.transpose(bones)
+    return np.linalg.norm(positions[ends] - positions[starts], axis=-1)
