@@ -14,7 +14,6 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -38,6 +37,7 @@ from data_prep.readers import (
 from data_prep.splits import SPLITS, SplitPlan, make_splits
 from data_prep.told import add_told, told_of
 from motionalign import reading
+from motionalign.anatomy import native, points, smpl22
 from motionalign.anatomy.takes import (
     Take,
     Told,
@@ -116,7 +116,7 @@ class Clip:
     person: int = 0
     title: str = ""
     offset: float = 0.0
-    labels: Mapping[str, str] = MappingProxyType({})
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     error: InvalidClip | None = None
     skeleton: Skeleton | None = None
     joints: np.ndarray | None = None
@@ -432,10 +432,6 @@ def _joints_of(
     take: Take, joints: str
 ) -> tuple[Skeleton, np.ndarray, np.ndarray, int, tuple[str, ...]]:
     """Skeleton, joints [T, M, J, 3], presence [T, M], first frame and notes; or InvalidClip."""
-    from motionalign.anatomy.native import native
-    from motionalign.anatomy.points import points
-    from motionalign.anatomy.smpl22 import smpl22
-
     motion, body = take.motion, take.body
     if body.kind != "human":
         raise InvalidClip("not_human", f"{body.kind}: {body.why}")

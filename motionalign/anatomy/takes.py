@@ -171,7 +171,7 @@ def file_ids(folder: pathlib.Path, files: Iterable[pathlib.Path]) -> dict[pathli
     }
 
 
-def stem_of(file: pathlib.Path, path: pathlib.Path) -> pathlib.Path:
+def stem_of(file: pathlib.Path, path: pathlib.PurePath) -> pathlib.PurePath:
     """A file's path below a folder without its suffix.
 
     A folder of frames is called as it is; .bvh, as some programs call a file, has no stem.
@@ -179,7 +179,7 @@ def stem_of(file: pathlib.Path, path: pathlib.Path) -> pathlib.Path:
     return path if file.is_dir() or path.name.startswith(".") else path.with_suffix("")
 
 
-def _plain(path: pathlib.Path) -> str:
+def _plain(path: pathlib.PurePath) -> str:
     return path.as_posix().replace("#", "_")
 
 
