@@ -8,6 +8,8 @@ from motionalign.anatomy.names import Label
 from motionalign.anatomy.rig import Rig
 
 _SOLE = 0.9  # cosine with the shin above which what follows an ankle is the sole, not the toes
+_TIP = 0.42  # of the shin: an end below the ankle that is farther away is the tip of the toes
+_TWINS = 0.03  # relative difference of two bones' lengths, at most, that are twins
 _PALM = 0.45  # of the forearm: an end nearer to the wrist is in the hand, a farther one a finger's
 
 
@@ -28,9 +30,7 @@ def with_ends(rig: Rig, roles: Mapping[str, int], labels: Sequence[Label]) -> di
                 roles[role] = end
         _drop_together(rig, roles, (ankle, foot, toe))
         if foot in roles and knee in roles and not rig.children[roles[foot]]:
-            leg = roles[knee], roles[ankle], roles[ankle], roles[foot]
-            if labels[roles[foot]].part in ("", "foot") and rig.cosine(*leg) > _SOLE:
-                del roles[foot]
+            _rename_last(rig, roles, labels, side)
         if wrist in roles and hand not in roles and (end := _only_end(rig, roles[wrist])):
             forearm = rig.distance(roles[elbow], roles[wrist])
             if rig.distance(roles[wrist], end) <= _PALM * forearm:
@@ -40,6 +40,17 @@ def with_ends(rig: Rig, roles: Mapping[str, int], labels: Sequence[Label]) -> di
             del roles[f"{side}_collar"]
     _add_head_end(rig, roles, labels)
     return roles
+
+
+def _rename_last(rig: Rig, roles: dict[str, int], labels: Sequence[Label], side: str) -> None:
+    """Settles what the end below an ankle is: the sole, the ball of the foot, or the toes' tip."""
+    knee, ankle, foot = (roles[f"{side}_{role}"] for role in ("knee", "ankle", "foot"))
+    if labels[foot].part not in ("", "foot", "ankle"):
+        return
+    if rig.cosine(knee, ankle, ankle, foot) > _SOLE:
+        del roles[f"{side}_foot"]
+    elif rig.distance(ankle, foot) > _TIP * rig.distance(knee, ankle):
+        roles[f"{side}_toe"] = roles.pop(f"{side}_foot")
 
 
 def _only_end(rig: Rig, joint: int) -> int | None:
@@ -70,12 +81,19 @@ def _add_head_end(rig: Rig, roles: dict[str, int], labels: Sequence[Label]) -> N
         return
     before = rig.between(roles["chest"], head)
     before = [joint for joint in before if not rig.together(joint, head)]
-    ends = [
+    leaves = [
         joint
         for joint in rig.children[head]
         if not rig.together(head, joint)
+        and all(rig.together(joint, below) for below in rig.below(joint))
         and (labels[joint].part == "head" or labels[joint].kind in ("", "helper"))
         and labels[joint].side == ""
+    ]
+    far = [rig.distance(head, joint) for joint in leaves]
+    ends = [
+        joint
+        for joint, length in zip(leaves, far, strict=True)
+        if sum(abs(length / other - 1) < _TWINS for other in far) == 1  # not one of two eyes
         and (not before or rig.cosine(before[-1], head, head, joint) > 0.3)
     ]
     if len(ends) == 1 or (ends := [joint for joint in ends if labels[joint].part == "head"]):

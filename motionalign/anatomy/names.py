@@ -19,7 +19,7 @@ _PARTS: Mapping[str, str] = {
         "vertebra trunk midtorso lowerspine upperspine midspine middlespine"
     ),
     "chest": "chest chestlower chestupper upperchest lowerchest ribcage ribs uppertorso sternum",
-    "neck": "neck necklower neckupper neckmid lowerneck upperneck necktwist",
+    "neck": "neck necklower neckupper neckmid lowerneck upperneck necktwist neckdummy",
     "head": "head skull cranium",
     "collar": "collar collarbone clavicle clav scapula innershoulder",
     "shoulder": "shoulder",

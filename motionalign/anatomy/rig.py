@@ -1,6 +1,7 @@
 """The joints of a motion as a tree whose bones have lengths: what anatomy looks at."""
 
 import functools
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,13 +40,15 @@ class Rig:
 
     @functools.cached_property
     def size(self) -> float:
-        """The extent of the rig in its median frame."""
+        """About the extent of the rig in its median frame; a joint far away does not count."""
         if not len(self.frames):
             return 0.0
-        with np.errstate(all="ignore"):
-            low, high = np.nanmin(self.frames, axis=1), np.nanmax(self.frames, axis=1)
-        extent = np.linalg.norm(high - low, axis=-1)
-        return float(np.median(extent[np.isfinite(extent)])) if np.isfinite(extent).any() else 0.0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # joints and frames without a number
+            middle = np.nanmedian(self.frames, axis=1, keepdims=True)
+            distances = np.linalg.norm(self.frames - middle, axis=-1)
+            size = 2 * np.nanmedian(np.nanquantile(distances, 0.9, axis=-1))
+        return float(size) if np.isfinite(size) else 0.0
 
     def distance(self, a: int, b: int) -> float:
         """The distance of two joints in the median frame; 0 if they are never seen together."""

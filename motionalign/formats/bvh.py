@@ -28,9 +28,8 @@ import numpy as np
 
 from motionalign.formats import text as text_
 from motionalign.formats.format import Format, Options
+from motionalign.formats.kinematics import Node, pose, rest
 from motionalign.formats.motion import Motion, distinct
-
-_CHUNK = 1024  # frames that are posed at once, which fit into the processor's cache
 
 # Positions take more memory than the text that they come from, but not that much more: a file of
 # joints without channels could ask for any amount.
@@ -65,7 +64,7 @@ class _Joint:
     name: str | None
     parent: int
     line: int
-    offset: tuple[float, ...] | None = None
+    offset: tuple[float, float, float] | None = None
     channels: tuple[tuple[str, int], ...] = ()
 
 
@@ -83,13 +82,8 @@ def _read(path: pathlib.Path, options: Options) -> list[Motion]:
             f"{path}: {len(joints)} joints in {len(values)} frames are {size:,} bytes of positions "
             f"from {len(text):,} of text; expected joints with channels"
         )
-    if _is_displacement(joints, values):
-        notes += ("Position channels below the root are all zero and are added to the offsets.",)
-        joints = [
-            each if each.parent < 0 else dataclasses.replace(each, channels=_turns(each.channels))
-            for each in joints
-        ]
-    return _takes(path, joints, _pose(joints, values), fps, notes)
+    nodes, move_notes = _nodes(joints, values)
+    return _takes(path, joints, nodes, pose(nodes, values), fps, notes + move_notes)
 
 
 # ---------------------------------------------------------------------------- hierarchy
@@ -195,7 +189,7 @@ class _Hierarchy:
             if not np.isfinite(number):
                 self._fail(at, self._found(word), "three finite numbers after OFFSET")
             offset.append(number)
-        joint.offset = tuple(offset)
+        joint.offset = (offset[0], offset[1], offset[2])
 
     def _channels(self, joint: _Joint, start: int) -> None:
         if joint.channels:
@@ -344,75 +338,22 @@ def _rows(
 # ---------------------------------------------------------------------------- pose
 
 
-def _turns(channels: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
-    """Channels with those of position marked as to be ignored."""
-    return tuple(("ignored" if kind == "position" else kind, axis) for kind, axis in channels)
-
-
-def _is_displacement(joints: Sequence[_Joint], values: np.ndarray) -> bool:
-    """Whether all position channels below the roots are zero, of at least three real offsets."""
-    column, columns, offsets = 0, [], 0
+def _nodes(joints: Sequence[_Joint], values: np.ndarray) -> tuple[list[Node], tuple[str, ...]]:
+    """The tree as its channels move it, and a note where these are read in another way."""
+    nodes, column = [], 0
     for joint in joints:
-        positions = [column + i for i, (kind, _) in enumerate(joint.channels) if kind == "position"]
-        column += len(joint.channels)
-        if joint.parent >= 0 and positions:
-            columns += positions
-            offsets += any(joint.offset or ())
-    return offsets >= 3 and not values[:, columns].any()
-
-
-def _pose(joints: Sequence[_Joint], values: np.ndarray) -> np.ndarray:
-    """Positions [T, J, 3] of the joints by forward kinematics, from values [T, C]."""
-    out = np.empty((len(values), len(joints), 3))
-    last_child = {joint.parent: index for index, joint in enumerate(joints)}
-    for start in range(0, len(values), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        _pose_chunk(joints, last_child, np.ascontiguousarray(values[rows].T), out[rows])
-    return out
-
-
-def _pose_chunk(
-    joints: Sequence[_Joint], last_child: dict[int, int], values: np.ndarray, out: np.ndarray
-) -> None:
-    """Fills positions [t, J, 3] from values [C, t].
-
-    A rotation is kept as [column, row, t]: to rotate about an axis is to mix two columns.
-    """
-    frames = values.shape[1]
-    turned: dict[int, np.ndarray] = {-1: np.broadcast_to(np.eye(3)[:, :, None], (3, 3, frames))}
-    column = 0
-    for index, joint in enumerate(joints):
-        local: list[float | np.ndarray] = list(joint.offset or ())
-        for i, (kind, axis) in enumerate(joint.channels):
-            if kind == "position":
-                local[axis] = values[column + i]
-        parent = turned[joint.parent]
-        place = parent[0] * local[0] + parent[1] * local[1] + parent[2] * local[2]
-        out[:, index] = place.T if joint.parent < 0 else place.T + out[:, joint.parent]
-        if index in last_child:
-            turned[index] = _turn(parent, joint.channels, values[column:])
-        if last_child[joint.parent] == index and joint.parent >= 0:
-            del turned[joint.parent]
-        column += len(joint.channels)
-
-
-def _turn(
-    parent: np.ndarray, channels: Sequence[tuple[str, int]], values: np.ndarray
-) -> np.ndarray:
-    """The rotation [column, row, t] of a joint from its parent's, and its channels' values."""
-    out = parent
-    for (kind, axis), degrees in zip(channels, values):
-        if kind != "rotation":
-            continue
-        if out is parent:
-            out = parent.copy()
-        angle = np.radians(degrees)
-        cos, sin = np.cos(angle), np.sin(angle)
-        one, two = (axis + 1) % 3, (axis + 2) % 3
-        first = out[one] * cos + out[two] * sin
-        out[two] = out[two] * cos - out[one] * sin
-        out[one] = first
-    return out
+        assert joint.offset is not None
+        moves, turns = [], []
+        for kind, axis in joint.channels:
+            (moves if kind == "position" else turns).append((axis, column))
+            column += 1
+        nodes.append(Node(joint.parent, joint.offset, tuple(moves), tuple(turns)))
+    moved = [node for node in nodes if node.parent >= 0 and node.moves]
+    columns = [column for node in moved for _, column in node.moves]
+    if sum(any(node.offset) for node in moved) < 3 or values[:, columns].any():
+        return nodes, ()
+    nodes = [node if node.parent < 0 else node._replace(moves=()) for node in nodes]
+    return nodes, ("Position channels below the root are all zero and are added to the offsets.",)
 
 
 # ---------------------------------------------------------------------------- takes
@@ -435,6 +376,7 @@ class _Tree(NamedTuple):
 def _takes(
     path: pathlib.Path,
     joints: Sequence[_Joint],
+    nodes: Sequence[Node],
     positions: np.ndarray,
     fps: float | None,
     notes: tuple[str, ...],
@@ -447,15 +389,15 @@ def _takes(
         alike.setdefault(tree.key, []).append(tree)
     if len(alike) > 1:
         notes += (f"The file has {len(alike)} trees of different joints, each a take.",)
+    places = rest(nodes)
     title = path.stem.lstrip(".") or path.stem
     takes = []
     for trees in alike.values():
         first = trees[0].indices
         name = title if len(alike) == 1 else f"{title} {joints[first[0]].name}"
         names, rename_notes = _names(joints, first)
-        rest = _rest(joints, first)
         person_notes = ()
-        if any(not np.array_equal(rest, _rest(joints, tree.indices)) for tree in trees[1:]):
+        if any(not np.array_equal(places[first], places[tree.indices]) for tree in trees[1:]):
             person_notes = ("The rest pose is the first person's; the others' bones differ.",)
         takes.append(
             Motion(
@@ -465,7 +407,7 @@ def _takes(
                 parents=tuple(max(joints[index].parent - first[0], -1) for index in first),
                 positions=positions[:, [tree.indices for tree in trees]],
                 fps=fps,
-                rest=rest,
+                rest=places[first],
                 persons=_persons(joints, trees),
                 ends=tuple(i for i, index in enumerate(first) if joints[index].name is None),
                 notes=notes + rename_notes + person_notes,
@@ -526,15 +468,6 @@ def _persons(joints: Sequence[_Joint], trees: Sequence[_Tree]) -> tuple[str, ...
         if all(names) and len(set(names)) == len(names):
             return tuple(names)
     return tuple(str(number + 1) for number in range(len(trees)))
-
-
-def _rest(joints: Sequence[_Joint], indices: Sequence[int]) -> np.ndarray:
-    """Positions [J, 3] of a tree with all rotations zero and all offsets."""
-    rest = np.array([joints[index].offset for index in indices], np.float64)
-    for place, index in enumerate(indices):
-        if (parent := joints[index].parent) >= 0:
-            rest[place] += rest[parent - indices[0]]
-    return rest
 
 
 FORMAT = Format(

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from motionalign.formats.motion import Motion
 
@@ -38,6 +38,8 @@ class Format:
         'motionalign[extra]'; None: none.
       frames: the ends of the names of files that hold one frame each, so that a folder of them is
         one take; empty: a file is a take or more.
+      beside: suffixes of files that are read along with others and hold no motion of their own, and
+        what to say of one.
     """
 
     name: str
@@ -47,3 +49,4 @@ class Format:
     claims: Callable[[pathlib.Path], bool] | None = None
     extra: str | None = None
     frames: tuple[str, ...] = ()
+    beside: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -10,6 +10,7 @@ from motionalign import reading
 from motionalign.files import expand
 from motionalign.formats import (
     arrays,
+    asf_amc,
     bvh,
     c3d,
     humanml3d_features,
@@ -25,6 +26,7 @@ from motionalign.formats.motion import Motion
 # Of several formats with one suffix, the first that claims a file reads it.
 _ALL: tuple[Format, ...] = (
     bvh.FORMAT,
+    asf_amc.FORMAT,
     c3d.FORMAT,
     trc.FORMAT,
     ntu_skeleton.FORMAT,
@@ -102,6 +104,8 @@ def format_of(path: pathlib.Path) -> Format:
     reading.check_file(path)
     suffix = _suffix(path)
     fitting = [each for each in FORMATS.values() if suffix in each.suffixes]
+    if about := [each.beside[suffix] for each in FORMATS.values() if suffix in each.beside]:
+        raise ValueError(f"{path} has no motion: {about[0]}")
     if not fitting:
         known = sorted({end for each in FORMATS.values() for end in each.suffixes})
         raise ValueError(

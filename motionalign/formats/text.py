@@ -20,22 +20,22 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity|
 
 
 def read(path: pathlib.Path) -> tuple[str, tuple[str, ...]]:
-    r"""Reads a text file in UTF-8 or, where it is not, in Latin-1.
+    r"""Reads a text file in UTF-8 or UTF-16 or, where it is neither, in Latin-1.
 
     Returns:
-      The text without a byte order mark, with \n for \r\n and \r; and a note if it is not UTF-8.
+      The text without a byte order mark, with \n for \r\n and \r; and a note if it is Latin-1.
 
     Raises:
-      ValueError: the file cannot be read, or is UTF-16.
+      ValueError: the file cannot be read.
     """
     data = reading.read_bytes(path)
+    notes = ()
     try:
-        return reading.decode(data, path), ()
-    except ValueError:
-        if data.startswith(_UTF16):
-            raise
-    text = data.decode("latin-1").replace("\r\n", "\n").replace("\r", "\n")
-    return text, ("The file is not UTF-8 and is read as Latin-1.",)
+        text = data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+        notes = ("The file is not UTF-8 and is read as Latin-1.",)
+    return text.replace("\r\n", "\n").replace("\r", "\n"), notes
 
 
 def line_at(text: str, position: int) -> int:
@@ -73,18 +73,19 @@ class Numbers(NamedTuple):
         return np.flatnonzero(self.counts) + self.line
 
 
-def numbers(path: pathlib.Path, text: str, start: int) -> Numbers:
+def numbers(path: pathlib.Path, text: str, start: int, line: int | None = None) -> Numbers:
     """Parses the numbers from a position of a text to its end.
 
     Args:
       path: of the file, for messages.
-      text: of the whole file.
+      text: of the whole file, or a part of it.
       start: the position; where it is within a line, the rest of the line counts as the first.
+      line: the line number of the position in the file; None: its line in the text.
 
     Raises:
       ValueError: something is no finite number. The message names the line.
     """
-    first = line = line_at(text, start)
+    line = first = line_at(text, start) if line is None else line
     values, counts = [], []
     while True:
         end = text.find("\n", start + _PIECE)

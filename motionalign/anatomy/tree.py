@@ -1,0 +1,312 @@
+"""The roles of joints by the tree and the pose alone, whatever the joints are called.
+
+A body has two pairs of equal limbs. Legs meet in the pelvis, arms in the chest, from which neck and
+head go on. A limb's two longest bones that follow each other are thigh and shin, or upper arm and
+forearm. Left and right are told by where the feet point.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from motionalign.anatomy.body import SIDES
+from motionalign.anatomy.rig import Rig
+
+_EVEN = 1.25  # ratio of two bones, at most, that are twins
+_ADJACENT = 2.0  # ratio of thigh and shin, or of upper arm and forearm, at most
+_SHORTEST = 0.15  # of the rig's size: two bones that are a limb
+_SKULL = 1.5  # from the head to its top, over the bone before
+_BENT = 0.02  # sideways way of the knees, over the leg's length, that tells where a body faces
+
+
+class Found(NamedTuple):
+    """What the tree says.
+
+    Attributes:
+      roles: {role: joint}; empty if the tree is not that of a body.
+      why: what was found, or what is missing.
+      notes: what was assumed.
+    """
+
+    roles: dict[str, int]
+    why: str
+    notes: tuple[str, ...] = ()
+
+
+class _Limb(NamedTuple):
+    """A branch with two long bones.
+
+    Attributes:
+      path: the joints from the one below the branching outwards.
+      start: index in `path` of the joint where the first long bone starts. It is never the
+        branching joint: two hips, or two shoulders, are not at one place.
+      bones: the lengths of the two long bones.
+    """
+
+    path: tuple[int, ...]
+    start: int
+    bones: tuple[float, float]
+
+    def joint(self, place: int) -> int:
+        """The start of the first long bone, its end, and the end of the second: 0, 1 and 2."""
+        return self.path[self.start + place]
+
+
+class _Pair(NamedTuple):
+    """Two equal limbs of one joint."""
+
+    branching: int
+    limbs: tuple[_Limb, _Limb]
+
+    @property
+    def length(self) -> float:
+        """Of both bones, the mean of both sides."""
+        return sum(sum(limb.bones) for limb in self.limbs) / 2
+
+
+def by_tree(rig: Rig, leaves_are_ends: bool) -> Found:
+    """Finds the roles of joints by the tree and the pose.
+
+    Args:
+      rig: the joints.
+      leaves_are_ends: whether the last joints of the format's trees are ends of bones, not joints.
+    """
+    if rig.parents is None:
+        return Found({}, "the joints have no tree")
+    pairs = _pairs(rig)
+    if len(pairs) < 2:
+        return Found({}, f"the tree has {len(pairs)} pairs of equal limbs; a body has two")
+    for first, second in itertools.combinations(pairs, 2):
+        if first.branching != second.branching and _apart(rig, first, second):
+            break
+    else:
+        return Found({}, "the pairs of equal limbs in the tree do not part from a spine")
+    legs, arms = _legs_first(rig, first, second)
+    roles = {"pelvis": legs.branching, "chest": arms.branching}
+    for role, joint in _head(rig, legs, arms, leaves_are_ends).items():
+        roles[role] = joint
+    if "head" not in roles:
+        return Found({}, "no head goes on from where the shorter pair of limbs meet")
+    (left_leg, right_leg), notes = _left_first(rig, legs, arms)
+    sides = dict(zip(SIDES, (left_leg, right_leg), strict=True))
+    for side, leg in sides.items():
+        for place, role in enumerate(("hip", "knee", "ankle")):
+            roles[f"{side}_{role}"] = leg.joint(place)
+        rest = [
+            joint
+            for above, joint in itertools.pairwise(leg.path[leg.start + 2 :])
+            if not rig.together(above, joint)
+        ]
+        roles |= {f"{side}_{role}": joint for role, joint in zip(("foot", "toe"), rest)}
+    for side, arm in zip(SIDES, _arms(rig, roles, arms), strict=True):
+        for place, role in enumerate(("shoulder", "elbow", "wrist")):
+            roles[f"{side}_{role}"] = arm.joint(place)
+        collars = [
+            joint for joint in arm.path[: arm.start] if not rig.together(joint, arms.branching)
+        ]
+        if collars:
+            roles[f"{side}_collar"] = collars[0]
+    return Found(roles, "two pairs of equal limbs part from a spine", notes)
+
+
+def _pairs(rig: Rig) -> list[_Pair]:
+    """The pairs of equal limbs, the longest first."""
+    assert rig.parents is not None
+    found = []
+    for joint in range(len(rig.names)):
+        if joint and rig.parents[joint] >= 0 and rig.together(joint, rig.parents[joint]):
+            continue  # of joints at one place the first is taken
+        limbs = [limb for child in _children(rig, joint) if (limb := _limb(rig, joint, child))]
+        for limb, other in itertools.combinations(limbs, 2):
+            if all(
+                max(bones) <= _EVEN * min(bones)
+                for bones in zip(limb.bones, other.bones, strict=True)
+            ):
+                found.append(_Pair(joint, (limb, other)))
+    return sorted(found, key=lambda pair: -pair.length)
+
+
+def _children(rig: Rig, joint: int) -> list[int]:
+    """The joints below one, those of joints at the same place included."""
+    found = []
+    for child in rig.children[joint]:
+        found += _children(rig, child) if rig.together(joint, child) else [child]
+    return found
+
+
+def _limb(rig: Rig, branching: int, child: int) -> _Limb | None:
+    """The branch that begins with a child, as a limb; None if it has no two long bones."""
+    path = _longest(rig, child)
+    lengths = [rig.distance(a, b) for a, b in itertools.pairwise(path)]
+    best: tuple[float, int] = (0.0, -1)
+    for start, (first, second) in enumerate(itertools.pairwise(lengths)):
+        at_branching = rig.together(branching, path[start])
+        if not at_branching and 0 < max(first, second) <= _ADJACENT * min(first, second):
+            # Long bones, and of one length: not the way to a shoulder and the bone after it.
+            fit = (first + second) * min(first, second) / max(first, second)
+            best = max(best, (fit, start))
+    fit, start = best
+    if fit == 0 or lengths[start] + lengths[start + 1] < _SHORTEST * rig.size:
+        return None
+    return _Limb(tuple(path), start, (lengths[start], lengths[start + 1]))
+
+
+def _longest(rig: Rig, joint: int) -> list[int]:
+    """The longest way from a joint to a leaf, along the bones."""
+    lengths: dict[int, float] = {}
+    following: dict[int, int] = {}
+    for each in reversed([joint, *rig.below(joint)]):
+        ways = [(rig.distance(each, child) + lengths[child], child) for child in rig.children[each]]
+        if ways:
+            # Of equal ways the first: a leaf at the same place adds nothing.
+            lengths[each], following[each] = max(ways, key=lambda way: way[0])
+        else:
+            lengths[each] = 0.0
+    path = [joint]
+    while path[-1] in following:
+        path.append(following[path[-1]])
+    return path
+
+
+def _apart(rig: Rig, first: _Pair, second: _Pair) -> bool:
+    """Whether no limb of a pair holds the other pair's joint."""
+    return not any(
+        second.branching in limb.path or first.branching in other.path
+        for limb in first.limbs
+        for other in second.limbs
+    ) and not any(
+        set(limb.path) & set(other.path) for limb in first.limbs for other in second.limbs
+    )
+
+
+def _legs_first(rig: Rig, first: _Pair, second: _Pair) -> tuple[_Pair, _Pair]:
+    """The pair of legs and the pair of arms, by three signs of which the head counts most."""
+    sign = 2.0 * (_has_head(rig, second, first) - _has_head(rig, first, second))
+    sign += first.branching in rig.up_to_root(second.branching)
+    sign -= second.branching in rig.up_to_root(first.branching)
+    sign += 0.5 * (1 if first.length > second.length else -1)
+    return (first, second) if sign > 0 else (second, first)
+
+
+def _has_head(rig: Rig, pair: _Pair, other: _Pair) -> bool:
+    """Whether a branch goes on from where two limbs meet that is neither."""
+    return bool(_further(rig, pair, other))
+
+
+def _further(rig: Rig, pair: _Pair, other: _Pair) -> list[int]:
+    """The first joints of the branches below a pair's joint, without the limbs and the spine."""
+    limbs = {limb.path[0] for limb in pair.limbs}
+    towards = set(rig.up_to_root(other.branching))
+    return [
+        child
+        for child in _children(rig, pair.branching)
+        if child not in limbs and child not in towards
+    ]
+
+
+def _head(rig: Rig, legs: _Pair, arms: _Pair, leaves_are_ends: bool) -> dict[str, int]:
+    """Neck, head and the end of the head."""
+    ways = [_longest(rig, child) for child in _further(rig, arms, legs)]
+    if not ways:
+        return {}
+    way = max(ways, key=lambda path: _length(rig, (arms.branching, *path)))
+    path = [arms.branching]
+    zero_end = False  # the last joint has an end site at its own place, and so is not an end itself
+    for joint in way:
+        zero_end = rig.together(path[-1], joint)
+        if not zero_end:
+            path.append(joint)
+    while len(path) > 2 and rig.cosine(path[-3], path[-2], path[-2], path[-1]) < 0:
+        path.pop()  # hair that hangs down
+    path = path[1:]
+    if not path:
+        return {}
+    branched = [i for i, joint in enumerate(path) if len(_children(rig, joint)) > 1]
+    if branched:  # eyes, a jaw
+        return _head_roles(path[: branched[0] + 1], None)
+    ends = leaves_are_ends and not zero_end
+    if len(path) > 2 and not ends:
+        neck, skull = (rig.distance(*pair) for pair in (path[-3:-1], path[-2:]))
+        ends = skull > _SKULL * neck
+    if ends and len(path) > 1:
+        return _head_roles(path[:-1], path[-1])
+    return _head_roles(path, None)
+
+
+def _head_roles(path: Sequence[int], end: int | None) -> dict[str, int]:
+    """Neck and head of the joints above the chest, and the end of the head."""
+    roles = {"head": path[-1]}
+    if len(path) > 1:
+        roles["neck"] = path[0]
+    return roles if end is None else roles | {"head_end": end}
+
+
+def _length(rig: Rig, path: Sequence[int]) -> float:
+    return sum(rig.distance(a, b) for a, b in itertools.pairwise(path))
+
+
+def _left_first(rig: Rig, legs: _Pair, arms: _Pair) -> tuple[tuple[_Limb, _Limb], tuple[str, ...]]:
+    """The left and the right leg, and what was assumed about them.
+
+    A body's left is where up turned towards forward by a quarter points, in right-handed axes.
+    Forward is where the feet point, or else where the knees bend to.
+    """
+    first, second = legs.limbs
+    hips = [limb.joint(0) for limb in legs.limbs]
+    across = rig.frames[:, hips[0]] - rig.frames[:, hips[1]]
+    up = _unit(rig.frames[:, arms.branching] - rig.frames[:, legs.branching])
+    forward, bend, length = np.zeros_like(up), np.zeros_like(up), 0.0
+    for limb in legs.limbs:
+        hip, knee, ankle = (rig.frames[:, limb.joint(i)] for i in range(3))
+        shin = _unit(ankle - knee)
+        leg = _unit(ankle - hip)
+        bend += (knee - hip) - ((knee - hip) * leg).sum(-1, keepdims=True) * leg
+        length += sum(limb.bones)
+        if rest := limb.path[limb.start + 3 :]:
+            foot = rig.frames[:, rest[-1]] - ankle
+            forward += foot - (foot * shin).sum(-1, keepdims=True) * shin
+
+    def left(direction: np.ndarray) -> float:
+        """How far the first leg is to the left if the body faces in this direction."""
+        sides = (np.cross(up, direction) * _unit(across)).sum(-1)
+        return float(np.nanmean(sides)) / length if len(sides) else 0.0
+
+    notes: tuple[str, ...] = ()
+    sign = left(forward)
+    if abs(sign) < _BENT:
+        sign = left(bend)
+        notes = ("left and right are told by where the knees bend to, as there are no toes",)
+    if abs(sign) < _BENT / 4:
+        notes = (
+            "left and right cannot be told: there are no toes, and the knees do not bend; the "
+            "first leg of the file is taken as the left one",
+        )
+        sign = 1.0
+    return ((first, second) if sign > 0 else (second, first)), notes
+
+
+def _arms(rig: Rig, roles: dict[str, int], arms: _Pair) -> tuple[_Limb, _Limb]:
+    """The left and the right arm: on the sides of the legs."""
+    first, second = arms.limbs
+    across = rig.frames[:, roles["left_hip"]] - rig.frames[:, roles["right_hip"]]
+    # Roots of the arms, which hands may have crossed.
+    roots = [
+        next(
+            (joint for joint in limb.path if not rig.together(joint, arms.branching)),
+            limb.path[0],
+        )
+        for limb in arms.limbs
+    ]
+    shoulders = [limb.joint(0) for limb in arms.limbs]
+    if rig.together(*shoulders):
+        shoulders = roots
+    between = rig.frames[:, shoulders[0]] - rig.frames[:, shoulders[1]]
+    sign = float(np.nanmean((between * across).sum(-1)))
+    return (first, second) if sign > 0 else (second, first)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.where(norms > 0, norms, 1)

@@ -1,0 +1,322 @@
+"""Known sets of joints, markers and keypoints, on bodies whose joints are known."""
+
+import itertools
+
+import bodies
+import numpy as np
+import pytest
+
+from motionalign import formats
+from motionalign.anatomy import sets
+from motionalign.anatomy.body import ROLES, Body
+from motionalign.skeleton import PARTS, SKELETONS
+
+SMPL = SKELETONS["smpl22"].joint_names
+BY_NAME = {each.name: each for each in sets.SETS}
+
+# The joint of SMPL's that a word of a label is at, whatever the set.
+PLACES = {
+    "hip": "hip", "knee": "knee", "ankle": "ankle", "foot": "foot", "shoulder": "shoulder",
+    "elbow": "elbow", "wrist": "wrist", "clavicle": "collar", "collar": "collar",
+}  # fmt: skip
+
+# What is not of one side: the joint of SMPL's, or two and the way from one to the other.
+MIDDLE = {
+    "Kinect v1": {"hip_center": "pelvis", "spine": "spine2", "shoulder_center": "neck"},
+    "Kinect v2": {
+        "SpineBase": "pelvis", "SpineMid": "spine2", "SpineShoulder": "spine3", "Neck": "neck",
+    },
+    "Azure Kinect": {"spine_navel": "spine1", "spine_chest": "spine3"},
+    "Human3.6M": {
+        "Hip": "pelvis", "Spine": "spine2", "Thorax": "neck", "Neck/Nose": ("neck", "head", 0.5),
+    },
+    "OpenNI": {"torso": "spine2"},
+    "MPI-INF-3DHP": {
+        "spine": "spine1", "spine2": "spine2", "spine3": ("spine2", "spine3", 0.5),
+        "spine4": "spine3", "head_top": ("neck", "head", 2),
+    },
+    "OpenPose COCO-18": {"nose": "head"},
+    "OpenPose BODY-25": {"MidHip": "pelvis", "Nose": "head"},
+    "COCO-17": {"nose": "head"},
+    "MediaPipe": {"nose": "head"},
+    "SMPL": {name: name for name in ("spine1", "spine2", "spine3")},
+}  # fmt: skip
+HAND = ("elbow", "wrist", 1.3)
+ENDS = {  # of the sides
+    "SMPL": {"hand": HAND}, "Kinect v1": {"hand": HAND}, "Kinect v2": {"Hand": HAND},
+    "Azure Kinect": {"hand": HAND}, "OpenNI": {"hand": HAND},
+    "MPI-INF-3DHP": {"toe": ("ankle", "foot", 1.5), "hand": HAND},
+    "OpenPose BODY-25": {"BigToe": ("ankle", "foot", 1.3)},
+    "MediaPipe": {
+        "foot_index": ("ankle", "foot", 1.3), "index": HAND,
+        "pinky": HAND,
+    },
+}  # fmt: skip
+JOINTS = tuple(name for name in BY_NAME if BY_NAME[name].kind != "markers")
+
+
+def on_the_way(at, start, end, share):
+    return at[start] + share * (at[end] - at[start])
+
+
+def joints_of(name, frames=20):
+    """The labels of a set of joints or keypoints, and their places on a body, by hand."""
+    smpl = bodies.body(frames).astype(float)
+    at = dict(zip(SMPL, smpl.transpose(1, 0, 2)))
+    middle = {"pelvis": "pelvis", "neck": "neck", "Neck": "neck", "head": "head", "Head": "head"}
+    middle |= MIDDLE[name]
+    if name == "Human3.6M":
+        middle["Head"] = ("neck", "head", 1.5)
+    out = {}
+    for label in sorted(BY_NAME[name].labels):
+        lower = label.lower()
+        side = next((s for s in ("left", "right") if s in lower), None)
+        part = label.replace("Left", "").replace("Right", "").replace("left", "")
+        part = part.replace("right", "").strip("_")
+        if side and (place := ENDS.get(name, {}).get(part)):
+            out[label] = on_the_way(at, f"{side}_{place[0]}", f"{side}_{place[1]}", place[2])
+        elif side and part.lower() in PLACES:
+            out[label] = at[f"{side}_{PLACES[part.lower()]}"]
+        elif side is None and label in middle:
+            place = middle[label]
+            out[label] = at[place] if isinstance(place, str) else on_the_way(at, *place)
+        elif "ear" in lower or "eye" in lower:
+            out[label] = at["head"] + [0.07 if side == "left" else -0.07, 0.02, 0]
+        elif name != "SMPL":  # where it is does not matter, as long as it is known
+            out[label] = np.full((frames, 3), np.nan)
+    return tuple(out), np.stack(list(out.values()), axis=1), at
+
+
+def placed(points, positions):
+    return np.stack(
+        [sum(weight * positions[:, joint] for joint, weight in point.weights) for point in points],
+        axis=1,
+    )
+
+
+def check_body(points, chains, positions):
+    """The left on the left, limbs outwards, and bones of constant human length."""
+    Body("human", "", "", points, chains)
+    joints = placed(points, positions)
+    roles = {point.role: joints[:, i] for i, point in enumerate(points) if point.role}
+    first = {role: place[0] for role, place in roles.items()}
+    for role in first:
+        if role.startswith("left_"):
+            assert first[role][0] > first[role.replace("left", "right")][0] + 0.05, role
+    for side in ("left", "right"):
+        legs = [f"{side}_{part}" for part in ("hip", "knee", "ankle", "foot", "toe")]
+        heights = [first[role][1] for role in legs if role in first]
+        assert sorted(heights, reverse=True) == heights
+        assert 0.3 < np.linalg.norm(first[f"{side}_hip"] - first[f"{side}_knee"]) < 0.5
+        out = [f"{side}_{part}" for part in ("shoulder", "elbow", "wrist", "hand")]
+        away = [abs(first[role][0] - first["neck"][0]) for role in out if role in first]
+        assert sorted(away) == away
+    assert tuple(chains) == PARTS
+    for part, chain in chains.items():
+        assert len(set(chain)) == len(chain) >= 2
+        for parent, child in itertools.pairwise(chain):
+            assert points[child].parent == parent
+            lengths = np.linalg.norm(joints[:, child] - joints[:, parent], axis=-1)
+            assert lengths.mean() > 0.01, (part, points[child])
+            assert lengths.mean() < 0.6, (part, points[child])
+            sides = {"left", "right"} & set((points[child].role or "").split("_"))
+            assert sides <= set(part.split("_")), (part, points[child])
+
+
+@pytest.mark.parametrize("name", JOINTS)
+def test_a_body_of_joints(name):
+    labels, positions, at = joints_of(name)
+    found = sets.match(labels)
+    assert found is not None and found[0].name == name
+    assert sorted(found[1].values()) == list(range(len(labels)))
+    points, chains = sets.points_of(*found, labels)
+    check_body(points, chains, positions)
+    joints = placed(points, positions)
+    for point, joint in zip(points, joints.transpose(1, 0, 2)):
+        if point.role and point.role.split("_")[-1] in ("hip", "knee", "shoulder", "elbow"):
+            np.testing.assert_allclose(joint, at[point.role], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "name"),
+    [
+        ("smpl22", "SMPL"), ("kinect20", "Kinect v1"), ("sbu15", "OpenNI"),
+        ("coco18", "OpenPose COCO-18"),
+    ],
+)  # fmt: skip
+def test_skeletons_of_datasets_are_the_same(skeleton, name):
+    """Models that were trained on them can read files of these joints."""
+    skeleton = SKELETONS[skeleton]
+    found = sets.match(skeleton.joint_names)
+    assert found[0].name == name
+    points, chains = sets.points_of(*found, skeleton.joint_names)
+    names = [point.name for point in points]
+    parents = {p.name: names[p.parent] if p.parent >= 0 else None for p in points}
+    assert parents == {
+        name: skeleton.joint_names[parent] if parent >= 0 else None
+        for name, parent in zip(skeleton.joint_names, skeleton.parents)
+    }
+    assert {part: [names[j] for j in chain] for part, chain in chains.items()} == {
+        part: [skeleton.joint_names[j] for j in chain]
+        for part, chain in zip(skeleton.chain_names, skeleton.chains)
+    }
+
+
+@pytest.mark.parametrize("each", sets.SETS, ids=lambda each: each.name)
+def test_the_table_is_consistent(each):
+    names = [point.name for point in each.points]
+    assert len(set(names)) == len(names)
+    roles = [point.role for point in each.points if point.role]
+    assert len(set(roles)) == len(roles) and set(roles) <= set(ROLES)
+    for index, point in enumerate(each.points):
+        assert (point.parent is None) == (index == 0)
+        assert point.parent is None or point.parent in names[:index]
+        for option in point.options:
+            assert sum(weight for _, weight in option) == pytest.approx(1)
+
+
+def vary(labels, how):
+    return tuple(how(label) for label in labels)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda name: f"Subject 1:{name}",
+        lambda name: f"K4ABT_JOINT_{name}",
+        str.upper,
+        lambda name: name.replace("_", " ").title().replace(" ", ""),
+        lambda name: f"{name.split('_')[1].title()}{name[0].upper()}" if "t_" in name else name,
+        lambda name: name.replace("left_", "L_").replace("right_", "R_"),
+        lambda name: name.replace("left_", "l.").replace("right_", "r."),
+    ],
+)
+def test_names_may_be_written_otherwise(how):
+    labels = SKELETONS["kinect20"].joint_names
+    varied = tuple(map(how, labels))
+    found = sets.match(varied)
+    assert found[0].name == "Kinect v1"
+    points, _ = sets.points_of(*found, varied)
+    assert {p.role: labels[p.weights[0][0]] for p in points if p.role}["left_knee"] == "left_knee"
+    assert [point.name for point in points] == [varied[p.weights[0][0]] for p in points]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        (),
+        ("",),
+        ("hip",),
+        "Hips Spine Chest Neck Head LeftShoulder LeftArm LeftForeArm LeftHand LeftUpLeg".split(),
+        "Pelvis L5 L3 T12 T8 Neck Head RightShoulder RightUpperArm RightForeArm".split(),
+        [f"{who}:{name}" for who in "AB" for name in SKELETONS["kinect20"].joint_names],
+        [name for name in SKELETONS["kinect20"].joint_names if name != "left_knee"],
+    ],
+    ids=range(7),
+)
+def test_other_names_are_of_no_set(labels):
+    """Two persons in one list are none, too: the knee of one is not that of the other."""
+    assert sets.match(labels) is None
+
+
+def test_keypoints_of_the_larger_set_are_not_of_the_smaller():
+    labels = sorted(BY_NAME["MediaPipe"].labels)
+    assert sets.match(labels)[0].name == "MediaPipe"
+    assert sets.match([label for label in labels if "_heel" not in label])[0].name == "MediaPipe"
+    assert sets.match([label for label in labels if "foot" not in label])[0].name == "COCO-17"
+
+
+def markers(frames=20):
+    """Markers of Plug-in Gait on the skin of a body, by hand, and its joints; millimetres.
+
+    The pelvis is 24 cm wide and 16 deep, its joints as in Harrington et al. (2007).
+    """
+    smpl = bodies.body(frames).astype(float) * 1000
+    at = dict(zip(SMPL, smpl.transpose(1, 0, 2)))
+    middle = (at["left_hip"] + at["right_hip"]) / 2
+    out = {}
+    for side, letter, left in (("left", "L", 1), ("right", "R", -1)):
+        out[f"{letter}ASI"] = middle + np.array([left * 120, 83, 48])
+        out[f"{letter}PSI"] = middle + np.array([left * 45, 83, -112])
+        at[f"{side}_hip"] = middle + np.array([left * 86, 0, 0])
+        out[f"{letter}KNE"] = at[f"{side}_knee"] + [left * 50, 0, 0]
+        out[f"{letter}ANK"] = at[f"{side}_ankle"] + [left * 38, 0, 0]
+        out[f"{letter}TOE"] = at[f"{side}_foot"] + [0, 10, 0]
+        out[f"{letter}HEE"] = at[f"{side}_ankle"] + [0, -40, -60]
+        out[f"{letter}SHO"] = at[f"{side}_shoulder"] + [0, 50, 0]
+        out[f"{letter}ELB"] = at[f"{side}_elbow"] + [left * 20, 0, -30]
+        out[f"{letter}WRA"] = at[f"{side}_wrist"] + [0, 0, 30]
+        out[f"{letter}WRB"] = at[f"{side}_wrist"] + [0, 0, -30]
+        out[f"{letter}FIN"] = at[f"{side}_wrist"] + [left * 70, -10, 0]
+        out[f"{letter}FHD"] = at["head"] + [left * 60, 30, 100]
+        out[f"{letter}BHD"] = at["head"] + [left * 60, 30, -90]
+    out["C7"] = at["neck"] + [0, 10, -50]
+    out["CLAV"] = at["neck"] + [0, -30, 60]
+    out["T10"] = at["spine3"] + [0, 0, -80]
+    out["STRN"] = at["spine3"] + [0, 0, 100]
+    return out, at
+
+
+WITHOUT = {
+    "all": (), "no head": ("LFHD", "RFHD", "LBHD", "RBHD"), "no fingers": ("LFIN", "RFIN"),
+    "no trunk": ("T10", "STRN", "CLAV", "C7"), "one wrist": ("LWRB", "RWRB"),
+    "legs": ("LSHO", "RSHO", "LELB", "RELB", "C7", "CLAV"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("without", WITHOUT)
+@pytest.mark.parametrize("sacrum", [False, True])
+def test_a_body_of_markers(without, sacrum):
+    """The joints of a clip are within what the set states."""
+    out, at = markers()
+    if sacrum:
+        out["SACR"] = (out.pop("LPSI") + out.pop("RPSI")) / 2
+    kept = {label: place for label, place in out.items() if label not in WITHOUT[without]}
+    labels = tuple(f"Anna:{label}" for label in kept)
+    found = sets.match(labels)
+    legs = without == "legs"
+    assert found[0].name == ("Plug-in Gait, lower body" if legs else "Plug-in Gait")
+    assert found[0].covers == ("lower body" if legs else "body")
+    positions = np.stack(list(kept.values()), axis=1)
+    points, chains = sets.points_of(*found, labels)
+    joints = placed(points, positions)
+    if legs:
+        assert chains == {}
+    else:
+        check_body(points, chains, positions / 1000)
+    for point, joint in zip(points, joints.transpose(1, 0, 2)):
+        part = (point.role or "").split("_")[-1]
+        if part in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist"):
+            distance = np.linalg.norm(joint - at[point.role], axis=-1)
+            assert distance.max() < (50 if part == "hip" else 40), (point.role, distance.max())
+
+
+def test_labels_of_other_laboratories():
+    """OpenSim's, the ISB's, and joint centres that Plug-in Gait's model adds."""
+    isb = "LIAS RIAS LIPS RIPS LFLE RFLE LFME RFME LFAL RFAL LTAM RTAM LFM1 LFM5".split()
+    found, labels = sets.match(isb)
+    assert (found.name, labels["LKNM"]) == ("Plug-in Gait, lower body", isb.index("LFME"))
+    out, _ = markers(1)
+    names = [*out, "LHJC", "RHJC", "LKJC", "RKJC"]
+    points, _ = sets.points_of(*sets.match(names), names)
+    roles = {point.role: point for point in points}
+    assert roles["left_hip"].name == "LHJC" and roles["right_knee"].name == "RKJC"
+    assert len(roles["left_ankle"].weights) == 3
+
+
+def test_real_kinect_files(real_files):
+    """Bones of human length, and the left on the left of persons who face the sensor."""
+    for path in sorted((real_files / "ntu").glob("*.skeleton")):
+        (motion,) = formats.read(path)
+        found = sets.match(motion.joint_names)
+        assert found[0].name == motion.convention
+        points, chains = sets.points_of(*found, motion.joint_names)
+        for person in range(len(motion.persons)):
+            joints = placed(points, motion.positions[:, person])
+            lengths = np.median(
+                [np.linalg.norm(joints[:, i] - joints[:, max(p.parent, 0)], axis=-1)
+                 for i, p in enumerate(points)], axis=1,
+            )  # fmt: skip
+            height = lengths[list(chains["left_leg"][2:])].sum()  # without the pelvis's half
+            height += lengths[list(chains["torso"])].sum()
+            assert 1.3 < height < 1.9, (path.name, height)  # to the middle of the head
