@@ -171,7 +171,7 @@ class Library(Reader):
         self._label = label or "class"
         told = told or Told()
         self.declared = Declared(told.unit, told.up or "y")
-        self._notes: collections.Counter[str] = collections.Counter()
+        self._notes: dict[str, list[str]] = {}  # of files, with the takes that have them
         self._kinds: list[tuple[str, str]] = []
         told.declared()  # a wrong skeleton file is no fault of the clips
         clips = self._read(found, told, joints)
@@ -219,9 +219,10 @@ class Library(Reader):
         """The clips of the persons of a take."""
         motion = take.motion
         self._kinds.append((motion.format, take.body.convention))
-        self._notes.update({*motion.notes, *take.body.notes})
+        name = take.label if of_one else take.clip_id(file_id)
+        self._note(name, (*motion.notes, *take.body.notes))
         blank = Clip(
-            take.label if of_one and take.label else take.clip_id(file_id),
+            name,
             file,
             take.label,
             title=motion.name if take.label else "",
@@ -234,7 +235,7 @@ class Library(Reader):
         except InvalidClip as error:
             yield dataclasses.replace(blank, error=error)
             return
-        self._notes.update(notes)
+        self._note(name, notes)
         several = positions.shape[1] > 1
         for person in range(positions.shape[1]):
             own = dataclasses.replace(
@@ -245,12 +246,23 @@ class Library(Reader):
             )
             yield _of_person(own, positions[:, person], present[:, person], start, fps)
 
+    def _note(self, name: str, notes: Iterable[str]) -> None:
+        for note in dict.fromkeys(notes):
+            self._notes.setdefault(note, []).append(name)
+
     # ------------------------------------------------------------------------ captions
 
     def _all_captions(self) -> dict[str, list[Caption | InvalidClip] | InvalidClip]:
         """The captions of every clip that can be used."""
         usable = [clip for clip in self._clips.values() if clip.error is None]
         if self._table is None:
+            known = {name: None for clip in usable for name in clip.labels}
+            if usable and not self._by_name and self._label not in known:
+                raise ValueError(
+                    f"--captions=labels: the clips have no label {self._label}; they have "
+                    f"{', '.join(known) or 'none'}. Name one with --label, or a table of labels "
+                    "with --labels_csv"
+                )
             return {clip.id: self._own_caption(clip) for clip in usable}
         rows = self._table.of_clips(self._clips.values())
         return {
@@ -284,12 +296,10 @@ class Library(Reader):
         """The splits of the split files, or those that are made."""
         if plan is None:
             return self._listed()
-        usable = [
-            name
-            for name in self._clips
-            if not isinstance(self._texts.get(name), InvalidClip | None)
-        ]
-        rows = {name: {**self._row(name), **plan.table.get(name, {})} for name in usable}
+        usable = [name for name, found in self._texts.items() if isinstance(found, list)]
+        if not usable:
+            return {"train": list(self._clips), "val": [], "test": []}  # the survey tells why
+        rows = {name: self._row(name) for name in usable}
         columns = {column: None for row in rows.values() for column in row}
         table = {name: {c: row.get(c) for c in columns} for name, row in rows.items()}
         plan = dataclasses.replace(plan, table=table)
@@ -339,7 +349,8 @@ class Library(Reader):
     # ------------------------------------------------------------------------ notes
 
     def _all_notes(self, files: int, sensor: str | None) -> list[str]:
-        notes = [f"{files} files, {len(self._kinds)} takes: {kinds(self._kinds)}"]
+        counts = f"{files} file{'s' * (files != 1)}, {len(self._kinds)} takes"
+        notes = [f"{counts}: {kinds(self._kinds)}"]
         persons = collections.Counter(clip.person > 0 for clip in self._clips.values())[True]
         if persons:
             notes.append(f"{persons} clips are one person each of takes with several: NAME#1, ...")
@@ -358,9 +369,12 @@ class Library(Reader):
         elif self._by_name:
             notes += self._examples()
         if self.split_made:
-            notes.append(f"{splits.note(self.split_made)}. The clips of a file stay together")
-        for note, count in self._notes.most_common(_NOTES):
-            notes.append(f"{note} ({count} takes)" if count > 1 else note)
+            whole = "persons of a take" if self.raw_dir.is_file() else "clips of a file"
+            notes.append(f"{splits.note(self.split_made)}. The {whole} stay together")
+        by_count = sorted(self._notes.items(), key=lambda item: -len(item[1]))
+        for note, names in by_count[:_NOTES]:
+            more = f" and {len(names) - 1} others" if len(names) > 1 else ""
+            notes.append(f"{names[0]}{more}: {note}")
         if (more := len(self._notes) - _NOTES) > 0:
             notes.append(f"{more} further notes: python -m data_prep inspect {self.raw_dir}")
         return notes

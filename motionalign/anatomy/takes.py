@@ -80,11 +80,6 @@ class Take:
         """The file and the take, for messages."""
         return f"{self.file}, take {self.label}" if self.label else str(self.file)
 
-    @property
-    def kind(self) -> str:
-        """Format and convention, such as "BVH (Mixamo)"."""
-        return f"{self.motion.format} ({self.body.convention})"
-
     def clip_id(self, file_id: str) -> str:
         """The id of the take: that of its file, with "#take" where the file has several."""
         return f"{file_id}#{self.label}" if self.label else file_id
@@ -189,11 +184,14 @@ def kinds(takes: Iterable[tuple[str, str]]) -> str:
     Args:
       takes: the format and the convention of each; a convention may be empty.
     """
-    counts = collections.Counter(takes)
-    return ", ".join(
-        f"{count} {name} ({convention})" if convention else f"{count} {name}"
-        for (name, convention), count in counts.most_common()
-    )
+    counts = collections.Counter(_kind(*each) for each in takes)
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common())
+
+
+def _kind(format_name: str, convention: str) -> str:
+    """Format and convention: "BVH (Mixamo)"; of Xsens (BVH) in a BVH file "BVH (Xsens)"."""
+    convention = convention.partition(" (")[0]
+    return f"{format_name} ({convention})" if convention else format_name
 
 
 def unit_name(metres: float | None) -> str | None:
