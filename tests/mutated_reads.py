@@ -27,6 +27,7 @@ import sys
 import tarfile
 import time
 import traceback
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -473,9 +474,11 @@ def happened(base: pathlib.Path, target: Target, show: bool) -> str:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def run_case(base: pathlib.Path, number: int, show: bool = False) -> dict[str, Any]:
+def run_case(
+    base: pathlib.Path, number: int, show: bool = False, targets: Sequence[Target] = TARGETS
+) -> dict[str, Any]:
     """Mutates one file, reads it, and restores it."""
-    target = TARGETS[number % len(TARGETS)]
+    target = targets[number % len(targets)]
     rng = np.random.default_rng(number)
     path = base / target.file
     data, what = path.read_bytes(), ""
@@ -495,9 +498,9 @@ def run_case(base: pathlib.Path, number: int, show: bool = False) -> dict[str, A
     return line | {"special": what, "seconds": seconds}
 
 
-def warm_up(base: pathlib.Path) -> None:
+def warm_up(base: pathlib.Path, targets: Sequence[Target] = TARGETS) -> None:
     """Reads every valid file, which imports what is needed; then limits the memory."""
-    for target in dict.fromkeys(TARGETS):
+    for target in dict.fromkeys(targets):
         try:
             target.read(base)
         except ValueError as error:
@@ -508,15 +511,23 @@ def warm_up(base: pathlib.Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def outcomes(base: pathlib.Path, start: int, stop: int) -> tuple[list[dict[str, Any]], int]:
+def outcomes(
+    base: pathlib.Path, start: int, stop: int, script: str = __file__
+) -> tuple[list[dict[str, Any]], int]:
     """Runs cases in a process of their own, and in another one after a case that kills it.
+
+    Args:
+      base: a folder to work in.
+      start: the first case.
+      stop: the case after the last one.
+      script: what is run, this file or one that calls `main` with cases of its own.
 
     Returns:
       One dict per case, and the most megabytes that a process took beyond imports.
     """
     lines, peak = [], 0
     while start < stop:
-        command = [sys.executable, __file__, str(base), str(start), str(stop)]
+        command = [sys.executable, script, str(base), str(start), str(stop)]
         done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
         new = [json.loads(line) for line in done.stdout.splitlines()]
         peak = max([peak, *(line.pop("peak_megabytes", 0) for line in new)])
@@ -526,10 +537,9 @@ def outcomes(base: pathlib.Path, start: int, stop: int) -> tuple[list[dict[str, 
         if done.returncode:
             if not new:  # the valid files cannot be read
                 raise RuntimeError(done.stderr)
-            target = TARGETS[start % len(TARGETS)]
             lines.append(
-                {"case": start, "kind": target.kind, "file": target.file, "outcome": "killed",
-                 "special": "", "seconds": 0.0, "said": done.stderr[-3000:]}
+                {"case": start, "outcome": "killed", "special": "", "seconds": 0.0,
+                 "said": done.stderr[-3000:]}
             )  # fmt: skip
             shutil.rmtree(base)
             base.mkdir()
@@ -537,7 +547,9 @@ def outcomes(base: pathlib.Path, start: int, stop: int) -> tuple[list[dict[str, 
     return lines, peak
 
 
-def main() -> None:
+def main(
+    build: Callable[[pathlib.Path], None] = build, targets: Sequence[Target] = TARGETS
+) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("base", type=pathlib.Path)
     parser.add_argument("start", type=int)
@@ -548,11 +560,11 @@ def main() -> None:
     if not args.show:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # libraries and readers talk
     build(args.base)
-    warm_up(args.base)
+    warm_up(args.base, targets)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for number in range(args.start, args.stop):
         faulthandler.dump_traceback_later(3 * SECONDS, exit=True)  # where no signal arrives
-        print(json.dumps(run_case(args.base, number, args.show)), file=out)
+        print(json.dumps(run_case(args.base, number, args.show, targets)), file=out)
         faulthandler.cancel_dump_traceback_later()
     more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
     print(json.dumps({"peak_megabytes": round(more / 1024)}), file=out)

@@ -107,7 +107,7 @@ class Clip:
       skeleton: of the joints.
       joints: [T, J, 3] float32 in metres, at 20 frames per second.
       whole: whether all frames of the person are there.
-      has_tree: whether the file has a skeleton, and not only markers or keypoints.
+      sensor: how steady its joints are, see `Reader`.
     """
 
     id: str
@@ -121,7 +121,7 @@ class Clip:
     skeleton: Skeleton | None = None
     joints: np.ndarray | None = None
     whole: bool = True
-    has_tree: bool = True
+    sensor: str = "optical"
 
 
 class Library(Reader):
@@ -155,8 +155,7 @@ class Library(Reader):
           label: column of the class, for captions that are labels; None: "class".
           label_rows: of a label table, whose column id names clips or files.
           canonical: whether every clip is moved and turned as in HumanML3D, in 3D.
-          sensor: see `Reader`; None: "depth" if there are files without a skeleton, of markers or
-            keypoints, whose distances change.
+          sensor: see `Reader`; None: "depth" if there are joints of depth cameras or keypoints.
 
         Raises:
           ValueError: an argument is invalid, there are no motion files, or the table of captions
@@ -180,8 +179,8 @@ class Library(Reader):
         self._clips = {clip.id: clip for clip in clips}
         self.canonical = canonical and self.skeleton.dims == 3
         usable = [clip for clip in clips if clip.error is None]
-        trees = all(clip.has_tree for clip in usable)
-        self.sensor = sensor or ("optical" if trees else "depth")
+        shaking = any(clip.sensor == "depth" for clip in usable)
+        self.sensor = sensor or ("depth" if shaking else "optical")
         self._texts = self._all_captions()
         self._splits = self._make_splits(plan)
         own = {TABLE, *(f"{split}.txt" for split in SPLITS)}
@@ -227,7 +226,7 @@ class Library(Reader):
             take.label,
             title=motion.name if take.label else "",
             labels={name: str(value) for name, value in motion.labels.items()},
-            has_tree=motion.parents is not None,
+            sensor=take.body.sensor,
         )
         try:
             skeleton, positions, present, start, notes = _joints_of(take, joints)
@@ -360,7 +359,7 @@ class Library(Reader):
             )
         if sensor is None and self.sensor == "depth":
             notes.append(
-                "there are files of markers or keypoints, whose distances change: clips are judged "
+                "there are joints of depth cameras, or keypoints, which may shake: clips are judged "
                 "as with --sensor=depth"
             )
         notes += self._label_notes
@@ -570,7 +569,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
                         "vertical axis and facing +Z, the lowest point at Y = 0 (default: yes)"
                         )  # fmt: skip
     parser.add_argument("--sensor", choices=SENSORS, help="depth: joints of depth cameras or from "
-                        "video may shake (default: depth if there are markers or keypoints)"
+                        "video may shake (default: depth if there are such files)"
                         )  # fmt: skip
     label_table.add_options(parser)
     splits.add_options(parser)

@@ -66,6 +66,8 @@ class Body:
       left_out: {"fingers": names, "face": names, "helpers": names} of the file's joints.
       finding: why the clip is not what it should be, of `conventions.implausible`; None: it is.
       notes: what was assumed, one sentence each.
+      sensor: how steady the joints are, a key of `conventions.SENSORS`: "depth" for joints of depth
+        cameras and for keypoints found in images.
     """
 
     kind: str
@@ -81,6 +83,7 @@ class Body:
     left_out: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     finding: Finding | None = None
     notes: tuple[str, ...] = ()
+    sensor: str = "optical"
 
     def __post_init__(self) -> None:
         """Checks that the fields fit together."""

@@ -45,6 +45,7 @@ class JointSet:
       points: of the body, parents before their children.
       others: labels of the set that are no points: of the face or the fingers, or between joints.
       aliases: {another name of a label: the label}.
+      sensor: a key of `conventions.SENSORS`: how steady its points are.
       about: how far the points are from the joints where they are approximations; else empty.
     """
 
@@ -57,11 +58,18 @@ class JointSet:
     about: str = ""
 
     @property
+    def sensor(self) -> str:
+        """See the attributes: keypoints, and the joints of cameras, shake."""
+        return "depth" if self.kind == "keypoints" or self.name in _OF_CAMERAS else "optical"
+
+    @property
     def labels(self) -> frozenset[str]:
         """All labels of the set."""
         made = {label for point in self.points for option in point.options for label, _ in option}
         return frozenset(made.union(self.others))
 
+
+_OF_CAMERAS = ("Kinect v1", "Kinect v2", "Azure Kinect", "OpenNI")
 
 # ---------------------------------------------------------------------------- the sets
 # A line is a point: its name, its role, its parent, and the labels it is made of; "-" is none, and

@@ -200,9 +200,8 @@ def _finding(
 ) -> Finding | None:
     """The first thing about a person of the motion that is implausible."""
     accept = ("frozen",) if motion.num_frames < _FEW else ()
-    sensor = "optical" if motion.parents is not None else "depth"
     declared = Declared(up=axis)
     for each in measured:
-        if finding := implausible(each, metres, sensor, accept, declared):
+        if finding := implausible(each, metres, body.sensor, accept, declared):
             return finding
     return None

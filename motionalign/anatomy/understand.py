@@ -45,8 +45,8 @@ def _by_names(motion: Motion, rig: Rig, said: Sequence[Label]) -> Body:
         "human",
         f"by the names of its joints ({convention})",
         convention,
-        points,
-        chains,
+        points=points,
+        chains=chains,
         left_out=_left_out(said, rig, points),
     )
 

@@ -38,9 +38,9 @@ _START = 60.0  # seconds in which the process is up, also on a machine that is b
 
 _ARRAYS = ("positions", "rest")
 _FIELDS = (
-    "name format joint_names parents fps dims unit_in_metres up persons convention notes"
+    "name format joint_names parents fps dims unit_in_metres up persons ends convention notes"
 ).split()
-_TUPLES = ("joint_names", "parents", "persons", "notes")
+_TUPLES = ("joint_names", "parents", "persons", "ends", "notes")
 
 
 @dataclasses.dataclass(frozen=True)
