@@ -37,7 +37,7 @@ from data_prep.readers import (
 from data_prep.splits import SPLITS, SplitPlan, make_splits
 from data_prep.told import add_told, told_of
 from motionalign import reading
-from motionalign.anatomy import native, points, smpl22
+from motionalign.anatomy.persons import Person, Persons, persons_of
 from motionalign.anatomy.takes import (
     Take,
     Told,
@@ -193,7 +193,9 @@ class Library(Reader):
 
     def _read(self, found: Sequence[pathlib.Path], told: Told, joints: str) -> list[Clip]:
         """The clips of all files."""
-        clips, ids = [], file_ids(self._folder, found)
+        # "#" separates takes and persons.
+        ids = {path: name.replace("#", "_") for path, name in file_ids(self._folder, found).items()}
+        clips = []
         if len(set(ids.values())) < len(ids):
             twice = next(name for name, n in collections.Counter(ids.values()).items() if n > 1)
             raise ValueError(f"two files would have the id {twice}: rename one of them")
@@ -225,25 +227,23 @@ class Library(Reader):
             file,
             take.label,
             title=motion.name if take.label else "",
-            labels={name: str(value) for name, value in motion.labels.items()},
+            labels={label: str(value) for label, value in motion.labels.items()},
             sensor=take.body.sensor,
         )
         try:
-            skeleton, positions, present, start, notes = _joints_of(take, joints)
-            fps = _rate(take)
+            persons, fps = _persons_of(take, joints), _rate(take)
         except InvalidClip as error:
             yield dataclasses.replace(blank, error=error)
             return
-        self._note(name, notes)
-        several = positions.shape[1] > 1
-        for person in range(positions.shape[1]):
+        self._note(name, persons.notes)
+        for person in persons.all:
             own = dataclasses.replace(
                 blank,
-                id=blank.id + (f"#{person + 1}" if several else ""),
-                person=person + 1 if several else 0,
-                skeleton=skeleton,
+                id=name + person.label,
+                person=person.number if person.label else 0,
+                skeleton=persons.skeleton,
             )
-            yield _of_person(own, positions[:, person], present[:, person], start, fps)
+            yield _of_person(own, person, fps)
 
     def _note(self, name: str, notes: Iterable[str]) -> None:
         for note in dict.fromkeys(notes):
@@ -359,8 +359,8 @@ class Library(Reader):
             )
         if sensor is None and self.sensor == "depth":
             notes.append(
-                "there are joints of depth cameras, or keypoints, which may shake: clips are judged "
-                "as with --sensor=depth"
+                "there are joints of depth cameras, or keypoints, which may shake: clips are "
+                "judged as with --sensor=depth"
             )
         notes += self._label_notes
         if self._table is not None:
@@ -441,24 +441,17 @@ def _captions_given(captions: str | None, folder: pathlib.Path) -> str:
     )
 
 
-def _joints_of(
-    take: Take, joints: str
-) -> tuple[Skeleton, np.ndarray, np.ndarray, int, tuple[str, ...]]:
-    """Skeleton, joints [T, M, J, 3], presence [T, M], first frame and notes; or InvalidClip."""
-    motion, body = take.motion, take.body
+def _persons_of(take: Take, joints: str) -> Persons:
+    """The persons of a take; or InvalidClip."""
+    body = take.body
     if body.kind != "human":
         raise InvalidClip("not_human", f"{body.kind}: {body.why}")
-    if motion.dims == 2 and joints == SMPL22:
+    if take.motion.dims == 2 and joints == SMPL22:
         raise InvalidClip("two_dimensional", "SMPL's joints need three dimensions")
     try:
-        found = points(motion, body)
-        if joints == NATIVE:
-            skeleton, positions = native(motion, body, found)
-        else:
-            skeleton, positions = SKELETONS[SMPL22], smpl22(motion, body, found).joints
+        return persons_of(take, None if joints == NATIVE else SKELETONS[SMPL22])
     except ValueError as error:
         raise InvalidClip("skeleton_incomplete", " ".join(str(error).split())) from error
-    return skeleton, positions, found.present, found.start, found.notes
 
 
 def _rate(take: Take) -> float:
@@ -471,22 +464,15 @@ def _rate(take: Take) -> float:
         raise InvalidClip("no_rate", str(error)) from error
 
 
-def _of_person(
-    clip: Clip, positions: np.ndarray, present: np.ndarray, start: int, fps: float
-) -> Clip:
-    """The clip of a person: the longest stretch in which all joints are known, at 20 fps."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], present.astype(int), [0]])))
-    stretches = edges.reshape(-1, 2)
-    if not len(stretches):
+def _of_person(clip: Clip, person: Person, fps: float) -> Clip:
+    """The clip of a person, at 20 frames per second."""
+    if not len(person.joints):
         detail = "no frame has all joints of this person"
         return dataclasses.replace(clip, error=InvalidClip("skeleton_incomplete", detail))
-    first, end = stretches[np.diff(stretches, axis=1)[:, 0].argmax()]
-    if end - first < 2:
-        error = InvalidClip("too_short", f"{end - first} frame of {len(present)}")
-        return dataclasses.replace(clip, error=error)
-    joints = resample(positions[first:end], fps, FPS).astype(np.float32)
-    whole = bool(end - first == len(present))
-    return dataclasses.replace(clip, joints=joints, offset=float(start + first) / fps, whole=whole)
+    if len(person.joints) < 2:
+        return dataclasses.replace(clip, error=InvalidClip("too_short", "1 frame"))
+    joints = resample(person.joints, fps, FPS).astype(np.float32)
+    return dataclasses.replace(clip, joints=joints, offset=person.start / fps, whole=person.whole)
 
 
 def _of_one_skeleton(clips: Sequence[Clip], joints: str) -> tuple[Skeleton, list[Clip]]:
