@@ -107,15 +107,18 @@ class _Search:
     def _by_set(self) -> Body | None:
         """A body of a known set of joints, markers or keypoints; None: it is of none.
 
-        The names in a file with a tree are of a set only if the file says so: a rig may have more
-        joints than the set whose names it uses, and its tree tells what they are.
+        The names in a file with a tree are of a set only if the file says so, or if they are a
+        depth camera's and no others: a rig may have more joints than the set whose names it uses,
+        and its tree tells what they are.
         """
         matched = sets.match(self.motion.joint_names)
         if matched is None:
             return None
         known, found = matched
         own_tree = self.motion.parents is not None and not self.motion.convention
-        if own_tree and known.kind not in ("markers", "keypoints"):
+        others = len(set(found.values())) < len(self.motion.joint_names)
+        camera = known.name in _DEPTH_CAMERAS and not others
+        if own_tree and known.kind not in ("markers", "keypoints") and not camera:
             return None
         points, chains = sets.points_of(known, found, self.motion.joint_names)
         kind = "human" if known.covers == "body" else known.covers
