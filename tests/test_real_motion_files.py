@@ -253,7 +253,7 @@ def test_a_file_that_cannot_be_read_is_refused(file, real_files):
 
 @pytest.mark.parametrize("file", PENDING)
 def test_a_file_whose_reader_does_not_exist_yet(file, real_files):
-    with pytest.raises(ValueError, match="no motion format has the suffix|is a folder"):
+    with pytest.raises(ValueError, match=r"no motion format has the suffix|is a folder"):
         formats.read(real_files / file)
 
 

@@ -25,6 +25,7 @@ from motionalign.formats import (
     skeleton_file,
     smpl,
     trc,
+    unread,
 )
 from motionalign.formats.format import Format, Options
 from motionalign.formats.motion import Motion
@@ -33,9 +34,9 @@ from motionalign.formats.motion import Motion
 _ALL: tuple[Format, ...] = (
     bvh.FORMAT,
     asf_amc.FORMAT,
-    c3d.FORMAT,
     fbx.FORMAT,
     gltf.FORMAT,
+    c3d.FORMAT,
     trc.FORMAT,
     motive_csv.FORMAT,
     mvnx.FORMAT,
