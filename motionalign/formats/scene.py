@@ -255,7 +255,11 @@ def trees(names: Sequence[str], parents: Sequence[int], joints: Collection[int])
         apart = len(roots) > 1 and any(
             each in bare[:i] for i, each in enumerate(bare) if len(each) > 1
         )
-        out += [found[root] for root in roots] if apart else [sum((found[r] for r in roots), [])]
+        out += (
+            [found[root] for root in roots]
+            if apart
+            else [[node for root in roots for node in found[root]]]
+        )
     return out
 
 
