@@ -98,6 +98,14 @@ def read_start(path: Path, count: int) -> bytes:
         return file.read(count)
 
 
+def read_pieces(path: Path, count: int = 1 << 20) -> Generator[bytes]:
+    """Reads a file of any size in pieces of at most `count` bytes."""
+    check_file(path)
+    with _accessing(path), open(path, "rb") as file:
+        while piece := file.read(count):
+            yield piece
+
+
 def read_text(path: Path, limit: int = LIMIT) -> str:
     r"""Reads a UTF-8 file, with or without a byte order mark; \r\n and \r become \n.
 

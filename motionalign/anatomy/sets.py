@@ -145,6 +145,45 @@ ankle_@          @_ankle      knee_@           ankle_@
 foot_@           @_foot       ankle_@          foot_@
 """
 
+# A bone of Motive's has its place at its start; Chest is where the arms part.
+_MOTIVE = """
+Hip          pelvis       -            Hip
+Ab           -            Hip          Ab
+Chest        chest        Ab           Chest
+Neck         neck         Chest        Neck
+Head         head         Neck         Head
+&Shoulder    @_collar     Chest        &Shoulder
+&UArm        @_shoulder   &Shoulder    &UArm
+&FArm        @_elbow      &UArm        &FArm
+&Hand        @_wrist      &FArm        &Hand
+&Thigh       @_hip        Hip          &Thigh
+&Shin        @_knee       &Thigh       &Shin
+&Foot        @_ankle      &Shin        &Foot
+&Toe?        @_foot       &Foot        &Toe
+"""
+
+# The segments of Xsens's MVN, at their origins, and landmarks at the ends of the last ones.
+_XSENS = """
+Pelvis           pelvis       -               Pelvis
+L5               -            Pelvis          L5
+L3               -            L5              L3
+T12              -            L3              T12
+T8               chest        T12             T8
+Neck             neck         T8              Neck
+Head             head         Neck            Head
+pTopOfHead?      head_end     Head            pTopOfHead
+@Shoulder        @_collar     T8              @Shoulder
+@UpperArm        @_shoulder   @Shoulder       @UpperArm
+@ForeArm         @_elbow      @UpperArm       @ForeArm
+@Hand            @_wrist      @ForeArm        @Hand
+p@TopOfHand?     @_hand       @Hand           p@TopOfHand
+@UpperLeg        @_hip        Pelvis          @UpperLeg
+@LowerLeg        @_knee       @UpperLeg       @LowerLeg
+@Foot            @_ankle      @LowerLeg       @Foot
+@Toe             @_foot       @Foot           @Toe
+p@Toe?           @_toe        @Toe            p@Toe
+"""
+
 # The Thorax is between the shoulders, Neck/Nose in the face, and the Head at its top.
 _H36M17 = """
 Hip          pelvis       -            Hip
@@ -405,6 +444,11 @@ def _labels(text: str) -> tuple[str, ...]:
     return tuple(label for word in text.split() for label in _sides(word))
 
 
+def _motive_fingers() -> tuple[str, ...]:
+    fingers = ("Thumb", "Index", "Middle", "Ring", "Pinky")
+    return _labels(" ".join(f"&{finger}{number}" for finger in fingers for number in (1, 2, 3)))
+
+
 _FACE17 = "nose @_eye @_ear"
 _FINGERS = " ".join(
     f"@_{finger}{number}" for finger in ("index", "middle", "pinky", "ring", "thumb")
@@ -419,6 +463,8 @@ SETS: tuple[JointSet, ...] = (
         "Azure Kinect", "joints", "body", _points(_AZURE32),
         _labels("handtip_@ thumb_@ nose eye_@ ear_@"),
     ),
+    JointSet("Motive", "joints", "body", _points(_MOTIVE), _motive_fingers()),
+    JointSet("Xsens", "joints", "body", _points(_XSENS)),
     JointSet("Human3.6M", "joints", "body", _points(_H36M17)),
     JointSet("OpenNI", "joints", "body", _points(_OPENNI15)),
     JointSet("MPI-INF-3DHP", "joints", "body", _points(_MPI28)),

@@ -33,7 +33,15 @@ _MOST_PERSONS = 8  # in a clip of fewer frames than persons
 
 # HumanML3D's folders new_joints, by the number of joints: skeleton, frames a second, unit.
 _NEW_JOINTS = {22: ("smpl22", 20.0, 1.0), 21: ("kit21", 12.5, None)}
-_CONVENTIONS = {"smpl22": "SMPL", "kit21": "KIT-ML"}
+
+# What the joints of `SKELETONS` are called elsewhere (anatomy/sets.py).
+_CONVENTIONS = {
+    "smpl22": "SMPL",
+    "kit21": "KIT-ML",
+    "coco18": "OpenPose COCO-18",
+    "kinect20": "Kinect v1",
+    "sbu15": "OpenNI",
+}
 
 
 @dataclasses.dataclass
@@ -161,7 +169,7 @@ def _declare(found: _Found, said: SkeletonFile) -> None:
         found.notes += said.overrides(found.fps)
         found.fps = said.fps
     found.unit, found.up, found.dims = said.unit_in_metres, said.up, said.dims
-    found.convention = said.convention
+    found.convention = _CONVENTIONS.get(said.convention or "", said.convention)
     found.names = found.names or said.joint_names
     if found.names is None and said.convention in SKELETONS:
         skeleton = SKELETONS[said.convention]

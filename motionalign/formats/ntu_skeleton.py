@@ -32,7 +32,7 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
     The persons are all bodies of the file in the order of their appearance, named by their
     tracking ids. A body that the sensor loses and finds again has a new id.
     """
-    lines = tables.read_lines(path)
+    lines, notes = tables.read_lines(path)
     frames, bodies, places = _places(lines, path)
     if not bodies:
         raise ValueError(
@@ -49,13 +49,12 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
     persons = np.array([ids.index(each) for each in bodies])
     positions = np.full(shape, np.nan)
     positions[at[:, 0], persons] = np.where(values[..., -1:] == 0, np.nan, values[..., :3])
-    notes = []
     if lost := int((values[..., -1] == 0).sum()):
-        notes.append(f"{lost} places of joints that the sensor did not track are left out.")
+        notes += (f"{lost} places of joints that the sensor did not track are left out.",)
     if len(ids) > 2:
-        notes.append(
+        notes += (
             f"{len(ids)} bodies: a clip of the data set has one or two persons, and the others are "
-            "found by mistake, or again under another id."
+            "found by mistake, or again under another id.",
         )
     return [
         Motion(
@@ -69,7 +68,7 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
             up="y",
             persons=tuple(ids),
             convention="Kinect v2",
-            notes=tuple(notes),
+            notes=notes,
         )
     ]
 

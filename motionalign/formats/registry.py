@@ -17,10 +17,15 @@ from motionalign.formats import (
     gltf,
     humanml3d_features,
     labelled_set,
+    mediapipe,
+    motive_csv,
+    mvnx,
     ntu_skeleton,
+    openpose,
     skeleton_file,
     smpl,
     trc,
+    unread,
 )
 from motionalign.formats.format import Format, Options
 from motionalign.formats.motion import Motion
@@ -29,11 +34,15 @@ from motionalign.formats.motion import Motion
 _ALL: tuple[Format, ...] = (
     bvh.FORMAT,
     asf_amc.FORMAT,
-    c3d.FORMAT,
     fbx.FORMAT,
     gltf.FORMAT,
+    c3d.FORMAT,
     trc.FORMAT,
+    motive_csv.FORMAT,
+    mvnx.FORMAT,
     ntu_skeleton.FORMAT,
+    openpose.FORMAT,
+    mediapipe.FORMAT,
     smpl.FORMAT,
     labelled_set.FORMAT,
     humanml3d_features.FORMAT,
@@ -110,15 +119,17 @@ def format_of(path: pathlib.Path) -> Format:
     fitting = [each for each in FORMATS.values() if suffix in each.suffixes]
     if about := [each.beside[suffix] for each in FORMATS.values() if suffix in each.beside]:
         raise ValueError(f"{path} has no motion: {about[0]}")
+    for each in fitting:
+        if each.claims is None or each.claims(path):
+            return each
+    if advice := unread.why(path):
+        raise ValueError(f"{path} {advice}")
     if not fitting:
         known = sorted({end for each in FORMATS.values() for end in each.suffixes})
         raise ValueError(
             f"{path}: no motion format has the suffix {suffix or '(none)'}; known: "
             f"{', '.join(known)}"
         )
-    for each in fitting:
-        if each.claims is None or each.claims(path):
-            return each
     raise ValueError(
         f"{path}: its content is none of the formats with the suffix {suffix}: "
         f"{'; '.join(f'{each.name} ({each.about})' for each in fitting)}"

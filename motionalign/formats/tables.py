@@ -4,13 +4,16 @@ Rows are parsed as one block; only where that fails are they looked at one by on
 that names the line.
 """
 
+import pathlib
 import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from motionalign import reading
-from motionalign.files import Path
+from motionalign.formats import text
+
+_PIECE = 1 << 20  # characters of rows that are parsed at once
 
 _FREE = 1 << 28  # bytes that positions may take, however small the file is
 _MOST = 16  # bytes of positions for a byte of a larger file
@@ -27,43 +30,31 @@ _UNEVEN = 0.5  # of a frame, by which a time may be off
 _OTHER_RATE = 0.01  # relative difference of two rates that are not the same
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file in UTF-8 or UTF-16, else in Latin-1, without their ends.
-
-    Motion files name people, folders and comments in the encoding of whoever wrote them; their
-    numbers are ASCII.
-    """
-    data = reading.read_bytes(path)
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        text = data.decode("utf-16", "replace")
-    else:
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = data.decode("latin-1")
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+def read_lines(path: pathlib.Path) -> tuple[list[str], tuple[str, ...]]:
+    """The lines of a text file without their ends, and the notes of `text.read`."""
+    content, notes = text.read(path)
+    lines = content.split("\n")
     while lines and not lines[-1].strip():
         lines.pop()
-    return lines
+    return lines, notes
 
 
-def head(path: Path, size: int = 4096) -> str:
+def head(path: pathlib.Path, size: int = 4096) -> str:
     """The start of a file as text, for a look at what it is; empty if it cannot be read."""
     try:
         data = reading.read_start(path, size)
     except ValueError:
         return ""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", "ignore")
     return data.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
 
 
 def parse_rows(
     lines: Sequence[str],
     width: int,
-    path: Path,
+    path: pathlib.Path,
     line_numbers: Sequence[int],
     delimiter: str | None = None,
+    columns: Sequence[int] | None = None,
 ) -> np.ndarray:
     """The numbers of rows of text.
 
@@ -74,36 +65,43 @@ def parse_rows(
       line_numbers: N numbers of the lines in the file, for messages.
       delimiter: a comma, a tab or a semicolon between cells, of which blank ones are NaN, and blank
         ones beyond `width` are passed over; None: white space.
+      columns: the C cells of each row to keep; None: all.
 
     Returns:
-      [N, width] float64, NaN where a cell is blank or says so.
+      [N, C] float64, NaN where a cell is blank or says so.
 
     Raises:
       ValueError: a row has another number of cells, or a cell is no finite number. The message
         names the line.
     """
-    if not lines:
-        return np.zeros((0, width))
-    block = "\n".join(lines)
-    if block.isascii():
-        values = _parse_block(block.encode(), len(lines), width, delimiter)
-        if values is not None:
-            return values
-    rows = [_parse_row(*each, width, path, delimiter) for each in zip(lines, line_numbers)]
-    return np.array(rows, float)
+    kept = slice(None) if columns is None else np.asarray(columns)
+    step = max(1, _PIECE // max(1, len(lines[0]))) if lines else 1
+    pieces = [np.zeros((0, width))[:, kept]]
+    for start in range(0, len(lines), step):
+        rows = lines[start : start + step]
+        block = "\n".join(rows)
+        values = None
+        if block.isascii():
+            values = _parse_block(block.encode(), len(rows), width, delimiter)
+        if values is None:
+            numbers = line_numbers[start : start + step]
+            each = (_parse_row(*row, width, path, delimiter) for row in zip(rows, numbers))
+            values = np.array(list(each), float)
+        pieces.append(values[:, kept])
+    return np.concatenate(pieces)
 
 
 def _parse_block(block: bytes, rows: int, width: int, delimiter: str | None) -> np.ndarray | None:
     """The numbers of all rows; None where something is unusual."""
-    ends = np.frombuffer(block + b"\n", np.uint8) == ord("\n")
+    codes = np.frombuffer(block, np.uint8)
+    ends = np.append(np.flatnonzero(codes == ord("\n")), len(codes))
     if delimiter is None:
-        dark = np.frombuffer(b"\n" + block + b"\n", np.uint8) > ord(" ")
-        cells = np.concatenate([[0], np.cumsum(dark[1:] & ~dark[:-1])[ends]])
-        counts = np.diff(cells)
+        dark = codes > ord(" ")
+        starts = np.flatnonzero(dark & ~np.concatenate([[False], dark[:-1]]))
+        counts = np.diff(np.searchsorted(starts, ends), prepend=0)
     else:
         mark = delimiter.encode()
-        between = np.frombuffer(block + b"\n", np.uint8) == mark[0]
-        counts = np.diff(np.concatenate([[0], np.cumsum(between)[ends]])) + 1
+        counts = np.diff(np.searchsorted(np.flatnonzero(codes == mark[0]), ends), prepend=0) + 1
         if b" " in block:
             block = re.sub(b" *" + re.escape(mark) + b" *", mark, block)
         block = b"\n" + block + b"\n"
@@ -123,7 +121,7 @@ def _parse_block(block: bytes, rows: int, width: int, delimiter: str | None) -> 
 
 
 def _parse_row(
-    line: str, number: int, width: int, path: Path, delimiter: str | None
+    line: str, number: int, width: int, path: pathlib.Path, delimiter: str | None
 ) -> list[float]:
     """The numbers of one row, or the message on what is wrong with it."""
     cells = [cell.strip() for cell in line.split(delimiter)]
@@ -144,20 +142,20 @@ def _number(cell: str) -> float:
     return float(cell.lower().replace("d", "e")) if cell else np.nan
 
 
-def whole(text: str, path: Path, number: int, what: str, most: int | None = None) -> int:
+def whole(found: str, path: pathlib.Path, number: int, what: str, most: int | None = None) -> int:
     """The whole number on a line of a file.
 
     Raises:
       ValueError: it is none, or more than `most`; the message names the line.
     """
-    if not re.fullmatch(r"\s*\d{1,18}\s*", text, re.ASCII):
-        raise ValueError(f"{path}, line {number}: {text.strip()[:40]!r}; expected {what}")
-    if most is not None and int(text) > most:
-        raise ValueError(f"{path}, line {number}: {int(text)}; expected {what}, at most {most}")
-    return int(text)
+    if not re.fullmatch(r"\s*\d{1,18}\s*", found, re.ASCII):
+        text.fail(path, number, text.quoted(found), what)
+    if most is not None and int(found) > most:
+        text.fail(path, number, found.strip(), f"{what}, at most {most}")
+    return int(found)
 
 
-def check_size(shape: Sequence[int], size: int, path: Path) -> None:
+def check_size(shape: Sequence[int], size: int, path: pathlib.Path) -> None:
     """Checks that positions take no more memory than a file of this size warrants.
 
     Raises:

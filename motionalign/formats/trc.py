@@ -19,7 +19,7 @@ _ROW = 2  # values of a row before those of the markers: the frame's number and 
 
 def read(path: pathlib.Path, options: Options) -> list[Motion]:
     """Reads a TRC file; see `Format.read`. Markers without any position are left out."""
-    lines = tables.read_lines(path)
+    lines, notes = tables.read_lines(path)
     if not lines or not lines[0].lstrip().startswith("PathFileType"):
         found = lines[0].strip()[:40] if lines else ""
         raise ValueError(f"{path}, line 1: {found!r}; expected PathFileType, as a TRC file begins")
@@ -34,7 +34,8 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
     numbers, texts = zip(*rows)
     width = _ROW + 3 * len(names)
     values = tables.parse_rows(texts, width, path, numbers, delimiter)
-    fps, notes = tables.rate_of(values[:, 1], _fact(facts, "DataRate", path))
+    fps, more = tables.rate_of(values[:, 1], _fact(facts, "DataRate", path))
+    notes += more
     for fact, there, what in (
         ("NumFrames", len(rows), "frames"),
         ("NumMarkers", len(names), "markers"),

@@ -1,6 +1,7 @@
 """Known sets of joints, markers and keypoints, on bodies whose joints are known."""
 
 import itertools
+import re
 
 import bodies
 import numpy as np
@@ -30,6 +31,11 @@ MIDDLE = {
     "Human3.6M": {
         "Hip": "pelvis", "Spine": "spine2", "Thorax": "neck", "Neck/Nose": ("neck", "head", 0.5),
     },
+    "Motive": {"Hip": "pelvis", "Ab": "spine1", "Chest": "spine3"},
+    "Xsens": {
+        "Pelvis": "pelvis", "L5": "spine1", "L3": "spine2", "T12": ("spine2", "spine3", 0.5),
+        "T8": "spine3", "pTopOfHead": ("neck", "head", 2),
+    },
     "OpenNI": {"torso": "spine2"},
     "MPI-INF-3DHP": {
         "spine": "spine1", "spine2": "spine2", "spine3": ("spine2", "spine3", 0.5),
@@ -45,6 +51,15 @@ HAND = ("elbow", "wrist", 1.3)
 ENDS = {  # of the sides
     "SMPL": {"hand": HAND}, "Kinect v1": {"hand": HAND}, "Kinect v2": {"Hand": HAND},
     "Azure Kinect": {"hand": HAND}, "OpenNI": {"hand": HAND},
+    "Motive": {
+        "Shoulder": "collar", "UArm": "shoulder", "FArm": "elbow", "Hand": "wrist",
+        "Thigh": "hip", "Shin": "knee", "Foot": "ankle", "Toe": "foot",
+    },
+    "Xsens": {
+        "Shoulder": "collar", "UpperArm": "shoulder", "ForeArm": "elbow", "Hand": "wrist",
+        "UpperLeg": "hip", "LowerLeg": "knee", "Foot": "ankle", "Toe": "foot",
+        "pTopOfHand": HAND, "pToe": ("ankle", "foot", 1.3),
+    },
     "MPI-INF-3DHP": {"toe": ("ankle", "foot", 1.5), "hand": HAND},
     "OpenPose BODY-25": {"BigToe": ("ankle", "foot", 1.3)},
     "MediaPipe": {
@@ -59,6 +74,16 @@ def on_the_way(at, start, end, share):
     return at[start] + share * (at[end] - at[start])
 
 
+def split(label):
+    """The side of a label and the rest of it."""
+    if label[0] in "LR" and label[1:2].isupper():  # Motive's
+        return {"L": "left", "R": "right"}[label[0]], label[1:]
+    for side in ("left", "right"):
+        if side in label.lower():
+            return side, re.sub(side, "", label, flags=re.IGNORECASE).strip("_")
+    return None, label
+
+
 def joints_of(name, frames=20):
     """The labels of a set of joints or keypoints, and their places on a body, by hand."""
     smpl = bodies.body(frames).astype(float)
@@ -69,12 +94,11 @@ def joints_of(name, frames=20):
         middle["Head"] = ("neck", "head", 1.5)
     out = {}
     for label in sorted(BY_NAME[name].labels):
+        side, part = split(label)
         lower = label.lower()
-        side = next((s for s in ("left", "right") if s in lower), None)
-        part = label.replace("Left", "").replace("Right", "").replace("left", "")
-        part = part.replace("right", "").strip("_")
         if side and (place := ENDS.get(name, {}).get(part)):
-            out[label] = on_the_way(at, f"{side}_{place[0]}", f"{side}_{place[1]}", place[2])
+            ends = (place, place, 0) if isinstance(place, str) else place
+            out[label] = on_the_way(at, f"{side}_{ends[0]}", f"{side}_{ends[1]}", ends[2])
         elif side and part.lower() in PLACES:
             out[label] = at[f"{side}_{PLACES[part.lower()]}"]
         elif side is None and label in middle:

@@ -124,7 +124,7 @@ def test_the_name_of_a_known_skeleton_names_the_joints(tmp_path):
     (motion,) = formats.read(saved(tmp_path, np.ones((2, 18, 3)), {"convention": "coco18"}))
     assert motion.joint_names == SKELETONS["coco18"].joint_names
     assert motion.parents == SKELETONS["coco18"].parents
-    assert motion.dims == 2
+    assert (motion.dims, motion.convention) == (2, "OpenPose COCO-18")
 
 
 def test_humanml3d(tmp_path):

@@ -71,6 +71,17 @@ def test_only_positions_lengths_and_names_are_required(tmp_path):
     first = motions[0]
     assert (first.labels, first.parents, first.fps, first.persons) == ({}, None, None, ("",))
     assert first.notes == ("Left out: 1 other array (extra).",)
+    (again, _) = formats.read(written(tmp_path, **others, positions=values[:, 0]))
+    np.testing.assert_array_equal(again.positions, first.positions)
+
+
+def test_lengths_of_bones_make_no_set(tmp_path):
+    """Such a file is one clip."""
+    content = {"positions": np.ones((5, 3, 3)), "lengths": np.ones(2), **{
+        name: arrays()[name] for name in ("joint_names", "fps")}}  # fmt: skip
+    np.savez(tmp_path / "clip.npz", **content)
+    (motion,) = formats.read(tmp_path / "clip.npz")
+    assert (motion.format, motion.num_frames) == ("array", 5)
 
 
 def test_a_clip_without_anybody_is_kept(tmp_path):
@@ -98,6 +109,7 @@ def test_classes_without_names_and_repeated_files(tmp_path):
         ({"positions_int16": np.zeros((5, 2, 3, 3), bool)}, "has the type bool; expected numbers"),
         ({"positions_int16": np.full((5, 2, 3, 3), np.inf)}, r"is infinite at \[0, 0, 0, 0\]"),
         ({"scale": None}, "has no array scale"),
+        ({"lengths": None}, "has no array lengths"),
         ({"scale": np.zeros(3)}, r"scale is \[0.0, 0.0, 0.0\]; expected a positive number"),
         ({"scale": np.nan}, "scale is nan"),
         ({"scale": "1"}, "scale is '1'"),

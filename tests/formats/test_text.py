@@ -15,7 +15,22 @@ def test_numbers_by_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "token", ["nan", "-inf", "1e999", "1.2.3", "1-2", "1,5", "abc", "0x10", "1_0", "٣", "1é", "--1"]
+    "token",
+    [
+        "nan",
+        "-inf",
+        "1e999",
+        "-1e200",
+        "1.2.3",
+        "1-2",
+        "1,5",
+        "abc",
+        "0x10",
+        "1_0",
+        "٣",
+        "1é",
+        "--1",
+    ],
 )
 @pytest.mark.parametrize("piece", [4, 1 << 20])
 def test_what_is_no_finite_number_is_told_with_its_line(token, piece, monkeypatch, tmp_path):

@@ -13,12 +13,12 @@ def positions(frames=4, seed=0):
 
 
 def write(path, values, mark="\t", unit="mm", names=NAMES, rate=100, end="\n", blank=True,
-          times=None, stated=None, trailing=""):  # fmt: skip
+          times=None, stated=None, trailing="", folder=""):  # fmt: skip
     """A TRC file; NaN is a blank cell."""
     times = np.arange(len(values)) / rate if times is None else times
     stated = (len(values), len(names)) if stated is None else stated
     lines = [
-        mark.join(["PathFileType", "4", "(X/Y/Z)", "C:\\Données\\a b.trc"]),
+        mark.join(["PathFileType", "4", "(X/Y/Z)", folder + "a b.trc"]),
         mark.join(["DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units", "OrigDataRate"]),
         mark.join(map(str, [rate, rate, *stated, unit, rate])),
         mark.join(["Frame#", "Time", *(f"{name}{2 * mark}" for name in names)]),
@@ -38,12 +38,13 @@ def write(path, values, mark="\t", unit="mm", names=NAMES, rate=100, end="\n", b
 def test_markers_are_as_written(tmp_path, mark, end, blank):
     values = positions()
     values[1, 0] = values[3, 2] = np.nan
-    path = write(tmp_path / "walk.trc", values, mark, end=end, blank=blank)
+    path = write(tmp_path / "walk.trc", values, mark, end=end, blank=blank, folder="C:\\Données\\")
     (motion,) = formats.read(path)
     assert (motion.format, motion.name, motion.joint_names) == ("TRC", "walk", NAMES)
     np.testing.assert_array_equal(motion.positions, values[:, None])
     assert (motion.fps, motion.unit_in_metres, motion.up) == (100, 0.001, None)
-    assert (motion.parents, motion.notes) == (None, ())
+    assert motion.parents is None
+    assert motion.notes == ("The file is not UTF-8 and is read as Latin-1.",)
 
 
 def test_delimiters_at_the_end_of_a_row_are_no_values(tmp_path):
