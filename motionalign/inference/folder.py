@@ -1,4 +1,22 @@
-"""Encodes or classifies the motion files of a folder."""
+"""Encodes or classifies the motion files of a folder, or one file.
+
+Every format of `motionalign.formats` is read, whatever its skeleton, and .npy clips [T, J, 3] as
+`Model.encode_motion` does. Every person of every take is a clip of its own. An .npz has the arrays
+
+  ids: [N] paths below the folder without suffix, or with it where two files would have one id; then
+    "#take" and "#person" where there are several.
+  embeddings: [N, E] float32, of unit length unless the model uses the Euclidean distance. A
+    classifier writes `probabilities` [N, K] float32 and `class_names` [K] instead.
+  cut: ids of the clips longer than the model's maximum; only their first frames, or those of the
+    model's `window`, are used.
+  skipped: JSON list of the clips that were skipped, with reasons.
+  statistics: only with native joints: JSON of whose they are ("these clips"), the joint names, mean
+    and standard deviation.
+
+A classifier can also write a .csv with one row per clip and one column per class; the row starts
+with the most probable class (for attributes, all above 0.5). NAME.notes.csv beside it lists cut and
+skipped ones.
+"""
 
 import dataclasses
 import json
@@ -99,23 +117,7 @@ def encode_folder(
     smplh_dir: str | pathlib.Path | None = None,
     **conventions: Unpack[Conventions],
 ) -> EncodedFolder:
-    """Encodes the motion files below a folder, or one file; with a classifier, classifies them.
-
-    Reads every format of `motionalign.formats`, whatever its skeleton, and `.npy` clips [T, J, 3]
-    as `Model.encode_motion` does. Every person of every take is a clip of its own.
-
-    Writes an .npz with these arrays:
-      ids: [N] paths below the folder without suffix, or with it where two files would have one id;
-        then "#take" and "#person" where there are several.
-      embeddings: [N, E] float32, of unit length unless the model uses the Euclidean distance.
-      cut: ids of the clips longer than the model's maximum; only their first frames, or those of
-        the model's `window`, are used.
-      skipped: JSON list of the clips that were skipped, with reasons.
-      statistics: only with native joints: JSON of whose they are ("these clips"), the joint names,
-        mean and standard deviation.
-    A classifier writes `probabilities` [N, K] float32 and `class_names` [K] instead of embeddings.
-    It can also write a .csv with one row per clip and one column per class; the row starts with the
-    most probable class (for attributes, all above 0.5). NAME.notes.csv lists cut and skipped ones.
+    """Encodes the motion files below a folder; with a classifier, classifies them.
 
     An invalid clip is skipped and does not stop the others, unless most clips are implausible.
 
@@ -126,11 +128,8 @@ def encode_folder(
       fps: frame rate of .npy clips, default: that of the raw files that the model was trained on;
         and of other files that state none, which are skipped without it.
       dataset: training dataset whose statistics and conventions count; default: the first.
-      joints: "as trained": files of any skeleton become the joints of the training data. "native",
-        for models of motion patches: files keep their own joints, and are standardised by the
-        statistics of these clips themselves.
-      skeleton: a skeleton file, for files that do not say what their joints are.
-      smplh_dir: folder of SMPL or SMPL-H body models, for files of their parameters.
+      joints: "as trained", or "native"; see `Model.encode_files`.
+      skeleton, smplh_dir: see `Model.encode_files`.
       **conventions: how the joints are given; see `Model.encode_motion`. `unit` and `up` count
         before what files say or what is found in them.
 
@@ -138,47 +137,48 @@ def encode_folder(
       ValueError: the folder has no valid clip, most clips are implausible, or
         `output` has another suffix.
     """
-    folder, output, notes = expand(folder), expand(output), None
+    folder, output = expand(folder), expand(output)
     files, others = _find(folder, output)
     root = folder if folder.is_dir() and files != [folder] else folder.parent
     if fps is not None:
         check_fps(fps, "--fps")
     Given.of(**conventions)
     model = load(path)
-    classifier = model.encoder.network.config.classifier
-    _check_suffix(output, classifier)
-    metadata, seen = model.metadata(dataset), model.encoder.representation
+    _check_suffix(output, model.encoder.network.config.classifier)
+    metadata = model.metadata(dataset)
     asked = model.asked(fps, dataset, joints, skeleton, smplh_dir, conventions)
     asked = dataclasses.replace(asked, assumed_fps=metadata.source_fps)
     found = read_input(file_ids(root, files), asked, root, "read")
     _check_most(found, folder)
     found, encoded = _finite(found, _encoded(model, found.clips))
-    ids, skipped = found.ids, found.skipped
-    cut = [name for name, clip in zip(ids, found.clips) if len(clip) > seen.max_frames]
-    content = {"ids": np.array(ids), **encoded, "cut": np.array(cut, dtype=str)}
+    seen = model.encoder.representation
+    cut = [name for name, clip in zip(found.ids, found.clips) if len(clip) > seen.max_frames]
+    notes = _write(output, model, found, encoded, cut)
+    return EncodedFolder(
+        found.ids, metadata.source_fps if fps is None else fps, fps is None and found.arrays > 0,
+        output, notes, cut, seen.part_seen, seen.max_frames / metadata.fps, found.skipped,
+        _read_as(model, dataset, asked.conventions, found),
+        "" if found.arrays == len(found.ids) else found.counts(), found.rates, others,
+    )  # fmt: skip
+
+
+def _write(
+    output: pathlib.Path,
+    model: Model,
+    found: MotionInput,
+    encoded: dict[str, np.ndarray],
+    cut: Sequence[str],
+) -> pathlib.Path | None:
+    """Writes the output; returns the path of the notes beside a .csv."""
+    ids, classifier = found.ids, model.encoder.network.config.classifier
     if classifier is not None and output.suffix == ".csv":
         head = ["id", "class" if classifier.exclusive else "attributes", *classifier.names]
-        write_csv(output, head, _rows(ids, classifier, content["probabilities"]))
-        notes = _write_notes(output, cut, seen.part_seen, skipped)
-    else:
-        content |= {"skipped": np.array(json.dumps(skipped))} | _own_statistics(found)
-        write_arrays(output, content)
-    seconds = seen.max_frames / metadata.fps
-    return EncodedFolder(
-        ids,
-        metadata.source_fps if fps is None else fps,
-        fps is None and found.arrays > 0,
-        output,
-        notes,
-        cut,
-        seen.part_seen,
-        seconds,
-        skipped,
-        _read_as(model, dataset, asked.conventions, found),
-        "" if found.arrays == len(ids) else found.counts(),
-        found.rates,
-        others,
-    )
+        write_csv(output, head, _rows(ids, classifier, encoded["probabilities"]))
+        return _write_notes(output, cut, model.encoder.representation.part_seen, found.skipped)
+    content = {"ids": np.array(ids), **encoded, "cut": np.array(cut, dtype=str)}
+    content["skipped"] = np.array(json.dumps(found.skipped))
+    write_arrays(output, content | _own_statistics(found))
+    return None
 
 
 def _check_most(found: MotionInput, folder: pathlib.Path) -> None:
