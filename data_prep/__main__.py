@@ -13,7 +13,7 @@ from motionalign import commands
 if __name__ == "__main__":
     commands.exit_on_signals()  # before the imports that take long
 
-from data_prep import embed, inspect, show
+from data_prep import embed, export_humanml3d, inspect, show
 from data_prep.captions import describe
 from data_prep.next_commands import next_commands
 from data_prep.readers import Command, babel, densegait, humanml3d, kit_ml, library
@@ -36,6 +36,7 @@ COMMANDS = (
     ("embed", embed),
     ("describe", describe),
     ("show", show),
+    ("export_humanml3d", export_humanml3d),
 )
 
 DESCRIPTION = """\
@@ -51,6 +52,7 @@ Converts motion-capture clips with captions or labels to TFRecord datasets.
   python -m data_prep embed     --name=humanml3d            sentence vectors of captions and classes
   python -m data_prep describe  --name=actions ...          class descriptions by a language model
   python -m data_prep show      --name=humanml3d            an HTML page to inspect a dataset
+  python -m data_prep export_humanml3d mocap/ OUT ...       motion files in HumanML3D's layout
 
 A dataset is written to <data_dir>/<name>/1.0.0: TFRecord shards, metadata.json (skeleton,
 statistics) and report.json, which accounts for every clip. `python -m data_prep COMMAND --help`

@@ -1,12 +1,13 @@
 """`python -m data_prep inspect`: what motion files are, without preparing anything."""
 
 import argparse
+import collections
 import html
 import json
 import os
 import pathlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +38,9 @@ examples:
 
 _PARTS = {"right_leg": "right leg", "left_leg": "left leg", "torso": "torso",
           "right_arm": "right arm", "left_arm": "left arm"}  # fmt: skip
-_MANY = 8  # names that are listed of the joints left out, before the rest is counted
+_KINDS = {"fingers": "of fingers", "face": "of the face", "ends": "end sites"}
+_MANY = 4  # names that are listed of the joints left out, before the rest is counted
+_BLOCKS = 4  # takes of a file that are shown in full, before the rest is counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,11 +62,11 @@ def run(args: argparse.Namespace) -> None:
 
     told, shown, refused = told_of(args), [], 0
     told.declared()  # a wrong skeleton file is no fault of the motion files
-    paths = list(_paths(args))
+    paths, wrong, notes = _paths(args.files)
+    refused += sum(map(_refuse, wrong))
+    for note in notes:
+        print(note, file=sys.stderr)
     for path in paths:
-        if isinstance(path, str):
-            refused += _refuse(path)
-            continue
         try:
             takes = read_takes(path, told)
         except ValueError as error:
@@ -74,15 +77,16 @@ def run(args: argparse.Namespace) -> None:
         if args.json:
             print(json.dumps({"file": str(path), "takes": described}, allow_nan=False))
         elif not args.brief:
-            print("\n".join(_block(path, each) for each in described) + "\n", flush=True)
+            print(_blocks(path, described), flush=True)
         others = [(take, one) for take, one in zip(takes, described) if one["body"] != "human"]
         if others:
             refused += _refuse(_no_human(others, len(takes)))
         shown += [(path, take, one) for take, one in zip(takes, described)]
-    if not args.json and shown and (args.brief or len(shown) > 1):
-        print(_overview(shown))
+    if not args.json and shown and (args.brief or len(paths) > 1):
+        print(_overview(shown, brief=args.brief))
     if args.picture and shown:
         _draw(pathlib.Path(args.picture), shown)
+        print(f"wrote {args.picture}", file=sys.stderr)
     if refused:
         sys.exit(1)
 
@@ -93,21 +97,23 @@ def _check_picture(args: argparse.Namespace) -> None:
         raise ValueError(f"--picture={args.picture}: expected a name that ends in .html or .png")
 
 
-def _paths(args: argparse.Namespace) -> Iterable[pathlib.Path | str]:
-    """The files of the arguments, folders walked; a string says why there are none."""
+def _paths(given: Sequence[str]) -> tuple[list[pathlib.Path], list[str], list[str]]:
+    """The files of the arguments, folders walked; what is wrong with some; and further notes."""
     from motionalign.anatomy.takes import motion_files
 
-    for given in args.files:
+    paths, wrong, notes = [], [], []
+    for each in given:
         try:
-            found, others = motion_files(given)
+            found, others = motion_files(each)
         except ValueError as error:
-            yield str(error)
+            wrong.append(str(error))
             continue
-        yield from found
+        paths += found
         if others:
-            suffixes = ", ".join(sorted({each.suffix or each.name for each in others}))
-            print(f"{given}: {len(others)} files of other kinds are left out ({suffixes})",
-                  file=sys.stderr)  # fmt: skip
+            suffixes = ", ".join(sorted({other.suffix or other.name for other in others}))
+            count = "1 file" if len(others) == 1 else f"{len(others)} files"
+            notes.append(f"{each}: left out {count} of other kinds ({suffixes})")
+    return paths, wrong, notes
 
 
 def _refuse(line: str) -> int:
@@ -125,12 +131,14 @@ def _no_human(others: Sequence[tuple["Take", dict]], count: int) -> str:
     """A line on the takes of a file that are no human bodies."""
     take, found = others[0]
     more = f" ({len(others)} of its {count} takes are no human bodies)" if count > 1 else ""
+    if found["body"] == "unknown":
+        return f"{take.where}: no human body was found: {found['why']}{more}"
     return f"{take.where}: {found['body']}, no human body: {found['why']}{more}"
 
 
 def _smpl22(take: "Take") -> list[str] | None:
     """The joints of SMPL's 22 that are interpolated; None where there are none."""
-    from motionalign.anatomy.smpl22 import smpl22
+    from motionalign.anatomy import smpl22
 
     if take.body.kind != "human" or take.motion.dims != 3:
         return None
@@ -151,13 +159,15 @@ def describe(take: "Take", virtual: Sequence[str] | None) -> dict[str, Any]:
 
     motion, body = take.motion, take.body
     finding = body.finding
+    # What the file states is told of a hand or a prop as well, whose size nobody knows.
+    unit, up = body.unit_in_metres or motion.unit_in_metres, body.up or motion.up
     return {
         "frames": motion.num_frames,
         "fps": take.fps,
         "persons": len(motion.persons),
-        "joints": len(motion.joint_names),
-        "unit": unit_name(body.unit_in_metres),
-        "up": body.up,
+        "joints": len(motion.joint_names) - len(motion.ends),
+        "unit": unit_name(unit),
+        "up": up,
         "height": None if body.height is None else round(float(body.height), 4),
         "body": body.kind,
         "chains": chain_names(body),
@@ -166,8 +176,9 @@ def describe(take: "Take", virtual: Sequence[str] | None) -> dict[str, Any]:
         "dims": motion.dims,
         "convention": body.convention,
         "why": body.why,
-        "unit_known": body.unit_known,
-        "up_known": body.up_known,
+        "unit_known": body.unit_known or ("stated" if unit else ""),
+        "up_known": body.up_known or ("stated" if up else ""),
+        "end_sites": len(motion.ends),
         "joint_names": list(motion.joint_names),
         "person_names": list(motion.persons),
         "left_out": {kind: list(names) for kind, names in left_out(body).items()},
@@ -183,6 +194,15 @@ def describe(take: "Take", virtual: Sequence[str] | None) -> dict[str, Any]:
 
 
 # ---------------------------------------------------------------------------- text
+
+
+def _blocks(path: pathlib.Path, takes: Sequence[dict[str, Any]]) -> str:
+    """The takes of a file; of many only the first."""
+    shown = takes if len(takes) <= _BLOCKS else takes[:1]
+    lines = [_block(path, each) for each in shown]
+    if len(shown) < len(takes):
+        lines.append(f"  and {len(takes) - 1:,} further takes: --brief shows them, one a line")
+    return "\n".join(lines) + "\n"
 
 
 def _block(path: pathlib.Path, found: dict[str, Any]) -> str:
@@ -239,10 +259,13 @@ def _persons(found: dict[str, Any]) -> str:
 
 def _joints(found: dict[str, Any]) -> str:
     text = str(found["joints"]) + (" in 2D" if found["dims"] == 2 else "")
+    if found["end_sites"]:
+        text += f", and {found['end_sites']} end sites"
+    left_out = []
     for kind, names in found["left_out"].items():
         more = f", and {len(names) - _MANY} more" if len(names) > _MANY else ""
-        text += f"; {len(names)} {kind} left out ({', '.join(names[:_MANY])}{more})"
-    return text
+        left_out.append(f"{len(names)} {_KINDS.get(kind, kind)} ({', '.join(names[:_MANY])}{more})")
+    return text + (f"; left out: {'; '.join(left_out)}" if left_out else "")
 
 
 def _known(value: str | None, how: str) -> str:
@@ -251,10 +274,17 @@ def _known(value: str | None, how: str) -> str:
     return f"{value} ({how})" if how else value
 
 
-def _overview(shown: Sequence[tuple[pathlib.Path, "Take", dict]]) -> str:
-    """One line a take."""
+def _overview(shown: Sequence[tuple[pathlib.Path, "Take", dict]], brief: bool) -> str:
+    """One line a take; unless `brief`, of a file with many takes only the first."""
+    takes = collections.Counter(path for path, *_ in shown)
+    seen: collections.Counter[pathlib.Path] = collections.Counter()
+    chosen = []
+    for each in shown:
+        seen[each[0]] += 1
+        if brief or takes[each[0]] <= _BLOCKS or seen[each[0]] == 1:
+            chosen.append(each)
     head = ("file", "format", "frames", "fps", "persons", "joints", "unit", "up", "height", "body")
-    rows = [head, *(_row(str(path), take, found) for path, take, found in shown)]
+    rows = [head, *(_row(str(path), take, found) for path, take, found in chosen)]
     widths = [max(map(len, column)) for column in zip(*rows)]
     left = {0, 1, 6, 7, 9}
     return "\n".join(
@@ -308,12 +338,11 @@ def _draw(output: pathlib.Path, shown: Sequence[tuple[pathlib.Path, "Take", dict
             sections="\n".join(sections),
         )
         files.write_text(output, text)
-    print(f"wrote {output}", file=sys.stderr)
 
 
 def _strips(take: "Take") -> list[np.ndarray]:
     """A strip of poses for each person of a human body; none where it cannot be drawn."""
-    from motionalign.anatomy.native import native
+    from motionalign.anatomy import native
     from motionalign.report import pictures
 
     if take.body.kind != "human":

@@ -198,6 +198,12 @@ def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) ->
         writer.writerows(rows)
 
 
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Writes an .npy file."""
+    with replacing(path) as partial:
+        np.save(partial, array)
+
+
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes an .npz file of named arrays."""
     with replacing(path) as partial:

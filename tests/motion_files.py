@@ -3,8 +3,10 @@
     joints = motion_files.human()
     values = motion_files.swing(joints, frames=30)
     motion_files.write_bvh(tmp_path / "clip.bvh", joints, values)
-    motion_files.write_asf(tmp_path / "clip.asf", joints)
-    motion_files.write_amc(tmp_path / "clip.amc", joints, values)
+
+    bones = motion_files.cmu()
+    motion_files.write_asf(tmp_path / "clip.asf", bones)
+    motion_files.write_amc(tmp_path / "clip.amc", bones, motion_files.swing(bones, frames=30))
 
 Values are [T, C], the channels of the joints one after the other in the joints' order.
 """
@@ -70,6 +72,50 @@ def human(prefix="", scale=1.0, root_channels="xyzZXY", channels="ZXY"):
     )
 
 
+# Name, parent, reach in units of CMU, channels, axis: the left half of a body in the pose of CMU's
+# skeletons, rounded from that of subject 11. The first letter of a side's bones is l or r.
+_CMU = (
+    ("root", None, (0, 0, 0), "xyzXYZ", (0, 0, 0)),
+    ("lowerback", "root", (0, 2.06, -0.41), "XYZ", (0, 0, 0)),
+    ("upperback", "lowerback", (0, 2.12, -0.02), "XYZ", (0, 0, 0)),
+    ("thorax", "upperback", (0, 2.2, 0.18), "XYZ", (0, 0, 0)),
+    ("lowerneck", "thorax", (0, 1.76, 0.29), "XYZ", (0, 0, 0)),
+    ("upperneck", "lowerneck", (0, 1.79, -0.33), "XYZ", (0, 0, 0)),
+    ("head", "upperneck", (0, 1.83, -0.15), "XYZ", (0, 0, 0)),
+    ("lhipjoint", "root", (1.6, -1.84, 0.7), "", (0, 0, 0)),
+    ("lfemur", "lhipjoint", (2.5, -6.8, 0), "XYZ", (0, 0, 20)),
+    ("ltibia", "lfemur", (2.7, -7.4, 0), "X", (0, 0, 20)),
+    ("lfoot", "ltibia", (0.17, -0.48, 1.9), "XZ", (-90, 0, 20)),
+    ("ltoes", "lfoot", (0, 0, 1), "X", (-90, 0, 20)),
+    ("lclavicle", "thorax", (3.3, 1.2, -0.3), "YZ", (0, 0, 0)),
+    ("lhumerus", "lclavicle", (5.7, 0, 0), "XYZ", (180, -30, -90)),
+    ("lradius", "lhumerus", (3.5, 0, 0), "X", (180, -30, -90)),
+    ("lwrist", "lradius", (1.75, 0, 0), "Y", (0, 90, 90)),
+    ("lhand", "lwrist", (0.7, 0, 0), "XZ", (0, 90, 90)),
+    ("lfingers", "lhand", (0.5, 0, 0), "X", (0, 90, 90)),
+    ("lthumb", "lwrist", (0.5, 0, 0.5), "XZ", (-90, 45, 0)),
+)
+
+
+def cmu():
+    """A body of 31 bones, named and posed as CMU's; for ASF and AMC files only.
+
+    `offset` is the reach of a bone, from its beginning at the end of its parent to its own end.
+    """
+    left = [row for row in _CMU if row[0][0] == "l" and not row[0].startswith("lower")]
+    right = [
+        (f"r{name[1:]}", f"r{parent[1:]}" if parent in dict.fromkeys(row[0] for row in left) else
+         parent, (-x, y, z), channels, (a, -b, -c))
+        for name, parent, (x, y, z), channels, (a, b, c) in left
+    ]  # fmt: skip
+    rows = (*_CMU, *right)
+    names = [name for name, *_ in rows]
+    return tuple(
+        Joint(name, -1 if parent is None else names.index(parent), reach, channels, (), axis)
+        for name, parent, reach, channels, axis in rows
+    )
+
+
 def swing(joints, frames, degrees=20.0, seed=0):
     """Values [T, C] of smooth rotations up to `degrees`; position channels keep the offsets."""
     rng = np.random.default_rng(seed)
@@ -130,8 +176,7 @@ def write_bvh(path, joints, values, frame_time="0.0333333", newline="\n"):
 def asf_text(joints, length=0.45, angle="deg"):
     """An ASF file of the skeleton; the first joint is the root, and its offset is left out.
 
-    A bone of ASF ends where a joint of BVH begins: the bone of a joint leads from its parent's end
-    along its offset.
+    A bone begins where its parent ends, and reaches along its offset; see `cmu`.
     """
     turn = 1.0 if angle == "deg" else np.pi / 180
     root, *others = joints

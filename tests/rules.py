@@ -519,7 +519,9 @@ PRINTING = {
     "motionalign/cli.py": None,
     "data_prep/__main__.py": None,
     "data_prep/embed.py": ("run",),
+    "data_prep/inspect.py": ("run", "_refuse"),
     "data_prep/show.py": ("run",),
+    "data_prep/export_humanml3d.py": ("run",),
     "data_prep/captions/describe.py": ("run",),
 }
 

@@ -133,7 +133,7 @@ def _caption(row: dict, line: int) -> Caption | InvalidClip:
             return InvalidClip("span_outside", detail)
     if times[0] and not _cell(row, "end"):
         return InvalidClip("span_outside", f"line {line} of the table: a start without an end")
-    return Caption(text, *times)
+    return Caption(text, times[0], times[1])
 
 
 def _cell(row: dict, name: str) -> str:

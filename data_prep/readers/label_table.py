@@ -69,12 +69,7 @@ class LabelTable(Reader):
         for name in _SAME:
             setattr(self, name, getattr(reader, name))
 
-        columns = ["id", *filter(None, [label]), *attributes]
-        if rows is None:
-            rows = read_table(path, columns)
-        elif missing := [name for name in columns if any(name not in row for _, row in rows)]:
-            known = ", ".join(name for name in rows[0][1] if name != "id") or "none"
-            raise ValueError(f"{path} has no label {', '.join(missing)}; it has {known}")
+        rows = _rows_of(path, ["id", *filter(None, [label]), *attributes], rows)
         ids = [_text(row["id"]) for _, row in rows]
         twice = [name for name, count in collections.Counter(ids).items() if count > 1]
         if twice:
@@ -212,6 +207,18 @@ class LabelTable(Reader):
     def unlisted(self) -> list[str]:
         """The reader's files; those that `only` excludes are listed."""
         return self._reader.unlisted()
+
+
+def _rows_of(
+    path: str | pathlib.Path, columns: list[str], rows: Sequence[tuple[int, dict]] | None
+) -> Sequence[tuple[int, dict]]:
+    """The rows of a table, which are given or read; a ValueError if they lack a column."""
+    if rows is None:
+        return read_table(path, columns)
+    if missing := [name for name in columns if any(name not in row for _, row in rows)]:
+        known = ", ".join(name for name in rows[0][1] if name != "id") or "none"
+        raise ValueError(f"{path} has no label {', '.join(missing)}; it has {known}")
+    return rows
 
 
 PATHS = ("labels_csv", "texts")  # the keys of `source` that are paths

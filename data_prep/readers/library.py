@@ -14,7 +14,6 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -38,6 +37,7 @@ from data_prep.readers import (
 from data_prep.splits import SPLITS, SplitPlan, make_splits
 from data_prep.told import add_told, told_of
 from motionalign import reading
+from motionalign.anatomy.persons import Person, Persons, persons_of
 from motionalign.anatomy.takes import (
     Take,
     Told,
@@ -107,7 +107,7 @@ class Clip:
       skeleton: of the joints.
       joints: [T, J, 3] float32 in metres, at 20 frames per second.
       whole: whether all frames of the person are there.
-      has_tree: whether the file has a skeleton, and not only markers or keypoints.
+      sensor: how steady its joints are, see `Reader`.
     """
 
     id: str
@@ -116,12 +116,12 @@ class Clip:
     person: int = 0
     title: str = ""
     offset: float = 0.0
-    labels: Mapping[str, str] = MappingProxyType({})
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     error: InvalidClip | None = None
     skeleton: Skeleton | None = None
     joints: np.ndarray | None = None
     whole: bool = True
-    has_tree: bool = True
+    sensor: str = "optical"
 
 
 class Library(Reader):
@@ -155,8 +155,7 @@ class Library(Reader):
           label: column of the class, for captions that are labels; None: "class".
           label_rows: of a label table, whose column id names clips or files.
           canonical: whether every clip is moved and turned as in HumanML3D, in 3D.
-          sensor: see `Reader`; None: "depth" if there are files without a skeleton, of markers or
-            keypoints, whose distances change.
+          sensor: see `Reader`; None: "depth" if there are joints of depth cameras or keypoints.
 
         Raises:
           ValueError: an argument is invalid, there are no motion files, or the table of captions
@@ -171,7 +170,7 @@ class Library(Reader):
         self._label = label or "class"
         told = told or Told()
         self.declared = Declared(told.unit, told.up or "y")
-        self._notes: collections.Counter[str] = collections.Counter()
+        self._notes: dict[str, list[str]] = {}  # of files, with the takes that have them
         self._kinds: list[tuple[str, str]] = []
         told.declared()  # a wrong skeleton file is no fault of the clips
         clips = self._read(found, told, joints)
@@ -180,8 +179,8 @@ class Library(Reader):
         self._clips = {clip.id: clip for clip in clips}
         self.canonical = canonical and self.skeleton.dims == 3
         usable = [clip for clip in clips if clip.error is None]
-        trees = all(clip.has_tree for clip in usable)
-        self.sensor = sensor or ("optical" if trees else "depth")
+        shaking = any(clip.sensor == "depth" for clip in usable)
+        self.sensor = sensor or ("depth" if shaking else "optical")
         self._texts = self._all_captions()
         self._splits = self._make_splits(plan)
         own = {TABLE, *(f"{split}.txt" for split in SPLITS)}
@@ -194,7 +193,9 @@ class Library(Reader):
 
     def _read(self, found: Sequence[pathlib.Path], told: Told, joints: str) -> list[Clip]:
         """The clips of all files."""
-        clips, ids = [], file_ids(self._folder, found)
+        # "#" separates takes and persons.
+        ids = {path: name.replace("#", "_") for path, name in file_ids(self._folder, found).items()}
+        clips = []
         if len(set(ids.values())) < len(ids):
             twice = next(name for name, n in collections.Counter(ids.values()).items() if n > 1)
             raise ValueError(f"two files would have the id {twice}: rename one of them")
@@ -219,31 +220,34 @@ class Library(Reader):
         """The clips of the persons of a take."""
         motion = take.motion
         self._kinds.append((motion.format, take.body.convention))
-        self._notes.update({*motion.notes, *take.body.notes})
+        name = take.label if of_one else take.clip_id(file_id)
+        self._note(name, (*motion.notes, *take.body.notes))
         blank = Clip(
-            take.label if of_one and take.label else take.clip_id(file_id),
+            name,
             file,
             take.label,
             title=motion.name if take.label else "",
-            labels={name: str(value) for name, value in motion.labels.items()},
-            has_tree=motion.parents is not None,
+            labels={label: str(value) for label, value in motion.labels.items()},
+            sensor=take.body.sensor,
         )
         try:
-            skeleton, positions, present, start, notes = _joints_of(take, joints)
-            fps = _rate(take)
+            persons, fps = _persons_of(take, joints), _rate(take)
         except InvalidClip as error:
             yield dataclasses.replace(blank, error=error)
             return
-        self._notes.update(notes)
-        several = positions.shape[1] > 1
-        for person in range(positions.shape[1]):
+        self._note(name, persons.notes)
+        for person in persons.all:
             own = dataclasses.replace(
                 blank,
-                id=blank.id + (f"#{person + 1}" if several else ""),
-                person=person + 1 if several else 0,
-                skeleton=skeleton,
+                id=name + person.label,
+                person=person.number if person.label else 0,
+                skeleton=persons.skeleton,
             )
-            yield _of_person(own, positions[:, person], present[:, person], start, fps)
+            yield _of_person(own, person, fps)
+
+    def _note(self, name: str, notes: Iterable[str]) -> None:
+        for note in dict.fromkeys(notes):
+            self._notes.setdefault(note, []).append(name)
 
     # ------------------------------------------------------------------------ captions
 
@@ -251,6 +255,13 @@ class Library(Reader):
         """The captions of every clip that can be used."""
         usable = [clip for clip in self._clips.values() if clip.error is None]
         if self._table is None:
+            known = {name: None for clip in usable for name in clip.labels}
+            if usable and not self._by_name and self._label not in known:
+                raise ValueError(
+                    f"--captions=labels: the clips have no label {self._label}; they have "
+                    f"{', '.join(known) or 'none'}. Name one with --label, or a table of labels "
+                    "with --labels_csv"
+                )
             return {clip.id: self._own_caption(clip) for clip in usable}
         rows = self._table.of_clips(self._clips.values())
         return {
@@ -284,12 +295,10 @@ class Library(Reader):
         """The splits of the split files, or those that are made."""
         if plan is None:
             return self._listed()
-        usable = [
-            name
-            for name in self._clips
-            if not isinstance(self._texts.get(name), InvalidClip | None)
-        ]
-        rows = {name: {**self._row(name), **plan.table.get(name, {})} for name in usable}
+        usable = [name for name, found in self._texts.items() if isinstance(found, list)]
+        if not usable:
+            return {"train": list(self._clips), "val": [], "test": []}  # the survey tells why
+        rows = {name: self._row(name) for name in usable}
         columns = {column: None for row in rows.values() for column in row}
         table = {name: {c: row.get(c) for c in columns} for name, row in rows.items()}
         plan = dataclasses.replace(plan, table=table)
@@ -339,7 +348,8 @@ class Library(Reader):
     # ------------------------------------------------------------------------ notes
 
     def _all_notes(self, files: int, sensor: str | None) -> list[str]:
-        notes = [f"{files} files, {len(self._kinds)} takes: {kinds(self._kinds)}"]
+        counts = f"{files} file{'s' * (files != 1)}, {len(self._kinds)} takes"
+        notes = [f"{counts}: {kinds(self._kinds)}"]
         persons = collections.Counter(clip.person > 0 for clip in self._clips.values())[True]
         if persons:
             notes.append(f"{persons} clips are one person each of takes with several: NAME#1, ...")
@@ -349,8 +359,8 @@ class Library(Reader):
             )
         if sensor is None and self.sensor == "depth":
             notes.append(
-                "there are files of markers or keypoints, whose distances change: clips are judged "
-                "as with --sensor=depth"
+                "there are joints of depth cameras, or keypoints, which may shake: clips are "
+                "judged as with --sensor=depth"
             )
         notes += self._label_notes
         if self._table is not None:
@@ -358,9 +368,12 @@ class Library(Reader):
         elif self._by_name:
             notes += self._examples()
         if self.split_made:
-            notes.append(f"{splits.note(self.split_made)}. The clips of a file stay together")
-        for note, count in self._notes.most_common(_NOTES):
-            notes.append(f"{note} ({count} takes)" if count > 1 else note)
+            whole = "persons of a take" if self.raw_dir.is_file() else "clips of a file"
+            notes.append(f"{splits.note(self.split_made)}. The {whole} stay together")
+        by_count = sorted(self._notes.items(), key=lambda item: -len(item[1]))
+        for note, names in by_count[:_NOTES]:
+            more = f" and {len(names) - 1} others" if len(names) > 1 else ""
+            notes.append(f"{names[0]}{more}: {note}")
         if (more := len(self._notes) - _NOTES) > 0:
             notes.append(f"{more} further notes: python -m data_prep inspect {self.raw_dir}")
         return notes
@@ -428,28 +441,17 @@ def _captions_given(captions: str | None, folder: pathlib.Path) -> str:
     )
 
 
-def _joints_of(
-    take: Take, joints: str
-) -> tuple[Skeleton, np.ndarray, np.ndarray, int, tuple[str, ...]]:
-    """Skeleton, joints [T, M, J, 3], presence [T, M], first frame and notes; or InvalidClip."""
-    from motionalign.anatomy.native import native
-    from motionalign.anatomy.points import points
-    from motionalign.anatomy.smpl22 import smpl22
-
-    motion, body = take.motion, take.body
+def _persons_of(take: Take, joints: str) -> Persons:
+    """The persons of a take; or InvalidClip."""
+    body = take.body
     if body.kind != "human":
         raise InvalidClip("not_human", f"{body.kind}: {body.why}")
-    if motion.dims == 2 and joints == SMPL22:
+    if take.motion.dims == 2 and joints == SMPL22:
         raise InvalidClip("two_dimensional", "SMPL's joints need three dimensions")
     try:
-        found = points(motion, body)
-        if joints == NATIVE:
-            skeleton, positions = native(motion, body, found)
-        else:
-            skeleton, positions = SKELETONS[SMPL22], smpl22(motion, body, found).joints
+        return persons_of(take, None if joints == NATIVE else SKELETONS[SMPL22])
     except ValueError as error:
         raise InvalidClip("skeleton_incomplete", " ".join(str(error).split())) from error
-    return skeleton, positions, found.present, found.start, found.notes
 
 
 def _rate(take: Take) -> float:
@@ -462,22 +464,15 @@ def _rate(take: Take) -> float:
         raise InvalidClip("no_rate", str(error)) from error
 
 
-def _of_person(
-    clip: Clip, positions: np.ndarray, present: np.ndarray, start: int, fps: float
-) -> Clip:
-    """The clip of a person: the longest stretch in which all joints are known, at 20 fps."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], present.astype(int), [0]])))
-    stretches = edges.reshape(-1, 2)
-    if not len(stretches):
+def _of_person(clip: Clip, person: Person, fps: float) -> Clip:
+    """The clip of a person, at 20 frames per second."""
+    if not len(person.joints):
         detail = "no frame has all joints of this person"
         return dataclasses.replace(clip, error=InvalidClip("skeleton_incomplete", detail))
-    first, end = stretches[np.diff(stretches, axis=1)[:, 0].argmax()]
-    if end - first < 2:
-        error = InvalidClip("too_short", f"{end - first} frame of {len(present)}")
-        return dataclasses.replace(clip, error=error)
-    joints = resample(positions[first:end], fps, FPS).astype(np.float32)
-    whole = bool(end - first == len(present))
-    return dataclasses.replace(clip, joints=joints, offset=float(start + first) / fps, whole=whole)
+    if len(person.joints) < 2:
+        return dataclasses.replace(clip, error=InvalidClip("too_short", "1 frame"))
+    joints = resample(person.joints, fps, FPS).astype(np.float32)
+    return dataclasses.replace(clip, joints=joints, offset=person.start / fps, whole=person.whole)
 
 
 def _of_one_skeleton(clips: Sequence[Clip], joints: str) -> tuple[Skeleton, list[Clip]]:
@@ -560,7 +555,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
                         "vertical axis and facing +Z, the lowest point at Y = 0 (default: yes)"
                         )  # fmt: skip
     parser.add_argument("--sensor", choices=SENSORS, help="depth: joints of depth cameras or from "
-                        "video may shake (default: depth if there are markers or keypoints)"
+                        "video may shake (default: depth if there are such files)"
                         )  # fmt: skip
     label_table.add_options(parser)
     splits.add_options(parser)

@@ -20,7 +20,7 @@ def with_ends(rig: Rig, roles: Mapping[str, int], labels: Sequence[Label]) -> di
     is has no direction.
     """
     roles = dict(roles)
-    if rig.parents is None:
+    if rig.is_flat:
         return roles
     for side in SIDES:
         ankle, foot, toe = (f"{side}_{role}" for role in ("ankle", "foot", "toe"))
@@ -107,7 +107,7 @@ def torso(rig: Rig, roles: Mapping[str, int], labels: Sequence[Label]) -> list[i
     """
     last = roles.get("head_end", roles.get("head", roles["chest"]))
     known = set(roles.values())
-    if rig.parents is None:
+    if rig.is_flat:
         order = ("pelvis", "chest", "neck", "head", "head_end")
         spine = [joint for joint, label in enumerate(labels) if label.limb in ("spine", "chest")]
         path = [roles["pelvis"], *(joint for joint in spine if joint not in known)]
@@ -140,7 +140,7 @@ def build(
     points: list[Point] = []
 
     def add(joint: int, parent: int) -> int:
-        points.append(Point(rig.names[joint], ((joint, 1.0),), parent, role_of.get(joint)))
+        points.append(Point(rig.names[joint], rig.weights[joint], parent, role_of.get(joint)))
         return len(points) - 1
 
     def row(start: int, joints: Sequence[int]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 # What joints are called, without side, separators and digits. A part is not yet a role: a
 # "shoulder" is the collar bone in some programs and the upper arm in others.
 _PARTS: Mapping[str, str] = {
-    "pelvis": "pelvis hips hip hipcenter hipscenter midhip lowertorso",
+    "pelvis": "pelvis hips hip hipjoint hipcenter hipscenter midhip lowertorso",
     "spine": (
         "spine spinebase spinemid spinelower spineupper spineshoulder abdomen abdomenlower "
         "abdomenupper ab abs belly stomach waist torso lowerback upperback back thorax lumbar "
@@ -31,7 +31,7 @@ _PARTS: Mapping[str, str] = {
     "wrist": "wrist",
     "hand": "hand",
     "palm": "palm handcenter handcentre",
-    "buttock": "buttock hipjoint glute",
+    "buttock": "buttock glute",
     "thigh": "thigh upleg upperleg uleg legup legupper femur thighbend thighstretch",
     "leg": "leg",
     "shin": "shin calf lowleg lowerleg legstretch leglow leglower tibia knee shank",
@@ -40,6 +40,7 @@ _PARTS: Mapping[str, str] = {
     "toe": "toe toes toebase ball forefoot football balltoe foottoe midfoot",
 }
 _WORDS = {word: part for part, words in _PARTS.items() for word in words.split()}
+_HIPS = ("hip", "hips", "hipjoint")  # with a side, joints of the legs
 _TRUNK = ("pelvis", "spine", "chest", "neck", "head")
 
 _SIDES = {
@@ -50,7 +51,7 @@ _SIDES = {
 # Words that say nothing of the part: names of programs, of rigs, of kinds of nodes.
 _NOISE = frozenset(
     "bip valve biped valvebiped mixamorig def org mch jnt joint joints bone bn skel skeleton skin "
-    "character char actor robot rig armature human avg cc base j b m f c d x sk jt bind center "
+    "character char actor robot rig human avg cc base j b m f c d x sk jt bind center "
     "centre node male female avatar segment".split()
 )
 _FINGERS = frozenset(
@@ -68,7 +69,7 @@ _HELPERS = frozenset(
     "cape breast boob bust pec pectoral hat bag holster jiggle trajectory muscle heel "
     "accessory gun".split()
 )
-_ENDS = frozenset("end site tip top leaf nub endsite".split())
+_ENDS = frozenset("end site tip top leaf nub endsite ee".split())
 _ROOTS = frozenset(
     "root armature reference world scene master origin global hierarchy boneroot rootnode".split()
 )
@@ -138,7 +139,7 @@ def _label(words: Sequence[str]) -> Label:
     def label(kind: str, part: str = "", side: str = "", end: bool = False) -> Label:
         return Label(part, side, kind, end, tuple(words))
 
-    if found := _VERTEBRA.fullmatch("".join(word for word in words if word not in _NOISE)):
+    if found := _VERTEBRA.fullmatch("".join(words[-2:])):
         return label("body", str(found.lastgroup))
     said = [word for word in words if not word.isdigit() and word not in _NOISE]
     end = any(word in _ENDS for word in said)
@@ -152,8 +153,9 @@ def _label(words: Sequence[str]) -> Label:
         return label(*_body(core, side), side, end)
     for kind, known in (("finger", _FINGERS), ("face", _FACE), ("helper", _HELPERS)):
         if core in known or any(word in known for word in said):
-            part = next((_WORDS[word] for word in said if word in _WORDS), "")
-            return label(kind, part, side, end)
+            rest = [word for word in said if word not in known]
+            parts = [_WORDS[word] for word in ("".join(rest), *rest) if word in _WORDS]
+            return label(kind, parts[0] if parts else "", side, end)
     if core in _ROOTS:
         return label("root", "pelvis", side, end)
     if parts := [word for word in said if word in _WORDS]:
@@ -165,7 +167,7 @@ def _side_in_word(core: str) -> tuple[str, str]:
     """The side that one letter at an end of a name gives, and the rest: "lfemur", "LUArm"."""
     for letter, rest in ((core[:1], core[1:]), (core[-1:], core[:-1])):
         known = _WORDS.get(rest)
-        sided = (known is not None and known not in _TRUNK) or rest == "hip"
+        sided = (known is not None and known not in _TRUNK) or rest in _HIPS
         if letter in ("l", "r") and (sided or rest in _FINGERS or rest in _FACE):
             return _SIDES[letter], rest
     return "", core
@@ -175,7 +177,7 @@ def _body(word: str, side: str) -> tuple[str, str]:
     """(kind, part) of a word of the table: a hip with a side is a joint of the leg."""
     part = _WORDS[word]
     if side and part == "pelvis":
-        part = "hip" if word in ("hip", "hips") else "buttock"
+        part = "hip" if word in _HIPS else "buttock"
     if bool(side) == (part in _TRUNK):
         return "helper", part  # the left of two spines; an arm of no side
     return "body", part
@@ -195,6 +197,9 @@ _CONVENTIONS: Mapping[str, tuple[str, ...]] = {
     "DAZ": ("lThighBend", "lShldrBend"),
     "Poser": ("lShldr", "lForeArm", "lThigh", "lShin"),
     "MakeHuman": ("hip", "abdomen", r"upperleg01\.L|lThigh", r"special0\d.*"),
+    "Second Life": ("mPelvis", "mHipLeft", "mCollarLeft"),
+    "Advanced Skeleton": (r"Root_M", r"Scapula_L", r"Hip_L"),
+    "iPi": ("LowerSpine", "LClavicle", "LShin"),
     "Xsens": (r"L5", "T12", "T8"),
     "Xsens (BVH)": ("Chest4", "LeftCollar", "LeftElbow", "LeftToe"),
     "SMPL": (r"(?i)(.*_)?(left_|l_)hip", r"(?i)(.*_)?spine3", r"(?i)(.*_)?(left_|l_)collar"),

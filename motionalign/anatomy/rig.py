@@ -15,19 +15,45 @@ _TOGETHER = 0.004  # distance over the rig's size below which two joints are at 
 class Rig:
     """A motion's joints, their tree, and their positions in some of its frames."""
 
-    def __init__(self, motion: Motion) -> None:
-        """Takes evenly spaced frames of all persons; without any, the rest pose."""
-        self.names = motion.joint_names
-        self.parents = motion.parents
-        flat = motion.positions.reshape(-1, len(self.names), 3)
-        measured = np.flatnonzero(np.isfinite(flat[..., :2]).all(-1).any(-1))
-        chosen = measured[
-            np.linspace(0, len(measured) - 1, min(len(measured), _FRAMES)).astype(int)
+    def __init__(self, motion: Motion, parents: Sequence[int] | None = None) -> None:
+        """Takes evenly spaced frames of all persons; without any, the rest pose.
+
+        Args:
+          motion: the motion.
+          parents: of the joints, where the motion has no tree; -1 is a root.
+        """
+        self.names = list(motion.joint_names)
+        self.parents = motion.parents if motion.parents is not None else parents
+        self.ends = frozenset(motion.ends)
+        self.weights: list[tuple[tuple[int, float], ...]] = [
+            ((joint, 1.0),) for joint in range(len(self.names))
         ]
+        flat = motion.positions.reshape(-1, len(self.names), 3)
+        seen = np.flatnonzero(np.isfinite(flat).all(-1).any(-1))
+        chosen = seen[np.linspace(0, len(seen) - 1, min(len(seen), _FRAMES)).astype(int)]
         self.frames = flat[chosen]  # [N, J, 3]
         if not len(chosen) and motion.rest is not None:
             self.frames = motion.rest[None]
+        if motion.dims == 2:
+            self.frames = self.frames * [1, 1, 0]  # without the confidence
         self._distances: dict[tuple[int, int], float] = {}
+
+    def mean(self, joints: Sequence[int], name: str) -> int:
+        """The index of the mean of joints, which is added as one more; of one joint, its own."""
+        if len(joints) == 1:
+            return joints[0]
+        while name in self.names:
+            name += "'"
+        self.names.append(name)
+        self.weights.append(tuple((joint, 1 / len(joints)) for joint in joints))
+        middle = self.frames[:, list(joints)].mean(1, keepdims=True)
+        self.frames = np.concatenate([self.frames, middle], axis=1)
+        return len(self.names) - 1
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether there is no tree that all joints are in."""
+        return self.parents is None or len(self.names) > len(self.parents)
 
     @functools.cached_property
     def children(self) -> list[list[int]]:
@@ -78,10 +104,11 @@ class Rig:
         return next((joint for joint in paths[0] if joint in shared), None)
 
     def between(self, a: int, b: int) -> list[int]:
-        """The joints from a to b along the tree, both included."""
-        top = self.meeting((a, b))
-        assert top is not None, (a, b)
+        """The joints from a to b along the tree, both included; trees are joined at their roots."""
         up, down = self.up_to_root(a), self.up_to_root(b)
+        top = self.meeting((a, b))
+        if top is None:
+            return up + down[::-1]
         return up[: up.index(top) + 1] + down[: down.index(top)][::-1]
 
     def below(self, joint: int) -> list[int]:

@@ -6,11 +6,20 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from motionalign.anatomy.body import Body
-from motionalign.conventions import AXES, UNITS, Declared, Finding, Measured, implausible, measure
+from motionalign.conventions import (
+    AXES,
+    UNITS,
+    Declared,
+    Finding,
+    Measured,
+    implausible,
+    measure,
+    to_y,
+)
 from motionalign.formats.motion import Motion
 from motionalign.skeleton import PARTS, Skeleton
 
-CMU = 0.056444  # metres per unit of CMU's mocap: inches / 0.45
+CMU = UNITS["in"] / 0.45  # metres per unit of CMU's mocap, whose files state 0.45
 
 _STATURE = 1.65  # metres along the bones of a usual body
 _SIZES = (0.5, 2.8)  # metres: other bodies have no unit by their height
@@ -30,7 +39,7 @@ _USUAL: Mapping[str, float] = {
     "Bandai Namco": UNITS["cm"],
 }
 _USUAL_GAIN = 0.3  # in the logarithm of the height, as all costs of a unit
-_CLOSE = 0.5  # of two costs: the choice between the units is said to be an assumption
+_CLOSE = 1.0  # of two costs: the choice between the units is said to be an assumption
 _FEW = 10  # frames below which a body that does not move is no finding
 _FRAMES = 20_000  # frames, at most, that are measured
 
@@ -78,32 +87,29 @@ def positions_of(body: Body, positions: np.ndarray) -> np.ndarray:
 
 
 def with_size(body: Body, motion: Motion, unit: float | None = None, up: str | None = None) -> Body:
-    """A human body with its unit, its up axis, its height, and what is implausible about them.
+    """A body with its unit, its up axis, its height, and what is implausible about them.
 
     Args:
-      body: human, with its points and chains.
-      motion: the motion that it was found in, in three dimensions.
+      body: of any kind; measured only if it has chains.
+      motion: the motion that it was found in.
       unit: metres, as the user declares the unit; None: not declared.
       up: the axis as the user declares it; None: not declared.
     """
+    if motion.dims == 2:
+        return body
+    if not body.chains:
+        return _as_stated(body, motion, unit, up, ())
     skeleton = body_skeleton(body)
-    persons = list(np.moveaxis(motion.positions[:_FRAMES], 1, 0))
+    persons = np.moveaxis(motion.positions[:_FRAMES], 1, 0)
     seen = [positions_of(body, person) for person in persons]
     seen = [person[np.isfinite(person).all((1, 2))] for person in seen]
     seen = [person for person in seen if len(person)]
-    notes = list(body.notes)
     if not seen:
-        notes.append("no frame has all points of the body, so it was not measured")
-        return dataclasses.replace(
-            body,
-            unit_in_metres=unit or motion.unit_in_metres,
-            unit_known="declared" if unit else "stated" if motion.unit_in_metres else "",
-            up=up or motion.up,
-            up_known="declared" if up else "stated" if motion.up else "",
-            notes=tuple(notes),
-        )
+        note = "no frame has all points of the body, so that it was not measured"
+        return _as_stated(body, motion, unit, up, (note,))
+    notes = list(body.notes)
     axis, axis_known = _up(body, motion, up, seen, skeleton, notes)
-    turned = [Declared(up=axis).convert(person, skeleton, None) for person in seen]
+    turned = [person @ to_y(axis).T for person in seen]
     measured = [measure(person, skeleton) for person in turned]
     height = float(np.median([each.height for each in measured]))
     metres, unit_known = _unit(body, motion, unit, height, notes)
@@ -119,6 +125,20 @@ def with_size(body: Body, motion: Motion, unit: float | None = None, up: str | N
     )
 
 
+def _as_stated(
+    body: Body, motion: Motion, unit: float | None, up: str | None, notes: tuple[str, ...]
+) -> Body:
+    """The body with the unit and the axis that the user or the file states."""
+    return dataclasses.replace(
+        body,
+        unit_in_metres=unit or motion.unit_in_metres,
+        unit_known="declared" if unit else "stated" if motion.unit_in_metres else "",
+        up=up or motion.up,
+        up_known="declared" if up else "stated" if motion.up else "",
+        notes=(*body.notes, *notes),
+    )
+
+
 def _up(
     body: Body,
     motion: Motion,
@@ -131,23 +151,39 @@ def _up(
     if declared or motion.up:
         return str(declared or motion.up), "declared" if declared else "stated"
     together = np.concatenate(seen)
-    if axis := measure(together, skeleton).up:
-        return axis, "by the body"
-    if motion.rest is not None:
-        rest = positions_of(body, motion.rest[None])
-        if np.isfinite(rest).all() and (axis := _standing(rest, body, skeleton)):
-            return axis, "by the rest pose"
-    marks = body.chains
-    ends = [marks["left_leg"][-1], marks["right_leg"][-1]]
-    towards = (together[:, marks["torso"][-1]] - together[:, ends].mean(1)).mean(0)
+    stands = measure(together, skeleton).up
+    rests = _rest_axis(body, motion, skeleton)
+    if rests and rests != stands and (stands is None or _is_down(together, skeleton, rests)):
+        return rests, "by the rest pose"
+    if stands:
+        return stands, "by the body"
+    ends = [body.chains["left_leg"][-1], body.chains["right_leg"][-1]]
+    towards = (together[:, body.chains["torso"][-1]] - together[:, ends].mean(1)).mean(0)
     axis = max(AXES, key=lambda name: float(towards @ AXES[name]))
     axis = axis if float(towards @ AXES[axis]) > 0.5 * np.linalg.norm(towards) else "y"
-    notes.append(f"the body does not stand, and no file says which axis points up; assumed {axis}")
+    notes.append(
+        f"the body does not stand, and the file does not state the axis that points up: {axis} is "
+        "assumed"
+    )
     return axis, "assumed"
 
 
-def _standing(rest: np.ndarray, body: Body, skeleton: Skeleton) -> str | None:
-    """The axis along which a rest pose [1, P, 3] stands, if it is one: legs opposite the torso."""
+def _is_down(joints: np.ndarray, skeleton: Skeleton, up: str) -> bool:
+    """Whether bodies [T, P, 3] lie on the ground or are on all fours, if this axis points up."""
+    found = measure(joints @ to_y(up).T, skeleton)
+    return found.resting or found.kneeling > 0.5
+
+
+def _rest_axis(body: Body, motion: Motion, skeleton: Skeleton) -> str | None:
+    """The axis along which the rest pose stands; None if it does not: legs opposite the torso.
+
+    Not all rest poses are poses of a body: in some files all bones lie along one axis.
+    """
+    if motion.rest is None:
+        return None
+    rest = positions_of(body, motion.rest[None])
+    if not np.isfinite(rest).all():
+        return None
 
     def direction(part: str) -> np.ndarray:
         chain = body.chains[part]

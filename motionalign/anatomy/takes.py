@@ -13,12 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from motionalign import reading
 from motionalign.anatomy.body import Body
 from motionalign.anatomy.understand import understand
 from motionalign.conventions import AXES, UNITS
 from motionalign.files import expand
-from motionalign.formats import Motion, find, read
-from motionalign.formats.skeleton_file import SkeletonFile, read_skeleton_file
+from motionalign.formats import Motion, find, format_of, read
+from motionalign.formats.skeleton_file import SkeletonFile, is_skeleton_file, read_skeleton_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,11 +81,6 @@ class Take:
         """The file and the take, for messages."""
         return f"{self.file}, take {self.label}" if self.label else str(self.file)
 
-    @property
-    def kind(self) -> str:
-        """Format and convention, such as "BVH (Mixamo)"."""
-        return f"{self.motion.format} ({self.body.convention})"
-
     def clip_id(self, file_id: str) -> str:
         """The id of the take: that of its file, with "#take" where the file has several."""
         return f"{file_id}#{self.label}" if self.label else file_id
@@ -114,10 +110,14 @@ def read_takes(path: str | os.PathLike, told: Told = Told()) -> list[Take]:
 
 
 def _both(beside: SkeletonFile | None, told: SkeletonFile | None) -> SkeletonFile | None:
-    """What a skeleton file beside a motion says, replaced by what the user says."""
+    """What a skeleton file says of a motion, replaced by what the user says.
+
+    `beside` is in the order of the motion's joints, and `told` in that of the file.
+    """
     if beside is None or told is None:
         return beside or told
-    names = [field.name for field in dataclasses.fields(told)]
+    order = ("joint_names", "parents")
+    names = [field.name for field in dataclasses.fields(told) if field.name not in order]
     stated = {name: getattr(told, name) for name in names if getattr(told, name) is not None}
     return dataclasses.replace(beside, **stated)
 
@@ -136,51 +136,76 @@ def _labels(motions: Sequence[Motion]) -> list[str]:
 def motion_files(path: str | os.PathLike) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
     """The motion files of a file or folder, and further files in the folder, both sorted.
 
+    Files that are read with others, skeleton files and those of ASF, are neither.
+
     Raises:
       ValueError: there is no such file or folder, or the folder has no motion file.
     """
     path = expand(path)
     if not path.is_dir():
         return [path], []
-    found = find(path)
+    found = [each for each in find(path) if _may_be_motion(each)]
     if found == [path]:
         return found, []
     if not found:
         raise ValueError(f"{path}: the folder has no motion files")
-    folders = {each for each in found if each.is_dir()}
-    known = set(found)
+    folders, known = {each for each in found if each.is_dir()}, set(found)
     others = [
         each
         for each in sorted(path.rglob("*"))
         if each.is_file() and each not in known and not folders & {*each.parents}
+        if not is_skeleton_file(each) and each.suffix.lower() not in _READ_WITH_OTHERS
     ]
     return found, others
+
+
+_READ_WITH_OTHERS = (".asf",)
+
+# Suffixes of files that are often something else; what no format claims is no damaged motion file.
+_AMBIGUOUS = (".csv", ".json", ".npz", ".txt")
+
+
+def _may_be_motion(path: pathlib.Path) -> bool:
+    """Whether a file that was found by its suffix is a motion file, or a damaged one."""
+    if is_skeleton_file(path):
+        return False
+    if path.is_dir() or path.suffix.lower() not in _AMBIGUOUS:
+        return True
+    try:
+        format_of(path)
+    except ValueError:
+        return path.suffix.lower() == ".npz" and not _is_archive(path)
+    return True
+
+
+def _is_archive(path: pathlib.Path) -> bool:
+    """Whether an .npz file is complete."""
+    try:
+        reading.open_arrays(path)
+    except ValueError:
+        return False
+    return True
 
 
 def file_ids(folder: pathlib.Path, files: Iterable[pathlib.Path]) -> dict[pathlib.Path, str]:
     """The ids of files: their paths below the folder without suffix.
 
-    Files that would have one id, such as walk.bvh and walk.c3d, keep their suffixes. "#", which
-    separates takes and persons, becomes "_".
+    Files that would have one id, such as walk.bvh and walk.c3d, keep their suffixes.
     """
     paths = {file: file.relative_to(folder) for file in files}
-    stems = {file: _plain(stem_of(file, path)) for file, path in paths.items()}
+    stems = {file: stem_of(file, path).as_posix() for file, path in paths.items()}
     counts = collections.Counter(stems.values())
     return {
-        file: stem if counts[stem] == 1 else _plain(paths[file]) for file, stem in stems.items()
+        file: stem if counts[stem] == 1 else paths[file].as_posix() for file, stem in stems.items()
     }
 
 
-def stem_of(file: pathlib.Path, path: pathlib.Path) -> pathlib.Path:
+def stem_of(file: pathlib.Path, path: pathlib.PurePath) -> pathlib.PurePath:
     """A file's path below a folder without its suffix.
 
     A folder of frames is called as it is; .bvh, as some programs call a file, has no stem.
     """
     return path if file.is_dir() or path.name.startswith(".") else path.with_suffix("")
-
-
-def _plain(path: pathlib.Path) -> str:
-    return path.as_posix().replace("#", "_")
 
 
 def kinds(takes: Iterable[tuple[str, str]]) -> str:
@@ -189,11 +214,14 @@ def kinds(takes: Iterable[tuple[str, str]]) -> str:
     Args:
       takes: the format and the convention of each; a convention may be empty.
     """
-    counts = collections.Counter(takes)
-    return ", ".join(
-        f"{count} {name} ({convention})" if convention else f"{count} {name}"
-        for (name, convention), count in counts.most_common()
-    )
+    counts = collections.Counter(_kind(*each) for each in takes)
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common())
+
+
+def _kind(format_name: str, convention: str) -> str:
+    """Format and convention: "BVH (Mixamo)"; of Xsens (BVH) in a BVH file "BVH (Xsens)"."""
+    convention = convention.partition(" (")[0]
+    return f"{format_name} ({convention})" if convention else format_name
 
 
 def unit_name(metres: float | None) -> str | None:

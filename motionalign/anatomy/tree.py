@@ -66,26 +66,21 @@ class _Pair(NamedTuple):
         return sum(sum(limb.bones) for limb in self.limbs) / 2
 
 
-def by_tree(rig: Rig, leaves_are_ends: bool) -> Found:
-    """Finds the roles of joints by the tree and the pose.
-
-    Args:
-      rig: the joints.
-      leaves_are_ends: whether the last joints of the format's trees are ends of bones, not joints.
-    """
+def by_tree(rig: Rig) -> Found:
+    """Finds the roles of joints by the tree and the pose."""
     if rig.parents is None:
         return Found({}, "the joints have no tree")
     pairs = _pairs(rig)
     if len(pairs) < 2:
-        return Found({}, f"the tree has {len(pairs)} pairs of equal limbs; a body has two")
+        return Found({}, f"its tree has {len(pairs)} pairs of equal limbs; a body has two")
     for first, second in itertools.combinations(pairs, 2):
         if first.branching != second.branching and _apart(rig, first, second):
             break
     else:
-        return Found({}, "the pairs of equal limbs in the tree do not part from a spine")
+        return Found({}, "the pairs of equal limbs in its tree do not part from a spine")
     legs, arms = _legs_first(rig, first, second)
     roles = {"pelvis": legs.branching, "chest": arms.branching}
-    for role, joint in _head(rig, legs, arms, leaves_are_ends).items():
+    for role, joint in head_above(rig, arms.branching, _further(rig, arms, legs)).items():
         roles[role] = joint
     if "head" not in roles:
         return Found({}, "no head goes on from where the shorter pair of limbs meet")
@@ -206,31 +201,40 @@ def _further(rig: Rig, pair: _Pair, other: _Pair) -> list[int]:
     ]
 
 
-def _head(rig: Rig, legs: _Pair, arms: _Pair, leaves_are_ends: bool) -> dict[str, int]:
-    """Neck, head and the end of the head."""
-    ways = [_longest(rig, child) for child in _further(rig, arms, legs)]
+def head_above(rig: Rig, chest: int, children: Sequence[int]) -> dict[str, int]:
+    """Neck, head and the end of the head; empty if none of the children of the chest leads there.
+
+    Args:
+      rig: the joints.
+      chest: the joint in which the arms part.
+      children: the first joints of the branches in which the head may be.
+    """
+    ways = [_longest(rig, child) for child in children]
     if not ways:
         return {}
-    way = max(ways, key=lambda path: _length(rig, (arms.branching, *path)))
-    path = [arms.branching]
-    zero_end = False  # the last joint has an end site at its own place, and so is not an end itself
+    way = max(ways, key=lambda path: _length(rig, (chest, *path)))
+    path = [chest]
+    end = True  # whether the last joint is only the end of a bone: it has no end at its own place
     for joint in way:
-        zero_end = rig.together(path[-1], joint)
-        if not zero_end:
+        if rig.together(path[-1], joint):
+            end = False
+        else:
+            end = joint in rig.ends
             path.append(joint)
+    hanging = False  # hair, which turns back
     while len(path) > 2 and rig.cosine(path[-3], path[-2], path[-2], path[-1]) < 0:
-        path.pop()  # hair that hangs down
-    path = path[1:]
+        path.pop()
+        hanging = True
+    path = path[1 : len(path) - hanging]
     if not path:
         return {}
     branched = [i for i, joint in enumerate(path) if len(_children(rig, joint)) > 1]
-    if branched:  # eyes, a jaw
+    if branched and not hanging:  # eyes, a jaw
         return _head_roles(path[: branched[0] + 1], None)
-    ends = leaves_are_ends and not zero_end
-    if len(path) > 2 and not ends:
+    if len(path) > 2 and not end and not hanging:
         neck, skull = (rig.distance(*pair) for pair in (path[-3:-1], path[-2:]))
-        ends = skull > _SKULL * neck
-    if ends and len(path) > 1:
+        end = skull > _SKULL * neck
+    if end and len(path) > 1 and not hanging:
         return _head_roles(path[:-1], path[-1])
     return _head_roles(path, None)
 
@@ -271,7 +275,7 @@ def _left_first(rig: Rig, legs: _Pair, arms: _Pair) -> tuple[tuple[_Limb, _Limb]
     def left(direction: np.ndarray) -> float:
         """How far the first leg is to the left if the body faces in this direction."""
         sides = (np.cross(up, direction) * _unit(across)).sum(-1)
-        return float(np.nanmean(sides)) / length if len(sides) else 0.0
+        return _mean(sides) / length
 
     notes: tuple[str, ...] = ()
     sign = left(forward)
@@ -303,8 +307,14 @@ def _arms(rig: Rig, roles: dict[str, int], arms: _Pair) -> tuple[_Limb, _Limb]:
     if rig.together(*shoulders):
         shoulders = roots
     between = rig.frames[:, shoulders[0]] - rig.frames[:, shoulders[1]]
-    sign = float(np.nanmean((between * across).sum(-1)))
+    sign = _mean((between * across).sum(-1))
     return (first, second) if sign > 0 else (second, first)
+
+
+def _mean(values: np.ndarray) -> float:
+    """The mean of the values that are known; 0 if none is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else 0.0
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -1,73 +1,229 @@
 """What a motion is: which of its joints are which parts of a human, its unit, and its axes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from motionalign.anatomy import assemble
-from motionalign.anatomy.body import Body, NotHuman
-from motionalign.anatomy.named import by_names, doubts
+from motionalign.anatomy import assemble, sets
+from motionalign.anatomy.body import PARTS, SIDES, Body, NotHuman, Point
+from motionalign.anatomy.kinds import is_quadruped, kind_of
+from motionalign.anatomy.named import Named, by_names, doubts
 from motionalign.anatomy.names import Label, convention_of, labels
 from motionalign.anatomy.rig import Rig
 from motionalign.anatomy.size import with_size
+from motionalign.anatomy.tree import by_tree
 from motionalign.formats.motion import Motion
 
 
 def understand(motion: Motion, skeleton: Any = None) -> Body:
     """Finds what a motion is.
 
-    Looks at the skeleton file, if there is one; at sets of joints known by their exact names; at
-    what the names say; then at the tree and the pose.
+    Looks at the skeleton file, if there is one; at sets of joints known by their names; at what
+    the names say, checked with the tree; then at the tree and the pose alone.
 
     Args:
       motion: of any format.
-      skeleton: a skeleton file that says what the joints are; None: the one of the motion.
+      skeleton: a skeleton file (`formats.skeleton_file.SkeletonFile`) that says what the joints
+        are; None: the one that the motion came with, if any.
 
     Returns:
       The body; its `kind` says what the motion is if it is not that of a human.
+
+    Raises:
+      ValueError: the skeleton file is not that of these joints.
     """
-    rig = Rig(motion)
-    said = labels(motion.joint_names)
-    body = _by_names(motion, rig, said)
-    return with_size(body, motion) if body.kind == "human" else body
-
-
-def _by_names(motion: Motion, rig: Rig, said: Sequence[Label]) -> Body:
-    named = by_names(rig, said)
-    convention = motion.convention or convention_of(motion.joint_names)
-    if named.missing:
-        return Body("unknown", f"the names say nothing of {', '.join(named.missing)}", convention)
-    if doubt := doubts(rig, named.roles):
-        return Body("unknown", doubt, convention)
-    roles = assemble.with_ends(rig, named.roles, said)
-    trunk = assemble.torso(rig, roles, said)
-    points, chains = assemble.build(rig, roles, trunk)
-    return Body(
-        "human",
-        f"by the names of its joints ({convention})",
-        convention,
-        points=points,
-        chains=chains,
-        left_out=_left_out(said, rig, points),
-    )
-
-
-def _left_out(said: Sequence[Label], rig: Rig, points: Sequence[Any]) -> dict[str, tuple[str, ...]]:
-    used = {joint for point in points for joint, _ in point.weights}
-    rest = [joint for joint in range(len(said)) if joint not in used]
-    groups: dict[str, list[str]] = {"fingers": [], "face": [], "ends": [], "helpers": []}
-    for joint in rest:
-        label = said[joint]
-        kind = {"finger": "fingers", "face": "face"}.get(label.kind)
-        groups[kind or ("ends" if label.end else "helpers")].append(rig.names[joint])
-    return {group: tuple(names) for group, names in groups.items()}
+    stated = skeleton if skeleton is not None else motion.declared
+    if stated is not None:
+        stated = stated.fitted(motion.joint_names, motion.name)
+    body = _Search(motion, stated).body()
+    unit = getattr(stated, "unit_in_metres", None)
+    up = getattr(stated, "up", None)
+    return with_size(body, motion, unit, up)
 
 
 def require_human(body: Body, where: str) -> None:
-    """Raises NotHuman, in one line, unless a body is that of a human.
+    """Raises NotHuman, in one line, unless a body is that of a whole human.
 
     Args:
       body: what was found.
       where: the file, for the message.
     """
-    if body.kind != "human":
-        raise NotHuman(f"{where}: {body.kind}, not a human body: {body.why}", body)
+    if body.kind == "human":
+        return
+    what = {
+        "unknown": "no human body was found",
+        "upper body": "only the upper half of a body",
+        "lower body": "only the lower half of a body",
+    }.get(body.kind, f"{_article(body.kind)} {body.kind}, not a human body")
+    raise NotHuman(
+        f"{where}: {what}: {body.why}. If that is wrong, say which joints are which: "
+        "--skeleton=FILE.json",
+        body,
+    )
+
+
+def _article(kind: str) -> str:
+    return "an" if kind[0] in "aeiou" else "a"
+
+
+class _Search:
+    """The search for a body in a motion."""
+
+    def __init__(self, motion: Motion, stated: Any) -> None:
+        self.motion = motion
+        self.stated = stated
+        self.rig = Rig(motion, getattr(stated, "parents", None))
+        self.said: list[Label] = labels(motion.joint_names)
+        self.convention = (
+            getattr(stated, "convention", None)
+            or motion.convention
+            or convention_of(motion.joint_names)
+        )
+
+    def body(self) -> Body:
+        """What was found, without its unit, axis and height."""
+        if self.stated is not None and self.stated.chains:
+            return self._by_chains()
+        given = self._given()
+        if not given and (body := self._by_set()):
+            return body
+        named = by_names(self.rig, self.said, given)
+        said = self.said + [Label("", "", "", False, ())] * (len(self.rig.names) - len(self.said))
+        problem = f"{', '.join(named.missing)} missing" if named.missing else None
+        if problem is None and self.motion.dims == 3:
+            problem = doubts(self.rig, named.roles)
+        if problem is None:
+            by = "by the skeleton file and the names" if given else "by the names"
+            why = f"{by} of its joints ({self.convention})"
+            return self._human(named.roles, said, why, self.convention, named.notes)
+        if not given and self.motion.dims == 3 and (body := self._by_tree(named, problem)):
+            return body
+        if not named.missing:
+            return Body("unknown", f"its names say that {problem}", self.convention)
+        kind, why = kind_of(self.rig, self.said, named)
+        return Body(kind, why, self.convention)
+
+    def _by_set(self) -> Body | None:
+        """A body of a known set of joints, markers or keypoints; None: it is of none.
+
+        The names in a file with a tree are of a set only if the file says so, or if all of them are
+        of a camera's: a rig may have more joints than the set whose names it uses, and its tree
+        tells what they are, while a camera's joints shake too much to be judged by their bones.
+        """
+        matched = sets.match(self.motion.joint_names)
+        if matched is None:
+            return None
+        known, found = matched
+        own_tree = self.motion.parents is not None and not self.motion.convention
+        whole = known.sensor == "depth" and len(set(found.values())) == self.motion.num_joints
+        if own_tree and known.kind == "joints" and not whole:
+            return None
+        points, chains = sets.points_of(known, found, self.motion.joint_names)
+        kind = "human" if known.covers == "body" else known.covers
+        why = f"its {known.kind} are those of {known.name}"
+        notes = (known.about,) if known.about else ()
+        out = self._left_out(points)
+        return Body(
+            kind,
+            why,
+            known.name,
+            points,
+            chains,
+            left_out=out,
+            notes=notes,
+            sensor=known.sensor,
+        )
+
+    def _given(self) -> dict[str, int]:
+        """{role: joint} of the skeleton file; means of joints are added to the rig."""
+        roles: Mapping[str, Sequence[str]] = getattr(self.stated, "roles", None) or {}
+        index = {name: joint for joint, name in enumerate(self.motion.joint_names)}
+        return {
+            role: self.rig.mean([index[name] for name in names], " + ".join(names))
+            for role, names in roles.items()
+        }
+
+    def _human(
+        self,
+        roles: Mapping[str, int],
+        said: Sequence[Label],
+        why: str,
+        convention: str,
+        notes: tuple[str, ...],
+    ) -> Body:
+        """A body of these roles, or an animal."""
+        if self.motion.dims == 3 and (animal := is_quadruped(self.rig, roles, said)):
+            return Body("animal", animal, convention)
+        roles = assemble.with_ends(self.rig, roles, said)
+        points, chains = assemble.build(self.rig, roles, assemble.torso(self.rig, roles, said))
+        out = self._left_out(points)
+        return Body("human", why, convention, points, chains, left_out=out, notes=notes)
+
+    def _by_tree(self, named: Named, problem: str) -> Body | None:
+        """A body by the tree and the pose alone; None if they are not that of one."""
+        found = by_tree(self.rig)
+        if not found.roles or doubts(self.rig, found.roles):
+            return None
+        notes = found.notes
+        if len(named.found) > 3 or not named.missing:
+            notes = (f"names and tree disagree: by the names, {problem}", *notes)
+        unsaid = [Label("", "", "", False, label.words) for label in self.said]
+        why = f"by the tree and the pose: {found.why}"
+        return self._human(found.roles, unsaid, why, "by the tree", notes)
+
+    def _by_chains(self) -> Body:
+        """A body of the chains of a skeleton file; roles are by the order in a chain."""
+        index = {name: joint for joint, name in enumerate(self.motion.joint_names)}
+        chains = {part: [index[name] for name in self.stated.chains[part]] for part in PARTS}
+        role_of = {joint: role for role, joint in _roles_in(chains, self.said).items()}
+        role_of |= {joint: role for role, joint in self._given().items()}
+        points: list[Point] = []
+        place: dict[int, int] = {}
+        of_part: dict[str, tuple[int, ...]] = {}
+        for part in ("torso", *(part for part in PARTS if part != "torso")):
+            before = -1 if not points else 0
+            for joint in chains[part]:
+                if joint not in place:
+                    weights = self.rig.weights[joint]
+                    points.append(Point(self.rig.names[joint], weights, before, role_of.get(joint)))
+                    place[joint] = len(points) - 1
+                before = place[joint]
+            of_part[part] = tuple(place[joint] for joint in chains[part])
+        ordered = {part: of_part[part] for part in PARTS}
+        why = "by the chains of the skeleton file"
+        out = self._left_out(points)
+        return Body("human", why, self.convention, tuple(points), ordered, left_out=out)
+
+    def _left_out(self, points: Sequence[Point]) -> dict[str, tuple[str, ...]]:
+        """The joints that are no points, in groups."""
+        used = {joint for point in points for joint, _ in point.weights}
+        groups: dict[str, list[str]] = {"fingers": [], "face": [], "ends": [], "helpers": []}
+        for joint, label in enumerate(self.said):
+            if joint in used:
+                continue
+            group = {"finger": "fingers", "face": "face"}.get(label.kind, "helpers")
+            if joint in self.rig.ends or (label.end and group == "helpers"):
+                group = "ends"
+            groups[group].append(self.rig.names[joint])
+        return {group: tuple(names) for group, names in groups.items()}
+
+
+def _roles_in(chains: Mapping[str, Sequence[int]], said: Sequence[Label]) -> dict[str, int]:
+    """{role: joint} of the joints of five chains, by their order from the torso outwards."""
+    torso = chains["torso"]
+    roles = {"pelvis": torso[0]}
+    for side in SIDES:
+        leg, arm = chains[f"{side}_leg"], chains[f"{side}_arm"]
+        start = int(leg[0] in torso)
+        names = ("hip", "knee", "ankle", "foot", "toe")
+        roles |= {f"{side}_{role}": joint for role, joint in zip(names, leg[start:])}
+        rest = arm[int(arm[0] in torso) :]
+        with_collar = len(rest) > 3 and said[rest[-1]].part not in ("hand", "palm")
+        names = ("collar", "shoulder", "elbow", "wrist", "hand")
+        roles |= {f"{side}_{role}": joint for role, joint in zip(names[not with_collar :], rest)}
+    meeting = chains["left_arm"][0]
+    if meeting in torso and meeting != torso[0]:
+        roles["chest"] = meeting
+    ends = [joint for joint in torso if joint not in roles.values()]
+    if ends:
+        roles["head"] = ends[-1]
+    return roles

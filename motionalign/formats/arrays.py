@@ -33,7 +33,15 @@ _MOST_PERSONS = 8  # in a clip of fewer frames than persons
 
 # HumanML3D's folders new_joints, by the number of joints: skeleton, frames a second, unit.
 _NEW_JOINTS = {22: ("smpl22", 20.0, 1.0), 21: ("kit21", 12.5, None)}
-_CONVENTIONS = {"smpl22": "SMPL", "kit21": "KIT-ML"}
+
+# What the joints of `SKELETONS` are called elsewhere (anatomy/sets.py).
+_CONVENTIONS = {
+    "smpl22": "SMPL",
+    "kit21": "KIT-ML",
+    "coco18": "OpenPose COCO-18",
+    "kinect20": "Kinect v1",
+    "sbu15": "OpenNI",
+}
 
 
 @dataclasses.dataclass
@@ -63,6 +71,17 @@ class _Found:
     up: str | None = None
     dims: int | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def claims(path: pathlib.Path) -> bool:
+    """Whether an .npz file has an array of positions, or is damaged; every .npy file may be one."""
+    if path.suffix.lower() != ".npz":
+        return True
+    try:
+        stored = reading.open_arrays(path)
+    except ValueError:
+        return True  # `read` tells
+    return bool(_fitting(stored))
 
 
 def read(path: pathlib.Path, options: Options) -> list[Motion]:
@@ -134,13 +153,7 @@ def _read_npz(path: pathlib.Path) -> _Found:
 
 def _choose(stored: Mapping[str, reading.Stored], path: pathlib.Path) -> str:
     """The name of the array of positions."""
-    named = [name for name in _POSITIONS if name in stored]
-    others = [
-        name
-        for name, each in stored.items()
-        if len(each.shape) in (3, 4) and each.shape[-1] in (2, 3) and each.dtype.kind in "fiu"
-    ]
-    fitting = named or others
+    fitting = _fitting(stored)
     if len(fitting) == 1:
         return fitting[0]
     content = "; ".join(f"{name} {each.dtype} {list(each.shape)}" for name, each in stored.items())
@@ -155,13 +168,23 @@ def _choose(stored: Mapping[str, reading.Stored], path: pathlib.Path) -> str:
     )
 
 
+def _fitting(stored: Mapping[str, reading.Stored]) -> list[str]:
+    """The names of the arrays that may be positions."""
+    named = [name for name in _POSITIONS if name in stored]
+    return named or [
+        name
+        for name, each in stored.items()
+        if len(each.shape) in (3, 4) and each.shape[-1] in (2, 3) and each.dtype.kind in "fiu"
+    ]
+
+
 def _declare(found: _Found, said: SkeletonFile) -> None:
     """Adds what a skeleton file says."""
     if said.fps is not None:
         found.notes += said.overrides(found.fps)
         found.fps = said.fps
     found.unit, found.up, found.dims = said.unit_in_metres, said.up, said.dims
-    found.convention = said.convention
+    found.convention = _CONVENTIONS.get(said.convention or "", said.convention)
     found.names = found.names or said.joint_names
     if found.names is None and said.convention in SKELETONS:
         skeleton = SKELETONS[said.convention]
@@ -277,4 +300,5 @@ FORMAT = Format(
     "in the .npz or in a skeleton file",
     suffixes=(".npy", ".npz"),
     read=read,
+    claims=claims,
 )

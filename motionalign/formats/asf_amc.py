@@ -9,8 +9,8 @@ notes on it:
 - The rotation of a bone is C M C⁻¹: C from its `axis`, M from the channels of its `dof`. In both,
   the first axis turns first, so that it is the innermost.
 - `length` of the units is the factor from inches to the unit of the file: at CMU's 0.45, a unit is
-  1 / 0.45 inch or 5.6444 cm (CMU's FAQ has the same figure). A factor of 1, the default of programs
-  that do not care, says nothing: the unit is not stated.
+  1 / 0.45 inch or 5.6444 cm, as CMU's FAQ has it (mocap.cs.cmu.edu/faqs.php). A factor of 1, the
+  default of programs that do not care, says nothing: the unit is not stated.
 - A position and orientation of the root, which CMU leaves at zero, move and turn the whole motion.
 - The rate is not stated, apart from a header :SAMPLES-PER-SECOND. CMU's is 120 frames per second.
 """
@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from motionalign.formats import tables
 from motionalign.formats import text as text_
 from motionalign.formats.format import Format, Options
 from motionalign.formats.kinematics import Node, pose
@@ -216,7 +217,9 @@ class _Asf:
                 begin = None
             elif keyword in _KEYWORDS:
                 found[keyword] = line
-            elif not ("limits" in found and _is_number(keyword)):  # limits go on over lines
+            elif not (
+                "limits" in found and text_.number(keyword) is not None
+            ):  # limits go on over lines
                 expected = f"one of {', '.join(_KEYWORDS)} or end"
                 text_.fail(self.path, line.number, text_.quoted(line.words[0]), expected)
         if begin is not None:
@@ -246,10 +249,11 @@ class _Asf:
     def _numbers(self, line: _Line, count: int) -> tuple[float, ...]:
         """The numbers after the keyword of a line."""
         words = line.words[1:]
-        if len(words) != count or not all(map(_is_number, words)):
+        values = tuple(value for word in words if (value := text_.number(word)) is not None)
+        if not len(words) == len(values) == count:
             expected = f"{line.keyword} and {count} finite number{'s' * (count > 1)}"
             text_.fail(self.path, line.number, line.quoted, expected)
-        return tuple(map(float, words))
+        return values
 
     def _axes(self, line: _Line, words: Sequence[str]) -> str:
         axes = words[0].lower() if len(words) == 1 else ""
@@ -299,13 +303,6 @@ class _Asf:
                 found = f"bone {name!r}, which the hierarchy lacks"
                 text_.fail(self.path, bone.line, found, "every bone below root")
         return parents
-
-
-def _is_number(word: str) -> bool:
-    try:
-        return bool(np.isfinite(float(word)))
-    except ValueError:
-        return False
 
 
 # ---------------------------------------------------------------------------- motion
@@ -389,11 +386,10 @@ def _read_header(path: pathlib.Path, text: str) -> _Header:
         if keyword in (":DEGREES", ":RADIANS"):
             degrees = keyword == ":DEGREES"
         elif keyword == ":SAMPLES-PER-SECOND":
-            rate = words[1] if len(words) > 1 else ""
-            if not _is_number(rate) or not 0 < float(rate) <= 10_000:
+            fps = text_.number(words[1]) if len(words) > 1 else None
+            if fps is None or not 0 < fps <= 10_000:
                 line = text_.line_at(text, match.start(1))
-                text_.fail(path, line, text_.quoted(match[1]), "a rate from 0 to 10000")
-            fps = float(rate)
+                text_.fail(path, line, text_.quoted(match[1]), "a rate above 0, up to 10000")
         elif keyword.startswith(":") and keyword != ":FULLY-SPECIFIED":
             notes += (f"The header {words[0]} is left out.",)
         at = match.end()
@@ -425,14 +421,17 @@ def _values(
         rest_of = text[start:].lstrip().split("\n", 1)[0]
         found = text_.quoted(rest_of) if rest_of else "the end of the file"
         text_.fail(path, line, found, "the number of a frame, such as 1")
+    tables.check_size((len(frame_lines), 1, len(skeleton.bones), 3), len(text), path)
     counts = lines.numbers.counts
     starts = np.cumsum(counts) - counts
     _check_frame_numbers(path, lines, frame_lines, starts)
     frame_of = np.cumsum(lines.names == -1) - 1
+    by_bone = np.argsort(lines.names, kind="stable")
+    bounds = np.searchsorted(lines.names[by_bone], np.arange(len(skeleton.bones) + 1))
     columns, missing = [], []
     for index, bone in enumerate(skeleton.bones):
         width = len(bone.channels)
-        of_bone = np.flatnonzero(lines.names == index)
+        of_bone = by_bone[bounds[index] : bounds[index + 1]]
         if not len(of_bone) and index:
             missing += [bone.name] * (width > 0)
             columns.append(np.zeros((len(frame_lines), width)))
@@ -442,7 +441,7 @@ def _values(
     notes = ()
     if missing:
         names = ", ".join(missing)
-        notes = (f"{len(missing)} bones are not in the AMC and keep their rest pose: {names}.",)
+        notes = (f"Bones that the AMC lacks keep their rest pose ({len(missing)}): {names}.",)
     return np.concatenate(columns, axis=1), notes
 
 
@@ -535,13 +534,6 @@ def _check_bone(
 ) -> None:
     """Checks that a bone has one line in every frame, with its number of values."""
     bone = skeleton.bones[index]
-    times = np.bincount(frames, minlength=len(frame_lines))
-    if (times != 1).any():
-        frame = int(np.argmax(times != 1))
-        number = lines.numbers
-        line = int(number.line + frame_lines[frame])
-        found = f"{times[frame]} lines of {bone.name!r} in the frame that begins here"
-        text_.fail(path, line, found, "one, as in the other frames")
     counts = lines.numbers.counts[of_bone]
     if (counts != len(bone.channels)).any():
         first = int(np.argmax(counts != len(bone.channels)))
@@ -552,6 +544,12 @@ def _check_bone(
             f"{counts[first]} values of {bone.name!r}",
             f"{len(bone.channels)}, as in {skeleton.path.name} ({names})",
         )
+    times = np.bincount(frames, minlength=len(frame_lines))
+    if (times != 1).any():
+        frame = int(np.argmax(times != 1))
+        line = int(lines.number + frame_lines[frame])
+        found = f"{times[frame]} lines of {bone.name!r} in the frame that begins here"
+        text_.fail(path, line, found, "one in every frame")
 
 
 # ---------------------------------------------------------------------------- pose

@@ -26,15 +26,11 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
+from motionalign.formats import tables
 from motionalign.formats import text as text_
 from motionalign.formats.format import Format, Options
 from motionalign.formats.kinematics import Node, pose, rest
 from motionalign.formats.motion import Motion, distinct
-
-# Positions take more memory than the text that they come from, but not that much more: a file of
-# joints without channels could ask for any amount.
-_MOST_PER_BYTE = 64
-_ALWAYS = 1 << 28  # bytes of positions that are always allowed
 
 _WORD = re.compile(r"[^\s{}]+|[{}]")
 _NAME = re.compile(r"[^\n{}]*")
@@ -56,14 +52,14 @@ class _Joint:
     Attributes:
       name: as in the file; None for an end site.
       parent: index, -1 for a root.
-      line: of the file where it begins.
+      start: position in the file's text where it begins.
       offset: (x, y, z), None until it is read.
       channels: (kind, axis) of each channel: "position" or "rotation", 0 to 2.
     """
 
     name: str | None
     parent: int
-    line: int
+    start: int
     offset: tuple[float, float, float] | None = None
     channels: tuple[tuple[str, int], ...] = ()
 
@@ -76,12 +72,7 @@ def _read(path: pathlib.Path, options: Options) -> list[Motion]:
     frames, fps, at, more_notes = _read_header(path, text, at)
     values, row_notes = _rows(path, text_.numbers(path, text, at), joints, frames)
     notes += more_notes + row_notes
-    size = 24 * len(values) * len(joints)
-    if size > max(_ALWAYS, _MOST_PER_BYTE * len(text)):
-        raise ValueError(
-            f"{path}: {len(joints)} joints in {len(values)} frames are {size:,} bytes of positions "
-            f"from {len(text):,} of text; expected joints with channels"
-        )
+    tables.check_size((len(values), 1, len(joints), 3), len(text), path)
     nodes, move_notes = _nodes(joints, values)
     return _takes(path, joints, nodes, pose(nodes, values), fps, notes + move_notes)
 
@@ -125,7 +116,7 @@ class _Hierarchy:
             joint = self.joints[self.open[-1]]
             self._fail(
                 start,
-                f"MOTION, while {self._called(joint)} of line {joint.line} is still open",
+                f"MOTION, while {self._called(joint, True)} is still open",
                 f"{len(self.open)} closing braces before it",
             )
         if not self.joints:
@@ -150,12 +141,12 @@ class _Hierarchy:
         assert match is not None
         name = match.group().strip()
         self.at = match.end()
-        joint = _Joint(None if keyword == "END" else name, parent, self._line(start))
+        joint = _Joint(None if keyword == "END" else name, parent, start)
         if keyword == "ROOT" and self.open:
             last = self.joints[parent]
             self._fail(
                 start,
-                f"ROOT {name} inside {self._called(last)} of line {last.line}",
+                f"ROOT {name} inside {self._called(last, True)}",
                 "JOINT, or closing braces before it",
             )
         if keyword != "ROOT":
@@ -182,11 +173,8 @@ class _Hierarchy:
         offset = []
         for _ in range(3):
             word, at = self._next()
-            try:
-                number = float(word)
-            except ValueError:
-                number = np.nan
-            if not np.isfinite(number):
+            number = text_.number(word)
+            if number is None:
                 self._fail(at, self._found(word), "three finite numbers after OFFSET")
             offset.append(number)
         joint.offset = (offset[0], offset[1], offset[2])
@@ -215,12 +203,13 @@ class _Hierarchy:
 
     def _close(self, joint: _Joint, start: int) -> None:
         if joint.offset is None:
-            called = f"}} of {self._called(joint)} of line {joint.line}, which has no OFFSET"
-            self._fail(start, called, "its OFFSET")
+            found = f"}} of {self._called(joint, True)}, which has no OFFSET"
+            self._fail(start, found, "its OFFSET")
         self.open.pop()
 
-    def _called(self, joint: _Joint) -> str:
-        return "an End Site" if joint.name is None else f"joint {text_.quoted(joint.name)}"
+    def _called(self, joint: _Joint, with_line: bool = False) -> str:
+        called = "an End Site" if joint.name is None else f"joint {text_.quoted(joint.name)}"
+        return f"{called} of line {self._line(joint.start)}" if with_line else called
 
     def _found(self, word: str) -> str:
         return text_.quoted(word) if word else "the end of the file"
@@ -252,18 +241,15 @@ def _read_header(
     (count, line), (time, time_line) = found
     if not re.fullmatch(r"\d+", count, re.A) or int(count[:19]) == 0:
         text_.fail(path, line, f"Frames: {text_.quoted(count)}", "a whole number from 1")
-    try:
-        exact = decimal.Decimal(time)
-    except decimal.InvalidOperation:
-        exact = decimal.Decimal("NaN")
-    if exact.is_finite() and exact == 0:
+    seconds = text_.number(time)
+    if seconds == 0:
         return int(count[:19]), None, at, ("Frame Time is 0: the rate is not stated.",)
-    if not (exact.is_finite() and decimal.Decimal("0.0001") <= exact <= 1):
+    if seconds is None or not 0.0001 <= seconds <= 1:
         expected = "seconds per frame, a number from 0.0001 to 1, as 0.0333333 for 30 frames/s"
         text_.fail(path, time_line, f"Frame Time: {text_.quoted(time)}", expected)
     fps = rate(time)
     notes = ()
-    if abs(fps * float(exact) - 1) > 1e-3:
+    if abs(fps * seconds - 1) > 1e-3:
         notes = (f"Frame Time {time} is read as {fps:g} frames per second, which it rounds.",)
     return int(count[:19]), fps, at, notes
 
@@ -272,8 +258,9 @@ def rate(frame_time: str) -> float:
     """The rate in frames per second that a frame time, as it is written, stands for.
 
     The reciprocal itself, if it has at most three decimals: 0.04 is 25, 0.0417083750417 is 23.976.
-    Else a rate whose frame time gives the same digits when it is rounded, or failing that, when it
-    is cut off: a common rate, one of NTSC's, or the only whole number. Else the reciprocal.
+    Else a rate whose frame time gives the same digits when it is rounded, or failing that, differs
+    by one in the last of them: a common rate, one of NTSC's, or the only whole number. Else the
+    reciprocal.
     """
     time = decimal.Decimal(frame_time)
     exponent = time.as_tuple().exponent
@@ -445,13 +432,13 @@ def _names(
     joints: Sequence[_Joint], indices: Sequence[int]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Distinct names of joints, end sites after those of joints; and a note on what is renamed."""
-    given = [(i, joints[i].name) for i in indices if joints[i].name is not None]
-    named = {i: name or "" for i, name in given}
-    unique = distinct(list(named.values()))
-    renamed = [new for new, old in zip(unique, named.values()) if new != old]
-    ends = [i for i in indices if joints[i].name is None]
-    all_names = distinct([*unique, *(f"{named[joints[i].parent]}_end" for i in ends)])
-    of = dict(zip([*named, *ends], all_names))
+    given = {i: name for i in indices if (name := joints[i].name) is not None}
+    unique = distinct(list(given.values()))
+    of = dict(zip(given, unique))
+    ends = [i for i in indices if i not in given]
+    with_ends = distinct([*unique, *(f"{of[joints[i].parent]}_end" for i in ends)])
+    of.update(zip(ends, with_ends[len(unique) :]))
+    renamed = [new for new, old in zip(unique, given.values()) if new != old]
     notes = ()
     if renamed:
         notes = (f"{len(renamed)} names of joints are repeated and are numbered: {renamed[0]} ...",)

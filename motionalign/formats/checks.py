@@ -8,7 +8,7 @@ import numpy as np
 
 from motionalign.formats.motion import sorted_tree
 
-HIGHEST = 1e9  # of rates and units, which is beyond any that is meant
+HIGHEST = 1e9  # of numbers, rates and units: beyond any that is meant
 
 
 def rate(value: Any, where: str) -> float:
@@ -93,17 +93,22 @@ def tree(parents: Any, joint_names: Sequence[str], where: str) -> tuple[list[int
 
 
 def finite(values: np.ndarray, where: str) -> np.ndarray:
-    """Positions as float64; NaN, which stands for "not measured", is left.
+    """Measurements as float64; NaN, which stands for "not measured", is left.
 
     Raises:
-      ValueError: they are not real numbers, or one is infinite.
+      ValueError: they are not real numbers, or one is infinite or beyond `HIGHEST`.
     """
     if values.dtype.kind not in "fiu":
         raise ValueError(f"{where} has the type {values.dtype}; expected numbers")
     out = values.astype(np.float64)
-    if np.isinf(out).any():
-        first = [int(index) for index in np.argwhere(np.isinf(out))[0]]
-        raise ValueError(f"{where} is infinite at {first}; a joint that was not measured is NaN")
+    wrong = np.abs(out) > HIGHEST
+    if wrong.any():
+        first = tuple(int(index) for index in np.argwhere(wrong)[0])
+        found = "infinite" if np.isinf(out[first]) else f"{out[first]:g}"
+        raise ValueError(
+            f"{where} is {found} at {list(first)}, which is no measurement; what was not measured "
+            "is NaN"
+        )
     return out
 
 

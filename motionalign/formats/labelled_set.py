@@ -1,7 +1,8 @@
 """A labelled set of motions in one .npz file, as benchmarks of action recognition are packed.
 
     positions_int16 [sum of T, P, J, 3]  times `scale` = metres; zeros where a person is absent
-    scale                                also of `positions`, where it defaults to 1
+    scale                                also of `positions`, where it defaults to 1; these may
+                                         be [sum of T, J, 3], of one person
     lengths [N]                          clip i has the next lengths[i] rows
     labels [N], class_names              the class of each clip, an index of class_names
     subjects, views, trials, files [N]   of each clip
@@ -41,7 +42,9 @@ def claims(path: pathlib.Path) -> bool:
         stored = reading.open_arrays(path)
     except ValueError:
         return False
-    return "lengths" in stored and any(name in stored for name in POSITIONS)
+    # Lengths that are no whole numbers are those of bones.
+    whole = "lengths" in stored and stored["lengths"].dtype.kind in "iu"
+    return "positions_int16" in stored or ("positions" in stored and whole)
 
 
 def read(path: pathlib.Path, options: Options) -> list[Motion]:
@@ -49,6 +52,8 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
     del options
     stored = reading.open_arrays(path)
     arrays = {name: each.read() for name, each in stored.items() if name in _KNOWN}
+    if "lengths" not in arrays:
+        raise ValueError(f"{path} has no array lengths, the number of frames of each clip")
     positions = _positions(arrays, path)
     total, persons, joints = positions.shape[:3]
     if "joint_names" not in arrays:
@@ -112,6 +117,8 @@ def _positions(arrays: Mapping[str, np.ndarray], path: pathlib.Path) -> np.ndarr
     """[sum of T, P, J, 3] float64 in metres."""
     name = next(name for name in POSITIONS if name in arrays)
     found = arrays[name]
+    if name == "positions" and found.ndim == 3:
+        found = found[:, None]
     if found.ndim != 4 or found.shape[3] != 3 or 0 in found.shape:
         raise ValueError(
             f"{path}: {name} is {list(found.shape)}; expected [frames of all clips, persons, "

@@ -86,12 +86,14 @@ class Motion:
 def distinct(names: Sequence[str]) -> tuple[str, ...]:
     """The names with repetitions numbered: "Arm", "Arm" become "Arm", "Arm.2"."""
     seen: set[str] = set()
+    last: dict[str, int] = {}
     out = []
     for name in names:
-        new, number = name, 1
+        new, number = name, last.get(name, 1)
         while new in seen:
             number += 1
             new = f"{name}.{number}"
+        last[name] = number
         seen.add(new)
         out.append(new)
     return tuple(out)

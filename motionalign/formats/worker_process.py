@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import IO, Any
 
-from motionalign.formats import c3d
+from motionalign.formats import c3d, fbx
 from motionalign.formats.motion import Motion
 from motionalign.formats.worker import receive, send, send_motions
 
@@ -26,7 +26,7 @@ except ImportError:  # Windows
 
 Reader = Callable[[pathlib.Path], list[Motion]]
 
-READERS: Mapping[str, Reader] = MappingProxyType({"c3d": c3d.parse})
+READERS: Mapping[str, Reader] = MappingProxyType({"c3d": c3d.parse, "fbx": fbx.parse})
 """What is read here, by name: functions from a path to the file's takes."""
 
 _GRACE = 5  # seconds after the limit, for the case that nobody is left to end this process

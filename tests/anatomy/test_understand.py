@@ -1,63 +1,52 @@
-"""What a motion is: the parts of a body, its unit, its axes and its height."""
+"""What a motion is: the parts of a body, or what it is instead."""
+
+import dataclasses
 
 import numpy as np
 import pytest
+from rigs import NAMINGS, joints_of, motion_of
 
 from motionalign import anatomy
-from motionalign.formats.motion import Motion
+from motionalign.anatomy import understand
+from motionalign.formats.skeleton_file import SkeletonFile
 
-# name, parent, offset from it in centimetres: a body with the names of Mixamo.
-SIDE = [
-    ("Shoulder", "Spine2", (6, 9, 0)), ("Arm", "Shoulder", (12, 0, -2)),
-    ("ForeArm", "Arm", (27, 0, 0)), ("Hand", "ForeArm", (26, 0, 1)),
-    ("HandMiddle1", "Hand", (12, 0, 0)),
-    ("UpLeg", "Hips", (9, -6, 0)), ("Leg", "UpLeg", (0, -41, 0.5)), ("Foot", "Leg", (0, -42, -1)),
-    ("ToeBase", "Foot", (0, -9, 13)),
-]  # fmt: skip
-TRUNK = [
-    ("Hips", "", (0, 98, 0)), ("Spine", "Hips", (0, 10, -1)), ("Spine1", "Spine", (0, 11, 0)),
-    ("Spine2", "Spine1", (0, 13, 0)), ("Neck", "Spine2", (0, 15, 1)), ("Head", "Neck", (0, 10, 3)),
-    ("HeadTop_End", "Head", (0, 18, 2)), ("LeftEye", "Head", (3, 7, 9)),
-]  # fmt: skip
-
-
-def human() -> tuple[list[str], list[int], np.ndarray]:
-    """(names, parents, positions [J, 3] in centimetres) of a body that stands, Y up."""
-    rows = list(TRUNK)
-    for side, sign in (("Left", 1), ("Right", -1)):
-        ours = {name for name, _, _ in SIDE}
-        rows += [
-            (side + name, side + parent if parent in ours else parent, (sign * x, y, z))
-            for name, parent, (x, y, z) in SIDE
-        ]
-    names = [name for name, _, _ in rows]
-    parents = [names.index(parent) if parent else -1 for _, parent, _ in rows]
-    positions = np.array([offset for _, _, offset in rows], float)
-    for joint, parent in enumerate(parents):
-        if parent >= 0:
-            positions[joint] += positions[parent]
-    return names, parents, positions
-
-
-def motion(names=None, parents=None, positions=None, frames: int = 3, **fields) -> Motion:
-    """A motion of the body of `human`, or of another, swaying a little."""
-    ours = human()
-    names, parents, positions = (
-        own if given is None else given
-        for own, given in zip(ours, (names, parents, positions), strict=True)
-    )
-    sway = np.linspace(0, 1, frames)[:, None, None, None]
-    return Motion(
-        "clip", "test", tuple(names), tuple(parents), positions[None, None] + sway, 30.0, **fields
-    )  # fmt: skip
+LIMBS = ("right_leg", "left_leg", "torso", "right_arm", "left_arm")
 
 
 def chain(body: anatomy.Body, part: str) -> list[str]:
     return [body.points[i].name for i in body.chains[part]]
 
 
+def mixamo(fingers: bool = True) -> list:
+    """A body with fingers, eyes and the end of the head, in centimetres."""
+    rows = [(name.removeprefix("mixamorig:"), parent and parent.removeprefix("mixamorig:"), place)
+            for name, parent, place in joints_of(NAMINGS["mixamo"])]  # fmt: skip
+    rows.append(("HeadTop_End", "Head", (0, 177, 3)))
+    for side, sign in (("Left", 1), ("Right", -1)):
+        rows.append((f"{side}Eye", "Head", (sign * 3, 166, 10)))
+        for i, finger in enumerate(("Thumb", "Index", "Middle") if fingers else ()):
+            parent = f"{side}Hand"
+            for number in (1, 2, 3):
+                name = f"{side}Hand{finger}{number}"
+                rows.append((name, parent, (sign * (76 + 4 * number), 143, 3 * (1 - i))))
+                parent = name
+    return rows
+
+
+def replaced(rows, **names):
+    """Rows in which joints have other names."""
+    return [
+        (names.get(name, name), parent and names.get(parent, parent), place)
+        for name, parent, place in rows
+    ]
+
+
+def reparented(rows, **parents):
+    return [(name, parents.get(name, parent), place) for name, parent, place in rows]
+
+
 def test_a_rig_is_understood_by_its_names():
-    body = anatomy.understand(motion())
+    body = understand(motion_of(mixamo()))
 
     assert (body.kind, body.finding) == ("human", None)
     assert chain(body, "torso") == "Hips Spine Spine1 Spine2 Neck Head HeadTop_End".split()
@@ -65,8 +54,359 @@ def test_a_rig_is_understood_by_its_names():
     assert chain(body, "right_arm") == [
         "Spine2", "RightShoulder", "RightArm", "RightForeArm", "RightHand",
     ]  # fmt: skip
-    assert (body.unit_in_metres, body.unit_known) == (0.01, "by height")
-    assert (body.up, body.up_known) == ("y", "by the body")
-    assert body.height == pytest.approx(1.79, abs=0.1)
-    assert body.left_out["fingers"] == ("LeftHandMiddle1", "RightHandMiddle1")
-    assert body.left_out["face"] == ("LeftEye",)
+    assert len(body.left_out["fingers"]) == 18
+    assert body.left_out["face"] == ("LeftEye", "RightEye")
+    anatomy.require_human(body, "clip.bvh")
+
+
+def test_arms_that_hang_on_the_neck_and_legs_on_the_spine():
+    """As in 3ds Max Biped: the root is called pelvis, and clavicles are children of the neck."""
+    rows = reparented(
+        joints_of(NAMINGS["biped"]),
+        **{
+            "Bip01 L Clavicle": "Bip01 Neck",
+            "Bip01 R Clavicle": "Bip01 Neck",
+            "Bip01 L Thigh": "Bip01 Spine",
+            "Bip01 R Thigh": "Bip01 Spine",
+        },
+    )
+    body = understand(motion_of(rows))
+
+    assert chain(body, "left_leg")[:2] == ["Bip01 Pelvis", "Bip01 L Thigh"]
+    assert chain(body, "torso") == [
+        "Bip01 Pelvis", "Bip01 Spine", "Bip01 Spine1", "Bip01 Spine2", "Bip01 Neck", "Bip01 Head",
+    ]  # fmt: skip
+    assert chain(body, "left_arm")[:2] == ["Bip01 Spine2", "Bip01 L Clavicle"]
+
+
+def test_a_pelvis_beside_the_spine():
+    """As in Character Creator: legs hang on a pelvis below the hip, and the spine on the hip."""
+    rows = joints_of(NAMINGS["character creator"])
+    rows.append(("CC_Base_Pelvis", "CC_Base_Hip", (0, 98, 0)))
+    rows = reparented(rows, CC_Base_L_Thigh="CC_Base_Pelvis", CC_Base_R_Thigh="CC_Base_Pelvis")
+    rows.sort(key=lambda row: row[0] not in ("CC_Base_BoneRoot", "CC_Base_Hip", "CC_Base_Pelvis"))
+
+    body = understand(motion_of(rows))
+
+    assert chain(body, "left_leg")[:2] == ["CC_Base_Hip", "CC_Base_L_Thigh"]
+    assert chain(body, "torso")[:2] == ["CC_Base_Hip", "CC_Base_Waist"]
+    assert "CC_Base_Pelvis" in body.left_out["helpers"]
+
+
+def test_twists_and_targets_are_left_out():
+    rows = joints_of(NAMINGS["unreal"])
+    for side, sign in (("l", 1), ("r", -1)):
+        rows += [
+            (f"upperarm_twist_01_{side}", f"upperarm_{side}", (sign * 30, 143, -2)),
+            (f"thigh_twist_01_{side}", f"thigh_{side}", (sign * 9, 70, 0)),
+            (f"ik_foot_{side}", "root", (sign * 9, 9, -2)),
+        ]
+    body = understand(motion_of(rows))
+
+    assert chain(body, "left_leg") == ["pelvis", "thigh_l", "calf_l", "foot_l", "ball_l"]
+    assert {"upperarm_twist_01_l", "thigh_twist_01_r", "ik_foot_l", "root"} <= set(
+        body.left_out["helpers"]
+    )
+
+
+def test_a_twist_between_two_joints_of_a_limb_leaves_the_chain_whole():
+    rows = joints_of(NAMINGS["rigify"])
+    for side, sign in (("L", 1), ("R", -1)):
+        rows.append((f"DEF-thigh.{side}.001", f"DEF-thigh.{side}", (sign * 9, 70, 0)))
+    rows = reparented(rows, **{f"DEF-shin.{side}": f"DEF-thigh.{side}.001" for side in "LR"})
+    rows = sorted(rows, key=lambda row: _depth(rows, row[0]))
+    body = understand(motion_of(rows))
+
+    assert chain(body, "left_leg")[1:4] == ["DEF-thigh.L", "DEF-shin.L", "DEF-foot.L"]
+    assert "DEF-thigh.L.001" in body.left_out["helpers"]
+
+
+def _depth(rows, name) -> int:
+    parents = {name: parent for name, parent, _ in rows}
+    depth = 0
+    while (name := parents[name]) is not None:
+        depth += 1
+    return depth
+
+
+def test_several_persons_have_one_body():
+    clip = motion_of(mixamo(), frames=6)
+    absent = np.full_like(clip.positions, np.nan)
+    absent[3:] = clip.positions[3:] + 200
+    both = np.concatenate([clip.positions, absent], axis=1)
+
+    body = understand(dataclasses.replace(clip, positions=both, persons=("a", "b")))
+
+    assert (body.kind, body.unit_in_metres, body.up) == ("human", 0.01, "y")
+
+
+# ---------------------------------------------------------------------------- names that lie
+
+
+def test_names_that_the_tree_contradicts_are_not_believed():
+    """Knees called ankles, and ankles knees: the tree is right."""
+    rows = replaced(mixamo(), LeftLeg="LeftFoot", LeftFoot="LeftLeg")
+
+    body = understand(motion_of(rows))
+
+    assert (body.kind, body.convention) == ("human", "by the tree")
+    assert chain(body, "left_leg") == ["Hips", "LeftUpLeg", "LeftFoot", "LeftLeg", "LeftToeBase"]
+    assert "names and tree disagree" in body.notes[0]
+
+
+def test_an_arm_on_the_other_side_is_not_believed():
+    """Both arms are called by the other side's names, and the legs by their own."""
+    arm = ("Shoulder", "Arm", "ForeArm", "Hand")
+    swap = {f"Left{part}": f"Right{part}" for part in arm}
+    swap |= {right: left for left, right in swap.items()}
+    rows = replaced(mixamo(fingers=False), **swap)
+
+    body = understand(motion_of(rows))
+
+    assert body.convention == "by the tree"
+    assert chain(body, "left_arm")[1:] == [f"Right{part}" for part in arm]
+    assert "the left arm would be on the side of the right leg" in body.notes[0]
+
+
+def test_mirrored_names_are_a_finding():
+    """All of the left side is called right: names and tree agree, but the toes tell."""
+    sides = {"Left": "Right", "Right": "Left"}
+    names = {
+        name: sides[side] + name[len(side) :]
+        for name, *_ in mixamo()
+        for side in sides
+        if name.startswith(side)
+    }
+    body = understand(motion_of(replaced(mixamo(), **names)))
+
+    assert body.kind == "human"
+    assert body.finding is not None
+    assert body.finding.reason == "handedness"
+
+
+def test_bones_that_no_body_has_are_not_believed():
+    rows = [
+        (name, parent, (x, y + 200 * name.startswith("LeftFoot"), z))
+        for name, parent, (x, y, z) in mixamo()
+    ]
+    body = understand(motion_of(rows))
+
+    assert body.kind == "unknown"
+    assert "left thigh would be" in body.why or "left shin would be" in body.why
+
+
+# ---------------------------------------------------------------------------- not a human
+
+
+def quadruped(scale: float = 1.0) -> list:
+    """A dog with the names of a human rig, as motion capture of animals has them."""
+    rows = [
+        ("Hips", None, (0, 60, -35)), ("Spine", "Hips", (0, 62, -10)),
+        ("Spine1", "Spine", (0, 62, 20)), ("Neck", "Spine1", (0, 72, 32)),
+        ("Head", "Neck", (0, 82, 40)), ("Tail", "Hips", (0, 60, -45)),
+        ("Tail1", "Tail", (0, 55, -60)),
+    ]  # fmt: skip
+    for side, sign in (("Left", 1), ("Right", -1)):
+        rows += [
+            (f"{side}UpLeg", "Hips", (sign * 8, 56, -36)),
+            (f"{side}Leg", f"{side}UpLeg", (sign * 8, 35, -28)),
+            (f"{side}Foot", f"{side}Leg", (sign * 8, 14, -40)),
+            (f"{side}ToeBase", f"{side}Foot", (sign * 8, 1, -35)),
+            (f"{side}Shoulder", "Spine1", (sign * 7, 60, 24)),
+            (f"{side}Arm", f"{side}Shoulder", (sign * 8, 48, 28)),
+            (f"{side}ForeArm", f"{side}Arm", (sign * 8, 30, 22)),
+            (f"{side}Hand", f"{side}ForeArm", (sign * 8, 9, 24)),
+        ]
+    return [(name, parent, tuple(scale * x for x in place)) for name, parent, place in rows]
+
+
+def star(root: str, rows: int, each: int, name: str) -> list:
+    """A root with branches of joints, as a hand has fingers."""
+    out = [(root, None, (0, 100, 0))]
+    for row in range(rows):
+        parent = root
+        for number in range(each):
+            joint = name.format(row=row, number=number + 1)
+            out.append((joint, parent, (2 * row, 100, 8 + 3 * number)))
+            parent = joint
+    return out
+
+
+def is_leg(name: str, *more: str) -> bool:
+    return any(word in name for word in ("Leg", "Foot", "Toe", *more))
+
+
+NOT_HUMAN = {
+    "camera": ("camera", [("Camera", None, (0, 150, 300))]),
+    "a camera and its target": (
+        "camera", [("Camera01", None, (0, 150, 300)), ("Camera01.Target", "Camera01", (0, 100, 0))],
+    ),
+    "sword": ("prop", [("sword", None, (0, 100, 0)), ("blade", "sword", (0, 180, 0))]),
+    "chair": (
+        "prop",
+        [("Chair", None, (0, 40, 0)), ("seat", "Chair", (0, 45, 0)), ("b", "seat", (0, 90, -20))],
+    ),
+    "one unnamed node": ("prop", [("RigidBody_001", None, (0, 0, 0))]),
+    "hand": (
+        "hand",
+        [
+            (name, parent, place)
+            for name, parent, place in star("LeftHand", 5, 3, "LeftHand{row}Index{number}")
+        ],
+    ),
+    "face": ("face", star("Head", 6, 1, "brow_{row}_{number}")),
+    "dog": ("animal", quadruped()),
+    "horse": (
+        "animal",
+        star("spine", 1, 6, "spine{number}")
+        + [(f"{where}_{part}_{side}", "spine", (x, y, 0))
+           for where in ("front", "hind") for side, x in (("l", 5), ("r", -5))
+           for part, y in (("upper", 60), ("hoof", 2))],
+    ),
+    "unnamed dog": ("animal", [
+        (f"b{name}", parent and f"b{parent}", place)
+        for name, parent, place in replaced(
+            quadruped(), **{row[0]: f"{i:03}" for i, row in enumerate(quadruped())}
+        )
+    ]),
+    "upper body": ("upper body", [row for row in mixamo() if not is_leg(row[0], "Hips")]),
+    "upper body with hips": ("upper body", [row for row in mixamo() if not is_leg(row[0])]),
+    "lower body": ("lower body", [row for row in mixamo() if is_leg(row[0], "Hips")]),
+    "body without one arm": (
+        "unknown",
+        [row for row in mixamo() if not row[0].startswith(("LeftArm", "LeftFore", "LeftHand"))],
+    ),
+    "chain": (
+        "unknown", [(f"link{i}", f"link{i - 1}" if i else None, (0, 10 * i, 0)) for i in range(12)],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", NOT_HUMAN)
+def test_what_is_no_human_is_refused_by_name(what):
+    kind, rows = NOT_HUMAN[what]
+    known = {name for name, *_ in rows}
+    rows = [(name, parent if parent in known else None, place) for name, parent, place in rows]
+
+    body = understand(motion_of(rows))
+
+    assert body.kind == kind, body.why
+    assert body.why
+    assert not body.chains
+    with pytest.raises(anatomy.NotHuman, match=r"^take\.fbx: ") as refusal:
+        anatomy.require_human(body, "take.fbx")
+    assert "\n" not in str(refusal.value)
+    assert refusal.value.body is body
+
+
+def test_a_human_on_all_fours_is_no_animal():
+    rows = []
+    for name, parent, (x, y, z) in mixamo():
+        # The trunk is level: what is above the hips turns forwards, and the arms hang down.
+        above = y > 98
+        if "Arm" in name or "Hand" in name:
+            place = (17 * np.sign(x), 45 - 0.9 * (abs(x) - 17), 45.0)
+        else:
+            place = (x, 50.0 + z, y - 98.0) if above else (x, y - 48.0, z)
+        if "Leg" in name and "Up" not in name:
+            place = (x, 2.0, 5.0)
+        if "Foot" in name or "Toe" in name:
+            place = (x, 2.0, -37.0 - 12 * ("Toe" in name))
+        rows.append((name, parent, place))
+
+    assert understand(motion_of(rows)).kind == "human"
+
+
+def test_keypoints_of_an_image_have_no_unit():
+    names = (
+        "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow "
+        "right_elbow left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle "
+        "right_ankle"
+    ).split()
+    rows = [(name, None, (10.0 * i, 3.0 * i, 0.9)) for i, name in enumerate(names)]
+    body = understand(motion_of(rows, parents=None, dims=2))
+
+    assert (body.kind, body.convention) == ("human", "COCO-17")
+    assert (body.unit_in_metres, body.up, body.height, body.finding) == (None, None, None, None)
+    assert tuple(body.chains) == LIMBS
+
+
+def test_names_without_a_tree():
+    rows = mixamo()
+    body = understand(motion_of(rows, parents=None))
+
+    assert body.kind == "human"
+    assert chain(body, "left_arm") == [
+        "Spine2", "LeftShoulder", "LeftArm", "LeftForeArm", "LeftHand",
+    ]  # fmt: skip
+    assert chain(body, "torso") == ["Hips", "Spine", "Spine1", "Spine2", "Neck", "Head"]
+
+
+# ---------------------------------------------------------------------------- skeleton files
+
+
+def scrambled(rows):
+    """Rows without names that say something, and the new name of each joint."""
+    names = {name: f"p{i * 7919 % 1000:03}" for i, (name, *_) in enumerate(rows)}
+    return replaced(rows, **names), names
+
+
+def test_a_skeleton_file_states_roles():
+    rows, names = scrambled(mixamo())
+    limbs = {"hip": "UpLeg", "knee": "Leg", "ankle": "Foot"}
+    limbs |= {"shoulder": "Arm", "elbow": "ForeArm", "wrist": "Hand"}
+    roles = {
+        f"{side.lower()}_{role}": (names[side + name],)
+        for side in ("Left", "Right")
+        for role, name in limbs.items()
+    }
+    roles |= {"pelvis": (names["Hips"],), "chest": (names["Spine2"],), "head": (names["Head"],)}
+    stated = SkeletonFile(roles=roles, convention="ours", unit="cm", up="y")
+
+    body = understand(motion_of(rows), stated)
+
+    assert (body.kind, body.convention) == ("human", "ours")
+    assert (body.unit_known, body.up_known) == ("declared", "declared")
+    assert body.roles.keys() >= roles.keys()
+    assert all(body.points[body.roles[role]].name == name for role, (name,) in roles.items())
+
+
+def test_a_role_of_a_skeleton_file_goes_before_the_names():
+    stated = SkeletonFile(roles={"left_knee": ("LeftLeg", "inner"), "head": ("HeadTop_End",)})
+    rows = [*mixamo(), ("inner", "LeftLeg", (6, 51, 1))]
+
+    body = understand(motion_of(rows), stated)
+
+    knee = body.points[body.roles["left_knee"]]
+    names = [name for name, *_ in rows]
+    assert knee.weights == ((names.index("LeftLeg"), 0.5), (names.index("inner"), 0.5))
+    assert body.points[body.roles["head"]].name == "HeadTop_End"
+
+
+def test_a_skeleton_file_states_chains():
+    rows, names = scrambled(mixamo())
+    chains = {
+        part: tuple(names[name] for name in listed.split())
+        for part, listed in {
+            "right_leg": "Hips RightUpLeg RightLeg RightFoot RightToeBase",
+            "left_leg": "Hips LeftUpLeg LeftLeg LeftFoot LeftToeBase",
+            "torso": "Hips Spine Spine2 Head",
+            "right_arm": "Spine2 RightShoulder RightArm RightForeArm RightHand",
+            "left_arm": "Spine2 LeftShoulder LeftArm LeftForeArm LeftHand",
+        }.items()
+    }
+    body = understand(motion_of(rows), SkeletonFile(chains=chains))
+
+    assert {part: tuple(chain(body, part)) for part in LIMBS} == chains
+    got = {role: body.points[i].name for role, i in body.roles.items()}
+    assert got["left_wrist"] == names["LeftHand"]
+    assert got["left_collar"] == names["LeftShoulder"]
+    assert (got["chest"], got["head"]) == (names["Spine2"], names["Head"])
+    assert (body.unit_in_metres, body.up) == (0.01, "y")
+
+
+def test_a_skeleton_file_of_other_joints_is_refused():
+    stated = SkeletonFile(roles={"left_knee": ("LKNE",)})
+
+    with pytest.raises(ValueError, match="LKNE"):
+        understand(motion_of(mixamo()), stated)

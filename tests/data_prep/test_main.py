@@ -205,7 +205,7 @@ def test_a_new_reader_needs_one_file_and_one_line(tmp_path, monkeypatch, capsys)
         np.savetxt(tmp_path / "raw" / f"{name}.csv", clip, delimiter=",", fmt="%.9g")
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
-    assert "dots       joints in CSV files" in capsys.readouterr().out
+    assert re.search("dots +joints in CSV files", capsys.readouterr().out)
     with pytest.raises(SystemExit, match="0"):
         main(["dots", "--help"])
     assert "Dots.\n\nexample:\n  python -m data_prep dots" in capsys.readouterr().out

@@ -40,8 +40,10 @@ def test_positions():
     for values in (np.array([1j]), np.array([True]), np.array(["1"])):
         with pytest.raises(ValueError, match=r"clip has the type .*; expected numbers"):
             checks.finite(values, "clip")
-    with pytest.raises(ValueError, match=r"clip is infinite at \[1\]"):
+    with pytest.raises(ValueError, match=r"clip is infinite at \[1\], which is no measurement"):
         checks.finite(np.array([1, -np.inf]), "clip")
+    with pytest.raises(ValueError, match=r"clip is -3.40282e\+38 at \[0, 1\], which is no"):
+        checks.finite(np.array([[1, np.finfo(np.float32).min]]), "clip")
 
 
 def test_numbers_with_their_nouns():

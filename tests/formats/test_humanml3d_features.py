@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from bodies import body
+from scipy.spatial.distance import pdist
 
 from motionalign import formats
+from motionalign.anatomy import humanml3d
 from motionalign.formats import humanml3d_features
 
 
@@ -24,6 +27,18 @@ def test_a_walk_around_a_corner():
     np.testing.assert_allclose(
         found[:, 1], [[0, 1.5, 0.1], [0, 1.5, 0.6], [-0.1, 1.5, 0.5], [-0.6, 1.5, 0.5]], atol=1e-12
     )
+
+
+def test_it_is_the_inverse_of_the_features():
+    """Up to where the clip starts and which way it faces: all distances, in space and time."""
+    joints = body(12, seed=1).astype(np.float64)
+    found = humanml3d_features.positions(humanml3d.features(joints), 22).reshape(-1, 3)
+    given = joints[:-1].reshape(-1, 3)
+    np.testing.assert_allclose(pdist(found), pdist(given), atol=1e-6)
+    np.testing.assert_allclose(found[:, 1], given[:, 1], atol=1e-6)
+    sides = [np.linalg.det(points[[20, 100, 200]] - points[0]) for points in (found, given)]
+    np.testing.assert_allclose(*sides, atol=1e-6)  # and no mirror image
+    assert abs(sides[0]) > 1e-4
 
 
 def test_the_published_sample(test_data):

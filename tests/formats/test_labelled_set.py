@@ -4,8 +4,11 @@ import time
 
 import numpy as np
 import pytest
+from bodies import body
 
 from motionalign import formats
+from motionalign.anatomy import understand
+from motionalign.skeleton import SKELETONS
 
 
 def arrays(**changes):
@@ -71,6 +74,17 @@ def test_only_positions_lengths_and_names_are_required(tmp_path):
     first = motions[0]
     assert (first.labels, first.parents, first.fps, first.persons) == ({}, None, None, ("",))
     assert first.notes == ("Left out: 1 other array (extra).",)
+    (again, _) = formats.read(written(tmp_path, **others, positions=values[:, 0]))
+    np.testing.assert_array_equal(again.positions, first.positions)
+
+
+def test_lengths_of_bones_make_no_set(tmp_path):
+    """Such a file is one clip."""
+    content = {"positions": np.ones((5, 3, 3)), "lengths": np.ones(2), **{
+        name: arrays()[name] for name in ("joint_names", "fps")}}  # fmt: skip
+    np.savez(tmp_path / "clip.npz", **content)
+    (motion,) = formats.read(tmp_path / "clip.npz")
+    assert (motion.format, motion.num_frames) == ("array", 5)
 
 
 def test_a_clip_without_anybody_is_kept(tmp_path):
@@ -98,6 +112,7 @@ def test_classes_without_names_and_repeated_files(tmp_path):
         ({"positions_int16": np.zeros((5, 2, 3, 3), bool)}, "has the type bool; expected numbers"),
         ({"positions_int16": np.full((5, 2, 3, 3), np.inf)}, r"is infinite at \[0, 0, 0, 0\]"),
         ({"scale": None}, "has no array scale"),
+        ({"lengths": None}, "has no array lengths"),
         ({"scale": np.zeros(3)}, r"scale is \[0.0, 0.0, 0.0\]; expected a positive number"),
         ({"scale": np.nan}, "scale is nan"),
         ({"scale": "1"}, "scale is '1'"),
@@ -132,6 +147,22 @@ def test_spoiled_sets(tmp_path, changes, problem):
     with pytest.raises(ValueError, match=problem) as error:
         formats.read(written(tmp_path, **changes))
     assert "set.npz" in str(error.value)
+
+
+@pytest.mark.parametrize(("skeleton", "camera"), [("kinect20", "Kinect v1"), ("sbu15", "OpenNI")])
+def test_joints_of_a_depth_camera_are_judged_as_such(tmp_path, skeleton, camera):
+    """With their tree, too: a bone's length varies more than a marker system's may."""
+    joints = body(30, skeleton)
+    joints += np.random.default_rng(0).normal(0, 0.03, joints.shape)
+    of = SKELETONS[skeleton]
+    np.savez(
+        tmp_path / "set.npz", positions=joints, lengths=np.array([30]), fps=np.array(30),
+        joint_names=np.array(of.joint_names), parents=np.array(of.parents),
+    )  # fmt: skip
+    (motion,) = formats.read(tmp_path / "set.npz")
+    found = understand(motion)
+    assert (found.kind, found.convention, found.sensor) == ("human", camera, "depth")
+    assert found.finding is None
 
 
 @pytest.mark.parametrize(

@@ -24,12 +24,14 @@ def test_a_folder_is_no_take(tmp_path):
 
 
 def test_a_skeleton_file_is_declared_of_any_format(tmp_path):
-    frames = {"lengths": np.array([1]), "joint_names": np.array(["a", "b"])}
+    frames = {"lengths": np.array([1]), "fps": np.array(15), "joint_names": np.array(["a", "b"])}
     np.savez(tmp_path / "set.npz", positions=np.ones((1, 1, 2, 3)), **frames)
-    (tmp_path / "of.json").write_text('{"roles": {"head": "b"}}')
+    (tmp_path / "of.json").write_text('{"roles": {"head": "b"}, "fps": 30}')
     (motion,) = formats.read(tmp_path / "set.npz", skeleton=tmp_path / "of.json")
     assert motion.declared.roles == {"head": ("b",)}
     assert motion.declared.joint_names == ("a", "b")
+    assert motion.fps == 30.0
+    assert motion.notes == (f"30 frames per second by {tmp_path / 'of.json'}; the file states 15.",)
     (tmp_path / "of.json").write_text('{"roles": {"head": "c"}}')
     with pytest.raises(ValueError, match=r"of\.json: roles: head has 'c'"):
         formats.read(tmp_path / "set.npz", skeleton=tmp_path / "of.json")

@@ -1,0 +1,88 @@
+"""What a motion is that is not that of a whole human: an animal, a hand, a camera, ..."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from motionalign.anatomy.body import SIDES
+from motionalign.anatomy.named import Named
+from motionalign.anatomy.names import Label
+from motionalign.anatomy.rig import Rig
+
+_CAMERA = frozenset("camera cam cameras view viewpoint lens".split())
+_ANIMAL = frozenset(
+    "hind paw hoof wing beak fetlock pastern hock snout fin antenna horse dog cat".split()
+)
+_TAIL = frozenset(["tail"])
+_FRONT = frozenset("front fore rear hind back".split())
+_FEW = 5  # joints, at most, of a rigid body or a simple object
+_LEVEL = 0.5  # cosine of legs and spine below which the spine lies across the legs
+_PARALLEL = 0.6  # cosine of front and hind legs
+_LONG_ARMS = 0.75  # of arms over legs: front legs; a human's are 0.6 to 0.7
+
+
+def is_quadruped(rig: Rig, roles: Mapping[str, int], labels: Sequence[Label]) -> str | None:
+    """Why a body with these roles walks on four legs; None: it does not.
+
+    Its spine lies across its legs, and its front legs are nearly as long as, and parallel to, its
+    hind legs. Those of a human on all fours are much shorter.
+    """
+    legs, arms, level, parallel = [], [], [], []
+    for side in SIDES:
+        hip, knee, ankle, shoulder, elbow, wrist = (
+            roles[f"{side}_{role}"]
+            for role in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
+        )
+        legs.append(rig.distance(hip, knee) + rig.distance(knee, ankle))
+        arms.append(rig.distance(shoulder, elbow) + rig.distance(elbow, wrist))
+        level.append(rig.cosine(roles["chest"], roles["pelvis"], hip, ankle))
+        parallel.append(rig.cosine(hip, ankle, shoulder, wrist))
+    ratio = float(np.mean(arms) / np.mean(legs))
+    words = {word for label in labels for word in label.words}
+    tail = bool(words & _TAIL)
+    if np.mean(level) < _LEVEL and np.mean(parallel) > _PARALLEL and (ratio > _LONG_ARMS or tail):
+        return (
+            f"its front legs are {ratio:.2g} times as long as the hind legs, with the spine across "
+            f"both{', and it has a tail' if tail else ''}"
+        )
+    return None
+
+
+def kind_of(rig: Rig, labels: Sequence[Label], named: Named) -> tuple[str, str]:
+    """(kind, why) of a motion whose joints are not those of a whole human body.
+
+    Args:
+      rig: the joints.
+      labels: what their names say.
+      named: the parts of a body that the names make up.
+    """
+    words = {word for label in labels for word in label.words}
+    joints = [j for j in range(len(labels)) if j not in rig.ends]
+    fingers = sum(labels[j].kind == "finger" for j in joints)
+    face = sum(labels[j].kind == "face" for j in joints)
+    limbs = [part for part in named.found if part.endswith(("leg", "arm"))]
+    missing = f"{', '.join(named.missing)} missing"
+    if words & _CAMERA and len(joints) <= 3:
+        return "camera", f"it has {_count(joints)} and is called {', '.join(words & _CAMERA)}"
+    found = sorted(words & _ANIMAL) + sorted(words & _TAIL)
+    if len(found) > 1 or (words & _ANIMAL and words & _FRONT):
+        return "animal", f"its joints are called {', '.join(found)}"
+    for kind, count, what in (("hand", fingers, "fingers"), ("face", face, "a face")):
+        if count >= 4 and count > 0.5 * len(joints) and not limbs and "pelvis" not in named.found:
+            return kind, f"{count} of its {len(joints)} joints are of {what}, and none of a trunk"
+    whole = [f"{side} {limb}" for limb in ("leg", "arm") for side in SIDES]
+    legs, arms = ([part in limbs for part in pair] for pair in (whole[:2], whole[2:]))
+    if all(arms) and not any(legs):
+        return "upper body", missing
+    if all(legs) and not any(arms):
+        return "lower body", missing
+    body_parts = sum(bool(labels[j].limb) for j in joints)
+    if len(joints) <= _FEW and body_parts <= len(joints) / 2:
+        return "prop", f"it has {_count(joints)} and no limbs"
+    if named.found:
+        return "unknown", f"{missing}; found {', '.join(named.found)}"
+    return "unknown", f"the names of its {_count(joints)} tell of no parts of a body"
+
+
+def _count(joints: Sequence[int]) -> str:
+    return f"{len(joints)} joint{'s' if len(joints) != 1 else ''}"

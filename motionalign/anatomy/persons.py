@@ -1,0 +1,112 @@
+"""The persons of a take as clips of joints: in a given skeleton, or in the file's own."""
+
+import dataclasses
+
+import numpy as np
+
+from motionalign.anatomy.native import native
+from motionalign.anatomy.points import points
+from motionalign.anatomy.smpl22 import smpl22
+from motionalign.anatomy.takes import Take
+from motionalign.anatomy.understand import require_human
+from motionalign.skeleton import SKELETONS, Skeleton
+
+_NAMED = 5  # joints named in a message
+
+
+@dataclasses.dataclass(frozen=True)
+class Person:
+    """A person of a take.
+
+    Attributes:
+      number: from 1.
+      label: "#2" of the second of several persons; "" of the only one.
+      joints: [T, J, 3] float32, metres, Y up: the longest stretch in which all joints are known,
+        without frames if they never are. In 2D (x, y, confidence).
+      start: the frame of the file that is the first one here.
+      whole: whether these are all frames of the take.
+    """
+
+    number: int
+    label: str
+    joints: np.ndarray
+    start: int
+    whole: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Persons:
+    """The persons of a take.
+
+    Attributes:
+      skeleton: of their joints.
+      all: every person, in the order of the file.
+      virtual: the joints that the file does not have, interpolated.
+      notes: what was filled, cut or left out, one sentence each.
+    """
+
+    skeleton: Skeleton
+    all: tuple[Person, ...]
+    virtual: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def persons_of(take: Take, skeleton: Skeleton | None) -> Persons:
+    """The persons of a take.
+
+    Args:
+      take: the take.
+      skeleton: the skeleton to have the joints in: SMPL's 22 are made of any body, those of another
+        one are taken by their names. None: the file's own.
+
+    Raises:
+      NotHuman: it is no human body.
+      ValueError: the skeleton has other dimensions, or joints that cannot be made.
+    """
+    motion, body = take.motion, take.body
+    require_human(body, take.where)
+    if skeleton is not None and skeleton.dims != motion.dims:
+        has, wants = ("in an image, in 2D", "3D") if motion.dims == 2 else ("in 3D", "2D")
+        raise ValueError(f"{take.where}: its joints are {has}; those of {wants} are needed")
+    found, virtual = points(motion, body), ()
+    if skeleton is not None and skeleton.joint_names == SKELETONS["smpl22"].joint_names:
+        made = smpl22(motion, body, found)
+        joints, virtual = made.joints, made.virtual
+    else:
+        own, joints = native(motion, body, found)
+        joints = joints if skeleton is None else joints[:, :, _order(own, skeleton, take)]
+        skeleton = skeleton or own
+    people = [
+        _person(index, joints[:, index], found.present[:, index], found.start, motion.num_frames)
+        for index in range(joints.shape[1])
+    ]
+    if len(people) == 1:
+        people = [dataclasses.replace(people[0], label="")]
+    return Persons(skeleton, tuple(people), virtual, found.notes)
+
+
+def _order(own: Skeleton, skeleton: Skeleton, take: Take) -> list[int]:
+    """The places of a skeleton's joints among the file's own."""
+    if missing := [name for name in skeleton.joint_names if name not in own.joint_names]:
+        more = ", ..." if len(missing) > _NAMED else ""
+        raise ValueError(
+            f"{take.where} ({take.body.convention}) has not the joints of skeleton "
+            f"{skeleton.name!r}: no {', '.join(missing[:_NAMED])}{more}"
+        )
+    return [own.joint_names.index(name) for name in skeleton.joint_names]
+
+
+def _person(
+    index: int, joints: np.ndarray, present: np.ndarray, start: int, num_frames: int
+) -> Person:
+    """The longest stretch of joints [T, J, 3] in which a person is `present` [T]."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], present.astype(int), [0]])))
+    stretches = edges.reshape(-1, 2)
+    first, end = stretches[np.diff(stretches)[:, 0].argmax()] if len(stretches) else (0, 0)
+    return Person(
+        index + 1,
+        f"#{index + 1}",
+        joints[first:end],
+        start + int(first),
+        bool(end - first == num_frames),
+    )

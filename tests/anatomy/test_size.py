@@ -1,0 +1,182 @@
+"""The unit, the vertical axis and the height of a body."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+from rigs import NAMINGS, joints_of, motion_of
+
+from motionalign.anatomy import understand
+from motionalign.anatomy.size import CMU, unit_name
+from motionalign.conventions import UNITS, to_y
+
+CENTIMETRES = 0.01  # of the rigs of the tests, which stand 1.6 m tall
+
+
+def rig(program: str = "humanik with a prefix", unit: float = CENTIMETRES, **fields):
+    return motion_of(joints_of(NAMINGS[program]), scale=CENTIMETRES / unit, **fields)
+
+
+def rotated(motion, matrix):
+    rest = None if motion.rest is None else motion.rest @ matrix.T
+    return dataclasses.replace(motion, positions=motion.positions @ matrix.T, rest=rest)
+
+
+# ---------------------------------------------------------------------------- units
+
+
+@pytest.mark.parametrize(
+    ("program", "unit"),
+    [
+        ("humanik with a prefix", "m"),
+        ("humanik with a prefix", "cm"),
+        ("humanik with a prefix", "mm"),
+        ("humanik with a prefix", "in"),
+        ("biovision", "in"),
+        ("biovision", "cm"),
+        ("poser", "in"),
+        ("poser", "cm"),
+        ("biped", "in"),
+        ("mixamo", "cm"),
+        ("vrm", "m"),
+    ],
+)
+def test_the_unit_is_known_by_the_height(program, unit):
+    body = understand(rig(program, UNITS[unit]))
+
+    assert (body.unit_in_metres, body.unit_known) == (UNITS[unit], "by height")
+    assert body.height == pytest.approx(1.6, abs=0.2)
+    assert body.finding is None
+
+
+def test_bodies_with_the_names_of_cmu_are_in_its_unit():
+    body = understand(rig("acclaim", CMU))
+
+    assert (body.unit_in_metres, unit_name(body.unit_in_metres)) == (CMU, "5.6444 cm")
+
+
+def test_the_height_is_that_along_the_bones_from_toes_to_head():
+    rows = {name: np.array(place) for name, _, place in joints_of(NAMINGS["unreal"])}
+    leg = "pelvis thigh_l calf_l foot_l ball_l".split()
+    torso = "pelvis spine_01 spine_02 spine_03 neck_01 head".split()
+    along = sum(
+        np.linalg.norm(rows[b] - rows[a])
+        for chain in (leg, torso)
+        for a, b in itertools.pairwise(chain)
+    )
+    assert understand(rig("unreal")).height == pytest.approx(along / 100)
+
+
+def test_another_unit_that_fits_is_noted():
+    """65 units are an adult in inches, or a small child in centimetres."""
+    body = understand(rig("biovision", UNITS["in"]))
+
+    assert [
+        note for note in body.notes if "assumed to be in" in note and "in cm it would be" in note
+    ]
+
+
+def test_a_childs_height_is_not_taken_for_inches_where_a_program_uses_centimetres():
+    motion = rig("mixamo")
+    child = dataclasses.replace(motion, positions=motion.positions * 0.5)
+
+    body = understand(child)
+
+    assert (body.unit_in_metres, round(body.height, 1)) == (0.01, 0.9)
+
+
+def test_a_height_of_no_unit_is_noted():
+    body = understand(rig(unit=1e-6))
+
+    assert (body.kind, body.unit_in_metres, body.height) == ("human", None, None)
+    assert any("human in no unit" in note for note in body.notes)
+
+
+def test_a_stated_unit_is_kept_and_a_contradiction_is_a_finding():
+    body = understand(rig(unit_in_metres=1.0))  # the positions are in centimetres
+
+    assert (body.unit_in_metres, body.unit_known) == (1.0, "stated")
+    assert body.finding is not None
+    assert (body.finding.reason, body.finding.remedy) == ("unit_implausible", ("unit", "cm"))
+
+
+def test_a_stated_unit_is_used():
+    body = understand(rig(unit=UNITS["in"], unit_in_metres=UNITS["in"]))
+
+    assert (body.unit_known, body.finding) == ("stated", None)
+    assert not body.notes
+
+
+@pytest.mark.parametrize(
+    ("unit", "name"), [(1.0, "m"), (0.0254, "in"), (CMU, "5.6444 cm"), (0.02, "2 cm")]
+)
+def test_names_of_units(unit, name):
+    assert unit_name(unit) == name
+
+
+# ---------------------------------------------------------------------------- the vertical axis
+
+
+@pytest.mark.parametrize("up", ["y", "z", "-y", "-z", "x", "-x"])
+def test_the_axis_is_known_by_the_body(up):
+    body = understand(rotated(rig(), to_y(up).T))
+
+    assert (body.up, body.up_known, body.finding) == (up, "by the body", None)
+    assert body.height == pytest.approx(1.73, abs=0.1)
+
+
+def test_a_stated_axis_is_kept_and_a_contradiction_is_a_finding():
+    body = understand(rotated(rig(up="y"), to_y("z").T))
+
+    assert (body.up, body.up_known) == ("y", "stated")
+    assert body.finding is not None
+    assert (body.finding.reason, body.finding.remedy) == ("axis_implausible", ("up", "z"))
+
+
+def lying(motion):
+    """The motion of a body that lies on its back at the height 0."""
+    back = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # up to -z, forward to y
+    down = motion.positions @ back.T
+    return down - [0, down[..., 1].min(), 0]
+
+
+def test_a_body_that_lies_is_known_by_its_rest_pose():
+    motion = rig()
+    rest = motion.positions[0, 0]
+    body = understand(dataclasses.replace(motion, positions=lying(motion), rest=rest))
+
+    assert (body.up, body.up_known, body.finding) == ("y", "by the rest pose", None)
+
+
+def test_a_rest_pose_is_not_believed_where_the_body_stands_along_another_axis():
+    """As in files whose root turns the body from the axes of its rest pose to those of the room."""
+    motion = rig()
+    rest = motion.positions[0, 0]
+    moved = motion.positions @ to_y("z") + [0, 80, 0]
+
+    body = understand(dataclasses.replace(motion, positions=moved, rest=rest))
+
+    assert (body.up, body.up_known) == ("z", "by the body")
+
+
+def test_a_rest_pose_that_is_no_pose_says_nothing():
+    """All bones along x, as in files whose joints have their own axes along the bones."""
+    motion = rig()
+    rest = np.zeros_like(motion.positions[0, 0])
+    rest[:, 0] = np.arange(len(rest))
+
+    body = understand(dataclasses.replace(motion, positions=lying(motion), rest=rest))
+
+    assert body.up == "-z"  # as if it stood
+
+
+def test_a_body_of_which_no_frame_is_complete_is_not_measured():
+    motion = rig()
+    gaps = motion.positions.copy()
+    for frame in range(len(gaps)):
+        gaps[frame, 0, 3 + frame] = np.nan
+    body = understand(dataclasses.replace(motion, positions=gaps, up="y"))
+
+    assert (body.kind, body.height, body.up, body.up_known) == ("human", None, "y", "stated")
+    assert any("not measured" in note for note in body.notes)

@@ -1,0 +1,149 @@
+"""Bodies whose joints have no names that say anything, by the tree and the pose."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from rigs import NAMINGS, joints_of, motion_of
+
+from motionalign import formats
+from motionalign.anatomy import Body, understand
+from motionalign.formats.motion import Motion
+
+LETTERS = "abcdefghijkmnopqstuvwxyz"
+
+
+def scrambled(motion: Motion, seed: int) -> tuple[Motion, dict[str, str]]:
+    """The motion with random names and siblings in random order; and {new name: old name}."""
+    rng = np.random.default_rng(seed)
+    children: dict[int, list[int]] = {}
+    for joint, parent in enumerate(motion.parents):
+        children.setdefault(parent, []).append(joint)
+    order, stack = [], [children[-1][0]]
+    while stack:
+        joint = stack.pop()
+        order.append(joint)
+        below = children.get(joint, [])
+        stack += [below[i] for i in rng.permutation(len(below))]
+    new = {old: i for i, old in enumerate(order)}
+    names = tuple("".join(rng.choice(list(LETTERS), 8)) for _ in order)
+    moved = dataclasses.replace(
+        motion,
+        joint_names=names,
+        parents=tuple(new.get(motion.parents[old], -1) for old in order),
+        positions=motion.positions[:, :, order],
+        rest=None if motion.rest is None else motion.rest[order],
+        ends=tuple(sorted(new[end] for end in motion.ends)),
+    )
+    return moved, {name: motion.joint_names[old] for name, old in zip(names, order, strict=True)}
+
+
+def chains(body: Body, names: dict[str, str] | None = None) -> dict[str, list[str]]:
+    return {
+        part: [(names or {}).get(body.points[i].name, body.points[i].name) for i in chain]
+        for part, chain in body.chains.items()
+    }
+
+
+REAL = (
+    "bandai1_bow_active_001", "bvhio_example_classic", "cmu_cgspeed_12_01_walk", "geno_stance",
+    "h36m_0626_take_01", "mixamorig_freebvh", "mocapbank", "mocapnet_doubleclap", "momask_output",
+    "motionbuilder_AV_8Walk_Meredith", "pybvh_test3", "secondlife_avatar_walk",
+    "threejs_pirouette", "two_person_salsa_10_A", "xsens_mvn_blender_test_mocap",
+    "xsens_mvn_just_hierarchy",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_real_file_without_names_has_the_same_chains(name, real_files):
+    motion = formats.read(real_files / "bvh" / f"{name}.bvh")[0]
+    by_names = understand(motion)
+
+    for seed in range(3):
+        moved, names = scrambled(motion, seed)
+        by_tree = understand(moved)
+
+        assert (by_tree.kind, by_tree.convention) == ("human", "by the tree"), by_tree.why
+        assert chains(by_tree, names) == chains(by_names)
+
+
+@pytest.mark.parametrize("program", ["unreal", "smpl", "biped", "bandai", "poser"])
+def test_a_rig_without_names_has_the_same_chains(program):
+    motion = motion_of(joints_of(NAMINGS[program]))
+
+    moved, names = scrambled(motion, 0)
+
+    assert chains(understand(moved), names) == chains(understand(motion))
+
+
+def bare(knees: float = 0.0) -> list:
+    """A body without toes, whose knees are so far before the hips."""
+    rows = [
+        (name, parent, place)
+        for name, parent, place in joints_of(NAMINGS["unreal"])
+        if not name.startswith("ball")
+    ]
+    return [
+        (name, parent, (x, y, knees if name.startswith("calf") else 0.0))
+        for name, parent, (x, y, z) in rows
+    ]
+
+
+def test_without_toes_the_knees_tell_left_from_right():
+    for seed in range(4):
+        moved, names = scrambled(motion_of(bare(knees=6.0)), seed)
+
+        body = understand(moved)
+
+        assert chains(body, names)["left_leg"] == ["pelvis", "thigh_l", "calf_l", "foot_l"]
+        assert any("where the knees bend to" in note for note in body.notes)
+
+
+def test_straight_legs_without_toes_tell_nothing_and_the_notes_say_so():
+    moved, names = scrambled(motion_of(bare()), 1)
+
+    body = understand(moved)
+
+    assert body.kind == "human"
+    assert any("cannot be told" in note for note in body.notes)
+    found = chains(body, names)
+    side = found["left_leg"][1][-2:]
+    assert found["left_arm"][-1] == f"hand{side}"  # arms are on the side of the legs, at least
+
+
+def test_names_in_another_language():
+    words = {
+        "pelvis": "bassin", "spine_01": "dos1", "spine_02": "dos2", "spine_03": "dos3",
+        "neck_01": "cou", "head": "tete", "clavicle": "clavicule", "upperarm": "bras",
+        "lowerarm": "avantbras", "hand": "main", "thigh": "cuisse", "calf": "mollet",
+        "foot": "pied", "ball": "orteil", "root": "racine",
+    }  # fmt: skip
+
+    def french(name):
+        stem, _, side = name.rpartition("_")
+        return words.get(name) or f"{words[stem]}_{side.replace('l', 'g').replace('r', 'd')}"
+
+    rows = [
+        (french(name), parent and french(parent), place)
+        for name, parent, place in joints_of(NAMINGS["unreal"])
+    ]
+    body = understand(motion_of(rows))
+
+    assert body.convention == "by the tree"
+    assert chains(body)["left_arm"] == ["dos3", "clavicule_g", "bras_g", "avantbras_g", "main_g"]
+
+
+def test_a_spider_is_no_human():
+    rows = [("body", None, (0, 30, 0)), ("back", "body", (0, 30, -20)), ("eye", "body", (0, 32, 9))]
+    for i in range(4):
+        for sign in (-1, 1):
+            start = "body" if i < 2 else "back"
+            z = 5 - 8 * i
+            rows += [
+                (f"a{i}{sign}", start, (sign * 5, 30, z)),
+                (f"b{i}{sign}", f"a{i}{sign}", (sign * 25, 45, z)),
+                (f"c{i}{sign}", f"b{i}{sign}", (sign * 45, 0, z)),
+            ]
+    body = understand(motion_of(rows))
+
+    assert body.kind != "human", body
