@@ -1,7 +1,7 @@
 """OptiTrack Motive's CSV exports: the bones of skeletons, or labelled markers.
 
-One line of facts on the take, rows that say of each column what it is (its type, name, ID, and
-since version 1.25 of the format its parent), and a row for each frame. The format states no
+One line of facts on the take, rows that say of each column what it is (its type, name, ID, and in
+newer versions of the format its parent), and a row for each frame. The format states no
 vertical axis: it is Motive's, Y, unless another was chosen for the export.
 """
 
@@ -31,7 +31,7 @@ ROOT = "Hip"  # Motive's name of the bone that exports call as the skeleton
 
 
 def _motive_parents() -> dict[str, str]:
-    """The bones of Motive's skeletons and their parents, as exports of version 1.25 state them."""
+    """{bone of Motive's skeletons: its parent}, as exports with parents (version 1.25) have it."""
     parents = {"Ab": ROOT, "Chest": "Ab", "Neck": "Chest", "Head": "Neck"}
     for side in "LR":
         fingers = [

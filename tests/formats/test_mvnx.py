@@ -135,6 +135,14 @@ def test_prefixes_document_types_and_comments(tmp_path):
     np.testing.assert_array_equal(motion.positions[:, 0, :J], positions)
 
 
+def test_frames_alone_are_of_the_standard_segments(tmp_path):
+    content, positions, *_ = subject()
+    frames = content[content.index("<frames") : content.index("</subject>")]
+    (motion,) = formats.read(write(tmp_path / "a.mvnx", frames, root="", foot=""))
+    assert (motion.joint_names, motion.persons, motion.fps) == (mvnx.SEGMENTS, ("",), None)
+    np.testing.assert_array_equal(motion.positions[:, 0], positions)
+
+
 def test_subjects_are_persons(tmp_path):
     first, one, *_ = subject("Anna")
     second, two, *_ = subject("Ben", seed=5, frames=2, segments=(*mvnx.SEGMENTS, "Prop1"))
