@@ -405,6 +405,55 @@ def test_a_skeleton_file_states_chains():
     assert (body.unit_in_metres, body.up) == (0.01, "y")
 
 
+def test_chains_of_few_joints_are_not_measured():
+    chains = {
+        "right_leg": ("RightUpLeg", "RightFoot"),
+        "left_leg": ("LeftUpLeg", "LeftFoot"),
+        "torso": ("Hips", "Head"),
+        "right_arm": ("RightArm", "RightHand"),
+        "left_arm": ("LeftArm", "LeftHand"),
+    }
+    body = understand(motion_of(mixamo()), SkeletonFile(chains=chains, unit="cm", up="y"))
+
+    assert (body.kind, body.height, body.unit_in_metres, body.up) == ("human", None, 0.01, "y")
+    assert any("too few joints" in note for note in body.notes)
+
+
+def test_legs_without_a_pelvis_are_measured_from_the_root():
+    limbs = {"leg": "UpLeg Leg Foot ToeBase", "arm": "Arm ForeArm Hand"}
+    chains = {
+        f"{side}_{limb}": tuple(side.title() + name for name in names.split())
+        for side in ("left", "right")
+        for limb, names in limbs.items()
+    }
+    chains["torso"] = ("Hips", "Spine", "Spine2", "Head")
+
+    body = understand(motion_of(mixamo()), SkeletonFile(chains=chains))
+
+    assert (body.kind, body.finding, body.unit_in_metres) == ("human", None, 0.01)
+    assert body.height == pytest.approx(1.74, abs=0.1)
+    assert chain(body, "left_leg")[0] == "LeftUpLeg"
+
+
+def test_a_role_of_a_skeleton_file_goes_before_the_set_of_markers():
+    names = "LASI RASI LPSI RPSI C7 LFHD RFHD LBHD RBHD".split()
+    names += [s + n for s in "LR" for n in "KNE ANK TOE SHO ELB WRA WRB KNX".split()]
+    rng = np.random.default_rng(0)
+    rows = [(name, None, tuple(rng.uniform(0, 100, 3))) for name in names]
+    plain = understand(motion_of(rows, parents=None))
+    stated = SkeletonFile(roles={"left_knee": ("LKNE", "LKNX"), "left_collar": ("LSHO",)})
+
+    body = understand(motion_of(rows, parents=None), stated)
+
+    assert plain.convention == body.convention == "Plug-in Gait"
+    knee = body.points[body.roles["left_knee"]].weights
+    assert knee == ((names.index("LKNE"), 0.5), (names.index("LKNX"), 0.5))
+    assert [i for i, point in enumerate(body.points) if point != plain.points[i]] == [
+        body.roles["left_knee"]
+    ]
+    assert any("left_collar" in note for note in body.notes)
+
+
 def test_a_skeleton_file_of_other_joints_is_refused():
     stated = SkeletonFile(roles={"left_knee": ("LKNE",)})
 
