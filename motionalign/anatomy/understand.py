@@ -74,9 +74,8 @@ class _Search:
         self.stated = stated
         self.rig = Rig(motion, stated.parents if stated else None)
         self.said: list[Label] = labels(motion.joint_names)
-        self.convention = (
-            (stated and stated.convention) or motion.convention or convention_of(motion.joint_names)
-        )
+        stated_name = stated.convention if stated is not None else None
+        self.convention: str = stated_name or motion.convention or convention_of(motion.joint_names)
 
     def body(self) -> Body:
         """What was found, without its unit, axis and height."""
