@@ -154,7 +154,7 @@ def test_bones_in_two_pieces_are_whole_where_their_inner_joint_never_bends():
     rows = joints_of(NAMINGS["rigify"])
     straight = {name: np.array(place, float) for name, _, place in rows}
     bent = {
-        name: place + [0, 0, 18] * ("shin" in name) + [0, -15, 5] * ("forearm" in name)
+        name: np.add(place, (0, -15 * ("forearm" in name), 18 * ("shin" in name)))
         for name, place in straight.items()
     }
     parents = {name: parent for name, parent, _ in rows}

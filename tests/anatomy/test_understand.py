@@ -8,6 +8,7 @@ from rigs import NAMINGS, joints_of, motion_of
 
 from motionalign import anatomy
 from motionalign.anatomy import understand
+from motionalign.formats.motion import Motion, distinct
 from motionalign.formats.skeleton_file import SkeletonFile
 
 LIMBS = ("right_leg", "left_leg", "torso", "right_arm", "left_arm")
@@ -459,3 +460,65 @@ def test_a_skeleton_file_of_other_joints_is_refused():
 
     with pytest.raises(ValueError, match="LKNE"):
         understand(motion_of(mixamo()), stated)
+
+
+# ---------------------------------------------------------------------------- anything
+
+
+def changed(rng: np.random.Generator):
+    """A rig with a few names, parents or positions spoiled, or one of joints at random."""
+    namings = list(NAMINGS)
+    rows = joints_of(NAMINGS[namings[rng.integers(len(namings))]])
+    words = [name for each in namings[:6] for name, *_ in joints_of(NAMINGS[each])]
+    names = [name for name, *_ in rows]
+    parents = [names.index(parent) if parent else -1 for _, parent, _ in rows]
+    positions = np.tile([place for *_, place in rows], (3, 2, 1, 1)).astype(float)
+    for _ in range(rng.integers(5)):
+        joint, other = rng.integers(len(names), size=2)
+        match rng.integers(6):
+            case 0:
+                names[joint] = words[rng.integers(len(words))]
+            case 1:
+                names[joint], names[other] = names[other], names[joint]
+            case 2:
+                parents[joint] = int(rng.integers(-1, joint)) if joint else -1
+            case 3:
+                positions[:, :, joint] = np.nan
+            case 4:
+                positions[:, :, joint] = positions[:, :, other]
+            case _:
+                positions[rng.integers(3), 0] = np.nan
+    if rng.random() < 0.1:
+        positions = positions[:0]
+    names = distinct(names)
+    return Motion(
+        "clip",
+        "test",
+        names,
+        None if rng.random() < 0.2 else tuple(parents),
+        positions,
+        None,
+        dims=2 if rng.random() < 0.1 else 3,
+        rest=None if rng.random() < 0.5 else rng.normal(size=(len(names), 3)),
+        persons=("a", "b"),
+        ends=tuple(j for j in range(len(names)) if j not in parents and rng.random() < 0.3),
+    )
+
+
+def test_any_motion_is_something():
+    """Never an error; a human has five chains of different joints, in their order."""
+    rng = np.random.default_rng(0)
+    kinds = set()
+    for _ in range(300):
+        motion = changed(rng)
+
+        body = understand(motion)
+
+        kinds.add(body.kind)
+        assert body.why
+        if body.kind == "human":
+            assert all(len(chain) > 1 for chain in body.chains.values())
+            used = [joint for point in body.points for joint, _ in point.weights]
+            left = [name for names in body.left_out.values() for name in names]
+            assert len({*used}) + len(left) == len(motion.joint_names)
+    assert {"human", "unknown"} <= kinds
