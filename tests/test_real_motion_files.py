@@ -258,6 +258,21 @@ def test_a_file_that_cannot_be_read_is_refused(file, real_files):
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    ("file", "missing"),
+    [
+        ("c3d/FP_Type3.c3d", "left arm, right arm, head missing"),
+        ("trc/markers.trc", "left leg, right leg, left arm, head missing"),
+        ("bvh/pybvh_rotation_first_root.bvh", "left leg, right leg, left arm, right arm"),
+    ],
+)
+def test_the_refusal_of_a_part_of_a_body_says_what_is_missing(file, missing, real_files):
+    (motion,) = read(file, real_files)
+
+    with pytest.raises(NotHuman, match=missing):
+        require_human(understand(motion), file)
+
+
 def test_the_raw_labelled_sets_are_refused(real_files):
     """Three of their readers come with the labelled sets; as motion files they have no format."""
     files = [path for path in (real_files / REFUSED_HERE).rglob("*") if path.is_file()]

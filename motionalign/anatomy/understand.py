@@ -121,6 +121,8 @@ class _Search:
         points, chains = sets.points_of(known, found, self.motion.joint_names)
         kind = "human" if known.covers == "body" else known.covers
         why = f"its {known.kind} are those of {known.name}"
+        if kind != "human":
+            why += f"; {', '.join(_missing_in(points))} missing"
         notes = (known.about,) if known.about else ()
         out = self._left_out(points)
         return Body(
@@ -223,6 +225,18 @@ class _Search:
                 group = "ends"
             groups[group].append(self.rig.names[joint])
         return {group: tuple(names) for group, names in groups.items()}
+
+
+def _missing_in(points: Sequence[Point]) -> list[str]:
+    """The parts of a body of which points have no roles."""
+    roles = {point.role for point in points}
+    ends = {
+        f"{side} {limb}": f"{side}_{role}"
+        for limb, role in (("leg", "ankle"), ("arm", "wrist"))
+        for side in SIDES
+    }
+    missing = [part for part, role in ends.items() if role not in roles]
+    return missing + ["head"] * (not roles & {"head", "head_end"})
 
 
 def _roles_in(chains: Mapping[str, Sequence[int]], said: Sequence[Label]) -> dict[str, int]:
