@@ -59,7 +59,8 @@ _LONGEST_NAME = 200  # bytes; file systems allow 255
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `python -m data_prep export_humanml3d`."""
-    parser.add_argument("dir", metavar="DIR", help="folder of motion files")
+    parser.add_argument("dir", metavar="DIR", help="folder of motion files, or one file with "
+                        "many clips")  # fmt: skip
     parser.add_argument("out", metavar="OUT", help="folder to write, which must not exist yet")
     parser.add_argument("--captions", metavar="FILE.csv|names|labels", help="where captions come "
                         "from: `python -m data_prep library --help` describes all three (default: "
@@ -110,9 +111,11 @@ def _check(args: argparse.Namespace) -> None:
     from data_prep.readers.library import LABELS
     from motionalign.data.resample import check_fps
 
-    if not os.path.isdir(args.dir):
-        what = "is a file" if os.path.exists(args.dir) else "does not exist"
-        raise ValueError(f"{args.dir} {what}; expected the folder of the motion files")
+    if not os.path.exists(args.dir):
+        raise ValueError(
+            f"{args.dir} does not exist; expected a folder of motion files, or a file with many "
+            "clips"
+        )
     if os.path.exists(args.out):
         raise ValueError(f"{args.out} already exists; choose another folder, or remove it")
     if args.min_frames < 2:
