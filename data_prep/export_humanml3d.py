@@ -202,10 +202,12 @@ class _Made:
     Attributes:
       names: {id of a source: name of its files}.
       frames: of every clip.
+      constant: the groups of values whose deviation is 0.
     """
 
     names: dict[str, str] = dataclasses.field(default_factory=dict)
     frames: list[int] = dataclasses.field(default_factory=list)
+    constant: list[str] = dataclasses.field(default_factory=list)
 
 
 def _write(
@@ -232,7 +234,9 @@ def _write(
         files.write_text(folder / "texts" / f"{name}.txt", text)
         made.frames.append(len(joints))
     files.write_array(folder / "Mean.npy", statistics.mean())
-    files.write_array(folder / "Std.npy", statistics.std())
+    std = statistics.std()
+    files.write_array(folder / "Std.npy", std)
+    made.constant = [name for name, group in humanml3d.GROUPS.items() if not std[group].all()]
     _write_splits(folder, found, made)
     files.write_json(folder / "report.json", _report(found, made, args))
     return made
@@ -286,6 +290,11 @@ def _summary(made: _Made, args: argparse.Namespace) -> Iterable[str]:
         yield (
             f"{outside} clips have {_SHORTEST} frames or fewer, or more than {_LONGEST} (2 and 10 "
             "s): the loaders of most generators skip these"
+        )
+    if made.constant:
+        yield (
+            f"warning: {', '.join(made.constant)} are the same in all frames, so that Std.npy is 0 "
+            "there, and values over it are no numbers: export more, or other, clips"
         )
     if args.target is None:
         yield (
