@@ -145,7 +145,8 @@ class _Scene:
             if child is None or parent is None:
                 continue
             if child in self.index and parent in self.index:
-                if self.parents[self.index[child]] < 0:
+                # The other kinds are constraints, such as what a node looks at.
+                if each.value(0, str) == "OO" and self.parents[self.index[child]] < 0:
                     self.parents[self.index[child]] = self.index[parent]
             else:
                 self._below.setdefault(parent, []).append((child, each.value(3, str, "")))
@@ -408,9 +409,9 @@ def _template(root: Record) -> dict[str, tuple[Any, ...]]:
 
 
 def _number(values: Sequence[Any] | None, default: float) -> float:
-    """A number of a property."""
+    """A number of a property; the default if it is none, or not finite."""
     found = values[0] if values else None
-    return float(found) if isinstance(found, int | float) else default
+    return float(found) if isinstance(found, int | float) and np.isfinite(found) else default
 
 
 class _Axes(NamedTuple):

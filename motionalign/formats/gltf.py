@@ -269,10 +269,11 @@ def _animations(document: Document, count: int) -> list[_Animation]:
             place = f"{where}: channels[{number}]"
             reading.check_form(channel, {"sampler": int, "target": dict}, place)
             node, path = channel["target"].get("node"), channel["target"].get("path")
+            reading.check_form(node, int | None, f"{place}: target: node")
+            reading.check_form(path, str, f"{place}: target: path")
             if node is None or path not in _PATHS:
                 ignored += 1
                 continue
-            reading.check_form(node, int, f"{place}: target: node")
             sampler = channel["sampler"]
             for value, most, what in (
                 (node, count, "node"),

@@ -376,16 +376,22 @@ def rest(
     """
     still = matrices(parents, figure.joints, pose, 0.0)
     at_rest = np.stack([still[joint][:3, 3] for joint in figure.joints])
+    if bound.keys().isdisjoint(figure.joints) or not all(map(_is_finite, still.values())):
+        return at_rest
     lengths = _lengths(at_rest, figure.parents)
     slack = _SAME_LENGTH * max(float(np.median(lengths)), 1e-12)
     best, nearest = at_rest, np.inf
-    for place in places if not bound.keys().isdisjoint(figure.joints) else ():
+    for place in places:
         found = _bound(figure, bound, still, place)
         distance = float(np.linalg.norm(found - at_rest, axis=-1).mean())
         same = np.median(np.abs(_lengths(found, figure.parents) - lengths)) <= slack
         if same and distance < nearest * (1 - 1e-3):
             best, nearest = found, distance
     return best
+
+
+def _is_finite(matrix: np.ndarray) -> bool:
+    return bool(np.isfinite(matrix).all())
 
 
 def _bound(

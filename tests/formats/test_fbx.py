@@ -146,6 +146,15 @@ def test_control_rigs_are_no_joints(tmp_path):
     assert motion.joint_names == ("Hips", "Head", "Hand")
 
 
+def test_what_a_node_looks_at_is_not_above_it(tmp_path):
+    scene = walker()
+    goal = scene.model("Goal")
+    scene.connections.insert(0, record("C", "OP", 1002, goal, "LookAtProperty"))
+    walk, other = read(scene, tmp_path)
+    assert (walk.joint_names, walk.parents) == (("Hips", "Head", "Hand"), (-1, 0, 1))
+    assert other.joint_names == ("Goal",)
+
+
 def test_a_skeleton_of_nulls(tmp_path):
     scene = walker()
     for each in scene.objects:

@@ -411,6 +411,10 @@ SPOILED = {
     "a sampler far away": (
         put("animations", 0, "channels", 0, "sampler", 9), "sampler is 9, but there are 1",
     ),
+    "a path that is none": (
+        put("animations", 0, "channels", 0, "target", "path", ["rotation"]),
+        "channels[0]: target: path is a list; expected a text",
+    ),
     "no samplers": (drop("animations", 0, "samplers"), "animations[0] lacks 'samplers'"),
     "an unknown interpolation": (
         put("animations", 0, "samplers", 0, "interpolation", "MAGIC"),
