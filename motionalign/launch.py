@@ -10,8 +10,9 @@ r"""Trains, evaluates and applies motion-language models.
   Evaluate a checkpoint, trained here or copied from elsewhere, on its training dataset:
     python launch.py --mode=eval --checkpoint=runs/quickstart
 
-  Encode a folder of clips (.npy, [frames, joints, 3]) for search, or classify them:
-    python launch.py --mode=encode --checkpoint=runs/quickstart --input=clips --output=clips.npz
+  Encode a folder of motion files (BVH, FBX, C3D, ..., of any skeleton; or .npy, [frames, joints,
+  3]) for search, or classify them:
+    python launch.py --mode=encode --checkpoint=runs/quickstart --input=mocap --output=clips.npz
     python launch.py --mode=encode --checkpoint=runs/actions --input=clips --output=classes.csv
 
   List every field of a config with its default, valid values and meaning:
@@ -34,13 +35,14 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from motionalign import commands, host
 from motionalign.config import flat
-from motionalign.conventions import AXES, REASONS, UNITS, read_order
+from motionalign.conventions import AXES, REASONS, SENSORS, UNITS, read_order
 
 FLAGS = flags.FLAGS
 CONFIGS = pathlib.Path(__file__).parent / "configs"
@@ -67,7 +69,9 @@ _CHECKPOINT = flags.DEFINE_string(
     "--workdir.",
 )
 _SPLIT = flags.DEFINE_string("split", None, "eval: split to score; default: config.data.test_split")
-_INPUT = flags.DEFINE_string("input", None, "encode: folder of .npy clips [frames, joints, 3].")
+_INPUT = flags.DEFINE_string(
+    "input", None, "encode: folder of motion files of any format, or one file."
+)
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
@@ -79,18 +83,43 @@ _DATASET = flags.DEFINE_string(
     None,
     "encode: training dataset whose skeleton and statistics are used; default: the first.",
 )
+_JOINTS = flags.DEFINE_enum(
+    "joints",
+    "as_trained",
+    ("as_trained", "native"),
+    "encode: as_trained: files of any skeleton become the joints of the training data; native, for "
+    "models of motion patches: they keep their own, with the statistics of these files.",
+)
+_SKELETON = flags.DEFINE_string(
+    "skeleton", None, "encode: JSON file that says what the joints are: docs/formats.md."
+)
+_SMPLH_DIR = flags.DEFINE_string(
+    "smplh_dir", None, "encode: folder of SMPL or SMPL-H body models, for files of parameters."
+)
 _FPS = flags.DEFINE_float(
-    "fps", None, "encode: frame rate of the clips; default: that of the raw training files."
+    "fps",
+    None,
+    "encode: frame rate of .npy clips, default: that of the raw training files; and of other files "
+    "that state none.",
 )
 _UNIT = flags.DEFINE_enum(
-    "unit", None, tuple(UNITS), "encode: unit of the clips; default: that of the training data."
+    "unit",
+    None,
+    tuple(UNITS),
+    "encode: unit of the clips; default: that of the training data for .npy, else as stated or "
+    "found in the file.",
 )
-_UP = flags.DEFINE_enum("up", "y", tuple(AXES), "encode: the axis of the clips that points up.")
+_UP = flags.DEFINE_enum(
+    "up",
+    None,
+    tuple(AXES),
+    "encode: the axis of the clips that points up; default: y for .npy, else as stated or found.",
+)
 _ORDER = flags.DEFINE_string(
     "order",
     None,
-    "encode: joint names in the order of the clips, separated by commas or in a text file with one "
-    "per line; default: the order of the training data.",
+    "encode: joint names in the order of .npy clips, separated by commas or in a text file with "
+    "one per line; default: the order of the training data.",
 )
 _CANONICAL = flags.DEFINE_enum(
     "canonical",
@@ -101,6 +130,13 @@ _CANONICAL = flags.DEFINE_enum(
 )
 _ACCEPT = flags.DEFINE_list(
     "accept", [], f"encode: findings that do not skip a clip: {', '.join(REASONS)}."
+)
+_SENSOR = flags.DEFINE_enum(
+    "sensor",
+    None,
+    tuple(SENSORS),
+    "encode: depth: joints of depth cameras or from video may shake; default: that of the training "
+    "data, or what the format says.",
 )
 _CACHE = flags.DEFINE_string(
     "compilation_cache",
@@ -174,6 +210,10 @@ READ_BY = {
     "input": ("encode",),
     "output": ("encode",),
     "dataset": ("encode",),
+    "joints": ("encode",),
+    "skeleton": ("encode",),
+    "smplh_dir": ("encode",),
+    "sensor": ("encode",),
     "fps": ("encode",),
     "unit": ("encode",),
     "up": ("encode",),
@@ -247,17 +287,20 @@ def _encode() -> None:
     with commands.importing():
         from motionalign.inference.folder import encode_folder
     _start_jax()
+    given: dict[str, Any] = {"unit": _UNIT.value, "up": _UP.value, "sensor": _SENSOR.value}
     encoded = encode_folder(
         checkpoint,
         _INPUT.value,
         _OUTPUT.value,
         _FPS.value,
         _DATASET.value,
-        unit=_UNIT.value,
-        up=_UP.value,
+        joints=_JOINTS.value.replace("_", " "),
+        skeleton=_SKELETON.value,
+        smplh_dir=_SMPLH_DIR.value,
         order=read_order(_ORDER.value) if _ORDER.value else None,
         canonical=_CANONICAL.value.replace("_", " "),
         accept=_ACCEPT.value,
+        **{name: value for name, value in given.items() if value is not None},
     )
     print(encoded.summary())
 

@@ -1,24 +1,40 @@
-"""Encodes or classifies the clips of a folder."""
+"""Encodes or classifies the motion files of a folder, or one file.
+
+Every format of `motionalign.formats` is read, whatever its skeleton, and .npy clips [T, J, 3] as
+`Model.encode_motion` does. Every person of every take is a clip of its own. An .npz has the arrays
+
+  ids: [N] paths below the folder without suffix, or with it where two files would have one id; then
+    "#take" and "#person" where there are several.
+  embeddings: [N, E] float32, of unit length unless the model uses the Euclidean distance. A
+    classifier writes `probabilities` [N, K] float32 and `class_names` [K] instead.
+  cut: ids of the clips longer than the model's maximum; only their first frames, or those of the
+    model's `window`, are used.
+  skipped: JSON list of the clips that were skipped, with reasons.
+  statistics: only with native joints: JSON of whose they are ("these clips"), the joint names, mean
+    and standard deviation.
+
+A classifier can also write a .csv with one row per clip and one column per class; the row starts
+with the most probable class (for attributes, all above 0.5). NAME.notes.csv beside it lists cut and
+skipped ones.
+"""
 
 import dataclasses
-import functools
 import json
-import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Unpack
 
 import numpy as np
-from tqdm import tqdm
 
-from motionalign import reading
-from motionalign.conventions import Finding, as_flag
+from motionalign.anatomy.takes import file_ids, motion_files
+from motionalign.conventions import as_flag
 from motionalign.conventions.findings import most_common
 from motionalign.data.cuts import EXAMPLES
 from motionalign.data.resample import check_fps
 from motionalign.files import expand, write_arrays, write_csv
-from motionalign.inference.given import Conventions, Given, ImplausibleClip
+from motionalign.inference.given import Conventions, Given
 from motionalign.inference.model import Model, load
+from motionalign.inference.motion_input import JOINTS, MotionInput, read_input
 from motionalign.inference.reference import described
 from motionalign.models.heads import ClassifierConfig
 
@@ -28,8 +44,9 @@ class EncodedFolder:
     """Summary of an encoded folder.
 
     Attributes:
-      ids: ids of the encoded clips: paths below the folder without .npy.
-      fps: frame rate of the clips.
+      ids: ids of the encoded clips: paths below the folder without suffix, with "#take" and
+        "#person" where a file has several.
+      fps: frame rate of the .npy clips, which do not state any.
       assumed: whether `fps` was not given, but is that of the raw files of the training data.
       output: the file that was written.
       notes: for a .csv, the file beside it that lists the clips in `cut` and `skipped`.
@@ -38,6 +55,9 @@ class EncodedFolder:
       seconds: maximum duration that the model reads.
       skipped: {"id", "reason"} of the clips that were skipped.
       read_as: whose statistics and conventions count, in words.
+      kinds: what the clips were, "12 BVH (Mixamo), 3 C3D"; "" if all were .npy.
+      rates: the frame rates of the clips.
+      others: number of files of other kinds in the folder.
     """
 
     ids: Sequence[str]
@@ -50,17 +70,22 @@ class EncodedFolder:
     seconds: float
     skipped: Sequence[dict[str, str]]
     read_as: str = ""
+    kinds: str = ""
+    rates: Sequence[float] = ()
+    others: int = 0
 
     def summary(self) -> str:
         """A summary for the user."""
-        lines = [
-            f"{len(self.ids)} clips at {self.fps:g} fps → {self.output}; "
-            f"{len(self.skipped)} skipped"
-        ]
+        rates = "" if self.kinds else f" at {self.fps:g} fps"
+        lines = [f"{len(self.ids)} clips{rates} → {self.output}; {len(self.skipped)} skipped"]
+        if self.kinds:
+            known = ", ".join(f"{rate:.4g}" for rate in sorted({*self.rates}))
+            lines.append(f"They are {self.kinds}, at {known} fps")
         if self.assumed:
+            which = "the .npy clips" if self.kinds else "the clips"
             lines.append(
                 f"{self.fps:g} fps is assumed, the rate of the raw training files: give --fps if "
-                "the clips have another one"
+                f"{which} have another one"
             )
         if self.read_as:
             lines.append(f"They are read {self.read_as}")
@@ -75,6 +100,8 @@ class EncodedFolder:
             lines.append(f"  and {len(self.skipped) - 10} more")
         if self.notes and (self.cut or self.skipped):
             lines.append(f"All of these clips: {self.notes}")
+        if self.kinds and self.others:
+            lines.append(f"{self.others} files of other kinds are left out")
         return "\n".join(lines)
 
 
@@ -84,60 +111,104 @@ def encode_folder(
     output: str | pathlib.Path,
     fps: float | None = None,
     dataset: str | None = None,
+    *,
+    joints: str = JOINTS[0],
+    skeleton: str | pathlib.Path | None = None,
+    smplh_dir: str | pathlib.Path | None = None,
     **conventions: Unpack[Conventions],
 ) -> EncodedFolder:
-    """Encodes every `.npy` clip [T, J, 3] below a folder; with a classifier, classifies it.
-
-    Writes an .npz with these arrays:
-      ids: [N] paths below the folder, without .npy.
-      embeddings: [N, E] float32, of unit length unless the model uses the Euclidean distance.
-      cut: ids of the clips longer than the model's maximum; only their first frames, or those of
-        the model's `window`, are used.
-      skipped: JSON list of the clips that were skipped, with reasons.
-    A classifier writes `probabilities` [N, K] float32 and `class_names` [K] instead of embeddings.
-    It can also write a .csv with one row per clip and one column per class; the row starts with the
-    most probable class (for attributes, all above 0.5). NAME.notes.csv lists cut and skipped ones.
+    """Encodes the motion files below a folder; with a classifier, classifies them.
 
     An invalid clip is skipped and does not stop the others, unless most clips are implausible.
 
     Args:
       path: the model, as for `motionalign.load`.
-      folder: folder of the clips.
+      folder: folder of the clips, or one file.
       output: the .npz to write, or for a classifier the .csv.
-      fps: frame rate of the clips; default: that of the raw files that the model was trained on.
+      fps: frame rate of .npy clips, default: that of the raw files that the model was trained on;
+        and of other files that state none, which are skipped without it.
       dataset: training dataset whose statistics and conventions count; default: the first.
-      **conventions: how the joints are given; see `Model.encode_motion`.
+      joints: "as trained", or "native"; see `Model.encode_files`.
+      skeleton, smplh_dir: see `Model.encode_files`.
+      **conventions: how the joints are given; see `Model.encode_motion`. `unit` and `up` count
+        before what files say or what is found in them.
 
     Raises:
       ValueError: the folder has no valid clip, most clips are implausible, or
         `output` has another suffix.
     """
-    folder, output, notes = expand(folder), expand(output), None
-    named = _named(folder, _find(folder, output))
+    folder, output = expand(folder), expand(output)
+    files, others = _find(folder, output)
+    root = folder if folder.is_dir() and files != [folder] else folder.parent
     if fps is not None:
         check_fps(fps, "--fps")
-    given, model = Given.of(**conventions), load(path)
-    classifier = model.encoder.network.config.classifier
-    _check_suffix(output, classifier)
-    metadata, seen = model.metadata(dataset), model.encoder.representation
-    given.check(metadata, seen)  # once, as a wrong argument is no fault of the clips
-    assumed, fps = fps is None, metadata.source_fps if fps is None else fps
-    prepare = functools.partial(model.prepare, fps=fps, dataset=dataset, **conventions)
-    ids, clips, skipped = _prepared(prepare, folder, named)
-    ids, clips, encoded = _finite(ids, clips, _encoded(model, clips), skipped)
-    cut = [name for name, clip in zip(ids, clips) if len(clip) > seen.max_frames]
-    content = {"ids": np.array(ids), **encoded, "cut": np.array(cut, dtype=str)}
+    Given.of(**conventions)
+    model = load(path)
+    _check_suffix(output, model.encoder.network.config.classifier)
+    metadata = model.metadata(dataset)
+    asked = model.asked(fps, dataset, joints, skeleton, smplh_dir, conventions)
+    asked = dataclasses.replace(asked, assumed_fps=metadata.source_fps)
+    found = read_input(file_ids(root, files), asked, root, "read")
+    _check_most(found, folder)
+    found, encoded = _finite(found, _encoded(model, found.clips))
+    seen = model.encoder.representation
+    cut = [name for name, clip in zip(found.ids, found.clips) if len(clip) > seen.max_frames]
+    notes = _write(output, model, found, encoded, cut)
+    return EncodedFolder(
+        found.ids, metadata.source_fps if fps is None else fps, fps is None and found.arrays > 0,
+        output, notes, cut, seen.part_seen, seen.max_frames / metadata.fps, found.skipped,
+        _read_as(model, dataset, asked.conventions, found),
+        "" if found.arrays == len(found.ids) else found.counts(), found.rates, others,
+    )  # fmt: skip
+
+
+def _write(
+    output: pathlib.Path,
+    model: Model,
+    found: MotionInput,
+    encoded: dict[str, np.ndarray],
+    cut: Sequence[str],
+) -> pathlib.Path | None:
+    """Writes the output; returns the path of the notes beside a .csv."""
+    ids, classifier = found.ids, model.encoder.network.config.classifier
     if classifier is not None and output.suffix == ".csv":
         head = ["id", "class" if classifier.exclusive else "attributes", *classifier.names]
-        write_csv(output, head, _rows(ids, classifier, content["probabilities"]))
-        notes = _write_notes(output, cut, seen.part_seen, skipped)
-    else:
-        write_arrays(output, content | {"skipped": np.array(json.dumps(skipped))})
-    seconds = seen.max_frames / metadata.fps
-    return EncodedFolder(
-        ids, fps, assumed, output, notes, cut, seen.part_seen, seconds, skipped,
-        _read_as(model, dataset, given),
-    )  # fmt: skip
+        write_csv(output, head, _rows(ids, classifier, encoded["probabilities"]))
+        return _write_notes(output, cut, model.encoder.representation.part_seen, found.skipped)
+    content = {"ids": np.array(ids), **encoded, "cut": np.array(cut, dtype=str)}
+    content["skipped"] = np.array(json.dumps(found.skipped))
+    write_arrays(output, content | _own_statistics(found))
+    return None
+
+
+def _check_most(found: MotionInput, folder: pathlib.Path) -> None:
+    """Raises a ValueError if most clips are implausible, or none is valid."""
+    count = len(found.ids) + len(found.skipped)
+    if (common := most_common(found.implausible, count)) is not None:
+        raise ValueError(
+            f"--input={folder}: {common.count} of {count} clips are implausible"
+            f"{common.reasons}, so nothing was written. {common.finding.detail}. "
+            f"{common.finding.advice(as_flag)}"
+        )
+    if not found.clips:
+        first = found.skipped[0]
+        raise ValueError(
+            f"--input={folder}: none of the {count} clips is valid; the first, {first['id']}: "
+            f"{first['reason']}"
+        )
+
+
+def _own_statistics(found: MotionInput) -> dict[str, np.ndarray]:
+    """The statistics of clips that keep their own joints, as an array of the .npz."""
+    if found.own is None:
+        return {}
+    values = {
+        "of": found.own.name,
+        "joint_names": list(found.own.skeleton.joint_names),
+        "mean": found.own.mean.tolist(),
+        "std": found.own.std.tolist(),
+    }
+    return {"statistics": np.array(json.dumps(values))}
 
 
 def _check_suffix(output: pathlib.Path, classifier: ClassifierConfig | None) -> None:
@@ -148,12 +219,20 @@ def _check_suffix(output: pathlib.Path, classifier: ClassifierConfig | None) -> 
         )
 
 
-def _read_as(model: Model, dataset: str | None, given: Given) -> str:
+def _read_as(
+    model: Model, dataset: str | None, conventions: Conventions, found: MotionInput
+) -> str:
     """Whose statistics and conventions count, in words."""
     name, count = dataset or next(iter(model.datasets)), len(model.datasets)
-    said = described(
-        name, model.metadata(name), model.encoder.representation, placed=given.canonical != "never"
-    )
+    if found.own is not None:
+        skeleton = found.own.skeleton
+        return (
+            f"in their own skeleton of {skeleton.num_joints} joints ({skeleton.name}), with the "
+            "statistics of these clips themselves, not of a training dataset: vectors of other "
+            "folders are not comparable unless they have the same"
+        )
+    placed = Given.of(**conventions).canonical != "never"
+    said = described(name, model.metadata(name), model.encoder.representation, placed=placed)
     chosen = dataset is not None or count == 1
     return said if chosen else f"{said}, the first of {count} (--dataset names another)"
 
@@ -169,48 +248,12 @@ def _write_notes(
     return path
 
 
-def _named(folder: pathlib.Path, files: list[pathlib.Path]) -> dict[str, pathlib.Path]:
-    """The files by clip id: the path below the folder without .npy."""
-    return {file.relative_to(folder).with_suffix("").as_posix(): file for file in files}
+def _find(folder: pathlib.Path, output: pathlib.Path) -> tuple[list[pathlib.Path], int]:
+    """The motion files of a folder, sorted, and how many files of other kinds it has.
 
-
-def _prepared(
-    prepare: Callable[[np.ndarray], np.ndarray],
-    folder: pathlib.Path,
-    files: dict[str, pathlib.Path],
-) -> tuple[list[str], list[np.ndarray], list[dict[str, str]]]:
-    """Ids and prepared clips of the files, and {"id", "reason"} of the invalid ones."""
-    ids, clips, skipped = [], [], []
-    implausible: dict[str, Finding] = {}
-    for name, file in tqdm(files.items(), desc="read", unit="clip"):
-        try:
-            clips.append(prepare(reading.read_array(file)))
-        except ImplausibleClip as error:
-            implausible[name] = error.finding
-            found = f"{error.finding.reason}: {error.finding.detail}"
-            skipped.append({"id": name, "reason": found})
-            continue
-        except ValueError as error:
-            reason = str(error).removeprefix(f"{folder}{os.sep}")
-            skipped.append({"id": name, "reason": reason})
-            continue
-        ids.append(name)
-    if (common := most_common(implausible, len(files))) is not None:
-        raise ValueError(
-            f"--input={folder}: {common.count} of {len(files)} clips are implausible"
-            f"{common.reasons}, so nothing was written. {common.finding.detail}. "
-            f"{common.finding.advice(as_flag)}"
-        )
-    if not clips:
-        raise ValueError(
-            f"--input={folder}: none of the {len(files)} clips is valid; the first, "
-            f"{skipped[0]['id']}: {skipped[0]['reason']}"
-        )
-    return ids, clips, skipped
-
-
-def _find(folder: pathlib.Path, output: pathlib.Path) -> list[pathlib.Path]:
-    """The clips below a folder; a ValueError if there is none or the output suffix is invalid."""
+    Raises:
+      ValueError: there is none, or the suffix of the output is invalid.
+    """
     if output.suffix not in (".npz", ".csv"):
         raise ValueError(
             f"--output={output}: expected a name that ends in .npz (or .csv for a classifier)"
@@ -218,13 +261,19 @@ def _find(folder: pathlib.Path, output: pathlib.Path) -> list[pathlib.Path]:
     if output.is_dir():
         raise ValueError(f"--output={output} is a folder; name a file")
     if folder.is_file():
-        raise ValueError(f"--input={folder} is a file; name the folder that it is in")
+        return [folder], 0
     if not folder.is_dir():
-        raise ValueError(f"--input={folder}: no such folder")
-    files = sorted(folder.rglob("*.npy"))
-    if not files:
-        raise ValueError(f"--input={folder}: the folder contains no .npy files")
-    return files
+        raise ValueError(f"--input={folder}: no such file or folder")
+    arrays = [*folder.rglob("*.npy")]  # also those of which no format knows what they are
+    try:
+        files, others = motion_files(folder)
+    except ValueError:
+        files, others = [], []
+    written = output.absolute()
+    chosen = sorted({path for path in (*files, *arrays) if path.absolute() != written})
+    if not chosen:
+        raise ValueError(f"--input={folder}: the folder contains no motion files (.npy, .bvh, ...)")
+    return chosen, len({*others} - {*chosen})
 
 
 def _encoded(model: Model, clips: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -237,23 +286,19 @@ def _encoded(model: Model, clips: Sequence[np.ndarray]) -> dict[str, np.ndarray]
 
 
 def _finite(
-    ids: list[str],
-    clips: list[np.ndarray],
-    encoded: dict[str, np.ndarray],
-    skipped: list[dict[str, str]],
-) -> tuple[list[str], list[np.ndarray], dict[str, np.ndarray]]:
-    """Ids, clips and outputs where the output is finite; the others are added to `skipped`."""
+    found: MotionInput, encoded: dict[str, np.ndarray]
+) -> tuple[MotionInput, dict[str, np.ndarray]]:
+    """The clips and outputs where the output is finite; the others are added to `skipped`."""
     name = next(iter(encoded))  # the array with a row for every clip
     finite = np.isfinite(encoded[name]).all(axis=1)
     reason = "the model's output is not finite: the clip is far outside of the training data"
-    skipped += [{"id": ids[row], "reason": reason} for row in np.flatnonzero(~finite)]
+    found.skipped += [{"id": found.ids[row], "reason": reason} for row in np.flatnonzero(~finite)]
     if not finite.any():
         raise ValueError(
             "the model's output is not finite for any clip: its parameters may not be finite"
         )
     rows = np.flatnonzero(finite)
-    chosen = [ids[row] for row in rows], [clips[row] for row in rows]
-    return *chosen, encoded | {name: encoded[name][rows]}
+    return found.chosen(rows.tolist()), encoded | {name: encoded[name][rows]}
 
 
 def _rows(

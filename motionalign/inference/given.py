@@ -7,7 +7,15 @@ from typing import TypedDict
 
 import numpy as np
 
-from motionalign.conventions import Declared, Finding, Measured, Origin, canonical, read_order
+from motionalign.conventions import (
+    SENSORS,
+    Declared,
+    Finding,
+    Measured,
+    Origin,
+    canonical,
+    read_order,
+)
 from motionalign.conventions.findings import checked_reasons, implausible
 from motionalign.conventions.measured import measure
 from motionalign.data.dataset import Metadata
@@ -25,6 +33,7 @@ class Conventions(TypedDict, total=False):
     order: Sequence[str] | str | None
     canonical: str
     accept: Sequence[str]
+    sensor: str | None
 
 
 class ImplausibleClip(ValueError):
@@ -48,11 +57,14 @@ class Given:
         bit. Of a clip longer than the model reads, the lowest point is that of the frames read.
       accept: findings of `conventions.REASONS` that are no errors, besides those that the training
         data have.
+      sensor: a key of `conventions.SENSORS`, by which clips are judged; None: that of the training
+        data.
     """
 
     declared: Declared = dataclasses.field(default_factory=Declared)
     canonical: str = CANONICAL[0]
     accept: tuple[str, ...] = ()
+    sensor: str | None = None
 
     @classmethod
     def of(
@@ -62,6 +74,7 @@ class Given:
         order: Sequence[str] | str | None = None,
         canonical: str = CANONICAL[0],
         accept: Sequence[str] = (),
+        sensor: str | None = None,
     ) -> "Given":
         """From the keyword arguments of `Conventions`.
 
@@ -70,10 +83,12 @@ class Given:
         """
         if canonical not in CANONICAL:
             raise ValueError(f"canonical={canonical!r}; expected one of {', '.join(CANONICAL)}")
+        if sensor is not None and sensor not in SENSORS:
+            raise ValueError(f"sensor={sensor!r}; expected one of {', '.join(SENSORS)}")
         if isinstance(order, str):
             order = read_order(order)
         declared = Declared(unit, up, None if order is None else tuple(order))
-        return cls(declared, canonical, checked_reasons(accept))
+        return cls(declared, canonical, checked_reasons(accept), sensor)
 
     def check(self, metadata: Metadata, input: Representation) -> None:
         """Raises a ValueError if no clip of this input can be given so.
@@ -117,9 +132,8 @@ class Given:
         joints = self.declared.convert(joints, skeleton, metadata.unit_in_metres)
         found = measure(joints, skeleton)
         accept = {*self.accept, *metadata.accepted}
-        finding = implausible(
-            found, metadata.unit_in_metres, metadata.sensor, accept, self.declared
-        )
+        sensor = self.sensor or metadata.sensor
+        finding = implausible(found, metadata.unit_in_metres, sensor, accept, self.declared)
         finding = finding or self._other_scale(found, metadata)
         if finding is not None:
             raise ImplausibleClip(finding)

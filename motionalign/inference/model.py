@@ -1,6 +1,7 @@
 """A trained model for inference: embeds clips and texts, compares and classifies them."""
 
 import functools
+import os
 import pathlib
 import warnings
 from collections.abc import Sequence
@@ -12,14 +13,17 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from motionalign import sharding
+from motionalign.anatomy.takes import Told
 from motionalign.checkpoints.run import BEST
 from motionalign.checkpoints.shared import Saved, open_saved, write_shared
 from motionalign.data.cuts import cut_texts
 from motionalign.data.dataset import Metadata
 from motionalign.data.tokenizer import Tokenizer
+from motionalign.files import expand
 from motionalign.inference import similarity
 from motionalign.inference.encoder import Encoder, unit
 from motionalign.inference.given import Conventions, Given
+from motionalign.inference.motion_input import JOINTS, Asked, read_input
 from motionalign.inference.reference import read
 from motionalign.inference.sentence_encoder import SentenceEncoder, encoder_of
 from motionalign.models.dual_encoder import TEXT_TOWER
@@ -151,7 +155,8 @@ class Model:
             (joint names in the order of the clip, in a sequence, a comma-separated list or a file
             with one per line), `canonical` ("as trained", "always" or "never": whether
             the clip is moved and turned as HumanML3D does; see `inference.given.Given`), `accept`
-            (findings that are no errors, of `motionalign.conventions.REASONS`).
+            (findings that are no errors, of `motionalign.conventions.REASONS`), `sensor` ("depth"
+            for joints of depth cameras or from video, which may shake).
 
         Returns:
           [E] float32 for one clip, [N, E] for a list.
@@ -164,6 +169,95 @@ class Model:
         vectors = self.encode_prepared(clips, normalize)
         _check_finite(vectors, "clip")
         return vectors[0] if single else vectors
+
+    def asked(
+        self,
+        fps: float | None,
+        dataset: str | None,
+        joints: str,
+        skeleton: str | os.PathLike | None,
+        smplh_dir: str | os.PathLike | None,
+        conventions: Conventions,
+    ) -> Asked:
+        """How motion files are read for this model; see `encode_files`."""
+        if joints not in JOINTS:
+            raise ValueError(f"joints={joints!r}; expected one of {', '.join(JOINTS)}")
+        told = Told(smplh_dir, skeleton, conventions.get("unit"), conventions.get("up"), fps)
+        return Asked(
+            self.metadata(dataset), self._encoder.representation, told,
+            conventions=conventions, native=joints == JOINTS[1],
+        )  # fmt: skip
+
+    def prepare_files(
+        self,
+        files: str | os.PathLike | Sequence[str | os.PathLike],
+        fps: float | None = None,
+        dataset: str | None = None,
+        *,
+        joints: str = "as trained",
+        skeleton: str | os.PathLike | None = None,
+        smplh_dir: str | os.PathLike | None = None,
+        **conventions: Unpack[Conventions],
+    ) -> tuple[list[str], list[np.ndarray]]:
+        """Converts motion files of any format to the input of the motion encoder.
+
+        Arguments and errors are those of `encode_files`. `encode_prepared` and `classify_prepared`
+        read the result.
+
+        Returns:
+          The ids of the clips, and the clips.
+        """
+        given = [files] if isinstance(files, str | os.PathLike) else list(files)
+        asked = self.asked(fps, dataset, joints, skeleton, smplh_dir, conventions)
+        found = read_input({expand(file): os.fspath(file) for file in given}, asked)
+        if found.skipped:
+            first, more = found.skipped[0], len(found.skipped) - 1
+            also = f" (and {more} more)" if more else ""
+            reason = first["reason"]
+            where = "" if first["id"].partition("#")[0] in reason else f"{first['id']}: "
+            raise ValueError(f"{where}{reason}{also}")
+        return found.ids, found.clips
+
+    def encode_files(
+        self,
+        files: str | os.PathLike | Sequence[str | os.PathLike],
+        fps: float | None = None,
+        normalize: bool = True,
+        dataset: str | None = None,
+        *,
+        joints: str = "as trained",
+        skeleton: str | os.PathLike | None = None,
+        smplh_dir: str | os.PathLike | None = None,
+        **conventions: Unpack[Conventions],
+    ) -> tuple[list[str], np.ndarray]:
+        """Embeds motion files of any format and skeleton: BVH, FBX, C3D, ...
+
+        Args:
+          files: paths of files, or of folders with one file a frame; or a single path.
+          fps: frames per second of the files that state none.
+          normalize, dataset: as in `encode_motion`.
+          joints: "as trained": files of any skeleton become the joints of the training data.
+            "native", for models of motion patches: files keep their own joints, and are
+            standardised by the statistics of these clips themselves.
+          skeleton: a skeleton file, for files that do not say what their joints are.
+          smplh_dir: folder of SMPL or SMPL-H body models, for files of their parameters.
+          **conventions: as in `encode_motion`; unit and up count before what files say.
+
+        Returns:
+          The ids of N clips, which are the paths, with "#take" and "#person" where a file has
+          several; and [N, E] float32.
+
+        Raises:
+          ValueError: a file cannot be read, is no human body, or is not what it should be; the
+            message names it.
+        """
+        ids, clips = self.prepare_files(
+            files, fps, dataset,
+            joints=joints, skeleton=skeleton, smplh_dir=smplh_dir, **conventions,
+        )  # fmt: skip
+        vectors = self.encode_prepared(clips, normalize)
+        _check_finite(vectors, "clip")
+        return ids, vectors
 
     def encode_prepared(
         self, clips: Sequence[np.ndarray], normalize: bool = True, progress: str | None = None

@@ -26,6 +26,10 @@ KIT = dataclasses.replace(
     SMPL, name="other", skeleton=SKELETONS["kit21"], fps=12.5, mean=np.zeros((21, 3)),
     std=np.ones((21, 3)),
 )  # fmt: skip
+KINECT = dataclasses.replace(
+    SMPL, name="kinect", skeleton=SKELETONS["kinect20"], source_fps=30.0, mean=np.zeros((20, 3)),
+    std=np.full((20, 3), 0.5),
+)  # fmt: skip
 SIZES = {"width": 8, "depth": 1, "heads": 2, "mlp_width": 16}
 OF_JOINTS = MotionTransformerConfig(
     joints=22, channels=3, **SIZES, norm="pre", positions="learned", frames=12, window="centre"
@@ -60,7 +64,11 @@ def write_model():
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory):
-    """{"captions", "frozen", "classes"}: a ViT with a BERT, and encoders of joints without text."""
+    """Models by name.
+
+    "captions", "kinect": a ViT with a BERT, for SMPL's 22 joints and Kinect's 20; "frozen",
+    "classes": encoders of joints without text.
+    """
     folder = tmp_path_factory.mktemp("models")
     text = bert.BertConfig(
         vocab_size=Tokenizer(TOKENIZER, 12).vocab_size, **SIZES, max_positions=12
@@ -74,6 +82,7 @@ def folders(tmp_path_factory):
     trained_with = {"encoder": "nowhere/encoder", "readout": "mean", "sha256": "0" * 64}
     return {
         "captions": write(folder / "captions", captions, datasets=(SMPL, KIT)),
+        "kinect": write(folder / "kinect", captions, datasets=(KINECT,)),
         "frozen": write(folder / "frozen", frozen, distance="euclidean", text_encoder=trained_with),
         "classes": write(folder / "classes", classes, distance=None),
     }

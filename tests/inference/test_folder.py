@@ -3,13 +3,18 @@
 import json
 import os
 
+import motion_files
 import numpy as np
 import pytest
 from bodies import body
 
 import motionalign
+from motionalign.anatomy import native, smpl22
+from motionalign.anatomy.takes import read_takes
+from motionalign.data.resample import resample
 from motionalign.inference.encoder import Encoder
 from motionalign.inference.folder import encode_folder
+from motionalign.skeleton import SKELETONS
 
 
 @pytest.fixture
@@ -73,7 +78,7 @@ def test_another_dataset_of_the_model(folders, clips, tmp_path):
 def test_folders_that_cannot_be_encoded(folders, tmp_path):
     with pytest.raises(ValueError, match=r"--output=out\.npy: expected a name that ends in \.npz"):
         encode_folder(folders["captions"], tmp_path, "out.npy")
-    with pytest.raises(ValueError, match=r"contains no \.npy files"):
+    with pytest.raises(ValueError, match=r"contains no motion files \(\.npy, "):
         encode_folder(folders["captions"], tmp_path, tmp_path / "out.npz")
     np.save(tmp_path / "a.npy", np.zeros((5, 3)))
     with pytest.raises(
@@ -147,3 +152,173 @@ def test_wrong_arguments_are_no_faults_of_the_clips(folders, clips, tmp_path):
         encode_folder(folders["captions"], clips, output, accept=["size"])
     with pytest.raises(ValueError, match=r"^the declared joint order lacks left_hip"):
         encode_folder(folders["captions"], clips, output, order=["pelvis"])
+
+
+# ------------------------------------------------------------------------ files of other formats
+
+
+def write_bvh(path, seed=0, frames=60, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    joints = motion_files.human(**options)
+    return motion_files.write_bvh(path, joints, motion_files.swing(joints, frames, seed=seed))
+
+
+def write_pair(path, frames=60):
+    """Two persons in a labelled set of one clip, at 30 fps."""
+    pair = [body(frames, seed=i) + np.array([i, 0, 0], np.float32) for i in range(2)]
+    skeleton = SKELETONS["smpl22"]
+    names = {"joint_names": np.array(skeleton.joint_names), "parents": np.array(skeleton.parents)}
+    np.savez(path, positions=np.stack(pair, axis=1), lengths=[frames], fps=30.0, **names)
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """Files of several formats, spoiled ones, and some that are no motion."""
+    folder = tmp_path / "mixed"
+    write_bvh(folder / "a.bvh")
+    write_bvh(folder / "deep" / "b.bvh", seed=1, prefix="mixamorig:")
+    write_pair(folder / "pair.npz")
+    np.save(folder / "a.npy", body(40, seed=3))
+    (folder / "spoiled.bvh").write_text("HIERARCHY\nROOT")
+    (folder / "labels.csv").write_text("id,action\n")
+    (folder / "readme.md").touch()
+    return folder
+
+
+def test_files_of_all_formats(folders, mixed, tmp_path):
+    output = mixed / "out.npz"
+    for _ in range(2):  # its own output is no motion file
+        encoded = encode_folder(folders["captions"], mixed, output)
+        assert encoded.ids == ["a.bvh", "a.npy", "deep/b", "pair#1", "pair#2"]
+        assert [item["id"] for item in encoded.skipped] == ["spoiled"]
+    assert encoded.skipped[0]["reason"].startswith("spoiled.bvh, line 2")
+    lines = encoded.summary().splitlines()
+    assert lines[0] == f"5 clips → {output}; 1 skipped"
+    assert "1 .npy" in lines[1] and "2 labelled set (SMPL)" in lines[1] and "BVH (" in lines[1]
+    assert lines[1].endswith("at 30, 60 fps")
+    assert "if the .npy clips have another one" in lines[2]
+    assert lines[-1] == "2 files of other kinds are left out"
+    vectors = dict(zip(encoded.ids, np.load(output)["embeddings"]))
+    model = motionalign.load(folders["captions"])
+    (take,) = read_takes(mixed / "a.bvh")
+    joints = smpl22(take.motion, take.body).joints[:, 0]
+    expected = model.encode_motion(joints, fps=take.fps)
+    np.testing.assert_allclose(vectors["a.bvh"], expected, atol=1e-6)
+    np.testing.assert_allclose(
+        vectors["a.npy"], model.encode_motion(np.load(mixed / "a.npy"), fps=60), atol=1e-6
+    )
+    second = body(60, seed=1) + np.array([1, 0, 0], np.float32)
+    np.testing.assert_allclose(vectors["pair#2"], model.encode_motion(second, fps=30), atol=1e-5)
+
+
+def test_one_file(folders, mixed, tmp_path):
+    encoded = encode_folder(folders["captions"], mixed / "deep" / "b.bvh", tmp_path / "out.npz")
+    assert encoded.ids == ["b"]
+    assert encoded.kinds == "1 BVH (Mixamo)"
+    assert not encoded.assumed
+
+
+def test_a_classifier_of_files(folders, mixed, tmp_path):
+    encoded = encode_folder(folders["classes"], mixed, tmp_path / "out.csv")
+    rows = (tmp_path / "out.csv").read_text().splitlines()
+    assert [row.partition(",")[0] for row in rows[1:]] == list(encoded.ids)
+    assert len(rows) == 6
+
+
+def test_files_that_state_no_rate_need_one(folders, tmp_path):
+    skeleton = SKELETONS["smpl22"]
+    names = {"joint_names": skeleton.joint_names[::-1], "unit": "cm", "up": "z"}
+    (tmp_path / "c.skeleton.json").write_text(json.dumps(names))
+    clip = body(40, seed=3)
+    turned = 100 * clip[:, ::-1][..., [0, 2, 1]] * np.array([1, -1, 1], np.float32)
+    np.save(tmp_path / "c.npy", turned)
+    with pytest.raises(ValueError, match=r"states no frame rate: give it by --fps"):
+        encode_folder(folders["captions"], tmp_path, tmp_path / "out.npz")
+    encoded = encode_folder(folders["captions"], tmp_path, tmp_path / "out.npz", fps=20)
+    expected = motionalign.load(folders["captions"]).encode_motion(clip, fps=20)
+    np.testing.assert_allclose(np.load(encoded.output)["embeddings"][0], expected, atol=1e-4)
+
+
+def test_in_two_dimensions_and_no_bodies_are_refused_by_name(folders, mixed, tmp_path):
+    flat = {"joint_names": SKELETONS["coco18"].joint_names, "dims": 2, "fps": 20}
+    (mixed / "flat.skeleton.json").write_text(json.dumps(flat))
+    np.save(mixed / "flat.npy", np.random.default_rng(0).uniform(size=(20, 18, 3)))
+    joints = [motion_files.Joint(name, i - 1, (1.0, 2.0, 0.0)) for i, name in enumerate("xyz")]
+    motion_files.write_bvh(mixed / "prop.bvh", joints, motion_files.swing(joints, 9))
+    encoded = encode_folder(folders["captions"], mixed, tmp_path / "out.npz")
+    reasons = {item["id"]: item["reason"] for item in encoded.skipped}
+    assert reasons.keys() == {"spoiled", "flat", "prop"}
+    assert "prop.bvh: " in reasons["prop"] and "human body" in reasons["prop"]
+    assert "flat.npy" in reasons["flat"]
+
+
+def test_a_model_of_another_skeleton_reads_files_with_its_joints(folders, tmp_path):
+    kinect = SKELETONS["kinect20"]
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    np.save(clips / "own.npy", body(40, "kinect20"))
+    names = {"joint_names": kinect.joint_names, "parents": kinect.parents, "fps": 30}
+    (clips / "other.skeleton.json").write_text(json.dumps(names))
+    np.save(clips / "other.npy", body(40, "kinect20"))
+    write_bvh(clips / "mixamo.bvh")
+    encoded = encode_folder(folders["kinect"], clips, tmp_path / "out.npz")
+    assert encoded.ids == ["other", "own"]
+    vectors = np.load(tmp_path / "out.npz")["embeddings"]
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-5)
+    (skipped,) = encoded.skipped
+    assert "has not the joints of skeleton 'kinect20': no hip_center" in skipped["reason"]
+
+
+def test_native_joints_have_their_own_statistics(folders, tmp_path):
+    clips = tmp_path / "clips"
+    for i in range(3):
+        write_bvh(clips / f"{i}.bvh", seed=i)
+    write_bvh(clips / "other.bvh", prefix="other:")
+    encoded = encode_folder(folders["captions"], clips, tmp_path / "out.npz", joints="native")
+    assert encoded.ids == ["0", "1", "2"]
+    assert "another skeleton than 3 other clips" in encoded.skipped[0]["reason"]
+    assert "the statistics of these clips themselves" in encoded.summary()
+    found = json.loads(str(np.load(tmp_path / "out.npz")["statistics"]))
+    assert found["of"] == "these clips"
+    assert "LeftForeArm" in found["joint_names"]
+    joints = []
+    for i in range(3):
+        (take,) = read_takes(clips / f"{i}.bvh")
+        _, own = native(take.motion, take.body)
+        joints.append(resample(own[:, 0], take.fps, 20.0))
+    frames = np.concatenate(joints)
+    np.testing.assert_allclose(found["mean"], frames.mean(0), atol=1e-4)
+    assert "statistics" not in np.load(
+        encode_folder(folders["captions"], clips, tmp_path / "out.npz").output
+    )
+    with pytest.raises(ValueError, match="fit models of motion patches only"):
+        encode_folder(folders["frozen"], clips, tmp_path / "out.npz", joints="native")
+    with pytest.raises(ValueError, match="joints='own'; expected one of as trained, native"):
+        encode_folder(folders["captions"], clips, tmp_path / "out.npz", joints="own")
+
+
+def test_files_from_python(folders, mixed, tmp_path):
+    model = motionalign.load(folders["captions"])
+    paths = [mixed / "a.bvh", mixed / "pair.npz"]
+    ids, vectors = model.encode_files(paths)
+    assert ids == [str(paths[0]), f"{paths[1]}#1", f"{paths[1]}#2"]
+    encoded = encode_folder(folders["captions"], mixed, tmp_path / "out.npz")
+    rows = [encoded.ids.index(name) for name in ("a.bvh", "pair#1", "pair#2")]
+    np.testing.assert_allclose(vectors, np.load(encoded.output)["embeddings"][rows], atol=1e-6)
+    one, vector = model.encode_files(str(paths[0]))
+    assert one == ids[:1] and vector.shape == (1, vectors.shape[1])
+    with pytest.raises(ValueError, match=r"spoiled.bvh, line 2"):
+        model.encode_files([paths[0], mixed / "spoiled.bvh"])
+    with pytest.raises(ValueError, match=r"a.npy states no frame rate"):
+        model.encode_files(mixed / "a.npy")
+    assert len(model.encode_files(mixed / "a.npy", fps=20)[0]) == 1
+    classifier = motionalign.load(folders["classes"])
+    _, clips = classifier.prepare_files(paths)
+    assert classifier.classify_prepared(clips).shape == (3, 3)
+
+
+def test_real_files_of_many_makers(folders, real_files, tmp_path):
+    encoded = encode_folder(folders["captions"], real_files / "bvh", tmp_path / "out.npz")
+    assert {"cmu_cgspeed_12_01_walk", "mixamorig_freebvh", "momask_output"} <= {*encoded.ids}
+    assert "BVH (Mixamo)" in encoded.kinds
+    assert len(encoded.ids) + len(encoded.skipped) == 20
