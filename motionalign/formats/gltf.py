@@ -40,13 +40,14 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
         figures = scene.figures(nodes.names, nodes.parents, skins)
     except ValueError as error:
         raise ValueError(f"{path}: nodes: {error}") from error
+    budget = scene.Budget()
     motions = []
     for group in scene.persons(figures):
         rest = _rest(document, nodes, group[0])
         # An animation may be of another skeleton of the file.
         own = scene.at_or_above(nodes.parents, [j for figure in group for j in figure.joints])
         moving = [each for each in animations if not own.isdisjoint(each.channels)]
-        take = _Take(document, nodes, group, rest, notes)
+        take = _Take(document, nodes, group, rest, notes, budget)
         motions += [take.of(animation) for animation in moving] or [take.still()]
     return motions
 
@@ -380,6 +381,7 @@ class _Take:
     group: Sequence[scene.Figure]
     rest: np.ndarray
     notes: Sequence[str]
+    budget: scene.Budget
 
     def of(self, animation: _Animation) -> Motion:
         """One animation."""
@@ -389,13 +391,8 @@ class _Take:
         keys = [channel.times for own in channels.values() for channel in own.values()]
         fps, note = scene.frame_rate(keys)
         try:
-            times = scene.frame_times(
-                min(times[0] for times in keys),
-                max(times[-1] for times in keys),
-                fps,
-                len(joints),
-                self.document.size,
-            )
+            start, end = min(times[0] for times in keys), max(times[-1] for times in keys)
+            times = self.budget.frame_times(start, end, fps, len(joints), self.document.size)
         except ValueError as error:
             raise ValueError(f"{path}: animations[{animation.index}]: {error}") from error
         positions = scene.positions(self.nodes.parents, joints, self.nodes.pose(channels), times)
