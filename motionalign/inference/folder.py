@@ -263,7 +263,7 @@ def _find(folder: pathlib.Path, output: pathlib.Path) -> tuple[list[pathlib.Path
     if folder.is_file():
         return [folder], 0
     if not folder.is_dir():
-        raise ValueError(f"--input={folder}: no such file or folder")
+        raise ValueError(f"--input={folder}: no such folder or file")
     arrays = [*folder.rglob("*.npy")]  # also those of which no format knows what they are
     try:
         files, others = motion_files(folder)
@@ -272,7 +272,10 @@ def _find(folder: pathlib.Path, output: pathlib.Path) -> tuple[list[pathlib.Path
     written = output.absolute()
     chosen = sorted({path for path in (*files, *arrays) if path.absolute() != written})
     if not chosen:
-        raise ValueError(f"--input={folder}: the folder contains no motion files (.npy, .bvh, ...)")
+        raise ValueError(
+            f"--input={folder}: the folder contains no .npy files, and no motion files of other "
+            "formats"
+        )
     return chosen, len({*others} - {*chosen})
 
 
