@@ -12,6 +12,28 @@ import numpy as np
 
 PARTS = ("right_leg", "left_leg", "torso", "right_arm", "left_arm")
 
+SIDES = ("left", "right")
+
+# Of each side; every role has its name with the side before it, such as left_knee.
+_ARM = ("collar", "shoulder", "elbow", "wrist", "hand")
+_LEG = ("hip", "knee", "ankle", "foot", "toe")
+
+ROLES = (
+    "pelvis",
+    "chest",
+    "neck",
+    "head",
+    "head_end",
+    *(f"{side}_{role}" for side in SIDES for role in (*_ARM, *_LEG)),
+)
+"""What a point of a body can be.
+
+chest: the joint in which the two arms part from the spine, SMPL's spine3. neck: the base of the
+neck. head: where the skull turns on the neck, SMPL's head; head_end: the top of the skull. hand:
+the middle of the hand or the base of the middle finger. foot: the ball of the foot, SMPL's foot;
+toe: the tip of the toes.
+"""
+
 
 @dataclasses.dataclass(frozen=True)
 class Skeleton:

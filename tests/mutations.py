@@ -150,6 +150,8 @@ def change_array(rng, array):
     """Another dtype, shape or value."""
     array = np.array(array)
     match rng.integers(9):
+        case 0 if array.dtype.kind in "US":
+            return np.arange(array.size).reshape(array.shape) if array.ndim else array.astype("U3")
         case 0:
             return array.astype(("f2", "f8", "i1", "u8", "c16", "S4", "U3", "?")[rng.integers(8)])
         case 1:

@@ -167,7 +167,25 @@ def doubts(rig: Rig, roles: Mapping[str, int]) -> str | None:
         }
         for side in SIDES
     }
-    return _wrong_lengths(bones, rig.size) or _wrong_sides(rig, roles)
+    return _wrong_tree(rig, roles) or _wrong_lengths(bones, rig.size) or _wrong_sides(rig, roles)
+
+
+def _wrong_tree(rig: Rig, roles: Mapping[str, int]) -> str | None:
+    """Whether a joint would be in two limbs, or in a limb and the torso."""
+    last = roles.get("head_end", roles["head"])
+    trunk = {roles["pelvis"], roles["chest"], last}
+    if not rig.is_flat:
+        trunk.update(rig.between(roles["pelvis"], roles["chest"]))
+        trunk.update(rig.between(roles["chest"], last))
+    seen: set[int] = set()
+    for role, joint in roles.items():
+        if not role.startswith(SIDES):
+            continue
+        if joint in trunk or joint in seen:
+            where = "the torso" if joint in trunk else "two limbs"
+            return f"the {role.replace('_', ' ')} would be in {where}"
+        seen.add(joint)
+    return None
 
 
 def _wrong_lengths(bones: _Bones, size: float) -> str | None:

@@ -104,10 +104,11 @@ class Rig:
         return next((joint for joint in paths[0] if joint in shared), None)
 
     def between(self, a: int, b: int) -> list[int]:
-        """The joints from a to b along the tree, both included."""
-        top = self.meeting((a, b))
-        assert top is not None, (a, b)
+        """The joints from a to b along the tree, both included; trees are joined at their roots."""
         up, down = self.up_to_root(a), self.up_to_root(b)
+        top = self.meeting((a, b))
+        if top is None:
+            return up + down[::-1]
         return up[: up.index(top) + 1] + down[: down.index(top)][::-1]
 
     def below(self, joint: int) -> list[int]:

@@ -63,10 +63,10 @@ class JointSet:
         return "depth" if self.kind == "keypoints" or self.name in _OF_CAMERAS else "optical"
 
     @property
-    def labels(self) -> frozenset[str]:
-        """All labels of the set."""
-        made = {label for point in self.points for option in point.options for label, _ in option}
-        return frozenset(made.union(self.others))
+    def labels(self) -> tuple[str, ...]:
+        """All labels of the set, those of the first points first."""
+        made = [label for point in self.points for option in point.options for label, _ in option]
+        return tuple(dict.fromkeys((*made, *self.others)))
 
 
 _OF_CAMERAS = ("Kinect v1", "Kinect v2", "Azure Kinect", "OpenNI")
@@ -93,6 +93,32 @@ head         head         neck         head
 @_elbow      @_elbow      @_shoulder   @_elbow
 @_wrist      @_wrist      @_elbow      @_wrist
 @_hand?      @_hand       @_wrist      @_hand | @_middle1
+"""
+
+# Of MuJoCo's model of SMPL.
+_SMPL_NAMES = {
+    "spine1": "Torso",
+    "spine2": "Spine",
+    "spine3": "Chest",
+    "@_foot": "&_Toe",
+    "@_collar": "&_Thorax",
+}
+
+# The Master Motor Map of KIT-ML, as in `skeleton.SKELETONS["kit21"]`.
+_KIT21 = """
+root    pelvis       -     root
+BP      -            root  BP
+BT      -            BP    BT
+BLN     neck         BT    BLN
+BUN     head         BLN   BUN
+&S      @_shoulder   BLN   &S
+&E      @_elbow      &S    &E
+&W      @_wrist      &E    &W
+&H      @_hip        root  &H
+&K      @_knee       &H    &K
+&A      @_ankle      &K    &A
+&Mrot   @_foot       &A    &Mrot
+&F      @_toe        &Mrot &F
 """
 
 _KINECT20 = """
@@ -199,6 +225,13 @@ Head         head_end     Neck/Nose    Head
 &Wrist       @_wrist      &Elbow       @Wrist
 """
 
+_H36M_NAMES = {
+    "Hip": "root",
+    "Spine": "Belly",
+    "Neck/Nose": "Nose neck_base Jaw Neck",
+    "@Foot": "@Ankle",
+}
+
 # OpenNI's hips hang from the torso; there is no pelvis.
 _OPENNI15 = """
 torso        -            -            torso
@@ -250,7 +283,7 @@ neck         neck         nose         neck
 _BODY25 = """
 MidHip       pelvis       -            MidHip
 Neck         neck         MidHip       Neck
-head         head         Neck         LEar REar | Nose
+head         head         Neck         LeftEar RightEar | Nose
 &Shoulder    @_shoulder   Neck         @Shoulder
 &Elbow       @_elbow      &Shoulder    @Elbow
 &Wrist       @_wrist      &Elbow       @Wrist
@@ -258,6 +291,45 @@ head         head         Neck         LEar REar | Nose
 &Knee        @_knee       &Hip         @Knee
 &Ankle       @_ankle      &Knee        @Ankle
 &BigToe      @_toe        &Ankle       @BigToe
+"""
+
+_PANOPTIC19 = """
+BodyCenter   pelvis       -            BodyCenter
+Neck         neck         BodyCenter   Neck
+head         head         Neck         LeftEar RightEar | Nose
+@Shoulder    @_shoulder   Neck         @Shoulder
+@Elbow       @_elbow      @Shoulder    @Elbow
+@Wrist       @_wrist      @Elbow       @Wrist
+@Hip         @_hip        BodyCenter   @Hip
+@Knee        @_knee       @Hip         @Knee
+@Ankle       @_ankle      @Knee        @Ankle
+"""
+
+_HALPE26 = """
+Hip          pelvis       -            Hip
+Neck         neck         Hip          Neck
+head         head         Neck         LeftEar RightEar
+Head         head_end     head         Head
+@Shoulder    @_shoulder   Neck         @Shoulder
+@Elbow       @_elbow      @Shoulder    @Elbow
+@Wrist       @_wrist      @Elbow       @Wrist
+@Hip         @_hip        Hip          @Hip
+@Knee        @_knee       @Hip         @Knee
+@Ankle       @_ankle      @Knee        @Ankle
+@BigToe      @_toe        @Ankle       @BigToe
+"""
+
+_MPII16 = """
+pelvis       pelvis       -            pelvis
+thorax       neck         pelvis       thorax
+upper_neck   -            thorax       upper_neck
+head_top     head_end     upper_neck   head_top
+@_shoulder   @_shoulder   thorax       @_shoulder
+@_elbow      @_elbow      @_shoulder   @_elbow
+@_wrist      @_wrist      @_elbow      @_wrist
+@_hip        @_hip        pelvis       @_hip
+@_knee       @_knee       @_hip        @_knee
+@_ankle      @_ankle      @_knee       @_ankle
 """
 
 _COCO17 = """
@@ -456,7 +528,10 @@ _FINGERS = " ".join(
 )  # fmt: skip
 
 SETS: tuple[JointSet, ...] = (
-    JointSet("SMPL", "joints", "body", _points(_SMPL), _labels(_FINGERS)),
+    JointSet(
+        "SMPL", "joints", "body", _points(_SMPL), _labels(_FINGERS), _aliases(_SMPL_NAMES)
+    ),
+    JointSet("KIT", "joints", "body", _points(_KIT21)),
     JointSet("Kinect v1", "joints", "body", _points(_KINECT20)),
     JointSet("Kinect v2", "joints", "body", _points(_KINECT25), _labels("HandTip@ Thumb@")),
     JointSet(
@@ -465,7 +540,7 @@ SETS: tuple[JointSet, ...] = (
     ),
     JointSet("Motive", "joints", "body", _points(_MOTIVE), _motive_fingers()),
     JointSet("Xsens", "joints", "body", _points(_XSENS)),
-    JointSet("Human3.6M", "joints", "body", _points(_H36M17)),
+    JointSet("Human3.6M", "joints", "body", _points(_H36M17), (), _aliases(_H36M_NAMES)),
     JointSet("OpenNI", "joints", "body", _points(_OPENNI15)),
     JointSet("MPI-INF-3DHP", "joints", "body", _points(_MPI28)),
     JointSet("OpenPose COCO-18", "keypoints", "body", _points(_COCO18)),
@@ -473,6 +548,14 @@ SETS: tuple[JointSet, ...] = (
         "OpenPose BODY-25", "keypoints", "body", _points(_BODY25),
         _labels("Nose @Eye @Ear @SmallToe @Heel Background"),
     ),
+    JointSet(
+        "CMU Panoptic", "joints", "body", _points(_PANOPTIC19), _labels("Nose @Eye @Ear")
+    ),
+    JointSet(
+        "Halpe-26", "keypoints", "body", _points(_HALPE26),
+        _labels("Nose @Eye @Ear @SmallToe @Heel"),
+    ),
+    JointSet("MPII", "keypoints", "body", _points(_MPII16)),
     JointSet("COCO-17", "keypoints", "body", _points(_COCO17), _labels(_FACE17)),
     JointSet(
         "MediaPipe", "keypoints", "body", _points(_MEDIAPIPE33),
@@ -519,16 +602,16 @@ def match(joint_names: Sequence[str]) -> tuple[JointSet, dict[str, int]] | None:
     exact, sided = _index(joint_names)
     best, most = None, 0
     for each in SETS:
-        found = {}
-        for label, keys in _keys_of()[each.name].items():
-            for plain, by_side in keys:
+        found: dict[str, int] = {}
+        for names in _names_of(each):  # labels first, then their aliases
+            for label, (plain, by_side) in names:
                 at = exact.get(plain, sided.get(by_side) if by_side else None)
-                if at is not None:
+                if label not in found and at is not None:
                     found[label] = at
-                    break
-        count = len(set(found.values()))
-        if count > most and all(_option(point, found) for point in each.points if point.required):
-            best, most = (each, found), count
+        if len(found) > most and all(
+            _option(point, found) for point in each.points if point.required
+        ):
+            best, most = (each, found), len(found)
     return best
 
 
@@ -625,16 +708,21 @@ def _keys(name: str) -> _Keys:
     return plain, (_SIDE_WORDS[sides[0]], "".join(word for word in words if word != sides[0]))
 
 
+def _names_of(joint_set: JointSet) -> tuple[tuple[tuple[str, _Keys], ...], ...]:
+    """((label, its keys), ...) of a set, and the same with the keys of aliases."""
+    return _tables()[joint_set.name]
+
+
 @functools.cache
-def _keys_of() -> Mapping[str, Mapping[str, tuple[_Keys, ...]]]:
-    """{name of a set: {label: keys of the label and of its aliases}}."""
+def _tables() -> Mapping[str, tuple[tuple[tuple[str, _Keys], ...], ...]]:
+    """`_names_of` by the name of a set."""
     out = {}
-    for joint_set in SETS:
-        names: dict[str, list[str]] = {label: [label] for label in sorted(joint_set.labels)}
-        for alias, label in joint_set.aliases.items():
-            if label in names:
-                names[label].append(alias)
-        out[joint_set.name] = {label: tuple(map(_keys, words)) for label, words in names.items()}
+    for each in SETS:
+        labels = each.labels
+        own = tuple((label, _keys(label)) for label in labels)
+        pairs = [(label, alias) for alias, label in each.aliases.items() if label in labels]
+        others = tuple((label, _keys(alias)) for label, alias in pairs)
+        out[each.name] = (own, others)
     return out
 
 

@@ -110,10 +110,14 @@ def read_takes(path: str | os.PathLike, told: Told = Told()) -> list[Take]:
 
 
 def _both(beside: SkeletonFile | None, told: SkeletonFile | None) -> SkeletonFile | None:
-    """What a skeleton file beside a motion says, replaced by what the user says."""
+    """What a skeleton file says of a motion, replaced by what the user says.
+
+    `beside` is in the order of the motion's joints, and `told` in that of the file.
+    """
     if beside is None or told is None:
         return beside or told
-    names = [field.name for field in dataclasses.fields(told)]
+    order = ("joint_names", "parents")
+    names = [field.name for field in dataclasses.fields(told) if field.name not in order]
     stated = {name: getattr(told, name) for name in names if getattr(told, name) is not None}
     return dataclasses.replace(beside, **stated)
 

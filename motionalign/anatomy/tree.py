@@ -275,7 +275,7 @@ def _left_first(rig: Rig, legs: _Pair, arms: _Pair) -> tuple[tuple[_Limb, _Limb]
     def left(direction: np.ndarray) -> float:
         """How far the first leg is to the left if the body faces in this direction."""
         sides = (np.cross(up, direction) * _unit(across)).sum(-1)
-        return float(np.nanmean(sides)) / length if len(sides) else 0.0
+        return _mean(sides) / length
 
     notes: tuple[str, ...] = ()
     sign = left(forward)
@@ -307,8 +307,14 @@ def _arms(rig: Rig, roles: dict[str, int], arms: _Pair) -> tuple[_Limb, _Limb]:
     if rig.together(*shoulders):
         shoulders = roots
     between = rig.frames[:, shoulders[0]] - rig.frames[:, shoulders[1]]
-    sign = float(np.nanmean((between * across).sum(-1)))
+    sign = _mean((between * across).sum(-1))
     return (first, second) if sign > 0 else (second, first)
+
+
+def _mean(values: np.ndarray) -> float:
+    """The mean of the values that are known; 0 if none is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else 0.0
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -13,8 +13,6 @@ from motionalign.anatomy.size import with_size
 from motionalign.anatomy.tree import by_tree
 from motionalign.formats.motion import Motion
 
-_DEPTH_CAMERAS = ("Kinect v1", "Kinect v2", "Azure Kinect", "OpenNI")  # sets of `sets.SETS`
-
 
 def understand(motion: Motion, skeleton: Any = None) -> Body:
     """Finds what a motion is.
@@ -107,20 +105,21 @@ class _Search:
     def _by_set(self) -> Body | None:
         """A body of a known set of joints, markers or keypoints; None: it is of none.
 
-        The names in a file with a tree are of a set only if the file says so: a rig may have more
-        joints than the set whose names it uses, and its tree tells what they are.
+        The names in a file with a tree are of a set only if the file says so, or if all of them are
+        of a camera's: a rig may have more joints than the set whose names it uses, and its tree
+        tells what they are, while a camera's joints shake too much to be judged by their bones.
         """
         matched = sets.match(self.motion.joint_names)
         if matched is None:
             return None
         known, found = matched
         own_tree = self.motion.parents is not None and not self.motion.convention
-        if own_tree and known.kind not in ("markers", "keypoints"):
+        whole = known.sensor == "depth" and len(set(found.values())) == self.motion.num_joints
+        if own_tree and known.kind == "joints" and not whole:
             return None
         points, chains = sets.points_of(known, found, self.motion.joint_names)
         kind = "human" if known.covers == "body" else known.covers
         why = f"its {known.kind} are those of {known.name}"
-        shaky = known.kind == "keypoints" or known.name in _DEPTH_CAMERAS
         notes = (known.about,) if known.about else ()
         out = self._left_out(points)
         return Body(
@@ -131,7 +130,7 @@ class _Search:
             chains,
             left_out=out,
             notes=notes,
-            sensor="depth" if shaky else "optical",
+            sensor=known.sensor,
         )
 
     def _given(self) -> dict[str, int]:

@@ -6,6 +6,7 @@ a leg is root, hip, knee, ankle and, if there is one more joint, toes.
 
 import dataclasses
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -21,6 +22,12 @@ AXES: Mapping[str, tuple[float, float, float]] = MappingProxyType(
     }
 )  # fmt: skip
 """The axes that may point up."""
+
+_SHOULDER = re.compile("shoulder", re.IGNORECASE)
+_UPPER_ARM = re.compile(
+    r"humerus|up(per)?[-_ ]?arm|(?<!fore)(?<!fore[-_ ])(?<!low)(?<!lower)arm(?![a-z])",
+    re.IGNORECASE,
+)
 
 _RESTING = 0.01  # metres between the lowest joint and Y = 0 of a body that lies on the floor
 _UPRIGHT = 0.5  # cosine from feet to head with the axis that points up, of an upright body
@@ -98,8 +105,12 @@ def landmarks(skeleton: Skeleton) -> Landmarks:
         return legs[0][i], legs[1][i]
 
     def shoulder(chain: Sequence[int]) -> int:
-        named = [j for j in chain[1:] if "shoulder" in skeleton.joint_names[j].lower()]
-        return named[0] if named else chain[-3]  # shoulder, elbow, wrist
+        # Where there is an upper arm, the joint called shoulder is the collar.
+        for name in (_UPPER_ARM, _SHOULDER):
+            for joint in chain[1:]:
+                if name.search(skeleton.joint_names[joint]):
+                    return joint
+        return chain[-3]  # shoulder, elbow, wrist
 
     has_toes = len(legs[0]) > 4
     return Landmarks(

@@ -73,6 +73,17 @@ class _Found:
     notes: list[str] = dataclasses.field(default_factory=list)
 
 
+def claims(path: pathlib.Path) -> bool:
+    """Whether an .npz file has an array of positions, or is damaged; every .npy file may be one."""
+    if path.suffix.lower() != ".npz":
+        return True
+    try:
+        stored = reading.open_arrays(path)
+    except ValueError:
+        return True  # `read` tells
+    return bool(_fitting(stored))
+
+
 def read(path: pathlib.Path, options: Options) -> list[Motion]:
     """Reads the one take of a file; see `Format.read`."""
     found = _read_npz(path) if path.suffix.lower() == ".npz" else _Found(
@@ -142,13 +153,7 @@ def _read_npz(path: pathlib.Path) -> _Found:
 
 def _choose(stored: Mapping[str, reading.Stored], path: pathlib.Path) -> str:
     """The name of the array of positions."""
-    named = [name for name in _POSITIONS if name in stored]
-    others = [
-        name
-        for name, each in stored.items()
-        if len(each.shape) in (3, 4) and each.shape[-1] in (2, 3) and each.dtype.kind in "fiu"
-    ]
-    fitting = named or others
+    fitting = _fitting(stored)
     if len(fitting) == 1:
         return fitting[0]
     content = "; ".join(f"{name} {each.dtype} {list(each.shape)}" for name, each in stored.items())
@@ -161,6 +166,16 @@ def _choose(stored: Mapping[str, reading.Stored], path: pathlib.Path) -> str:
         f"{path} has {len(fitting)} arrays that may be positions ({', '.join(fitting)}); call the "
         "right one joints, or save it alone"
     )
+
+
+def _fitting(stored: Mapping[str, reading.Stored]) -> list[str]:
+    """The names of the arrays that may be positions."""
+    named = [name for name in _POSITIONS if name in stored]
+    return named or [
+        name
+        for name, each in stored.items()
+        if len(each.shape) in (3, 4) and each.shape[-1] in (2, 3) and each.dtype.kind in "fiu"
+    ]
 
 
 def _declare(found: _Found, said: SkeletonFile) -> None:
@@ -285,4 +300,5 @@ FORMAT = Format(
     "in the .npz or in a skeleton file",
     suffixes=(".npy", ".npz"),
     read=read,
+    claims=claims,
 )

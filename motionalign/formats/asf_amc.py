@@ -9,8 +9,8 @@ notes on it:
 - The rotation of a bone is C M C⁻¹: C from its `axis`, M from the channels of its `dof`. In both,
   the first axis turns first, so that it is the innermost.
 - `length` of the units is the factor from inches to the unit of the file: at CMU's 0.45, a unit is
-  1 / 0.45 inch or 5.6444 cm (CMU's FAQ has the same figure). A factor of 1, the default of programs
-  that do not care, says nothing: the unit is not stated.
+  1 / 0.45 inch or 5.6444 cm, as CMU's FAQ has it (mocap.cs.cmu.edu/faqs.php). A factor of 1, the
+  default of programs that do not care, says nothing: the unit is not stated.
 - A position and orientation of the root, which CMU leaves at zero, move and turn the whole motion.
 - The rate is not stated, apart from a header :SAMPLES-PER-SECOND. CMU's is 120 frames per second.
 """

@@ -116,13 +116,14 @@ def _slopes(
     if not len(chords):
         return np.zeros((0, 2))
     slopes = np.stack([chords, chords], -1)
-    cubic = flags[:-1] & _CUBIC != 0
-    if cubic.any():
+    cubic = flags & _CUBIC != 0
+    if cubic[:-1].any():
+        # A key stores its own slope and the slope before the next key.
         own = _through_neighbours(times, values, chords, flags)
-        user = flags & _USER != 0
-        right = np.where(user[:-1], stored[:-1, 0], own[:-1])
-        left = np.where(user[1:], stored[:-1, 1], own[1:])
-        slopes = np.where(cubic[:, None], np.stack([right, left], -1), slopes)
+        computed = cubic & (flags & _USER == 0)
+        right = np.where(computed[:-1], own[:-1], stored[:-1, 0])
+        left = np.where(computed[1:], own[1:], stored[:-1, 1])
+        slopes = np.where(cubic[:-1, None], np.stack([right, left], -1), slopes)
     return slopes
 
 

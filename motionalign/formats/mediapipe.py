@@ -9,6 +9,7 @@ and y as shares of the image's width and height, y down, and are read as 2D.
 """
 
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,10 +36,26 @@ _EITHER = ("landmarks", "keypoints")
 _HIPS = [LANDMARKS.index("left_hip"), LANDMARKS.index("right_hip")]
 _CENTRED = 0.05  # metres between the hips' middle and the origin, at most, of world landmarks
 
+# Bytes that show whether a file is one of landmarks, or of `_other_kind`.
+_START = 1 << 16
+_KEYS = (*_WORLD, *_IMAGE, *_EITHER, "x", "joint_names", "chains", "roles", "skeletons",
+         "annotations", "image_id", "people")  # fmt: skip
+_CLAIMED = re.compile(
+    rf'"({"|".join(_KEYS)})"\s*:|^\W*\[\s*((null|\[\s*\])\s*,\s*)*\[\s*\['.encode()
+)
+
 _EXPECTED = (
     f"expected a list of frames, each with {', '.join((*_WORLD[:2], *_IMAGE[:2], *_EITHER))}: "
     f"{len(LANDMARKS)} landmarks with x, y and z"
 )
+
+
+def claims(path: pathlib.Path) -> bool:
+    """Whether a JSON file has landmarks, or is of a kind that is told by name."""
+    try:
+        return _CLAIMED.search(reading.read_start(path, _START)) is not None
+    except ValueError:
+        return False
 
 
 def read(path: pathlib.Path, options: Options) -> list[Motion]:
@@ -270,4 +287,5 @@ FORMAT = Format(
     "world in 3D or of the image in 2D",
     suffixes=(".json",),
     read=read,
+    claims=claims,
 )

@@ -246,6 +246,7 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
             up="z",
             rest=rest,
             persons=distinct([each.name for each in subjects]),
+            ends=tuple(j for j, name in enumerate(names) if name in _ENDS),
             convention="Xsens",
             notes=_notes(subjects, found, path),
         )

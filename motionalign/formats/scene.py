@@ -258,7 +258,7 @@ def trees(names: Sequence[str], parents: Sequence[int], joints: Collection[int])
         out += (
             [found[root] for root in roots]
             if apart
-            else [[each for root in roots for each in found[root]]]
+            else [[node for root in roots for node in found[root]]]
         )
     return out
 

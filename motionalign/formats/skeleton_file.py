@@ -21,7 +21,7 @@ import numpy as np
 from motionalign import reading
 from motionalign.conventions import AXES, UNITS
 from motionalign.formats import checks
-from motionalign.skeleton import PARTS
+from motionalign.skeleton import PARTS, ROLES
 
 SUFFIX = ".skeleton.json"  # beside a clip, after its name without suffix
 SHARED = "skeleton.json"  # of all clips in a folder
@@ -42,7 +42,7 @@ class SkeletonFile:
         as in images.
       dims: 3, or 2 for positions in an image.
       chains: {part: names of its joints, from the torso outwards} of each of `skeleton.PARTS`.
-      roles: {role of `anatomy.ROLES`: names of the joints or markers whose mean it is}.
+      roles: {role of `skeleton.ROLES`: names of the joints or markers whose mean it is}.
       convention: the name of a set of joints, such as one of `skeleton.SKELETONS`.
       source: the file that says it, for messages.
     """
@@ -137,7 +137,7 @@ def read_skeleton_file(path: str | os.PathLike) -> SkeletonFile:
         "up": _one_of(stated.get("up"), tuple(AXES), f"{path}: up"),
         "dims": _one_of(stated.get("dims"), (2, 3), f"{path}: dims"),
         "chains": _chains(stated.get("chains"), f"{path}: chains"),
-        "roles": _lists(stated.get("roles"), f"{path}: roles"),
+        "roles": _roles(stated.get("roles"), f"{path}: roles"),
         "convention": _text(stated.get("convention"), f"{path}: convention"),
     }
     if names is not None:
@@ -242,6 +242,14 @@ def _chains(value: Any, where: str) -> dict[str, tuple[str, ...]] | None:
     if missing := [name for name in PARTS if name not in found]:
         raise ValueError(f"{where} lacks {', '.join(missing)}; expected all of {', '.join(PARTS)}")
     return {name: found[name] for name in PARTS}
+
+
+def _roles(value: Any, where: str) -> dict[str, tuple[str, ...]] | None:
+    """The joints of each role."""
+    found = _lists(value, where)
+    if unknown := [name for name in found or () if name not in ROLES]:
+        raise ValueError(f"{where}: unknown role {unknown[0]!r}; expected {', '.join(ROLES)}")
+    return found
 
 
 def _check_known(

@@ -121,10 +121,11 @@ def _parse(piece: str) -> tuple[np.ndarray | None, np.ndarray]:
         values = np.fromstring(f"{piece} {_LAST!r}", sep=" ")
     except ValueError:
         return None, counts
-    # NumPy also takes 1.2.3 as two numbers, so that they must be counted.
-    whole = len(values) == len(starts) + 1 and values[-1] == _LAST
+    if values[-1] != _LAST:
+        return None, counts
+    assert len(values) == len(starts) + 1, (len(values), len(starts))
     values = values[:-1]
-    return (values if whole and (np.abs(values) < _LARGEST).all() else None), counts
+    return (values if (np.abs(values) < _LARGEST).all() else None), counts
 
 
 def _fail_at_token(path: pathlib.Path, piece: str, line: int) -> NoReturn:

@@ -31,6 +31,12 @@ MIDDLE = {
     "Human3.6M": {
         "Hip": "pelvis", "Spine": "spine2", "Thorax": "neck", "Neck/Nose": ("neck", "head", 0.5),
     },
+    "KIT": {"root": "pelvis", "BP": "spine1", "BT": "spine3", "BLN": "neck", "BUN": "head"},
+    "CMU Panoptic": {"BodyCenter": "pelvis", "Nose": "head"},
+    "Halpe-26": {"Hip": "pelvis", "Nose": "head", "Head": ("neck", "head", 1.5)},
+    "MPII": {
+        "thorax": "neck", "upper_neck": ("neck", "head", 0.5), "head_top": ("neck", "head", 1.5),
+    },
     "Motive": {"Hip": "pelvis", "Ab": "spine1", "Chest": "spine3"},
     "Xsens": {
         "Pelvis": "pelvis", "L5": "spine1", "L3": "spine2", "T12": ("spine2", "spine3", 0.5),
@@ -51,6 +57,11 @@ HAND = ("elbow", "wrist", 1.3)
 ENDS = {  # of the sides
     "SMPL": {"hand": HAND}, "Kinect v1": {"hand": HAND}, "Kinect v2": {"Hand": HAND},
     "Azure Kinect": {"hand": HAND}, "OpenNI": {"hand": HAND},
+    "KIT": {
+        "S": "shoulder", "E": "elbow", "W": "wrist", "H": "hip", "K": "knee", "A": "ankle",
+        "Mrot": "foot", "F": ("ankle", "foot", 1.3),
+    },
+    "Halpe-26": {"BigToe": ("ankle", "foot", 1.3)},
     "Motive": {
         "Shoulder": "collar", "UArm": "shoulder", "FArm": "elbow", "Hand": "wrist",
         "Thigh": "hip", "Shin": "knee", "Foot": "ankle", "Toe": "foot",
@@ -145,6 +156,8 @@ def check_body(points, chains, positions):
             assert lengths.mean() < 0.6, (part, points[child])
             sides = {"left", "right"} & set((points[child].role or "").split("_"))
             assert sides <= set(part.split("_")), (part, points[child])
+        if part.endswith("arm"):
+            assert points[chain[0]].role in (None, "chest", "neck"), (part, points[chain[0]])
 
 
 @pytest.mark.parametrize("name", JOINTS)
@@ -164,7 +177,7 @@ def test_a_body_of_joints(name):
 @pytest.mark.parametrize(
     ("skeleton", "name"),
     [
-        ("smpl22", "SMPL"), ("kinect20", "Kinect v1"), ("sbu15", "OpenNI"),
+        ("smpl22", "SMPL"), ("kit21", "KIT"), ("kinect20", "Kinect v1"), ("sbu15", "OpenNI"),
         ("coco18", "OpenPose COCO-18"),
     ],
 )  # fmt: skip
@@ -197,6 +210,10 @@ def test_the_table_is_consistent(each):
         assert point.parent is None or point.parent in names[:index]
         for option in point.options:
             assert sum(weight for _, weight in option) == pytest.approx(1)
+    labels: dict[object, str] = {}  # no name may be that of two labels
+    for label, keys in [pair for names in sets._names_of(each) for pair in names]:
+        for key in filter(None, keys):
+            assert labels.setdefault(key, label) == label, key
 
 
 def vary(labels, how):
@@ -248,6 +265,52 @@ def test_keypoints_of_the_larger_set_are_not_of_the_smaller():
     assert sets.match(labels)[0].name == "MediaPipe"
     assert sets.match([label for label in labels if "_heel" not in label])[0].name == "MediaPipe"
     assert sets.match([label for label in labels if "foot" not in label])[0].name == "COCO-17"
+
+
+H36M = "Hip RHip RKnee RFoot LHip LKnee LFoot Spine Thorax Neck/Nose Head LShoulder LElbow LWrist"
+MMPOSE = (
+    "root right_hip right_knee right_foot left_hip left_knee left_foot spine thorax neck_base head "
+    "left_shoulder left_elbow left_wrist"
+)
+MUJOCO = (
+    "Pelvis L_Hip L_Knee L_Ankle L_Toe Torso Spine Chest Neck Head L_Thorax L_Shoulder L_Elbow "
+    "L_Wrist L_Hand"
+)
+
+
+@pytest.mark.parametrize(
+    ("names", "known", "roles"),
+    [
+        (H36M, "Human3.6M", {"neck": "Thorax", "head": "Neck/Nose", "head_end": "Head"}),
+        (MMPOSE, "Human3.6M", {"pelvis": "root", "neck": "thorax", "head": "neck_base"}),
+        (MUJOCO, "SMPL", {"chest": "Chest", "left_collar": "L_Thorax", "left_foot": "L_Toe"}),
+    ],
+)
+def test_other_names_of_the_same_joints(names, known, roles):
+    left = [name for name in names.split() if re.match("l_|left|L(?=[A-Z_])", name)]
+    labels = names.split()
+    labels += [re.sub("^L", "R", name).replace("left", "right") for name in left]
+    labels = list(dict.fromkeys(labels))
+    found = sets.match(labels)
+    assert found[0].name == known
+    points, _ = sets.points_of(*found, labels)
+    named = {point.role: point.name for point in points}
+    assert roles.items() <= named.items()
+    used = [joint for point in points for joint, _ in point.weights]
+    assert sorted(used) == list(range(len(labels)))
+
+
+def test_one_joint_is_not_two():
+    """A neck is not the nose, too."""
+    labels = (H36M + " RShoulder RElbow RWrist").replace("Neck/Nose", "Nose").split()
+    found = sets.match(labels)
+    assert found[1]["Neck/Nose"] == labels.index("Nose")
+    labels.remove("Nose")
+    found = sets.match(labels)
+    assert len(set(found[1].values())) == len(found[1]) == len(labels)
+    points, _ = sets.points_of(*found, labels)
+    parents = {point.name: points[point.parent].name for point in points if point.parent >= 0}
+    assert parents["Head"] == "Thorax"
 
 
 def markers(frames=20):

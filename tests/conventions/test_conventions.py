@@ -23,6 +23,7 @@ from motionalign.conventions import (
 )
 from motionalign.conventions.declared import to_y
 from motionalign.conventions.findings import as_flag, guess_unit, most_common
+from motionalign.conventions.measured import landmarks
 from motionalign.skeleton import SKELETONS
 
 SMPL = SKELETONS["smpl22"]
@@ -70,6 +71,33 @@ def test_canonical_undoes_any_placement(degrees, x, z, seed):
     clip = body(12, seed=seed).astype(np.float64)
     placed = turned(clip, degrees) + np.array([x, 1.3, z])
     np.testing.assert_allclose(canonical(placed, SMPL), clip, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("names", "shoulder"),
+    [
+        ("Spine LeftShoulder LeftArm LeftForeArm LeftHand", "LeftArm"),
+        ("Chest Shoulder_L UpperArm_L LowerArm_L Hand_L Hand_end", "UpperArm_L"),
+        ("thorax lclavicle lhumerus lradius lwrist lhand", "lhumerus"),
+        ("Spine1 LeftCollar LeftUpArm LeftLowArm LeftHand", "LeftUpArm"),
+        ("middle left_collar left_shoulder left_elbow left_wrist", "left_shoulder"),
+        ("chest lCollar lShldr lElbow lHand", "lShldr"),
+        ("Armature LeftShoulder LeftElbow LeftWrist", "LeftShoulder"),
+    ],
+)
+def test_the_shoulder_of_an_arm_is_found_by_its_name(names, shoulder):
+    smpl = SKELETONS["smpl22"]
+    arm = names.split()
+    all_names = (*smpl.joint_names[:13], *arm)
+    chain = tuple(range(13, 13 + len(arm)))
+    skeleton = dataclasses.replace(
+        smpl,
+        joint_names=all_names,
+        parents=(*smpl.parents[:13], 9, *chain[:-1]),
+        chains=(*smpl.chains[:2], (0, 3, 6, 9, 12), chain, chain),
+        mirror=tuple(range(len(all_names))),
+    )
+    assert all_names[landmarks(skeleton).shoulders[0]] == shoulder
 
 
 def test_the_floor_of_the_frames_that_are_read():

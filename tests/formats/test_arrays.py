@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from motionalign import formats
+from motionalign.anatomy import takes
+from motionalign.anatomy.takes import Told
 from motionalign.skeleton import SKELETONS
 
 NAMES = ["Head", "Hips", "Spine"]
@@ -201,8 +203,8 @@ def test_spoiled_arrays(tmp_path, array, said, problem):
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ({}, "has no positions.*it has no arrays"),
-        ({"a": np.zeros(3)}, r"has no positions.*it has a float64 \[3\]"),
+        ({}, r"its content is none of the formats with the suffix \.npz"),
+        ({"a": np.zeros(3)}, r"its content is none of the formats with the suffix \.npz"),
         ({"a": CLIP, "b": CLIP}, r"has 2 arrays that may be positions \(a, b\); call the right"),
         ({"joints": CLIP, "positions": CLIP}, r"has 2 arrays .*\(joints, positions\)"),
         ({"joints": CLIP, "joint_names": np.array(["a", "b"])}, "expected .* of 2 joints"),
@@ -239,3 +241,16 @@ def test_a_header_that_promises_more_takes_no_memory(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"(4, 3, 3), ", b"(4000000000, 3, 3), ")[:128])
     with pytest.raises(ValueError, match=r"clip\.npy is not a complete \.npy file"):
         formats.read(path)
+
+
+def test_a_skeleton_file_that_is_given_fits_the_order_of_the_joints(tmp_path):
+    """The head comes first in the file, and last in the motion."""
+    (tmp_path / "of.json").write_text(json.dumps({**SAID, "parents": ["Spine", None, "Hips"]}))
+    told = Told(skeleton=tmp_path / "of.json")
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(takes, "understand", lambda motion, said: seen.append((motion, said)))
+        takes.read_takes(saved(tmp_path, CLIP), told)
+    ((motion, said),) = seen
+    assert said.joint_names == motion.joint_names == ("Hips", "Spine", "Head")
+    assert said.parents == motion.parents == (-1, 0, 1)

@@ -4,8 +4,11 @@ import time
 
 import numpy as np
 import pytest
+from bodies import body
 
 from motionalign import formats
+from motionalign.anatomy import understand
+from motionalign.skeleton import SKELETONS
 
 
 def arrays(**changes):
@@ -144,6 +147,22 @@ def test_spoiled_sets(tmp_path, changes, problem):
     with pytest.raises(ValueError, match=problem) as error:
         formats.read(written(tmp_path, **changes))
     assert "set.npz" in str(error.value)
+
+
+@pytest.mark.parametrize(("skeleton", "camera"), [("kinect20", "Kinect v1"), ("sbu15", "OpenNI")])
+def test_joints_of_a_depth_camera_are_judged_as_such(tmp_path, skeleton, camera):
+    """With their tree, too: a bone's length varies more than a marker system's may."""
+    joints = body(30, skeleton)
+    joints += np.random.default_rng(0).normal(0, 0.03, joints.shape)
+    of = SKELETONS[skeleton]
+    np.savez(
+        tmp_path / "set.npz", positions=joints, lengths=np.array([30]), fps=np.array(30),
+        joint_names=np.array(of.joint_names), parents=np.array(of.parents),
+    )  # fmt: skip
+    (motion,) = formats.read(tmp_path / "set.npz")
+    found = understand(motion)
+    assert (found.kind, found.convention, found.sensor) == ("human", camera, "depth")
+    assert found.finding is None
 
 
 @pytest.mark.parametrize(

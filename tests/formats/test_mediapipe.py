@@ -7,6 +7,7 @@ import pytest
 
 from motionalign import formats
 from motionalign.formats import mediapipe
+from motionalign.formats.format import Options
 
 NUMBERS = np.arange(33 * 4).reshape(33, 4) / 200 + 0.1
 
@@ -154,7 +155,7 @@ def test_the_real_file(real_files):
 def test_what_is_no_motion(tmp_path, content, problem):
     path = written(tmp_path, content)
     with pytest.raises(ValueError, match=problem) as error:
-        formats.read(path)
+        mediapipe.read(path, Options())
     assert str(error.value).startswith(str(path))
 
 
@@ -162,3 +163,30 @@ def test_the_real_clips_of_nw_ucla_are_refused(real_files):
     for path in sorted((real_files / "action_raw" / "nw_ucla").glob("*.json")):
         with pytest.raises(ValueError, match="is a clip of NW-UCLA in its published form"):
             formats.read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "claimed"),
+    [
+        ([{"keypoints": landmarks()}], True),
+        ({"fps": 30, "frames": [{"poseWorldLandmarks": []}]}, True),
+        ([None, landmarks()], True),
+        ([None, [], NUMBERS.tolist()], True),
+        ({"file_name": "a01", "skeletons": []}, True),  # to say what it is
+        ({"joint_names": ["a"]}, True),
+        ({"name": "package", "version": 1}, False),
+        ([], False),
+        ([1, 2], False),
+        ("", False),
+    ],
+)
+def test_what_is_claimed(tmp_path, content, claimed):
+    path = written(tmp_path, content)
+    assert mediapipe.claims(path) == claimed
+    if not claimed:
+        with pytest.raises(ValueError, match=r"is none of the formats with the suffix \.json"):
+            formats.read(path)
+
+
+def test_nothing_is_claimed_that_cannot_be_read(tmp_path):
+    assert not mediapipe.claims(tmp_path / "none.json")

@@ -129,6 +129,7 @@ def test_a_byte_order_mark_is_skipped(tmp_path):
         ({"roles": {"pelvis": None}}, "roles: pelvis is None"),
         ({"roles": {"pelvis": []}}, "roles: pelvis is empty"),
         ({**NAMES, "roles": {"pelvis": "LASI"}}, "roles: pelvis has 'LASI', which is not one"),
+        ({"roles": {"knee": "a"}}, "unknown role 'knee'; expected pelvis, chest, .*, left_knee"),
         ({"convention": 3}, "convention is 3; expected a text"),
     ],
 )  # fmt: skip

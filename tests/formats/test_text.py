@@ -36,8 +36,15 @@ def test_numbers_by_line(tmp_path):
 def test_what_is_no_finite_number_is_told_with_its_line(token, piece, monkeypatch, tmp_path):
     monkeypatch.setattr(text, "_PIECE", piece)
     with pytest.raises(ValueError, match=r"f\.bvh, line 3: .*; expected a finite number") as told:
-        text.numbers(tmp_path / "f.bvh", f"1 2\n3 4\n5 {token} x", 0)
+        text.numbers(tmp_path / "f.bvh", f"1 2\n3 4\n5 {token} 6\n7", 0)
     assert repr(token) in str(told.value)
+
+
+def test_a_numpy_that_stops_at_what_is_no_number_is_noticed(monkeypatch, tmp_path):
+    """As older versions do, with a warning."""
+    monkeypatch.setattr(np, "fromstring", lambda *_, **__: np.array([1.0, 2]))
+    with pytest.raises(ValueError, match=r"line 1: '3x'; expected a finite number"):
+        text.numbers(tmp_path, "1 2 3x", 0)
 
 
 @pytest.mark.parametrize("piece", [1, 5, 17, 1 << 20])
