@@ -6,6 +6,8 @@ import re
 import bodies
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from motionalign import formats
 from motionalign.anatomy import sets
@@ -258,6 +260,14 @@ def test_names_may_be_written_otherwise(how):
 def test_other_names_are_of_no_set(labels):
     """Two persons in one list are none, too: the knee of one is not that of the other."""
     assert sets.match(labels) is None
+
+
+@given(st.lists(st.text(max_size=12) | st.sampled_from(BY_NAME["SMPL"].labels), max_size=40))
+def test_any_names_are_of_a_set_or_of_none(names):
+    names = list(dict.fromkeys(names))
+    if (found := sets.match(names)) is not None:
+        points, chains = sets.points_of(*found, names)
+        Body("human", "", "", points, chains)
 
 
 def test_keypoints_of_the_larger_set_are_not_of_the_smaller():
