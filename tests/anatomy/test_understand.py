@@ -1,6 +1,8 @@
 """What a motion is: the parts of a body, or what it is instead."""
 
 import dataclasses
+import importlib
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from motionalign import anatomy
 from motionalign.anatomy import understand
 from motionalign.formats.motion import Motion, distinct
 from motionalign.formats.skeleton_file import SkeletonFile
+
+understand_module = importlib.import_module("motionalign.anatomy.understand")
 
 LIMBS = ("right_leg", "left_leg", "torso", "right_arm", "left_arm")
 
@@ -522,3 +526,32 @@ def test_any_motion_is_something():
             left = [name for names in body.left_out.values() for name in names]
             assert len({*used}) + len(left) == len(motion.joint_names)
     assert {"human", "unknown"} <= kinds
+
+
+def test_a_mesh_is_no_rig():
+    rows = [(f"vertex{i}", None, (0, i, 0)) for i in range(understand_module.MOST_JOINTS + 1)]
+
+    body = understand(motion_of(rows, parents=None))
+
+    assert (body.kind, "3001 joints" in body.why) == ("unknown", True)
+
+
+@pytest.mark.parametrize("parents", ["chain", "star", "comb"])
+def test_spoiled_trees_do_not_take_long(parents):
+    """Seconds at most, also where the number of ways through a tree is large."""
+    rng = np.random.default_rng(0)
+    count = understand_module.MOST_JOINTS
+    words = ["LeftArm", "Head", "Hips", "Spine", "LeftFoot", "x", "RightLeg", "Left_palm"]
+    names = distinct([words[i] for i in rng.integers(0, len(words), count)])
+    rows = {
+        "chain": [joint - 1 for joint in range(count)],
+        "star": [min(0, joint - 1) for joint in range(count)],
+        "comb": [-1, *(max(0, joint - 2 + joint % 2) for joint in range(1, count))],
+    }
+    positions = rng.normal(size=(2, 1, count, 3))
+    motion = Motion("clip", "test", names, tuple(rows[parents]), positions, 30.0)
+    start = time.process_time()
+
+    understand(motion)
+
+    assert time.process_time() - start < 8
