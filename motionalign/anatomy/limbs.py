@@ -17,7 +17,7 @@ LEG = ("hip", "knee", "ankle", "foot", "toe")
 # What a part may be, and at which cost.
 _ARM_PARTS: Mapping[str, Mapping[str, float]] = {
     "collar": {"collar": 0.0},
-    "shoulder": {"shoulder": 0.0, "collar": 0.2},
+    "shoulder": {"shoulder": 0.05, "collar": 0.2},
     "upperarm": {"shoulder": 0.0},
     "arm": {"shoulder": 0.1},
     "forearm": {"elbow": 0.0},
