@@ -124,6 +124,30 @@ def test_a_twist_between_two_joints_of_a_limb_leaves_the_chain_whole():
     assert "DEF-thigh.L.001" in body.left_out["helpers"]
 
 
+@pytest.mark.parametrize(
+    ("length", "role"), [(13.0, "left_foot"), (17.0, "left_foot"), (19.0, "left_toe")]
+)
+def test_an_end_below_an_ankle_is_the_ball_of_the_foot_or_the_tip_of_the_toes(length, role):
+    """By its distance: the shin is 42 long."""
+    rows = [row for row in mixamo() if "Toe" not in row[0]]
+    for side, sign in (("Left", 1), ("Right", -1)):
+        rows.append((f"{side}Foot_end", f"{side}Foot", (sign * 9.5, 9 - 3, -2 + length)))
+    body = understand(motion_of(rows))
+
+    assert body.points[body.roles[role]].name == "LeftFoot_end"
+    assert not {"left_foot", "left_toe"} - {role} & body.roles.keys()
+
+
+def test_an_end_straight_below_an_ankle_is_the_sole():
+    rows = [row for row in mixamo() if "Toe" not in row[0]]
+    for side, sign in (("Left", 1), ("Right", -1)):
+        rows.append((f"{side}Foot_end", f"{side}Foot", (sign * 9.5, 0, -2)))
+    body = understand(motion_of(rows))
+
+    assert chain(body, "left_leg")[-1] == "LeftFoot"
+    assert set(body.left_out["ends"]) >= {"LeftFoot_end", "RightFoot_end"}
+
+
 def test_several_persons_have_one_body():
     clip = motion_of(mixamo(), frames=6)
     absent = np.full_like(clip.positions, np.nan)
