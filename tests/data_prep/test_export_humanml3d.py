@@ -147,6 +147,14 @@ def test_a_folder_in_the_layout_keeps_captions_tokens_and_splits(published, tmp_
     np.testing.assert_allclose(joints, canonical(published.joints("000001"), SMPL), atol=1e-6)
 
 
+def test_another_frame_rate_of_the_layout_is_resampled(published, tmp_path):
+    for name, split in (("a", "train"), ("b", "val"), ("c", "test")):
+        published.clip(name, split, frames=41)
+    export(published.folder, tmp_path / "out", "--fps=40")
+    joints = np.load(tmp_path / "out" / "new_joints" / "a.npy")
+    np.testing.assert_allclose(joints, canonical(published.joints("a")[::2], SMPL), atol=1e-6)
+
+
 def test_new_joints_alone_are_enough(published, tmp_path):
     for i in range(10):
         published.clip(f"jump_{i}0")
@@ -162,7 +170,7 @@ def test_new_joints_alone_are_enough(published, tmp_path):
 
 def test_names_differ_on_every_file_system(mocap, tmp_path):
     human = motion_files.human()
-    for i, name in enumerate(("a_b", "a/b", "a b", "A_B", "x" * 240)):
+    for i, name in enumerate(("a_b", "a/b", "a b", "A_B", "A_b", "x" * 240)):
         (mocap / name).parent.mkdir(exist_ok=True)
         values = motion_files.swing(human, 60, seed=50 + i)
         motion_files.write_bvh(mocap / f"{name}.bvh", human, values)
@@ -171,8 +179,8 @@ def test_names_differ_on_every_file_system(mocap, tmp_path):
     )
     export(mocap, tmp_path / "out")
     names = names_in(tmp_path / "out", "all")
-    assert len({name.casefold() for name in names}) == 17
-    assert sum(name.casefold().startswith("a_b") for name in names) == 4
+    assert len({name.casefold() for name in names}) == 18
+    assert sum(name.casefold().startswith("a_b") for name in names) == 5
     assert max(map(len, names)) == 200
 
 
