@@ -108,6 +108,27 @@ def test_bodies_get_the_bones_of_the_target(mocap, tmp_path, capsys):
     assert np.abs(made - own).max() > 0.02
 
 
+def test_the_target_has_its_own_unit(mocap, tmp_path):
+    np.save(tmp_path / "target.npy", body(5, seed=9))
+    for unit in ("cm", None):
+        options = [f"--unit={unit}"] if unit else []
+        out = tmp_path / f"out_{unit}"
+        export(mocap, out, "--captions=names", f"--target={tmp_path}/target.npy", *options)
+    made = [
+        np.load(tmp_path / f"out_{unit}" / "new_joints" / "walk_ba.npy") for unit in ("cm", None)
+    ]
+    np.testing.assert_allclose(*made, atol=1e-5)
+
+
+def test_a_target_must_be_a_body(mocap, tmp_path):
+    wrong = body(5, seed=9)
+    wrong[:, 21] += np.arange(5)[:, None]
+    np.save(tmp_path / "wrong.npy", wrong)
+    with pytest.raises(SystemExit, match=r"wrong\.npy: its bones cannot be taken: a bone's length"):
+        export(mocap, tmp_path / "out", "--captions=names", f"--target={tmp_path}/wrong.npy")
+    assert not (tmp_path / "out").exists()
+
+
 def test_captions_of_a_table_with_times_and_awkward_characters(mocap, tmp_path):
     (mocap / "captions.csv").write_text(
         "file,caption,start,end\n"
