@@ -36,12 +36,6 @@ PROCESS = ("-P", "-m", "motionalign.formats.worker_process")
 
 _START = 60.0  # seconds in which the process is up, also on a machine that is busy
 
-_ARRAYS = ("positions", "rest")
-_FIELDS = (
-    "name format joint_names parents fps dims unit_in_metres up persons ends convention notes"
-).split()
-_TUPLES = ("joint_names", "parents", "persons", "ends", "notes")
-
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
@@ -97,23 +91,25 @@ def send_motions(stream: IO[bytes], motions: list[Motion]) -> None:
     """Writes the takes of a file."""
     heads, arrays = [], []
     for motion in motions:
-        assert motion.declared is None and not motion.labels, motion
-        own = {name: getattr(motion, name) for name in _ARRAYS}
-        own = {name: array for name, array in own.items() if array is not None}
+        assert motion.declared is None, motion.declared  # a skeleton file is not read here
+        fields = {field.name: getattr(motion, field.name) for field in dataclasses.fields(motion)}
+        own = {name: value for name, value in fields.items() if isinstance(value, np.ndarray)}
         arrays += own.values()
-        heads.append({**{name: getattr(motion, name) for name in _FIELDS}, "arrays": list(own)})
+        rest = {name: value for name, value in fields.items() if name not in own}
+        heads.append({"fields": rest, "arrays": list(own)})
     send(stream, {"motions": heads}, arrays)
 
 
 def _motions(heads: list[dict[str, Any]], arrays: list[np.ndarray]) -> list[Motion]:
-    """The takes in a message."""
+    """The takes in a message, in which tuples have become lists."""
     rest = iter(arrays)
     motions = []
     for head in heads:
-        own = {name: next(rest) for name in head.pop("arrays")}
-        tuples = {name: tuple(head[name]) for name in _TUPLES if head[name] is not None}
-        fields: dict[str, Any] = {**head, **tuples, **own}
-        motions.append(Motion(**fields))
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in head["fields"].items()
+        }
+        motions.append(Motion(**fields, **{name: next(rest) for name in head["arrays"]}))
     return motions
 
 
