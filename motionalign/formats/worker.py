@@ -34,6 +34,8 @@ from motionalign.formats.motion import Motion
 PROCESS = ("-P", "-m", "motionalign.formats.worker_process")
 """Arguments of the Python interpreter. -P: modules in the user's folder are not imported."""
 
+_PART = 1 << 20  # bytes that are read from a pipe at once
+
 _START = 60.0  # seconds in which the process is up, also on a machine that is busy
 
 
@@ -64,7 +66,7 @@ def send(stream: IO[bytes], head: dict[str, Any], arrays: list[np.ndarray] | Non
     line = json.dumps({**head, "shapes": [array.shape for array in arrays]})
     stream.write(line.encode() + b"\n")
     for array in arrays:
-        stream.write(array.tobytes())
+        stream.write(array.reshape(-1).view(np.uint8).data)  # no copy: memory may be scarce
     stream.flush()
 
 
@@ -76,14 +78,18 @@ def receive(stream: IO[bytes], most: int) -> tuple[dict[str, Any], list[np.ndarr
     head = json.loads(line)
     arrays = []
     for shape in head.pop("shapes"):
-        count = 8 * math.prod(shape)
-        most -= count
+        most -= 8 * math.prod(shape)
         if most < 0:
             return None
-        data = stream.read(count)
-        if len(data) < count:
-            return None
-        arrays.append(np.frombuffer(bytearray(data), np.float64).reshape(shape))
+        array = np.empty(shape)
+        data, done = array.reshape(-1).view(np.uint8), 0
+        while done < len(data):
+            part = stream.read(min(len(data) - done, _PART))
+            if not part:
+                return None
+            data[done : done + len(part)] = np.frombuffer(part, np.uint8)
+            done += len(part)
+        arrays.append(array)
     return head, arrays
 
 
