@@ -59,7 +59,8 @@ _LONGEST_NAME = 200  # bytes; file systems allow 255
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `python -m data_prep export_humanml3d`."""
-    parser.add_argument("dir", metavar="DIR", help="folder of motion files")
+    parser.add_argument("dir", metavar="DIR", help="folder of motion files, or one file with "
+                        "many clips")  # fmt: skip
     parser.add_argument("out", metavar="OUT", help="folder to write, which must not exist yet")
     parser.add_argument("--captions", metavar="FILE.csv|names|labels", help="where captions come "
                         "from: `python -m data_prep library --help` describes all three (default: "
@@ -110,9 +111,11 @@ def _check(args: argparse.Namespace) -> None:
     from data_prep.readers.library import LABELS
     from motionalign.data.resample import check_fps
 
-    if not os.path.isdir(args.dir):
-        what = "is a file" if os.path.exists(args.dir) else "does not exist"
-        raise ValueError(f"{args.dir} {what}; expected the folder of the motion files")
+    if not os.path.exists(args.dir):
+        raise ValueError(
+            f"{args.dir} does not exist; expected a folder of motion files, or a file with many "
+            "clips"
+        )
     if os.path.exists(args.out):
         raise ValueError(f"{args.out} already exists; choose another folder, or remove it")
     if args.min_frames < 2:
@@ -199,10 +202,12 @@ class _Made:
     Attributes:
       names: {id of a source: name of its files}.
       frames: of every clip.
+      constant: the groups of values whose deviation is 0.
     """
 
     names: dict[str, str] = dataclasses.field(default_factory=dict)
     frames: list[int] = dataclasses.field(default_factory=list)
+    constant: list[str] = dataclasses.field(default_factory=list)
 
 
 def _write(
@@ -229,7 +234,9 @@ def _write(
         files.write_text(folder / "texts" / f"{name}.txt", text)
         made.frames.append(len(joints))
     files.write_array(folder / "Mean.npy", statistics.mean())
-    files.write_array(folder / "Std.npy", statistics.std())
+    std = statistics.std()
+    files.write_array(folder / "Std.npy", std)
+    made.constant = [name for name, group in humanml3d.GROUPS.items() if not std[group].all()]
     _write_splits(folder, found, made)
     files.write_json(folder / "report.json", _report(found, made, args))
     return made
@@ -283,6 +290,11 @@ def _summary(made: _Made, args: argparse.Namespace) -> Iterable[str]:
         yield (
             f"{outside} clips have {_SHORTEST} frames or fewer, or more than {_LONGEST} (2 and 10 "
             "s): the loaders of most generators skip these"
+        )
+    if made.constant:
+        yield (
+            f"warning: {', '.join(made.constant)} are the same in all frames, so that Std.npy is 0 "
+            "there, and values over it are no numbers: export more, or other, clips"
         )
     if args.target is None:
         yield (

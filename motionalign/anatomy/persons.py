@@ -1,13 +1,15 @@
 """The persons of a take as clips of joints: in a given skeleton, or in the file's own."""
 
 import dataclasses
+import os
+from typing import NamedTuple
 
 import numpy as np
 
 from motionalign.anatomy.native import native
 from motionalign.anatomy.points import points
 from motionalign.anatomy.smpl22 import smpl22
-from motionalign.anatomy.takes import Take
+from motionalign.anatomy.takes import Take, Told, read_takes
 from motionalign.anatomy.understand import require_human
 from motionalign.skeleton import SKELETONS, Skeleton
 
@@ -83,6 +85,65 @@ def persons_of(take: Take, skeleton: Skeleton | None) -> Persons:
     if len(people) == 1:
         people = [dataclasses.replace(people[0], label="")]
     return Persons(skeleton, tuple(people), virtual, found.notes)
+
+
+class Clip(NamedTuple):
+    """A person of a take of a file, as `read_motion` returns it.
+
+    Attributes:
+      id: the path of the file, with "#take" and "#person" where it has several.
+      joints: [T, J, 3] float32: metres, Y up; in 2D (x, y, confidence).
+      fps: frames per second; None: the file states none.
+      skeleton: the J joints.
+      virtual: names of the joints that the file does not have, interpolated.
+      notes: what was left out, assumed, filled or cut, one sentence each.
+    """
+
+    id: str
+    joints: np.ndarray
+    fps: float | None
+    skeleton: Skeleton
+    virtual: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read_motion(
+    path: str | os.PathLike, joints: str = "smpl22", told: Told | None = None
+) -> list[Clip]:
+    """Reads a motion file of any format and skeleton.
+
+    Args:
+      path: the file, or the folder of a sequence with one file a frame.
+      joints: "smpl22": SMPL's 22 joints; "native": those of the file.
+      told: what the user says about the file.
+
+    Returns:
+      A clip for every person of every take; persons who are never seen with all joints are left
+      out, which the notes of the others tell.
+
+    Raises:
+      ValueError: the file cannot be read, is no human body, or has no such joints.
+    """
+    if joints not in ("smpl22", "native"):
+        raise ValueError(f"joints={joints!r}; expected smpl22 or native")
+    skeleton = SKELETONS["smpl22"] if joints == "smpl22" else None
+    clips = []
+    for take in read_takes(path, told or Told()):
+        found = persons_of(take, skeleton)
+        notes = (*take.motion.notes, *take.body.notes, *found.notes)
+        clips += [
+            Clip(
+                take.clip_id(os.fspath(path)) + person.label,
+                person.joints,
+                take.fps,
+                found.skeleton,
+                found.virtual,
+                notes,
+            )
+            for person in found.all
+            if len(person.joints)
+        ]
+    return clips
 
 
 def _order(own: Skeleton, skeleton: Skeleton, take: Take) -> list[int]:

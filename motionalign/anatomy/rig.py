@@ -120,10 +120,14 @@ class Rig:
 
     def cosine(self, a: int, b: int, c: int, d: int) -> float:
         """The cosine of the directions from a to b and from c to d, in the median frame."""
+        cosines = self.cosines(a, b, c, d)
+        return float(np.median(cosines)) if len(cosines) else 0.0
+
+    def cosines(self, a: int, b: int, c: int, d: int) -> np.ndarray:
+        """The cosines of the directions from a to b and from c to d, in frames where they exist."""
         first = self.frames[:, b] - self.frames[:, a]
         second = self.frames[:, d] - self.frames[:, c]
         norms = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
         with np.errstate(all="ignore"):
             cosines = (first * second).sum(-1) / norms
-        cosines = cosines[np.isfinite(cosines)]
-        return float(np.median(cosines)) if len(cosines) else 0.0
+        return cosines[np.isfinite(cosines)]

@@ -283,7 +283,7 @@ neck         neck         nose         neck
 _BODY25 = """
 MidHip       pelvis       -            MidHip
 Neck         neck         MidHip       Neck
-head         head         Neck         LeftEar RightEar | Nose
+head?        head         Neck         LeftEar RightEar | Nose
 &Shoulder    @_shoulder   Neck         @Shoulder
 &Elbow       @_elbow      &Shoulder    @Elbow
 &Wrist       @_wrist      &Elbow       @Wrist
@@ -308,7 +308,7 @@ head         head         Neck         LeftEar RightEar | Nose
 _HALPE26 = """
 Hip          pelvis       -            Hip
 Neck         neck         Hip          Neck
-head         head         Neck         LeftEar RightEar
+head         head         Neck         LeftEar RightEar | Nose
 Head         head_end     head         Head
 @Shoulder    @_shoulder   Neck         @Shoulder
 @Elbow       @_elbow      @Shoulder    @Elbow

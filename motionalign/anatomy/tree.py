@@ -17,6 +17,8 @@ from motionalign.anatomy.rig import Rig
 _EVEN = 1.25  # ratio of two bones, at most, that are twins
 _ADJACENT = 2.0  # ratio of thigh and shin, or of upper arm and forearm, at most
 _SHORTEST = 0.15  # of the rig's size: two bones that are a limb
+_STRAIGHT = 0.999  # cosine at a joint that does not bend
+_PIECES = 1.5  # length of whole bones over that of their pieces, at least
 _SKULL = 1.5  # from the head to its top, over the bone before
 _BENT = 0.02  # sideways way of the knees, over the leg's length, that tells where a body faces
 
@@ -134,6 +136,19 @@ def _children(rig: Rig, joint: int) -> list[int]:
 def _limb(rig: Rig, branching: int, child: int) -> _Limb | None:
     """The branch that begins with a child, as a limb; None if it has no two long bones."""
     path = _longest(rig, child)
+    limb = _long_bones(rig, branching, path)
+    bending = _without_straight(rig, branching, path)
+    if len(bending) < len(path):
+        # Bones in two pieces, whose inner joint twists and never bends. A knee that is never bent
+        # is none: without it, the leg has no two long bones.
+        whole = _long_bones(rig, branching, bending)
+        if whole and (limb is None or sum(whole.bones) > _PIECES * sum(limb.bones)):
+            return whole
+    return limb
+
+
+def _long_bones(rig: Rig, branching: int, path: Sequence[int]) -> _Limb | None:
+    """The limb of a path with its two long bones; None if there are none."""
     lengths = [rig.distance(a, b) for a, b in itertools.pairwise(path)]
     best: tuple[float, int] = (0.0, -1)
     for start, (first, second) in enumerate(itertools.pairwise(lengths)):
@@ -146,6 +161,16 @@ def _limb(rig: Rig, branching: int, child: int) -> _Limb | None:
     if fit == 0 or lengths[start] + lengths[start + 1] < _SHORTEST * rig.size:
         return None
     return _Limb(tuple(path), start, (lengths[start], lengths[start + 1]))
+
+
+def _without_straight(rig: Rig, branching: int, path: Sequence[int]) -> list[int]:
+    """A path without the joints that are on the line between their neighbours in all frames."""
+    kept = [branching]
+    for joint, following in itertools.pairwise(path):
+        cosines = rig.cosines(kept[-1], joint, joint, following)
+        if not len(cosines) or cosines.min() < _STRAIGHT:
+            kept.append(joint)
+    return [*kept[1:], path[-1]]
 
 
 def _longest(rig: Rig, joint: int) -> list[int]:

@@ -26,6 +26,8 @@ _UNITS = {
     "inche": 0.0254, "ft": 0.3048, "foot": 0.3048, "feet": 0.3048,
 }  # fmt: skip
 
+_SHORTEST, _LONGEST = 1e-5, 100.0  # seconds between two frames
+
 _UNEVEN = 0.5  # of a frame, by which a time may be off
 _OTHER_RATE = 0.01  # relative difference of two rates that are not the same
 
@@ -188,19 +190,26 @@ def rate_of(times: np.ndarray, stated: float | None) -> tuple[float | None, tupl
     """
     if len(times) < 2 or not np.isfinite(times).all():
         return stated, ()
-    steps = np.diff(times)
-    step = float(np.median(steps))
-    if step <= 0:
-        return stated, ("The times do not increase and are not used.",)
+    steps = np.clip(np.diff(times), -_LONGEST, _LONGEST)
+    # Times may be rounded: the mean of the steps tells more than one of them, and that of all steps
+    # more than that of the even ones, unless frames are missing.
+    overall, middle = float(steps.mean()), float(np.median(steps))
+    even = steps[np.abs(steps - middle) <= _UNEVEN * middle]
+    step = float(even.mean()) if middle > 0 and even.size else overall
+    if not _SHORTEST < step < _LONGEST:
+        return stated, ("The times do not increase as those of frames do, and are not used.",)
     rate, notes = round(1 / step, 3), ()
+    off = [abs(each * stated - 1) for each in (step, overall)] if stated is not None else [1.0]
     if stated is None:
         stated = rate
-    elif abs(rate - stated) > _OTHER_RATE * stated:
+    elif min(off) > _OTHER_RATE and min(off) * len(times) > _UNEVEN:
         notes = (
             f"The header states {stated:g} frames a second, the times {rate:g}; the times are "
             "taken.",
         )
         stated = rate
-    if gaps := int((np.abs(steps * stated - 1) > _UNEVEN).sum()):
-        notes += (f"The times jump in {gaps} places, where frames are missing.",)
+    missing = steps.sum() * stated - len(steps)
+    if missing > 1 - _OTHER_RATE and steps.min() > 0:
+        jumps = int((steps * stated > 1 + _UNEVEN).sum())
+        notes += (f"The times jump in {jumps} places, where frames are missing.",)
     return stated, notes

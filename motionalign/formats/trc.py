@@ -100,7 +100,7 @@ def _names(labels: str, axes: str, delimiter: str | None, path: pathlib.Path) ->
     if not names or found != expected:
         wrong = next((a for a, b in zip(found, expected) if a != b), None)
         raise ValueError(
-            f"{path}, line 5: {f'{wrong!r} among ' if wrong else ''}{len(found)} axes for the "
+            f"{path}, line 5: {f'{wrong[:40]!r} among ' if wrong else ''}{len(found)} axes for the "
             f"{len(names)} markers of line 4; expected X1, Y1, Z1 to Z{len(names)}"
         )
     return names

@@ -34,7 +34,7 @@ from motionalign.data.resample import check_fps
 from motionalign.files import expand, write_arrays, write_csv
 from motionalign.inference.given import Conventions, Given
 from motionalign.inference.model import Model, load
-from motionalign.inference.motion_input import JOINTS, MotionInput, read_input
+from motionalign.inference.motion_input import JOINTS, MotionInput, is_plain_array, read_input
 from motionalign.inference.reference import described
 from motionalign.models.heads import ClassifierConfig
 
@@ -138,7 +138,7 @@ def encode_folder(
         `output` has another suffix.
     """
     folder, output = expand(folder), expand(output)
-    files, others = _find(folder, output)
+    files, others = _find(folder, output, skeleton)
     root = folder if folder.is_dir() and files != [folder] else folder.parent
     if fps is not None:
         check_fps(fps, "--fps")
@@ -248,7 +248,9 @@ def _write_notes(
     return path
 
 
-def _find(folder: pathlib.Path, output: pathlib.Path) -> tuple[list[pathlib.Path], int]:
+def _find(
+    folder: pathlib.Path, output: pathlib.Path, skeleton: str | pathlib.Path | None
+) -> tuple[list[pathlib.Path], int]:
     """The motion files of a folder, sorted, and how many files of other kinds it has.
 
     Raises:
@@ -261,9 +263,11 @@ def _find(folder: pathlib.Path, output: pathlib.Path) -> tuple[list[pathlib.Path
     if output.is_dir():
         raise ValueError(f"--output={output} is a folder; name a file")
     if folder.is_file():
+        if is_plain_array(folder, skeleton):  # one of many clips that share their rate and joints
+            raise ValueError(f"--input={folder} is a file; name the folder that it is in")
         return [folder], 0
     if not folder.is_dir():
-        raise ValueError(f"--input={folder}: no such file or folder")
+        raise ValueError(f"--input={folder}: no such folder or file")
     arrays = [*folder.rglob("*.npy")]  # also those of which no format knows what they are
     try:
         files, others = motion_files(folder)
@@ -272,8 +276,12 @@ def _find(folder: pathlib.Path, output: pathlib.Path) -> tuple[list[pathlib.Path
     written = output.absolute()
     chosen = sorted({path for path in (*files, *arrays) if path.absolute() != written})
     if not chosen:
-        raise ValueError(f"--input={folder}: the folder contains no motion files (.npy, .bvh, ...)")
-    return chosen, len({*others} - {*chosen})
+        raise ValueError(
+            f"--input={folder}: the folder contains no .npy files, and no motion files of other "
+            "formats"
+        )
+    left = [path for path in others if path not in chosen and path.absolute() != written]
+    return chosen, len(left)
 
 
 def _encoded(model: Model, clips: Sequence[np.ndarray]) -> dict[str, np.ndarray]:

@@ -209,7 +209,7 @@ def _raw_clips(
 ) -> Iterator[Raw | tuple[str, ValueError]]:
     """The clips of a file; (id, error) of what cannot be read."""
     try:
-        if file.suffix == ARRAY and not asked.native and not _is_described(file, asked.told):
+        if is_plain_array(file, asked.told.skeleton) and not asked.native:
             array = reading.read_array(file)
             if not _is_features(array, asked):
                 fps = asked.told.fps or asked.assumed_fps
@@ -230,9 +230,9 @@ def _raw_clips(
         yield from _of_take(take, take.clip_id(name), asked)
 
 
-def _is_described(file: pathlib.Path, told: Told) -> bool:
-    """Whether a skeleton file says what an array is."""
-    return told.skeleton is not None or skeleton_file.beside(file) is not None
+def is_plain_array(file: pathlib.Path, skeleton: str | os.PathLike | None) -> bool:
+    """Whether a file is an .npy of which no skeleton file says what it is."""
+    return file.suffix == ARRAY and skeleton is None and skeleton_file.beside(file) is None
 
 
 def _is_features(array: np.ndarray, asked: Asked) -> bool:

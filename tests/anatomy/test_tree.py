@@ -147,3 +147,36 @@ def test_a_spider_is_no_human():
     body = understand(motion_of(rows))
 
     assert body.kind != "human", body
+
+
+def test_bones_in_two_pieces_are_whole_where_their_inner_joint_never_bends():
+    """As rigs have them whose upper and lower half twist against each other."""
+    rows = joints_of(NAMINGS["rigify"])
+    straight = {name: np.array(place, float) for name, _, place in rows}
+    bent = {
+        name: np.add(place, (0, -15 * ("forearm" in name), 18 * ("shin" in name)))
+        for name, place in straight.items()
+    }
+    parents = {name: parent for name, parent, _ in rows}
+    names = [name for name, *_ in rows]
+    for side in "LR":
+        for bone, end in (("thigh", "shin"), ("shin", "foot"), ("upper_arm", "forearm"),
+                          ("forearm", "hand")):  # fmt: skip
+            start, end = f"DEF-{bone}.{side}", f"DEF-{end}.{side}"
+            middle = f"{start}.001"
+            for pose in (straight, bent):
+                pose[middle] = (pose[start] + pose[end]) / 2
+            parents[middle], parents[end] = start, middle
+            names.insert(names.index(end), middle)
+    motion = motion_of([(name, parents[name], straight[name]) for name in names], frames=6)
+    positions = motion.positions.copy()
+    positions[3:, 0] = [bent[name] for name in names]
+    moved, back = scrambled(dataclasses.replace(motion, positions=positions), 0)
+
+    found = chains(understand(moved), back)
+
+    for part, row in (
+        ("left_leg", ["DEF-thigh.L", "DEF-shin.L", "DEF-foot.L", "DEF-toe.L"]),
+        ("left_arm", ["DEF-shoulder.L", "DEF-upper_arm.L", "DEF-forearm.L", "DEF-hand.L"]),
+    ):
+        assert found[part][1:] == row

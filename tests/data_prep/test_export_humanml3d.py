@@ -176,6 +176,21 @@ def test_names_differ_on_every_file_system(mocap, tmp_path):
     assert max(map(len, names)) == 200
 
 
+def test_values_that_never_change_are_told(tmp_path, capsys):
+    """Feet that stand still have no deviation."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    still = np.repeat(body(1), 30, axis=0)
+    for joint, height in zip((18, 19, 20, 21), np.linspace(0, 0.1, 4)):
+        still[:, joint, 1] += np.sin(np.arange(30) / 5) * np.float32(0.02 + height)
+    np.save(folder / "standing.npy", still)
+    export(folder, tmp_path / "out", "--captions=names", "--split=100,0,0", "--fps=20")
+    said = capsys.readouterr().out
+    assert "warning: root_rotation_velocity" in said and "foot_contacts are the same" in said
+    std = np.load(tmp_path / "out" / "Std.npy")
+    assert not std[259:].any() and std[4:67].all()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -197,7 +212,6 @@ def test_mistakes_are_told_and_leave_nothing(mocap, tmp_path, options, message):
 def test_folders_are_checked_first(mocap, tmp_path):
     for folder, out, message in (
         (tmp_path / "none", tmp_path / "out", "none does not exist"),
-        (mocap / "walk_ba.bvh", tmp_path / "out", "is a file; expected the folder"),
         (mocap, mocap, "already exists; choose another folder"),
     ):
         with pytest.raises(SystemExit, match=message):

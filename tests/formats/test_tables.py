@@ -97,3 +97,36 @@ def test_positions_beyond_what_the_file_warrants_are_refused():
     tables.check_size((100, 6, 25, 3), 1000, "a.skeleton")
     with pytest.raises(ValueError, match=r"a\.skeleton: 1,000,000 frames of 50 persons take"):
         tables.check_size((1_000_000, 50, 25, 3), 10_000_000, "a.skeleton")
+
+
+@pytest.mark.parametrize("rate", [24, 29.97, 30, 59.94, 60, 120, 240, 1000])
+@pytest.mark.parametrize("digits", [2, 3, 6])
+@pytest.mark.parametrize("frames", [2, 3, 500])
+def test_rounded_times_are_of_the_stated_rate(rate, digits, frames):
+    if 10.0**-digits > 0.7 / rate and frames < 500:
+        pytest.skip("frames are shorter than the last digit, and too few")
+    times = np.round(np.arange(frames) / rate, digits)
+    found, notes = tables.rate_of(times, rate)
+    assert (found, notes) == (rate, ())
+
+
+def test_times_tell_the_rate():
+    times = np.arange(200) / 30
+    assert tables.rate_of(np.round(times, 2), None) == (pytest.approx(30, rel=1e-3), ())
+    assert tables.rate_of(times, 30) == (30, ())
+    found, notes = tables.rate_of(times, 60)
+    assert found == 30 and notes == (
+        "The header states 60 frames a second, the times 30; the times are taken.",
+    )
+    found, notes = tables.rate_of(np.delete(times, [50, 51, 90]), 30)
+    assert (found, notes) == (30, ("The times jump in 2 places, where frames are missing.",))
+
+
+@pytest.mark.parametrize("times", [
+    [0, 0, 0], [3, 2, 1], [0, 1e30, 2e30], [0, 1e-9, 2e-9], [-1e308, 0, 1e308],
+])  # fmt: skip
+def test_times_that_are_none_are_not_used(times):
+    found, notes = tables.rate_of(np.array(times, float), 25)
+    assert found == 25 and "not used" in notes[0]
+    assert tables.rate_of(np.array(times, float), None)[0] is None
+    assert tables.rate_of(np.array([0, np.nan, 1]), 25) == (25, ())

@@ -1,5 +1,8 @@
 """TRC files: dialects, gaps and spoiled files."""
 
+import time
+
+import mutations
 import numpy as np
 import pytest
 
@@ -25,9 +28,9 @@ def write(path, values, mark="\t", unit="mm", names=NAMES, rate=100, end="\n", b
         mark.join(["", "", *(f"{c}{i + 1}" for i in range(len(names)) for c in "XYZ")]),
     ]
     lines += [""] * blank
-    for i, (row, time) in enumerate(zip(values, times)):
+    for i, (row, seconds) in enumerate(zip(values, times)):
         cells = ["" if np.isnan(each) else str(each) for each in row.ravel()]
-        lines.append(mark.join([str(i + 1), f"{time:.5f}", *cells]) + trailing)
+        lines.append(mark.join([str(i + 1), f"{seconds:.5f}", *cells]) + trailing)
     path.write_bytes((end.join(lines) + end).encode("latin-1"))
     return path
 
@@ -150,3 +153,21 @@ def test_a_real_file(real_files):
     np.testing.assert_array_equal(motion.positions[0, 0, 0], [733.7041, 80.9832, 191.8668])
     np.testing.assert_array_equal(motion.positions[2, 0, -1], [346.7749, -76.0198, 229.8624])
     assert motion.notes == ("The header states 652 frames; 93 are there.",)
+
+
+def test_mutated_files_are_read_or_refused_by_name(tmp_path):
+    path = tmp_path / "a.trc"
+    write(path, positions(12))
+    complete = path.read_bytes()
+    refused = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        path.write_bytes(mutations.of_lines(rng, complete))
+        start = time.perf_counter()
+        try:
+            formats.read(path)
+        except ValueError as error:
+            refused += 1
+            assert str(path) in str(error) and len(str(error)) < len(str(path)) + 400, seed
+        assert time.perf_counter() - start < 10, seed
+    assert 20 < refused < 100

@@ -78,7 +78,7 @@ def test_another_dataset_of_the_model(folders, clips, tmp_path):
 def test_folders_that_cannot_be_encoded(folders, tmp_path):
     with pytest.raises(ValueError, match=r"--output=out\.npy: expected a name that ends in \.npz"):
         encode_folder(folders["captions"], tmp_path, "out.npy")
-    with pytest.raises(ValueError, match=r"contains no motion files \(\.npy, "):
+    with pytest.raises(ValueError, match=r"contains no \.npy files"):
         encode_folder(folders["captions"], tmp_path, tmp_path / "out.npz")
     np.save(tmp_path / "a.npy", np.zeros((5, 3)))
     with pytest.raises(

@@ -1,0 +1,81 @@
+import motion_files
+import numpy as np
+import pytest
+from bodies import body
+
+import motionalign
+from motionalign.anatomy import NotHuman
+from motionalign.anatomy.persons import persons_of
+from motionalign.anatomy.takes import read_takes
+from motionalign.skeleton import SKELETONS
+
+SMPL22 = SKELETONS["smpl22"]
+
+
+def write_bvh(path, **options):
+    joints = motion_files.human(**options)
+    return motion_files.write_bvh(path, joints, motion_files.swing(joints, 40))
+
+
+def write_set(path, positions, skeleton="smpl22"):
+    skeleton = SKELETONS[skeleton]
+    names = {"joint_names": np.array(skeleton.joint_names), "parents": np.array(skeleton.parents)}
+    np.savez(path, positions=positions, lengths=[len(positions)], fps=20.0, **names)
+    return path
+
+
+def pair(frames=60):
+    return np.stack([body(frames, seed=i) + np.array([i, 0, 0]) for i in range(2)], axis=1)
+
+
+def test_a_file_in_python(tmp_path):
+    path = write_bvh(tmp_path / "a.bvh")
+    (clip,) = motionalign.read_motion(path)
+    assert clip.id == str(path)
+    assert clip.joints.shape == (40, 22, 3)
+    assert clip.joints.dtype == np.float32
+    assert clip.skeleton == SMPL22
+    assert clip.fps == pytest.approx(30, rel=1e-4)
+    (own,) = motionalign.read_motion(str(path), "native")
+    knee = own.skeleton.joint_names.index("LeftLeg")
+    np.testing.assert_array_equal(
+        own.joints[:, knee], clip.joints[:, SMPL22.joint_names.index("left_knee")]
+    )
+    (half,) = motionalign.read_motion(path, unit="mm")
+    np.testing.assert_allclose(10 * half.joints, clip.joints, rtol=1e-5)
+    with pytest.raises(ValueError, match="joints='all'; expected smpl22 or native"):
+        motionalign.read_motion(path, "all")
+
+
+def test_persons_have_the_longest_stretch_in_which_they_are_seen(tmp_path):
+    positions = pair()
+    positions[:20, 1] = 0
+    positions[30:33, 0] = 0  # a gap that is too short to be left
+    path = write_set(tmp_path / "duo.npz", positions)
+    first, second = motionalign.read_motion(path)
+    assert [first.id, second.id] == [f"{path}#1", f"{path}#2"]
+    np.testing.assert_allclose(second.joints, positions[20:, 1], atol=1e-5)
+    assert len(first.joints) == 60
+    (take,) = read_takes(path)
+    found = persons_of(take, None)
+    assert [(p.number, p.label, p.start, p.whole) for p in found.all] == [
+        (1, "#1", 0, True), (2, "#2", 20, False),
+    ]  # fmt: skip
+
+
+def test_joints_are_taken_by_their_names(tmp_path):
+    (take,) = read_takes(write_set(tmp_path / "k.npz", body(20, "kinect20")[:, None], "kinect20"))
+    kinect = SKELETONS["kinect20"]
+    (person,) = persons_of(take, kinect).all
+    np.testing.assert_allclose(person.joints, body(20, "kinect20"), atol=1e-6)
+    with pytest.raises(ValueError, match="has not the joints of skeleton 'kit21': no root, BP"):
+        persons_of(take, SKELETONS["kit21"])
+    with pytest.raises(ValueError, match=r"its joints are in 3D; those of 2D are needed"):
+        persons_of(take, SKELETONS["coco18"])
+
+
+def test_no_body_is_refused_by_name(tmp_path):
+    joints = [motion_files.Joint(name, i - 1, (1.0, 2.0, 0.0)) for i, name in enumerate("xyz")]
+    path = motion_files.write_bvh(tmp_path / "prop.bvh", joints, motion_files.swing(joints, 9))
+    with pytest.raises(NotHuman, match=r"prop.bvh: "):
+        motionalign.read_motion(path)
