@@ -16,6 +16,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).p
 
 import bodies  # noqa: E402
 import c3d_files  # noqa: E402
+import fbx_files  # noqa: E402
 import gltf_files  # noqa: E402
 import motion_files  # noqa: E402
 import mutated_reads  # noqa: E402
@@ -51,6 +52,7 @@ def build(base: pathlib.Path) -> None:
     _build_json(base, body)
     _build_arrays(base, body)
     c3d_files.write(base / "clip.c3d", body * 1000, list(KINECT20.joint_names))
+    fbx_files.walker(FRAMES).write(base / "clip.fbx")
     scene = gltf_files.walker(FRAMES)
     scene.write(base / "clip.glb")
     scene.write(base / "clip.gltf")
@@ -208,13 +210,14 @@ def read(base: pathlib.Path, name: str, human: bool = True) -> None:
 
 
 def _of(name):
-    return lambda base: read(base, name, human=not name.endswith((".glb", ".gltf")))
+    return lambda base: read(base, name, human=not name.endswith((".fbx", ".glb", ".gltf")))
 
 
-LINES, NPZ, JSON, NPY = mutations.of_lines, mutations.of_npz, mutations.of_json, mutations.of_npy
+LINES, BYTES, JSON = mutations.of_lines, mutations.of_bytes, mutations.of_json
+NPZ, NPY = mutations.of_npz, mutations.of_npy
 _CLIPS = (
-    ("clip.bvh", LINES), ("free.bvh", LINES), ("cmu/clip.amc", LINES), ("clip.c3d", mutations.of_bytes),
-    ("clip.glb", mutations.of_bytes), ("clip.gltf", JSON), ("clip.trc", LINES), ("clip.csv", LINES),
+    ("clip.bvh", LINES), ("free.bvh", LINES), ("cmu/clip.amc", LINES), ("clip.c3d", BYTES),
+    ("clip.fbx", BYTES), ("clip.glb", BYTES), ("clip.gltf", JSON), ("clip.trc", LINES), ("clip.csv", LINES),
     ("S001C001P001R001A001.skeleton", LINES), ("clip.mvnx", LINES), ("mediapipe.json", JSON),
     ("joints.npy", NPY), ("own.npy", NPY), ("vecs.npy", NPY), ("own.npz", NPZ), ("set.npz", NPZ),
     ("walk.npz", NPZ), ("clip.bvh", LINES), ("cmu/clip.amc", LINES),
