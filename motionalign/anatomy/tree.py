@@ -72,15 +72,16 @@ class _Pair(NamedTuple):
 def by_tree(rig: Rig) -> Found:
     """Finds the roles of joints by the tree and the pose."""
     if rig.parents is None:
-        return Found({}, "the joints have no tree")
+        return Found({}, "there is none")
     pairs = _pairs(rig)
     if len(pairs) < 2:
-        return Found({}, f"its tree has {len(pairs)} pairs of equal limbs; a body has two")
+        count = "one pair" if pairs else "no pair"
+        return Found({}, f"it has {count} of equal limbs, where a body has two")
     for first, second in itertools.combinations(pairs, 2):
         if first.branching != second.branching and _apart(rig, first, second):
             break
     else:
-        return Found({}, "the pairs of equal limbs in its tree do not part from a spine")
+        return Found({}, "its pairs of equal limbs do not part from a spine")
     legs, arms = _legs_first(rig, first, second)
     roles = {"pelvis": legs.branching, "chest": arms.branching}
     for role, joint in head_above(rig, arms.branching, _further(rig, arms, legs)).items():

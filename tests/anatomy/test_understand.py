@@ -301,6 +301,15 @@ NOT_HUMAN = {
 }  # fmt: skip
 
 
+def test_what_is_missing_of_a_limb_is_told():
+    rows = [row for row in mixamo() if not row[0].startswith(("LeftForeArm", "LeftHand"))]
+
+    body = understand(motion_of(rows))
+
+    assert "left elbow and wrist missing" in body.why
+    assert "by the tree, it has one pair of equal limbs" in body.why
+
+
 @pytest.mark.parametrize("what", NOT_HUMAN)
 def test_what_is_no_human_is_refused_by_name(what):
     kind, rows = NOT_HUMAN[what]
