@@ -43,8 +43,9 @@ def build(base: pathlib.Path) -> None:
     motion_files.write_bvh(
         base / "free.bvh", free, motion_files.swing(free, FRAMES), newline="\r\n"
     )
-    motion_files.write_asf(base / "clip.asf", joints)
-    motion_files.write_amc(base / "clip.amc", joints, values)
+    (base / "cmu").mkdir()
+    motion_files.write_asf(base / "cmu" / "clip.asf", joints)
+    motion_files.write_amc(base / "cmu" / "clip.amc", joints, values)
     body = bodies.body(FRAMES, "kinect20").astype(np.float64)
     _build_text(base, body)
     _build_json(base, body)
@@ -212,15 +213,15 @@ def _of(name):
 
 LINES, NPZ, JSON, NPY = mutations.of_lines, mutations.of_npz, mutations.of_json, mutations.of_npy
 _CLIPS = (
-    ("clip.bvh", LINES), ("free.bvh", LINES), ("clip.amc", LINES), ("clip.c3d", mutations.of_bytes),
+    ("clip.bvh", LINES), ("free.bvh", LINES), ("cmu/clip.amc", LINES), ("clip.c3d", mutations.of_bytes),
     ("clip.glb", mutations.of_bytes), ("clip.gltf", JSON), ("clip.trc", LINES), ("clip.csv", LINES),
     ("S001C001P001R001A001.skeleton", LINES), ("clip.mvnx", LINES), ("mediapipe.json", JSON),
     ("joints.npy", NPY), ("own.npy", NPY), ("vecs.npy", NPY), ("own.npz", NPZ), ("set.npz", NPZ),
-    ("walk.npz", NPZ), ("clip.bvh", LINES), ("clip.amc", LINES),
+    ("walk.npz", NPZ), ("clip.bvh", LINES), ("cmu/clip.amc", LINES),
 )  # fmt: skip
 TARGETS = (
     *(Target(pathlib.Path(name).suffix[1:], name, mutate, _of(name)) for name, mutate in _CLIPS),
-    Target("asf", "clip.asf", LINES, _of("clip.amc")),
+    Target("asf", "cmu/clip.asf", LINES, _of("cmu/clip.amc")),
     Target("skeleton", "own.skeleton.json", JSON, _of("own.npy")),
     Target("json", "openpose/clip_000000000003_keypoints.json", JSON, _of("openpose")),
 )
