@@ -180,16 +180,25 @@ def _listed(split_names: Iterable[str]) -> str:
 
 
 def _bones_of(args: argparse.Namespace) -> np.ndarray:
-    """The bones of the target clip, [22, 3]; a ValueError if it has none."""
-    from motionalign.anatomy import humanml3d, require_human, smpl22
-    from motionalign.anatomy.takes import read_takes
+    """The bones of the target clip, [22, 3].
 
-    take = read_takes(args.target, told_of(args))[0]
+    Raises:
+      ValueError: the clip cannot be read, or is no human body of human size.
+    """
+    from motionalign.anatomy import humanml3d, require_human, smpl22
+    from motionalign.anatomy.takes import Told, read_takes
+
+    # What is said of the files need not hold for the target, such as their unit.
+    take = read_takes(args.target, Told(smplh_dir=args.smplh_dir))[0]
     require_human(take.body, f"--target={args.target}")
     made = smpl22(take.motion, take.body)
     person = made.points.persons[0]
-    first = int(made.points.present[:, person].argmax())
-    return humanml3d.target_offsets(made.joints[first:, person])
+    joints = made.joints[made.points.present[:, person], person]
+    found = conventions.measure(joints, humanml3d.SKELETON)
+    accept = {*conventions.REASONS} - {"unit_implausible", "order_implausible"}
+    if finding := conventions.implausible(found, sensor=take.body.sensor, accept=accept):
+        raise ValueError(f"--target={args.target}: its bones cannot be taken: {finding.detail}")
+    return humanml3d.target_offsets(joints)
 
 
 # ---------------------------------------------------------------------------- output

@@ -129,11 +129,15 @@ def _about(path: pathlib.Path, message: str) -> str:
 
 def _no_human(others: Sequence[tuple["Take", dict]], count: int) -> str:
     """A line on the takes of a file that are no human bodies."""
-    take, found = others[0]
+    from motionalign.anatomy import NotHuman, require_human
+
+    take, _ = others[0]
     more = f" ({len(others)} of its {count} takes are no human bodies)" if count > 1 else ""
-    if found["body"] == "unknown":
-        return f"{take.where}: no human body was found: {found['why']}{more}"
-    return f"{take.where}: {found['body']}, no human body: {found['why']}{more}"
+    try:
+        require_human(take.body, take.where)
+    except NotHuman as error:
+        return f"{error}{more}"
+    raise AssertionError(take.body.kind)
 
 
 def _smpl22(take: "Take") -> list[str] | None:

@@ -162,6 +162,20 @@ def test_the_example_of_a_reader(tmp_path):
         made["Treadmill"](tmp_path / "elsewhere")
 
 
+def test_the_example_of_a_motion_format(tmp_path):
+    from motionalign.formats import format as format_
+    from motionalign.formats import motion, text
+
+    made = example("def read(", format_, motion, text=text, np=np)
+    (tmp_path / "a.sticks").write_text("Hips Head\n0 90 0 0 170 0\n0 91 0 0 171 0\n")
+    (found,) = made["read"](tmp_path / "a.sticks", format_.Options())
+    assert (found.name, found.format, found.joint_names) == ("a", "sticks", ("Hips", "Head"))
+    np.testing.assert_array_equal(found.positions[1, 0], [[0, 91, 0], [0, 171, 0]])
+    (tmp_path / "a.sticks").write_text("Hips Head\n0 90 0 0 170 0\n0 91 0\n")
+    with pytest.raises(ValueError, match=r"line 3: another number of values; expected 6, 3 a"):
+        made["read"](tmp_path / "a.sticks", format_.Options())
+
+
 def test_the_example_of_a_migration():
     made = example("def migrate_unit", dataset)
     assert made["METADATA_MIGRATIONS"][:-1] == dataset.METADATA_MIGRATIONS

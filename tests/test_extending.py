@@ -1,4 +1,4 @@
-"""A new task, objective, encoder and representation: each is one file and one line of a registry.
+"""A new task, objective, encoder, representation, motion format: one file and one registry line.
 
 The files are in tests/extending/. A dummy reader is in tests/data_prep/test_main.py.
 """
@@ -8,14 +8,17 @@ import json
 import numpy as np
 import pytest
 from bodies import body
-from extending import lengths, pooling, sharpened, velocities
+from extending import lengths, pooling, sharpened, sticks, velocities
 from runs import command, losses, scalars, tiny_config
 
 import motionalign
+from data_prep.__main__ import main
 from motionalign import evaluate, train
 from motionalign.data.dataset import Dataset
 from motionalign.data.representation import REPRESENTATIONS
+from motionalign.formats import registry
 from motionalign.models.families import MOTION_FAMILIES, representation_of
+from motionalign.skeleton import SKELETONS
 from motionalign.tasks.objectives import OBJECTIVES
 from motionalign.tasks.registry import TASKS
 
@@ -152,3 +155,29 @@ def test_a_representation(small_dataset, tmp_path, monkeypatch):
     )
     motion = train.set_up(ours, tmp_path / "ours").network.config.motion
     assert isinstance(representation_of(motion, 1), velocities.Velocities)
+
+
+def test_a_motion_format(tmp_path, monkeypatch, capsys):
+    """It is inspected, becomes training data and is read from Python like all others."""
+    formats = {**registry.FORMATS, sticks.FORMAT.name: sticks.FORMAT}
+    monkeypatch.setattr(registry, "FORMATS", formats)
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    names = " ".join(SKELETONS["smpl22"].joint_names)
+    for i in range(4):
+        rows = body(60, seed=i).reshape(60, -1).tolist()
+        lines = [names, *(" ".join(map(str, row)) for row in rows)]
+        (folder / f"walk_{i}.sticks").write_text("\n".join(lines))
+    main(["inspect", str(folder), "--json"])
+    takes = [json.loads(line)["takes"] for line in capsys.readouterr().out.splitlines()]
+    assert [(t["format"], t["body"], t["frames"]) for (t,) in takes] == [
+        ("sticks", "human", 60)
+    ] * 4
+    (clip,) = motionalign.read_motion(folder / "walk_2.sticks")
+    np.testing.assert_allclose(clip.joints, body(60, seed=2), atol=1e-5)
+    main(["library", f"--raw_dir={folder}", "--name=walks", "--captions=names",
+          f"--data_dir={tmp_path}"])  # fmt: skip
+    assert len(Dataset(tmp_path, "walks").split("train")) == 2
+    (folder / "walk_0.sticks").write_text(f"{names}\n1 2 3\n")
+    with pytest.raises(ValueError, match=r"walk_0.sticks, line 2: .*; expected 66 numbers"):
+        motionalign.read_motion(folder / "walk_0.sticks")

@@ -9,6 +9,7 @@ from motionalign.anatomy.rig import Rig
 
 _SOLE = 0.9  # cosine with the shin above which what follows an ankle is the sole, not the toes
 _TIP = 0.42  # of the shin: an end below the ankle that is farther away is the tip of the toes
+_FEW = 16  # ends below a head, at most, among which its top is looked for
 _TWINS = 0.03  # relative difference of two bones' lengths, at most, that are twins
 _PALM = 0.45  # of the forearm: an end nearer to the wrist is in the hand, a farther one a finger's
 
@@ -98,6 +99,8 @@ def _add_head_end(rig: Rig, roles: dict[str, int], labels: Sequence[Label]) -> N
         and (labels[joint].part == "head" or labels[joint].kind in ("", "helper"))
         and labels[joint].side == ""
     ]
+    if len(leaves) > _FEW:
+        return
     far = [rig.distance(head, joint) for joint in leaves]
     ends = [
         joint
@@ -123,7 +126,8 @@ def torso(rig: Rig, roles: Mapping[str, int], labels: Sequence[Label]) -> list[i
         path += [roles[role] for role in order[1:] if role in roles]
     else:
         path = rig.between(roles["pelvis"], roles["chest"])
-        path += [joint for joint in rig.between(roles["chest"], last) if joint not in path]
+        seen = set(path)
+        path += [joint for joint in rig.between(roles["chest"], last) if joint not in seen]
     kept = path[:1]
     for joint in path[1:]:
         if joint in known:

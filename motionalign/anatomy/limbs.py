@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from motionalign.anatomy.body import SIDES
 from motionalign.anatomy.names import Label
+from motionalign.formats.motion import sorted_tree
 
 ARM = ("collar", "shoulder", "elbow", "wrist", "hand")
 LEG = ("hip", "knee", "ankle", "foot", "toe")
@@ -16,7 +17,7 @@ LEG = ("hip", "knee", "ankle", "foot", "toe")
 # What a part may be, and at which cost.
 _ARM_PARTS: Mapping[str, Mapping[str, float]] = {
     "collar": {"collar": 0.0},
-    "shoulder": {"shoulder": 0.0, "collar": 0.2},
+    "shoulder": {"shoulder": 0.05, "collar": 0.2},
     "upperarm": {"shoulder": 0.0},
     "arm": {"shoulder": 0.1},
     "forearm": {"elbow": 0.0},
@@ -71,14 +72,12 @@ def find_limb(
 def _paths(joints: Sequence[int], parents: Sequence[int]) -> set[tuple[int, ...]]:
     """The longest rows of these joints in which each is an ancestor of the next."""
     chosen = set(joints)
-    above: dict[int, int] = {}  # the nearest of the joints above each of them
-    for joint in joints:
+    above: dict[int, int] = {}  # the nearest of the joints above each joint
+    for joint in sorted_tree(parents):
         parent = parents[joint]
-        while parent >= 0 and parent not in chosen:
-            parent = parents[parent]
-        above[joint] = parent
+        above[joint] = parent if parent < 0 or parent in chosen else above[parent]
     paths = set()
-    for joint in chosen - set(above.values()):
+    for joint in chosen - {above[joint] for joint in chosen}:
         path = [joint]
         while (parent := above[path[-1]]) >= 0:
             path.append(parent)

@@ -424,6 +424,11 @@ _GAIT_ABOUT = (
     "trunk is bent."
 )
 
+_MOTIVE_ABOUT = (
+    "Joint centres are weighted means of markers on the suit, within about 6 cm of the joints of "
+    "Motive's skeleton, and more where the trunk is bent."
+)
+
 # OptiTrack's names of the markers of its Baseline and Core sets, which lie as those above.
 _MOTIVE_MARKERS = """
 pelvis      pelvis      -          LASI RASI LPSI RPSI
@@ -576,7 +581,7 @@ SETS: tuple[JointSet, ...] = (
         "Motive markers", "markers", "body", _points(_MOTIVE_MARKERS),
         _labels("HeadTop HeadFront HeadSide Back@ ChestLow &ShoulderBack &UArmHigh &FArm &Thumb "
                 "&Index &Pinky WaistCBack &ThighFront &ThighSide &Shin &Heel"),
-        _aliases(_MOTIVE_NAMES), _GAIT_ABOUT,
+        _aliases(_MOTIVE_NAMES), _MOTIVE_ABOUT,
     ),
     JointSet("shoulder markers", "markers", "upper body", _points(_SHOULDER)),
 )  # fmt: skip

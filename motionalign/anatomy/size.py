@@ -60,12 +60,13 @@ def body_skeleton(body: Body) -> Skeleton:
     `motionalign.conventions` knows a shoulder by its name, which is the collar in some programs.
     """
     names = tuple(point.role or f"spine_{i}" for i, point in enumerate(body.points))
+    places = {name: i for i, name in enumerate(names)}
     twins = {"left": "right", "right": "left"}
 
     def twin(index: int) -> int:
         side, _, rest = names[index].partition("_")
         other = f"{twins.get(side, side)}_{rest}" if rest else side
-        return names.index(other) if other in names else index
+        return places.get(other, index)
 
     return Skeleton(
         name="body",

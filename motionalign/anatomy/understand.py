@@ -14,6 +14,9 @@ from motionalign.anatomy.tree import by_tree
 from motionalign.formats.motion import Motion
 from motionalign.formats.skeleton_file import SkeletonFile
 
+MOST_JOINTS = 3000
+"""Of a rig: a game's face has some hundred. More are a mesh, or not looked through in seconds."""
+
 
 def understand(motion: Motion, skeleton: SkeletonFile | None = None) -> Body:
     """Finds what a motion is.
@@ -32,6 +35,9 @@ def understand(motion: Motion, skeleton: SkeletonFile | None = None) -> Body:
     Raises:
       ValueError: the skeleton file is not that of these joints.
     """
+    if len(motion.joint_names) > MOST_JOINTS:
+        why = f"it has {len(motion.joint_names)} joints; a rig has at most {MOST_JOINTS}"
+        return with_size(Body("unknown", why, motion.convention or "none"), motion)
     stated = skeleton if skeleton is not None else motion.declared
     if stated is not None:
         stated = stated.fitted(motion.joint_names, motion.name)

@@ -123,3 +123,15 @@ def test_bones_in_two_pieces_start_where_their_first_one_does():
     assert [body.points[i].name for i in body.chains["left_leg"]][1:] == [
         "DEF-thigh.L", "DEF-shin.L", "DEF-foot.L", "DEF-toe.L",
     ]  # fmt: skip
+
+
+def test_a_shoulder_between_the_collar_and_the_upper_arm_is_a_helper():
+    """As MakeHuman's default rig has it."""
+    rows = [(name, "shoulder01" + name[-2:] if name.startswith("upperarm") else parent, place)
+            for name, parent, place in joints_of(NAMINGS["makehuman"])]  # fmt: skip
+    for side, sign in (("L", 1), ("R", -1)):
+        rows.append((f"shoulder01.{side}", f"clavicle.{side}", (sign * 15, 143, -2)))
+
+    body = anatomy.understand(motion_of(rows))
+
+    assert body.points[body.roles["left_shoulder"]].name == "upperarm01.L"

@@ -1,11 +1,14 @@
 """Tests of motionalign.anatomy.points."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 from bodies import body as moving
 from handmade import body_of, motion
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from motionalign.anatomy import understand
 from motionalign.anatomy.body import Point
@@ -65,6 +68,37 @@ def test_a_short_gap_is_interpolated_linearly_and_counted():
     assert found.present.all() and found.filled == 5
     (note,) = found.notes
     assert "left_wrist was not measured in some frames: 5 positions" in note
+
+
+@given(st.data())
+@settings(max_examples=30)
+def test_gaps_are_filled_as_one_by_one(data):
+    """Against loops over joints and gaps: what is filled, by what, and who is present."""
+    lost = data.draw(
+        st.lists(st.tuples(st.integers(0, 39), st.integers(1, 9), st.integers(0, 3)), max_size=12)
+    )
+    joints = JOINTS.copy()
+    for start, length, joint in lost:
+        joints[start : start + length, joint] = np.nan
+    expected, filled = joints.copy(), 0
+    for joint in range(22):
+        seen = np.flatnonzero(~np.isnan(joints[:, joint, 0]))
+        for before, after in itertools.pairwise(seen):
+            if 0 < after - before - 1 <= 5:
+                for frame in range(before + 1, after):
+                    share = (frame - before) / (after - before)
+                    a, b = joints[before, joint], joints[after, joint]
+                    expected[frame, joint] = a + share * (b - a)
+                    filled += 1
+    there = ~np.isnan(expected).any((1, 2))
+    if not there.any():
+        return
+    found = points(smpl_motion(joints), body_of("smpl22"))
+    first, last = np.flatnonzero(there)[[0, -1]]
+    assert (found.start, found.filled) == (first, filled)
+    np.testing.assert_array_equal(found.present[:, 0], there[first : last + 1])
+    expected[~there] = np.nan
+    np.testing.assert_allclose(found.joints[:, 0], expected[first : last + 1], atol=1e-12)
 
 
 def test_a_longer_gap_stays_one():

@@ -45,6 +45,13 @@ def chains(body: Body, names: dict[str, str] | None = None) -> dict[str, list[st
     }
 
 
+def roles(body: Body, names: dict[str, str] | None = None) -> dict[str, str]:
+    return {
+        role: (names or {}).get(body.points[i].name, body.points[i].name)
+        for role, i in body.roles.items()
+    }
+
+
 REAL = (
     "bandai1_bow_active_001", "bvhio_example_classic", "cmu_cgspeed_12_01_walk", "geno_stance",
     "h36m_0626_take_01", "mixamorig_freebvh", "mocapbank", "mocapnet_doubleclap", "momask_output",
@@ -55,7 +62,7 @@ REAL = (
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_a_real_file_without_names_has_the_same_chains(name, real_files):
+def test_a_real_file_without_names_has_the_same_chains_and_roles(name, real_files):
     motion = formats.read(real_files / "bvh" / f"{name}.bvh")[0]
     by_names = understand(motion)
 
@@ -65,6 +72,7 @@ def test_a_real_file_without_names_has_the_same_chains(name, real_files):
 
         assert (by_tree.kind, by_tree.convention) == ("human", "by the tree"), by_tree.why
         assert chains(by_tree, names) == chains(by_names)
+        assert roles(by_tree, names) == roles(by_names)
 
 
 @pytest.mark.parametrize("program", ["unreal", "smpl", "biped", "bandai", "poser"])

@@ -1,6 +1,8 @@
 """What a motion is: the parts of a body, or what it is instead."""
 
 import dataclasses
+import importlib
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from motionalign import anatomy
 from motionalign.anatomy import understand
 from motionalign.formats.motion import Motion, distinct
 from motionalign.formats.skeleton_file import SkeletonFile
+
+understand_module = importlib.import_module("motionalign.anatomy.understand")
 
 LIMBS = ("right_leg", "left_leg", "torso", "right_arm", "left_arm")
 
@@ -85,7 +89,6 @@ def test_a_pelvis_beside_the_spine():
     rows = joints_of(NAMINGS["character creator"])
     rows.append(("CC_Base_Pelvis", "CC_Base_Hip", (0, 98, 0)))
     rows = reparented(rows, CC_Base_L_Thigh="CC_Base_Pelvis", CC_Base_R_Thigh="CC_Base_Pelvis")
-    rows.sort(key=lambda row: row[0] not in ("CC_Base_BoneRoot", "CC_Base_Hip", "CC_Base_Pelvis"))
 
     body = understand(motion_of(rows))
 
@@ -115,19 +118,34 @@ def test_a_twist_between_two_joints_of_a_limb_leaves_the_chain_whole():
     for side, sign in (("L", 1), ("R", -1)):
         rows.append((f"DEF-thigh.{side}.001", f"DEF-thigh.{side}", (sign * 9, 70, 0)))
     rows = reparented(rows, **{f"DEF-shin.{side}": f"DEF-thigh.{side}.001" for side in "LR"})
-    rows = sorted(rows, key=lambda row: _depth(rows, row[0]))
     body = understand(motion_of(rows))
 
     assert chain(body, "left_leg")[1:4] == ["DEF-thigh.L", "DEF-shin.L", "DEF-foot.L"]
     assert "DEF-thigh.L.001" in body.left_out["helpers"]
 
 
-def _depth(rows, name) -> int:
-    parents = {name: parent for name, parent, _ in rows}
-    depth = 0
-    while (name := parents[name]) is not None:
-        depth += 1
-    return depth
+@pytest.mark.parametrize(
+    ("length", "role"), [(13.0, "left_foot"), (17.0, "left_foot"), (19.0, "left_toe")]
+)
+def test_an_end_below_an_ankle_is_the_ball_of_the_foot_or_the_tip_of_the_toes(length, role):
+    """By its distance: the shin is 42 long."""
+    rows = [row for row in mixamo() if "Toe" not in row[0]]
+    for side, sign in (("Left", 1), ("Right", -1)):
+        rows.append((f"{side}Foot_end", f"{side}Foot", (sign * 9.5, 9 - 3, -2 + length)))
+    body = understand(motion_of(rows))
+
+    assert body.points[body.roles[role]].name == "LeftFoot_end"
+    assert not {"left_foot", "left_toe"} - {role} & body.roles.keys()
+
+
+def test_an_end_straight_below_an_ankle_is_the_sole():
+    rows = [row for row in mixamo() if "Toe" not in row[0]]
+    for side, sign in (("Left", 1), ("Right", -1)):
+        rows.append((f"{side}Foot_end", f"{side}Foot", (sign * 9.5, 0, -2)))
+    body = understand(motion_of(rows))
+
+    assert chain(body, "left_leg")[-1] == "LeftFoot"
+    assert set(body.left_out["ends"]) >= {"LeftFoot_end", "RightFoot_end"}
 
 
 def test_several_persons_have_one_body():
@@ -522,3 +540,32 @@ def test_any_motion_is_something():
             left = [name for names in body.left_out.values() for name in names]
             assert len({*used}) + len(left) == len(motion.joint_names)
     assert {"human", "unknown"} <= kinds
+
+
+def test_a_mesh_is_no_rig():
+    rows = [(f"vertex{i}", None, (0, i, 0)) for i in range(understand_module.MOST_JOINTS + 1)]
+
+    body = understand(motion_of(rows, parents=None))
+
+    assert (body.kind, "3001 joints" in body.why) == ("unknown", True)
+
+
+@pytest.mark.parametrize("parents", ["chain", "star", "comb"])
+def test_spoiled_trees_do_not_take_long(parents):
+    """Seconds at most, also where the number of ways through a tree is large."""
+    rng = np.random.default_rng(0)
+    count = understand_module.MOST_JOINTS
+    words = ["LeftArm", "Head", "Hips", "Spine", "LeftFoot", "x", "RightLeg", "Left_palm"]
+    names = distinct([words[i] for i in rng.integers(0, len(words), count)])
+    rows = {
+        "chain": [joint - 1 for joint in range(count)],
+        "star": [min(0, joint - 1) for joint in range(count)],
+        "comb": [-1, *(max(0, joint - 2 + joint % 2) for joint in range(1, count))],
+    }
+    positions = rng.normal(size=(2, 1, count, 3))
+    motion = Motion("clip", "test", names, tuple(rows[parents]), positions, 30.0)
+    start = time.process_time()
+
+    understand(motion)
+
+    assert time.process_time() - start < 8

@@ -177,7 +177,7 @@ def test_what_is_not_as_stated_is_noted(tmp_path):
         ("X,Y,Z,W,X,Y,Z,", "X,Y,Z,W,X,Y,Y,", r"line 8: column 9 of 'A:A' is 'Y'; expected X, Y"),
         ("X,Y,Z,W,X,Y,Z,", "X,Y,Z,W,X,Y,,", r"line 8: column 9 of 'A:A' is ''; expected X, Y"),
         ("\n2,0.016667,", "\n2,", r"line 11: 29 values, expected 30"),
-        ("\n2,0.016667,", "\n2,x,", r"line 11, column 2: 'x'; expected a finite number"),
+        ("\n2,0.016667,", "\n2,x,", r"line 11: column 2 is 'x'; expected a finite number"),
         ("Position", "Positions", r"has no position of a bone, a labelled marker or a rigid"),
     ],
 )  # fmt: skip

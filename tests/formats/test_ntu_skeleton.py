@@ -78,7 +78,7 @@ def test_a_file_without_a_body_is_refused(tmp_path):
         (3, "720 1", r"line 3: 2 values; expected the 10 of a body, its tracking id first"),
         (4, "20", r"line 4: '20'; expected 25, the number of joints"),
         (9, "1 2 3", r"line 9: 3 values, expected 12"),
-        (9, "1 2 x 4 5 6 7 8 9 10 11 12", r"line 9, column 3: 'x'; expected a finite number"),
+        (9, "1 2 x 4 5 6 7 8 9 10 11 12", r"line 9: column 3 is 'x'; expected a finite number"),
     ],
 )
 def test_spoiled_files_are_refused_with_their_line(tmp_path, line, new, message):
