@@ -59,7 +59,8 @@ _LONGEST_NAME = 200  # bytes; file systems allow 255
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `python -m data_prep export_humanml3d`."""
-    parser.add_argument("dir", metavar="DIR", help="folder of motion files")
+    parser.add_argument("dir", metavar="DIR", help="folder of motion files, or one file with "
+                        "many clips")  # fmt: skip
     parser.add_argument("out", metavar="OUT", help="folder to write, which must not exist yet")
     parser.add_argument("--captions", metavar="FILE.csv|names|labels", help="where captions come "
                         "from: `python -m data_prep library --help` describes all three (default: "
@@ -110,9 +111,11 @@ def _check(args: argparse.Namespace) -> None:
     from data_prep.readers.library import LABELS
     from motionalign.data.resample import check_fps
 
-    if not os.path.isdir(args.dir):
-        what = "is a file" if os.path.exists(args.dir) else "does not exist"
-        raise ValueError(f"{args.dir} {what}; expected the folder of the motion files")
+    if not os.path.exists(args.dir):
+        raise ValueError(
+            f"{args.dir} does not exist; expected a folder of motion files, or a file with many "
+            "clips"
+        )
     if os.path.exists(args.out):
         raise ValueError(f"{args.out} already exists; choose another folder, or remove it")
     if args.min_frames < 2:
@@ -177,16 +180,25 @@ def _listed(split_names: Iterable[str]) -> str:
 
 
 def _bones_of(args: argparse.Namespace) -> np.ndarray:
-    """The bones of the target clip, [22, 3]; a ValueError if it has none."""
-    from motionalign.anatomy import humanml3d, require_human, smpl22
-    from motionalign.anatomy.takes import read_takes
+    """The bones of the target clip, [22, 3].
 
-    take = read_takes(args.target, told_of(args))[0]
+    Raises:
+      ValueError: the clip cannot be read, or is no human body of human size.
+    """
+    from motionalign.anatomy import humanml3d, require_human, smpl22
+    from motionalign.anatomy.takes import Told, read_takes
+
+    # What is said of the files need not hold for the target, such as their unit.
+    take = read_takes(args.target, Told(smplh_dir=args.smplh_dir))[0]
     require_human(take.body, f"--target={args.target}")
     made = smpl22(take.motion, take.body)
     person = made.points.persons[0]
-    first = int(made.points.present[:, person].argmax())
-    return humanml3d.target_offsets(made.joints[first:, person])
+    joints = made.joints[made.points.present[:, person], person]
+    found = conventions.measure(joints, humanml3d.SKELETON)
+    accept = {*conventions.REASONS} - {"unit_implausible", "order_implausible"}
+    if finding := conventions.implausible(found, sensor=take.body.sensor, accept=accept):
+        raise ValueError(f"--target={args.target}: its bones cannot be taken: {finding.detail}")
+    return humanml3d.target_offsets(joints)
 
 
 # ---------------------------------------------------------------------------- output
@@ -199,10 +211,12 @@ class _Made:
     Attributes:
       names: {id of a source: name of its files}.
       frames: of every clip.
+      constant: the groups of values whose deviation is 0.
     """
 
     names: dict[str, str] = dataclasses.field(default_factory=dict)
     frames: list[int] = dataclasses.field(default_factory=list)
+    constant: list[str] = dataclasses.field(default_factory=list)
 
 
 def _write(
@@ -229,7 +243,9 @@ def _write(
         files.write_text(folder / "texts" / f"{name}.txt", text)
         made.frames.append(len(joints))
     files.write_array(folder / "Mean.npy", statistics.mean())
-    files.write_array(folder / "Std.npy", statistics.std())
+    std = statistics.std()
+    files.write_array(folder / "Std.npy", std)
+    made.constant = [name for name, group in humanml3d.GROUPS.items() if not std[group].all()]
     _write_splits(folder, found, made)
     files.write_json(folder / "report.json", _report(found, made, args))
     return made
@@ -283,6 +299,11 @@ def _summary(made: _Made, args: argparse.Namespace) -> Iterable[str]:
         yield (
             f"{outside} clips have {_SHORTEST} frames or fewer, or more than {_LONGEST} (2 and 10 "
             "s): the loaders of most generators skip these"
+        )
+    if made.constant:
+        yield (
+            f"warning: {', '.join(made.constant)} are the same in all frames, so that Std.npy is 0 "
+            "there, and values over it are no numbers: export more, or other, clips"
         )
     if args.target is None:
         yield (

@@ -28,12 +28,15 @@ def good(path):
         parents=(-1, 0),
         positions=np.arange(24.0).reshape(2, 2, 2, 3) * np.nan,
         fps=29.97,
+        dims=2,
         unit_in_metres=0.01,
         up="z",
         rest=np.ones((2, 3)),
         persons=("A", "B"),
+        ends=(1,),
         convention="test",
         notes=("One.", "Two."),
+        labels={"class": 3, "name": "wave"},
     )
     return [whole, motion(path)]
 

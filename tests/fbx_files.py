@@ -187,7 +187,7 @@ class Scene:
         template = record("PropertyTemplate", "FbxNode", inner=[properties(self.template)])
         kinds = [record("ObjectType", "Model", inner=[template])] if self.template else []
         return [
-            record("FBXHeaderExtension", inner=self.header),
+            record("FBXHeaderExtension", inner=[record("FBXHeaderVersion", 1004), *self.header]),
             record("GlobalSettings", inner=[properties(self.settings)]),
             record("Definitions", inner=kinds),
             record("Objects", inner=[record("Geometry", 1, "mesh", np.zeros(5)), *self.objects]),

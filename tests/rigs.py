@@ -237,6 +237,20 @@ NAMINGS = {
         "l_hip_joint l_knee_joint l_ankle_joint l_ball_joint",
         ("l_", "r_"),
     ),
+    "makehuman": _n(
+        "names of parts",
+        "root spine05 spine03 spine01 neck01 head",
+        "clavicle.L upperarm01.L lowerarm01.L wrist.L",
+        "upperleg01.L lowerleg01.L foot.L toe2-1.L",
+        (".L", ".R"),
+    ),
+    "parts that are named by what they are above": _n(
+        "names of parts",
+        "pelvis torso chest neck head",
+        "collar_l arm_l arm_lower_l hand_l",
+        "leg_l leg_lower_l foot_l toes_l",
+        ("_l", "_r"),
+    ),
     "biovision": _n(
         "Biovision",
         "Hips Chest Neck Head",
@@ -310,8 +324,25 @@ def _other_side(name: str, left: str, side: str) -> str:
     return before + side + after
 
 
+def in_order(rows):
+    """The rows with parents before their children, otherwise in their order."""
+    parents = {name: parent for name, parent, _ in rows}
+
+    def depth(name: str) -> int:
+        return 0 if parents[name] is None else 1 + depth(parents[name])
+
+    depths = [depth(name) for name, *_ in rows]
+    if all(
+        parent is None or any(name == parent for name, *_ in rows[:i])
+        for i, (_, parent, _) in enumerate(rows)
+    ):
+        return rows
+    return [row for _, row in sorted(zip(depths, rows, strict=True), key=lambda pair: pair[0])]
+
+
 def motion_of(rows, frames: int = 4, scale: float = 1.0, **fields) -> Motion:
-    """A motion of joints that sway a little; rows are (name, parent, position)."""
+    """A motion of joints that sway a little; rows are (name, parent, position), in any order."""
+    rows = in_order(rows)
     names = [name for name, *_ in rows]
     parents = tuple(-1 if parent is None else names.index(parent) for _, parent, _ in rows)
     rest = scale * np.array([place for *_, place in rows], float)

@@ -9,6 +9,7 @@ from motionalign.anatomy.rig import Rig
 
 _SOLE = 0.9  # cosine with the shin above which what follows an ankle is the sole, not the toes
 _TIP = 0.42  # of the shin: an end below the ankle that is farther away is the tip of the toes
+_FEW = 16  # ends below a head, at most, among which its top is looked for
 _TWINS = 0.03  # relative difference of two bones' lengths, at most, that are twins
 _PALM = 0.45  # of the forearm: an end nearer to the wrist is in the hand, a farther one a finger's
 
@@ -26,12 +27,16 @@ def with_ends(rig: Rig, roles: Mapping[str, int], labels: Sequence[Label]) -> di
         ankle, foot, toe = (f"{side}_{role}" for role in ("ankle", "foot", "toe"))
         knee, elbow, wrist, hand = (f"{side}_{role}" for role in ("knee", "elbow", "wrist", "hand"))
         for above, role in ((ankle, foot), (foot, toe)):
-            if above in roles and role not in roles and (end := _only_end(rig, roles[above])):
+            if (
+                above in roles
+                and role not in roles
+                and (end := _only_end(rig, labels, roles[above]))
+            ):
                 roles[role] = end
         _drop_together(rig, roles, (ankle, foot, toe))
         if foot in roles and knee in roles and not rig.children[roles[foot]]:
             _rename_last(rig, roles, labels, side)
-        if wrist in roles and hand not in roles and (end := _only_end(rig, roles[wrist])):
+        if wrist in roles and hand not in roles and (end := _only_end(rig, labels, roles[wrist])):
             forearm = rig.distance(roles[elbow], roles[wrist])
             if rig.distance(roles[wrist], end) <= _PALM * forearm:
                 roles[hand] = end
@@ -53,13 +58,18 @@ def _rename_last(rig: Rig, roles: dict[str, int], labels: Sequence[Label], side:
         roles[f"{side}_toe"] = roles.pop(f"{side}_foot")
 
 
-def _only_end(rig: Rig, joint: int) -> int | None:
-    """The only joint below one, if it is at another place and nothing is below it."""
+def _only_end(rig: Rig, labels: Sequence[Label], joint: int) -> int | None:
+    """The only joint below one, if it is at another place and nothing is below it.
+
+    Not one whose name says that it is something else.
+    """
     children = rig.children[joint]
-    ends = len(children) == 1 and not any(
-        not rig.together(children[0], below) for below in rig.below(children[0])
-    )
-    return children[0] if ends and not rig.together(joint, children[0]) else None
+    if len(children) != 1 or rig.together(joint, children[0]):
+        return None
+    end = children[0]
+    if not all(rig.together(end, below) for below in rig.below(end)):
+        return None
+    return end if end in rig.ends or labels[end].end or not labels[end].kind else None
 
 
 def _drop_together(rig: Rig, roles: dict[str, int], row: Sequence[str]) -> None:
@@ -89,6 +99,8 @@ def _add_head_end(rig: Rig, roles: dict[str, int], labels: Sequence[Label]) -> N
         and (labels[joint].part == "head" or labels[joint].kind in ("", "helper"))
         and labels[joint].side == ""
     ]
+    if len(leaves) > _FEW:
+        return
     far = [rig.distance(head, joint) for joint in leaves]
     ends = [
         joint
@@ -114,7 +126,8 @@ def torso(rig: Rig, roles: Mapping[str, int], labels: Sequence[Label]) -> list[i
         path += [roles[role] for role in order[1:] if role in roles]
     else:
         path = rig.between(roles["pelvis"], roles["chest"])
-        path += [joint for joint in rig.between(roles["chest"], last) if joint not in path]
+        seen = set(path)
+        path += [joint for joint in rig.between(roles["chest"], last) if joint not in seen]
     kept = path[:1]
     for joint in path[1:]:
         if joint in known:

@@ -37,13 +37,22 @@ class Body:
       convention: the naming of the joints, such as "Mixamo"; "by the tree" where no name is known.
       points: of the body, the root (pelvis) first; fingers, faces and helpers are left out.
       chains: the points of each of `skeleton.PARTS`, from the torso outwards, as in Motion Patches
-        (§3.2): legs and torso start at the pelvis, arms at the chest.
+        (§3.2): legs and torso start at the pelvis, arms at the chest. Of a rig found by names or by
+        the tree, a leg is pelvis, hip, knee, ankle, and foot and toe where there are; an arm is
+        chest, collar where there is one away from the chest, shoulder, elbow, wrist, and hand where
+        there is one; the torso has all joints from the pelvis to the head, and the head's end. A
+        joint at the place of the one before it is left out. Empty unless `kind` is "human".
       unit_in_metres: the unit of the positions; None: unknown, as in 2D.
-      unit_known: how the unit is known: "stated", "by height", "declared".
+      unit_known: how the unit is known: "declared" by the user, "stated" by the file, "by height";
+        "" where it is unknown.
       up: the axis that points up, a key of `conventions.AXES`; None in 2D, or if it is unknown.
-      up_known: how the axis is known: "stated", "by the body", "declared".
-      height: along the bones from toes to head, in metres; None: unknown.
-      left_out: {"fingers": names, "face": names, "helpers": names} of the file's joints.
+      up_known: how the axis is known: "declared", "stated", "by the body", "by the rest pose", or
+        "assumed"; "" where it is unknown.
+      height: along the bones from toes to head, in metres, as `conventions.measure` has it: the
+        mean leg with its foot, and the torso with the head's end. It is more than the stature where
+        there are toes and the head's end, and less where there are not. None: unknown.
+      left_out: {group: names} of the file's joints that are no points, in the groups "fingers",
+        "face", "ends" of bones, and "helpers", which are all others.
       finding: why the clip is not what it should be, of `conventions.implausible`; None: it is.
       notes: what was assumed, one sentence each.
       sensor: how steady the joints are, a key of `conventions.SENSORS`: "depth" for joints of depth

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from motionalign.anatomy.body import SIDES
 from motionalign.anatomy.names import Label
+from motionalign.formats.motion import sorted_tree
 
 ARM = ("collar", "shoulder", "elbow", "wrist", "hand")
 LEG = ("hip", "knee", "ankle", "foot", "toe")
@@ -16,7 +17,7 @@ LEG = ("hip", "knee", "ankle", "foot", "toe")
 # What a part may be, and at which cost.
 _ARM_PARTS: Mapping[str, Mapping[str, float]] = {
     "collar": {"collar": 0.0},
-    "shoulder": {"shoulder": 0.0, "collar": 0.2},
+    "shoulder": {"shoulder": 0.05, "collar": 0.2},
     "upperarm": {"shoulder": 0.0},
     "arm": {"shoulder": 0.1},
     "forearm": {"elbow": 0.0},
@@ -36,6 +37,7 @@ _LEG_PARTS: Mapping[str, Mapping[str, float]] = {
 PARTS_OF = {"arm": _ARM_PARTS, "leg": _LEG_PARTS}
 ROLES_OF = {"arm": ARM, "leg": LEG}
 NEEDED = {"arm": ("shoulder", "elbow", "wrist"), "leg": ("hip", "knee", "ankle")}
+_UNSURE = 0.4  # of a joint whose name says something else, too
 _NEEDED_GAIN, _GAIN, _UNUSED = 1.5, 0.1, 0.6  # for a role found; of a named joint that has none
 
 
@@ -61,7 +63,8 @@ def find_limb(
         paths = [tuple(sorted(joints, key=lambda j: order.index(labels[j].part)))]
     else:
         paths = sorted(_paths(joints, parents))
-    found = [_align([(j, parts[labels[j].part]) for j in path], limb) for path in paths]
+    costs = {j: _UNSURE * (not labels[j].sure) for j in joints}
+    found = [_align([(j, parts[labels[j].part], costs[j]) for j in path], limb) for path in paths]
     _, roles = min(found, key=lambda each: each[0], default=(0.0, {}))
     return {f"{side}_{role}": joint for role, joint in roles.items()}
 
@@ -69,14 +72,12 @@ def find_limb(
 def _paths(joints: Sequence[int], parents: Sequence[int]) -> set[tuple[int, ...]]:
     """The longest rows of these joints in which each is an ancestor of the next."""
     chosen = set(joints)
-    above: dict[int, int] = {}  # the nearest of the joints above each of them
-    for joint in joints:
+    above: dict[int, int] = {}  # the nearest of the joints above each joint
+    for joint in sorted_tree(parents):
         parent = parents[joint]
-        while parent >= 0 and parent not in chosen:
-            parent = parents[parent]
-        above[joint] = parent
+        above[joint] = parent if parent < 0 or parent in chosen else above[parent]
     paths = set()
-    for joint in chosen - set(above.values()):
+    for joint in chosen - {above[joint] for joint in chosen}:
         path = [joint]
         while (parent := above[path[-1]]) >= 0:
             path.append(parent)
@@ -85,20 +86,20 @@ def _paths(joints: Sequence[int], parents: Sequence[int]) -> set[tuple[int, ...]
 
 
 def _align(
-    path: Sequence[tuple[int, Mapping[str, float]]], limb: str
+    path: Sequence[tuple[int, Mapping[str, float], float]], limb: str
 ) -> tuple[float, dict[str, int]]:
     """The cheapest assignment of roles to joints that keeps the order of both, and its cost."""
     roles = ROLES_OF[limb]
     # best[r]: cost and assignment of the joints so far, with the first r roles only. Of joints of
-    # one part the first has the role: on a tie, `min` keeps the earlier assignment.
+    # one part the first has the role, since those further out cost a little more.
     best: list[tuple[float, dict[str, int]]] = [(0.0, {})] * (len(roles) + 1)
-    for joint, costs in path:
+    for place, (joint, costs, unsure) in enumerate(path):
         new = [(cost + _UNUSED, found) for cost, found in best]
         for r, role in enumerate(roles):
             if role in costs:
                 cost, found = best[r]
                 gain = _NEEDED_GAIN if role in NEEDED[limb] else _GAIN
-                taken = (cost + costs[role] - gain, found | {role: joint})
+                taken = (cost + costs[role] + unsure + 1e-6 * place - gain, found | {role: joint})
                 new[r + 1] = min(new[r + 1], taken, key=lambda each: each[0])
             new[r + 1] = min(new[r + 1], new[r], key=lambda each: each[0])
         best = new

@@ -98,12 +98,8 @@ def _trunk(rig: Rig, labels: Sequence[Label], limbs: Mapping[str, int]) -> dict[
         roles["pelvis"] = pelvis
     if chest is None or chest in arms:
         return roles
-    heads = [
-        joint
-        for joint, label in enumerate(labels)
-        if label.limb == "head" and chest in rig.up_to_root(joint)
-    ]
-    head = min(heads, key=lambda joint: len(rig.up_to_root(joint)), default=None)
+    heads = [joint for joint in rig.below(chest) if labels[joint].limb == "head"]
+    head = min(heads, key=lambda joint: rig.depth[joint], default=None)
     if head is None:
         return roles | {"chest": chest} | _unnamed_head(rig, labels, chest, arms)
     if labels[chest].part == "neck" and "pelvis" in roles:
@@ -119,13 +115,14 @@ def _unnamed_head(
     rig: Rig, labels: Sequence[Label], chest: int, arms: Sequence[int]
 ) -> dict[str, int]:
     """Neck and head above a chest where no joint is called a head."""
+    above_arms = {joint for arm in arms for joint in rig.up_to_root(arm)}
     branches = [
         child
         for child in rig.children[chest]
         if labels[child].side == ""
         and labels[child].kind in ("", "body")
         and labels[child].part in ("", "neck", "spine", "chest")
-        and not any(child in rig.up_to_root(arm) for arm in arms)
+        and child not in above_arms
     ]
     return head_above(rig, chest, branches)
 

@@ -86,6 +86,7 @@ class Label(NamedTuple):
       kind: "body", "finger", "face", "helper", "root", or "" where the name says nothing.
       end: whether the joint is the far end of a bone.
       words: of the name, in lower case.
+      sure: whether the name says nothing else, as that of "wrist_inner" does.
     """
 
     part: str
@@ -93,6 +94,7 @@ class Label(NamedTuple):
     kind: str
     end: bool
     words: tuple[str, ...]
+    sure: bool = True
 
     @property
     def limb(self) -> str:
@@ -159,7 +161,7 @@ def _label(words: Sequence[str]) -> Label:
     if core in _ROOTS:
         return label("root", "pelvis", side, end)
     if parts := [word for word in said if word in _WORDS]:
-        return label(*_body(parts[-1], side), side, end)
+        return label(*_body(parts[-1], side), side, end)._replace(sure=False)
     return label("helper" if end else "", "", side, end)
 
 

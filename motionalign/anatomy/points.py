@@ -22,6 +22,8 @@ than ten centimetres.
 
 _USUAL_FPS = 30.0  # where the file states none
 
+_FEWEST = 10  # frames of a clip whose first frame may be cut
+
 _NAMED = 5  # joints named in a note
 
 
@@ -33,8 +35,8 @@ class Points:
       joints: [T, M, P, 3] float64 of M persons: metres, Y up; NaN where a person is absent. In 2D
         as the file has them, (x, y, confidence) with y up.
       present: [T, M] whether all points of a person are known in a frame.
-      start: the frame of the file that is the first one here; those before it and after the last
-        one show nobody completely.
+      start: the frame of the file that is the first one here. Those before it and after the last
+        one show nobody completely, or a pose before the motion.
       filled: number of values (frames x persons x joints of the file) that were interpolated.
       notes: what was filled, cut or left out, one sentence each.
     """
@@ -56,7 +58,8 @@ def points(motion: Motion, body: Body) -> Points:
 
     A joint that was not measured for at most `LONGEST_GAP` seconds is interpolated linearly between
     the frames around; a keypoint in 2D has the confidence 0 there. Where a gap is longer, or at an
-    end of the clip, the person is absent. Frames without a person are cut at both ends.
+    end of the clip, the person is absent. Frames without a person are cut at both ends, and so is a
+    first frame from which joints jump: a T-pose that a program wrote before the motion.
 
     Raises:
       ValueError: the body has no points, its unit or its vertical axis is unknown, or no frame has
@@ -86,7 +89,32 @@ def points(motion: Motion, body: Body) -> Points:
         *_cut_notes(motion, used, known, start, stop),
         *_person_notes(motion, used, known, inside),
     )
+    jump = _jump(joints) if motion.dims == 3 else 0.0
+    if jump:
+        joints, inside, start = joints[1:], inside[1:], start + 1
+        notes += (
+            f"the first frame is cut, a pose before the motion: joints are up to {jump:.2f} m away "
+            "in the next one, several times as far as they move anywhere else",
+        )
     return Points(joints, inside, start, int(gaps.sum()), notes)
+
+
+def _jump(joints: np.ndarray) -> float:
+    """How far joints [T, M, P, 3] in metres jump after a first frame that is not of the motion.
+
+    Several programs write a calibration or rest pose before a motion. 0 where there is none: the
+    first step must be more than 10 cm, and more than three times as long as 99 % of the others.
+    """
+    if len(joints) < _FEWEST:
+        return 0.0
+    steps = np.linalg.norm(np.diff(joints, axis=0), axis=-1).max(-1)  # NaN: somebody is absent
+    steps = steps[:, ~np.isnan(steps[0]) & ~np.isnan(steps[1:]).all(0)]
+    if not steps.size:
+        return 0.0
+    usual = np.nanquantile(steps[1:], 0.99, axis=0)
+    if (steps[0] > np.maximum(0.1, 3 * usual)).all():
+        return float(steps[0].max())
+    return 0.0
 
 
 def _to_metres(motion: Motion, body: Body) -> np.ndarray:

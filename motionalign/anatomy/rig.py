@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from motionalign.formats.motion import Motion
+from motionalign.formats.motion import Motion, sorted_tree
 
 _FRAMES = 256  # frames, at most, from which lengths and directions are taken
+_LONGEST = 32  # joints of a way to a leaf that are looked at; limbs have fewer
 _TOGETHER = 0.004  # distance over the rig's size below which two joints are at one place
 
 
@@ -63,6 +64,45 @@ class Rig:
             if parent >= 0:
                 found[parent].append(joint)
         return found
+
+    @functools.cached_property
+    def order(self) -> list[int]:
+        """The joints, parents before their children."""
+        return sorted_tree(self.parents or ())
+
+    @functools.cached_property
+    def depth(self) -> list[int]:
+        """How many joints are above each joint."""
+        assert self.parents is not None
+        depth = [0] * len(self.parents)
+        for joint in self.order:
+            if (parent := self.parents[joint]) >= 0:
+                depth[joint] = depth[parent] + 1
+        return depth
+
+    @functools.cached_property
+    def _following(self) -> dict[int, int]:
+        """{joint: the child through which the way to a leaf is longest}, along the bones."""
+        lengths: dict[int, float] = {}
+        following: dict[int, int] = {}
+        for joint in reversed(self.order):
+            ways = [
+                (self.distance(joint, child) + lengths[child], child)
+                for child in self.children[joint]
+            ]
+            if ways:
+                # Of equal ways the first: a leaf at the same place adds nothing.
+                lengths[joint], following[joint] = max(ways, key=lambda way: way[0])
+            else:
+                lengths[joint] = 0.0
+        return following
+
+    def longest(self, joint: int) -> list[int]:
+        """The longest way from a joint to a leaf, its first joints."""
+        path = [joint]
+        while path[-1] in self._following and len(path) < _LONGEST:
+            path.append(self._following[path[-1]])
+        return path
 
     @functools.cached_property
     def size(self) -> float:
@@ -120,10 +160,14 @@ class Rig:
 
     def cosine(self, a: int, b: int, c: int, d: int) -> float:
         """The cosine of the directions from a to b and from c to d, in the median frame."""
+        cosines = self.cosines(a, b, c, d)
+        return float(np.median(cosines)) if len(cosines) else 0.0
+
+    def cosines(self, a: int, b: int, c: int, d: int) -> np.ndarray:
+        """The cosines of the directions from a to b and from c to d, in frames where they exist."""
         first = self.frames[:, b] - self.frames[:, a]
         second = self.frames[:, d] - self.frames[:, c]
         norms = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
         with np.errstate(all="ignore"):
             cosines = (first * second).sum(-1) / norms
-        cosines = cosines[np.isfinite(cosines)]
-        return float(np.median(cosines)) if len(cosines) else 0.0
+        return cosines[np.isfinite(cosines)]

@@ -283,7 +283,7 @@ neck         neck         nose         neck
 _BODY25 = """
 MidHip       pelvis       -            MidHip
 Neck         neck         MidHip       Neck
-head         head         Neck         LeftEar RightEar | Nose
+head?        head         Neck         LeftEar RightEar | Nose
 &Shoulder    @_shoulder   Neck         @Shoulder
 &Elbow       @_elbow      &Shoulder    @Elbow
 &Wrist       @_wrist      &Elbow       @Wrist
@@ -308,7 +308,7 @@ head         head         Neck         LeftEar RightEar | Nose
 _HALPE26 = """
 Hip          pelvis       -            Hip
 Neck         neck         Hip          Neck
-head         head         Neck         LeftEar RightEar
+head         head         Neck         LeftEar RightEar | Nose
 Head         head_end     head         Head
 @Shoulder    @_shoulder   Neck         @Shoulder
 @Elbow       @_elbow      @Shoulder    @Elbow
@@ -422,6 +422,11 @@ _GAIT_ABOUT = (
     "Joint centres are weighted means of markers on the skin: those of shoulders, elbows, knees "
     "and ankles are within about 4 cm, those of the hips within about 5, and more where the "
     "trunk is bent."
+)
+
+_MOTIVE_ABOUT = (
+    "Joint centres are weighted means of markers on the suit, within about 6 cm of the joints of "
+    "Motive's skeleton, and more where the trunk is bent."
 )
 
 # OptiTrack's names of the markers of its Baseline and Core sets, which lie as those above.
@@ -576,7 +581,7 @@ SETS: tuple[JointSet, ...] = (
         "Motive markers", "markers", "body", _points(_MOTIVE_MARKERS),
         _labels("HeadTop HeadFront HeadSide Back@ ChestLow &ShoulderBack &UArmHigh &FArm &Thumb "
                 "&Index &Pinky WaistCBack &ThighFront &ThighSide &Shin &Heel"),
-        _aliases(_MOTIVE_NAMES), _GAIT_ABOUT,
+        _aliases(_MOTIVE_NAMES), _MOTIVE_ABOUT,
     ),
     JointSet("shoulder markers", "markers", "upper body", _points(_SHOULDER)),
 )  # fmt: skip

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from motionalign.anatomy.body import Body
+from motionalign.anatomy.body import SIDES, Body
+from motionalign.anatomy.limbs import LEG
 from motionalign.conventions import (
     AXES,
     UNITS,
@@ -40,6 +41,7 @@ _USUAL: Mapping[str, float] = {
 }
 _USUAL_GAIN = 0.3  # in the logarithm of the height, as all costs of a unit
 _CLOSE = 1.0  # of two costs: the choice between the units is said to be an assumption
+_LEG_JOINTS, _ARM_JOINTS = 4, 3  # of a chain, at least, that is measured
 _FEW = 10  # frames below which a body that does not move is no finding
 _FRAMES = 20_000  # frames, at most, that are measured
 
@@ -58,21 +60,31 @@ def body_skeleton(body: Body) -> Skeleton:
     `motionalign.conventions` knows a shoulder by its name, which is the collar in some programs.
     """
     names = tuple(point.role or f"spine_{i}" for i, point in enumerate(body.points))
+    places = {name: i for i, name in enumerate(names)}
     twins = {"left": "right", "right": "left"}
 
     def twin(index: int) -> int:
         side, _, rest = names[index].partition("_")
         other = f"{twins.get(side, side)}_{rest}" if rest else side
-        return names.index(other) if other in names else index
+        return places.get(other, index)
 
     return Skeleton(
         name="body",
         joint_names=names,
         parents=tuple(point.parent for point in body.points),
-        chains=tuple(body.chains[part] for part in PARTS),
+        chains=tuple(_chain(body, part) for part in PARTS),
         chain_names=PARTS,
         mirror=tuple(twin(i) for i in range(len(names))),
     )
+
+
+def _chain(body: Body, part: str) -> tuple[int, ...]:
+    """A chain whose second joint is the hip, if it is a leg's, as `measure` takes it."""
+    side, _, limb = part.partition("_")
+    roles = [f"{side}_{role}" for role in LEG]
+    if limb != "leg" or any(role not in body.roles for role in roles[:3]):
+        return body.chains[part]
+    return (0, *(body.roles[role] for role in roles if role in body.roles))
 
 
 def positions_of(body: Body, positions: np.ndarray) -> np.ndarray:
@@ -100,6 +112,12 @@ def with_size(body: Body, motion: Motion, unit: float | None = None, up: str | N
     if not body.chains:
         return _as_stated(body, motion, unit, up, ())
     skeleton = body_skeleton(body)
+    legs, arms = (
+        [len(_chain(body, f"{side}_{limb}")) for side in SIDES] for limb in ("leg", "arm")
+    )
+    if min(legs) < _LEG_JOINTS or min(arms) < _ARM_JOINTS:
+        note = "its limbs have too few joints to be measured"
+        return _as_stated(body, motion, unit, up, (note,))
     persons = np.moveaxis(motion.positions[:_FRAMES], 1, 0)
     seen = [positions_of(body, person) for person in persons]
     seen = [person[np.isfinite(person).all((1, 2))] for person in seen]

@@ -5,6 +5,7 @@ proportions of SMPL's mean body, and are named as virtual.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,6 +27,14 @@ _COLLAR = {"spine3": 0.3, "neck": 0.34, "shoulder": 0.36}
 _ANKLE_TO_TOE = 0.7  # of the way from the ankle to the tip of the toes
 _KNEE_TO_FOOT = 0.9  # of the way from the knee to the ball of the foot
 _ELBOW_TO_HAND = 0.8  # of the way from the elbow to the middle of the hand
+_PELVIS = 0.11  # above the middle of the hips, over the length of a leg
+
+# Found on files of many makers: in none, a pelvis is higher above the hips than 0.18 of a leg, and
+# joints in which the arms part are the chest from 0.56 of the way from pelvis to neck on.
+_HIGHEST_PELVIS = 0.22
+_LOWEST_CHEST = 0.5
+_SHOULDERS_ABOVE_CHEST = 0.05  # over the distance of pelvis and chest; SMPL's are at 0.4
+
 _FOOT = (0.27, -0.1)  # forwards and along the shin towards the knee, over the shin's length
 
 
@@ -105,7 +114,10 @@ class _Maker:
         """`name`: of the take, for messages."""
         self._name, self._body = name, body
         self._eye = np.eye(len(body.points))
-        self._roles = body.roles
+        self._roles = _roles(body, found)
+        self._trunk = list(body.chains["torso"])
+        if "pelvis" in self._roles or "pelvis" not in body.roles:
+            del self._trunk[0]  # the pelvis
         self.virtual: set[str] = set()
         self.forwards: set[str] = set()
         self._poses = found.joints[found.present]
@@ -174,7 +186,16 @@ class _Maker:
         pelvis = self._role("pelvis")
         if pelvis is not None:
             return pelvis
-        return self._virtual("pelvis", (made["left_hip"] + made["right_hip"]) / 2)
+        hips = (made["left_hip"] + made["right_hip"]) / 2
+        root = self._eye[0]
+        share = min(1.0, _PELVIS * self._leg(made) / max(self._length(root - hips), 1e-9))
+        return self._virtual("pelvis", hips + share * (root - hips))
+
+    def _leg(self, made: dict[str, np.ndarray]) -> float:
+        return sum(
+            self._length(made[f"left_{end}"] - made[f"left_{start}"])
+            for start, end in (("hip", "knee"), ("knee", "ankle"))
+        )
 
     def _spine(self, made: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """spine1, spine2, spine3, neck and head."""
@@ -228,19 +249,61 @@ class _Maker:
 
     def _between(self, top: str) -> list[np.ndarray]:
         """The points without a role in the torso's chain, from its start to the role `top`."""
-        chain = list(self._body.chains["torso"])
-        end = chain.index(self._roles[top]) if self._roles.get(top) in chain else 0
+        end = self._trunk.index(self._roles[top]) if self._roles.get(top) in self._trunk else 0
         known = set(self._roles.values())
-        return [self._eye[point] for point in chain[1:end] if point not in known]
+        return [self._eye[point] for point in self._trunk[:end] if point not in known]
 
     def _along(self, rows: Sequence[np.ndarray], share: float) -> np.ndarray:
         """The weights at a share of the length of a line through points."""
-        bones = np.stack(rows[1:]) - np.stack(rows[:-1])
-        lengths = np.median(np.linalg.norm(bones @ self._poses, axis=-1), axis=0)
+        lengths = [self._length(b - a) for a, b in itertools.pairwise(rows)]
         ends = np.cumsum([0.0, *lengths])
         where = np.interp(share * ends[-1], ends, np.arange(len(rows)))
         left = min(int(where), len(rows) - 2)
         return rows[left] + (where - left) * (rows[left + 1] - rows[left])
+
+    def _length(self, bone: np.ndarray) -> float:
+        """The usual length in metres of the difference of two points."""
+        return _usual(bone @ self._poses)
+
+
+def _usual(vectors: np.ndarray) -> float:
+    """The median length of vectors [N, 3]."""
+    return float(np.median(np.linalg.norm(vectors, axis=-1)))
+
+
+def _roles(body: Body, found: Points) -> dict[str, int]:
+    """The roles of the points as SMPL's joints have them, by where the points are.
+
+    Some skeletons have a joint in the middle of the trunk as their root (OpenNI), one in which the
+    arms part at the base of the neck (the first Kinect), or just above the pelvis (Biovision).
+    """
+    roles = body.roles
+    if not {"pelvis", "left_hip", "right_hip", "left_knee", "left_ankle"} <= roles.keys():
+        return roles
+    poses = found.joints[found.present]
+
+    def middle(name: str) -> np.ndarray:
+        return (poses[:, roles[f"left_{name}"]] + poses[:, roles[f"right_{name}"]]) / 2
+
+    pelvis, hips = poses[:, roles["pelvis"]], middle("hip")
+    knee, ankle = poses[:, roles["left_knee"]], poses[:, roles["left_ankle"]]
+    leg = _usual(knee - poses[:, roles["left_hip"]]) + _usual(ankle - knee)
+    if _usual(pelvis - hips) > _HIGHEST_PELVIS * leg:
+        del roles["pelvis"]
+    if "chest" not in roles or not {"left_shoulder", "right_shoulder"} <= roles.keys():
+        return roles
+    chest = poses[:, roles["chest"]]
+    trunk = _usual(chest - hips)
+    along = ((middle("shoulder") - chest) * (chest - hips)).sum(-1)
+    if "neck" not in roles and np.median(along) < _SHOULDERS_ABOVE_CHEST * trunk**2:
+        roles["neck"] = roles.pop("chest")
+        return roles
+    top = "neck" if "neck" in roles else "head"
+    if top in roles and "pelvis" in roles:
+        below, above = _usual(chest - pelvis), _usual(poses[:, roles[top]] - chest)
+        if below < _LOWEST_CHEST * (below + above) * _share("pelvis", "neck", top):
+            del roles["chest"]
+    return roles
 
 
 def _share(start: str, middle: str, end: str) -> float:

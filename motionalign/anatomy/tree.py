@@ -17,6 +17,9 @@ from motionalign.anatomy.rig import Rig
 _EVEN = 1.25  # ratio of two bones, at most, that are twins
 _ADJACENT = 2.0  # ratio of thigh and shin, or of upper arm and forearm, at most
 _SHORTEST = 0.15  # of the rig's size: two bones that are a limb
+_MOST = 64  # branches of a joint, and pairs of limbs, that are looked at; a body has fewer
+_STRAIGHT = 0.999  # cosine at a joint that does not bend
+_PIECES = 1.5  # length of whole bones over that of their pieces, at least
 _SKULL = 1.5  # from the head to its top, over the bone before
 _BENT = 0.02  # sideways way of the knees, over the leg's length, that tells where a body faces
 
@@ -113,56 +116,68 @@ def _pairs(rig: Rig) -> list[_Pair]:
     for joint in range(len(rig.names)):
         if joint and rig.parents[joint] >= 0 and rig.together(joint, rig.parents[joint]):
             continue  # of joints at one place the first is taken
-        limbs = [limb for child in _children(rig, joint) if (limb := _limb(rig, joint, child))]
+        children = _children(rig, joint)
+        if not 2 <= len(children) <= _MOST:
+            continue
+        limbs = [limb for child in children if (limb := _limb(rig, joint, child))]
         for limb, other in itertools.combinations(limbs, 2):
             if all(
                 max(bones) <= _EVEN * min(bones)
                 for bones in zip(limb.bones, other.bones, strict=True)
             ):
                 found.append(_Pair(joint, (limb, other)))
-    return sorted(found, key=lambda pair: -pair.length)
+    return sorted(found, key=lambda pair: -pair.length)[:_MOST]
 
 
 def _children(rig: Rig, joint: int) -> list[int]:
     """The joints below one, those of joints at the same place included."""
-    found = []
-    for child in rig.children[joint]:
-        found += _children(rig, child) if rig.together(joint, child) else [child]
+    found, queue = [], list(rig.children[joint])
+    for child in queue:
+        if rig.together(joint, child):
+            queue += rig.children[child]
+        else:
+            found.append(child)
     return found
 
 
 def _limb(rig: Rig, branching: int, child: int) -> _Limb | None:
     """The branch that begins with a child, as a limb; None if it has no two long bones."""
-    path = _longest(rig, child)
+    path = rig.longest(child)
+    limb = _long_bones(rig, branching, path)
+    bending = _without_straight(rig, branching, path)
+    if len(bending) < len(path):
+        # Bones in two pieces, whose inner joint twists and never bends. A knee that is never bent
+        # is none: without it, the leg has no two long bones.
+        whole = _long_bones(rig, branching, bending)
+        if whole and (limb is None or sum(whole.bones) > _PIECES * sum(limb.bones)):
+            return whole
+    return limb
+
+
+def _long_bones(rig: Rig, branching: int, path: Sequence[int]) -> _Limb | None:
+    """The limb of a path with its two long bones; None if there are none."""
     lengths = [rig.distance(a, b) for a, b in itertools.pairwise(path)]
-    best: tuple[float, int] = (0.0, -1)
-    for start, (first, second) in enumerate(itertools.pairwise(lengths)):
-        at_branching = rig.together(branching, path[start])
-        if not at_branching and 0 < max(first, second) <= _ADJACENT * min(first, second):
-            # Long bones, and of one length: not the way to a shoulder and the bone after it.
-            fit = (first + second) * min(first, second) / max(first, second)
-            best = max(best, (fit, start))
-    fit, start = best
-    if fit == 0 or lengths[start] + lengths[start + 1] < _SHORTEST * rig.size:
-        return None
-    return _Limb(tuple(path), start, (lengths[start], lengths[start + 1]))
+    fits = [
+        # Long bones, and of one length: not the way to a shoulder and the bone after it.
+        ((first + second) * min(first, second) / max(first, second), start)
+        for start, (first, second) in enumerate(itertools.pairwise(lengths))
+        if 0 < max(first, second) <= _ADJACENT * min(first, second)
+        and first + second >= _SHORTEST * rig.size
+    ]
+    for _, start in sorted(fits, key=lambda fit: (-fit[0], fit[1])):
+        if not rig.together(branching, path[start]):
+            return _Limb(tuple(path), start, (lengths[start], lengths[start + 1]))
+    return None
 
 
-def _longest(rig: Rig, joint: int) -> list[int]:
-    """The longest way from a joint to a leaf, along the bones."""
-    lengths: dict[int, float] = {}
-    following: dict[int, int] = {}
-    for each in reversed([joint, *rig.below(joint)]):
-        ways = [(rig.distance(each, child) + lengths[child], child) for child in rig.children[each]]
-        if ways:
-            # Of equal ways the first: a leaf at the same place adds nothing.
-            lengths[each], following[each] = max(ways, key=lambda way: way[0])
-        else:
-            lengths[each] = 0.0
-    path = [joint]
-    while path[-1] in following:
-        path.append(following[path[-1]])
-    return path
+def _without_straight(rig: Rig, branching: int, path: Sequence[int]) -> list[int]:
+    """A path without the joints that are on the line between their neighbours in all frames."""
+    kept = [branching]
+    for joint, following in itertools.pairwise(path):
+        cosines = rig.cosines(kept[-1], joint, joint, following)
+        if not len(cosines) or cosines.min() < _STRAIGHT:
+            kept.append(joint)
+    return [*kept[1:], path[-1]]
 
 
 def _apart(rig: Rig, first: _Pair, second: _Pair) -> bool:
@@ -209,7 +224,7 @@ def head_above(rig: Rig, chest: int, children: Sequence[int]) -> dict[str, int]:
       chest: the joint in which the arms part.
       children: the first joints of the branches in which the head may be.
     """
-    ways = [_longest(rig, child) for child in children]
+    ways = [rig.longest(child) for child in children]
     if not ways:
         return {}
     way = max(ways, key=lambda path: _length(rig, (chest, *path)))

@@ -1,7 +1,7 @@
 """What a motion is: which of its joints are which parts of a human, its unit, and its axes."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from motionalign.anatomy import assemble, sets
 from motionalign.anatomy.body import PARTS, SIDES, Body, NotHuman, Point
@@ -12,9 +12,13 @@ from motionalign.anatomy.rig import Rig
 from motionalign.anatomy.size import with_size
 from motionalign.anatomy.tree import by_tree
 from motionalign.formats.motion import Motion
+from motionalign.formats.skeleton_file import SkeletonFile
+
+MOST_JOINTS = 3000
+"""Of a rig: a game's face has some hundred. More are a mesh, or not looked through in seconds."""
 
 
-def understand(motion: Motion, skeleton: Any = None) -> Body:
+def understand(motion: Motion, skeleton: SkeletonFile | None = None) -> Body:
     """Finds what a motion is.
 
     Looks at the skeleton file, if there is one; at sets of joints known by their names; at what
@@ -22,8 +26,8 @@ def understand(motion: Motion, skeleton: Any = None) -> Body:
 
     Args:
       motion: of any format.
-      skeleton: a skeleton file (`formats.skeleton_file.SkeletonFile`) that says what the joints
-        are; None: the one that the motion came with, if any.
+      skeleton: a skeleton file that says what the joints are; None: the one that the motion came
+        with, if any.
 
     Returns:
       The body; its `kind` says what the motion is if it is not that of a human.
@@ -31,13 +35,16 @@ def understand(motion: Motion, skeleton: Any = None) -> Body:
     Raises:
       ValueError: the skeleton file is not that of these joints.
     """
+    if len(motion.joint_names) > MOST_JOINTS:
+        why = f"it has {len(motion.joint_names)} joints; a rig has at most {MOST_JOINTS}"
+        return with_size(Body("unknown", why, motion.convention or "none"), motion)
     stated = skeleton if skeleton is not None else motion.declared
     if stated is not None:
         stated = stated.fitted(motion.joint_names, motion.name)
     body = _Search(motion, stated).body()
-    unit = getattr(stated, "unit_in_metres", None)
-    up = getattr(stated, "up", None)
-    return with_size(body, motion, unit, up)
+    if stated is None:
+        return with_size(body, motion)
+    return with_size(body, motion, stated.unit_in_metres, stated.up)
 
 
 def require_human(body: Body, where: str) -> None:
@@ -68,29 +75,29 @@ def _article(kind: str) -> str:
 class _Search:
     """The search for a body in a motion."""
 
-    def __init__(self, motion: Motion, stated: Any) -> None:
+    def __init__(self, motion: Motion, stated: SkeletonFile | None) -> None:
         self.motion = motion
         self.stated = stated
-        self.rig = Rig(motion, getattr(stated, "parents", None))
+        self.rig = Rig(motion, stated.parents if stated else None)
         self.said: list[Label] = labels(motion.joint_names)
-        self.convention = (
-            getattr(stated, "convention", None)
-            or motion.convention
-            or convention_of(motion.joint_names)
-        )
+        stated_name = stated.convention if stated is not None else None
+        self.convention: str = stated_name or motion.convention or convention_of(motion.joint_names)
 
     def body(self) -> Body:
         """What was found, without its unit, axis and height."""
         if self.stated is not None and self.stated.chains:
-            return self._by_chains()
+            return self._by_chains(self.stated.chains)
         given = self._given()
-        if not given and (body := self._by_set()):
-            return body
+        of_set = self._by_set()
+        if of_set and not given:
+            return of_set
         named = by_names(self.rig, self.said, given)
         said = self.said + [Label("", "", "", False, ())] * (len(self.rig.names) - len(self.said))
         problem = f"{', '.join(named.missing)} missing" if named.missing else None
         if problem is None and self.motion.dims == 3:
             problem = doubts(self.rig, named.roles)
+        if problem and of_set:
+            return self._with_roles(of_set, given)
         if problem is None:
             by = "by the skeleton file and the names" if given else "by the names"
             why = f"{by} of its joints ({self.convention})"
@@ -120,6 +127,8 @@ class _Search:
         points, chains = sets.points_of(known, found, self.motion.joint_names)
         kind = "human" if known.covers == "body" else known.covers
         why = f"its {known.kind} are those of {known.name}"
+        if kind != "human":
+            why += f"; {', '.join(_missing_in(points))} missing"
         notes = (known.about,) if known.about else ()
         out = self._left_out(points)
         return Body(
@@ -135,7 +144,7 @@ class _Search:
 
     def _given(self) -> dict[str, int]:
         """{role: joint} of the skeleton file; means of joints are added to the rig."""
-        roles: Mapping[str, Sequence[str]] = getattr(self.stated, "roles", None) or {}
+        roles = (self.stated.roles if self.stated else None) or {}
         index = {name: joint for joint, name in enumerate(self.motion.joint_names)}
         return {
             role: self.rig.mean([index[name] for name in names], " + ".join(names))
@@ -170,12 +179,15 @@ class _Search:
         why = f"by the tree and the pose: {found.why}"
         return self._human(found.roles, unsaid, why, "by the tree", notes)
 
-    def _by_chains(self) -> Body:
+    def _by_chains(self, stated: Mapping[str, Sequence[str]]) -> Body:
         """A body of the chains of a skeleton file; roles are by the order in a chain."""
         index = {name: joint for joint, name in enumerate(self.motion.joint_names)}
-        chains = {part: [index[name] for name in self.stated.chains[part]] for part in PARTS}
-        role_of = {joint: role for role, joint in _roles_in(chains, self.said).items()}
-        role_of |= {joint: role for role, joint in self._given().items()}
+        chains = {part: [index[name] for name in stated[part]] for part in PARTS}
+        roles = _roles_in(chains, self.said)
+        given = self._given()
+        listed = {joint for chain in chains.values() for joint in chain}
+        roles |= {role: joint for role, joint in given.items() if joint in listed}
+        role_of = {joint: role for role, joint in roles.items()}
         points: list[Point] = []
         place: dict[int, int] = {}
         of_part: dict[str, tuple[int, ...]] = {}
@@ -191,7 +203,21 @@ class _Search:
         ordered = {part: of_part[part] for part in PARTS}
         why = "by the chains of the skeleton file"
         out = self._left_out(points)
-        return Body("human", why, self.convention, tuple(points), ordered, left_out=out)
+        body = Body("human", why, self.convention, tuple(points), ordered, left_out=out)
+        return self._with_roles(body, given)
+
+    def _with_roles(self, body: Body, given: Mapping[str, int]) -> Body:
+        """The body with the joints that a skeleton file gives for its roles."""
+        points = tuple(
+            point._replace(name=self.rig.names[joint], weights=self.rig.weights[joint])
+            if (joint := given.get(point.role or "")) is not None
+            else point
+            for point in body.points
+        )
+        notes = body.notes
+        if unused := [role for role in given if role not in body.roles]:
+            notes += (f"no point of the body has the role {', '.join(unused)} of the file",)
+        return dataclasses.replace(body, points=points, notes=notes)
 
     def _left_out(self, points: Sequence[Point]) -> dict[str, tuple[str, ...]]:
         """The joints that are no points, in groups."""
@@ -205,6 +231,18 @@ class _Search:
                 group = "ends"
             groups[group].append(self.rig.names[joint])
         return {group: tuple(names) for group, names in groups.items()}
+
+
+def _missing_in(points: Sequence[Point]) -> list[str]:
+    """The parts of a body of which points have no roles."""
+    roles = {point.role for point in points}
+    ends = {
+        f"{side} {limb}": f"{side}_{role}"
+        for limb, role in (("leg", "ankle"), ("arm", "wrist"))
+        for side in SIDES
+    }
+    missing = [part for part, role in ends.items() if role not in roles]
+    return missing + ["head"] * (not roles & {"head", "head_end"})
 
 
 def _roles_in(chains: Mapping[str, Sequence[int]], said: Sequence[Label]) -> dict[str, int]:

@@ -70,6 +70,8 @@ def parse(path: pathlib.Path) -> list[Motion]:
     except MemoryError:
         raise
     except Exception as error:  # of many types, from C++
+        if "bad_alloc" in str(error):
+            raise MemoryError from error
         reason = re.sub(r"\s+", " ", str(error))[:300]
         raise ValueError(f"{path} is not a complete C3D file: {reason}") from error
     parameters = _Parameters(content["parameters"])

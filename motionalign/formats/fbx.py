@@ -15,6 +15,7 @@ node's order.
 """
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -112,14 +113,13 @@ class _Scene:
 
     Attributes:
       path: of the file.
-      size: its bytes.
       names, parents: of the nodes, as in `scene.figures`.
       classes: of the nodes, such as "LimbNode".
     """
 
     def __init__(self, root: Record, version: int, path: pathlib.Path, size: int) -> None:
         """Reads nodes and connections."""
-        self.path, self.size = path, size
+        self.path, self._size, self._budget = path, size, scene.Budget()
         self._root = root
         self._ticks = _ticks(root, version)
         objects = root.first("Objects")
@@ -145,7 +145,8 @@ class _Scene:
             if child is None or parent is None:
                 continue
             if child in self.index and parent in self.index:
-                if self.parents[self.index[child]] < 0:
+                # The other kinds are constraints, such as what a node looks at.
+                if each.value(0, str) == "OO" and self.parents[self.index[child]] < 0:
                     self.parents[self.index[child]] = self.index[parent]
             else:
                 self._below.setdefault(parent, []).append((child, each.value(3, str, "")))
@@ -257,7 +258,7 @@ class _Scene:
         fps, note = scene.frame_rate(keys, self._stated_rate())
         joints = [joint for figure in group for joint in figure.joints]
         try:
-            times = scene.frame_times(start, end, fps, len(joints), self.size)
+            times = self._budget.frame_times(start, end, fps, len(joints), self._size)
         except ValueError as error:
             raise ValueError(f"{self.path}: {stack.name}: {error}") from error
         positions = scene.positions(self.parents, joints, self.pose(channels), times)
@@ -319,23 +320,27 @@ class _Scene:
 
     def _rest(self, figure: scene.Figure) -> np.ndarray:
         """Positions [J, 3] of the joints in the bind pose; of the nodes as they are without one."""
-        bound: dict[int, np.ndarray] = {}
+        return scene.rest(self.parents, figure, self.pose({}), self._bound, [np.eye(4)])
+
+    @functools.cached_property
+    def _bound(self) -> dict[int, np.ndarray]:
+        """The matrices [4, 4] of nodes in the bind pose, or else in those of clusters."""
+        found: list[tuple[int | None, np.ndarray | None]] = []
         for pose in (record for record in self._objects.values() if record.name == "Pose"):
-            if pose.value(2, str) != "BindPose":
-                continue
-            for each in pose.all("PoseNode"):
-                number, matrix = each.first("Node"), each.array("Matrix")
-                node = self.index.get(number.value(0, int)) if number is not None else None
-                if node is not None and matrix is not None and len(matrix) == 16:
-                    bound[node] = matrix.astype(np.float64).reshape(4, 4).T
+            for each in pose.all("PoseNode") if pose.value(2, str) == "BindPose" else ():
+                number = each.first("Node")
+                number = number.value(0, int) if number is not None else None
+                found.append((number, each.array("Matrix")))
         for cluster in (record for record in self._objects.values() if record.name == "Deformer"):
             link = cluster.array("TransformLink")
             for model, _ in self.below(cluster.value(0, int), "Model"):
-                node = self.index[model.value(0, int)]
-                if link is not None and len(link) == 16:
-                    bound.setdefault(node, link.astype(np.float64).reshape(4, 4).T)
-        bound = {node: matrix for node, matrix in bound.items() if np.isfinite(matrix).all()}
-        return scene.rest(self.parents, figure, self.pose({}), bound, [np.eye(4)])
+                found.append((model.value(0, int), link))
+        bound: dict[int, np.ndarray] = {}
+        for number, matrix in found:
+            good = matrix is not None and matrix.shape == (16,) and np.isfinite(matrix).all()
+            if number in self.index and matrix is not None and good:
+                bound.setdefault(self.index[number], matrix.astype(np.float64).reshape(4, 4).T)
+        return bound
 
 
 class _Stack(NamedTuple):
@@ -408,9 +413,9 @@ def _template(root: Record) -> dict[str, tuple[Any, ...]]:
 
 
 def _number(values: Sequence[Any] | None, default: float) -> float:
-    """A number of a property."""
+    """A number of a property; the default if it is none, or not finite."""
     found = values[0] if values else None
-    return float(found) if isinstance(found, int | float) else default
+    return float(found) if isinstance(found, int | float) and np.isfinite(found) else default
 
 
 class _Axes(NamedTuple):

@@ -1,8 +1,8 @@
 """Animation curves of FBX: keys, and what is between them.
 
-Constant, linear and cubic keys are as documented in Autodesk's FbxAnimCurveDef. Where a program
-leaves tangents to be computed, they are those through the neighbouring keys; weights of tangents
-are taken as the usual third. Keys of recorded motion are frames, and none of that matters.
+Constant, linear and cubic keys are as documented in Autodesk's FbxAnimCurveDef; tangents that a
+program leaves to be computed are as the library ufbx has found them to be. Not read are tension,
+weights of tangents and bias. Keys of recorded motion are frames, for which none of that matters.
 """
 
 import dataclasses
@@ -14,7 +14,9 @@ from motionalign.formats.fbx_records import Record
 _CONSTANT, _LINEAR, _CUBIC = 0x2, 0x4, 0x8  # interpolations in a key's flags
 _USER = 0x400  # tangents that are stored
 _NEXT = 0x100  # of a constant key: the value is the next key's
-_CLAMPED = 0x5000  # tangents that do not overshoot
+# Of tangents that are computed: flat beside an equal key, by the neighbours alone, no overshooting.
+_CLAMPED, _TIME_INDEPENDENT, _PROGRESSIVE = 0x1000, 0x2000, 0x4000
+_EQUAL = 0.001
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,8 +134,16 @@ def _through_neighbours(
 ) -> np.ndarray:
     """Slopes [K] of keys whose tangents are left to be computed."""
     spans = times[2:] - times[:-2]
-    inner = (values[2:] - values[:-2]) / np.where(spans > 0, spans, 1)
+    spans = np.where(spans > 0, spans, 1)
+    inner = (values[2:] - values[:-2]) / spans
+    share = (times[1:-1] - times[:-2]) / spans
+    mean = chords[:-1] * (1 - share) + chords[1:] * share
+    inner = np.where(flags[1:-1] & _TIME_INDEPENDENT != 0, inner, (inner + mean) / 2)
     own = np.concatenate([chords[:1], inner, chords[-1:]])
     before, after = np.append(chords[:1], chords), np.append(chords, chords[-1:])
     most = 3 * np.minimum(np.abs(before), np.abs(after)) * (before * after > 0)
-    return np.where(flags & _CLAMPED != 0, np.clip(own, -most, most), own)
+    most[[0, -1]] = 0
+    own = np.where(flags & _PROGRESSIVE != 0, np.clip(own, -most, most), own)
+    steps = np.abs(np.diff(values))
+    near = np.minimum(np.append(steps[:1], steps), np.append(steps, steps[-1:])) <= _EQUAL
+    return np.where(near & (flags & _CLAMPED != 0), 0, own)

@@ -40,13 +40,14 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
         figures = scene.figures(nodes.names, nodes.parents, skins)
     except ValueError as error:
         raise ValueError(f"{path}: nodes: {error}") from error
+    budget = scene.Budget()
     motions = []
     for group in scene.persons(figures):
         rest = _rest(document, nodes, group[0])
         # An animation may be of another skeleton of the file.
         own = scene.at_or_above(nodes.parents, [j for figure in group for j in figure.joints])
         moving = [each for each in animations if not own.isdisjoint(each.channels)]
-        take = _Take(document, nodes, group, rest, notes)
+        take = _Take(document, nodes, group, rest, notes, budget)
         motions += [take.of(animation) for animation in moving] or [take.still()]
     return motions
 
@@ -269,10 +270,11 @@ def _animations(document: Document, count: int) -> list[_Animation]:
             place = f"{where}: channels[{number}]"
             reading.check_form(channel, {"sampler": int, "target": dict}, place)
             node, path = channel["target"].get("node"), channel["target"].get("path")
+            reading.check_form(node, int | None, f"{place}: target: node")
+            reading.check_form(path, str, f"{place}: target: path")
             if node is None or path not in _PATHS:
                 ignored += 1
                 continue
-            reading.check_form(node, int, f"{place}: target: node")
             sampler = channel["sampler"]
             for value, most, what in (
                 (node, count, "node"),
@@ -379,6 +381,7 @@ class _Take:
     group: Sequence[scene.Figure]
     rest: np.ndarray
     notes: Sequence[str]
+    budget: scene.Budget
 
     def of(self, animation: _Animation) -> Motion:
         """One animation."""
@@ -388,13 +391,8 @@ class _Take:
         keys = [channel.times for own in channels.values() for channel in own.values()]
         fps, note = scene.frame_rate(keys)
         try:
-            times = scene.frame_times(
-                min(times[0] for times in keys),
-                max(times[-1] for times in keys),
-                fps,
-                len(joints),
-                self.document.size,
-            )
+            start, end = min(times[0] for times in keys), max(times[-1] for times in keys)
+            times = self.budget.frame_times(start, end, fps, len(joints), self.document.size)
         except ValueError as error:
             raise ValueError(f"{path}: animations[{animation.index}]: {error}") from error
         positions = scene.positions(self.nodes.parents, joints, self.nodes.pose(channels), times)

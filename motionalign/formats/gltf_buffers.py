@@ -37,7 +37,7 @@ class Document:
 
     Attributes:
       path: of the file.
-      size: its bytes, with those of its buffers that were read.
+      size: its bytes, with those of its buffers that are read so far.
     """
 
     def __init__(self, path: pathlib.Path) -> None:

@@ -1,7 +1,7 @@
 """OptiTrack Motive's CSV exports: the bones of skeletons, or labelled markers.
 
-One line of facts on the take, rows that say of each column what it is (its type, name, ID, and
-since version 1.25 of the format its parent), and a row for each frame. The format states no
+One line of facts on the take, rows that say of each column what it is (its type, name, ID, and in
+newer versions of the format its parent), and a row for each frame. The format states no
 vertical axis: it is Motive's, Y, unless another was chosen for the export.
 """
 
@@ -31,7 +31,7 @@ ROOT = "Hip"  # Motive's name of the bone that exports call as the skeleton
 
 
 def _motive_parents() -> dict[str, str]:
-    """The bones of Motive's skeletons and their parents, as exports of version 1.25 state them."""
+    """{bone of Motive's skeletons: its parent}, as exports with parents (version 1.25) have it."""
     parents = {"Ab": ROOT, "Chest": "Ab", "Neck": "Chest", "Head": "Neck"}
     for side in "LR":
         fingers = [
@@ -62,9 +62,9 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
     skeleton's name, is called "Hip".
     """
     lines, notes = tables.read_lines(path)
-    head, facts = _head(lines, path)
+    head, last, facts = _head(lines, path)
     unit = _unit(facts, path)
-    columns = _columns(head, path)
+    columns = _columns(head, last, path)
     kind = next((kind for kind in _ORDER if any(c.kind == kind for c in columns)), None)
     if kind is None:
         raise ValueError(
@@ -72,9 +72,9 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
             f"{len(head[-1])} columns"
         )
     used = _persons([column for column in columns if column.kind == kind], kind)
-    rows = [(i + 1, line) for i, line in enumerate(lines) if i >= len(head) and line.strip(" ,")]
+    rows = [(i + 1, line) for i, line in enumerate(lines) if i >= last and line.strip(" ,")]
     if not rows:
-        raise ValueError(f"{path} has no row with a frame after line {len(head)}")
+        raise ValueError(f"{path} has no row with a frame after line {last}")
     numbers, texts = zip(*rows)
     wanted = [1, *(at for column in used for at in column.at)]
     values = tables.parse_rows(texts, len(head[-1]), path, numbers, ",", wanted)
@@ -143,20 +143,23 @@ def _seen(
     return [names[joint] for joint in seen], positions[:, :, seen], notes
 
 
-def _head(lines: Sequence[str], path: pathlib.Path) -> tuple[list[list[str]], dict[str, str]]:
-    """The cells of the lines up to that of the axes, and the facts of the first."""
+def _head(lines: Sequence[str], path: pathlib.Path) -> tuple[list[list[str]], int, dict[str, str]]:
+    """The rows up to that of the axes, the number of its line, and the facts of the first."""
     if not lines or not _claimed(lines[0]):
         found = text.quoted(lines[0] if lines else "")
         text.fail(path, 1, found, "Format Version, as an export of Motive begins")
-    head = []
-    for cells in csv.reader(lines[:_HEAD]):
-        head.append([cell.strip() for cell in cells])
-        if head[-1][:1] == ["Frame"]:
-            facts = dict(zip(head[0][::2], head[0][1::2]))
-            return head, facts
+    head: list[list[str]] = []
+    reader = csv.reader(lines[:_HEAD])  # of which a quoted cell may have several
+    try:
+        for cells in reader:
+            head.append([cell.strip() for cell in cells])
+            if head[-1][:1] == ["Frame"]:
+                return head, reader.line_num, dict(zip(head[0][::2], head[0][1::2]))
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
     raise ValueError(
-        f"{path} has no line that begins with Frame among its first {len(head)}; expected one with "
-        "Frame, Time and the axes of the columns"
+        f"{path} has no line that begins with Frame among its first {len(lines[:_HEAD])}; expected "
+        "one with Frame, Time and the axes of the columns"
     )
 
 
@@ -191,12 +194,12 @@ def _rate(facts: Mapping[str, str], path: pathlib.Path) -> float | None:
     return None
 
 
-def _columns(head: Sequence[Sequence[str]], path: pathlib.Path) -> list[_Column]:
+def _columns(head: Sequence[Sequence[str]], last: int, path: pathlib.Path) -> list[_Column]:
     """The things that have positions, in the order of the file."""
     rows = {cells[1]: cells for cells in head[:-1] if len(cells) > 1 and not cells[0]}
     if missing := [name for name in ("Type", "Name") if name not in rows]:
         raise ValueError(
-            f"{path} has no line {' and no line '.join(missing)} before line {len(head)}, the one "
+            f"{path} has no line {' and no line '.join(missing)} before line {last}, the one "
             "with Frame and Time; it is of an older version than 1.2, or no export of Motive"
         )
     blank = [""] * len(head[-1])
@@ -211,13 +214,13 @@ def _columns(head: Sequence[Sequence[str]], path: pathlib.Path) -> list[_Column]
         if measures[at] == "Position" and at > 1:
             found = axes.setdefault((kinds[at], names[at], ids[at]), {})
             if axis not in tuple("XYZ") or axis in found:
-                problem = f"column {at + 1} of {names[at]!r} is {axis!r}"
-                text.fail(path, len(head), problem, "X, Y and Z once each")
+                problem = f"column {at + 1} of {text.quoted(names[at])} is {text.quoted(axis)}"
+                text.fail(path, last, problem, "X, Y and Z once each")
             found[axis] = at
     out = []
     for (kind, name, _), found in axes.items():
         if len(found) < 3:
-            text.fail(path, len(head), f"{name!r} has only {', '.join(found)}", "X, Y and Z")
+            text.fail(path, last, f"{text.quoted(name)} has only {', '.join(found)}", "X, Y and Z")
         owner, _, own = name.rpartition(":")
         if kind == "Marker" and _UNLABELLED.match(name):
             kind = _UNLABELLED_MARKER
@@ -275,7 +278,10 @@ def _parents(
         elif parent in names:
             out.append(names.index(parent))
         else:
-            raise ValueError(f"{path}: the parent of bone {name}, {parent}, is none of its bones")
+            raise ValueError(
+                f"{path}: the parent of bone {text.quoted(name)}, {text.quoted(parent)}, is none "
+                "of its bones"
+            )
     try:
         sorted_tree(out)
     except ValueError as error:

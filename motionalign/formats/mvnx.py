@@ -99,28 +99,34 @@ class _Parser:
 
     def read(self, path: pathlib.Path) -> None:
         """Reads a file; a ValueError names it, and the line of what is wrong."""
+        for piece in reading.read_pieces(path):
+            self._feed(piece, False, path)
+        self._feed(b"", True, path)
+
+    def _feed(self, piece: bytes, is_last: bool, path: pathlib.Path) -> None:
+        """Parses a piece of the file."""
         try:
-            for piece in reading.read_pieces(path):
-                self._parser.Parse(piece)
-            self._parser.Parse(b"", True)
+            self._parser.Parse(piece, is_last)
         except expat.ExpatError as error:
             what = expat.ErrorString(error.code)
             raise ValueError(
                 f"{path}, line {error.lineno}: {what}; expected XML, complete to its end"
             ) from error
-        except _Refused as error:
+        except (LookupError, ValueError) as error:  # _Refused; an encoding that is none
             line = self._parser.CurrentLineNumber
             raise ValueError(f"{path}, line {line}: {error}") from error
 
     def _entity(self, name: str, *_: Any) -> None:
-        raise _Refused(f"the file defines the entity {name!r}, which no motion file needs")
+        raise _Refused(f"the file defines the entity {name[:40]!r}, which no motion file needs")
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         tag = tag.rpartition(":")[2]
         if not self._path and tag not in ("mvnx", "frames"):
-            raise _Refused(f"the element {tag!r}; expected 'mvnx'")
+            raise _Refused(f"the element {tag[:40]!r}; expected 'mvnx'")
         if len(self._path) == _DEEPEST:
             raise _Refused(f"more than {_DEEPEST} nested elements")
+        if self._text is not None:
+            raise _Refused(f"the element {tag[:40]!r} among numbers")
         self._path.append(tag)
         if tag == "subject" or (not self.subjects and tag == "frames"):
             self.subjects.append(_Subject(attributes.get("label", "")))

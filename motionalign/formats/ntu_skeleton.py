@@ -22,6 +22,7 @@ JOINT_NAMES = tuple(
 """The joints in the order of the file, which is that of the Kinect SDK 2.0's JointType."""
 
 _VALUES = 12  # of a joint
+_KEPT = (0, 1, 2, 11)  # of them: x, y, z and the state
 _BODY = 10  # of a body, the tracking id first
 _TRACKED = 6  # bodies at a time that a Kinect v2 tracks
 
@@ -44,8 +45,10 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
     tables.check_size(shape, reading.check_file(path), path)
     at = np.array(places)  # (frame, line of the first joint) of each body
     rows = (at[:, 1:] + np.arange(len(JOINT_NAMES))).ravel()
-    values = tables.parse_rows([lines[row] for row in rows], _VALUES, path, (rows + 1).tolist())
-    values = values.reshape(len(places), len(JOINT_NAMES), _VALUES)
+    # Places in the images may be infinite; only x, y, z and the state are of interest.
+    values = tables.parse_rows(
+        [lines[row] for row in rows], _VALUES, path, (rows + 1).tolist(), None, _KEPT
+    ).reshape(len(places), len(JOINT_NAMES), len(_KEPT))
     persons = np.array([ids.index(each) for each in bodies])
     positions = np.full(shape, np.nan)
     positions[at[:, 0], persons] = np.where(values[..., -1:] == 0, np.nan, values[..., :3])

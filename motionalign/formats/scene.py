@@ -22,7 +22,9 @@ _FILM_RATES = tuple(rate / 1.001 for rate in (24.0, 30.0, 60.0))
 
 _CHUNK = 2048  # frames whose transforms are in memory at once
 
-# Positions of joints that a file may have beside one for each of its bytes: two keys span any time.
+_MOST_NODES = 10_000  # of a skeleton, with those above it
+
+# Positions of joints that a file may have beside one for each of its bytes.
 _MOST_POINTS = 5_000_000
 
 
@@ -87,25 +89,39 @@ def _regular(times: np.ndarray) -> float | None:
     return float(counts[on_grid].sum() / steps[on_grid].sum())
 
 
-def frame_times(start: float, end: float, rate: float, joints: int, size: int) -> np.ndarray:
-    """The times of the frames from `start` to `end` in seconds.
+class Budget:
+    """How many positions of joints the animations of a file may have together.
 
-    Args:
-      start, end: of the animation.
-      rate: frames per second.
-      joints: in a frame.
-      size: bytes of the file, which limit what it may promise.
-
-    Raises:
-      ValueError: there are more positions than a file of this size has.
+    Two keys, which take a few bytes, may span any time.
     """
-    frames = (end - start) * rate + 1
-    if not frames * joints <= size + _MOST_POINTS:
-        raise ValueError(
-            f"its keys span {end - start:.6g} s, which is {frames:.3g} frames of {joints} joints "
-            f"at {rate:g} frames per second: more than a file of {size:,} bytes has"
-        )
-    return start + np.arange(int(frames + 1e-3)) / rate
+
+    def __init__(self) -> None:
+        """Nothing is read yet."""
+        self._read = 0
+
+    def frame_times(
+        self, start: float, end: float, rate: float, joints: int, size: int
+    ) -> np.ndarray:
+        """The times of the frames from `start` to `end` in seconds.
+
+        Args:
+          start, end: of an animation.
+          rate: frames per second.
+          joints: in a frame.
+          size: bytes of the file.
+
+        Raises:
+          ValueError: there are more positions than a file of this size has.
+        """
+        frames = (end - start) * rate + 1
+        if not frames * joints <= size + _MOST_POINTS - self._read:
+            raise ValueError(
+                f"its keys span {end - start:.6g} s, which is {frames:.3g} frames of {joints} "
+                f"joints at {rate:g} frames per second: with the animations before it, more than a "
+                f"file of {size:,} bytes has"
+            )
+        self._read += int(frames * joints)
+        return start + np.arange(int(frames + 1e-3)) / rate
 
 
 # ---------------------------------------------------------------------------- skeletons
@@ -141,7 +157,7 @@ def figures(
       skins: nodes that are the joints of each skin.
 
     Raises:
-      ValueError: the parents form a circle.
+      ValueError: the parents form a circle, or a skeleton has more than 10,000 nodes.
     """
     order = sorted_tree(parents)
     joints = {node for skin in skins for node in skin}
@@ -162,6 +178,8 @@ def figures(
             nodes = [nodes[place] for place in places]
             index = {node: j for j, node in enumerate(nodes)}
             own_parents = [index.get(ups[node], -1) for node in nodes]
+        if (count := len(at_or_above(parents, nodes))) > _MOST_NODES:
+            raise ValueError(f"a skeleton of {count:,} nodes; at most {_MOST_NODES:,} are read")
         found.append(
             Figure(
                 name=names[parents[nodes[0]]] if parents[nodes[0]] >= 0 else "",
@@ -218,15 +236,41 @@ def _to_one_root(order: Sequence[int], parents: Sequence[int], roots: Collection
 def persons(found: Sequence[Figure]) -> list[list[Figure]]:
     """Puts together the skeletons whose joints have the same names and the same tree.
 
-    Names may differ by a number at the end and a namespace before a colon, by which programs keep
-    the names in a file apart.
+    Names may differ by what programs keep the names in a file apart by; see `_bare`.
+
+    Returns:
+      Groups of skeletons, whose names differ.
     """
     groups: dict[Any, list[Figure]] = {}
     for figure in found:
-        bare = tuple(_bare(name) for name in figure.names)
-        key = bare if len(set(bare)) == len(bare) else figure.names
-        groups.setdefault((key, figure.parents), []).append(figure)
-    return list(groups.values())
+        groups.setdefault((_bare(figure.names), figure.parents), []).append(figure)
+    return [
+        [figure._replace(name=name) for figure, name in zip(group, distinct(_called(group)))]
+        for group in groups.values()
+    ]
+
+
+def _called(group: Sequence[Figure]) -> list[str]:
+    """What persons are called: as the nodes above them, or as their first joints."""
+    names = [figure.name for figure in group]
+    return names if len(set(names)) == len(names) else [figure.names[0] for figure in group]
+
+
+def _bare(names: Sequence[str]) -> tuple[str, ...]:
+    """Names without what keeps them apart from others in their file.
+
+    That is a namespace before a colon, a number at the end (.001, _1), and what all begin with up
+    to a character that is no letter (Character1_Hips), or the first name (Bip01, Bip01 Pelvis).
+    """
+    bare = [name.rpartition(":")[2] for name in names]
+    low, high = min(bare), max(bare)  # which differ first where any two do
+    common = (i for i, (a, b) in enumerate(zip(low, high)) if a != b)
+    start = low[: next(common, len(low))] if len(bare) > 1 else ""
+    if start != bare[0]:
+        start = re.sub(r"[A-Za-z0-9]*$", "", start)
+    bare = [name[len(start) :] for name in bare]
+    short = tuple(re.sub(r"[._]\d+$", "", name) for name in bare)
+    return short if len(set(short)) == len(short) else tuple(bare)
 
 
 def trees(names: Sequence[str], parents: Sequence[int], joints: Collection[int]) -> list[list[int]]:
@@ -251,10 +295,9 @@ def trees(names: Sequence[str], parents: Sequence[int], joints: Collection[int])
         below.setdefault(parents[root] if parents[root] >= 0 else -1 - root, []).append(root)
     out = []
     for roots in below.values():
-        bare = [[_bare(names[node]) for node in found[root]] for root in roots]
-        apart = len(roots) > 1 and any(
-            each in bare[:i] for i, each in enumerate(bare) if len(each) > 1
-        )
+        bare = [_bare([names[node] for node in found[root]]) for root in roots]
+        bare = [each for each in bare if len(each) > 1]
+        apart = len(set(bare)) < len(bare)
         out += (
             [found[root] for root in roots]
             if apart
@@ -281,11 +324,6 @@ def at_or_above(parents: Sequence[int], nodes: Iterable[int]) -> set[int]:
             found.add(node)
             node = parents[node]
     return found
-
-
-def _bare(name: str) -> str:
-    """A name without what keeps it apart from others in its file."""
-    return re.sub(r"[._]\d+$", "", name.rpartition(":")[2])
 
 
 # ---------------------------------------------------------------------------- positions
@@ -376,16 +414,22 @@ def rest(
     """
     still = matrices(parents, figure.joints, pose, 0.0)
     at_rest = np.stack([still[joint][:3, 3] for joint in figure.joints])
+    if bound.keys().isdisjoint(figure.joints) or not all(map(_is_finite, still.values())):
+        return at_rest
     lengths = _lengths(at_rest, figure.parents)
     slack = _SAME_LENGTH * max(float(np.median(lengths)), 1e-12)
     best, nearest = at_rest, np.inf
-    for place in places if not bound.keys().isdisjoint(figure.joints) else ():
+    for place in places:
         found = _bound(figure, bound, still, place)
         distance = float(np.linalg.norm(found - at_rest, axis=-1).mean())
         same = np.median(np.abs(_lengths(found, figure.parents) - lengths)) <= slack
         if same and distance < nearest * (1 - 1e-3):
             best, nearest = found, distance
     return best
+
+
+def _is_finite(matrix: np.ndarray) -> bool:
+    return bool(np.isfinite(matrix).all())
 
 
 def _bound(

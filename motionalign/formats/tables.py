@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from motionalign import reading
-from motionalign.formats import text
+from motionalign.formats import checks, text
 
 _PIECE = 1 << 20  # characters of rows that are parsed at once
 
@@ -25,6 +25,8 @@ _UNITS = {
     "mm": 0.001, "millimeter": 0.001, "millimetre": 0.001, "in": 0.0254, "inch": 0.0254,
     "inche": 0.0254, "ft": 0.3048, "foot": 0.3048, "feet": 0.3048,
 }  # fmt: skip
+
+_SHORTEST, _LONGEST = 1e-5, 100.0  # seconds between two frames
 
 _UNEVEN = 0.5  # of a frame, by which a time may be off
 _OTHER_RATE = 0.01  # relative difference of two rates that are not the same
@@ -71,10 +73,10 @@ def parse_rows(
       [N, C] float64, NaN where a cell is blank or says so.
 
     Raises:
-      ValueError: a row has another number of cells, or a cell is no finite number. The message
-        names the line.
+      ValueError: a row has another number of cells, or a cell that is kept is no number, or beyond
+        `checks.HIGHEST`. The message names the line.
     """
-    kept = slice(None) if columns is None else np.asarray(columns)
+    kept = np.arange(width) if columns is None else np.asarray(columns)
     step = max(1, _PIECE // max(1, len(lines[0]))) if lines else 1
     pieces = [np.zeros((0, width))[:, kept]]
     for start in range(0, len(lines), step):
@@ -83,11 +85,12 @@ def parse_rows(
         values = None
         if block.isascii():
             values = _parse_block(block.encode(), len(rows), width, delimiter)
-        if values is None:
-            numbers = line_numbers[start : start + step]
-            each = (_parse_row(*row, width, path, delimiter) for row in zip(rows, numbers))
-            values = np.array(list(each), float)
-        pieces.append(values[:, kept])
+        if values is not None and not (np.abs(values[:, kept]) > checks.HIGHEST).any():
+            pieces.append(values[:, kept])
+            continue
+        numbers = line_numbers[start : start + step]
+        each = (_parse_row(*row, width, path, delimiter, kept) for row in zip(rows, numbers))
+        pieces.append(np.array(list(each), float))
     return np.concatenate(pieces)
 
 
@@ -115,27 +118,29 @@ def _parse_block(block: bytes, rows: int, width: int, delimiter: str | None) -> 
         values = np.fromstring(block, float, sep=" ")
     except (ValueError, DeprecationWarning):
         return None
-    if values.size != rows * width or np.isinf(values).any():
-        return None
-    return values.reshape(rows, width)
+    return values.reshape(rows, width) if values.size == rows * width else None
 
 
 def _parse_row(
-    line: str, number: int, width: int, path: pathlib.Path, delimiter: str | None
+    line: str, number: int, width: int, path: pathlib.Path, delimiter: str | None, kept: np.ndarray
 ) -> list[float]:
-    """The numbers of one row, or the message on what is wrong with it."""
+    """The numbers of one row that are kept, or the message on what is wrong with it."""
     cells = [cell.strip() for cell in line.split(delimiter)]
     if any(cells[width:]) or len(cells) < width:
         raise ValueError(
             f"{path}, line {number}: {len(cells)} values, expected {width}"
             + (". The file ends too early, or is damaged" if len(cells) < width else "")
         )
-    for column, cell in enumerate(cells[:width], 1):
-        if cell and (not _NUMBER.fullmatch(cell) or abs(_number(cell)) == np.inf):
-            raise ValueError(
-                f"{path}, line {number}, column {column}: {cell[:40]!r}; expected a finite number"
-            )
-    return [_number(cell) for cell in cells[:width]]
+    for column in kept:
+        cell = cells[column]
+        what = None
+        if cell and not _NUMBER.fullmatch(cell):
+            what = "a finite number"
+        elif abs(_number(cell)) > checks.HIGHEST:
+            what = f"at most {checks.HIGHEST:g}, beyond which is no measurement"
+        if what:
+            text.fail(path, number, f"column {column + 1} is {text.quoted(cell)}", what)
+    return [_number(cells[column]) for column in kept]
 
 
 def _number(cell: str) -> float:
@@ -188,19 +193,26 @@ def rate_of(times: np.ndarray, stated: float | None) -> tuple[float | None, tupl
     """
     if len(times) < 2 or not np.isfinite(times).all():
         return stated, ()
-    steps = np.diff(times)
-    step = float(np.median(steps))
-    if step <= 0:
-        return stated, ("The times do not increase and are not used.",)
+    steps = np.clip(np.diff(times), -_LONGEST, _LONGEST)
+    # Times may be rounded: the mean of the steps tells more than one of them, and that of all steps
+    # more than that of the even ones, unless frames are missing.
+    overall, middle = float(steps.mean()), float(np.median(steps))
+    even = steps[np.abs(steps - middle) <= _UNEVEN * middle]
+    step = float(even.mean()) if middle > 0 and even.size else overall
+    if not _SHORTEST < step < _LONGEST:
+        return stated, ("The times do not increase as those of frames do, and are not used.",)
     rate, notes = round(1 / step, 3), ()
+    off = [abs(each * stated - 1) for each in (step, overall)] if stated is not None else [1.0]
     if stated is None:
         stated = rate
-    elif abs(rate - stated) > _OTHER_RATE * stated:
+    elif min(off) > _OTHER_RATE and min(off) * len(times) > _UNEVEN:
         notes = (
             f"The header states {stated:g} frames a second, the times {rate:g}; the times are "
             "taken.",
         )
         stated = rate
-    if gaps := int((np.abs(steps * stated - 1) > _UNEVEN).sum()):
-        notes += (f"The times jump in {gaps} places, where frames are missing.",)
+    missing = steps.sum() * stated - len(steps)
+    if missing > 1 - _OTHER_RATE and steps.min() > 0:
+        jumps = int((steps * stated > 1 + _UNEVEN).sum())
+        notes += (f"The times jump in {jumps} places, where frames are missing.",)
     return stated, notes

@@ -6,6 +6,7 @@ a row for each frame. The format states no vertical axis: OpenSim takes Y, labor
 
 import pathlib
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -26,13 +27,16 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
     if len(lines) <= _HEAD:
         raise ValueError(f"{path} ends after line {len(lines)}; expected {_HEAD} lines and rows")
     delimiter = next((mark for mark in "\t,;" if mark in lines[3]), None)
-    facts = dict(zip(_cells(lines[1], delimiter), _cells(lines[2], delimiter)))
-    names = _names(lines[3], lines[4], delimiter, path)
+    facts = _facts(lines[1], lines[2], delimiter)
+    names, more = _names(lines[3], lines[4], delimiter, path)
+    notes += more
     rows = [(i + 1, line) for i, line in enumerate(lines) if i >= _HEAD and _is_row(line)]
     if not rows:
         raise ValueError(f"{path} has no row with a frame after its {_HEAD} lines of header")
     numbers, texts = zip(*rows)
     width = _ROW + 3 * len(names)
+    texts, more = _named_cells(texts, width, delimiter)
+    notes += more
     values = tables.parse_rows(texts, width, path, numbers, delimiter)
     fps, more = tables.rate_of(values[:, 1], _fact(facts, "DataRate", path))
     notes += more
@@ -81,13 +85,44 @@ def _cells(line: str, delimiter: str | None) -> list[str]:
     return [cell.strip() for cell in line.split(delimiter)]
 
 
+def _facts(heads: str, values: str, delimiter: str | None) -> dict[str, str]:
+    """The header's facts; some programs write two delimiters between values."""
+    named = [cell for cell in _cells(heads, delimiter) if cell]
+    found = _cells(values, delimiter)
+    given = [cell for cell in found if cell]
+    return dict(zip(named, given if len(given) == len(named) else found))
+
+
+def _named_cells(
+    rows: Sequence[str], width: int, delimiter: str | None
+) -> tuple[Sequence[str], tuple[str, ...]]:
+    """The rows without markers that have no name: Cortex writes those behind all others."""
+    if delimiter is None:
+        return rows, ()
+    more = [row.rstrip(" \t,;").count(delimiter) + 1 - width for row in rows]
+    most = max(more)
+    # A last position may lack coordinates, which are blank; fewer than one are no marker.
+    if most < 3 or any(0 < each < 3 for each in more):
+        return rows, ()
+    cut = [
+        delimiter.join(row.split(delimiter, width)[:width]) if each > 0 else row
+        for row, each in zip(rows, more)
+    ]
+    return cut, (f"{-(-most // 3)} markers without a name are left out.",)
+
+
 def _is_row(line: str) -> bool:
     """Whether a line has more than delimiters."""
     return bool(line.strip(" \t,;"))
 
 
-def _names(labels: str, axes: str, delimiter: str | None, path: pathlib.Path) -> list[str]:
-    """The names of the markers: every third cell of line 4, of which the next two are blank."""
+def _names(
+    labels: str, axes: str, delimiter: str | None, path: pathlib.Path
+) -> tuple[list[str], tuple[str, ...]]:
+    """The names of the markers: every third cell of line 4, of which the next two are blank.
+
+    Cortex also names its virtual markers, which have no columns where they are not exported.
+    """
     cells = _cells(labels, delimiter)
     if not cells[0].lower().startswith("frame"):
         raise ValueError(
@@ -95,15 +130,22 @@ def _names(labels: str, axes: str, delimiter: str | None, path: pathlib.Path) ->
         )
     names = [cell for cell in cells[_ROW:] if cell]
     found = [cell.lower() for cell in axes.split(delimiter) if cell.strip()]
-    expected = [f"{axis}{number}" for number in range(1, len(names) + 1) for axis in "xyz"]
     found = [re.sub(r"\s", "", cell) for cell in found]
+    if not names and not found:
+        raise ValueError(f"{path} has no markers: line 4 names none")
+    notes: tuple[str, ...] = ()
+    kept = len(found) // 3
+    if 0 < kept < len(names) and all(name.startswith("V_") for name in names[kept:]):
+        notes = (f"{len(names) - kept} virtual markers have a name and no positions.",)
+        names = names[:kept]
+    expected = [f"{axis}{number}" for number in range(1, len(names) + 1) for axis in "xyz"]
     if not names or found != expected:
         wrong = next((a for a, b in zip(found, expected) if a != b), None)
         raise ValueError(
-            f"{path}, line 5: {f'{wrong!r} among ' if wrong else ''}{len(found)} axes for the "
+            f"{path}, line 5: {f'{wrong[:40]!r} among ' if wrong else ''}{len(found)} axes for the "
             f"{len(names)} markers of line 4; expected X1, Y1, Z1 to Z{len(names)}"
         )
-    return names
+    return names, notes
 
 
 def _fact(facts: dict[str, str], name: str, path: pathlib.Path) -> float | None:

@@ -34,13 +34,9 @@ from motionalign.formats.motion import Motion
 PROCESS = ("-P", "-m", "motionalign.formats.worker_process")
 """Arguments of the Python interpreter. -P: modules in the user's folder are not imported."""
 
-_START = 60.0  # seconds in which the process is up, also on a machine that is busy
+_PART = 1 << 20  # bytes that are read from a pipe at once
 
-_ARRAYS = ("positions", "rest")
-_FIELDS = (
-    "name format joint_names parents fps dims unit_in_metres up persons ends convention notes"
-).split()
-_TUPLES = ("joint_names", "parents", "persons", "ends", "notes")
+_START = 60.0  # seconds in which the process is up, also on a machine that is busy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +66,7 @@ def send(stream: IO[bytes], head: dict[str, Any], arrays: list[np.ndarray] | Non
     line = json.dumps({**head, "shapes": [array.shape for array in arrays]})
     stream.write(line.encode() + b"\n")
     for array in arrays:
-        stream.write(array.tobytes())
+        stream.write(array.reshape(-1).view(np.uint8).data)  # no copy: memory may be scarce
     stream.flush()
 
 
@@ -82,14 +78,18 @@ def receive(stream: IO[bytes], most: int) -> tuple[dict[str, Any], list[np.ndarr
     head = json.loads(line)
     arrays = []
     for shape in head.pop("shapes"):
-        count = 8 * math.prod(shape)
-        most -= count
+        most -= 8 * math.prod(shape)
         if most < 0:
             return None
-        data = stream.read(count)
-        if len(data) < count:
-            return None
-        arrays.append(np.frombuffer(bytearray(data), np.float64).reshape(shape))
+        array = np.empty(shape)
+        data, done = array.reshape(-1).view(np.uint8), 0
+        while done < len(data):
+            part = stream.read(min(len(data) - done, _PART))
+            if not part:
+                return None
+            data[done : done + len(part)] = np.frombuffer(part, np.uint8)
+            done += len(part)
+        arrays.append(array)
     return head, arrays
 
 
@@ -97,23 +97,25 @@ def send_motions(stream: IO[bytes], motions: list[Motion]) -> None:
     """Writes the takes of a file."""
     heads, arrays = [], []
     for motion in motions:
-        assert motion.declared is None and not motion.labels, motion
-        own = {name: getattr(motion, name) for name in _ARRAYS}
-        own = {name: array for name, array in own.items() if array is not None}
+        assert motion.declared is None, motion.declared  # a skeleton file is not read here
+        fields = {field.name: getattr(motion, field.name) for field in dataclasses.fields(motion)}
+        own = {name: value for name, value in fields.items() if isinstance(value, np.ndarray)}
         arrays += own.values()
-        heads.append({**{name: getattr(motion, name) for name in _FIELDS}, "arrays": list(own)})
+        rest = {name: value for name, value in fields.items() if name not in own}
+        heads.append({"fields": rest, "arrays": list(own)})
     send(stream, {"motions": heads}, arrays)
 
 
 def _motions(heads: list[dict[str, Any]], arrays: list[np.ndarray]) -> list[Motion]:
-    """The takes in a message."""
+    """The takes in a message, in which tuples have become lists."""
     rest = iter(arrays)
     motions = []
     for head in heads:
-        own = {name: next(rest) for name in head.pop("arrays")}
-        tuples = {name: tuple(head[name]) for name in _TUPLES if head[name] is not None}
-        fields: dict[str, Any] = {**head, **tuples, **own}
-        motions.append(Motion(**fields))
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in head["fields"].items()
+        }
+        motions.append(Motion(**fields, **{name: next(rest) for name in head["arrays"]}))
     return motions
 
 

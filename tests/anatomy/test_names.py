@@ -1,5 +1,6 @@
 """Rigs of many programs, by the names of their joints."""
 
+import numpy as np
 import pytest
 from rigs import NAMINGS, joints_of, motion_of
 
@@ -83,3 +84,54 @@ def test_the_name_of_an_actor_before_all_joints_is_left_out():
     said = names.labels(["jill_hips", "jill_spine", "jill_neck", "jill_head", "jill_chest"])
 
     assert [label.part for label in said] == ["pelvis", "spine", "neck", "head", "chest"]
+
+
+def test_a_joint_whose_name_says_more_than_the_part_stands_back():
+    """Unreal's correctives are called after the joints that they correct."""
+    rows = joints_of(NAMINGS["unreal"])
+    for side, sign in (("l", 1), ("r", -1)):
+        rows += [
+            (f"wrist_inner_{side}", f"hand_{side}", (sign * 71, 143, 1)),
+            (f"calf_knee_{side}", f"calf_{side}", (sign * 9.5, 51, 6)),
+            (f"clavicle_out_{side}", f"clavicle_{side}", (sign * 12, 143, 0)),
+        ]
+    body = anatomy.understand(motion_of(rows))
+
+    left_arm = [body.points[i].name for i in body.chains["left_arm"]]
+    assert left_arm[1:] == ["clavicle_l", "upperarm_l", "lowerarm_l", "hand_l"]
+    assert body.points[body.roles["left_knee"]].name == "calf_l"
+
+
+def test_bones_in_two_pieces_start_where_their_first_one_does():
+    rows = joints_of(NAMINGS["rigify"])
+    place = {name: np.array(at) for name, _, at in rows}
+    parents = {name: parent for name, parent, _ in rows}
+    names_in_order = [name for name, *_ in rows]
+    for side in "LR":
+        for bone, end in (("thigh", "shin"), ("shin", "foot"), ("upper_arm", "forearm"),
+                          ("forearm", "hand")):  # fmt: skip
+            start, end, middle = (
+                f"DEF-{bone}.{side}", f"DEF-{end}.{side}", f"DEF-{bone}.{side}.001"
+            )  # fmt: skip
+            place[middle] = (place[start] + place[end]) / 2
+            parents[middle], parents[end] = start, middle
+            names_in_order.insert(names_in_order.index(end), middle)
+    body = anatomy.understand(
+        motion_of([(name, parents[name], place[name]) for name in names_in_order])
+    )
+
+    assert [body.points[i].name for i in body.chains["left_leg"]][1:] == [
+        "DEF-thigh.L", "DEF-shin.L", "DEF-foot.L", "DEF-toe.L",
+    ]  # fmt: skip
+
+
+def test_a_shoulder_between_the_collar_and_the_upper_arm_is_a_helper():
+    """As MakeHuman's default rig has it."""
+    rows = [(name, "shoulder01" + name[-2:] if name.startswith("upperarm") else parent, place)
+            for name, parent, place in joints_of(NAMINGS["makehuman"])]  # fmt: skip
+    for side, sign in (("L", 1), ("R", -1)):
+        rows.append((f"shoulder01.{side}", f"clavicle.{side}", (sign * 15, 143, -2)))
+
+    body = anatomy.understand(motion_of(rows))
+
+    assert body.points[body.roles["left_shoulder"]].name == "upperarm01.L"

@@ -1,15 +1,20 @@
 """Tests of motionalign.anatomy.points."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 from bodies import body as moving
 from handmade import body_of, motion
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from motionalign.anatomy import understand
 from motionalign.anatomy.body import Point
 from motionalign.anatomy.points import LONGEST_GAP, points
 from motionalign.conventions import AXES, UNITS, to_y
+from motionalign.formats import read
 from motionalign.skeleton import SKELETONS
 
 SMPL = SKELETONS["smpl22"]
@@ -65,6 +70,37 @@ def test_a_short_gap_is_interpolated_linearly_and_counted():
     assert "left_wrist was not measured in some frames: 5 positions" in note
 
 
+@given(st.data())
+@settings(max_examples=30)
+def test_gaps_are_filled_as_one_by_one(data):
+    """Against loops over joints and gaps: what is filled, by what, and who is present."""
+    lost = data.draw(
+        st.lists(st.tuples(st.integers(0, 39), st.integers(1, 9), st.integers(0, 3)), max_size=12)
+    )
+    joints = JOINTS.copy()
+    for start, length, joint in lost:
+        joints[start : start + length, joint] = np.nan
+    expected, filled = joints.copy(), 0
+    for joint in range(22):
+        seen = np.flatnonzero(~np.isnan(joints[:, joint, 0]))
+        for before, after in itertools.pairwise(seen):
+            if 0 < after - before - 1 <= 5:
+                for frame in range(before + 1, after):
+                    share = (frame - before) / (after - before)
+                    a, b = joints[before, joint], joints[after, joint]
+                    expected[frame, joint] = a + share * (b - a)
+                    filled += 1
+    there = ~np.isnan(expected).any((1, 2))
+    if not there.any():
+        return
+    found = points(smpl_motion(joints), body_of("smpl22"))
+    first, last = np.flatnonzero(there)[[0, -1]]
+    assert (found.start, found.filled) == (first, filled)
+    np.testing.assert_array_equal(found.present[:, 0], there[first : last + 1])
+    expected[~there] = np.nan
+    np.testing.assert_allclose(found.joints[:, 0], expected[first : last + 1], atol=1e-12)
+
+
 def test_a_longer_gap_stays_one():
     found = points(smpl_motion(with_gap(10, 16)), body_of("smpl22"))
     assert np.flatnonzero(~found.present[:, 0]).tolist() == list(range(10, 16))
@@ -106,6 +142,48 @@ def test_persons_may_come_and_go():
     assert len(found.notes) == 2
     assert found.notes[0].startswith("person B is absent in 12 of 40 frames: pelvis, left_hip")
     assert found.notes[1].startswith("person 3 is left out: left_wrist was never measured")
+
+
+def test_a_pose_before_the_motion_is_cut():
+    rest = JOINTS[:1] + np.array([1.0, 0.0, 0.5])
+    found = points(smpl_motion(np.concatenate([rest, JOINTS])), body_of("smpl22"))
+    np.testing.assert_array_equal(found.joints[:, 0], JOINTS)
+    assert found.start == 1 and found.present.shape == (40, 1)
+    (note,) = found.notes
+    assert note.startswith("the first frame is cut, a pose before the motion: joints are up to 1.1")
+
+
+@pytest.mark.parametrize(
+    "clip",
+    [
+        np.concatenate([JOINTS[:1] + 0.05, JOINTS]),  # too near
+        np.concatenate([JOINTS[:1] + 1, JOINTS])[:9],  # too short to tell
+        np.concatenate([JOINTS[:1] + 1, JOINTS])[::-1],  # not the first
+        np.concatenate([JOINTS * (i % 2) + JOINTS for i in range(4)]),  # jumps again and again
+    ],
+)
+def test_a_first_frame_of_the_motion_stays(clip):
+    found = points(smpl_motion(clip), body_of("smpl22"))
+    assert len(found.joints) == len(clip) and found.notes == ()
+
+
+def test_real_files_that_start_with_a_pose(real_files):
+    cut = set()
+    for path in sorted((real_files / "bvh").glob("*.bvh")):
+        try:
+            (given,) = read(path)
+        except ValueError:
+            continue
+        body = understand(given)
+        if body.kind == "human" and points(given, body).start == 1:
+            cut.add(path.stem)
+    assert cut == {
+        "cmu_cgspeed_12_01_walk",
+        "threejs_pirouette",
+        "two_person_salsa_10_A",
+        "two_person_salsa_25_B",
+        "xsens_mvn_blender_test_mocap",
+    }
 
 
 def test_a_keypoint_that_is_filled_has_no_confidence():

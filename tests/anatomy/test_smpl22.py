@@ -67,18 +67,10 @@ def test_the_spine_of_two_joints_is_that_of_the_converter_and_the_library(bvh_fi
         (("head",), {"head"}, 0.05),
         (("left_foot",), {"left_foot"}, 0.1),
         (("left_foot", "right_foot"), {"left_foot", "right_foot"}, 0.1),
-        (("pelvis",), {"pelvis"}, 0.05),
     ],
 )
 def test_what_a_skeleton_lacks_is_placed_near_where_it_is(missing, virtual, off):
-    if missing == ("pelvis",):
-        body = body_of("smpl22")
-        hips = tuple(point._replace(role=None) if not i else point
-                     for i, point in enumerate(body.points))  # fmt: skip
-        body = dataclasses.replace(body, points=hips)
-    else:
-        body = without(*missing)
-    made = smpl22(smpl_motion(), body)
+    made = smpl22(smpl_motion(), without(*missing))
     assert set(made.virtual) == virtual
     away = np.linalg.norm(made.joints[:, 0] - JOINTS, axis=-1)
     known = [AT[name] for name in SMPL.joint_names if name not in virtual]
@@ -89,8 +81,9 @@ def test_what_a_skeleton_lacks_is_placed_near_where_it_is(missing, virtual, off)
 @pytest.mark.parametrize(
     ("count", "with_chest", "expected"),
     [
-        # Joints between pelvis and neck are at 1/8, 2/8, ... of the way, the last one the chest.
-        # Expected of spine1, spine2 and spine3 are their heights in eighths; whole: a joint's own.
+        # Joints between pelvis and neck are at 1/8, 2/8, ... of the way, or evenly spaced up to the
+        # chest at 0.6 of it. Expected of spine1, spine2 and spine3 are their heights over this
+        # spacing; whole: a joint's own.
         (0, False, (8 * 13 / 54, 8 * 27 / 54, 8 * 33 / 54)),
         (1, False, (8 * 13 / 54, 8 * 27 / 54, 8 * 33 / 54)),
         (3, False, (1, 2, 3)),
@@ -122,13 +115,19 @@ def test_any_spine_becomes_smpls(count, with_chest, expected):
     roles = {name: name for chain in limbs.values() for name in chain}
     roles |= {name: name for name in ("pelvis", "neck", "head")}
     roles |= {spine[-1]: "chest"} if with_chest else {}
-    place = {name: (0.2 * (i % 7), -0.1 * i, 0) for i, name in enumerate(names)}
-    place |= {name: (0, i / 8, 0) for i, name in enumerate(spine, start=1)}
+    spacing = 0.6 / count if with_chest else 1 / 8
+    heights = {"hip": -0.1, "knee": -0.6, "ankle": -1.1, "shoulder": 0.8, "elbow": 0.4, "wrist": 0}
+    place = {
+        f"{side}_{role}": (x, height, 0)
+        for side, x in (("left", 0.2), ("right", -0.2))
+        for role, height in heights.items()
+    }
+    place |= {name: (0, i * spacing, 0) for i, name in enumerate(spine, start=1)}
     place |= {"pelvis": (0, 0, 0), "neck": (0, 1, 0), "head": (0, 1.2, 0)}
     joints = np.array([[place[name] for name in names]] * 3)
     made = smpl22(motion(joints, names), made_by_hand(names, parents, chains, roles))
-    heights = made.joints[:, 0, [AT["spine1"], AT["spine2"], AT["spine3"]], 1] * 8
-    np.testing.assert_allclose(heights, [expected] * 3, rtol=1e-6)
+    found = made.joints[:, 0, [AT["spine1"], AT["spine2"], AT["spine3"]], 1] / spacing
+    np.testing.assert_allclose(found, [expected] * 3, rtol=1e-6)
     given = {name for name, height in zip(("spine1", "spine2", "spine3"), expected)
              if isinstance(height, int)}  # fmt: skip
     assert set(made.virtual) == {"spine1", "spine2", "spine3"} - given | {
@@ -143,6 +142,67 @@ def test_kinects_joints_give_a_plausible_body():
     assert set(made.virtual) == {"spine1", "spine2", "spine3", "left_collar", "right_collar"}
     wrist = kinect.joint_names.index("left_wrist")
     np.testing.assert_array_equal(made.joints[:, 0, AT["left_wrist"]], joints[:, wrist])
+
+
+def with_roles(body, **roles):
+    """The body where points have other roles, by their names."""
+    points = tuple(p._replace(role=roles.get(p.name, p.role)) for p in body.points)
+    return dataclasses.replace(body, points=points)
+
+
+def test_a_joint_between_the_shoulders_is_the_neck_where_there_is_no_other():
+    """The first Kinect has a joint in which arms, head and spine meet."""
+    kinect = SKELETONS["kinect20"]
+    joints = moving(skeleton="kinect20")
+    arms = [i for i, name in enumerate(kinect.joint_names)
+            if name.endswith(("shoulder", "elbow", "wrist", "hand"))]  # fmt: skip
+    joints[:, arms, 1] -= 0.1
+    given = motion(joints, kinect.joint_names, kinect.parents)
+    as_neck = body_of("kinect20")
+    as_chest = with_roles(as_neck, shoulder_center="chest")
+    made, expected = smpl22(given, as_chest), smpl22(given, as_neck)
+    np.testing.assert_array_equal(made.joints, expected.joints)
+    assert made.virtual == expected.virtual and "neck" not in made.virtual
+    # SMPL's chest is below the shoulders, and stays the chest.
+    made = smpl22(smpl_motion(), without("neck"))
+    assert made.virtual == ("neck",)
+
+
+def test_a_root_in_the_middle_of_the_trunk_is_no_pelvis():
+    """OpenNI's."""
+    sbu = SKELETONS["sbu15"]
+    joints = moving(skeleton="sbu15")
+    hips = joints[:, [sbu.joint_names.index(f"{side}_hip") for side in ("left", "right")]].mean(1)
+    joints[:, 0] = hips + np.float32([0, 0.25, 0])
+    arms = [i for i, name in enumerate(sbu.joint_names)
+            if name.endswith(("shoulder", "elbow", "left_hand", "right_hand"))]  # fmt: skip
+    joints[:, arms, 1] -= 0.1
+    given = motion(joints, sbu.joint_names, sbu.parents)
+    body = with_roles(body_of("sbu15"), left_foot="left_ankle", right_foot="right_ankle",
+                      left_hand="left_wrist", right_hand="right_wrist", neck="chest")  # fmt: skip
+    made = smpl22(given, body)
+    assert {"pelvis", "spine1", "spine2", "spine3"} <= set(made.virtual)
+    assert "neck" not in made.virtual
+    above = made.joints[:, 0, 0] - hips
+    assert (np.abs(above[:, 1] - 0.09) < 0.02).all() and np.abs(above[:, [0, 2]]).max() < 1e-6
+
+
+def test_a_chest_just_above_the_pelvis_is_a_joint_of_the_spine():
+    """Biovision's. SMPL's joints of the spine are spread over the whole of it."""
+    joints = JOINTS.copy()
+    low = 0.75 * joints[:, 0] + 0.25 * joints[:, AT["neck"]]
+    joints[:, AT["spine3"]] = low
+    body = body_of("smpl22")
+    torso = tuple(
+        i for i in body.chains["torso"] if body.points[i].name not in ("spine1", "spine2")
+    )
+    body = dataclasses.replace(body, chains={**body.chains, "torso": torso})
+    made = smpl22(smpl_motion(joints), body)
+    assert set(made.virtual) == {"spine1", "spine2", "spine3"}
+    trunk = np.linalg.norm(joints[:, AT["neck"]] - joints[:, 0], axis=-1)
+    for name, share in (("spine1", 13 / 54), ("spine2", 27 / 54), ("spine3", 33 / 54)):
+        way = np.linalg.norm(made.joints[:, 0, AT[name]] - joints[:, 0], axis=-1)
+        np.testing.assert_allclose(way, share * trunk, rtol=1e-3)
 
 
 @pytest.mark.parametrize("part", ["toes", "foot and hand"])

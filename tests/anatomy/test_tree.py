@@ -45,6 +45,13 @@ def chains(body: Body, names: dict[str, str] | None = None) -> dict[str, list[st
     }
 
 
+def roles(body: Body, names: dict[str, str] | None = None) -> dict[str, str]:
+    return {
+        role: (names or {}).get(body.points[i].name, body.points[i].name)
+        for role, i in body.roles.items()
+    }
+
+
 REAL = (
     "bandai1_bow_active_001", "bvhio_example_classic", "cmu_cgspeed_12_01_walk", "geno_stance",
     "h36m_0626_take_01", "mixamorig_freebvh", "mocapbank", "mocapnet_doubleclap", "momask_output",
@@ -55,7 +62,7 @@ REAL = (
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_a_real_file_without_names_has_the_same_chains(name, real_files):
+def test_a_real_file_without_names_has_the_same_chains_and_roles(name, real_files):
     motion = formats.read(real_files / "bvh" / f"{name}.bvh")[0]
     by_names = understand(motion)
 
@@ -65,6 +72,7 @@ def test_a_real_file_without_names_has_the_same_chains(name, real_files):
 
         assert (by_tree.kind, by_tree.convention) == ("human", "by the tree"), by_tree.why
         assert chains(by_tree, names) == chains(by_names)
+        assert roles(by_tree, names) == roles(by_names)
 
 
 @pytest.mark.parametrize("program", ["unreal", "smpl", "biped", "bandai", "poser"])
@@ -147,3 +155,36 @@ def test_a_spider_is_no_human():
     body = understand(motion_of(rows))
 
     assert body.kind != "human", body
+
+
+def test_bones_in_two_pieces_are_whole_where_their_inner_joint_never_bends():
+    """As rigs have them whose upper and lower half twist against each other."""
+    rows = joints_of(NAMINGS["rigify"])
+    straight = {name: np.array(place, float) for name, _, place in rows}
+    bent = {
+        name: np.add(place, (0, -15 * ("forearm" in name), 18 * ("shin" in name)))
+        for name, place in straight.items()
+    }
+    parents = {name: parent for name, parent, _ in rows}
+    names = [name for name, *_ in rows]
+    for side in "LR":
+        for bone, end in (("thigh", "shin"), ("shin", "foot"), ("upper_arm", "forearm"),
+                          ("forearm", "hand")):  # fmt: skip
+            start, end = f"DEF-{bone}.{side}", f"DEF-{end}.{side}"
+            middle = f"{start}.001"
+            for pose in (straight, bent):
+                pose[middle] = (pose[start] + pose[end]) / 2
+            parents[middle], parents[end] = start, middle
+            names.insert(names.index(end), middle)
+    motion = motion_of([(name, parents[name], straight[name]) for name in names], frames=6)
+    positions = motion.positions.copy()
+    positions[3:, 0] = [bent[name] for name in names]
+    moved, back = scrambled(dataclasses.replace(motion, positions=positions), 0)
+
+    found = chains(understand(moved), back)
+
+    for part, row in (
+        ("left_leg", ["DEF-thigh.L", "DEF-shin.L", "DEF-foot.L", "DEF-toe.L"]),
+        ("left_arm", ["DEF-shoulder.L", "DEF-upper_arm.L", "DEF-forearm.L", "DEF-hand.L"]),
+    ):
+        assert found[part][1:] == row

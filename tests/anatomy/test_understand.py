@@ -1,6 +1,8 @@
 """What a motion is: the parts of a body, or what it is instead."""
 
 import dataclasses
+import importlib
+import time
 
 import numpy as np
 import pytest
@@ -8,7 +10,10 @@ from rigs import NAMINGS, joints_of, motion_of
 
 from motionalign import anatomy
 from motionalign.anatomy import understand
+from motionalign.formats.motion import Motion, distinct
 from motionalign.formats.skeleton_file import SkeletonFile
+
+understand_module = importlib.import_module("motionalign.anatomy.understand")
 
 LIMBS = ("right_leg", "left_leg", "torso", "right_arm", "left_arm")
 
@@ -84,7 +89,6 @@ def test_a_pelvis_beside_the_spine():
     rows = joints_of(NAMINGS["character creator"])
     rows.append(("CC_Base_Pelvis", "CC_Base_Hip", (0, 98, 0)))
     rows = reparented(rows, CC_Base_L_Thigh="CC_Base_Pelvis", CC_Base_R_Thigh="CC_Base_Pelvis")
-    rows.sort(key=lambda row: row[0] not in ("CC_Base_BoneRoot", "CC_Base_Hip", "CC_Base_Pelvis"))
 
     body = understand(motion_of(rows))
 
@@ -114,19 +118,34 @@ def test_a_twist_between_two_joints_of_a_limb_leaves_the_chain_whole():
     for side, sign in (("L", 1), ("R", -1)):
         rows.append((f"DEF-thigh.{side}.001", f"DEF-thigh.{side}", (sign * 9, 70, 0)))
     rows = reparented(rows, **{f"DEF-shin.{side}": f"DEF-thigh.{side}.001" for side in "LR"})
-    rows = sorted(rows, key=lambda row: _depth(rows, row[0]))
     body = understand(motion_of(rows))
 
     assert chain(body, "left_leg")[1:4] == ["DEF-thigh.L", "DEF-shin.L", "DEF-foot.L"]
     assert "DEF-thigh.L.001" in body.left_out["helpers"]
 
 
-def _depth(rows, name) -> int:
-    parents = {name: parent for name, parent, _ in rows}
-    depth = 0
-    while (name := parents[name]) is not None:
-        depth += 1
-    return depth
+@pytest.mark.parametrize(
+    ("length", "role"), [(13.0, "left_foot"), (17.0, "left_foot"), (19.0, "left_toe")]
+)
+def test_an_end_below_an_ankle_is_the_ball_of_the_foot_or_the_tip_of_the_toes(length, role):
+    """By its distance: the shin is 42 long."""
+    rows = [row for row in mixamo() if "Toe" not in row[0]]
+    for side, sign in (("Left", 1), ("Right", -1)):
+        rows.append((f"{side}Foot_end", f"{side}Foot", (sign * 9.5, 9 - 3, -2 + length)))
+    body = understand(motion_of(rows))
+
+    assert body.points[body.roles[role]].name == "LeftFoot_end"
+    assert not {"left_foot", "left_toe"} - {role} & body.roles.keys()
+
+
+def test_an_end_straight_below_an_ankle_is_the_sole():
+    rows = [row for row in mixamo() if "Toe" not in row[0]]
+    for side, sign in (("Left", 1), ("Right", -1)):
+        rows.append((f"{side}Foot_end", f"{side}Foot", (sign * 9.5, 0, -2)))
+    body = understand(motion_of(rows))
+
+    assert chain(body, "left_leg")[-1] == "LeftFoot"
+    assert set(body.left_out["ends"]) >= {"LeftFoot_end", "RightFoot_end"}
 
 
 def test_several_persons_have_one_body():
@@ -405,8 +424,148 @@ def test_a_skeleton_file_states_chains():
     assert (body.unit_in_metres, body.up) == (0.01, "y")
 
 
+def test_chains_of_few_joints_are_not_measured():
+    chains = {
+        "right_leg": ("RightUpLeg", "RightFoot"),
+        "left_leg": ("LeftUpLeg", "LeftFoot"),
+        "torso": ("Hips", "Head"),
+        "right_arm": ("RightArm", "RightHand"),
+        "left_arm": ("LeftArm", "LeftHand"),
+    }
+    body = understand(motion_of(mixamo()), SkeletonFile(chains=chains, unit="cm", up="y"))
+
+    assert (body.kind, body.height, body.unit_in_metres, body.up) == ("human", None, 0.01, "y")
+    assert any("too few joints" in note for note in body.notes)
+
+
+def test_legs_without_a_pelvis_are_measured_from_the_root():
+    limbs = {"leg": "UpLeg Leg Foot ToeBase", "arm": "Arm ForeArm Hand"}
+    chains = {
+        f"{side}_{limb}": tuple(side.title() + name for name in names.split())
+        for side in ("left", "right")
+        for limb, names in limbs.items()
+    }
+    chains["torso"] = ("Hips", "Spine", "Spine2", "Head")
+
+    body = understand(motion_of(mixamo()), SkeletonFile(chains=chains))
+
+    assert (body.kind, body.finding, body.unit_in_metres) == ("human", None, 0.01)
+    assert body.height == pytest.approx(1.74, abs=0.1)
+    assert chain(body, "left_leg")[0] == "LeftUpLeg"
+
+
+def test_a_role_of_a_skeleton_file_goes_before_the_set_of_markers():
+    names = "LASI RASI LPSI RPSI C7 LFHD RFHD LBHD RBHD".split()
+    names += [s + n for s in "LR" for n in "KNE ANK TOE SHO ELB WRA WRB KNX".split()]
+    rng = np.random.default_rng(0)
+    rows = [(name, None, tuple(rng.uniform(0, 100, 3))) for name in names]
+    plain = understand(motion_of(rows, parents=None))
+    stated = SkeletonFile(roles={"left_knee": ("LKNE", "LKNX"), "left_collar": ("LSHO",)})
+
+    body = understand(motion_of(rows, parents=None), stated)
+
+    assert plain.convention == body.convention == "Plug-in Gait"
+    knee = body.points[body.roles["left_knee"]].weights
+    assert knee == ((names.index("LKNE"), 0.5), (names.index("LKNX"), 0.5))
+    assert [i for i, point in enumerate(body.points) if point != plain.points[i]] == [
+        body.roles["left_knee"]
+    ]
+    assert any("left_collar" in note for note in body.notes)
+
+
 def test_a_skeleton_file_of_other_joints_is_refused():
     stated = SkeletonFile(roles={"left_knee": ("LKNE",)})
 
     with pytest.raises(ValueError, match="LKNE"):
         understand(motion_of(mixamo()), stated)
+
+
+# ---------------------------------------------------------------------------- anything
+
+
+def changed(rng: np.random.Generator):
+    """A rig with a few names, parents or positions spoiled, or one of joints at random."""
+    namings = list(NAMINGS)
+    rows = joints_of(NAMINGS[namings[rng.integers(len(namings))]])
+    words = [name for each in namings[:6] for name, *_ in joints_of(NAMINGS[each])]
+    names = [name for name, *_ in rows]
+    parents = [names.index(parent) if parent else -1 for _, parent, _ in rows]
+    positions = np.tile([place for *_, place in rows], (3, 2, 1, 1)).astype(float)
+    for _ in range(rng.integers(5)):
+        joint, other = rng.integers(len(names), size=2)
+        match rng.integers(6):
+            case 0:
+                names[joint] = words[rng.integers(len(words))]
+            case 1:
+                names[joint], names[other] = names[other], names[joint]
+            case 2:
+                parents[joint] = int(rng.integers(-1, joint)) if joint else -1
+            case 3:
+                positions[:, :, joint] = np.nan
+            case 4:
+                positions[:, :, joint] = positions[:, :, other]
+            case _:
+                positions[rng.integers(3), 0] = np.nan
+    if rng.random() < 0.1:
+        positions = positions[:0]
+    names = distinct(names)
+    return Motion(
+        "clip",
+        "test",
+        names,
+        None if rng.random() < 0.2 else tuple(parents),
+        positions,
+        None,
+        dims=2 if rng.random() < 0.1 else 3,
+        rest=None if rng.random() < 0.5 else rng.normal(size=(len(names), 3)),
+        persons=("a", "b"),
+        ends=tuple(j for j in range(len(names)) if j not in parents and rng.random() < 0.3),
+    )
+
+
+def test_any_motion_is_something():
+    """Never an error; a human has five chains of different joints, in their order."""
+    rng = np.random.default_rng(0)
+    kinds = set()
+    for _ in range(300):
+        motion = changed(rng)
+
+        body = understand(motion)
+
+        kinds.add(body.kind)
+        assert body.why
+        if body.kind == "human":
+            assert all(len(chain) > 1 for chain in body.chains.values())
+            used = [joint for point in body.points for joint, _ in point.weights]
+            left = [name for names in body.left_out.values() for name in names]
+            assert len({*used}) + len(left) == len(motion.joint_names)
+    assert {"human", "unknown"} <= kinds
+
+
+def test_a_mesh_is_no_rig():
+    rows = [(f"vertex{i}", None, (0, i, 0)) for i in range(understand_module.MOST_JOINTS + 1)]
+
+    body = understand(motion_of(rows, parents=None))
+
+    assert (body.kind, "3001 joints" in body.why) == ("unknown", True)
+
+
+@pytest.mark.parametrize("parents", ["chain", "star", "comb"])
+def test_spoiled_trees_do_not_take_long(parents):
+    """Seconds at most, also where the number of ways through a tree is large."""
+    rng = np.random.default_rng(0)
+    count = understand_module.MOST_JOINTS
+    words = ["LeftArm", "Head", "Hips", "Spine", "LeftFoot", "x", "RightLeg", "Left_palm"]
+    names = distinct([words[i] for i in rng.integers(0, len(words), count)])
+    rows = {
+        "chain": [joint - 1 for joint in range(count)],
+        "star": [min(0, joint - 1) for joint in range(count)],
+        "comb": [-1, *(max(0, joint - 2 + joint % 2) for joint in range(1, count))],
+    }
+    positions = rng.normal(size=(2, 1, count, 3))
+    motion = Motion("clip", "test", names, tuple(rows[parents]), positions, 30.0)
+    start = time.process_time()
+
+    understand(motion)
+
+    assert time.process_time() - start < 8

@@ -108,6 +108,27 @@ def test_bodies_get_the_bones_of_the_target(mocap, tmp_path, capsys):
     assert np.abs(made - own).max() > 0.02
 
 
+def test_the_target_has_its_own_unit(mocap, tmp_path):
+    np.save(tmp_path / "target.npy", body(5, seed=9))
+    for unit in ("cm", None):
+        options = [f"--unit={unit}"] if unit else []
+        out = tmp_path / f"out_{unit}"
+        export(mocap, out, "--captions=names", f"--target={tmp_path}/target.npy", *options)
+    made = [
+        np.load(tmp_path / f"out_{unit}" / "new_joints" / "walk_ba.npy") for unit in ("cm", None)
+    ]
+    np.testing.assert_allclose(*made, atol=1e-5)
+
+
+def test_a_target_must_be_a_body(mocap, tmp_path):
+    wrong = body(5, seed=9)
+    wrong[:, 21] += np.arange(5)[:, None]
+    np.save(tmp_path / "wrong.npy", wrong)
+    with pytest.raises(SystemExit, match=r"wrong\.npy: its bones cannot be taken: a bone's length"):
+        export(mocap, tmp_path / "out", "--captions=names", f"--target={tmp_path}/wrong.npy")
+    assert not (tmp_path / "out").exists()
+
+
 def test_captions_of_a_table_with_times_and_awkward_characters(mocap, tmp_path):
     (mocap / "captions.csv").write_text(
         "file,caption,start,end\n"
@@ -147,6 +168,14 @@ def test_a_folder_in_the_layout_keeps_captions_tokens_and_splits(published, tmp_
     np.testing.assert_allclose(joints, canonical(published.joints("000001"), SMPL), atol=1e-6)
 
 
+def test_another_frame_rate_of_the_layout_is_resampled(published, tmp_path):
+    for name, split in (("a", "train"), ("b", "val"), ("c", "test")):
+        published.clip(name, split, frames=41)
+    export(published.folder, tmp_path / "out", "--fps=40")
+    joints = np.load(tmp_path / "out" / "new_joints" / "a.npy")
+    np.testing.assert_allclose(joints, canonical(published.joints("a")[::2], SMPL), atol=1e-6)
+
+
 def test_new_joints_alone_are_enough(published, tmp_path):
     for i in range(10):
         published.clip(f"jump_{i}0")
@@ -162,7 +191,7 @@ def test_new_joints_alone_are_enough(published, tmp_path):
 
 def test_names_differ_on_every_file_system(mocap, tmp_path):
     human = motion_files.human()
-    for i, name in enumerate(("a_b", "a/b", "a b", "A_B", "x" * 240)):
+    for i, name in enumerate(("a_b", "a/b", "a b", "A_B", "A_b", "x" * 240)):
         (mocap / name).parent.mkdir(exist_ok=True)
         values = motion_files.swing(human, 60, seed=50 + i)
         motion_files.write_bvh(mocap / f"{name}.bvh", human, values)
@@ -171,9 +200,24 @@ def test_names_differ_on_every_file_system(mocap, tmp_path):
     )
     export(mocap, tmp_path / "out")
     names = names_in(tmp_path / "out", "all")
-    assert len({name.casefold() for name in names}) == 17
-    assert sum(name.casefold().startswith("a_b") for name in names) == 4
+    assert len({name.casefold() for name in names}) == 18
+    assert sum(name.casefold().startswith("a_b") for name in names) == 5
     assert max(map(len, names)) == 200
+
+
+def test_values_that_never_change_are_told(tmp_path, capsys):
+    """Feet that stand still have no deviation."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    still = np.repeat(body(1), 30, axis=0)
+    for joint, height in zip((18, 19, 20, 21), np.linspace(0, 0.1, 4)):
+        still[:, joint, 1] += np.sin(np.arange(30) / 5) * np.float32(0.02 + height)
+    np.save(folder / "standing.npy", still)
+    export(folder, tmp_path / "out", "--captions=names", "--split=100,0,0", "--fps=20")
+    said = capsys.readouterr().out
+    assert "warning: root_rotation_velocity" in said and "foot_contacts are the same" in said
+    std = np.load(tmp_path / "out" / "Std.npy")
+    assert not std[259:].any() and std[4:67].all()
 
 
 @pytest.mark.parametrize(
@@ -197,7 +241,6 @@ def test_mistakes_are_told_and_leave_nothing(mocap, tmp_path, options, message):
 def test_folders_are_checked_first(mocap, tmp_path):
     for folder, out, message in (
         (tmp_path / "none", tmp_path / "out", "none does not exist"),
-        (mocap / "walk_ba.bvh", tmp_path / "out", "is a file; expected the folder"),
         (mocap, mocap, "already exists; choose another folder"),
     ):
         with pytest.raises(SystemExit, match=message):

@@ -272,6 +272,19 @@ def test_spoiled_parameters_end_in_one_of_two_ways(tmp_path):
             assert all(motion.positions.size for motion in motions)
 
 
+def test_memory_that_the_library_does_not_get_is_told_as_such(tmp_path, monkeypatch):
+    import ezc3d
+
+    from motionalign.formats import c3d
+
+    def read(_):
+        raise RuntimeError("std::bad_alloc")
+
+    monkeypatch.setattr(ezc3d, "c3d", read)
+    with pytest.raises(MemoryError):
+        c3d.parse(c3d_files.write(tmp_path / "walk.c3d", points(), LABELS))
+
+
 def test_without_the_library(tmp_path, monkeypatch):
     from motionalign.formats import c3d
 

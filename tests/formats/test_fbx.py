@@ -146,6 +146,15 @@ def test_control_rigs_are_no_joints(tmp_path):
     assert motion.joint_names == ("Hips", "Head", "Hand")
 
 
+def test_what_a_node_looks_at_is_not_above_it(tmp_path):
+    scene = walker()
+    goal = scene.model("Goal")
+    scene.connections.insert(0, record("C", "OP", 1002, goal, "LookAtProperty"))
+    walk, other = read(scene, tmp_path)
+    assert (walk.joint_names, walk.parents) == (("Hips", "Head", "Hand"), (-1, 0, 1))
+    assert other.joint_names == ("Goal",)
+
+
 def test_a_skeleton_of_nulls(tmp_path):
     scene = walker()
     for each in scene.objects:
@@ -166,6 +175,7 @@ def test_two_persons(tmp_path):
         scene.animate(layer, hips, "Lcl Translation", [0, 1 / 30, 2 / 30], {"Y": [100, 101, 102]})
     [motion] = read(scene, tmp_path)
     assert motion.persons == ("Anna_Reference", "Ben_Reference")
+    assert motion.joint_names == ("Anna:Hips", "Anna:Head")
     np.testing.assert_allclose(motion.positions[2, :, 1], [[0, 152, 0], [100, 152, 0]], atol=1e-4)
 
 
@@ -175,7 +185,7 @@ def test_persons_below_one_node(tmp_path):
     for who in ("Anna", "Ben"):
         scene.model(f"{who}:Head", scene.model(f"{who}:Hips", world))
     [motion] = read(scene, tmp_path)
-    assert len(motion.persons) == 2
+    assert motion.persons == ("Anna:Hips", "Ben:Hips")
 
 
 def test_two_roots_of_one_armature(tmp_path):

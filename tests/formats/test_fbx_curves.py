@@ -49,6 +49,17 @@ def test_cubic_keys_whose_tangents_are_computed():
     np.testing.assert_allclose(found, t**2, atol=1e-6)  # a parabola's chords are its tangents
 
 
+def test_computed_tangents_of_uneven_keys():
+    """Half the slope between the neighbours, half the mean of both sides by the other's length."""
+    found = curve([0, 1, 4], [0, 6, 6], CUBIC | 0x100)
+    between, mean = 6 / 4, 6 * 3 / 4
+    assert found.slopes[0].tolist() == [6, (between + mean) / 2]
+    assert found.slopes[1].tolist() == [(between + mean) / 2, 0]
+    assert curve([0, 1, 4], [0, 6, 6], CUBIC | 0x2100).slopes[0].tolist() == [6, between]
+    assert curve([0, 1, 4], [0, 6, 6], CUBIC | 0x1100).slopes.tolist() == [[6, 0], [0, 0]]
+    assert curve([0, 1, 4], [0, 6, 7], CUBIC | 0x4100).slopes.tolist() == [[0, 1], [1, 0]]
+
+
 def test_clamped_tangents_do_not_overshoot():
     t = np.linspace(0, 4, 100)
     values = [0, 0, 1, 1, 0]

@@ -411,6 +411,10 @@ SPOILED = {
     "a sampler far away": (
         put("animations", 0, "channels", 0, "sampler", 9), "sampler is 9, but there are 1",
     ),
+    "a path that is none": (
+        put("animations", 0, "channels", 0, "target", "path", ["rotation"]),
+        "channels[0]: target: path is a list; expected a text",
+    ),
     "no samplers": (drop("animations", 0, "samplers"), "animations[0] lacks 'samplers'"),
     "an unknown interpolation": (
         put("animations", 0, "samplers", 0, "interpolation", "MAGIC"),
@@ -487,14 +491,22 @@ def test_spoiled_files_say_what_is_wrong(tmp_path, name):
     assert reason in str(error.value)
 
 
-def test_a_deep_tree_takes_no_time(tmp_path):
+def deep(count):
     scene = gltf_files.walker()
-    count = 20000
     scene.json["nodes"] = [{"children": [i + 1]} for i in range(count - 1)] + [{}]
     scene.json["skins"] = [{"joints": [0, count // 2, count - 1]}]
     scene.json["animations"] = []
-    [motion] = read(scene, tmp_path)
+    return scene
+
+
+def test_a_deep_tree(tmp_path):
+    [motion] = read(deep(5000), tmp_path)  # Python's own stack ends at 1,000
     assert motion.parents == (-1, 0, 1)
+
+
+def test_a_tree_that_is_no_skeleton(tmp_path):
+    with pytest.raises(ValueError, match=r"a skeleton of 100,000 nodes; at most 10,000 are read"):
+        read(deep(100_000), tmp_path)
 
 
 # ---------------------------------------------------------------------------- a real file

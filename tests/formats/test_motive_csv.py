@@ -1,5 +1,8 @@
 """Motive's CSV exports: skeletons, markers, versions of the format, and spoiled files."""
 
+import time
+
+import mutations
 import numpy as np
 import pytest
 
@@ -168,13 +171,13 @@ def test_what_is_not_as_stated_is_noted(tmp_path):
         ("\nFrame,", "\nFrames,", r"no line that begins with Frame among its first 12"),
         (",Type,", ",Kind,", r"has no line Type before line 8"),
         ("A:LThigh,A:LThigh,A:LThigh,A:LThigh,A:LThigh,A:LThigh,A:LThigh,A:LShin", "A:B,A:B,A:B,"
-         "A:B,A:B,A:B,A:B,A:LShin", r"the parent of bone LShin, LThigh, is none of its bones"),
+         "A:B,A:B,A:B,A:B,A:LShin", r"the parent of bone 'LShin', 'LThigh', is none of its bones"),
         (",Parent,Root,Root,Root,Root,Root,Root,Root", ",Parent" + ",A:LShin" * 7,
          r"of the parents of its bones, the parents form a circle"),
         ("X,Y,Z,W,X,Y,Z,", "X,Y,Z,W,X,Y,Y,", r"line 8: column 9 of 'A:A' is 'Y'; expected X, Y"),
         ("X,Y,Z,W,X,Y,Z,", "X,Y,Z,W,X,Y,,", r"line 8: column 9 of 'A:A' is ''; expected X, Y"),
         ("\n2,0.016667,", "\n2,", r"line 11: 29 values, expected 30"),
-        ("\n2,0.016667,", "\n2,x,", r"line 11, column 2: 'x'; expected a finite number"),
+        ("\n2,0.016667,", "\n2,x,", r"line 11: column 2 is 'x'; expected a finite number"),
         ("Position", "Positions", r"has no position of a bone, a labelled marker or a rigid"),
     ],
 )  # fmt: skip
@@ -194,6 +197,20 @@ def test_files_without_frames_are_refused(tmp_path):
         formats.read(path)
     path.write_text("Format Version,1.23")
     with pytest.raises(ValueError, match="no line that begins with Frame among its first 1"):
+        formats.read(path)
+
+
+def test_a_quoted_cell_of_several_lines(tmp_path):
+    path = write(tmp_path / "a.csv", bones(), **{"Take Notes": "one, two"})
+    given = path.read_text("utf-8")
+    path.write_text(given.replace("one, two", "one,\ntwo"), "utf-8")
+    (motion,) = formats.read(path)
+    np.testing.assert_array_equal(motion.positions[:, 0], np.stack(list(bones().values()), 1))
+    path.write_text(given.replace('"one, two"', '"one, two'), "utf-8")
+    with pytest.raises(ValueError, match="no line that begins with Frame among its first 12"):
+        formats.read(path)
+    path.write_text(given.replace("one, two", "a" * 200_000), "utf-8")
+    with pytest.raises(ValueError, match=r"a\.csv, line 1: field larger than field limit"):
         formats.read(path)
 
 
@@ -227,3 +244,21 @@ def test_the_tree_of_a_real_file_is_that_of_motives_skeleton(real_files, tmp_pat
     (motion,), (other,) = formats.read(path), formats.read(tmp_path / "old.csv")
     assert (motion.joint_names, motion.parents) == (other.joint_names, other.parents)
     np.testing.assert_array_equal(motion.positions, other.positions)
+
+
+def test_mutated_files_are_read_or_refused_by_name(tmp_path):
+    path = tmp_path / "a.csv"
+    write(path, bones("Anna") | bones("Ben") | markers(["Anna:C7"]))
+    complete = path.read_bytes()
+    refused = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        path.write_bytes(mutations.of_lines(rng, complete))
+        start = time.perf_counter()
+        try:
+            formats.read(path)
+        except ValueError as error:
+            refused += 1
+            assert str(path) in str(error) and len(str(error)) < len(str(path)) + 400, seed
+        assert time.perf_counter() - start < 10, seed
+    assert 20 < refused < 100

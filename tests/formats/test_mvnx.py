@@ -3,6 +3,7 @@
 import itertools
 import time
 
+import mutations
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -134,6 +135,14 @@ def test_prefixes_document_types_and_comments(tmp_path):
     np.testing.assert_array_equal(motion.positions[:, 0, :J], positions)
 
 
+def test_frames_alone_are_of_the_standard_segments(tmp_path):
+    content, positions, *_ = subject()
+    frames = content[content.index("<frames") : content.index("</subject>")]
+    (motion,) = formats.read(write(tmp_path / "a.mvnx", frames, root="", foot=""))
+    assert (motion.joint_names, motion.persons, motion.fps) == (mvnx.SEGMENTS, ("",), None)
+    np.testing.assert_array_equal(motion.positions[:, 0], positions)
+
+
 def test_subjects_are_persons(tmp_path):
     first, one, *_ = subject("Anna")
     second, two, *_ = subject("Ben", seed=5, frames=2, segments=(*mvnx.SEGMENTS, "Prop1"))
@@ -180,6 +189,8 @@ LAUGHS = '<!DOCTYPE mvnx [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'
         ("<position>", "<position>x ", r"line \d+: 70 values, expected 69"),
         ("<position>", "<position>1e999 ", r"line \d+: 70 values, expected 69"),
         ("<velocity>", "<velocities>", r"mismatched tag"),
+        ("</position><velocity>0 0 0", "<velocity>", r"line \d+: the element 'velocity' among"),
+        ("UTF-8", "UTV-8", r"line 1: unknown encoding: UTV-8"),
     ],
 )  # fmt: skip
 def test_spoiled_files_are_refused_with_their_line(tmp_path, old, new, message):
@@ -257,3 +268,21 @@ def test_the_bvh_file_of_a_real_take_agrees(real_files):
     arms = [any(part in name for part in ("Collar", "Shoulder", "Elbow", "Wrist")) for name in BVH]
     assert distance[:, arms].max() < 2e-3
     assert distance[:, np.logical_not(arms)].max() < 2e-5
+
+
+def test_mutated_files_are_read_or_refused_by_name(tmp_path):
+    path = tmp_path / "a.mvnx"
+    write(path, subject("Anna")[0], subject("Ben", seed=5)[0])
+    complete = path.read_bytes()
+    refused = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        path.write_bytes(mutations.of_lines(rng, complete))
+        start = time.perf_counter()
+        try:
+            formats.read(path)
+        except ValueError as error:
+            refused += 1
+            assert str(path) in str(error) and len(str(error)) < len(str(path)) + 400, seed
+        assert time.perf_counter() - start < 10, seed
+    assert 20 < refused < 100

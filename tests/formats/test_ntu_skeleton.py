@@ -1,5 +1,8 @@
 """NTU's .skeleton files: bodies that come and go, and spoiled files."""
 
+import time
+
+import mutations
 import numpy as np
 import pytest
 
@@ -75,7 +78,7 @@ def test_a_file_without_a_body_is_refused(tmp_path):
         (3, "720 1", r"line 3: 2 values; expected the 10 of a body, its tracking id first"),
         (4, "20", r"line 4: '20'; expected 25, the number of joints"),
         (9, "1 2 3", r"line 9: 3 values, expected 12"),
-        (9, "1 2 x 4 5 6 7 8 9 10 11 12", r"line 9, column 3: 'x'; expected a finite number"),
+        (9, "1 2 x 4 5 6 7 8 9 10 11 12", r"line 9: column 3 is 'x'; expected a finite number"),
     ],
 )
 def test_spoiled_files_are_refused_with_their_line(tmp_path, line, new, message):
@@ -122,3 +125,21 @@ def test_real_files(real_files, name, frames, persons, first):
     assert (up > 1.2).all() and (up < 2).all()
     across = motion.positions[:, :, at("HipLeft")] - motion.positions[:, :, at("HipRight")]
     assert (across[..., 0].mean(0) < 0).all()
+
+
+def test_mutated_files_are_read_or_refused_by_name(tmp_path):
+    path = tmp_path / "a.skeleton"
+    write(path, [[A], [A, B], [], [B]])
+    complete = path.read_bytes()
+    refused = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        path.write_bytes(mutations.of_lines(rng, complete))
+        start = time.perf_counter()
+        try:
+            formats.read(path)
+        except ValueError as error:
+            refused += 1
+            assert str(path) in str(error) and len(str(error)) < len(str(path)) + 400, seed
+        assert time.perf_counter() - start < 10, seed
+    assert 20 < refused < 100

@@ -64,15 +64,26 @@ def test_keys_without_a_rate(times):
 
 
 def test_frames_from_the_first_key_to_the_last():
-    times = scene.frame_times(0.5, 0.5 + 9 / 30 - 1e-7, 30, 3, 1000)
+    times = scene.Budget().frame_times(0.5, 0.5 + 9 / 30 - 1e-7, 30, 3, 1000)
     np.testing.assert_allclose(times, 0.5 + np.arange(10) / 30)
-    assert len(scene.frame_times(2, 2, 30, 3, 1000)) == 1
+    assert len(scene.Budget().frame_times(2, 2, 30, 3, 1000)) == 1
 
 
 @pytest.mark.parametrize("end", [1e7, 1e30, np.inf, np.nan])
 def test_more_frames_than_a_file_can_have(end):
     with pytest.raises(ValueError, match=r"its keys span .* more than a file of 1,000 bytes has"):
-        scene.frame_times(0, end, 30, 60, 1000)
+        scene.Budget().frame_times(0, end, 30, 60, 1000)
+
+
+def test_animations_have_a_budget_together():
+    budget = scene.Budget()
+    for _ in range(5):
+        assert len(budget.frame_times(0, 9999, 1, 100, 1000)) == 10_000
+    with pytest.raises(
+        ValueError, match=r"is 1e\+04 frames of 100 joints .* with the animations b"
+    ):
+        budget.frame_times(0, 9999, 1, 100, 1000)
+    assert len(budget.frame_times(0, 9999, 1, 100, 10**6)) == 10_000
 
 
 # ---------------------------------------------------------------------------- skeletons
@@ -125,6 +136,7 @@ def figure(*names, parents=None):
         (figure("Hips.001", "Head.001"), True),
         (figure("Hips_2", "Head_2"), True),
         (figure("Ben:Hips", "Ben:Head"), True),
+        (figure("Ben_Hips", "Ben_Head"), True),
         (figure("Hips", "Tail"), False),
         (figure("Hips", "Head", "Hand"), False),
         (figure("Head", "Hips"), False),
@@ -136,12 +148,82 @@ def test_persons_have_the_same_joints(other, same):
     assert [len(group) for group in groups] == ([2] if same else [1, 1])
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Character1_Hips Character1_Head", "Character2_Hips Character2_Head"),
+        ("Bip01 Bip01.Pelvis Bip01.Head", "Bip02 Bip02.Pelvis Bip02.Head"),
+        ("Anna:Hips Anna:Head", "Ben:Hips Ben:Head"),
+    ],
+)
+def test_names_that_keep_persons_apart(one, other):
+    [group] = scene.persons([figure(*one.split()), figure(*other.split())])
+    assert [each.names for each in group] == [tuple(one.split()), tuple(other.split())]
+    assert [each.name for each in group] == [one.split()[0], other.split()[0]]
+
+
+def test_persons_are_called_as_the_nodes_above_them():
+    two = [figure("Hips", "Head")._replace(name=name) for name in ("Anna", "Ben")]
+    assert [each.name for each in scene.persons(two)[0]] == ["Anna", "Ben"]
+    assert [each.name for each in scene.persons([two[0]] * 2)[0]] == ["Hips", "Hips.2"]
+
+
+def test_names_without_a_common_start_are_kept_whole():
+    assert len(scene.persons([figure("LegA", "LegB"), figure("ArmA", "ArmB")])) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("World A:Hips A:Head B:Hips B:Head", [[1, 2], [3, 4]]),
+        ("World A_Hips A_Head B_Hips B_Head", [[1, 2], [3, 4]]),
+        ("World Hips Leg Spine Head", [[1, 2, 3, 4]]),
+    ],
+)
+def test_trees_below_one_node(names, expected):
+    names = names.split()
+    assert scene.trees(names, [-1, 0, 1, 0, 3], {1, 2, 3, 4}) == expected
+
+
+def test_trees_without_a_node_above_them():
+    assert scene.trees(["A", "B", "C"], [-1, 0, -1], {0, 1, 2}) == [[0, 1], [2]]
+
+
+def test_a_tree_of_too_many_nodes():
+    with pytest.raises(ValueError, match=r"a skeleton of 10,001 nodes; at most 10,000 are read"):
+        scene.figures(["n"] * 10_001, list(range(-1, 10_000)), [[10_000]])
+
+
 def test_numbers_that_tell_joints_apart_are_kept():
     tail = figure("Tail_1", "Tail_2")
     assert len(scene.persons([tail, figure("Tail_2", "Tail_3")])) == 2
 
 
 # ---------------------------------------------------------------------------- positions
+
+
+def test_the_rest_pose_is_the_place_nearest_to_the_nodes():
+    def pose(node, chunk, up):
+        local = scene.matrix(np.asarray([[0.0, node, 0.0]]), np.eye(3)[None])
+        return scene.World(local if up is None else up.matrix @ local)
+
+    def at(*position):
+        return scene.matrix(np.asarray([position]), np.eye(3)[None])[0]
+
+    own = figure("A", "B", "C")
+    bound = {0: at(5, 0, 0), 1: at(6, 0, 0), 2: at(8, 0, 0)}
+
+    def rest(bound, *places):
+        return scene.rest([-1, 0, 1], own, pose, bound, places).tolist()
+
+    still = [[0, 0, 0], [0, 1, 0], [0, 3, 0]]
+    assert rest({}, np.eye(4)) == still
+    assert rest(bound, np.eye(4)) == [[5, 0, 0], [6, 0, 0], [8, 0, 0]]
+    assert rest(bound, np.eye(4), at(-5, 0, 0)) == [[0, 0, 0], [1, 0, 0], [3, 0, 0]]
+    assert rest(bound, np.diag([2.0, 2, 2, 1])) == still  # bones of twice the length
+    partly = rest({0: bound[0], 1: bound[1]}, np.eye(4))
+    np.testing.assert_allclose(partly, [[5, 0, 0], [6, 0, 0], [6, 2, 0]])
+    assert rest({0: np.full((4, 4), np.nan)}, np.eye(4)) == still
 
 
 def test_positions_of_more_frames_than_are_in_memory_at_once():

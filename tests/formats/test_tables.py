@@ -26,7 +26,10 @@ def test_rows_are_what_was_written(data):
     numbers = range(1, len(lines) + 1)
     found = tables.parse_rows(lines, shape[1], "x.txt", numbers, delimiter)
     np.testing.assert_array_equal(found, values)
-    slow = [tables._parse_row(*each, shape[1], "x", delimiter) for each in zip(lines, numbers)]
+    slow = [
+        tables._parse_row(*each, shape[1], "x", delimiter, range(shape[1]))
+        for each in zip(lines, numbers)
+    ]
     np.testing.assert_array_equal(slow, values)
 
 
@@ -35,14 +38,14 @@ def test_rows_are_what_was_written(data):
     [
         (["1 2 3", "1 2"], None, "clip.txt, line 12: 2 values, expected 3"),
         (["1 2 3 4", "1 2"], None, "line 11: 4 values, expected 3"),
-        (["1 2 3", "1 2-3 4"], None, "line 12, column 2: '2-3'; expected a finite number"),
-        (["1,2,3", "1,2_0,3"], ",", "line 12, column 2: '2_0'; expected a finite number"),
-        (["1,2,3", "1,2 0,3"], ",", "line 12, column 2: '2 0'; expected a finite number"),
-        (["1,2,٣"], ",", "line 11, column 3: '٣'; expected a finite number"),
-        (["1,2,inf"], ",", "line 11, column 3: 'inf'; expected a finite number"),
-        (["1,2,1e400"], ",", "line 11, column 3: '1e400'; expected a finite number"),
-        (["1,2,\0"], ",", r"line 11, column 3: '\\x00'; expected a finite number"),
-        (["1,2,0x10"], ",", "line 11, column 3: '0x10'; expected a finite number"),
+        (["1 2 3", "1 2-3 4"], None, "line 12: column 2 is '2-3'; expected a finite number"),
+        (["1,2,3", "1,2_0,3"], ",", "line 12: column 2 is '2_0'; expected a finite number"),
+        (["1,2,3", "1,2 0,3"], ",", "line 12: column 2 is '2 0'; expected a finite number"),
+        (["1,2,٣"], ",", "line 11: column 3 is '٣'; expected a finite number"),
+        (["1,2,inf"], ",", "line 11: column 3 is 'inf'; expected a finite number"),
+        (["1,2,1e400"], ",", "line 11: column 3 is '1e400'; expected at most 1e.09"),
+        (["1,2,\0"], ",", r"line 11: column 3 is '\\x00'; expected a finite number"),
+        (["1,2,0x10"], ",", "line 11: column 3 is '0x10'; expected a finite number"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(lines, delimiter, message):
@@ -79,6 +82,11 @@ def test_encodings(tmp_path):
 
 
 def test_columns_are_chosen():
+    """What is in the others does not matter."""
+    for other in ("", "2", "-1.#INF", "1e999", "Infinity"):
+        lines = ["1,2,3", f"4,{other},6"] * 3
+        found = tables.parse_rows(lines, 3, "clip.csv", range(6), ",", [2, 0])
+        np.testing.assert_array_equal(found, [[3, 1], [6, 4]] * 3)
     lines = ["1,2,3", "4,,6"] * 3
     found = tables.parse_rows(lines, 3, "clip.csv", range(6), ",", [2, 0])
     np.testing.assert_array_equal(found, [[3, 1], [6, 4]] * 3)
@@ -89,7 +97,7 @@ def test_rows_are_parsed_in_pieces(monkeypatch):
     lines = [f"{i} {-i}.5" for i in range(20)]
     found = tables.parse_rows(lines, 2, "clip.txt", range(1, 21))
     np.testing.assert_array_equal(found, [[i, float(f"{-i}.5")] for i in range(20)])
-    with pytest.raises(ValueError, match="line 18, column 2: 'x'"):
+    with pytest.raises(ValueError, match="line 18: column 2 is 'x'"):
         tables.parse_rows([*lines[:17], "1 x", *lines[18:]], 2, "clip.txt", range(1, 21))
 
 
@@ -97,3 +105,36 @@ def test_positions_beyond_what_the_file_warrants_are_refused():
     tables.check_size((100, 6, 25, 3), 1000, "a.skeleton")
     with pytest.raises(ValueError, match=r"a\.skeleton: 1,000,000 frames of 50 persons take"):
         tables.check_size((1_000_000, 50, 25, 3), 10_000_000, "a.skeleton")
+
+
+@pytest.mark.parametrize("rate", [24, 29.97, 30, 59.94, 60, 120, 240, 1000])
+@pytest.mark.parametrize("digits", [2, 3, 6])
+@pytest.mark.parametrize("frames", [2, 3, 500])
+def test_rounded_times_are_of_the_stated_rate(rate, digits, frames):
+    if 10.0**-digits > 0.7 / rate and frames < 500:
+        pytest.skip("frames are shorter than the last digit, and too few")
+    times = np.round(np.arange(frames) / rate, digits)
+    found, notes = tables.rate_of(times, rate)
+    assert (found, notes) == (rate, ())
+
+
+def test_times_tell_the_rate():
+    times = np.arange(200) / 30
+    assert tables.rate_of(np.round(times, 2), None) == (pytest.approx(30, rel=1e-3), ())
+    assert tables.rate_of(times, 30) == (30, ())
+    found, notes = tables.rate_of(times, 60)
+    assert found == 30 and notes == (
+        "The header states 60 frames a second, the times 30; the times are taken.",
+    )
+    found, notes = tables.rate_of(np.delete(times, [50, 51, 90]), 30)
+    assert (found, notes) == (30, ("The times jump in 2 places, where frames are missing.",))
+
+
+@pytest.mark.parametrize("times", [
+    [0, 0, 0], [3, 2, 1], [0, 1e30, 2e30], [0, 1e-9, 2e-9], [-1e308, 0, 1e308],
+])  # fmt: skip
+def test_times_that_are_none_are_not_used(times):
+    found, notes = tables.rate_of(np.array(times, float), 25)
+    assert found == 25 and "not used" in notes[0]
+    assert tables.rate_of(np.array(times, float), None)[0] is None
+    assert tables.rate_of(np.array([0, np.nan, 1]), 25) == (25, ())

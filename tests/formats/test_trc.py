@@ -1,5 +1,8 @@
 """TRC files: dialects, gaps and spoiled files."""
 
+import time
+
+import mutations
 import numpy as np
 import pytest
 
@@ -25,9 +28,9 @@ def write(path, values, mark="\t", unit="mm", names=NAMES, rate=100, end="\n", b
         mark.join(["", "", *(f"{c}{i + 1}" for i in range(len(names)) for c in "XYZ")]),
     ]
     lines += [""] * blank
-    for i, (row, time) in enumerate(zip(values, times)):
+    for i, (row, seconds) in enumerate(zip(values, times)):
         cells = ["" if np.isnan(each) else str(each) for each in row.ravel()]
-        lines.append(mark.join([str(i + 1), f"{time:.5f}", *cells]) + trailing)
+        lines.append(mark.join([str(i + 1), f"{seconds:.5f}", *cells]) + trailing)
     path.write_bytes((end.join(lines) + end).encode("latin-1"))
     return path
 
@@ -52,6 +55,53 @@ def test_delimiters_at_the_end_of_a_row_are_no_values(tmp_path):
     values[0, 2] = np.nan
     (motion,) = formats.read(write(tmp_path / "a.trc", values, trailing="\t\t"))
     np.testing.assert_array_equal(motion.positions, values[:, None])
+
+
+def test_values_of_the_header_may_stand_two_delimiters_apart(tmp_path):
+    path = write(tmp_path / "a.trc", positions(), rate=120)
+    lines = path.read_text().split("\n")
+    lines[2] = lines[2].replace("\t", "\t\t")
+    path.write_text("\n".join(lines))
+    (motion,) = formats.read(path)
+    assert (motion.fps, motion.unit_in_metres, motion.notes) == (120, 0.001, ())
+
+
+def test_virtual_markers_without_columns_are_left_out(tmp_path):
+    values = positions()
+    path = write(tmp_path / "a.trc", values)
+    lines = path.read_text().split("\n")
+    lines[3] += "V_Mid_ASIS\t\t\tV_Knee"
+    path.write_text("\n".join(lines))
+    (motion,) = formats.read(path)
+    assert motion.joint_names == NAMES
+    assert motion.notes == ("2 virtual markers have a name and no positions.",)
+    np.testing.assert_array_equal(motion.positions, values[:, None])
+    lines[3] = lines[3].replace("V_Knee", "Knee")
+    path.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=r"line 5: 9 axes for the 5 markers of line 4"):
+        formats.read(path)
+
+
+def test_markers_without_a_name_are_left_out(tmp_path):
+    values = positions()
+    path = write(tmp_path / "a.trc", values)
+    lines = path.read_text().split("\n")
+    lines[7] += "\t1.5\t2.5\t3.5\t"
+    lines[8] += "\t\t\t\t4.5\t5.5\t6.5\t"
+    path.write_text("\n".join(lines))
+    (motion,) = formats.read(path)
+    np.testing.assert_array_equal(motion.positions, values[:, None])
+    assert motion.notes == ("2 markers without a name are left out.",)
+    lines[7] = lines[7].replace("\t3.5", "")
+    path.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=r"line 8: 14 values, expected 11"):
+        formats.read(path)
+
+
+def test_a_file_without_markers_is_told(tmp_path):
+    path = write(tmp_path / "a.trc", np.zeros((2, 0, 3)), names=())
+    with pytest.raises(ValueError, match=r"has no markers: line 4 names none"):
+        formats.read(path)
 
 
 def test_white_space_alone_separates(tmp_path):
@@ -121,8 +171,8 @@ def spoil(text, old, new):
         (lambda t: spoil(t, "\nFrame#", "\nX"), r"line 4: 'X'; expected Frame#, Time"),
         (lambda t: spoil(t, "C7", ""), r"line 5: 9 axes for the 2 markers of line 4"),
         (lambda t: spoil(t, "Y2", "Z2"), r"line 5: 'z2' among 9 axes for the 3 markers"),
-        (lambda t: spoil(t, "\n1\t", "\nx\t"), r"line 7, column 1: 'x'; expected a finite number"),
-        (lambda t: spoil(t, "\n1\t", "\n1e999\t"), r"line 7, column 1: '1e999'; expected a finite"),
+        (lambda t: spoil(t, "\n1\t", "\nx\t"), r"line 7: column 1 is 'x'; expected a finite"),
+        (lambda t: spoil(t, "\n1\t", "\n1e999\t"), r"line 7: column 1 is '1e999'; expected at"),
         (lambda t: spoil(t, "\n100\t", "\n-1\t"), r"line 3: DataRate is '-1'; expected a positive"),
         (lambda t: spoil(t, "mm", "miles"), r"line 3: Units is 'miles'; expected m, cm, mm"),
         (lambda t: "\n".join(t.split("\n")[:6]), r"ends after line 5; expected 5 lines and rows"),
@@ -150,3 +200,21 @@ def test_a_real_file(real_files):
     np.testing.assert_array_equal(motion.positions[0, 0, 0], [733.7041, 80.9832, 191.8668])
     np.testing.assert_array_equal(motion.positions[2, 0, -1], [346.7749, -76.0198, 229.8624])
     assert motion.notes == ("The header states 652 frames; 93 are there.",)
+
+
+def test_mutated_files_are_read_or_refused_by_name(tmp_path):
+    path = tmp_path / "a.trc"
+    write(path, positions(12))
+    complete = path.read_bytes()
+    refused = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        path.write_bytes(mutations.of_lines(rng, complete))
+        start = time.perf_counter()
+        try:
+            formats.read(path)
+        except ValueError as error:
+            refused += 1
+            assert str(path) in str(error) and len(str(error)) < len(str(path)) + 400, seed
+        assert time.perf_counter() - start < 10, seed
+    assert 20 < refused < 100

@@ -1,5 +1,6 @@
 """The process that reads what may crash: whatever happens there is the file's error."""
 
+import dataclasses
 import io
 import os
 import pathlib
@@ -12,6 +13,7 @@ import failing_readers
 import numpy as np
 import pytest
 
+from motionalign.formats.motion import Motion
 from motionalign.formats.worker import Limits, Worker, receive, send
 
 LIMITS = Limits(seconds=20, memory=1 << 30)
@@ -44,6 +46,15 @@ def test_takes_arrive_as_they_were_sent(worker, path):
             np.testing.assert_array_equal(value, getattr(expected, name), err_msg=name)
             assert type(value) is type(getattr(expected, name)), name
         assert motion.positions.flags.writeable
+
+
+def test_all_fields_were_sent(path):
+    """A field that the message above leaves at its default would not be tested."""
+    sent = failing_readers.good(path)[0]
+    for field in dataclasses.fields(Motion):
+        if field.name != "declared" and field.default is not dataclasses.MISSING:
+            assert getattr(sent, field.name) is not field.default, field.name
+    assert sent.labels
 
 
 def test_one_process_reads_many_files(worker, path):
@@ -96,8 +107,8 @@ def test_a_reader_that_hangs_is_ended(worker, path):
 @pytest.mark.parametrize("reader", ["memory", "fill"])
 def test_a_reader_that_takes_all_memory_is_stopped(worker, path, reader):
     first = pid(worker, path)
-    with pytest.raises(ValueError, match=r"lk\.c3d: reading it needed more than 1\.0 GB of mem"):
-        worker.read(reader, path, LIMITS)
+    with pytest.raises(ValueError, match=r"lk\.c3d: reading it needed more than 0\.3 GB of mem"):
+        worker.read(reader, path, Limits(20, 300 << 20))
     assert pid(worker, path) == first
 
 
