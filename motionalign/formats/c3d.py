@@ -74,8 +74,12 @@ def parse(path: pathlib.Path) -> list[Motion]:
     except Exception as error:  # of many types, from C++
         if "bad_alloc" in str(error):
             raise MemoryError from error
-        reason = re.sub(r"\s+", " ", str(error))[:300]
-        raise ValueError(f"{path} is not a complete C3D file: {reason}") from error
+        # The first sentence says what is wrong; another may name an option of the library's.
+        reason = re.sub(r"\s+", " ", str(error)).split(". If you want")[0][:300]
+        raise ValueError(
+            f"{path}: ezc3d cannot read this C3D file: {reason}. Its parameters are damaged or "
+            "unusual; save it anew, for example with Mokka or the program that recorded it"
+        ) from error
     parameters = _Parameters(content["parameters"])
     points = np.asarray(content["data"]["points"], np.float64)[:3].transpose(2, 1, 0)
     residuals = content["data"]["meta_points"]["residuals"][0].T
@@ -208,6 +212,8 @@ def _motions(
             f"{path}: none of its {len(kept)} markers ({', '.join(labels[:5])}, ...) is measured "
             f"in any of {len(points)} frames"
         )
+    if never := [label for label, gone in zip(labels, np.isnan(points).all((0, 2))) if gone]:
+        notes.append(f"{len(never)} markers are measured in no frame: {', '.join(never)}.")
     stated: dict[str, Any] = {
         "fps": _rate(parameters, header, notes),
         "unit_in_metres": _unit(parameters, notes),

@@ -77,6 +77,14 @@ def test_what_was_not_measured_is_nan(tmp_path):
     assert motion.notes == ("1 positions at exactly (0, 0, 0) are taken as not measured.",)
 
 
+def test_markers_that_are_never_measured_are_told(tmp_path):
+    residuals = np.zeros((4, 3))
+    residuals[:, 1] = -1
+    [motion] = read(tmp_path, residuals=residuals)
+    assert motion.joint_names == tuple(LABELS)
+    assert motion.notes == ("1 markers are measured in no frame: RASI.",)
+
+
 def test_more_than_255_labels(tmp_path):
     labels = [f"M{i}" for i in range(600)]
     [motion] = read(tmp_path, labels)
@@ -280,6 +288,20 @@ def test_spoiled_parameters_end_in_one_of_two_ways(tmp_path):
             assert str(path) in str(error)
         else:
             assert all(motion.positions.size for motion in motions)
+
+
+def test_what_the_library_says_is_told_without_its_options(tmp_path, monkeypatch):
+    import ezc3d
+
+    from motionalign.formats import c3d
+
+    def read(_):
+        raise OSError("The format is not standard. If you want to ignore this error, set x to true")
+
+    monkeypatch.setattr(ezc3d, "c3d", read)
+    said = r"a\.c3d: ezc3d cannot read this C3D file: The format is not standard\. Its parameters"
+    with pytest.raises(ValueError, match=said):
+        c3d.parse(c3d_files.write(tmp_path / "a.c3d", points(), LABELS))
 
 
 def test_memory_that_the_library_does_not_get_is_told_as_such(tmp_path, monkeypatch):
