@@ -38,6 +38,8 @@ _UNITS = {
 _COMPUTED = ("ANGLES", "FORCES", "MOMENTS", "POWERS", "SCALARS")
 _COMPUTED_NAME = re.compile(r"(angles?|forces?|moments?|powers?|torques?|grf)$", re.IGNORECASE)
 
+_SHOWN = 6  # names in a note
+
 # What programs call a marker that nobody has labelled: *12, U012, U_12, uname*3, Unlabeled 4.
 _UNLABELLED = re.compile(
     r"\*.*|U_?\d+|C_\d+|(un(named?|labell?ed|identified|known)|uname)\W*\d*", re.IGNORECASE
@@ -218,7 +220,8 @@ def _motions(
         "up": _up(parameters, notes),
     }
     motions = []
-    groups = _subjects(labels, parameters)
+    texts = parameters.texts("POINT", "DESCRIPTIONS")
+    groups = _subjects(labels, [texts[i] if i < len(texts) else "" for i in kept], parameters)
     for group in groups:
         positions = np.full((len(points), len(group.persons), len(group.labels), 3), np.nan)
         for person, columns in enumerate(group.columns):
@@ -320,11 +323,12 @@ class _Group(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def _subjects(labels: Sequence[str], parameters: _Parameters) -> list[_Group]:
+def _subjects(
+    labels: Sequence[str], described: Sequence[str], parameters: _Parameters
+) -> list[_Group]:
     """Sorts labels by their subjects, whose name comes before a colon."""
-    names, notes = distinct(labels), ()
-    if repeated := len(labels) - len(set(labels)):
-        notes = (f"{repeated} labels occur before; they are numbered, as in {_first(names)}.",)
+    names = distinct(labels)
+    notes = _repeated(labels, names, described)
     subjects: dict[str, list[int]] = {}
     for column, name in enumerate(names):
         subjects.setdefault(name.rpartition(":")[0], []).append(column)
@@ -360,8 +364,19 @@ def _alike(subjects: Mapping[str, dict[str, int]], notes: tuple[str, ...]) -> li
     return found
 
 
-def _first(names: Sequence[str]) -> str:
-    return next(name for name in names if re.search(r"\.\d+$", name))
+def _repeated(
+    labels: Sequence[str], names: Sequence[str], described: Sequence[str]
+) -> tuple[str, ...]:
+    """A note on labels that occur twice, which are numbered, with what the file says of them."""
+    new = [
+        f"{name} ({about})" if about not in ("", label) else name
+        for label, name, about in zip(labels, names, described)
+        if name != label
+    ]
+    if not new:
+        return ()
+    more = " and others" if len(new) > _SHOWN else ""
+    return (f"{len(new)} labels occur before; they are numbered: {', '.join(new[:_SHOWN])}{more}.",)
 
 
 def _only(names: Sequence[str]) -> str:

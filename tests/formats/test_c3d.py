@@ -174,7 +174,17 @@ def test_subjects_with_other_labels_are_takes_of_their_own(tmp_path):
 def test_repeated_labels_are_numbered(tmp_path):
     [motion] = read(tmp_path, ["RKNE", "RANK", "RKNE"])
     assert motion.joint_names == ("RKNE", "RANK", "RKNE.2")
-    assert motion.notes == ("1 labels occur before; they are numbered, as in RKNE.2.",)
+    assert motion.notes == ("1 labels occur before; they are numbered: RKNE.2.",)
+
+
+def test_repeated_labels_are_told_apart_by_what_the_file_says(tmp_path):
+    texts = ["R.Knee", "R.Knee.Medial", "RANK"]
+    [motion] = read(tmp_path, ["RKNE", "RKNE", "RANK"], **point(DESCRIPTIONS=texts))
+    assert motion.notes == ("1 labels occur before; they are numbered: RKNE.2 (R.Knee.Medial).",)
+    [motion] = read(tmp_path, ["M"] * 9, **point(DESCRIPTIONS=["M"]))
+    assert motion.notes == (
+        "8 labels occur before; they are numbered: M.2, M.3, M.4, M.5, M.6, M.7 and others.",
+    )
 
 
 def test_computed_values_are_left_out_and_counted(tmp_path):
@@ -325,6 +335,7 @@ def test_gait_of_motion_analysis(real_files):
     assert (motion.fps, motion.unit_in_metres, motion.up) == (100.0, 0.001, "z")
     assert motion.joint_names[:3] == ("RSHO", "ROFF", "RELB")
     assert motion.joint_names[22:26] == ("RKNE.2", "RANK.2", "LKNE.2", "LANK.2")  # medial
+    assert "RKNE.2 (R.Knee.Medial), RANK.2 (R.Ankle.Medial)" in motion.notes[0]
     there = np.isfinite(motion.positions).all(-1)[:, 0]
     assert there.sum() == 487 * 33 - 9682
     at = motion.joint_names.index
