@@ -7,7 +7,7 @@ import numpy as np
 
 from motionalign.anatomy import assemble, sets
 from motionalign.anatomy.body import PARTS, SIDES, Body, NotHuman, Point
-from motionalign.anatomy.kinds import is_quadruped, kind_of
+from motionalign.anatomy.kinds import is_quadruped, kind_of, named_animal
 from motionalign.anatomy.named import Named, by_names, doubts
 from motionalign.anatomy.names import Label, convention_of, labels
 from motionalign.anatomy.rig import Rig
@@ -180,11 +180,13 @@ class _Search:
 
     def _by_tree(self, named: Named, problem: str) -> Body | str:
         """A body by the tree and the pose alone, or why they are not that of one."""
-        found = by_tree(self.rig)
+        found = by_tree(self.rig, [label.side for label in self.said])
         if not found.roles:
             return found.why
         if doubt := doubts(self.rig, found.roles):
             return doubt
+        if animal := named_animal(self.motion.joint_names):
+            return Body("animal", animal, self.convention)
         notes = found.notes
         if len(named.found) > 3 or not named.missing:
             notes = (f"names and tree disagree: by the names, {problem}", *notes)
