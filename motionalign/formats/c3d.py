@@ -213,7 +213,7 @@ def _motions(
             f"in any of {len(points)} frames"
         )
     gone = np.flatnonzero(np.isnan(points).all(axis=-1).all(axis=0))
-    if never := [labels[index] for index in gone]:
+    if never := [distinct(labels)[index] for index in gone]:
         notes.append(f"{len(never)} markers are measured in no frame: {', '.join(never)}.")
     stated: dict[str, Any] = {
         "fps": _rate(parameters, header, notes),
