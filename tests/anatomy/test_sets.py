@@ -290,9 +290,8 @@ MUJOCO = (
 
 # With the spelling of the sensor's first software.
 AZURE = (
-    "PELVIS SPINE_NAVAL SPINE_CHEST NECK HEAD LEFT_CLAVICLE LEFT_SHOULDER LEFT_ELBOW LEFT_WRIST "
-    "LEFT_HAND LEFT_HIP LEFT_KNEE LEFT_ANKLE LEFT_FOOT RIGHT_CLAVICLE RIGHT_SHOULDER RIGHT_ELBOW "
-    "RIGHT_WRIST RIGHT_HAND RIGHT_HIP RIGHT_KNEE RIGHT_ANKLE RIGHT_FOOT"
+    "pelvis spine_naval spine_chest neck head left_clavicle left_shoulder left_elbow left_wrist "
+    "left_hand left_hip left_knee left_ankle left_foot"
 )
 
 
@@ -308,7 +307,7 @@ POSE2SIM = "Hip LHip LKnee LAnkle LBigToe LSmallToe LHeel Neck Head Nose LShould
         (POSE2SIM, "Halpe-26", {"head": "Nose", "head_end": "Head", "right_hip": "RHip"}),
         (H36M, "Human3.6M", {"neck": "Thorax", "head": "Neck/Nose", "head_end": "Head"}),
         (MMPOSE, "Human3.6M", {"pelvis": "root", "neck": "thorax", "head": "neck_base"}),
-        (AZURE, "Azure Kinect", {"pelvis": "PELVIS", "chest": "SPINE_CHEST"}),
+        (AZURE, "Azure Kinect", {"pelvis": "pelvis", "chest": "spine_chest"}),
         (MUJOCO, "SMPL", {"chest": "Chest", "left_collar": "L_Thorax", "left_foot": "L_Toe"}),
     ],
 )
