@@ -43,6 +43,7 @@ _USUAL: Mapping[str, tuple[float, float]] = {
 _CLOSE = 1.0  # of two costs: the choice between the units is said to be an assumption
 _LEG_JOINTS, _ARM_JOINTS = 4, 3  # of a chain, at least, that is measured
 _CLEAR = 0.3  # cosine, on the mean: an axis along which a body is upright more often than not
+_JUMP = 2.0  # body heights from one frame to the next that nobody moves, at any usual rate
 _FEW = 10  # frames below which a body that does not move is no finding
 _FRAMES = 20_000  # frames, at most, that are measured
 
@@ -132,6 +133,7 @@ def with_size(body: Body, motion: Motion, unit: float | None = None, up: str | N
     measured = [measure(person, skeleton) for person in turned]
     height = float(np.median([each.height for each in measured]))
     metres, unit_known = _unit(body, motion, unit, height, notes)
+    notes += _jumps(body, motion, height, metres)
     return dataclasses.replace(
         body,
         unit_in_metres=metres,
@@ -187,6 +189,24 @@ def _up(
         "assumed"
     )
     return axis, "assumed"
+
+
+def _jumps(body: Body, motion: Motion, height: float, metres: float | None) -> list[str]:
+    """A note if a person is somewhere else in the next frame, as where frames are damaged."""
+    weights = body.points[0].weights
+    root = sum(weight * motion.positions[:_FRAMES, :, joint] for joint, weight in weights)
+    steps = np.linalg.norm(np.diff(np.asarray(root), axis=0), axis=-1)
+    steps = np.where(np.isfinite(steps), steps, 0.0)
+    places = int((steps > _JUMP * height).any(axis=-1).sum())
+    if not places or height <= 0:
+        return []
+    frame = int(steps.max(axis=-1).argmax())
+    far = f"{steps.max() * metres:.3g} m" if metres else f"{steps.max() / height:.3g} body heights"
+    more = f"; so it does in {places - 1} other places" if places > 1 else ""
+    return [
+        f"the body jumps by {far} from frame {frame + 1} to the next{more}: frames are damaged, or "
+        "clips are joined"
+    ]
 
 
 def _upwards(body: Body, points: np.ndarray) -> np.ndarray:

@@ -189,6 +189,19 @@ def test_a_rest_pose_that_is_no_pose_says_nothing():
     assert body.up == "-z"  # as if it stood
 
 
+def test_a_body_that_is_elsewhere_in_the_next_frame_is_noted():
+    motion = rig(frames=20)
+    damaged = motion.positions.copy()
+    damaged[7] += [1460_00, -1460_00, 0]
+    damaged[12] = np.nan
+
+    body = understand(dataclasses.replace(motion, positions=damaged))
+
+    [note] = [note for note in body.notes if "jumps" in note]
+    assert note.startswith("the body jumps by 2.06e+03 m from frame 7 to the next; so it does in 1")
+    assert not any("jumps" in note for note in understand(motion).notes)
+
+
 def test_a_body_of_which_no_frame_is_complete_is_not_measured():
     motion = rig()
     gaps = motion.positions.copy()
