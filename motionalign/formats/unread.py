@@ -90,6 +90,10 @@ _SUFFIXES: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys((".usd", ".usda", ".usdc", ".usdz"), _CONVERT.format("a USD scene")),
         ".dae": _CONVERT.format("a COLLADA scene"),
         ".vmd": _CONVERT.format("a motion of MikuMikuDance"),
+        ".vrm": (
+            "is an avatar of VRM, a model without motion; animate it, for example in Blender, and "
+            "export GLB or BVH"
+        ),
         ".vrma": _CONVERT.format("an animation of VRM"),
         **dict.fromkeys((".mp4", ".avi", ".mov", ".mkv", ".webm"), _PICTURE.format("video")),
         **dict.fromkeys((".gif", ".jpg", ".jpeg", ".png"), _PICTURE.format("picture")),
