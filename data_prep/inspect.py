@@ -159,7 +159,8 @@ def describe(take: "Take", virtual: Sequence[str] | None) -> dict[str, Any]:
       take: the take.
       virtual: the joints of SMPL's 22 that are interpolated; None: it has no such joints.
     """
-    from motionalign.anatomy.takes import chain_names, left_out, unit_name
+    from motionalign.anatomy.size import unit_name
+    from motionalign.anatomy.takes import chain_names, left_out
 
     motion, body = take.motion, take.body
     finding = body.finding
@@ -170,7 +171,7 @@ def describe(take: "Take", virtual: Sequence[str] | None) -> dict[str, Any]:
         "fps": take.fps,
         "persons": len(motion.persons),
         "joints": len(motion.joint_names) - len(motion.ends),
-        "unit": unit_name(unit),
+        "unit": unit and unit_name(unit),
         "up": up,
         "height": None if body.height is None else round(float(body.height), 4),
         "body": body.kind,

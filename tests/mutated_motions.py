@@ -217,7 +217,8 @@ LINES, BYTES, JSON = mutations.of_lines, mutations.of_bytes, mutations.of_json
 NPZ, NPY = mutations.of_npz, mutations.of_npy
 _CLIPS = (
     ("clip.bvh", LINES), ("free.bvh", LINES), ("cmu/clip.amc", LINES), ("clip.c3d", BYTES),
-    ("clip.fbx", BYTES), ("clip.glb", BYTES), ("clip.gltf", JSON), ("clip.trc", LINES), ("clip.csv", LINES),
+    ("clip.fbx", BYTES), ("clip.glb", BYTES), ("clip.gltf", JSON), ("clip.trc", LINES),
+    ("clip.csv", LINES),
     ("S001C001P001R001A001.skeleton", LINES), ("clip.mvnx", LINES), ("mediapipe.json", JSON),
     ("joints.npy", NPY), ("own.npy", NPY), ("vecs.npy", NPY), ("own.npz", NPZ), ("set.npz", NPZ),
     ("walk.npz", NPZ), ("clip.bvh", LINES), ("cmu/clip.amc", LINES),

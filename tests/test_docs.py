@@ -1,6 +1,7 @@
 """What the documentation is checked by, and the pages that are made: they find what is wrong."""
 
 import re
+import tomllib
 
 import check_links
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from data_prep.readers import InvalidClip
 from motionalign import losses
 from motionalign.config import Field
 from motionalign.data import dataset
+from motionalign.formats import FORMATS
 from motionalign.models import motion_transformer
 from motionalign.models.dual_encoder import Outputs
 from motionalign.tasks import objectives
@@ -88,6 +90,24 @@ def test_the_config_page_has_every_field():
     step = next(line for line in page.splitlines() if line.startswith("| `data.step` |"))
     assert "`data.sampling` is `conseq`" in step
     assert "## model.motion" in page
+
+
+def test_the_table_of_motion_formats():
+    """Every format with its suffixes and its extra, which the extra `formats` includes."""
+    page = (check_links.ROOT / "docs" / "formats.md").read_text("utf-8")
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    table = {row[0].removeprefix("| "): row[1:] for row in rows}
+    assert table.keys() >= FORMATS.keys()
+    extras = tomllib.loads((check_links.ROOT / "pyproject.toml").read_text("utf-8"))
+    extras = extras["project"]["optional-dependencies"]
+    for name, each in FORMATS.items():
+        suffixes, needs = table[name][:2]
+        for suffix in each.frames or each.suffixes:
+            assert suffix in suffixes, name
+        assert ("extra" in needs) == (each.extra is not None), name
+        if each.extra is not None:
+            assert f"`{each.extra}`" in needs
+            assert f"motionalign[{each.extra}]" in extras["formats"]
 
 
 # The examples of CONTRIBUTING.md -----------------------------------------------------------------

@@ -11,8 +11,6 @@ import pathlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
-
 from motionalign import reading
 from motionalign.anatomy.body import Body
 from motionalign.anatomy.understand import understand
@@ -222,16 +220,6 @@ def _kind(format_name: str, convention: str) -> str:
     """Format and convention: "BVH (Mixamo)"; of Xsens (BVH) in a BVH file "BVH (Xsens)"."""
     convention = convention.partition(" (")[0]
     return f"{format_name} ({convention})" if convention else format_name
-
-
-def unit_name(metres: float | None) -> str | None:
-    """A unit as it is shown: a key of `conventions.UNITS`, or "5.6444 cm"; None: unknown."""
-    if metres is None:
-        return None
-    for name, size in UNITS.items():
-        if np.isclose(metres, size, rtol=1e-6):
-            return name
-    return f"{100 * metres:.5g} cm"
 
 
 def chain_names(body: Body) -> dict[str, list[str]]:

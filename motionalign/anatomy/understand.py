@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from motionalign.anatomy import assemble, sets
 from motionalign.anatomy.body import PARTS, SIDES, Body, NotHuman, Point
 from motionalign.anatomy.kinds import is_quadruped, kind_of
@@ -121,8 +123,11 @@ class _Search:
         The names in a file with a tree are of a set only if the file says so, or if all of them are
         of a camera's: a rig may have more joints than the set whose names it uses, and its tree
         tells what they are, while a camera's joints shake too much to be judged by their bones.
+        Markers that a file names and never measures are none, unless nothing is known without them.
         """
-        matched = sets.match(self.motion.joint_names)
+        names = self.motion.joint_names
+        seen = np.isfinite(self.motion.positions).all(-1).any((0, 1))
+        matched = sets.match(names, set(np.flatnonzero(seen).tolist())) or sets.match(names)
         if matched is None:
             return None
         known, found = matched

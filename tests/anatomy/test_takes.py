@@ -11,7 +11,6 @@ from motionalign.anatomy.takes import (
     file_ids,
     kinds,
     read_takes,
-    unit_name,
 )
 from motionalign.anatomy.takes import (
     motion_files as files_in,
@@ -73,10 +72,6 @@ def test_files_of_a_folder_and_what_is_left_out(tmp_path):
         files_in(tmp_path / "empty")
 
 
-def test_words_for_units_and_kinds():
-    assert [unit_name(metres) for metres in (1.0, 0.01, 0.056444, None)] == [
-        "m", "cm", "5.6444 cm", None,
-    ]  # fmt: skip
-    assert unit_name(0.0254) == "in"
+def test_words_for_kinds():
     takes = [("BVH", "Mixamo"), ("C3D", ""), ("BVH", "Mixamo"), ("BVH", "Xsens (BVH)")]
     assert kinds(takes) == "2 BVH (Mixamo), 1 C3D, 1 BVH (Xsens)"

@@ -9,7 +9,7 @@ import pytest
 from rigs import NAMINGS, joints_of, motion_of
 
 from motionalign import anatomy
-from motionalign.anatomy import understand
+from motionalign.anatomy import sets, understand
 from motionalign.formats.motion import Motion, distinct
 from motionalign.formats.skeleton_file import SkeletonFile
 
@@ -390,6 +390,29 @@ def test_keypoints_of_an_image_have_no_unit():
     assert (body.kind, body.convention) == ("human", "COCO-17")
     assert (body.unit_in_metres, body.up, body.height, body.finding) == (None, None, None, None)
     assert tuple(body.chains) == LIMBS
+
+
+def of_set(name: str, missing: tuple[str, ...]) -> Motion:
+    """Points of a known set, of which some are named and never measured."""
+    known = next(each for each in sets.SETS if each.name == name)
+    positions = np.random.default_rng(0).normal(size=(5, 1, len(known.labels), 3))
+    for label in missing:
+        positions[:, :, known.labels.index(label)] = np.nan
+    return Motion("clip", "C3D", known.labels, None, positions, 30.0)
+
+
+def test_points_that_are_never_measured_are_placed_by_others():
+    """A person in profile shows one ear; a set of markers may be named whole and worn by half."""
+    body = understand(of_set("OpenPose BODY-25", ("RightEar",)))
+    head = next(point for point in body.points if point.role == "head")
+    assert (body.kind, head.name) == ("human", "Nose")
+
+    upper = ("LSHO", "RSHO", "LELB", "RELB", "C7", "CLAV", "LWRA", "LWRB", "STRN", "T10", "LEJC",
+             "REJC", "LWJC", "RWJC", "LSJC", "RSJC", "LCLO", "RCLO", "LHUO", "RHUO", "LRAO",
+             "RRAO", "LWRI", "RWRI", "RWRA", "RWRB")  # fmt: skip
+    assert understand(of_set("Plug-in Gait", upper)).kind == "lower body"
+    everything = next(each for each in sets.SETS if each.name == "OpenPose BODY-25").labels
+    assert understand(of_set("OpenPose BODY-25", everything)).kind == "human"
 
 
 def test_names_without_a_tree():
