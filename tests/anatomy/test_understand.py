@@ -273,6 +273,18 @@ NOT_HUMAN = {
             for name, parent, place in star("LeftHand", 5, 3, "LeftHand{row}Index{number}")
         ],
     ),
+    "car": (
+        "prop",
+        [("Car", None, (0, 50, 0))]
+        + [(f"Wheel{x}{z}", "Car", (90 * x, 30, 150 * z)) for x in (0, 1) for z in (0, 1)]
+        + [(f"Door{i}", "Car", (90, 80, 50 * i)) for i in range(4)],
+    ),
+    "cat": (
+        "animal",
+        [("body", None, (0, 20, 0)), ("tail", "body", (0, 25, -30))]
+        + [(f"{where}{side}Leg", "body", (5, 10, 20))
+           for where in ("Front", "Back") for side in ("Left", "Right")],
+    ),
     "unnamed hand": ("hand", star("b", 5, 4, "b{row}{number}")),
     "unnamed forearm and hand": (
         "hand", [("a", None, (0, 100, -25)), ("b", "a", (0, 100, 0)),
