@@ -128,7 +128,7 @@ class _Search:
         Markers that a file names and never measures are none, unless nothing is known without them.
         """
         names = self.motion.joint_names
-        seen = np.asarray(np.isfinite(self.motion.positions).all(-1)).any((0, 1))
+        seen = np.any(np.isfinite(self.motion.positions).all(-1), axis=(0, 1))
         matched = sets.match(names, set(np.flatnonzero(seen).tolist())) or sets.match(names)
         if matched is None:
             return None

@@ -212,8 +212,9 @@ def _motions(
             f"{path}: none of its {len(kept)} markers ({', '.join(labels[:5])}, ...) is measured "
             f"in any of {len(points)} frames"
         )
-    gone = np.flatnonzero(np.isnan(points).all((0, 2)))
-    if never := [labels[i] for i in gone]:
+    if never := [
+        label for label, gone in zip(labels, np.all(np.isnan(points), axis=(0, 2))) if gone
+    ]:
         notes.append(f"{len(never)} markers are measured in no frame: {', '.join(never)}.")
     stated: dict[str, Any] = {
         "fps": _rate(parameters, header, notes),
