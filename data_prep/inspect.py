@@ -328,8 +328,11 @@ def _draw(output: pathlib.Path, shown: Sequence[tuple[pathlib.Path, "Take", dict
     """Writes the picture of all takes: a page, or the strips one below the other."""
     from motionalign.report import pictures
 
-    strips = [(path, take, found, _strips(take)) for path, take, found in shown]
-    if output.suffix.lower() == ".png":
+    png = output.suffix.lower() == ".png"
+    strips = [
+        (path, take, found, _strips(take, str(path) if png else "")) for path, take, found in shown
+    ]
+    if png:
         images = [image for *_, of_take in strips for image in of_take]
         if not images:
             raise ValueError(f"--picture={output}: none of the takes is a human body to be drawn")
@@ -345,8 +348,11 @@ def _draw(output: pathlib.Path, shown: Sequence[tuple[pathlib.Path, "Take", dict
         files.write_text(output, text)
 
 
-def _strips(take: "Take") -> list[np.ndarray]:
-    """A strip of poses for each person of a human body; none where it cannot be drawn."""
+def _strips(take: "Take", title: str) -> list[np.ndarray]:
+    """A strip of poses for each person of a human body; none where it cannot be drawn.
+
+    With a title, it is written into the strip, with the take and the person.
+    """
     from motionalign.anatomy import native
     from motionalign.report import pictures
 
@@ -362,7 +368,12 @@ def _strips(take: "Take") -> list[np.ndarray]:
     for person in range(joints.shape[1]):
         seen = joints[np.isfinite(joints[:, person]).all((1, 2)), person]
         if len(seen):
-            drawn.append(pictures.skeleton_strip(seen, skeleton, unit=unit))
+            figure = pictures.strip_figure(seen, skeleton, unit=unit)
+            if title:
+                who = f", person {person + 1}" if joints.shape[1] > 1 else ""
+                label = f"{title}{', ' if take.label else ''}{take.label}{who}"
+                figure.text(0.02, 0.01, label, fontsize=7, color="#64748b", gid="title")
+            drawn.append(pictures.rendered(figure))
     return drawn
 
 
