@@ -168,12 +168,12 @@ def describe(take: "Take", virtual: Sequence[str] | None) -> dict[str, Any]:
     unit, up = body.unit_in_metres or motion.unit_in_metres, body.up or motion.up
     return {
         "frames": motion.num_frames,
-        "fps": take.fps,
+        "fps": _finite(take.fps),
         "persons": len(motion.persons),
         "joints": len(motion.joint_names) - len(motion.ends),
         "unit": unit and unit_name(unit),
         "up": up,
-        "height": None if body.height is None else round(float(body.height), 4),
+        "height": _finite(body.height),
         "body": body.kind,
         "chains": chain_names(body),
         "name": motion.name,
@@ -196,6 +196,11 @@ def describe(take: "Take", virtual: Sequence[str] | None) -> dict[str, Any]:
             "remedy": finding.remedy and as_flag(*finding.remedy),
         },
     }  # fmt: skip
+
+
+def _finite(value: float | None) -> float | None:
+    """A number as JSON has it; None where there is none."""
+    return round(float(value), 6) if value is not None and np.isfinite(value) else None
 
 
 # ---------------------------------------------------------------------------- text

@@ -162,6 +162,8 @@ class Library(Reader):
             has no row of them.
         """
         self.raw_dir = pathlib.Path(raw_dir)
+        if not self.raw_dir.exists():
+            raise ValueError(f"--raw_dir={raw_dir} does not exist")
         self._folder = self.raw_dir if self.raw_dir.is_dir() else self.raw_dir.parent
         found, others = motion_files(self.raw_dir)
         table = _captions_given(captions, self._folder)
