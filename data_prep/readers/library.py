@@ -317,10 +317,9 @@ class Library(Reader):
             raise ValueError(
                 f"{error}. With few clips, --split=100,0,0 puts all of them into train"
             ) from error
-        unusable = [name for name in self._clips if name not in same]
-        ends = np.cumsum(plan.shares) / sum(plan.shares)
-        for i, name in enumerate(unusable):  # spread over the splits, so that each is accounted for
-            made[SPLITS[int(np.searchsorted(ends, (i + 0.5) / len(unusable)))]].append(name)
+        # Those that cannot be used are accounted for in one split, so that a few of them are not
+        # most of a small one.
+        made["train"] += [name for name in self._clips if name not in same]
         return made
 
     def _row(self, name: str) -> dict[str, str]:

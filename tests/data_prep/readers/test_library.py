@@ -203,6 +203,32 @@ def test_native_keeps_the_skeleton_of_most_files(mocap):
     )
 
 
+def test_keypoints_are_a_dataset_of_their_own(tmp_path, capsys):
+    names = SKELETONS["coco18"].joint_names
+    for i in range(3):
+        flat = np.random.default_rng(i).uniform(size=(30, 18, 3))
+        np.save(tmp_path / f"walk_{i}.npy", flat)
+    described = {"joint_names": names, "dims": 2, "fps": 30, "convention": "coco18"}
+    (tmp_path / "skeleton.json").write_text(json.dumps(described))
+    plan = SplitPlan((100.0, 0.0, 0.0))
+    with pytest.raises(ValueError, match=r"3 of 3: 3 two_dimensional[\s\S]*--joints=native"):
+        survey(Library(tmp_path, "names", plan=plan))
+    main(["library", f"--raw_dir={tmp_path}", "--name=flat", "--captions=names", "--joints=native",
+          "--split=100,0,0", f"--data_dir={tmp_path / 'data'}"])  # fmt: skip
+    dataset = Dataset(tmp_path / "data", "flat")
+    assert dataset.metadata.skeleton.dims == 2
+    assert len(dataset.split("train")) == 3
+    assert "mocap_small" not in capsys.readouterr().out
+
+
+def test_few_clips_are_split_although_many_files_are_unusable(mocap):
+    for i in range(6):
+        (mocap / f"broken_{i}.bvh").write_text("HIERARCHY\n")
+    result = survey(Library(mocap, "names", plan=PLAN))
+    assert {entry["split"] for entry in result.dropped} == {"train"}
+    assert all(result.of_split(split) for split in ("train", "val", "test"))
+
+
 def test_labels_of_the_file_itself(tmp_path):
     path = write_set(tmp_path / "actions.npz")
     argv = ["library", f"--raw_dir={path}", "--name=actions", "--captions=labels", "--label=class",
