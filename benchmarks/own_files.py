@@ -32,7 +32,8 @@ class Found(NamedTuple):
     """What is measured of each of N files.
 
     Attributes:
-      away: [N] largest distance of a joint from that of the own clip, in metres.
+      away: [N] largest distance of a joint from that of the own clip in metres, over the frames
+        that both have; NaN where their numbers differ by more than one.
       cosines: [N] with the own clip.
       ranks: [N] of the own clip among all clips, from 1.
     """
@@ -73,10 +74,7 @@ def compare(
       own: [N] indices of the library's clips that the files belong to.
       model: encodes all of them.
     """
-    away = [
-        np.linalg.norm(clip - library[i], axis=-1).max() if len(clip) == len(library[i]) else np.nan
-        for clip, i in zip(clips, own, strict=True)
-    ]
+    away = [_away(clip, library[i]) for clip, i in zip(clips, own, strict=True)]
     of_files, of_library = (
         model.encode_motion(list(each), HUMANML3D_FPS) for each in (clips, library)
     )
@@ -84,6 +82,14 @@ def compare(
     relevant = np.zeros_like(scores, bool)
     relevant[np.arange(len(own)), list(own)] = True
     return Found(np.array(away), scores[relevant], retrieval_ranks(scores, relevant))
+
+
+def _away(clip: np.ndarray, own: np.ndarray) -> float:
+    """The largest distance of two clips' joints; the last frame is a matter of rounding."""
+    if abs(len(clip) - len(own)) > 1:
+        return np.nan
+    count = min(len(clip), len(own))
+    return float(np.linalg.norm(clip[:count] - own[:count], axis=-1).max())
 
 
 def main() -> None:

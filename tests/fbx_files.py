@@ -33,7 +33,7 @@ def value(each: Any, packed: bool) -> bytes:
     if isinstance(each, bool):
         return struct.pack("<c?", b"C", each)
     if isinstance(each, np.ndarray):
-        code = {"<f4": b"f", "<f8": b"d", "<i8": b"l", "<i4": b"i"}[each.dtype.str]
+        code = {"<f4": b"f", "<f8": b"d", "<i8": b"l", "<i4": b"i", "|u1": b"c"}[each.dtype.str]
         data = each.tobytes()
         stored = zlib.compress(data) if packed else data
         return code + struct.pack("<3I", len(each), int(packed), len(stored)) + stored

@@ -16,6 +16,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).p
 
 import bodies  # noqa: E402
 import c3d_files  # noqa: E402
+import fbx_files  # noqa: E402
 import gltf_files  # noqa: E402
 import motion_files  # noqa: E402
 import mutated_reads  # noqa: E402
@@ -43,13 +44,15 @@ def build(base: pathlib.Path) -> None:
     motion_files.write_bvh(
         base / "free.bvh", free, motion_files.swing(free, FRAMES), newline="\r\n"
     )
-    motion_files.write_asf(base / "clip.asf", joints)
-    motion_files.write_amc(base / "clip.amc", joints, values)
+    (base / "cmu").mkdir()
+    motion_files.write_asf(base / "cmu" / "clip.asf", joints)
+    motion_files.write_amc(base / "cmu" / "clip.amc", joints, values)
     body = bodies.body(FRAMES, "kinect20").astype(np.float64)
     _build_text(base, body)
     _build_json(base, body)
     _build_arrays(base, body)
     c3d_files.write(base / "clip.c3d", body * 1000, list(KINECT20.joint_names))
+    fbx_files.walker(FRAMES).write(base / "clip.fbx")
     scene = gltf_files.walker(FRAMES)
     scene.write(base / "clip.glb")
     scene.write(base / "clip.gltf")
@@ -207,20 +210,22 @@ def read(base: pathlib.Path, name: str, human: bool = True) -> None:
 
 
 def _of(name):
-    return lambda base: read(base, name, human=not name.endswith((".glb", ".gltf")))
+    return lambda base: read(base, name, human=not name.endswith((".fbx", ".glb", ".gltf")))
 
 
-LINES, NPZ, JSON, NPY = mutations.of_lines, mutations.of_npz, mutations.of_json, mutations.of_npy
+LINES, BYTES, JSON = mutations.of_lines, mutations.of_bytes, mutations.of_json
+NPZ, NPY = mutations.of_npz, mutations.of_npy
 _CLIPS = (
-    ("clip.bvh", LINES), ("free.bvh", LINES), ("clip.amc", LINES), ("clip.c3d", mutations.of_bytes),
-    ("clip.glb", mutations.of_bytes), ("clip.gltf", JSON), ("clip.trc", LINES), ("clip.csv", LINES),
+    ("clip.bvh", LINES), ("free.bvh", LINES), ("cmu/clip.amc", LINES), ("clip.c3d", BYTES),
+    ("clip.fbx", BYTES), ("clip.glb", BYTES), ("clip.gltf", JSON), ("clip.trc", LINES),
+    ("clip.csv", LINES),
     ("S001C001P001R001A001.skeleton", LINES), ("clip.mvnx", LINES), ("mediapipe.json", JSON),
     ("joints.npy", NPY), ("own.npy", NPY), ("vecs.npy", NPY), ("own.npz", NPZ), ("set.npz", NPZ),
-    ("walk.npz", NPZ), ("clip.bvh", LINES), ("clip.amc", LINES),
+    ("walk.npz", NPZ), ("clip.bvh", LINES), ("cmu/clip.amc", LINES),
 )  # fmt: skip
 TARGETS = (
     *(Target(pathlib.Path(name).suffix[1:], name, mutate, _of(name)) for name, mutate in _CLIPS),
-    Target("asf", "clip.asf", LINES, _of("clip.amc")),
+    Target("asf", "cmu/clip.asf", LINES, _of("cmu/clip.amc")),
     Target("skeleton", "own.skeleton.json", JSON, _of("own.npy")),
     Target("json", "openpose/clip_000000000003_keypoints.json", JSON, _of("openpose")),
 )

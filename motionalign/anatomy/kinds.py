@@ -16,6 +16,7 @@ _ANIMAL = frozenset(
 _TAIL = frozenset(["tail"])
 _FRONT = frozenset("front fore rear hind back".split())
 _FEW = 5  # joints, at most, of a rigid body or a simple object
+_SEEN = 10  # frames, at least, in which joints must keep their distances
 _LEVEL = 0.5  # cosine of legs and spine below which the spine lies across the legs
 _PARALLEL = 0.6  # cosine of front and hind legs
 _LONG_ARMS = 0.75  # of arms over legs: front legs; a human's are 0.6 to 0.7
@@ -79,9 +80,47 @@ def kind_of(rig: Rig, labels: Sequence[Label], named: Named) -> tuple[str, str]:
     body_parts = sum(bool(labels[j].limb) for j in joints)
     if len(joints) <= _FEW and body_parts <= len(joints) / 2:
         return "prop", f"it has {_count(joints)} and no limbs"
+    if not named.found:
+        if _is_hand(rig):
+            return "hand", "its tree is a joint with five rows of joints, as a hand has fingers"
+        if _is_rigid(rig):
+            return "prop", f"its {_count(joints)} keep their distances, as those of a rigid body"
     if named.found:
         return "unknown", f"{missing}; found {', '.join(named.found)}"
     return "unknown", f"the names of its {_count(joints)} tell of no parts of a body"
+
+
+def _is_hand(rig: Rig) -> bool:
+    """Whether nearly all joints are in five rows that go out from one joint."""
+    for joint, children in enumerate(rig.children if not rig.is_flat else ()):
+        if len(children) != 5:
+            continue
+        rows = [[child, *rig.below(child)] for child in children]
+        straight = all(len(rig.children[each]) <= 1 for row in rows for each in row)
+        lengths = sorted(len(row) for row in rows)
+        outside = len(rig.names) - sum(lengths) - 1
+        if (
+            straight
+            and lengths[0] >= 2
+            and lengths[-1] <= 6
+            and outside <= len(rig.up_to_root(joint))
+        ):
+            return True
+    return False
+
+
+def _is_rigid(rig: Rig) -> bool:
+    """Whether joints move, and keep their distances from the first one."""
+    if len(rig.frames) < _SEEN or len(rig.names) < 3:
+        return False
+    known = rig.frames[np.isfinite(rig.frames).all((1, 2))]
+    if len(known) < _SEEN:
+        return False
+    distances = np.linalg.norm(known - known[:, :1], axis=-1)
+    pairs = np.linalg.norm(np.diff(known, axis=1), axis=-1)
+    moves = np.ptp(known, axis=0).max() > 0.01 * rig.size
+    steady = max(np.ptp(distances, axis=0).max(), np.ptp(pairs, axis=0).max()) < 0.01 * rig.size
+    return bool(moves and steady)
 
 
 def _count(joints: Sequence[int]) -> str:

@@ -19,7 +19,7 @@ _ARM_PARTS: Mapping[str, Mapping[str, float]] = {
     "collar": {"collar": 0.0},
     "shoulder": {"shoulder": 0.05, "collar": 0.2},
     "upperarm": {"shoulder": 0.0},
-    "arm": {"shoulder": 0.1},
+    "arm": {"shoulder": 0.1, "elbow": 0.5},
     "forearm": {"elbow": 0.0},
     "wrist": {"wrist": 0.0},
     "hand": {"wrist": 0.2, "hand": 0.0},

@@ -19,7 +19,8 @@ class Named(NamedTuple):
 
     Attributes:
       roles: {role: joint}, complete if `missing` is empty.
-      missing: the parts of a body that no names make up, such as "left arm".
+      missing: the parts of a body that no names make up, such as "left arm", or "left elbow and
+        wrist" of an arm that is there in part.
       found: the parts that they do.
       notes: what was assumed.
     """
@@ -45,10 +46,14 @@ def by_names(rig: Rig, labels: Sequence[Label], given: Mapping[str, int]) -> Nam
         ours = {role: joint for role, joint in given.items() if role.startswith(side)}
         joints = {role: joint for role, joint in joints.items() if joint not in given.values()}
         joints |= {role: j for role, j in ours.items() if role in _roles_of(limb, side)}
-        whole = all(f"{side}_{role}" in joints for role in NEEDED[limb])
-        (found if whole else missing).append(f"{side} {limb}")
-        if whole:
+        lacking = [role for role in NEEDED[limb] if f"{side}_{role}" not in joints]
+        if not lacking:
             roles |= joints
+            found.append(f"{side} {limb}")
+        elif len(lacking) == len(NEEDED[limb]):
+            missing.append(f"{side} {limb}")
+        else:
+            missing.append(f"{side} {' and '.join(lacking)}")
     notes: list[str] = []
     if rig.is_flat:
         roles |= _trunk_without_tree(rig, labels, {**roles, **given}, notes)
@@ -57,7 +62,8 @@ def by_names(rig: Rig, labels: Sequence[Label], given: Mapping[str, int]) -> Nam
     roles |= {role: joint for role, joint in given.items() if "_" not in role or role == "head_end"}
     incomplete = bool(missing)  # so that the trunk's place between the limbs is not known
     for role in ("pelvis", "chest", "head"):
-        called = incomplete and any(label.limb == role for label in labels)
+        parts = ("chest", "spine") if role == "chest" else (role,)
+        called = incomplete and any(label.limb in parts for label in labels)
         (found if role in roles or called else missing).append(role)
     return Named(roles, tuple(missing), tuple(found), tuple(notes))
 

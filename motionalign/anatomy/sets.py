@@ -7,7 +7,7 @@ markers that lie around a joint, since points are linear in what was measured.
 import dataclasses
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from motionalign.anatomy.body import Point
@@ -392,15 +392,16 @@ head?       head        neck       LFHD RFHD LBHD RBHD | LFHD RFHD | LHEAD RHEAD
 _GAIT_OTHERS = "THI TIB HEE UPA FRM FRA THIP SHA TRO LOF ROF OFF FOO FOO.2 TH1 TH2 TI1 TI2"
 
 # Other names of the same places: of OpenSim's gait models, of the Helen Hayes and ISB marker sets,
-# and of the Human Body Model. A repeated label, as readers number it, is the medial side.
+# of CMU's markers, and of the Human Body Model. A repeated label, as readers number it, is the
+# medial side.
 _GAIT_NAMES = {
     "SACR": "VSAC V.Sacral SACRUM SACRAL MPSI MPSIS",
     "CLAV": "IJ SJN Sternum",
     "STRN": "PX XIPH SXS XYPH",
     "C7": "CV7",
     "T10": "TV10",
-    "&ASI": "&ASIS &.ASIS &IAS",
-    "&PSI": "&PSIS &.PSIS &IPS",
+    "&ASI": "&ASIS &.ASIS &IAS &FWT",
+    "&PSI": "&PSIS &.PSIS &IPS &BWT",
     "&SHO": "&.Shoulder &ACR &.Acromium &.Acromion &AC &SAE",
     "&ELB": "&.Elbow &.Elbow.Lat &HLE &LEE",
     "&ELM": "&.Elbow.Med &HME &MEE &ELB.2",
@@ -591,7 +592,9 @@ SETS: tuple[JointSet, ...] = (
 # ---------------------------------------------------------------------------- matching
 
 
-def match(joint_names: Sequence[str]) -> tuple[JointSet, dict[str, int]] | None:
+def match(
+    joint_names: Sequence[str], measured: Collection[int] | None = None
+) -> tuple[JointSet, dict[str, int]] | None:
     """The known set that names of joints are of.
 
     Case, separators, a prefix such as "Subject:", and where a side is written ("LeftKnee",
@@ -599,12 +602,13 @@ def match(joint_names: Sequence[str]) -> tuple[JointSet, dict[str, int]] | None:
 
     Args:
       joint_names: of a motion.
+      measured: indices of the joints to be looked at; None: all.
 
     Returns:
       Of the sets whose required points can all be placed the one that knows the most of the names,
       and {label of the set: index of the joint}; None: there is none.
     """
-    exact, sided = _index(joint_names)
+    exact, sided = _index(joint_names, measured)
     best, most = None, 0
     for each in SETS:
         found: dict[str, int] = {}
@@ -731,8 +735,10 @@ def _tables() -> Mapping[str, tuple[tuple[tuple[str, _Keys], ...], ...]]:
     return out
 
 
-def _index(joint_names: Sequence[str]) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
-    """The joints by both of their keys; keys of several joints are left out."""
+def _index(
+    joint_names: Sequence[str], among: Collection[int] | None
+) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
+    """The joints, among some or all, by both of their keys; keys of several are left out."""
     bare = [name.rpartition(":")[2] for name in joint_names]
     first, last = min(bare, default=""), max(bare, default="")
     same = next((i for i, (a, b) in enumerate(zip(first, last)) if a != b), len(first))
@@ -743,6 +749,8 @@ def _index(joint_names: Sequence[str]) -> tuple[dict[str, int], dict[tuple[str, 
     exact: dict[str, list[int]] = {}
     sided: dict[tuple[str, str], list[int]] = {}
     for joint, name in enumerate(bare):
+        if among is not None and joint not in among:
+            continue
         plain, by_side = _keys(name)
         exact.setdefault(plain, []).append(joint)
         if by_side:

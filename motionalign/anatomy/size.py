@@ -25,21 +25,21 @@ CMU = UNITS["in"] / 0.45  # metres per unit of CMU's mocap, whose files state 0.
 _STATURE = 1.65  # metres along the bones of a usual body
 _SIZES = (0.5, 2.8)  # metres: other bodies have no unit by their height
 _RARE: Mapping[float, float] = {CMU: 0.5, UNITS["ft"]: 0.4, UNITS["in"]: 0.1, UNITS["mm"]: 0.1}
-# Units that a program uses, which therefore need less of a fit than others.
-_USUAL: Mapping[str, float] = {
-    "Mixamo": UNITS["cm"],
-    "3ds Max Biped": UNITS["in"],
-    "Character Creator": UNITS["cm"],
-    "Unreal": UNITS["cm"],
-    "VRM": UNITS["m"],
-    "CMU (ASF)": CMU,
-    "CMU (BVH)": CMU,
-    "DAZ": UNITS["cm"],
-    "Poser": UNITS["in"],
-    "Xsens (BVH)": UNITS["cm"],
-    "Bandai Namco": UNITS["cm"],
+# Units that a program uses, which therefore need less of a fit than others, and how much less, in
+# the logarithm of the height, as all costs of a unit. The names of some are used by others, too.
+_USUAL: Mapping[str, tuple[float, float]] = {
+    "Mixamo": (UNITS["cm"], 0.7),
+    "3ds Max Biped": (UNITS["in"], 0.3),
+    "Character Creator": (UNITS["cm"], 0.7),
+    "Unreal": (UNITS["cm"], 0.7),
+    "VRM": (UNITS["m"], 0.7),
+    "CMU (ASF)": (CMU, 0.7),
+    "CMU (BVH)": (CMU, 0.7),
+    "DAZ": (UNITS["cm"], 0.7),
+    "Poser": (UNITS["in"], 0.3),
+    "Xsens (BVH)": (UNITS["cm"], 0.7),
+    "Bandai Namco": (UNITS["cm"], 0.7),
 }
-_USUAL_GAIN = 0.3  # in the logarithm of the height, as all costs of a unit
 _CLOSE = 1.0  # of two costs: the choice between the units is said to be an assumption
 _LEG_JOINTS, _ARM_JOINTS = 4, 3  # of a chain, at least, that is measured
 _FEW = 10  # frames below which a body that does not move is no finding
@@ -222,11 +222,11 @@ def _unit(
         return declared, "declared"
     if motion.unit_in_metres is not None:
         return motion.unit_in_metres, "stated"
-    usual = _USUAL.get(body.convention)
+    usual, gain = _USUAL.get(body.convention, (None, 0.0))
     costs = {
         metres: abs(np.log(height * metres / _STATURE))
         + _RARE.get(metres, 0.0) * (metres != usual)
-        - _USUAL_GAIN * (metres == usual)
+        - gain * (metres == usual)
         for metres in (*UNITS.values(), CMU)
         if height > 0 and _SIZES[0] <= height * metres <= _SIZES[1]
     }

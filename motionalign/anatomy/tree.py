@@ -43,8 +43,7 @@ class _Limb(NamedTuple):
 
     Attributes:
       path: the joints from the one below the branching outwards.
-      start: index in `path` of the joint where the first long bone starts. It is never the
-        branching joint: two hips, or two shoulders, are not at one place.
+      start: index in `path` of the joint where the first long bone starts.
       bones: the lengths of the two long bones.
     """
 
@@ -72,15 +71,16 @@ class _Pair(NamedTuple):
 def by_tree(rig: Rig) -> Found:
     """Finds the roles of joints by the tree and the pose."""
     if rig.parents is None:
-        return Found({}, "the joints have no tree")
+        return Found({}, "there is none")
     pairs = _pairs(rig)
     if len(pairs) < 2:
-        return Found({}, f"its tree has {len(pairs)} pairs of equal limbs; a body has two")
+        count = "one pair" if pairs else "no pair"
+        return Found({}, f"it has {count} of equal limbs, where a body has two")
     for first, second in itertools.combinations(pairs, 2):
         if first.branching != second.branching and _apart(rig, first, second):
             break
     else:
-        return Found({}, "the pairs of equal limbs in its tree do not part from a spine")
+        return Found({}, "its pairs of equal limbs do not part from a spine")
     legs, arms = _legs_first(rig, first, second)
     roles = {"pelvis": legs.branching, "chest": arms.branching}
     for role, joint in head_above(rig, arms.branching, _further(rig, arms, legs)).items():
@@ -119,7 +119,7 @@ def _pairs(rig: Rig) -> list[_Pair]:
         children = _children(rig, joint)
         if not 2 <= len(children) <= _MOST:
             continue
-        limbs = [limb for child in children if (limb := _limb(rig, joint, child))]
+        limbs = [limb for child in children if (limb := _limb(rig, joint, child, children))]
         for limb, other in itertools.combinations(limbs, 2):
             if all(
                 max(bones) <= _EVEN * min(bones)
@@ -140,22 +140,30 @@ def _children(rig: Rig, joint: int) -> list[int]:
     return found
 
 
-def _limb(rig: Rig, branching: int, child: int) -> _Limb | None:
+def _limb(rig: Rig, branching: int, child: int, children: Sequence[int]) -> _Limb | None:
     """The branch that begins with a child, as a limb; None if it has no two long bones."""
     path = rig.longest(child)
-    limb = _long_bones(rig, branching, path)
+    beside = [branching, *(other for other in children if other != child)]
+    limb = _long_bones(rig, path, beside)
     bending = _without_straight(rig, branching, path)
     if len(bending) < len(path):
         # Bones in two pieces, whose inner joint twists and never bends. A knee that is never bent
         # is none: without it, the leg has no two long bones.
-        whole = _long_bones(rig, branching, bending)
+        whole = _long_bones(rig, bending, beside)
         if whole and (limb is None or sum(whole.bones) > _PIECES * sum(limb.bones)):
             return whole
     return limb
 
 
-def _long_bones(rig: Rig, branching: int, path: Sequence[int]) -> _Limb | None:
-    """The limb of a path with its two long bones; None if there are none."""
+def _long_bones(rig: Rig, path: Sequence[int], beside: Sequence[int]) -> _Limb | None:
+    """The limb of a path with its two long bones; None if there are none.
+
+    Args:
+      rig: the joints.
+      path: the joints of the branch.
+      beside: the joint where it begins, and the first joints of its other branches. No limb starts
+        at the place of one of them: two hips, or two shoulders, are not at one place.
+    """
     lengths = [rig.distance(a, b) for a, b in itertools.pairwise(path)]
     fits = [
         # Long bones, and of one length: not the way to a shoulder and the bone after it.
@@ -165,7 +173,7 @@ def _long_bones(rig: Rig, branching: int, path: Sequence[int]) -> _Limb | None:
         and first + second >= _SHORTEST * rig.size
     ]
     for _, start in sorted(fits, key=lambda fit: (-fit[0], fit[1])):
-        if not rig.together(branching, path[start]):
+        if not any(rig.together(other, path[start]) for other in beside):
             return _Limb(tuple(path), start, (lengths[start], lengths[start + 1]))
     return None
 

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from motionalign.anatomy import assemble, sets
 from motionalign.anatomy.body import PARTS, SIDES, Body, NotHuman, Point
 from motionalign.anatomy.kinds import is_quadruped, kind_of
@@ -56,16 +58,18 @@ def require_human(body: Body, where: str) -> None:
     """
     if body.kind == "human":
         return
+    half = body.kind.endswith(" body")
     what = {
         "unknown": "no human body was found",
         "upper body": "only the upper half of a body",
         "lower body": "only the lower half of a body",
     }.get(body.kind, f"{_article(body.kind)} {body.kind}, not a human body")
-    raise NotHuman(
-        f"{where}: {what}: {body.why}. If that is wrong, say which joints are which: "
-        "--skeleton=FILE.json",
-        body,
+    advice = (
+        "A model needs both legs, the torso with the head, and both arms"
+        if half
+        else "If that is wrong, say which joints are which: --skeleton=FILE.json"
     )
+    raise NotHuman(f"{where}: {what}: {body.why}. {advice}", body)
 
 
 def _article(kind: str) -> str:
@@ -102,12 +106,16 @@ class _Search:
             by = "by the skeleton file and the names" if given else "by the names"
             why = f"{by} of its joints ({self.convention})"
             return self._human(named.roles, said, why, self.convention, named.notes)
-        if not given and self.motion.dims == 3 and (body := self._by_tree(named, problem)):
-            return body
+        tree = ""
+        if not given and self.motion.dims == 3:
+            found = self._by_tree(named, problem)
+            if isinstance(found, Body):
+                return found
+            tree = f"; by the tree, {found}"
         if not named.missing:
-            return Body("unknown", f"its names say that {problem}", self.convention)
+            return Body("unknown", f"by the names, {problem}{tree}", self.convention)
         kind, why = kind_of(self.rig, self.said, named)
-        return Body(kind, why, self.convention)
+        return Body(kind, why + tree * (kind == "unknown"), self.convention)
 
     def _by_set(self) -> Body | None:
         """A body of a known set of joints, markers or keypoints; None: it is of none.
@@ -115,8 +123,11 @@ class _Search:
         The names in a file with a tree are of a set only if the file says so, or if all of them are
         of a camera's: a rig may have more joints than the set whose names it uses, and its tree
         tells what they are, while a camera's joints shake too much to be judged by their bones.
+        Markers that a file names and never measures are none, unless nothing is known without them.
         """
-        matched = sets.match(self.motion.joint_names)
+        names = self.motion.joint_names
+        seen = np.any(np.isfinite(self.motion.positions).all(-1), axis=(0, 1))
+        matched = sets.match(names, set(np.flatnonzero(seen).tolist())) or sets.match(names)
         if matched is None:
             return None
         known, found = matched
@@ -167,11 +178,13 @@ class _Search:
         out = self._left_out(points)
         return Body("human", why, convention, points, chains, left_out=out, notes=notes)
 
-    def _by_tree(self, named: Named, problem: str) -> Body | None:
-        """A body by the tree and the pose alone; None if they are not that of one."""
+    def _by_tree(self, named: Named, problem: str) -> Body | str:
+        """A body by the tree and the pose alone, or why they are not that of one."""
         found = by_tree(self.rig)
-        if not found.roles or doubts(self.rig, found.roles):
-            return None
+        if not found.roles:
+            return found.why
+        if doubt := doubts(self.rig, found.roles):
+            return doubt
         notes = found.notes
         if len(named.found) > 3 or not named.missing:
             notes = (f"names and tree disagree: by the names, {problem}", *notes)

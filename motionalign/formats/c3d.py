@@ -38,6 +38,8 @@ _UNITS = {
 _COMPUTED = ("ANGLES", "FORCES", "MOMENTS", "POWERS", "SCALARS")
 _COMPUTED_NAME = re.compile(r"(angles?|forces?|moments?|powers?|torques?|grf)$", re.IGNORECASE)
 
+_SHOWN = 6  # names in a note
+
 # What programs call a marker that nobody has labelled: *12, U012, U_12, uname*3, Unlabeled 4.
 _UNLABELLED = re.compile(
     r"\*.*|U_?\d+|C_\d+|(un(named?|labell?ed|identified|known)|uname)\W*\d*", re.IGNORECASE
@@ -72,8 +74,12 @@ def parse(path: pathlib.Path) -> list[Motion]:
     except Exception as error:  # of many types, from C++
         if "bad_alloc" in str(error):
             raise MemoryError from error
-        reason = re.sub(r"\s+", " ", str(error))[:300]
-        raise ValueError(f"{path} is not a complete C3D file: {reason}") from error
+        # The first sentence says what is wrong; another may name an option of the library's.
+        reason = re.sub(r"\s+", " ", str(error)).split(". If you want")[0][:300]
+        raise ValueError(
+            f"{path}: ezc3d cannot read this C3D file: {reason}. Its parameters are damaged or "
+            "unusual; save it anew, for example with Mokka or the program that recorded it"
+        ) from error
     parameters = _Parameters(content["parameters"])
     points = np.asarray(content["data"]["points"], np.float64)[:3].transpose(2, 1, 0)
     residuals = content["data"]["meta_points"]["residuals"][0].T
@@ -206,13 +212,18 @@ def _motions(
             f"{path}: none of its {len(kept)} markers ({', '.join(labels[:5])}, ...) is measured "
             f"in any of {len(points)} frames"
         )
+    if never := [
+        label for label, gone in zip(labels, np.all(np.isnan(points), axis=(0, 2))) if gone
+    ]:
+        notes.append(f"{len(never)} markers are measured in no frame: {', '.join(never)}.")
     stated: dict[str, Any] = {
         "fps": _rate(parameters, header, notes),
         "unit_in_metres": _unit(parameters, notes),
         "up": _up(parameters, notes),
     }
     motions = []
-    groups = _subjects(labels, parameters)
+    texts = parameters.texts("POINT", "DESCRIPTIONS")
+    groups = _subjects(labels, [texts[i] if i < len(texts) else "" for i in kept], parameters)
     for group in groups:
         positions = np.full((len(points), len(group.persons), len(group.labels), 3), np.nan)
         for person, columns in enumerate(group.columns):
@@ -314,11 +325,12 @@ class _Group(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def _subjects(labels: Sequence[str], parameters: _Parameters) -> list[_Group]:
+def _subjects(
+    labels: Sequence[str], described: Sequence[str], parameters: _Parameters
+) -> list[_Group]:
     """Sorts labels by their subjects, whose name comes before a colon."""
-    names, notes = distinct(labels), ()
-    if repeated := len(labels) - len(set(labels)):
-        notes = (f"{repeated} labels occur before; they are numbered, as in {_first(names)}.",)
+    names = distinct(labels)
+    notes = _repeated(labels, names, described)
     subjects: dict[str, list[int]] = {}
     for column, name in enumerate(names):
         subjects.setdefault(name.rpartition(":")[0], []).append(column)
@@ -354,8 +366,19 @@ def _alike(subjects: Mapping[str, dict[str, int]], notes: tuple[str, ...]) -> li
     return found
 
 
-def _first(names: Sequence[str]) -> str:
-    return next(name for name in names if re.search(r"\.\d+$", name))
+def _repeated(
+    labels: Sequence[str], names: Sequence[str], described: Sequence[str]
+) -> tuple[str, ...]:
+    """A note on labels that occur twice, which are numbered, with what the file says of them."""
+    new = [
+        f"{name} ({about})" if about not in ("", label) else name
+        for label, name, about in zip(labels, names, described)
+        if name != label
+    ]
+    if not new:
+        return ()
+    more = " and others" if len(new) > _SHOWN else ""
+    return (f"{len(new)} labels occur before; they are numbered: {', '.join(new[:_SHOWN])}{more}.",)
 
 
 def _only(names: Sequence[str]) -> str:

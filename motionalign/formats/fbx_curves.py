@@ -18,6 +18,8 @@ _NEXT = 0x100  # of a constant key: the value is the next key's
 _CLAMPED, _TIME_INDEPENDENT, _PROGRESSIVE = 0x1000, 0x2000, 0x4000
 _EQUAL = 0.001
 
+_SLACK = 1e-9  # seconds by which a frame may be before the key that it is to have, by rounding
+
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
@@ -86,8 +88,17 @@ class Curve:
         found += (t3 - 2 * t2 + t) * out + (t3 - t2) * into
         if self.steps is None:
             return found
-        held = np.where(self.early[before] & (t > 0), b, np.where(t < 1, a, b))
-        return np.where(self.steps[before], held, found)
+        return np.where(*self._held(times), found)
+
+    def _held(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where the curve is constant, and the values [t] that it has there."""
+        assert self.steps is not None
+        last = len(self.times) - 1
+        before = np.searchsorted(self.times, times + _SLACK, side="right") - 1
+        before = np.clip(before, 0, last)
+        after = np.minimum(np.searchsorted(self.times, times - _SLACK), last)
+        step = np.minimum(before, last - 1)
+        return self.steps[step], self.values[np.where(self.early[step], after, before)]
 
 
 def _attributes(record: Record, count: int) -> tuple[np.ndarray, np.ndarray]:

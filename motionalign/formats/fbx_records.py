@@ -23,9 +23,12 @@ _LEAST, _MOST = 7000, 8000  # versions whose records are known
 _DEPTH = 64  # of records within records; files have about 6
 _MOST_COMPRESSED = 1032  # the factor by which deflate compresses at most
 
-_SCALARS = {b"Y": "h", b"C": "?", b"I": "i", b"F": "f", b"D": "d", b"L": "q"}
+_SCALARS = {b"Y": "h", b"C": "?", b"B": "?", b"I": "i", b"F": "f", b"D": "d", b"L": "q"}
 _SCALARS_BY_BYTE = {code[0]: struct.Struct("<" + form) for code, form in _SCALARS.items()}
-_ARRAYS = {ord("f"): "<f4", ord("d"): "<f8", ord("l"): "<i8", ord("i"): "<i4", ord("b"): "?"}
+_ARRAYS = {
+    ord("f"): "<f4", ord("d"): "<f8", ord("l"): "<i8", ord("i"): "<i4", ord("b"): "?",
+    ord("c"): "u1",
+}  # fmt: skip
 _ARRAY_HEAD = struct.Struct("<3I")
 _LENGTH = struct.Struct("<I")
 

@@ -21,6 +21,8 @@ from motionalign.formats.motion import Motion
 
 _PATHS = {"translation": 3, "rotation": 4, "scale": 3}
 _DEFAULTS = {"translation": (0, 0, 0), "rotation": (0, 0, 0, 1), "scale": (1, 1, 1)}
+_SLACK = 1e-4  # seconds by which the time of a key, a float32, may be late
+
 _INTERPOLATIONS = ("LINEAR", "STEP", "CUBICSPLINE")
 
 
@@ -165,6 +167,9 @@ class _Channel:
     def at(self, times: np.ndarray) -> np.ndarray:
         """Values [t, C]; before the first and after the last key, theirs (Appendix C)."""
         last = len(self.times) - 1
+        if self.interpolation == "STEP":
+            held = np.searchsorted(self.times, times + _SLACK, side="right") - 1
+            return self.values[np.maximum(held, 0)]
         before = np.clip(np.searchsorted(self.times, times, side="right") - 1, 0, max(last - 1, 0))
         after = np.minimum(before + 1, last)
         length = self.times[after] - self.times[before]
@@ -173,8 +178,6 @@ class _Channel:
         if self.interpolation == "CUBICSPLINE":
             return self._cubic(before, after, length[:, None], share)
         a, b = self.values[before], self.values[after]
-        if self.interpolation == "STEP":
-            return np.where(share < 1, a, b)
         return _slerp(a, b, share) if self.turns else a + (b - a) * share
 
     def _cubic(

@@ -34,15 +34,18 @@ _MOST_POINTS = 5_000_000
 def frame_rate(key_times: Iterable[np.ndarray], stated: float | None = None) -> tuple[float, str]:
     """The rate at which animated nodes are sampled, and how it is known.
 
-    That of the densest regular channel; keys are regular if nine of ten lie on the grid of their
-    median distance. Without such a channel, the least usual rate on whose grid all keys lie.
+    That of the densest regular channel, of those with a tenth of the keys of the longest at least;
+    keys are regular if nine of ten lie on the grid of their median distance. Without such a
+    channel, the least usual rate on whose grid all keys lie.
 
     Args:
       key_times: for each channel, the times of its keys in seconds, ascending.
       stated: frames per second that the file states, which hold unless keys are denser.
     """
     channels = [times for times in key_times if len(times)]
-    rates = [rate for times in channels if (rate := _regular(times)) is not None]
+    most = max(map(len, channels), default=0)
+    found = (_regular(times) for times in channels if 10 * len(times) >= most)
+    rates = [rate for rate in found if rate is not None]
     if stated is not None and stated > 0.99 * max(rates, default=0):
         if _LEAST_RATE <= stated <= MOST_RATE:
             return stated, ""
@@ -121,7 +124,7 @@ class Budget:
                 f"file of {size:,} bytes has"
             )
         self._read += int(frames * joints)
-        return start + np.arange(int(frames + 1e-3)) / rate
+        return start + np.arange(int(frames + 0.05)) / rate  # times of keys are not exact
 
 
 # ---------------------------------------------------------------------------- skeletons
@@ -259,8 +262,9 @@ def _called(group: Sequence[Figure]) -> list[str]:
 def _bare(names: Sequence[str]) -> tuple[str, ...]:
     """Names without what keeps them apart from others in their file.
 
-    That is a namespace before a colon, a number at the end (.001, _1), and what all begin with up
-    to a character that is no letter (Character1_Hips), or the first name (Bip01, Bip01 Pelvis).
+    That is a namespace before a colon, a number at the end (.001, _1), and what all begin with: up
+    to a character that is neither letter nor digit (Character1_Hips, Character1_Head), or the first
+    name as a whole (Bip01, Bip01 Pelvis).
     """
     bare = [name.rpartition(":")[2] for name in names]
     low, high = min(bare), max(bare)  # which differ first where any two do

@@ -54,7 +54,7 @@ class Limits:
     @classmethod
     def of(cls, size: int) -> "Limits":
         """The limits of a file of `size` bytes: several times what a good file needs."""
-        return cls(8.0 + size / 1e6, (1 << 30) + 40 * size)
+        return cls(5.0 + size / 1e6, (1 << 30) + 40 * size)
 
 
 # ---------------------------------------------------------------------------- messages

@@ -400,6 +400,10 @@ def test_labels_of_other_laboratories():
     isb = "LIAS RIAS LIPS RIPS LFLE RFLE LFME RFME LFAL RFAL LTAM RTAM LFM1 LFM5".split()
     found, labels = sets.match(isb)
     assert (found.name, labels["LKNM"]) == ("Plug-in Gait, lower body", isb.index("LFME"))
+    cmu = [name.replace("ASI", "FWT").replace("PSI", "BWT") for name in markers(1)[0]]
+    assert "LFWT" in cmu
+    found, labels = sets.match(cmu)
+    assert (found.name, labels["RPSI"]) == ("Plug-in Gait", cmu.index("RBWT"))
     out, _ = markers(1)
     names = [*out, "LHJC", "RHJC", "LKJC", "RKJC"]
     points, _ = sets.points_of(*sets.match(names), names)

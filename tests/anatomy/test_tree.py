@@ -57,13 +57,13 @@ REAL = (
     "h36m_0626_take_01", "mixamorig_freebvh", "mocapbank", "mocapnet_doubleclap", "momask_output",
     "motionbuilder_AV_8Walk_Meredith", "pybvh_test3", "secondlife_avatar_walk",
     "threejs_pirouette", "two_person_salsa_10_A", "xsens_mvn_blender_test_mocap",
-    "xsens_mvn_just_hierarchy",
+    "xsens_mvn_just_hierarchy", "gltf_fbx/walking.glb",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_file_without_names_has_the_same_chains_and_roles(name, real_files):
-    motion = formats.read(real_files / "bvh" / f"{name}.bvh")[0]
+    motion = formats.read(real_files / (name if "." in name else f"bvh/{name}.bvh"))[0]
     by_names = understand(motion)
 
     for seed in range(3):
@@ -117,6 +117,24 @@ def test_straight_legs_without_toes_tell_nothing_and_the_notes_say_so():
     found = chains(body, names)
     side = found["left_leg"][1][-2:]
     assert found["left_arm"][-1] == f"hand{side}"  # arms are on the side of the legs, at least
+
+
+def test_collar_bones_that_start_at_the_neck_are_no_arms():
+    """As in CMU's ASF files: both start at one place, and are nearly as long as the forearms."""
+    rows = []
+    for name, parent, (x, y, z) in joints_of(NAMINGS["acclaim"]):
+        if "clavicle" in name:
+            place = (0, 148, 0)
+        elif "wrist" in name:
+            place = (0.83 * x, y, z)
+        else:
+            place = (1.15 * x, y, z) if "humerus" in name else (x, y, z)
+        rows.append((name, parent, place))
+    moved, names = scrambled(motion_of(rows), 0)
+
+    assert chains(understand(moved), names)["left_arm"] == [
+        "thorax", "lclavicle", "lhumerus", "lradius", "lwrist",
+    ]  # fmt: skip
 
 
 def test_names_in_another_language():

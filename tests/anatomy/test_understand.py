@@ -9,7 +9,7 @@ import pytest
 from rigs import NAMINGS, joints_of, motion_of
 
 from motionalign import anatomy
-from motionalign.anatomy import understand
+from motionalign.anatomy import sets, understand
 from motionalign.formats.motion import Motion, distinct
 from motionalign.formats.skeleton_file import SkeletonFile
 
@@ -273,6 +273,11 @@ NOT_HUMAN = {
             for name, parent, place in star("LeftHand", 5, 3, "LeftHand{row}Index{number}")
         ],
     ),
+    "unnamed hand": ("hand", star("b", 5, 4, "b{row}{number}")),
+    "unnamed forearm and hand": (
+        "hand", [("a", None, (0, 100, -25)), ("b", "a", (0, 100, 0)),
+                 *star("b", 5, 3, "b{row}{number}")[1:]],
+    ),
     "face": ("face", star("Head", 6, 1, "brow_{row}_{number}")),
     "dog": ("animal", quadruped()),
     "horse": (
@@ -299,6 +304,43 @@ NOT_HUMAN = {
         "unknown", [(f"link{i}", f"link{i - 1}" if i else None, (0, 10 * i, 0)) for i in range(12)],
     ),
 }  # fmt: skip
+
+
+def test_markers_of_a_rigid_body_are_a_prop():
+    rng = np.random.default_rng(0)
+    rows = [(f"Racket:Marker{i}", None, tuple(rng.uniform(0, 60, 3))) for i in range(8)]
+    rigid = motion_of(rows, frames=12, parents=None, scale=10)
+    soft = dataclasses.replace(
+        rigid, positions=rigid.positions + rng.normal(0, 30, rigid.positions.shape)
+    )
+
+    assert understand(rigid).kind == "prop"
+    assert understand(soft).kind == "unknown"
+
+
+def test_an_arm_of_three_joints():
+    """Shoulder, arm and hand: the arm is the elbow there."""
+    rows = [
+        (name, parent, place)
+        for name, parent, place in replaced(
+            mixamo(fingers=False),
+            **{f"{side}{old}": f"{side}{new}" for side in ("Left", "Right") for old, new in
+               (("Shoulder", "Base"), ("Arm", "Shoulder"), ("ForeArm", "Arm"))},
+        )
+    ]  # fmt: skip
+    body = understand(motion_of(rows))
+
+    assert chain(body, "left_arm")[1:] == ["LeftShoulder", "LeftArm", "LeftHand"]
+    assert body.points[body.roles["left_elbow"]].name == "LeftArm"
+
+
+def test_what_is_missing_of_a_limb_is_told():
+    rows = [row for row in mixamo() if not row[0].startswith(("LeftArm", "LeftFore", "LeftHand"))]
+
+    body = understand(motion_of(rows))
+
+    assert "left elbow and wrist missing" in body.why
+    assert "by the tree, it has one pair of equal limbs" in body.why
 
 
 @pytest.mark.parametrize("what", NOT_HUMAN)
@@ -348,6 +390,29 @@ def test_keypoints_of_an_image_have_no_unit():
     assert (body.kind, body.convention) == ("human", "COCO-17")
     assert (body.unit_in_metres, body.up, body.height, body.finding) == (None, None, None, None)
     assert tuple(body.chains) == LIMBS
+
+
+def of_set(name: str, missing: tuple[str, ...]) -> Motion:
+    """Points of a known set, of which some are named and never measured."""
+    known = next(each for each in sets.SETS if each.name == name)
+    positions = np.random.default_rng(0).normal(size=(5, 1, len(known.labels), 3))
+    for label in missing:
+        positions[:, :, known.labels.index(label)] = np.nan
+    return Motion("clip", "C3D", known.labels, None, positions, 30.0)
+
+
+def test_points_that_are_never_measured_are_placed_by_others():
+    """A person in profile shows one ear; a set of markers may be named whole and worn by half."""
+    body = understand(of_set("OpenPose BODY-25", ("RightEar",)))
+    head = next(point for point in body.points if point.role == "head")
+    assert (body.kind, head.name) == ("human", "Nose")
+
+    upper = ("LSHO", "RSHO", "LELB", "RELB", "C7", "CLAV", "LWRA", "LWRB", "STRN", "T10", "LEJC",
+             "REJC", "LWJC", "RWJC", "LSJC", "RSJC", "LCLO", "RCLO", "LHUO", "RHUO", "LRAO",
+             "RRAO", "LWRI", "RWRI", "RWRA", "RWRB")  # fmt: skip
+    assert understand(of_set("Plug-in Gait", upper)).kind == "lower body"
+    everything = next(each for each in sets.SETS if each.name == "OpenPose BODY-25").labels
+    assert understand(of_set("OpenPose BODY-25", everything)).kind == "human"
 
 
 def test_names_without_a_tree():

@@ -77,6 +77,14 @@ def test_what_was_not_measured_is_nan(tmp_path):
     assert motion.notes == ("1 positions at exactly (0, 0, 0) are taken as not measured.",)
 
 
+def test_markers_that_are_never_measured_are_told(tmp_path):
+    residuals = np.zeros((4, 3))
+    residuals[:, 1] = -1
+    [motion] = read(tmp_path, residuals=residuals)
+    assert motion.joint_names == tuple(LABELS)
+    assert motion.notes == ("1 markers are measured in no frame: RASI.",)
+
+
 def test_more_than_255_labels(tmp_path):
     labels = [f"M{i}" for i in range(600)]
     [motion] = read(tmp_path, labels)
@@ -166,7 +174,17 @@ def test_subjects_with_other_labels_are_takes_of_their_own(tmp_path):
 def test_repeated_labels_are_numbered(tmp_path):
     [motion] = read(tmp_path, ["RKNE", "RANK", "RKNE"])
     assert motion.joint_names == ("RKNE", "RANK", "RKNE.2")
-    assert motion.notes == ("1 labels occur before; they are numbered, as in RKNE.2.",)
+    assert motion.notes == ("1 labels occur before; they are numbered: RKNE.2.",)
+
+
+def test_repeated_labels_are_told_apart_by_what_the_file_says(tmp_path):
+    texts = ["R.Knee", "R.Knee.Medial", "RANK"]
+    [motion] = read(tmp_path, ["RKNE", "RKNE", "RANK"], **point(DESCRIPTIONS=texts))
+    assert motion.notes == ("1 labels occur before; they are numbered: RKNE.2 (R.Knee.Medial).",)
+    [motion] = read(tmp_path, ["M"] * 9, **point(DESCRIPTIONS=["M"]))
+    assert motion.notes == (
+        "8 labels occur before; they are numbered: M.2, M.3, M.4, M.5, M.6, M.7 and others.",
+    )
 
 
 def test_computed_values_are_left_out_and_counted(tmp_path):
@@ -272,6 +290,20 @@ def test_spoiled_parameters_end_in_one_of_two_ways(tmp_path):
             assert all(motion.positions.size for motion in motions)
 
 
+def test_what_the_library_says_is_told_without_its_options(tmp_path, monkeypatch):
+    import ezc3d
+
+    from motionalign.formats import c3d
+
+    def read(_):
+        raise OSError("The format is not standard. If you want to ignore this error, set x to true")
+
+    monkeypatch.setattr(ezc3d, "c3d", read)
+    said = r"a\.c3d: ezc3d cannot read this C3D file: The format is not standard\. Its parameters"
+    with pytest.raises(ValueError, match=said):
+        c3d.parse(c3d_files.write(tmp_path / "a.c3d", points(), LABELS))
+
+
 def test_memory_that_the_library_does_not_get_is_told_as_such(tmp_path, monkeypatch):
     import ezc3d
 
@@ -303,6 +335,7 @@ def test_gait_of_motion_analysis(real_files):
     assert (motion.fps, motion.unit_in_metres, motion.up) == (100.0, 0.001, "z")
     assert motion.joint_names[:3] == ("RSHO", "ROFF", "RELB")
     assert motion.joint_names[22:26] == ("RKNE.2", "RANK.2", "LKNE.2", "LANK.2")  # medial
+    assert "RKNE.2 (R.Knee.Medial), RANK.2 (R.Ankle.Medial)" in motion.notes[0]
     there = np.isfinite(motion.positions).all(-1)[:, 0]
     assert there.sum() == 487 * 33 - 9682
     at = motion.joint_names.index

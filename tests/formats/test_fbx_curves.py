@@ -34,6 +34,13 @@ def test_constant_keys():
     np.testing.assert_array_equal(found, [5, 6, 6, 7, 7, 7])
 
 
+def test_constant_keys_of_every_frame_are_not_late():
+    times = 0.1 + np.arange(1000) / 30
+    ticks = np.round(times * fbx_files.TICKS) / fbx_files.TICKS
+    found = curve(times, np.arange(1000), CONSTANT).at(ticks[0] + np.arange(1000) / 30)
+    np.testing.assert_array_equal(found, np.arange(1000))
+
+
 def test_cubic_keys_with_stored_tangents():
     t = np.linspace(0, 2, 21)
     keys = np.asarray([0.0, 0.5, 1.5, 2.0])

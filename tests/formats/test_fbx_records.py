@@ -12,7 +12,7 @@ from motionalign.formats.fbx_records import Array, parse, version_of
 @pytest.mark.parametrize("version", [7400, 7500])
 @pytest.mark.parametrize("packed", [True, False])
 def test_values_of_all_types(version, packed):
-    arrays = [np.arange(5).astype(kind) for kind in ("<f4", "<f8", "<i8", "<i4")]
+    arrays = [np.arange(5).astype(kind) for kind in ("<f4", "<f8", "<i8", "<i4", "u1")]
     file = [record("Top", 7, 0.5, True, "tåxt", b"\0raw", *arrays, inner=[record("Inner", 1)])]
     root = parse(content(file, version, packed), version, {"Top": None})
     [top] = root.inner
@@ -26,11 +26,11 @@ def test_values_of_all_types(version, packed):
 
 
 def test_small_numbers():
-    raw = struct.pack("<ch ci cf", b"Y", -3, b"I", 70000, b"F", 0.25)
+    raw = struct.pack("<ch ci cf c?", b"Y", -3, b"I", 70000, b"F", 0.25, b"B", True)
     name = b"Top"
-    head = struct.pack("<3IB", 27 + 13 + 3 + len(raw), 3, len(raw), 3)
+    head = struct.pack("<3IB", 27 + 13 + 3 + len(raw), 4, len(raw), 3)
     data = content([])[:27] + head + name + raw + bytes(13)
-    assert parse(data, 7400, {"Top": None}).inner[0].values == (-3, 70000, 0.25)
+    assert parse(data, 7400, {"Top": None}).inner[0].values == (-3, 70000, 0.25, True)
 
 
 def test_what_is_not_asked_for_is_passed_by():

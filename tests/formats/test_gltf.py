@@ -116,6 +116,15 @@ def test_step_holds_a_key_until_the_next(tmp_path):
     np.testing.assert_array_equal(x, [*np.repeat([0, 1, 2], 15), 3])
 
 
+def test_step_of_every_frame_is_not_late(tmp_path):
+    scene = arm()
+    times = np.arange(3000) / 30  # as float32 many are after the frame
+    values = np.stack([np.arange(3000), 0 * times, 0 * times], -1)
+    scene.animate(1, "translation", times, values, interpolation="STEP")
+    [motion] = read(scene, tmp_path)
+    np.testing.assert_array_equal(motion.positions[:, 0, 0, 0], np.arange(3000))
+
+
 def test_cubic_splines_have_tangents(tmp_path):
     scene = arm()
     # x = t³ on [0, 2], whose derivative is 3 t².

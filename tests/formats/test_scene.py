@@ -31,6 +31,10 @@ def test_the_densest_channel_gives_the_rate():
     assert scene.frame_rate(channels)[0] == 25
 
 
+def test_a_few_dense_keys_among_many_are_no_rate():
+    assert scene.frame_rate([keys(100, 30), np.asarray([0, 0.001, 0.002])])[0] == 30
+
+
 def test_keys_that_a_program_has_removed_leave_the_grid():
     kept = np.delete(keys(100, 30), [*range(3, 20), *range(40, 43), 60])
     assert scene.frame_rate([kept])[0] == 30
@@ -67,6 +71,8 @@ def test_frames_from_the_first_key_to_the_last():
     times = scene.Budget().frame_times(0.5, 0.5 + 9 / 30 - 1e-7, 30, 3, 1000)
     np.testing.assert_allclose(times, 0.5 + np.arange(10) / 30)
     assert len(scene.Budget().frame_times(2, 2, 30, 3, 1000)) == 1
+    long = keys(120_000, 120)  # 1,000 s, whose float32 are 30 µs apart
+    assert len(scene.Budget().frame_times(long[0], long[-1], 120, 3, 1000)) == 120_000
 
 
 @pytest.mark.parametrize("end", [1e7, 1e30, np.inf, np.nan])
