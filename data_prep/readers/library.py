@@ -221,7 +221,8 @@ class Library(Reader):
     ) -> Iterable[Clip]:
         """The clips of the persons of a take."""
         motion = take.motion
-        self._kinds.append((motion.format, take.body.convention))
+        body = take.body
+        self._kinds.append((motion.format, body.convention if body.chains else body.kind))
         name = take.label if of_one else take.clip_id(file_id)
         self._note(name, (*motion.notes, *take.body.notes))
         blank = Clip(
@@ -351,6 +352,10 @@ class Library(Reader):
     def _all_notes(self, files: int, sensor: str | None) -> list[str]:
         counts = f"{files} file{'s' * (files != 1)}, {len(self._kinds)} takes"
         notes = [f"{counts}: {kinds(self._kinds)}"]
+        unusable = [clip for clip in self._clips.values() if clip.error is not None]
+        notes += [f"left out: {clip.id}: {clip.error}" for clip in unusable[:_NOTES]]
+        if (more := len(unusable) - _NOTES) > 0:
+            notes.append(f"left out: {more} more, which report.json names")
         persons = collections.Counter(clip.person > 0 for clip in self._clips.values())[True]
         if persons:
             notes.append(f"{persons} clips are one person each of takes with several: NAME#1, ...")

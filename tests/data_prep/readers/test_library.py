@@ -99,6 +99,8 @@ def test_every_file_is_accounted_for(mocap):
     }
     detail = {entry["id"]: entry["detail"] for entry in result.dropped}["spoiled"]
     assert detail.startswith("spoiled.bvh, line 2") and str(mocap) not in detail
+    assert f"left out: spoiled: motion_unreadable: {detail}" in reader.notes
+    assert any(note.startswith("left out: chair: not_human: ") for note in reader.notes)
     assert [finding.kind for finding in result.noticed()] == ["file_unlisted"]
     assert result.unlisted == ["readme.md"]
 
