@@ -13,6 +13,7 @@ import collections
 import dataclasses
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -55,6 +56,11 @@ SMPL22, NATIVE = "smpl22", "native"
 NAMES, LABELS = "names", "labels"  # values of --captions that are no files
 TABLE = "captions.csv"
 
+# Folders of subjects, whose clips stay in one split.
+_SUBJECT = re.compile(
+    r"(?:subject|subj|actor|performer|person|participant|s|p)[ _-]?\d+", re.IGNORECASE
+)
+
 _EXAMPLES = 6  # captions from names that are shown
 _NOTES = 6  # distinct notes of files that are shown
 
@@ -77,7 +83,8 @@ captions, by --captions:
   (default)  RAW_DIR/captions.csv
 
 splits: those of RAW_DIR/train.txt, val.txt and test.txt if there are such files, with a file or a
-clip per line; otherwise 80,10,10, where clips of a file, copies and mirrored twins stay together
+clip per line; otherwise 80,10,10, where clips of a file, copies and mirrored twins stay together,
+and those of a subject where labels or folders (subject_3, s01, actor2) say whose they are
 
 examples:
   python -m data_prep library --raw_dir=mocap --name=mine --captions=names
@@ -324,10 +331,12 @@ class Library(Reader):
         return made
 
     def _row(self, name: str) -> dict[str, str]:
-        """What splits may go by: the labels of a clip, its file and its folder."""
+        """What splits may go by: the labels of a clip, its file, its folder, a folder's subject."""
         clip = self._clips[name]
-        folder = pathlib.PurePath(clip.file).parent.as_posix()
-        return {**clip.labels, "file": clip.file, "folder": folder}
+        folder = pathlib.PurePath(clip.file).parent
+        subjects = [part for part in folder.parts if _SUBJECT.fullmatch(part)]
+        own = {"subject": subjects[0]} if subjects else {}
+        return own | {**clip.labels, "file": clip.file, "folder": folder.as_posix()}
 
     def _listed(self) -> dict[str, list[str]]:
         """The clips that the split files list, by their own names or by those of their files."""

@@ -288,6 +288,29 @@ def test_a_dataset_of_mixed_files(mocap, tmp_path, capsys):
     assert "Mwalking/Walk_Happy_000" in split.ids or "walking/Walk_Happy_000" not in split.ids
 
 
+@pytest.mark.parametrize(
+    ("folders", "by", "column"),
+    [
+        (["subject_1", "Subject_2", "subject_3"], None, "subject"),
+        (["s01/walk", "s02/walk", "p3/run"], None, "subject"),
+        (["walk", "run", "jump"], None, None),
+        (["walk", "run", "jump"], "folder", "folder"),
+    ],
+)
+def test_clips_of_a_subject_or_a_folder_stay_together(tmp_path, folders, by, column):
+    for i, folder in enumerate(folders):
+        for j in range(3):
+            write(tmp_path / folder / f"move_{j}.bvh", seed=10 * i + j)
+    reader = Library(tmp_path, "names", plan=SplitPlan((80.0, 10.0, 10.0), by=by))
+    assert reader.split_made["by"] == column
+    of_split = {
+        split: {name.rpartition("/")[0] for name in names}
+        for split, names in reader.splits().items()
+    }
+    shared = sum(map(len, of_split.values())) > len(folders)
+    assert shared == (column is None)
+
+
 def test_split_files_name_files_or_clips(mocap):
     (mocap / "train.txt").write_text("walking/Walk_Happy_000.bvh\nwalking/Walk_Happy_001\ngone\n")
     (mocap / "val.txt").write_text("dances/salsa_0\n")
