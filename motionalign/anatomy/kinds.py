@@ -6,7 +6,7 @@ import numpy as np
 
 from motionalign.anatomy.body import SIDES
 from motionalign.anatomy.named import Named
-from motionalign.anatomy.names import Label
+from motionalign.anatomy.names import Label, words_of
 from motionalign.anatomy.rig import Rig
 
 _CAMERA = frozenset("camera cam cameras view viewpoint lens".split())
@@ -51,6 +51,12 @@ def is_quadruped(rig: Rig, roles: Mapping[str, int], labels: Sequence[Label]) ->
             f"both{', and it has a tail' if tail else ''}"
         )
     return None
+
+
+def named_animal(names: Sequence[str]) -> str | None:
+    """Why joints are an animal's by what they are called, such as a wing; None: they are not."""
+    found = sorted({word for name in names for word in words_of(name)} & _ANIMAL)
+    return f"its joints are called {', '.join(found)}" if found else None
 
 
 def kind_of(rig: Rig, labels: Sequence[Label], named: Named) -> tuple[str, str]:

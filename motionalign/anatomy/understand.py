@@ -7,7 +7,7 @@ import numpy as np
 
 from motionalign.anatomy import assemble, sets
 from motionalign.anatomy.body import PARTS, SIDES, Body, NotHuman, Point
-from motionalign.anatomy.kinds import is_quadruped, kind_of
+from motionalign.anatomy.kinds import is_quadruped, kind_of, named_animal
 from motionalign.anatomy.named import Named, by_names, doubts
 from motionalign.anatomy.names import Label, convention_of, labels
 from motionalign.anatomy.rig import Rig
@@ -128,8 +128,9 @@ class _Search:
         Markers that a file names and never measures are none, unless nothing is known without them.
         """
         names = self.motion.joint_names
-        seen = np.any(np.isfinite(self.motion.positions).all(-1), axis=(0, 1))
-        matched = sets.match(names, set(np.flatnonzero(seen).tolist())) or sets.match(names)
+        measured = np.isfinite(self.motion.positions).all(axis=-1)
+        seen = set(np.flatnonzero(np.any(measured, axis=(0, 1))).tolist())
+        matched = sets.match(names, seen) or sets.match(names)
         if matched is None:
             return None
         known, found = matched
@@ -201,11 +202,13 @@ class _Search:
 
     def _by_tree(self, named: Named, problem: str) -> Body | str:
         """A body by the tree and the pose alone, or why they are not that of one."""
-        found = by_tree(self.rig)
+        found = by_tree(self.rig, [label.side for label in self.said])
         if not found.roles:
             return found.why
         if doubt := doubts(self.rig, found.roles):
             return doubt
+        if animal := named_animal(self.motion.joint_names):
+            return Body("animal", animal, self.convention)
         notes = found.notes
         if len(named.found) > 3 or not named.missing:
             notes = (f"names and tree disagree: by the names, {problem}", *notes)
