@@ -11,7 +11,7 @@ in two ways:
              its own statistics, which come from the training clips of the set's protocol alone.
 
 Scored are the test clips of the protocol in `PROTOCOLS`. The embedding of a clip of two persons is
-the mean of theirs. The sentences are ours, written before anything was scored. Beside each
+the mean of theirs; a clip in which nobody is seen for two frames counts as wrong. The sentences are ours, written before anything was scored. Beside each
 accuracy stand chance (one class in K) and the share of the most frequent class.
 """
 
@@ -121,6 +121,8 @@ def read_set(path: pathlib.Path) -> tuple[list[Motion], Skeleton, list[Clip]]:
         skeletons.add(skeleton)
         for person in found.persons:
             there = found.present[:, person]
+            if there.sum() < 2:
+                continue
             clips.append(Clip(number, joints[there, person], own[there, person]))
     (skeleton,) = skeletons
     return motions, skeleton, clips
@@ -204,7 +206,8 @@ def rows(model: Model, path: pathlib.Path) -> Iterator[str]:
         scores = {}
         for way, motion in vectors.items():
             found = similarity_scores(motion[tested], encoded, model.distance).argmax(1)
-            scores[way] = 100 * np.mean(found == labels[tested])
+            right = (found == labels[tested]) & motion[tested].any(1)
+            scores[way] = 100 * np.mean(right)
         yield (
             f"| {path.stem} | {tested.sum()} | {len(names)} | {words} | "
             f"{scores['canonical']:.1f} | {scores['native']:.1f} | {100 * chance:.1f} | "

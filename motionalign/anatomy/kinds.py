@@ -6,7 +6,7 @@ import numpy as np
 
 from motionalign.anatomy.body import SIDES
 from motionalign.anatomy.named import Named
-from motionalign.anatomy.names import Label
+from motionalign.anatomy.names import Label, words_of
 from motionalign.anatomy.rig import Rig
 
 _CAMERA = frozenset("camera cam cameras view viewpoint lens".split())
@@ -15,6 +15,10 @@ _ANIMAL = frozenset(
 )
 _TAIL = frozenset(["tail"])
 _FRONT = frozenset("front fore rear hind back".split())
+_PROP = frozenset(
+    "prop weapon sword blade gun rifle pistol shield chair table door car vehicle wheel bike bat "
+    "racket stick box crate cup bottle phone umbrella basketball football rigidbody".split()
+)
 _FEW = 5  # joints, at most, of a rigid body or a simple object
 _SEEN = 10  # frames, at least, in which joints must keep their distances
 _LEVEL = 0.5  # cosine of legs and spine below which the spine lies across the legs
@@ -49,6 +53,12 @@ def is_quadruped(rig: Rig, roles: Mapping[str, int], labels: Sequence[Label]) ->
     return None
 
 
+def named_animal(names: Sequence[str]) -> str | None:
+    """Why joints are an animal's by what they are called, such as a wing; None: they are not."""
+    found = sorted({word for name in names for word in words_of(name)} & _ANIMAL)
+    return f"its joints are called {', '.join(found)}" if found else None
+
+
 def kind_of(rig: Rig, labels: Sequence[Label], named: Named) -> tuple[str, str]:
     """(kind, why) of a motion whose joints are not those of a whole human body.
 
@@ -64,9 +74,10 @@ def kind_of(rig: Rig, labels: Sequence[Label], named: Named) -> tuple[str, str]:
     limbs = [part for part in named.found if part.endswith(("leg", "arm"))]
     missing = f"{', '.join(named.missing)} missing"
     if words & _CAMERA and len(joints) <= 3:
-        return "camera", f"it has {_count(joints)} and is called {', '.join(words & _CAMERA)}"
-    found = sorted(words & _ANIMAL) + sorted(words & _TAIL)
-    if len(found) > 1 or (words & _ANIMAL and words & _FRONT):
+        return "camera", f"it has {_count(joints)}, called {', '.join(sorted(words & _CAMERA))}"
+    signs = [words & each for each in (_ANIMAL, _TAIL, _FRONT)]
+    if len(signs[0]) > 1 or sum(map(bool, signs)) > 1:
+        found = sorted(set().union(*signs))
         return "animal", f"its joints are called {', '.join(found)}"
     for kind, count, what in (("hand", fingers, "fingers"), ("face", face, "a face")):
         if count >= 4 and count > 0.5 * len(joints) and not limbs and "pelvis" not in named.found:
@@ -78,6 +89,8 @@ def kind_of(rig: Rig, labels: Sequence[Label], named: Named) -> tuple[str, str]:
     if all(legs) and not any(arms):
         return "lower body", missing
     body_parts = sum(bool(labels[j].limb) for j in joints)
+    if not body_parts and (found := sorted(words & _PROP)):
+        return "prop", f"its {_count(joints)} are called {', '.join(found)}"
     if len(joints) <= _FEW and body_parts <= len(joints) / 2:
         return "prop", f"it has {_count(joints)} and no limbs"
     if not named.found:

@@ -56,17 +56,30 @@ def find_limb(
     parts = PARTS_OF[limb]
     joints = [j for j, label in enumerate(labels) if label.side == side and label.limb in parts]
     palms = [j for j in joints if labels[j].part == "palm"]
-    if len(palms) > 1:  # the bones of the palm, one a finger
+    hands = [j for j in joints if labels[j].part in ("wrist", "hand")]
+    if len(palms) > 1 and hands:  # the bones of the palm, one a finger
         joints = [j for j in joints if j not in palms]
     if parents is None:
         order = list(parts)
         paths = [tuple(sorted(joints, key=lambda j: order.index(labels[j].part)))]
     else:
         paths = sorted(_paths(joints, parents))
-    costs = {j: _UNSURE * (not labels[j].sure) for j in joints}
-    found = [_align([(j, parts[labels[j].part], costs[j]) for j in path], limb) for path in paths]
+    found = [_align(path, labels, limb) for path in paths]
     _, roles = min(found, key=lambda each: each[0], default=(0.0, {}))
+    if limb == "leg" and parents is not None and "knee" in roles and "ankle" not in roles:
+        roles |= _loose_foot([path for path in paths if roles["knee"] not in path], labels)
     return {f"{side}_{role}": joint for role, joint in roles.items()}
+
+
+def _loose_foot(paths: Sequence[Sequence[int]], labels: Sequence[Label]) -> dict[str, int]:
+    """The roles of a foot that is not below its shin; none if there are several such feet.
+
+    In rigs made for inverse kinematics feet are children of the root, and legs reach for them.
+    """
+    feet = [path for path in paths if labels[path[0]].part in ("ankle", "foot")]
+    if len(feet) != 1:
+        return {}
+    return _align(feet[0], labels, "leg")[1]
 
 
 def _paths(joints: Sequence[int], parents: Sequence[int]) -> set[tuple[int, ...]]:
@@ -85,15 +98,15 @@ def _paths(joints: Sequence[int], parents: Sequence[int]) -> set[tuple[int, ...]
     return paths
 
 
-def _align(
-    path: Sequence[tuple[int, Mapping[str, float], float]], limb: str
-) -> tuple[float, dict[str, int]]:
+def _align(path: Sequence[int], labels: Sequence[Label], limb: str) -> tuple[float, dict[str, int]]:
     """The cheapest assignment of roles to joints that keeps the order of both, and its cost."""
     roles = ROLES_OF[limb]
     # best[r]: cost and assignment of the joints so far, with the first r roles only. Of joints of
     # one part the first has the role, since those further out cost a little more.
     best: list[tuple[float, dict[str, int]]] = [(0.0, {})] * (len(roles) + 1)
-    for place, (joint, costs, unsure) in enumerate(path):
+    for place, joint in enumerate(path):
+        costs = PARTS_OF[limb][labels[joint].part]
+        unsure = _UNSURE * (not labels[joint].sure)
         new = [(cost + _UNUSED, found) for cost, found in best]
         for r, role in enumerate(roles):
             if role in costs:

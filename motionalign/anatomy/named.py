@@ -113,24 +113,30 @@ def _trunk(rig: Rig, labels: Sequence[Label], limbs: Mapping[str, int]) -> dict[
         below = rig.between(roles["pelvis"], chest)
         chest = below[-2] if len(below) > 2 else chest
     path = [joint for joint in rig.between(chest, head)[1:-1] if not rig.together(chest, joint)]
-    necks = [joint for joint in path if labels[joint].limb == "neck"]
+    path = [joint for joint in path if labels[joint].kind != "helper"]
+    necks = [joint for joint in path if labels[joint].limb == "neck"] or path
     return roles | {"chest": chest, "head": head} | ({"neck": necks[0]} if necks else {})
 
 
 def _unnamed_head(
     rig: Rig, labels: Sequence[Label], chest: int, arms: Sequence[int]
 ) -> dict[str, int]:
-    """Neck and head above a chest where no joint is called a head."""
+    """Neck and head above a chest where no joint is called a head.
+
+    A branch that seems to be a helper is taken where there is no other: in some rigs all joints are
+    called controls.
+    """
     above_arms = {joint for arm in arms for joint in rig.up_to_root(arm)}
     branches = [
         child
         for child in rig.children[chest]
         if labels[child].side == ""
-        and labels[child].kind in ("", "body")
         and labels[child].part in ("", "neck", "spine", "chest")
         and child not in above_arms
     ]
-    return head_above(rig, chest, branches)
+    plain = [child for child in branches if labels[child].kind in ("", "body")]
+    others = [child for child in branches if labels[child].kind == "helper" and rig.children[child]]
+    return head_above(rig, chest, plain) or head_above(rig, chest, others)
 
 
 def _pelvis(

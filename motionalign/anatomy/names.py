@@ -34,7 +34,7 @@ _PARTS: Mapping[str, str] = {
     "buttock": "buttock glute",
     "thigh": "thigh upleg upperleg uleg legup legupper femur thighbend thighstretch",
     "leg": "leg",
-    "shin": "shin calf lowleg lowerleg legstretch leglow leglower tibia knee shank",
+    "shin": "shin calf lowleg lowerleg legstretch leglow leglower tibia knee shank foreleg",
     "ankle": "ankle",
     "foot": "foot",
     "toe": "toe toes toebase ball forefoot football balltoe foottoe midfoot",
@@ -73,7 +73,7 @@ _ENDS = frozenset("end site tip top leaf nub endsite ee".split())
 _ROOTS = frozenset(
     "root armature reference world scene master origin global hierarchy boneroot rootnode".split()
 )
-_VERTEBRA = re.compile(r"(?P<spine>[tl]\d{1,2})|(?P<neck>c[1-7])")
+_VERTEBRA = re.compile(r"(?P<spine>t0?[1-9]|t1[0-2]|l0?[1-5])|(?P<neck>c0?[1-7])")
 _SPLIT = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 
 
@@ -141,7 +141,8 @@ def _label(words: Sequence[str]) -> Label:
     def label(kind: str, part: str = "", side: str = "", end: bool = False) -> Label:
         return Label(part, side, kind, end, tuple(words))
 
-    if found := _VERTEBRA.fullmatch("".join(words[-2:])):
+    told = [word for word in words if word == "c" or word not in _NOISE]
+    if (found := _VERTEBRA.fullmatch("".join(told[-2:]))) and not _of_limb(told[:-2]):
         return label("body", str(found.lastgroup))
     said = [word for word in words if not word.isdigit() and word not in _NOISE]
     end = any(word in _ENDS for word in said)
@@ -163,6 +164,15 @@ def _label(words: Sequence[str]) -> Label:
     if parts := [word for word in said if word in _WORDS]:
         return label(*_body(parts[-1], side), side, end)._replace(sure=False)
     return label("helper" if end else "", "", side, end)
+
+
+def _of_limb(words: Sequence[str]) -> bool:
+    """Whether words name what has sides, so that "FootL_3" is no lumbar vertebra."""
+    known = (_FINGERS, _FACE, _HELPERS, _HIPS)
+    return any(
+        word in _SIDES or _WORDS.get(word, "spine") not in _TRUNK or any(word in k for k in known)
+        for word in (*words, "".join(words))
+    )
 
 
 def _side_in_word(core: str) -> tuple[str, str]:

@@ -21,6 +21,7 @@ _MOST = 64  # branches of a joint, and pairs of limbs, that are looked at; a bod
 _STRAIGHT = 0.999  # cosine at a joint that does not bend
 _PIECES = 1.5  # length of whole bones over that of their pieces, at least
 _SKULL = 1.5  # from the head to its top, over the bone before
+_LEGS = 0.4  # of the way from pelvis to head, at least, that legs are long; a child's are 0.8
 _BENT = 0.02  # sideways way of the knees, over the leg's length, that tells where a body faces
 
 
@@ -68,14 +69,21 @@ class _Pair(NamedTuple):
         return sum(sum(limb.bones) for limb in self.limbs) / 2
 
 
-def by_tree(rig: Rig) -> Found:
-    """Finds the roles of joints by the tree and the pose."""
+def by_tree(rig: Rig, named: Sequence[str] = ()) -> Found:
+    """Finds the roles of joints by the tree and the pose.
+
+    Args:
+      rig: the joints.
+      named: the sides, "left", "right" or "", that names give the joints, which go before the pose.
+    """
     if rig.parents is None:
         return Found({}, "there is none")
     pairs = _pairs(rig)
     if len(pairs) < 2:
         count = "one pair" if pairs else "no pair"
         return Found({}, f"it has {count} of equal limbs, where a body has two")
+    if (bodies := _many(pairs)) > 3:
+        return Found({}, f"it has {bodies} pairs of equal limbs, where a body has two")
     for first, second in itertools.combinations(pairs, 2):
         if first.branching != second.branching and _apart(rig, first, second):
             break
@@ -87,7 +95,11 @@ def by_tree(rig: Rig) -> Found:
         roles[role] = joint
     if "head" not in roles:
         return Found({}, "no head goes on from where the shorter pair of limbs meet")
-    (left_leg, right_leg), notes = _left_first(rig, legs, arms)
+    trunk = rig.distance(roles["pelvis"], roles["chest"])
+    trunk += rig.distance(roles["chest"], roles["head"])
+    if legs.length < _LEGS * trunk:
+        return Found({}, f"its legs would be {legs.length / trunk:.2g} times as long as its trunk")
+    (left_leg, right_leg), notes = _left_by_names(legs, named) or _left_first(rig, legs, arms)
     sides = dict(zip(SIDES, (left_leg, right_leg), strict=True))
     for side, leg in sides.items():
         for place, role in enumerate(("hip", "knee", "ankle")):
@@ -127,6 +139,23 @@ def _pairs(rig: Rig) -> list[_Pair]:
             ):
                 found.append(_Pair(joint, (limb, other)))
     return sorted(found, key=lambda pair: -pair.length)[:_MOST]
+
+
+def _many(pairs: Sequence[_Pair]) -> int:
+    """How many pairs of long limbs there are of which no two share a joint: those of all bodies.
+
+    A pair whose limbs hold the joints of other pairs is of bodies, not of limbs.
+    """
+    long = [pair for pair in pairs if pair.length > pairs[0].length / 2]
+    branchings = {pair.branching for pair in long}
+    seen: set[int] = set()
+    count = 0
+    for pair in long:
+        joints = {joint for limb in pair.limbs for joint in limb.path}
+        if not joints & branchings and not joints & seen:
+            count += 1
+            seen |= joints
+    return count
 
 
 def _children(rig: Rig, joint: int) -> list[int]:
@@ -272,6 +301,18 @@ def _head_roles(path: Sequence[int], end: int | None) -> dict[str, int]:
 
 def _length(rig: Rig, path: Sequence[int]) -> float:
     return sum(rig.distance(a, b) for a, b in itertools.pairwise(path))
+
+
+def _left_by_names(
+    legs: _Pair, named: Sequence[str]
+) -> tuple[tuple[_Limb, _Limb], tuple[str, ...]] | None:
+    """The left and the right leg as all names in them that give a side say; None: they do not."""
+    first, second = (
+        {named[joint] for joint in limb.path if joint < len(named)} - {""} for limb in legs.limbs
+    )
+    if (first, second) == ({"left"}, {"right"}):
+        return legs.limbs, ()
+    return (legs.limbs[::-1], ()) if (first, second) == ({"right"}, {"left"}) else None
 
 
 def _left_first(rig: Rig, legs: _Pair, arms: _Pair) -> tuple[tuple[_Limb, _Limb], tuple[str, ...]]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from motionalign.anatomy import assemble, sets
 from motionalign.anatomy.body import PARTS, SIDES, Body, NotHuman, Point
-from motionalign.anatomy.kinds import is_quadruped, kind_of
+from motionalign.anatomy.kinds import is_quadruped, kind_of, named_animal
 from motionalign.anatomy.named import Named, by_names, doubts
 from motionalign.anatomy.names import Label, convention_of, labels
 from motionalign.anatomy.rig import Rig
@@ -15,6 +15,8 @@ from motionalign.anatomy.size import with_size
 from motionalign.anatomy.tree import by_tree
 from motionalign.formats.motion import Motion
 from motionalign.formats.skeleton_file import SkeletonFile
+
+_SECOND_BODY = 12  # joints that have the names of parts and no role: of a second body, perhaps
 
 MOST_JOINTS = 3000
 """Of a rig: a game's face has some hundred. More are a mesh, or not looked through in seconds."""
@@ -126,8 +128,9 @@ class _Search:
         Markers that a file names and never measures are none, unless nothing is known without them.
         """
         names = self.motion.joint_names
-        seen = np.any(np.isfinite(self.motion.positions).all(-1), axis=(0, 1))
-        matched = sets.match(names, set(np.flatnonzero(seen).tolist())) or sets.match(names)
+        measured = np.isfinite(self.motion.positions).all(axis=-1)
+        seen = set(np.flatnonzero(np.any(measured, axis=(0, 1))).tolist())
+        matched = sets.match(names, seen) or sets.match(names)
         if matched is None:
             return None
         known, found = matched
@@ -176,15 +179,36 @@ class _Search:
         roles = assemble.with_ends(self.rig, roles, said)
         points, chains = assemble.build(self.rig, roles, assemble.torso(self.rig, roles, said))
         out = self._left_out(points)
+        if len(others := self._others(points, said)) >= _SECOND_BODY:
+            notes += (
+                f"{len(others)} more joints are called as parts of a body and are left out: "
+                f"{', '.join(others[:3])}, ...",
+            )
         return Body("human", why, convention, points, chains, left_out=out, notes=notes)
+
+    def _others(self, points: Sequence[Point], said: Sequence[Label]) -> list[str]:
+        """The joints that have the names of parts and are no points, nor below one."""
+        used = {joint for point in points for joint, _ in point.weights}
+        below = set(used)
+        for joint in self.rig.order:
+            parent = self.rig.parents[joint] if self.rig.parents else -1
+            if parent in below:
+                below.add(joint)
+        return [
+            self.rig.names[joint]
+            for joint, label in enumerate(said)
+            if label.limb and label.sure and joint not in below
+        ]
 
     def _by_tree(self, named: Named, problem: str) -> Body | str:
         """A body by the tree and the pose alone, or why they are not that of one."""
-        found = by_tree(self.rig)
+        found = by_tree(self.rig, [label.side for label in self.said])
         if not found.roles:
             return found.why
         if doubt := doubts(self.rig, found.roles):
             return doubt
+        if animal := named_animal(self.motion.joint_names):
+            return Body("animal", animal, self.convention)
         notes = found.notes
         if len(named.found) > 3 or not named.missing:
             notes = (f"names and tree disagree: by the names, {problem}", *notes)

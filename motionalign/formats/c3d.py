@@ -212,9 +212,8 @@ def _motions(
             f"{path}: none of its {len(kept)} markers ({', '.join(labels[:5])}, ...) is measured "
             f"in any of {len(points)} frames"
         )
-    if never := [
-        label for label, gone in zip(labels, np.all(np.isnan(points), axis=(0, 2))) if gone
-    ]:
+    gone = np.flatnonzero(np.isnan(points).all(axis=-1).all(axis=0))
+    if never := [distinct(labels)[index] for index in gone]:
         notes.append(f"{len(never)} markers are measured in no frame: {', '.join(never)}.")
     stated: dict[str, Any] = {
         "fps": _rate(parameters, header, notes),

@@ -35,9 +35,67 @@ def test_the_names_of_a_program_are_understood(program):
     assert len(rights) == len(lefts) == len(set(rights + lefts)) / 2
 
 
+@pytest.mark.parametrize("mark", ["_", "_0", " ", "."])
+@pytest.mark.parametrize("program", NAMINGS)
+def test_numbers_of_nodes_behind_names_say_nothing(program, mark):
+    """As viewers of glTF files write them: L_3 at the end of a left foot is no lumbar vertebra."""
+    rows = joints_of(NAMINGS[program])
+    number = {name: f"{name}{mark}{i + 1}" for i, (name, *_) in enumerate(rows)}
+    numbered = [(number[name], parent and number[parent], place) for name, parent, place in rows]
+    plain, body = anatomy.understand(motion_of(rows)), anatomy.understand(motion_of(numbered))
+    assert body.kind == "human" and body.convention != "by the tree", body.why
+    expected = {role: number[plain.points[i].name] for role, i in plain.roles.items()}
+    assert {role: body.points[i].name for role, i in body.roles.items()} == expected
+
+
+def test_feet_that_legs_reach_for():
+    """As in rigs of Quaternius: feet hang on the root, hands are palms, and numbers are L's."""
+    rows = [
+        ("Bone", None, (0, 0, 0)),
+        ("Body", "Bone", (0, 100, 0)),
+        ("Hips", "Body", (0, 98, 0)),
+        ("Abdomen", "Hips", (0, 112, 0)),
+        ("Torso", "Abdomen", (0, 130, 0)),
+        ("Neck", "Torso", (0, 150, 0)),
+        ("Head", "Neck", (0, 160, 0)),
+    ]
+    for side, sign in (("L", 1), ("R", -1)):
+        rows += [
+            (f"Shoulder{side}", "Torso", (sign * 8, 145, 0)),
+            (f"UpperArm{side}", f"Shoulder{side}", (sign * 18, 145, 0)),
+            (f"LowerArm{side}", f"UpperArm{side}", (sign * 46, 145, 0)),
+            *((f"Palm{i}{side}", f"LowerArm{side}", (sign * 72, 145, 3 * i)) for i in (1, 2, 3)),
+            (f"UpperLeg{side}", "Body", (sign * 10, 95, 0)),
+            (f"LowerLeg{side}", f"UpperLeg{side}", (sign * 10, 50, 1)),
+            (f"PoleTarget{side}", "Bone", (sign * 10, 50, 60)),
+            (f"Foot{side}", "Bone", (sign * 10, 8, 0)),
+        ]
+    body = anatomy.understand(motion_of([(name, parent, place) for name, parent, place in rows]))
+    assert body.kind == "human", body.why
+    assert "by the names" in body.why
+    got = {role: body.points[i].name for role, i in body.roles.items()}
+    assert (got["left_ankle"], got["right_ankle"]) == ("FootL", "FootR")
+    assert got["left_wrist"].startswith("Palm") and got["right_wrist"].startswith("Palm")
+
+
+def test_a_head_that_is_called_a_control():
+    rows = joints_of(NAMINGS["bandai"])
+    last = [name for name, *_ in rows if name in ("Neck", "Head")]
+    new = {name: f"Body Controller.{i:03d}" for i, name in enumerate(last)}
+    rows = [(new.get(name, name), new.get(parent, parent), place) for name, parent, place in rows]
+    body = anatomy.understand(motion_of(rows))
+    assert "by the names" in body.why, body.why
+    assert body.points[body.roles["head"]].name == new["Head"]
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "part", "side"),
     [
+        ("L5", "body", "spine", ""),
+        ("Spine_T12", "body", "spine", ""),
+        ("Foot.L 1", "body", "foot", "left"),
+        ("UpperArmL_17", "body", "upperarm", "left"),
+        ("Foreleg.L", "body", "shin", "left"),
         ("LeftHandThumb1", "finger", "hand", "left"),
         ("LThumb", "finger", "", "left"),
         ("Bip01 L Finger0", "finger", "", "left"),
@@ -62,6 +120,8 @@ def test_the_names_of_a_program_are_understood(program):
         ("lHipJoint", "body", "hip", "left"),
         ("T8", "body", "spine", ""),
         ("C7", "body", "neck", ""),
+        ("thigh_l_01", "body", "thigh", "left"),
+        ("Toe_L1", "body", "toe", "left"),
         ("hips", "body", "pelvis", ""),
         ("LeftHip", "body", "hip", "left"),
         ("Bone.023", "", "", ""),
@@ -135,3 +195,13 @@ def test_a_shoulder_between_the_collar_and_the_upper_arm_is_a_helper():
     body = anatomy.understand(motion_of(rows))
 
     assert body.points[body.roles["left_shoulder"]].name == "upperarm01.L"
+
+
+def test_a_joint_between_chest_and_head_is_the_neck_whatever_it_is_called():
+    rows = [
+        tuple("vertebra" if part == "neck_01" else part for part in row)
+        for row in joints_of(NAMINGS["unreal"])
+    ]
+    body = anatomy.understand(motion_of(rows))
+
+    assert body.points[body.roles["neck"]].name == "vertebra"

@@ -119,6 +119,50 @@ def test_straight_legs_without_toes_tell_nothing_and_the_notes_say_so():
     assert found["left_arm"][-1] == f"hand{side}"  # arms are on the side of the legs, at least
 
 
+@pytest.mark.parametrize("knees", [6.0, -6.0, 0.0])
+def test_sides_that_names_give_go_before_the_pose(knees):
+    """As where noise or a bad converter has bent the knees, and names say no more than the side."""
+    number = {name: i for i, (name, *_) in enumerate(bare())}
+
+    def sided(name):
+        side = {"_l": "Left", "_r": "Right"}.get(name[-2:], "Mid")
+        return f"{side} q{number[name]}"
+
+    rows = [(sided(name), parent and sided(parent), place) for name, parent, place in bare(knees)]
+    body = understand(motion_of(rows))
+
+    assert body.convention == "by the tree"
+    sides = {part: {name.split()[0] for name in chain} for part, chain in chains(body).items()}
+    assert sides["left_leg"] == sides["left_arm"] == {"Mid", "Left"}
+    assert sides["right_leg"] == sides["right_arm"] == {"Mid", "Right"}
+    assert not any("knees" in note for note in body.notes)
+
+
+def test_a_trunk_on_short_legs_is_no_human():
+    """As toys and cartoon animals have them, whose limbs are two pairs all the same."""
+
+    def place(name, x, y, z):
+        arm = name.startswith(("lowerarm", "hand"))
+        x = np.sign(x) * (18 + 0.3 * (abs(x) - 18)) if arm else x
+        return x, 93 + 0.2 * (y - 93) if y < 93 else y, z
+
+    rows = [(name, parent, place(name, *at)) for name, parent, at in bare(knees=3.0)]
+    body = understand(scrambled(motion_of(rows), 0)[0])
+    assert body.kind == "unknown", body
+    assert "times as long as its trunk" in body.why
+
+
+def test_joints_called_after_an_animal_are_of_one():
+    rows = [(f"horse{i}", None, place) for i, (_, _, place) in enumerate(bare(knees=6.0))]
+    at = {name: i for i, (name, *_) in enumerate(bare())}
+    rows = [
+        (name, None if parent is None else f"horse{at[parent]}", place)
+        for (name, _, place), (_, parent, _) in zip(rows, bare())
+    ]
+    body = understand(motion_of(rows))
+    assert (body.kind, body.why) == ("animal", "its joints are called horse")
+
+
 def test_collar_bones_that_start_at_the_neck_are_no_arms():
     """As in CMU's ASF files: both start at one place, and are nearly as long as the forearms."""
     rows = []
