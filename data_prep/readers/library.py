@@ -305,7 +305,11 @@ class Library(Reader):
         """The splits of the split files, or those that are made."""
         if plan is None:
             return self._listed()
-        usable = [name for name, found in self._texts.items() if isinstance(found, list)]
+        usable = [
+            name
+            for name, found in self._texts.items()
+            if isinstance(found, list) and any(isinstance(row, Caption) for row in found)
+        ]
         if not usable:
             return {"train": list(self._clips), "val": [], "test": []}  # the survey tells why
         rows = {name: self._row(name) for name in usable}

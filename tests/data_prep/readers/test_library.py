@@ -135,6 +135,19 @@ def test_captions_from_a_table(mocap):
     assert "captions.csv" not in result.unlisted
 
 
+def test_clips_without_a_valid_row_are_not_most_of_a_small_split(mocap):
+    rows = [f"walking/Walk_Happy_00{i},{'' if i < 3 else 'walks'}" for i in range(6)]
+    rows += [f"dances/salsa_{i},salsa" for i in range(4)]
+    (mocap / "captions.csv").write_text("\n".join(["file,caption", *rows]))
+    for seed in range(5):
+        reader = Library(mocap, plan=SplitPlan(PLAN.shares, seed))
+        splits = reader.splits()
+        assert {f"walking/Walk_Happy_00{i}" for i in range(3)} <= {*splits["train"]}
+        assert len(splits["val"]) == len(splits["test"]) == 1
+    details = {entry["id"]: entry["detail"] for entry in survey(reader).dropped}
+    assert details["walking/Walk_Happy_001"] == "line 3 of the table: the caption is empty"
+
+
 def test_without_captions_the_ways_to_have_some_are_named(mocap):
     with pytest.raises(ValueError, match=r"no captions.csv: give --captions=FILE.csv.*names.*lab"):
         Library(mocap, plan=PLAN)
