@@ -168,12 +168,12 @@ def describe(take: "Take", virtual: Sequence[str] | None) -> dict[str, Any]:
     unit, up = body.unit_in_metres or motion.unit_in_metres, body.up or motion.up
     return {
         "frames": motion.num_frames,
-        "fps": take.fps,
+        "fps": _finite(take.fps),
         "persons": len(motion.persons),
         "joints": len(motion.joint_names) - len(motion.ends),
         "unit": unit and unit_name(unit),
         "up": up,
-        "height": None if body.height is None else round(float(body.height), 4),
+        "height": _finite(body.height),
         "body": body.kind,
         "chains": chain_names(body),
         "name": motion.name,
@@ -196,6 +196,11 @@ def describe(take: "Take", virtual: Sequence[str] | None) -> dict[str, Any]:
             "remedy": finding.remedy and as_flag(*finding.remedy),
         },
     }  # fmt: skip
+
+
+def _finite(value: float | None) -> float | None:
+    """A number as JSON has it; None where there is none."""
+    return round(float(value), 6) if value is not None and np.isfinite(value) else None
 
 
 # ---------------------------------------------------------------------------- text
@@ -328,8 +333,11 @@ def _draw(output: pathlib.Path, shown: Sequence[tuple[pathlib.Path, "Take", dict
     """Writes the picture of all takes: a page, or the strips one below the other."""
     from motionalign.report import pictures
 
-    strips = [(path, take, found, _strips(take)) for path, take, found in shown]
-    if output.suffix.lower() == ".png":
+    png = output.suffix.lower() == ".png"
+    strips = [
+        (path, take, found, _strips(take, str(path) if png else "")) for path, take, found in shown
+    ]
+    if png:
         images = [image for *_, of_take in strips for image in of_take]
         if not images:
             raise ValueError(f"--picture={output}: none of the takes is a human body to be drawn")
@@ -345,8 +353,11 @@ def _draw(output: pathlib.Path, shown: Sequence[tuple[pathlib.Path, "Take", dict
         files.write_text(output, text)
 
 
-def _strips(take: "Take") -> list[np.ndarray]:
-    """A strip of poses for each person of a human body; none where it cannot be drawn."""
+def _strips(take: "Take", title: str) -> list[np.ndarray]:
+    """A strip of poses for each person of a human body; none where it cannot be drawn.
+
+    With a title, it is written into the strip, with the take and the person.
+    """
     from motionalign.anatomy import native
     from motionalign.report import pictures
 
@@ -362,7 +373,12 @@ def _strips(take: "Take") -> list[np.ndarray]:
     for person in range(joints.shape[1]):
         seen = joints[np.isfinite(joints[:, person]).all((1, 2)), person]
         if len(seen):
-            drawn.append(pictures.skeleton_strip(seen, skeleton, unit=unit))
+            figure = pictures.strip_figure(seen, skeleton, unit=unit)
+            if title:
+                who = f", person {person + 1}" if joints.shape[1] > 1 else ""
+                label = f"{title}{', ' if take.label else ''}{take.label}{who}"
+                figure.text(0.02, 0.01, label, fontsize=7, color="#64748b", gid="title")
+            drawn.append(pictures.rendered(figure))
     return drawn
 
 

@@ -32,6 +32,8 @@ def next_commands(dataset: Dataset, config: str, default_name: str) -> str:
     argument = "" if metadata.label_names or config != "mocap_actions" else ":attributes"
     where = _option("--data_dir", dataset.version_dir.parents[1], "data")
     lines = ["", "Next:", f"  python -m data_prep show --name={dataset.name}{where}"]
+    if metadata.skeleton.dims == 2 and config not in _ON_VECTORS:
+        return "\n".join(lines)  # no shipped config trains on captions of keypoints
     if config in _ON_VECTORS and dataset.caption_vectors is None:
         encoder = _MINILM if config == "mocap_actions" else ""
         lines.append(f"  python -m data_prep embed --name={dataset.name}{where}{encoder}")

@@ -410,7 +410,9 @@ def _read_source(
     if not cut:
         line, error = bad_lines[0]
         count = f" (the first of {len(bad_lines)} unusable lines)" if len(bad_lines) > 1 else ""
-        raise InvalidClip(error.reason, f"line {line + 1}{count}: {error.detail}")
+        # A reader of a table names the line of the table itself.
+        where = "" if error.detail.startswith("line ") else f"line {line + 1}{count}: "
+        raise InvalidClip(error.reason, f"{where}{error.detail}")
     return tuple(cut), bad_lines
 
 

@@ -135,6 +135,22 @@ MISTAKES = {
         "Expected new_joints/*.npy, texts/*.txt, train.txt, val.txt, test.txt",
     ],
     "data_prep humanml3d --raw_dir=none --name=small": ["--raw_dir=none does not exist"],
+    "data_prep inspect": ["the following arguments are required: FILE"],
+    "data_prep inspect none.bvh": ["none.bvh cannot be read: No such file or directory"],
+    "data_prep inspect empty": ["empty: the folder has no motion files"],
+    "data_prep inspect clips/a.npy --picture=a.gif": [
+        "--picture=a.gif: expected a name that ends in .html or .png"
+    ],
+    "data_prep library --raw_dir=none --captions=names": ["--raw_dir=none does not exist"],
+    "data_prep library --raw_dir=empty --captions=names": [
+        "empty: the folder has no motion files"
+    ],
+    "data_prep library --raw_dir=clips": [
+        "clips has no captions.csv: give --captions=FILE.csv", "--captions=names",
+    ],
+    "data_prep library --raw_dir=clips --captions=none.csv": ["none.csv"],
+    "launch.py --mode=encode --checkpoint=runs/short --input=clips --output=x.npz --skeleton=none":
+        ["none cannot be read"],
     "data_prep sinthetic": ["invalid choice: 'sinthetic'", "'synthetic'"],
     "data_prep synthetic --name=My-Data": ["--name=My-Data: use a-z, 0-9 and _"],
     "data_prep show --name=nothing": ["dataset 'nothing' is not prepared", "data_prep humanml3d"],

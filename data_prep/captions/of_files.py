@@ -120,7 +120,7 @@ def _caption(row: dict, line: int) -> Caption | InvalidClip:
     """The caption of a row."""
     text = _cell(row, "caption")
     if not text:
-        return InvalidClip("caption_empty", f"the table has no caption in line {line}")
+        return InvalidClip("caption_empty", f"line {line} of the table: the caption is empty")
     times = []
     for name in ("start", "end"):
         cell = _cell(row, name)

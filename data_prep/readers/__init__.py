@@ -280,7 +280,8 @@ def read_table(path: str | pathlib.Path, columns: list[str]) -> list[tuple[int, 
     """The rows of a CSV file with a header, as (line number, {column: text or None}).
 
     Raises:
-      ValueError: the file cannot be read, lacks one of `columns`, or has no rows.
+      ValueError: the file cannot be read, lacks one of `columns`, has no rows, or has a row with
+        more cells than the header.
     """
     table = csv.DictReader(io.StringIO(reading.read_text(pathlib.Path(path).absolute())))
     try:
@@ -296,6 +297,13 @@ def read_table(path: str | pathlib.Path, columns: list[str]) -> list[tuple[int, 
         )
     if not rows:
         raise ValueError(f"{path} has a header but no rows")
+    for line, row in rows:
+        if any(cell.strip() for cell in row.get(None, ())):  # DictReader's surplus cells
+            raise ValueError(
+                f"{path}, line {line}: {len(known) + len(row[None])} cells, but the header has "
+                f"{len(known)}. Put a cell that has commas in double quotes: "
+                '"she waves, then walks"'
+            )
     return rows
 
 

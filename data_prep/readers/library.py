@@ -13,6 +13,7 @@ import collections
 import dataclasses
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -55,6 +56,11 @@ SMPL22, NATIVE = "smpl22", "native"
 NAMES, LABELS = "names", "labels"  # values of --captions that are no files
 TABLE = "captions.csv"
 
+# Folders of subjects, whose clips stay in one split.
+_SUBJECT = re.compile(
+    r"(?:subject|subj|actor|performer|person|participant|s|p)[ _-]?\d+", re.IGNORECASE
+)
+
 _EXAMPLES = 6  # captions from names that are shown
 _NOTES = 6  # distinct notes of files that are shown
 
@@ -77,7 +83,8 @@ captions, by --captions:
   (default)  RAW_DIR/captions.csv
 
 splits: those of RAW_DIR/train.txt, val.txt and test.txt if there are such files, with a file or a
-clip per line; otherwise 80,10,10, where clips of a file, copies and mirrored twins stay together
+clip per line; otherwise 80,10,10, where clips of a file, copies and mirrored twins stay together,
+and those of a subject where labels or folders (subject_3, s01, actor2) say whose they are
 
 examples:
   python -m data_prep library --raw_dir=mocap --name=mine --captions=names
@@ -162,6 +169,8 @@ class Library(Reader):
             has no row of them.
         """
         self.raw_dir = pathlib.Path(raw_dir)
+        if not self.raw_dir.exists():
+            raise ValueError(f"--raw_dir={raw_dir} does not exist")
         self._folder = self.raw_dir if self.raw_dir.is_dir() else self.raw_dir.parent
         found, others = motion_files(self.raw_dir)
         table = _captions_given(captions, self._folder)
@@ -219,7 +228,8 @@ class Library(Reader):
     ) -> Iterable[Clip]:
         """The clips of the persons of a take."""
         motion = take.motion
-        self._kinds.append((motion.format, take.body.convention))
+        body = take.body
+        self._kinds.append((motion.format, body.convention if body.chains else body.kind))
         name = take.label if of_one else take.clip_id(file_id)
         self._note(name, (*motion.notes, *take.body.notes))
         blank = Clip(
@@ -295,7 +305,11 @@ class Library(Reader):
         """The splits of the split files, or those that are made."""
         if plan is None:
             return self._listed()
-        usable = [name for name, found in self._texts.items() if isinstance(found, list)]
+        usable = [
+            name
+            for name, found in self._texts.items()
+            if isinstance(found, list) and any(isinstance(row, Caption) for row in found)
+        ]
         if not usable:
             return {"train": list(self._clips), "val": [], "test": []}  # the survey tells why
         rows = {name: self._row(name) for name in usable}
@@ -315,17 +329,18 @@ class Library(Reader):
             raise ValueError(
                 f"{error}. With few clips, --split=100,0,0 puts all of them into train"
             ) from error
-        unusable = [name for name in self._clips if name not in same]
-        ends = np.cumsum(plan.shares) / sum(plan.shares)
-        for i, name in enumerate(unusable):  # spread over the splits, so that each is accounted for
-            made[SPLITS[int(np.searchsorted(ends, (i + 0.5) / len(unusable)))]].append(name)
+        # Those that cannot be used are accounted for in one split, so that a few of them are not
+        # most of a small one.
+        made["train"] += [name for name in self._clips if name not in same]
         return made
 
     def _row(self, name: str) -> dict[str, str]:
-        """What splits may go by: the labels of a clip, its file and its folder."""
+        """What splits may go by: the labels of a clip, its file, its folder, a folder's subject."""
         clip = self._clips[name]
-        folder = pathlib.PurePath(clip.file).parent.as_posix()
-        return {**clip.labels, "file": clip.file, "folder": folder}
+        folder = pathlib.PurePath(clip.file).parent
+        subjects = [part for part in folder.parts if _SUBJECT.fullmatch(part)]
+        own = {"subject": subjects[0]} if subjects else {}
+        return own | {**clip.labels, "file": clip.file, "folder": folder.as_posix()}
 
     def _listed(self) -> dict[str, list[str]]:
         """The clips that the split files list, by their own names or by those of their files."""
@@ -350,6 +365,10 @@ class Library(Reader):
     def _all_notes(self, files: int, sensor: str | None) -> list[str]:
         counts = f"{files} file{'s' * (files != 1)}, {len(self._kinds)} takes"
         notes = [f"{counts}: {kinds(self._kinds)}"]
+        unusable = [clip for clip in self._clips.values() if clip.error is not None]
+        notes += [f"left out: {clip.id}: {clip.error}" for clip in unusable[:_NOTES]]
+        if (more := len(unusable) - _NOTES) > 0:
+            notes.append(f"left out: {more} more, which report.json names")
         persons = collections.Counter(clip.person > 0 for clip in self._clips.values())[True]
         if persons:
             notes.append(f"{persons} clips are one person each of takes with several: NAME#1, ...")

@@ -18,6 +18,10 @@ _TAIL = frozenset(["tail"])
 _FRONT = frozenset("front fore rear hind back".split())
 _PAIR = re.compile(r"(?P<front>front|fore)|(?P<back>hind|rear|back)")
 _OF_LEG = re.compile(r"leg|paw|foot|thigh|knee")
+_PROP = frozenset(
+    "prop weapon sword blade gun rifle pistol shield chair table door car vehicle wheel bike bat "
+    "racket stick box crate cup bottle phone umbrella basketball football rigidbody".split()
+)
 _FEW = 5  # joints, at most, of a rigid body or a simple object
 _SEEN = 10  # frames, at least, in which joints must keep their distances
 _LEVEL = 0.5  # cosine of legs and spine below which the spine lies across the legs
@@ -85,9 +89,10 @@ def kind_of(rig: Rig, labels: Sequence[Label], named: Named) -> tuple[str, str]:
     limbs = [part for part in named.found if part.endswith(("leg", "arm"))]
     missing = f"{', '.join(named.missing)} missing"
     if words & _CAMERA and len(joints) <= 3:
-        return "camera", f"it has {_count(joints)} and is called {', '.join(words & _CAMERA)}"
-    found = sorted(words & _ANIMAL) + sorted(words & _TAIL)
-    if len(found) > 1 or (words & _ANIMAL and words & _FRONT):
+        return "camera", f"it has {_count(joints)}, called {', '.join(sorted(words & _CAMERA))}"
+    signs = [words & each for each in (_ANIMAL, _TAIL, _FRONT)]
+    if len(signs[0]) > 1 or sum(map(bool, signs)) > 1:
+        found = sorted(set().union(*signs))
         return "animal", f"its joints are called {', '.join(found)}"
     if _has_two_pairs(labels):
         return "animal", "its joints are called front and back legs"
@@ -101,6 +106,8 @@ def kind_of(rig: Rig, labels: Sequence[Label], named: Named) -> tuple[str, str]:
     if all(legs) and not any(arms):
         return "lower body", missing
     body_parts = sum(bool(labels[j].limb) for j in joints)
+    if not body_parts and (found := sorted(words & _PROP)):
+        return "prop", f"its {_count(joints)} are called {', '.join(found)}"
     if len(joints) <= _FEW and body_parts <= len(joints) / 2:
         return "prop", f"it has {_count(joints)} and no limbs"
     if not named.found:

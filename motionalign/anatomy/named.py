@@ -113,7 +113,8 @@ def _trunk(rig: Rig, labels: Sequence[Label], limbs: Mapping[str, int]) -> dict[
         below = rig.between(roles["pelvis"], chest)
         chest = below[-2] if len(below) > 2 else chest
     path = [joint for joint in rig.between(chest, head)[1:-1] if not rig.together(chest, joint)]
-    necks = [joint for joint in path if labels[joint].limb == "neck"]
+    path = [joint for joint in path if labels[joint].kind != "helper"]
+    necks = [joint for joint in path if labels[joint].limb == "neck"] or path
     return roles | {"chest": chest, "head": head} | ({"neck": necks[0]} if necks else {})
 
 

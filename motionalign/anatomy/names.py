@@ -141,7 +141,8 @@ def _label(words: Sequence[str]) -> Label:
     def label(kind: str, part: str = "", side: str = "", end: bool = False) -> Label:
         return Label(part, side, kind, end, tuple(words))
 
-    if (found := _VERTEBRA.fullmatch("".join(words[-2:]))) and not _of_limb(words[:-2]):
+    told = [word for word in words if word == "c" or word not in _NOISE]
+    if (found := _VERTEBRA.fullmatch("".join(told[-2:]))) and not _of_limb(told[:-2]):
         return label("body", str(found.lastgroup))
     said = [word for word in words if not word.isdigit() and word not in _NOISE]
     end = any(word in _ENDS for word in said)

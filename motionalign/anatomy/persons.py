@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from motionalign.anatomy.body import Body, Point
 from motionalign.anatomy.native import native
 from motionalign.anatomy.points import points
 from motionalign.anatomy.smpl22 import smpl22
 from motionalign.anatomy.takes import Take, Told, read_takes
 from motionalign.anatomy.understand import require_human
+from motionalign.formats.motion import Motion
 from motionalign.skeleton import SKELETONS, Skeleton
 
 _NAMED = 5  # joints named in a message
@@ -70,14 +72,16 @@ def persons_of(take: Take, skeleton: Skeleton | None) -> Persons:
     if skeleton is not None and skeleton.dims != motion.dims:
         has, wants = ("in an image, in 2D", "3D") if motion.dims == 2 else ("in 3D", "2D")
         raise ValueError(f"{take.where}: its joints are {has}; those of {wants} are needed")
-    found, virtual = points(motion, body), ()
-    if skeleton is not None and skeleton.joint_names == SKELETONS["smpl22"].joint_names:
-        made = smpl22(motion, body, found)
-        joints, virtual = made.joints, made.virtual
+    virtual: tuple[str, ...] = ()
+    if skeleton is None:
+        found = points(motion, body)
+        skeleton, joints = native(motion, body, found)
+    elif skeleton.joint_names == SKELETONS["smpl22"].joint_names:
+        made = smpl22(motion, body)
+        found, joints, virtual = made.points, made.joints, made.virtual
     else:
-        own, joints = native(motion, body, found)
-        joints = joints if skeleton is None else joints[:, :, _order(own, skeleton, take)]
-        skeleton = skeleton or own
+        found = points(*_by_names(skeleton, take))
+        joints = np.where(found.present[..., None, None], found.joints, 0).astype(np.float32)
     people = [
         _person(index, joints[:, index], found.present[:, index], found.start, motion.num_frames)
         for index in range(joints.shape[1])
@@ -146,15 +150,33 @@ def read_motion(
     return clips
 
 
-def _order(own: Skeleton, skeleton: Skeleton, take: Take) -> list[int]:
-    """The places of a skeleton's joints among the file's own."""
-    if missing := [name for name in skeleton.joint_names if name not in own.joint_names]:
+def _by_names(skeleton: Skeleton, take: Take) -> tuple[Motion, Body]:
+    """A take with the joints of a skeleton as its points: those of the file of the same names.
+
+    Keypoints of the face, which the body does not have, have the confidence 0 where they were not
+    detected, as in the files of detectors.
+    """
+    motion, body = take.motion, take.body
+    weights = {point.name: point.weights for point in body.points}
+    weights = {name: ((joint, 1.0),) for joint, name in enumerate(motion.joint_names)} | weights
+    if missing := [name for name in skeleton.joint_names if name not in weights]:
         more = ", ..." if len(missing) > _NAMED else ""
         raise ValueError(
-            f"{take.where} ({take.body.convention}) has not the joints of skeleton "
-            f"{skeleton.name!r}: no {', '.join(missing[:_NAMED])}{more}"
+            f"{take.where} ({body.convention}) has not the joints of skeleton {skeleton.name!r}: "
+            f"no {', '.join(missing[:_NAMED])}{more}"
         )
-    return [own.joint_names.index(name) for name in skeleton.joint_names]
+    chosen = tuple(
+        Point(name, weights[name], parent)
+        for name, parent in zip(skeleton.joint_names, skeleton.parents, strict=True)
+    )
+    if motion.dims == 2:
+        parts = {point for chain in body.chains.values() for point in chain}
+        of_body = {joint for point in parts for joint, _ in body.points[point].weights}
+        others = [joint for joint in range(len(motion.joint_names)) if joint not in of_body]
+        positions = motion.positions.copy()
+        positions[:, :, others] = np.nan_to_num(positions[:, :, others])
+        motion = dataclasses.replace(motion, positions=positions)
+    return motion, dataclasses.replace(body, points=chosen, chains={})
 
 
 def _person(

@@ -82,6 +82,8 @@ def by_tree(rig: Rig, named: Sequence[str] = ()) -> Found:
     if len(pairs) < 2:
         count = "one pair" if pairs else "no pair"
         return Found({}, f"it has {count} of equal limbs, where a body has two")
+    if (bodies := _many(pairs)) > 3:
+        return Found({}, f"it has {bodies} pairs of equal limbs, where a body has two")
     for first, second in itertools.combinations(pairs, 2):
         if first.branching != second.branching and _apart(rig, first, second):
             break
@@ -137,6 +139,23 @@ def _pairs(rig: Rig) -> list[_Pair]:
             ):
                 found.append(_Pair(joint, (limb, other)))
     return sorted(found, key=lambda pair: -pair.length)[:_MOST]
+
+
+def _many(pairs: Sequence[_Pair]) -> int:
+    """How many pairs of long limbs there are of which no two share a joint: those of all bodies.
+
+    A pair whose limbs hold the joints of other pairs is of bodies, not of limbs.
+    """
+    long = [pair for pair in pairs if pair.length > pairs[0].length / 2]
+    branchings = {pair.branching for pair in long}
+    seen: set[int] = set()
+    count = 0
+    for pair in long:
+        joints = {joint for limb in pair.limbs for joint in limb.path}
+        if not joints & branchings and not joints & seen:
+            count += 1
+            seen |= joints
+    return count
 
 
 def _children(rig: Rig, joint: int) -> list[int]:

@@ -16,6 +16,8 @@ from motionalign.anatomy.tree import by_tree
 from motionalign.formats.motion import Motion
 from motionalign.formats.skeleton_file import SkeletonFile
 
+_SECOND_BODY = 12  # joints that have the names of parts and no role: of a second body, perhaps
+
 MOST_JOINTS = 3000
 """Of a rig: a game's face has some hundred. More are a mesh, or not looked through in seconds."""
 
@@ -177,6 +179,11 @@ class _Search:
         roles = assemble.with_ends(self.rig, roles, said)
         points, chains = assemble.build(self.rig, roles, assemble.torso(self.rig, roles, said))
         out = self._left_out(points)
+        if len(others := self._others(points, said)) >= _SECOND_BODY:
+            notes += (
+                f"{len(others)} more joints are called as parts of a body and are left out: "
+                f"{', '.join(others[:3])}, ...",
+            )
         return Body("human", why, convention, points, chains, left_out=out, notes=notes)
 
     def _quadruped(self, roles: Mapping[str, int], said: Sequence[Label]) -> str | None:
@@ -190,6 +197,20 @@ class _Search:
             self.motion, positions=rest[None, None], persons=self.motion.persons[:1]
         )
         return is_quadruped(Rig(still, self.rig.parents), roles, said, at_rest=True)
+
+    def _others(self, points: Sequence[Point], said: Sequence[Label]) -> list[str]:
+        """The joints that have the names of parts and are no points, nor below one."""
+        used = {joint for point in points for joint, _ in point.weights}
+        below = set(used)
+        for joint in self.rig.order:
+            parent = self.rig.parents[joint] if self.rig.parents else -1
+            if parent in below:
+                below.add(joint)
+        return [
+            self.rig.names[joint]
+            for joint, label in enumerate(said)
+            if label.limb and label.sure and joint not in below
+        ]
 
     def _by_tree(self, named: Named, problem: str) -> Body | str:
         """A body by the tree and the pose alone, or why they are not that of one."""

@@ -72,7 +72,8 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
     if not path.is_dir():
         return [_take(path.name.removesuffix(".json"), [_Frame(0, path)], path)]
     takes: dict[str, list[_Frame]] = {}
-    for file in sorted(name for name in os.listdir(path) if name.endswith(_END)):
+    names = [name for name in os.listdir(path) if not name.startswith("._")]  # of macOS
+    for file in sorted(name for name in names if name.endswith(_END)):
         stem = file.removesuffix(_END)
         numbered = _NUMBERED.fullmatch(stem)
         name, number = (numbered["take"], int(numbered["frame"])) if numbered else (stem, 0)

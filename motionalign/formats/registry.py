@@ -105,7 +105,7 @@ def format_of(path: pathlib.Path) -> Format:
       ValueError: the file is missing, or no format reads it.
     """
     if path.is_dir():
-        names = sorted(os.listdir(path))
+        names = sorted(name for name in os.listdir(path) if not name.startswith("._"))
         for each in FORMATS.values():
             if each.frames and any(name.endswith(each.frames) for name in names):
                 return each
@@ -144,13 +144,16 @@ def _suffix(path: pathlib.Path) -> str:
 def find(folder: pathlib.Path) -> list[pathlib.Path]:
     """The files below a folder that a format may read, by their suffixes, sorted.
 
-    A folder of a sequence with one file a frame stands for its files; skeleton files are left out.
+    A folder of a sequence with one file a frame stands for its files. Skeleton files are left out,
+    and so is what macOS adds to copies and archives: files ._NAME and folders __MACOSX, which have
+    the names of motion files but hold none.
     """
     frames = tuple(end for each in FORMATS.values() for end in each.frames)
     suffixes = {end for each in FORMATS.values() for end in each.suffixes}
     found = []
     for where, folders, names in os.walk(folder):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if name != "__MACOSX")
+        names = [name for name in names if not name.startswith("._")]
         here = pathlib.Path(where)
         if frames and any(name.endswith(frames) for name in names):
             found.append(here)

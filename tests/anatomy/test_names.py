@@ -120,6 +120,8 @@ def test_a_head_that_is_called_a_control():
         ("lHipJoint", "body", "hip", "left"),
         ("T8", "body", "spine", ""),
         ("C7", "body", "neck", ""),
+        ("thigh_l_01", "body", "thigh", "left"),
+        ("Toe_L1", "body", "toe", "left"),
         ("hips", "body", "pelvis", ""),
         ("LeftHip", "body", "hip", "left"),
         ("Bone.023", "", "", ""),
@@ -193,3 +195,13 @@ def test_a_shoulder_between_the_collar_and_the_upper_arm_is_a_helper():
     body = anatomy.understand(motion_of(rows))
 
     assert body.points[body.roles["left_shoulder"]].name == "upperarm01.L"
+
+
+def test_a_joint_between_chest_and_head_is_the_neck_whatever_it_is_called():
+    rows = [
+        tuple("vertebra" if part == "neck_01" else part for part in row)
+        for row in joints_of(NAMINGS["unreal"])
+    ]
+    body = anatomy.understand(motion_of(rows))
+
+    assert body.points[body.roles["neck"]].name == "vertebra"

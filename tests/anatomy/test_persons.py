@@ -1,3 +1,5 @@
+import json
+
 import motion_files
 import numpy as np
 import pytest
@@ -79,3 +81,29 @@ def test_no_body_is_refused_by_name(tmp_path):
     path = motion_files.write_bvh(tmp_path / "prop.bvh", joints, motion_files.swing(joints, 9))
     with pytest.raises(NotHuman, match=r"prop.bvh: "):
         motionalign.read_motion(path)
+
+
+def test_keypoints_of_the_face_are_read_by_their_names(tmp_path):
+    coco = SKELETONS["coco18"]
+    flat = np.random.default_rng(0).uniform(size=(20, 18, 3)).astype(np.float32)
+    flat[..., :2] += body(20, "kinect20")[:, :18, :2]
+    eye = coco.joint_names.index("left_eye")
+    flat[5:, eye] = np.nan
+    np.save(tmp_path / "flat.npy", flat)
+    names = {"joint_names": coco.joint_names, "dims": 2, "fps": 20, "convention": "coco18"}
+    (tmp_path / "flat.skeleton.json").write_text(json.dumps(names))
+    (take,) = read_takes(tmp_path / "flat.npy")
+    (person,) = persons_of(take, coco).all
+    assert person.joints.shape == (20, 18, 3)
+    y_up = flat[:5] * np.array([1, -1, 1])  # in images y points down
+    np.testing.assert_allclose(person.joints[:5], y_up, atol=1e-6)
+    assert (person.joints[5:, eye] == 0).all()
+
+
+def test_real_keypoints(real_files):
+    (take,) = read_takes(next((real_files / "keypoints").glob("openpose*")))
+    (person,) = persons_of(take, SKELETONS["coco18"]).all
+    assert person.joints.shape[1:] == (18, 3)
+    assert len(person.joints) > 100
+    with pytest.raises(ValueError, match="in an image, in 2D; those of 3D are needed"):
+        persons_of(take, SMPL22)

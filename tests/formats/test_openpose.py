@@ -82,6 +82,7 @@ def test_several_takes_in_a_folder(tmp_path):
     written(folder, [[person()]], "photo_keypoints.json")
     written(folder, [[person()]] * 4, "{:012d}_keypoints.json")
     (folder / "other.json").write_text("[]")
+    (folder / "._a_000_keypoints.json").write_bytes(b"\0\5\x16\7")  # of macOS
     takes = {motion.name: motion.num_frames for motion in formats.read(folder)}
     assert takes == {"a": 2, "b": 3, "photo": 1, "video": 4}
 

@@ -41,3 +41,10 @@ def test_skeleton_files_are_no_motions_of_a_folder(tmp_path):
     for name in ("b.npz", "b.skeleton.json", "skeleton.json", "a.npz", "readme.md"):
         (tmp_path / name).touch()
     assert formats.find(tmp_path) == [tmp_path / "a.npz", tmp_path / "b.npz"]
+
+
+def test_what_macos_adds_to_copies_is_no_motion(tmp_path):
+    for name in ("walk.bvh", "._walk.bvh", "__MACOSX/walk.bvh", "__MACOSX/._walk.bvh", ".bvh"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert formats.find(tmp_path) == [tmp_path / ".bvh", tmp_path / "walk.bvh"]

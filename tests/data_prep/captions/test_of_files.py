@@ -69,3 +69,11 @@ def test_rows_without_a_file_are_counted_and_refused_if_they_are_most(tmp_path):
 def test_a_table_without_the_columns(tmp_path):
     with pytest.raises(ValueError, match="no column caption"):
         found(tmp_path, "a,b", head="file,text")
+
+
+def test_a_comma_in_a_caption_without_quotes_is_an_error(tmp_path):
+    head = "file,caption"
+    with pytest.raises(ValueError, match=r"captions\.csv, line 3: 3 cells, .*has 2.*quotes"):
+        found(tmp_path, "walk/w01,walks", "walk/w01,walks, then waves", head=head)
+    of, _ = found(tmp_path, '"walk/w01","walks, then waves"', "walk/w01,slowly,,", head=head)
+    assert of["walk/w01"] == [Caption("walks, then waves"), Caption("slowly")]

@@ -99,6 +99,8 @@ def test_every_file_is_accounted_for(mocap):
     }
     detail = {entry["id"]: entry["detail"] for entry in result.dropped}["spoiled"]
     assert detail.startswith("spoiled.bvh, line 2") and str(mocap) not in detail
+    assert f"left out: spoiled: motion_unreadable: {detail}" in reader.notes
+    assert any(note.startswith("left out: chair: not_human: ") for note in reader.notes)
     assert [finding.kind for finding in result.noticed()] == ["file_unlisted"]
     assert result.unlisted == ["readme.md"]
 
@@ -131,6 +133,19 @@ def test_captions_from_a_table(mocap):
     ]  # fmt: skip
     assert "captions.csv: 1 rows name no file here: line 10: gone" in reader.notes
     assert "captions.csv" not in result.unlisted
+
+
+def test_clips_without_a_valid_row_are_not_most_of_a_small_split(mocap):
+    rows = [f"walking/Walk_Happy_00{i},{'' if i < 3 else 'walks'}" for i in range(6)]
+    rows += [f"dances/salsa_{i},salsa" for i in range(4)]
+    (mocap / "captions.csv").write_text("\n".join(["file,caption", *rows]))
+    for seed in range(5):
+        reader = Library(mocap, plan=SplitPlan(PLAN.shares, seed))
+        splits = reader.splits()
+        assert {f"walking/Walk_Happy_00{i}" for i in range(3)} <= {*splits["train"]}
+        assert len(splits["val"]) == len(splits["test"]) == 1
+    details = {entry["id"]: entry["detail"] for entry in survey(reader).dropped}
+    assert details["walking/Walk_Happy_001"] == "line 3 of the table: the caption is empty"
 
 
 def test_without_captions_the_ways_to_have_some_are_named(mocap):
@@ -203,6 +218,32 @@ def test_native_keeps_the_skeleton_of_most_files(mocap):
     )
 
 
+def test_keypoints_are_a_dataset_of_their_own(tmp_path, capsys):
+    names = SKELETONS["coco18"].joint_names
+    for i in range(3):
+        flat = np.random.default_rng(i).uniform(size=(30, 18, 3))
+        np.save(tmp_path / f"walk_{i}.npy", flat)
+    described = {"joint_names": names, "dims": 2, "fps": 30, "convention": "coco18"}
+    (tmp_path / "skeleton.json").write_text(json.dumps(described))
+    plan = SplitPlan((100.0, 0.0, 0.0))
+    with pytest.raises(ValueError, match=r"3 of 3: 3 two_dimensional[\s\S]*--joints=native"):
+        survey(Library(tmp_path, "names", plan=plan))
+    main(["library", f"--raw_dir={tmp_path}", "--name=flat", "--captions=names", "--joints=native",
+          "--split=100,0,0", f"--data_dir={tmp_path / 'data'}"])  # fmt: skip
+    dataset = Dataset(tmp_path / "data", "flat")
+    assert dataset.metadata.skeleton.dims == 2
+    assert len(dataset.split("train")) == 3
+    assert "mocap_small" not in capsys.readouterr().out
+
+
+def test_few_clips_are_split_although_many_files_are_unusable(mocap):
+    for i in range(6):
+        (mocap / f"broken_{i}.bvh").write_text("HIERARCHY\n")
+    result = survey(Library(mocap, "names", plan=PLAN))
+    assert {entry["split"] for entry in result.dropped} == {"train"}
+    assert all(result.of_split(split) for split in ("train", "val", "test"))
+
+
 def test_labels_of_the_file_itself(tmp_path):
     path = write_set(tmp_path / "actions.npz")
     argv = ["library", f"--raw_dir={path}", "--name=actions", "--captions=labels", "--label=class",
@@ -258,6 +299,29 @@ def test_a_dataset_of_mixed_files(mocap, tmp_path, capsys):
     split = dataset.split("train")
     assert len(split.ids) == 16
     assert "Mwalking/Walk_Happy_000" in split.ids or "walking/Walk_Happy_000" not in split.ids
+
+
+@pytest.mark.parametrize(
+    ("folders", "by", "column"),
+    [
+        (["subject_1", "Subject_2", "subject_3"], None, "subject"),
+        (["s01/walk", "s02/walk", "p3/run"], None, "subject"),
+        (["walk", "run", "jump"], None, None),
+        (["walk", "run", "jump"], "folder", "folder"),
+    ],
+)
+def test_clips_of_a_subject_or_a_folder_stay_together(tmp_path, folders, by, column):
+    for i, folder in enumerate(folders):
+        for j in range(3):
+            write(tmp_path / folder / f"move_{j}.bvh", seed=10 * i + j)
+    reader = Library(tmp_path, "names", plan=SplitPlan((80.0, 10.0, 10.0), by=by))
+    assert reader.split_made["by"] == column
+    of_split = {
+        split: {name.rpartition("/")[0] for name in names}
+        for split, names in reader.splits().items()
+    }
+    shared = sum(map(len, of_split.values())) > len(folders)
+    assert shared == (column is None)
 
 
 def test_split_files_name_files_or_clips(mocap):
