@@ -396,6 +396,22 @@ def test_what_is_no_human_is_refused_by_name(what):
     assert refusal.value.body is body
 
 
+def test_a_sole_below_the_ankle_is_not_the_ball_of_the_foot():
+    """Toes that go forwards from it do so from the ankle, as if the sole were not there."""
+    rows = mixamo(fingers=False)
+    y = {name: place[1] for name, _, place in rows}
+    for side in ("Left", "Right"):
+        x, z = next((at[0], at[2]) for name, _, at in rows if name == f"{side}Foot")
+        rows = [row for row in rows if row[0] != f"{side}ToeBase"]
+        rows += [(f"{side}ForeFoot", f"{side}Foot", (x, y[f"{side}Foot"] - 6, z)),
+                 (f"{side}ForeFoot_end", f"{side}ForeFoot", (x, 2, z + 22))]  # fmt: skip
+    body = understand(motion_of(rows))
+    assert chain(body, "left_leg")[-2:] == ["LeftFoot", "LeftForeFoot_end"]
+    pointed = [(name, parent, (x, y - 60, z - 20) if name.endswith("_end") else (x, y, z))
+               for name, parent, (x, y, z) in rows]  # fmt: skip
+    assert chain(understand(motion_of(pointed)), "left_leg")[-2] == "LeftForeFoot"
+
+
 def test_a_fox_that_sits_or_runs_is_an_animal():
     """Its spine rises, and its legs are never parallel, but its front legs are the longer ones."""
     rows = [(name, parent, (x, y + 0.45 * z if "Foot" not in name else y, z))
