@@ -69,6 +69,16 @@ _PICKLE = (
     "with joint_names and fps"
 )
 
+# The first line of tables that scripts write of landmarks, each in columns of its own making.
+_TABLE = re.compile(
+    r".*(landmark|visibility|nose_?x|left_?shoulder_?x|\d+_x,\w*\d+_y)", re.IGNORECASE
+)
+_LANDMARKS = (
+    "is a table of landmarks, whose columns each script names in its own way, and is not read; "
+    "save the points [frames, 33, 3] with numpy.save and a skeleton file beside them, or the "
+    "frames as MediaPipe's JSON"
+)
+
 _SUFFIXES: Mapping[str, str] = MappingProxyType(
     {
         ".mat": (
@@ -117,4 +127,6 @@ def why(path: pathlib.Path) -> str | None:
                     "is not read; save the recordings of the set as one labelled .npz, or the "
                     "joints [frames, joints, 3] of this one as .npy with a skeleton file beside it"
                 )
+    if path.suffix.lower() == ".csv" and _TABLE.match(tables.head(path).partition("\n")[0]):
+        return _LANDMARKS
     return _SUFFIXES.get(path.suffix.lower())
