@@ -4,15 +4,19 @@
 
 A model trained on SMPL's 22 joints scores every clip of a labelled set (formats/labelled_set.py)
 against a sentence for each class, without having seen a clip or a class of the set. Clips are read
-in two ways:
+in three ways:
 
-  canonical  as SMPL's 22 joints, with the statistics of the training data.
-  native     as motion patches of the skeleton's own chains (Motion Patches, §3.1 and Table 5), with
-             its own statistics, which come from the training clips of the set's protocol alone.
+  canonical       as SMPL's 22 joints, with the statistics of the training data.
+  own statistics  the same joints, with the statistics of the set.
+  native          as motion patches of the skeleton's own chains (Motion Patches, §3.1 and Table 5),
+                  with the statistics of the set.
+
+The statistics of a set come from the training clips of its protocol alone.
 
 Scored are the test clips of the protocol in `PROTOCOLS`. The embedding of a clip of two persons is
-the mean of theirs; a clip in which nobody is seen for two frames counts as wrong. The sentences are ours, written before anything was scored. Beside each
-accuracy stand chance (one class in K) and the share of the most frequent class.
+the mean of theirs; a clip in which nobody is seen for two frames counts as wrong. The sentences are
+ours, written before anything was scored. Beside each accuracy stand chance (one class in K) and the
+share of the most frequent class.
 """
 
 import argparse
@@ -31,7 +35,9 @@ from motionalign.data.dataset import Metadata
 from motionalign.formats import Motion
 from motionalign.inference.model import Model
 from motionalign.inference.similarity import similarity_scores
-from motionalign.skeleton import Skeleton
+from motionalign.skeleton import SKELETONS, Skeleton
+
+SMPL22 = SKELETONS["smpl22"]
 
 SENTENCES: Mapping[str, str] = {
     # NW-UCLA
@@ -115,9 +121,12 @@ def read_set(path: pathlib.Path) -> tuple[list[Motion], Skeleton, list[Clip]]:
     for number, motion in enumerate(tqdm(motions, desc=path.stem, unit="clip")):
         body = anatomy.understand(motion)
         anatomy.require_human(body, f"{path}: {motion.name}")
-        found = anatomy.points(motion, body)
-        skeleton, own = anatomy.native(motion, body, found)
-        joints = anatomy.smpl22(motion, body, found).joints
+        try:
+            found = anatomy.points(motion, body)
+            skeleton, own = anatomy.native(motion, body, found)
+            joints = anatomy.smpl22(motion, body, found).joints
+        except ValueError:  # nobody is seen
+            continue
         skeletons.add(skeleton)
         for person in found.persons:
             there = found.present[:, person]
@@ -155,13 +164,22 @@ def folds_of(name: str, motions: Sequence[Motion]) -> np.ndarray:
     return np.array([PROTOCOLS[name](motion) for motion in motions])
 
 
-def native_vectors(
+def own_vectors(
     model: Model, motions: Sequence[Motion], skeleton: Skeleton, clips: Sequence[Clip],
     folds: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
-    """Vectors [N, E] of the clips as native patches; each fold has the statistics of the others."""
+    """Vectors [N, E] of clips read with the set's statistics; each fold has those of the others.
+
+    Args:
+      model: the model.
+      motions: the N clips.
+      skeleton: SMPL's 22 joints, or the set's own.
+      clips: their persons.
+      folds: [N] the test fold of each clip.
+    """
     reference, read = model.metadata(), model.encoder.representation
-    placed = [conventions.canonical(clip.native, skeleton) for clip in clips]
+    form = "smpl22" if skeleton == SMPL22 else "native"
+    placed = [conventions.canonical(getattr(clip, form), skeleton) for clip in clips]
     fps, fold_of = _rate(motions), folds[[clip.number for clip in clips]]
     inputs: list[np.ndarray] = [np.zeros(0)] * len(clips)
     for fold in np.unique(folds):
@@ -195,7 +213,8 @@ def rows(model: Model, path: pathlib.Path) -> Iterator[str]:
     chance, majority = 1 / len(names), np.bincount(labels[tested]).max() / tested.sum()
     vectors = {
         "canonical": canonical_vectors(model, motions, clips),
-        "native": native_vectors(model, motions, skeleton, clips, folds),
+        "own statistics": own_vectors(model, motions, SMPL22, clips, folds),
+        "native": own_vectors(model, motions, skeleton, clips, folds),
     }
     texts = {
         "sentences": [SENTENCES[name] for name in names],
@@ -205,12 +224,12 @@ def rows(model: Model, path: pathlib.Path) -> Iterator[str]:
         encoded = model.encode_text(of_class, normalize=False)
         scores = {}
         for way, motion in vectors.items():
-            found = similarity_scores(motion[tested], encoded, model.distance).argmax(1)
-            right = (found == labels[tested]) & motion[tested].any(1)
-            scores[way] = 100 * np.mean(right)
+            read = tested & motion.any(1)
+            found = similarity_scores(motion[read], encoded, model.distance).argmax(1)
+            scores[way] = 100 * np.sum(found == labels[read]) / tested.sum()
         yield (
             f"| {path.stem} | {tested.sum()} | {len(names)} | {words} | "
-            f"{scores['canonical']:.1f} | {scores['native']:.1f} | {100 * chance:.1f} | "
+            f"{' | '.join(f'{score:.1f}' for score in scores.values())} | {100 * chance:.1f} | "
             f"{100 * majority:.1f} |"
         )
 
@@ -224,8 +243,9 @@ def main() -> None:
     parser.add_argument("--checkpoint", required=True, help="a model of motion patches")
     args = parser.parse_args()
     model = motionalign.load(args.checkpoint)
-    print("| set | clips | classes | words | canonical | native | chance | most frequent |")
-    print("|---|--:|--:|---|--:|--:|--:|--:|")
+    ways = "canonical | own statistics | native"
+    print(f"| set | clips | classes | words | {ways} | chance | most frequent |")
+    print("|---|--:|--:|---|--:|--:|--:|--:|--:|")
     for path in args.sets:
         for row in rows(model, path):
             print(row)

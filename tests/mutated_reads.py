@@ -142,15 +142,22 @@ def humanml3d(base):
 
 
 def clips_to_encode(base):
-    from motionalign.inference import folder
+    from motionalign.anatomy.takes import Told
+    from motionalign.data.dataset import Metadata
+    from motionalign.data.representation import Patches
+    from motionalign.inference.motion_input import Asked, read_input
+    from motionalign.skeleton import SKELETONS
 
-    def prepare(joints):
-        if joints.shape[1:] != (22, 3) or joints.dtype.kind != "f":
-            raise ValueError("another shape")
-        return joints
-
-    files = {name: base / f"raw/new_joints/{name}.npy" for name in "ab"}
-    folder._prepared(prepare, base / "raw/new_joints", files)
+    shape = (22, 3)
+    reference = Metadata(
+        "mine", SKELETONS["smpl22"], 8, 20.0, 1.0, np.zeros(shape), np.ones(shape), 20.0
+    )
+    folder = base / "raw/new_joints"
+    files = {folder / f"{name}.npy": name for name in "ab"}
+    asked = Asked(reference, Patches(8, 40), Told(), assumed_fps=20.0)
+    found = read_input(files, asked, folder)
+    # What is wrong with a file is told under its id, and does not stop the others.
+    assert sorted([*found.ids, *(each["id"] for each in found.skipped)]) == ["a", "b"]
 
 
 def statistics(base):

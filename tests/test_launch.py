@@ -9,6 +9,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import motion_files
 import numpy as np
 import pytest
 from bodies import body
@@ -119,6 +120,30 @@ def test_default_frame_rate_is_that_of_the_raw_files(short_run, model, small_dat
     with np.load(tmp_path / "x.npz") as written:
         expected = model.encode_motion(clip, fps=60)
         np.testing.assert_allclose(written["embeddings"][0], expected, atol=1e-6)
+
+
+def test_encode_motion_files(short_run, model, tmp_path):
+    """The flags about files reach them."""
+    body = motion_files.human()
+    for i in range(2):
+        path = tmp_path / f"clip {i}.bvh"
+        motion_files.write_bvh(path, body, motion_files.swing(body, 40, seed=i))
+    output = tmp_path / "x.npz"
+    flags = ("--mode=encode", f"--checkpoint={short_run}", f"--input={tmp_path}",
+             f"--output={output}")  # fmt: skip
+    done = command(*flags)
+    assert done.code == 0
+    assert "2 clips → " in done.stdout and "They are 2 BVH (" in done.stdout
+    with np.load(output) as written:
+        assert list(written["ids"]) == ["clip 0", "clip 1"]
+        _, expected = model.encode_files([tmp_path / f"clip {i}.bvh" for i in range(2)])
+        np.testing.assert_allclose(written["embeddings"], expected, atol=1e-6)
+    assert "statistics of these clips themselves" in command(*flags, "--joints=native").stdout
+    assert "--unit=cm" in command(*flags, "--unit=mm").stderr
+    skeleton = tmp_path / "said.skeleton.json"
+    skeleton.write_text('{"unit": "mm"}')
+    assert "--unit=cm" in command(*flags, f"--skeleton={skeleton}").stderr
+    assert command(*flags, f"--skeleton={skeleton}", "--unit=cm", "--up=y").code == 0
 
 
 def test_a_query_does_not_cost_a_whole_batch(model, monkeypatch):

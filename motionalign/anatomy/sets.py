@@ -542,7 +542,7 @@ SETS: tuple[JointSet, ...] = (
     JointSet("Kinect v2", "joints", "body", _points(_KINECT25), _labels("HandTip@ Thumb@")),
     JointSet(
         "Azure Kinect", "joints", "body", _points(_AZURE32),
-        _labels("handtip_@ thumb_@ nose eye_@ ear_@"),
+        _labels("handtip_@ thumb_@ nose eye_@ ear_@"), {"spine_naval": "spine_navel"},
     ),
     JointSet("Motive", "joints", "body", _points(_MOTIVE), _motive_fingers()),
     JointSet("Xsens", "joints", "body", _points(_XSENS)),

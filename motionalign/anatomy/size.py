@@ -42,6 +42,8 @@ _USUAL: Mapping[str, tuple[float, float]] = {
 }
 _CLOSE = 1.0  # of two costs: the choice between the units is said to be an assumption
 _LEG_JOINTS, _ARM_JOINTS = 4, 3  # of a chain, at least, that is measured
+_CLEAR = 0.3  # cosine, on the mean: an axis along which a body is upright more often than not
+_JUMP = 2.0  # body heights from one frame to the next that nobody moves, at any usual rate
 _FEW = 10  # frames below which a body that does not move is no finding
 _FRAMES = 20_000  # frames, at most, that are measured
 
@@ -131,6 +133,7 @@ def with_size(body: Body, motion: Motion, unit: float | None = None, up: str | N
     measured = [measure(person, skeleton) for person in turned]
     height = float(np.median([each.height for each in measured]))
     metres, unit_known = _unit(body, motion, unit, height, notes)
+    notes += _jumps(body, motion, height, metres)
     return dataclasses.replace(
         body,
         unit_in_metres=metres,
@@ -172,11 +175,13 @@ def _up(
     stands = measure(together, skeleton).up
     rests = _rest_axis(body, motion, skeleton)
     if rests and rests != stands and (stands is None or _is_down(together, skeleton, rests)):
-        return rests, "by the rest pose"
+        mostly = _mostly_up(body, together) if stands is None else None
+        if mostly in (None, rests) or _is_down(together, skeleton, rests):
+            return rests, "by the rest pose"
+        return str(mostly), "by the body"
     if stands:
         return stands, "by the body"
-    ends = [body.chains["left_leg"][-1], body.chains["right_leg"][-1]]
-    towards = (together[:, body.chains["torso"][-1]] - together[:, ends].mean(1)).mean(0)
+    towards = _upwards(body, together).mean(0)
     axis = max(AXES, key=lambda name: float(towards @ AXES[name]))
     axis = axis if float(towards @ AXES[axis]) > 0.5 * np.linalg.norm(towards) else "y"
     notes.append(
@@ -184,6 +189,43 @@ def _up(
         "assumed"
     )
     return axis, "assumed"
+
+
+def _jumps(body: Body, motion: Motion, height: float, metres: float | None) -> list[str]:
+    """A note if a person is somewhere else in the next frame, as where frames are damaged."""
+    weights = body.points[0].weights
+    root = sum(weight * motion.positions[:_FRAMES, :, joint] for joint, weight in weights)
+    steps = np.linalg.norm(np.diff(np.asarray(root), axis=0), axis=-1)
+    steps = np.where(np.isfinite(steps), steps, 0.0)
+    places = int((steps > _JUMP * height).any(axis=-1).sum())
+    if not places or height <= 0:
+        return []
+    frame = int(steps.max(axis=-1).argmax())
+    far = f"{steps.max() * metres:.3g} m" if metres else f"{steps.max() / height:.3g} body heights"
+    more = f"; so it does in {places - 1} other places" if places > 1 else ""
+    return [
+        f"the body jumps by {far} from frame {frame + 1} to the next{more}: frames are damaged, or "
+        "clips are joined"
+    ]
+
+
+def _upwards(body: Body, points: np.ndarray) -> np.ndarray:
+    """From the feet to the head [T, 3], of points [T, P, 3]."""
+    ends = [body.chains["left_leg"][-1], body.chains["right_leg"][-1]]
+    return points[:, body.chains["torso"][-1]] - points[:, ends].mean(1)
+
+
+def _mostly_up(body: Body, points: np.ndarray) -> str | None:
+    """The axis along which a body that turns over is upright in more frames than not; or None.
+
+    A rest pose says nothing of it: MotionBuilder writes one along Y and a motion along Z.
+    """
+    upwards = _upwards(body, points)
+    lengths = np.linalg.norm(upwards, axis=-1, keepdims=True)
+    mean = (upwards / np.where(lengths > 0, lengths, 1)).mean(0)
+    first, second = sorted(AXES, key=lambda name: float(mean @ AXES[name]))[::-1][:2]
+    clear = mean @ (AXES[first] - np.asarray(AXES[second])) > _CLEAR
+    return first if clear and float(mean @ AXES[first]) > _CLEAR else None
 
 
 def _is_down(joints: np.ndarray, skeleton: Skeleton, up: str) -> bool:

@@ -136,7 +136,7 @@ class _Search:
         known, found = matched
         own_tree = self.motion.parents is not None and not self.motion.convention
         whole = known.sensor == "depth" and len(set(found.values())) == self.motion.num_joints
-        if own_tree and known.kind not in ("markers", "keypoints") and not whole:
+        if own_tree and known.kind != "markers" and not whole:
             return None
         points, chains = sets.points_of(known, found, self.motion.joint_names)
         kind = "human" if known.covers == "body" else known.covers

@@ -83,6 +83,8 @@ class Raw(NamedTuple):
       kind: format and convention.
       sensor: how steady its joints are, a key of `conventions.SENSORS`.
       skeleton: of the joints; None: that of the model.
+      finding: why the file's joints are not what they should be, in its own unit and axes; None: it
+        is not known, or they are.
     """
 
     id: str
@@ -91,6 +93,7 @@ class Raw(NamedTuple):
     kind: tuple[str, str]
     sensor: str = "optical"
     skeleton: Skeleton | None = None
+    finding: Finding | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,11 +161,19 @@ def read_input(
 
 
 def _skip(
-    found: MotionInput, name: str, error: ValueError, below: pathlib.Path | None = None
+    found: MotionInput,
+    name: str,
+    error: ValueError,
+    below: pathlib.Path | None,
+    in_file: Finding | None = None,
 ) -> None:
+    """Skips a clip; `in_file` is its finding in the file's own unit and axes, if it has any."""
     if isinstance(error, ImplausibleClip):
-        found.implausible[name] = error.finding
-        reason = f"{error.finding.reason}: {error.finding.detail}"
+        finding = error.finding
+        if in_file is not None and in_file.reason == finding.reason:
+            finding = in_file  # whose remedy declares the file as it is
+        found.implausible[name] = finding
+        reason = f"{finding.reason}: {finding.detail}"
     else:
         reason = str(error).removeprefix(f"{below}{os.sep}" if below else "")
     found.skipped.append({"id": name, "reason": reason})
@@ -174,7 +185,7 @@ def _add(found: MotionInput, raw: Raw, asked: Asked, below: pathlib.Path | None)
         given = _given(raw, asked)
         clip = read(raw.joints, raw.fps, given, asked.reference, asked.input)
     except ValueError as error:
-        _skip(found, raw.id, error, below)
+        _skip(found, raw.id, error, below, raw.finding)
         return
     _append(found, raw, clip)
 
@@ -256,8 +267,10 @@ def _of_take(take: Take, name: str, asked: Asked) -> Iterator[Raw | tuple[str, V
             error = ValueError(f"{take.where}: no two frames have all joints of this person")
             yield name + person.label, error
             continue
-        own = name + person.label
-        yield Raw(own, person.joints, take.fps, kind, take.body.sensor, persons.skeleton)
+        own, body = name + person.label, take.body
+        yield Raw(
+            own, person.joints, take.fps, kind, body.sensor, persons.skeleton, body.finding
+        )  # fmt: skip
 
 
 # ---------------------------------------------------------------------------- own statistics
@@ -286,7 +299,7 @@ def _add_native(
             given = _given(each, asked)
             joints = given.converted(each.joints, each.fps, blank, asked.input)
         except ValueError as error:
-            _skip(found, each.id, error, below)
+            _skip(found, each.id, error, below, each.finding)
             continue
         placed.append(each._replace(joints=joints))
     if not placed:

@@ -288,6 +288,13 @@ MUJOCO = (
 )
 
 
+# With the spelling of the sensor's first software.
+AZURE = (
+    "pelvis spine_naval spine_chest neck head left_clavicle left_shoulder left_elbow left_wrist "
+    "left_hand left_hip left_knee left_ankle left_foot"
+)
+
+
 # Of TRC files: OpenCap's keypoints, without a head, and Pose2Sim's.
 OPENCAP = "Neck LShoulder LElbow LWrist midHip LHip LKnee LAnkle LBigToe LSmallToe LHeel"
 POSE2SIM = "Hip LHip LKnee LAnkle LBigToe LSmallToe LHeel Neck Head Nose LShoulder LElbow LWrist"
@@ -300,6 +307,7 @@ POSE2SIM = "Hip LHip LKnee LAnkle LBigToe LSmallToe LHeel Neck Head Nose LShould
         (POSE2SIM, "Halpe-26", {"head": "Nose", "head_end": "Head", "right_hip": "RHip"}),
         (H36M, "Human3.6M", {"neck": "Thorax", "head": "Neck/Nose", "head_end": "Head"}),
         (MMPOSE, "Human3.6M", {"pelvis": "root", "neck": "thorax", "head": "neck_base"}),
+        (AZURE, "Azure Kinect", {"pelvis": "pelvis", "chest": "spine_chest"}),
         (MUJOCO, "SMPL", {"chest": "Chest", "left_collar": "L_Thorax", "left_foot": "L_Toe"}),
     ],
 )

@@ -160,6 +160,24 @@ def test_a_rest_pose_is_not_believed_where_the_body_stands_along_another_axis():
     assert (body.up, body.up_known) == ("z", "by the body")
 
 
+@pytest.mark.parametrize("up", ["y", "z", "-x"])
+def test_a_cartwheel_is_upright_along_the_axis_that_points_up(up):
+    """Upside down in a third of the frames, so that no axis is that of a body that stands."""
+    motion = rig(frames=30)
+    rest = motion.positions[0, 0]
+    angles = np.concatenate([np.zeros(15), np.linspace(0, 2 * np.pi, 15)])
+    turns = np.zeros((30, 3, 3))
+    turns[:, 0, 0] = turns[:, 1, 1] = np.cos(angles)
+    turns[:, 0, 1], turns[:, 1, 0] = np.sin(angles), -np.sin(angles)
+    turns[:, 2, 2] = 1
+    middle = motion.positions.mean((0, 1, 2))
+    wheel = np.einsum("tmji,tki->tmjk", motion.positions - middle, turns) + middle + [0, 70, 30]
+
+    body = understand(dataclasses.replace(motion, positions=wheel @ to_y(up), rest=rest))
+
+    assert body.up == up
+
+
 def test_a_rest_pose_that_is_no_pose_says_nothing():
     """All bones along x, as in files whose joints have their own axes along the bones."""
     motion = rig()
@@ -169,6 +187,19 @@ def test_a_rest_pose_that_is_no_pose_says_nothing():
     body = understand(dataclasses.replace(motion, positions=lying(motion), rest=rest))
 
     assert body.up == "-z"  # as if it stood
+
+
+def test_a_body_that_is_elsewhere_in_the_next_frame_is_noted():
+    motion = rig(frames=20)
+    damaged = motion.positions.copy()
+    damaged[7] += [1460_00, -1460_00, 0]
+    damaged[12] = np.nan
+
+    body = understand(dataclasses.replace(motion, positions=damaged))
+
+    [note] = [note for note in body.notes if "jumps" in note]
+    assert note.startswith("the body jumps by 2.06e+03 m from frame 7 to the next; so it does in 1")
+    assert not any("jumps" in note for note in understand(motion).notes)
 
 
 def test_a_body_of_which_no_frame_is_complete_is_not_measured():

@@ -451,6 +451,19 @@ def test_points_that_are_never_measured_are_placed_by_others():
     assert understand(of_set("OpenPose BODY-25", everything)).kind == "human"
 
 
+def test_keypoints_among_the_joints_of_a_rig_are_not_all_of_it():
+    """A rig with a nose, eyes and ears has the names of COCO's keypoints, and a spine besides."""
+    rows = [row for row in joints_of(NAMINGS["smpl"]) if "Foot" not in row[0]]
+    rows.append(("nose", "Head", (0, 160, 10)))
+    rows += [(f"{side}_{part}", "Head", (x, 163, z)) for side, x in (("left", 4), ("right", -4))
+             for part, z in (("eye", 9), ("ear", 0))]  # fmt: skip
+    assert sets.match([name for name, *_ in rows])[0].name == "OpenPose COCO-18"
+
+    body = understand(motion_of(rows))
+
+    assert (body.points[body.roles["pelvis"]].name, body.sensor) == ("Pelvis", "optical")
+
+
 def test_names_without_a_tree():
     rows = mixamo()
     body = understand(motion_of(rows, parents=None))

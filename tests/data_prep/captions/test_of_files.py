@@ -73,9 +73,7 @@ def test_a_table_without_the_columns(tmp_path):
 
 def test_a_comma_in_a_caption_without_quotes_is_an_error(tmp_path):
     head = "file,caption"
-    with pytest.raises(
-        ValueError, match=r"captions\.csv, line 3: 3 cells, .*has 2.*quotes"
-    ):
+    with pytest.raises(ValueError, match=r"captions\.csv, line 3: 3 cells, .*has 2.*quotes"):
         found(tmp_path, "walk/w01,walks", "walk/w01,walks, then waves", head=head)
     of, _ = found(tmp_path, '"walk/w01","walks, then waves"', "walk/w01,slowly,,", head=head)
     assert of["walk/w01"] == [Caption("walks, then waves"), Caption("slowly")]
