@@ -118,6 +118,8 @@ def _places(data_dir: str | pathlib.Path, name: str) -> tuple[pathlib.Path, path
     data_dir = pathlib.Path(data_dir)
     if data_dir.exists() and not data_dir.is_dir():
         raise ValueError(f"--data_dir={data_dir} is a file; name a folder, new or existing")
+    if not (data_dir / name / VERSION).exists():
+        files.check_place(data_dir / name, f"--data_dir={data_dir}")
     return data_dir / name / VERSION, data_dir / f".{name}.incomplete"
 
 

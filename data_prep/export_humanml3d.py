@@ -118,6 +118,7 @@ def _check(args: argparse.Namespace) -> None:
         )
     if os.path.exists(args.out):
         raise ValueError(f"{args.out} already exists; choose another folder, or remove it")
+    files.check_place(args.out, args.out)
     if args.min_frames < 2:
         raise ValueError(
             f"--min_frames={args.min_frames}; expected at least 2, as values are of two frames"
