@@ -447,6 +447,18 @@ class Library(Reader):
         left = {clip.file for clip in self._clips.values() if clip.id not in listed}
         return sorted({*self._others, *left})
 
+    def caption_table(self) -> list[tuple[str, ...]]:
+        """The captions from names as `CaptionTable` reads them; empty where a name has no words."""
+        if not self._by_name:
+            return []
+        rows = [("file", "take", "person", "caption")]
+        for name, found in self._texts.items():
+            clip = self._clips[name]
+            captions = found if isinstance(found, list) else []
+            text = "".join(row.text for row in captions if isinstance(row, Caption))
+            rows.append((clip.file, clip.take, str(clip.person or ""), text))
+        return rows
+
 
 def _captions_given(captions: str | None, folder: pathlib.Path) -> str:
     """The value of --captions: "names", "labels", or the path of the table."""

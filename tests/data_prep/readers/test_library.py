@@ -115,6 +115,27 @@ def test_captions_from_names_are_shown(mocap):
     assert ": salsa dances" in notes
 
 
+def test_captions_from_names_are_a_table_to_correct(mocap, tmp_path, capsys):
+    write_set(mocap / "duo.npz", clips=1, persons=2)
+    write(mocap / "take_001.bvh", seed=40)  # a name without words
+    options = [f"--raw_dir={mocap}", f"--data_dir={tmp_path}/data"]
+    main(["library", *options, "--name=named", "--captions=names"])
+    table = tmp_path / "data" / "named" / "1.0.0" / "captions.csv"
+    assert f"all captions are in {table}: correct a copy" in capsys.readouterr().out
+    lines = table.read_text("utf-8").splitlines()
+    assert lines[0] == "file,take,person,caption"
+    assert {"dances/salsa_2.bvh,,,salsa dances", "duo.npz,,1,duo", "duo.npz,,2,duo",
+            "take_001.bvh,,,"} <= {*lines}  # fmt: skip
+    corrected = tmp_path / "corrected.csv"
+    corrected.write_text(table.read_text("utf-8").replace("duo.npz,,2,duo", "duo.npz,,2,bows"))
+    main(["library", *options, "--name=corrected", f"--captions={corrected}"])
+    named, again = (Dataset(tmp_path / "data", name) for name in ("named", "corrected"))
+    for split in ("train", "val", "test"):
+        assert again.split(split).ids == named.split(split).ids
+    assert Library(mocap, str(corrected), plan=PLAN).captions("duo#2") == [Caption("bows")]
+    assert not (again.version_dir / "captions.csv").exists()
+
+
 def test_captions_from_a_table(mocap):
     rows = ["file,caption,start,end", "walking/Walk_Happy_000.bvh,she walks,,",
             "walking/Walk_Happy_000,a happy walk,,", "dances/salsa_1,first,0,1",
