@@ -61,6 +61,13 @@ _SUBJECT = re.compile(
     r"(?:subject|subj|actor|performer|person|participant|s|p)[ _-]?\d+", re.IGNORECASE
 )
 
+# Where the folder has no split files, there are none to take names out of.
+_ADVICE = {
+    "motion_unreadable": "Save or export these files again, or move them out of the folder.",
+    "caption_empty": "Write a caption into the table, or give the file a name that tells the motion.",
+    "label_missing": "Add a row with the label, or move the file out of the folder.",
+}
+
 _EXAMPLES = 6  # captions from names that are shown
 _NOTES = 6  # distinct notes of files that are shown
 
@@ -137,6 +144,7 @@ class Library(Reader):
     source_fps = fps = FPS
     unit_in_metres = 1.0
     names_are_paths = True
+    advice = _ADVICE
 
     def __init__(
         self,

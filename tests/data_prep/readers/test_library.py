@@ -65,6 +65,7 @@ def mocap(tmp_path):
     write_prop(folder / "chair.bvh")
     (folder / "spoiled.bvh").write_text("HIERARCHY\nROOT\n")
     (folder / "readme.md").write_text("x")
+    (folder / ".DS_Store").touch()
     return folder
 
 
@@ -103,6 +104,22 @@ def test_every_file_is_accounted_for(mocap):
     assert any(note.startswith("left out: chair: not_human: ") for note in reader.notes)
     assert [finding.kind for finding in result.noticed()] == ["file_unlisted"]
     assert result.unlisted == ["readme.md"]
+
+
+def test_advice_is_about_files_where_there_are_no_split_files(tmp_path):
+    for i in range(3):
+        (tmp_path / f"walk_{'abc'[i]}.bvh").write_text("HIERARCHY\n")
+    with pytest.raises(ValueError, match=r"3 motion_unreadable[\s\S]*or move them out") as found:
+        survey(Library(tmp_path, "names", plan=PLAN))
+    assert "numpy" not in str(found.value)
+    (tmp_path / "captions.csv").write_text("file,caption\nwalk_1,\n")
+    write(tmp_path / "walk_1.bvh")
+    for path in tmp_path.glob("walk_?.bvh"):
+        if path.stem != "walk_1":
+            path.unlink()
+    with pytest.raises(ValueError, match=r"1 caption_empty[\s\S]*into the table") as found:
+        survey(Library(tmp_path, plan=PLAN))
+    assert "split files" not in str(found.value)
 
 
 def test_captions_from_names_are_shown(mocap):
