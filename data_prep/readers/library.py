@@ -64,7 +64,7 @@ _SUBJECT = re.compile(
 # Where the folder has no split files, there are none to take names out of.
 _ADVICE = {
     "motion_unreadable": "Save or export these files again, or move them out of the folder.",
-    "caption_empty": "Write a caption into the table, or give the file a name that tells the motion.",
+    "caption_empty": "Write a caption into the table, or name the file by its motion.",
     "label_missing": "Add a row with the label, or move the file out of the folder.",
 }
 
