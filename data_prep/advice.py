@@ -27,7 +27,7 @@ ADVICE = {
     "not_human": "`python -m data_prep inspect FILE` shows what was found; if it is a body, name "
     "its joints with --skeleton=FILE.json.",
     "two_dimensional": "Keep keypoints in 2D with --joints=native, in a dataset of their own.",
-    "no_rate": "Give the frames per second of the files that state none: --fps=30.",
+    "no_rate": "Give the rate at which these files were recorded, such as --fps=30 or --fps=120.",
     "skeleton_differs": "Prepare each skeleton as a dataset of its own, or all of them as SMPL's "
     "22 joints: --joints=smpl22.",
     "skeleton_incomplete": "Name the joints that were not found in a skeleton file "

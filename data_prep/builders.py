@@ -42,6 +42,8 @@ from motionalign.data.dataset import (
 from motionalign.data.resample import resample
 from motionalign.patches import motion_patches
 
+CAPTIONS = "captions.csv"  # in the dataset's folder: the captions that the reader has made
+
 
 def prepare(
     make_reader: Callable[[], Reader],
@@ -99,6 +101,8 @@ def prepare(
         found = survey(reader, min_frames, mirror, accept)
         folder = _write(reader, found, name, patch_size, options, scratch)
         notes = _put_in_place(folder, final, scratch)
+    if (table := final / CAPTIONS).exists():
+        notes = [*notes, f"all captions are in {table}: correct a copy, and give it as --captions"]
     for line in (found.table(), *notes, f"prepared {final}"):
         say(line)
     return final
@@ -118,6 +122,8 @@ def _places(data_dir: str | pathlib.Path, name: str) -> tuple[pathlib.Path, path
     data_dir = pathlib.Path(data_dir)
     if data_dir.exists() and not data_dir.is_dir():
         raise ValueError(f"--data_dir={data_dir} is a file; name a folder, new or existing")
+    if not (data_dir / name / VERSION).exists():
+        files.check_place(data_dir / name, f"--data_dir={data_dir}")
     return data_dir / name / VERSION, data_dir / f".{name}.incomplete"
 
 
@@ -257,6 +263,8 @@ def _write(
     files.write_json(folder / "report.json", report, indent=1)
     if class_texts := reader.class_texts():
         files.write_json(folder / CLASS_TEXTS, class_texts, indent=1)
+    if captions := reader.caption_table():
+        files.write_csv(folder / CAPTIONS, captions[0], captions[1:])
     if dissimilar := reader.dissimilar_test():
         files.write_text(folder / "dissimilar-test.txt", "\n".join(dissimilar) + "\n")
     digests.write(folder)

@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> None:
     found = survey(reader, args.min_frames, args.mirror, accept)
     with files.new_folder(args.out) as folder:
         made = _write(folder, reader, found, target, args)
-    for line in (found.table(), *_summary(made, args)):
+    for line in (found.table(), *_summary(made, args, reader.sensor)):
         print(line)
 
 
@@ -118,6 +118,13 @@ def _check(args: argparse.Namespace) -> None:
         )
     if os.path.exists(args.out):
         raise ValueError(f"{args.out} already exists; choose another folder, or remove it")
+    inside = os.path.realpath(args.dir) + os.sep
+    if os.path.realpath(args.out).startswith(inside):
+        raise ValueError(
+            f"{args.out} is inside {args.dir}: the next command that reads {args.dir} would take "
+            "the exported clips for motion files of yours. Choose a folder elsewhere"
+        )
+    files.check_place(args.out, args.out)
     if args.min_frames < 2:
         raise ValueError(
             f"--min_frames={args.min_frames}; expected at least 2, as values are of two frames"
@@ -290,7 +297,7 @@ def _report(found: "Survey", made: _Made, args: argparse.Namespace) -> dict[str,
     }
 
 
-def _summary(made: _Made, args: argparse.Namespace) -> Iterable[str]:
+def _summary(made: _Made, args: argparse.Namespace, sensor: str) -> Iterable[str]:
     """What is said at the end."""
     frames = np.array(made.frames)
     yield f"wrote {args.out}: {len(frames)} clips, {frames.sum() / 20 / 60:.1f} minutes"
@@ -312,7 +319,9 @@ def _summary(made: _Made, args: argparse.Namespace) -> Iterable[str]:
         )
     yield ""
     yield "Next:"
-    yield f"  python -m data_prep humanml3d --raw_dir={shlex.quote(args.out)} --name=mine"
+    # Judged as here: the checks of conventions allow joints of depth cameras to shake.
+    judged = f" --sensor={sensor}" if sensor != "optical" else ""
+    yield f"  python -m data_prep humanml3d --raw_dir={shlex.quote(args.out)} --name=mine{judged}"
 
 
 # ---------------------------------------------------------------------------- names and texts

@@ -16,7 +16,8 @@ from motionalign.data.cuts import EXAMPLES, PUBLISHED_FRAMES, PUBLISHED_TOKENS, 
 _WORDS = PUBLISHED_TOKENS - 2
 
 KINDS = {
-    "file_unlisted": "files in the raw folder that no split names, and that were not read",
+    "file_unlisted": "files in the raw folder that were not read: of other kinds, or named by no "
+    "split",
     "same_clip_across_splits": "clips with the same joints as a clip in another split, which leaks "
     "data between splits",
     "same_clip_in_split": "clips with the same joints as another clip of their split",

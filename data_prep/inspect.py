@@ -95,6 +95,8 @@ def _check_picture(args: argparse.Namespace) -> None:
     """Raises a ValueError for a picture of an unknown kind, before files are read."""
     if args.picture and pathlib.Path(args.picture).suffix.lower() not in (".html", ".png"):
         raise ValueError(f"--picture={args.picture}: expected a name that ends in .html or .png")
+    if args.picture:
+        files.check_place(args.picture, f"--picture={args.picture}")
 
 
 def _paths(given: Sequence[str]) -> tuple[list[pathlib.Path], list[str], list[str]]:

@@ -160,13 +160,42 @@ def run(args: argparse.Namespace, name: str) -> None:
     accessed. With `args.traceback` they are raised.
     """
     plain_warnings()
-    with ending_cleanly():
+    with ending_cleanly(), quiet_pipe():
         try:
             args.run(args)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
         except (ValueError, OSError) as error:
             if args.traceback:
                 raise
-            sys.exit(f"{name}: {error}")
+            sys.exit(f"{name}: {told(error)}")
+
+
+@contextlib.contextmanager
+def quiet_pipe() -> Generator[None]:
+    """A context in which the end of what reads the output, such as `head`, is no mistake.
+
+    The exit status is then the one that shells report for SIGPIPE, 141.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        # What is still buffered would fail again when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+# Names of what motionalign/files.py writes before it is complete.
+_PARTIAL = re.compile(r"\.([^/\\]+)\.motionalign-(?:partial|lock)(?=[./\\]|$)")
+
+
+def told(error: Exception) -> str:
+    """The message of an error for the user: "FILE: Permission denied" where the system has it."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        name = _PARTIAL.sub(r"\1", os.fsdecode(error.filename))
+        return f"{name}: {error.strerror}"
+    return str(error)
 
 
 def plain_warnings() -> None:

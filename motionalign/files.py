@@ -171,6 +171,25 @@ def replacing(path: Path) -> Generator[pathlib.Path]:
             os.close(handle)
 
 
+def check_place(path: Path, option: str) -> None:
+    """Checks that a file or folder can be written, before the work whose result it is to hold.
+
+    Args:
+      path: the file or folder.
+      option: that names it, for the message, such as "--output=clips.npz".
+
+    Raises:
+      ValueError: a folder that it is to be in is a file, or may not be written to.
+    """
+    parent = expand(path).absolute().parent
+    while not os.path.lexists(parent):
+        parent = parent.parent
+    if not parent.is_dir():
+        raise ValueError(f"{option}: {parent} is not a folder")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise ValueError(f"{option}: no permission to write to the folder {parent}")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Writes a binary file."""
     with replacing(path) as partial:

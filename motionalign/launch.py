@@ -165,7 +165,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     """
     if argv is not None:
         sys.argv = list(argv)  # ml_collections reads --config.FIELD from here
-    with commands.ending_cleanly():
+    with commands.ending_cleanly(), commands.quiet_pipe():
         app.run(main, flags_parser=parse_flags)
 
 
@@ -182,11 +182,13 @@ def main(argv: Sequence[str]) -> None:
             logging.set_verbosity(logging.WARNING)
             commands.plain_warnings()
         _run()
+    except BrokenPipeError:
+        raise
     except (ValueError, FloatingPointError, OSError) as error:
         # A traceback would hide the message, which tells the user what to fix.
         if logging.level_debug():
             raise
-        sys.exit(f"{_program()}: {error}\n(--verbosity=1 shows the traceback)")
+        sys.exit(f"{_program()}: {commands.told(error)}\n(--verbosity=1 shows the traceback)")
 
 
 def _program() -> str:

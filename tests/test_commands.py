@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 
+import motion_files
 import pytest
 from runs import ROOT
 
-from motionalign.commands import Parser, ending_cleanly, expand_arguments
+from motionalign.commands import Parser, ending_cleanly, expand_arguments, told
 
 
 @pytest.fixture(autouse=True)
@@ -160,3 +161,34 @@ def test_warnings_are_printed_as_their_text():
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, encoding="utf-8"
     )
     assert done.stderr == "data/x is not verified\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(13, "Permission denied", "/data/x"), "/data/x: Permission denied"),
+        (
+            OSError(2, "No such file or directory", "/a/.x.motionalign-partial.npz"),
+            "/a/x.npz: No such file or directory",
+        ),
+        (OSError(28, "No space left", "/a/.out.motionalign-partial/b"), "/a/out/b: No space left"),
+        (OSError("disk full"), "disk full"),
+        (ValueError("--fps=0: expected more"), "--fps=0: expected more"),
+    ],
+)
+def test_what_the_system_refuses_is_told_by_name(error, message):
+    assert told(error) == message
+
+
+@pytest.mark.parametrize("command", ["-m data_prep inspect {}/walk.bvh", "launch.py --help"])
+def test_output_may_be_cut_by_the_reader_of_a_pipe(command, tmp_path):
+    joints = motion_files.human()
+    motion_files.write_bvh(tmp_path / "walk.bvh", joints, motion_files.swing(joints, 20))
+    command = [part.format(tmp_path) for part in command.split()]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, *command], stdout=writer, stderr=subprocess.PIPE, cwd=ROOT
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")

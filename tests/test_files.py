@@ -246,3 +246,14 @@ def test_a_long_report_is_not_held_as_text(tmp_path):
     assert tracemalloc.get_traced_memory()[1] < 2e6
     tracemalloc.stop()
     assert json.loads((tmp_path / "report.json").read_text()) == entries
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    files.check_place(tmp_path / "new" / "deeper" / "clips.npz", "--output=clips.npz")
+    with pytest.raises(ValueError, match=r"--output=x: .*file is not a folder"):
+        files.check_place(tmp_path / "file" / "clips.npz", "--output=x")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(ValueError, match=r"--output=x: no permission to write to the folder /"):
+        files.check_place(tmp_path / "new" / "clips.npz", "--output=x")
+    assert not (tmp_path / "new").exists()

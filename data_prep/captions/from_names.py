@@ -39,6 +39,9 @@ _NUMBERED = re.compile(
     re.IGNORECASE,
 )
 
+# What file managers put before the name of a copy.
+_COPY_OF = re.compile(r"^\W*copy(?:[\W_]*\(\d+\))?[\W_]+of[\W_]+", re.IGNORECASE)
+
 # A run of capitals before a capitalised word, a word with or without its capital, capitals, and
 # letters of scripts without case.
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+|[A-Z]+")
@@ -69,7 +72,7 @@ def words_of(name: str, codes: bool = True) -> list[str]:
       name: of a file, a take or a folder.
       codes: whether short words in capitals count if there are no others.
     """
-    name = _NUMBERED.sub(" ", name)
+    name = _NUMBERED.sub(" ", _COPY_OF.sub("", name))
     pieces = [piece for part in re.split(r"[\W\d_]+", name) for piece in _pieces(part)]
     spoken = [piece for piece in pieces if not (piece.isupper() and len(piece) <= 3)]
     words = [piece.lower() for piece in spoken or (pieces if codes else [])]

@@ -214,6 +214,13 @@ class Reader:
         """Files of the source that no split names, as paths in its folder; sorted."""
         return []
 
+    def caption_table(self) -> list[tuple[str, ...]]:
+        """A CSV table of the captions that the reader has made, for the user to correct.
+
+        The first row is the header; empty if the captions are those of the source.
+        """
+        return []
+
 
 @dataclasses.dataclass(frozen=True)
 class Command:

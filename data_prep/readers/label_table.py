@@ -208,6 +208,10 @@ class LabelTable(Reader):
         """The reader's files; those that `only` excludes are listed."""
         return self._reader.unlisted()
 
+    def caption_table(self) -> list[tuple[str, ...]]:
+        """As `Reader.caption_table`."""
+        return self._reader.caption_table()
+
 
 def _rows_of(
     path: str | pathlib.Path, columns: list[str], rows: Sequence[tuple[int, dict]] | None

@@ -61,6 +61,13 @@ _SUBJECT = re.compile(
     r"(?:subject|subj|actor|performer|person|participant|s|p)[ _-]?\d+", re.IGNORECASE
 )
 
+# Where the folder has no split files, there are none to take names out of.
+_ADVICE = {
+    "motion_unreadable": "Save or export these files again, or move them out of the folder.",
+    "caption_empty": "Write a caption into the table, or name the file by its motion.",
+    "label_missing": "Add a row with the label, or move the file out of the folder.",
+}
+
 _EXAMPLES = 6  # captions from names that are shown
 _NOTES = 6  # distinct notes of files that are shown
 
@@ -137,6 +144,7 @@ class Library(Reader):
     source_fps = fps = FPS
     unit_in_metres = 1.0
     names_are_paths = True
+    advice = _ADVICE
 
     def __init__(
         self,
@@ -446,6 +454,18 @@ class Library(Reader):
         listed = {name for names in self._splits.values() for name in names}
         left = {clip.file for clip in self._clips.values() if clip.id not in listed}
         return sorted({*self._others, *left})
+
+    def caption_table(self) -> list[tuple[str, ...]]:
+        """The captions from names as `CaptionTable` reads them; empty where a name has no words."""
+        if not self._by_name:
+            return []
+        rows = [("file", "take", "person", "caption")]
+        for name, found in self._texts.items():
+            clip = self._clips[name]
+            captions = found if isinstance(found, list) else []
+            text = "".join(row.text for row in captions if isinstance(row, Caption))
+            rows.append((clip.file, clip.take, str(clip.person or ""), text))
+        return rows
 
 
 def _captions_given(captions: str | None, folder: pathlib.Path) -> str:

@@ -134,7 +134,8 @@ def _labels(motions: Sequence[Motion]) -> list[str]:
 def motion_files(path: str | os.PathLike) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
     """The motion files of a file or folder, and further files in the folder, both sorted.
 
-    Files that are read with others, skeleton files and those of ASF, are neither.
+    Files that are read with others, skeleton files and those of ASF, are neither; nor are further
+    files whose names start with a dot, such as .DS_Store.
 
     Raises:
       ValueError: there is no such file or folder, or the folder has no motion file.
@@ -153,6 +154,7 @@ def motion_files(path: str | os.PathLike) -> tuple[list[pathlib.Path], list[path
         for each in sorted(path.rglob("*"))
         if each.is_file() and each not in known and not folders & {*each.parents}
         if not is_skeleton_file(each) and each.suffix.lower() not in _READ_WITH_OTHERS
+        if not each.name.startswith(".")
     ]
     return found, others
 

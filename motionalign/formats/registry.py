@@ -114,7 +114,8 @@ def format_of(path: pathlib.Path) -> Format:
             f"({', '.join(end for each in FORMATS.values() for end in each.frames)}); name the "
             "files in it"
         )
-    reading.check_file(path)
+    if not reading.check_file(path):
+        raise ValueError(f"{path} is empty: it has 0 bytes")
     suffix = _suffix(path)
     fitting = [each for each in FORMATS.values() if suffix in each.suffixes]
     if about := [each.beside[suffix] for each in FORMATS.values() if suffix in each.beside]:

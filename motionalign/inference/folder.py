@@ -31,7 +31,7 @@ from motionalign.conventions import as_flag
 from motionalign.conventions.findings import most_common
 from motionalign.data.cuts import EXAMPLES
 from motionalign.data.resample import check_fps
-from motionalign.files import expand, write_arrays, write_csv
+from motionalign.files import check_place, expand, write_arrays, write_csv
 from motionalign.inference.given import Conventions, Given
 from motionalign.inference.model import Model, load
 from motionalign.inference.motion_input import JOINTS, MotionInput, is_plain_array, read_input
@@ -262,6 +262,7 @@ def _find(
         )
     if output.is_dir():
         raise ValueError(f"--output={output} is a folder; name a file")
+    check_place(output, f"--output={output}")
     if folder.is_file():
         if is_plain_array(folder, skeleton):  # one of many clips that share their rate and joints
             raise ValueError(f"--input={folder} is a file; name the folder that it is in")

@@ -81,6 +81,13 @@ def test_an_export_is_prepared_by_humanml3d(mocap, tmp_path, capsys):
     assert "sources dropped: 0" in said and re.search(r"\nall +24 +24 ", said)
 
 
+def test_the_next_command_judges_clips_as_the_export_does(mocap, tmp_path, capsys):
+    for sensor, options in (("optical", ""), ("depth", " --sensor=depth")):
+        out = tmp_path / sensor
+        export(mocap, out, "--captions=names", f"--sensor={sensor}")
+        assert capsys.readouterr().out.endswith(f"--raw_dir={out} --name=mine{options}\n")
+
+
 def test_mirror_images_are_those_of_humanml3d(mocap, tmp_path):
     export(mocap, tmp_path / "out", "--captions=names", "--mirror")
     joints, twin = (
@@ -242,6 +249,7 @@ def test_folders_are_checked_first(mocap, tmp_path):
     for folder, out, message in (
         (tmp_path / "none", tmp_path / "out", "none does not exist"),
         (mocap, mocap, "already exists; choose another folder"),
+        (mocap, mocap / "new" / "out", "out is inside .*my mocap: .* Choose a folder elsewhere"),
     ):
         with pytest.raises(SystemExit, match=message):
             export(folder, out, "--captions=names")

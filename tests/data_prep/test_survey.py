@@ -323,8 +323,8 @@ def test_files_that_no_split_names_are_counted(published):
     entries = [f"new_joints/left{i}.npy" for i in range(4)] + ["texts/left0.txt", "texts/notes.doc"]
     assert noticed(found) == {"file_unlisted": (6, entries)}
     assert (
-        "       6 file_unlisted: files in the raw folder that no split names, and that were not "
-        f"read: {'; '.join(entries[:3])}; ..."
+        "       6 file_unlisted: files in the raw folder that were not read: of other kinds, or "
+        f"named by no split: {'; '.join(entries[:3])}; ..."
     ) in found.table()
 
 

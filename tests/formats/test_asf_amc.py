@@ -286,7 +286,6 @@ def test_a_skeleton_alone_is_no_motion(tmp_path):
 # ---------------------------------------------------------------------------- what is refused
 
 SPOILED_AMC = {
-    "empty": (AMC, "", 1, "the end of the file; expected the number of a frame, such as 1"),
     "another kind": (AMC, "<html>", 1, "'<html>'; expected a bone of leg.asf or the number of a"),
     "header alone": (AMC[AMC.index("1\n"):], "", 4, "the end of the file; expected the number of"),
     "no number": ("1\nroot", "root", 4, "'root 0 9 0 0 0 0'; expected the number of a frame"),

@@ -323,7 +323,6 @@ def test_a_rate_has_the_digits_of_its_frame_time(time):
 
 # What is replaced, by what; the line, and what the message says after it.
 SPOILED = {
-    "empty": (LEG, "", 1, "the end of the file; expected HIERARCHY"),
     "another kind": (LEG, "<html>\n<body>", 1, "'<html>'; expected HIERARCHY, with which a BVH"),
     "no root": ("ROOT Hips\n{", "{", 2, "'{'; expected JOINT, End Site, OFFSET, CHANNELS, } or"),
     "no brace": ("JOINT Leg\n  {", "JOINT Leg\n", 8, "'OFFSET'; expected { after joint 'Leg'"),

@@ -408,7 +408,6 @@ def no_models(scene):
 TEXT = b"; FBX 7.3.0 project file\n; Copyright (C) Autodesk\n\nFBXHeaderExtension:  {\n"
 
 SPOILED = {
-    "empty": (lambda _: b"", "is not an FBX file: it starts with b''"),
     "another file": (lambda _: b"HIERARCHY\nROOT Hips\n", "it starts with b'HIERARCHY\\nRO'"),
     "text": (lambda _: TEXT, "is FBX as text (ASCII), which is not read. Export it as GLB, BVH or"),
     "version 6.1": (put(23, struct.pack("<I", 6100)), "is FBX of version 6.1; versions 7 to 8 are"),

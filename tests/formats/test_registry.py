@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from motionalign import formats
+from motionalign.formats import FORMATS
 
 
 def test_a_file_of_no_format_is_refused_by_name(tmp_path):
@@ -48,3 +49,13 @@ def test_what_macos_adds_to_copies_is_no_motion(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert formats.find(tmp_path) == [tmp_path / ".bvh", tmp_path / "walk.bvh"]
+
+
+@pytest.mark.parametrize(
+    "suffix", sorted({end for each in FORMATS.values() for end in each.suffixes})
+)
+def test_an_empty_file_is_called_so(tmp_path, suffix):
+    path = tmp_path / f"clip{suffix}"
+    path.touch()
+    with pytest.raises(ValueError, match=rf"clip\{suffix} is empty: it has 0 bytes"):
+        formats.read(path)

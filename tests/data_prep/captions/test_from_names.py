@@ -22,6 +22,11 @@ from data_prep.captions.from_names import FILE_WORDS, caption_of, words_of
         ("walk_walk", "walk"),
         ("01/01_01", ""),
         ("mocap/Take 2024-01-05 final", ""),
+        ("Copy of Walk_01", "walk"),
+        ("Copy (2) of Walk_01", "walk"),
+        ("copy_of_jump", "jump"),
+        ("Walk_01 - Copy", "walk"),
+        ("photocopy of a page", "photocopy of page"),
     ],
 )
 def test_names_as_captions(path, caption):

@@ -65,6 +65,7 @@ def mocap(tmp_path):
     write_prop(folder / "chair.bvh")
     (folder / "spoiled.bvh").write_text("HIERARCHY\nROOT\n")
     (folder / "readme.md").write_text("x")
+    (folder / ".DS_Store").touch()
     return folder
 
 
@@ -105,6 +106,22 @@ def test_every_file_is_accounted_for(mocap):
     assert result.unlisted == ["readme.md"]
 
 
+def test_advice_is_about_files_where_there_are_no_split_files(tmp_path):
+    for i in range(3):
+        (tmp_path / f"walk_{'abc'[i]}.bvh").write_text("HIERARCHY\n")
+    with pytest.raises(ValueError, match=r"3 motion_unreadable[\s\S]*or move them out") as found:
+        survey(Library(tmp_path, "names", plan=PLAN))
+    assert "numpy" not in str(found.value)
+    (tmp_path / "captions.csv").write_text("file,caption\nwalk_1,\n")
+    write(tmp_path / "walk_1.bvh")
+    for path in tmp_path.glob("walk_?.bvh"):
+        if path.stem != "walk_1":
+            path.unlink()
+    with pytest.raises(ValueError, match=r"1 caption_empty[\s\S]*into the table") as found:
+        survey(Library(tmp_path, plan=PLAN))
+    assert "split files" not in str(found.value)
+
+
 def test_captions_from_names_are_shown(mocap):
     reader = Library(mocap, "names", plan=PLAN)
     assert reader.captions("walking/Walk_Happy_003") == [Caption("walk happy")]
@@ -113,6 +130,27 @@ def test_captions_from_names_are_shown(mocap):
     assert "12 files, 11 takes: 10 BVH (" in notes
     assert "2 different captions from names" in notes
     assert ": salsa dances" in notes
+
+
+def test_captions_from_names_are_a_table_to_correct(mocap, tmp_path, capsys):
+    write_set(mocap / "duo.npz", clips=1, persons=2)
+    write(mocap / "take_001.bvh", seed=40)  # a name without words
+    options = [f"--raw_dir={mocap}", f"--data_dir={tmp_path}/data"]
+    main(["library", *options, "--name=named", "--captions=names"])
+    table = tmp_path / "data" / "named" / "1.0.0" / "captions.csv"
+    assert f"all captions are in {table}: correct a copy" in capsys.readouterr().out
+    lines = table.read_text("utf-8").splitlines()
+    assert lines[0] == "file,take,person,caption"
+    assert {"dances/salsa_2.bvh,,,salsa dances", "duo.npz,,1,duo", "duo.npz,,2,duo",
+            "take_001.bvh,,,"} <= {*lines}  # fmt: skip
+    corrected = tmp_path / "corrected.csv"
+    corrected.write_text(table.read_text("utf-8").replace("duo.npz,,2,duo", "duo.npz,,2,bows"))
+    main(["library", *options, "--name=corrected", f"--captions={corrected}"])
+    named, again = (Dataset(tmp_path / "data", name) for name in ("named", "corrected"))
+    for split in ("train", "val", "test"):
+        assert again.split(split).ids == named.split(split).ids
+    assert Library(mocap, str(corrected), plan=PLAN).captions("duo#2") == [Caption("bows")]
+    assert not (again.version_dir / "captions.csv").exists()
 
 
 def test_captions_from_a_table(mocap):
