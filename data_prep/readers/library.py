@@ -187,6 +187,9 @@ class Library(Reader):
         self._label = label or "class"
         told = told or Told()
         self.declared = Declared(told.unit, told.up or "y")
+        if told.unit:
+            without = f"Without --unit={told.unit}, the unit of each file is found."
+            self.advice = {**_ADVICE, "unit_implausible": without}
         self._notes: dict[str, list[str]] = {}  # of files, with the takes that have them
         self._kinds: list[tuple[str, str]] = []
         told.declared()  # a wrong skeleton file is no fault of the clips
@@ -399,7 +402,8 @@ class Library(Reader):
             notes.append(f"{splits.note(self.split_made)}. The {whole} stay together")
         by_count = sorted(self._notes.items(), key=lambda item: -len(item[1]))
         for note, names in by_count[:_NOTES]:
-            more = f" and {len(names) - 1} others" if len(names) > 1 else ""
+            count = len(names) - 1
+            more = f" and {count} other{'s' * (count > 1)}" if count else ""
             notes.append(f"{names[0]}{more}: {note}")
         if (more := len(self._notes) - _NOTES) > 0:
             notes.append(f"{more} further notes: python -m data_prep inspect {self.raw_dir}")
