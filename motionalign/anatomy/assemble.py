@@ -8,6 +8,7 @@ from motionalign.anatomy.names import Label
 from motionalign.anatomy.rig import Rig
 
 _SOLE = 0.9  # cosine with the shin above which what follows an ankle is the sole, not the toes
+_TURN = 0.6  # cosine of ankle to sole with sole to toes, at most; those of pointed toes are one way
 _TIP = 0.42  # of the shin: an end below the ankle that is farther away is the tip of the toes
 _FEW = 16  # ends below a head, at most, among which its top is looked for
 _TWINS = 0.03  # relative difference of two bones' lengths, at most, that are twins
@@ -36,6 +37,8 @@ def with_ends(rig: Rig, roles: Mapping[str, int], labels: Sequence[Label]) -> di
         _drop_together(rig, roles, (ankle, foot, toe))
         if foot in roles and knee in roles and not rig.children[roles[foot]]:
             _rename_last(rig, roles, labels, side)
+        elif foot in roles and toe in roles and knee in roles:
+            _drop_sole(rig, roles, (knee, ankle, foot, toe))
         if wrist in roles and hand not in roles and (end := _only_end(rig, labels, roles[wrist])):
             forearm = rig.distance(roles[elbow], roles[wrist])
             if rig.distance(roles[wrist], end) <= _PALM * forearm:
@@ -56,6 +59,14 @@ def _rename_last(rig: Rig, roles: dict[str, int], labels: Sequence[Label], side:
         del roles[f"{side}_foot"]
     elif rig.distance(ankle, foot) > _TIP * rig.distance(knee, ankle):
         roles[f"{side}_toe"] = roles.pop(f"{side}_foot")
+
+
+def _drop_sole(rig: Rig, roles: dict[str, int], row: Sequence[str]) -> None:
+    """Takes away the role of a foot that is below the ankle, where the toes go forwards from it."""
+    knee, ankle, foot, toe = (roles[role] for role in row)
+    below = rig.cosine(knee, ankle, ankle, foot) > _SOLE
+    if below and rig.cosine(ankle, foot, foot, toe) < _TURN:
+        del roles[row[2]]
 
 
 def _only_end(rig: Rig, labels: Sequence[Label], joint: int) -> int | None:

@@ -1,5 +1,6 @@
 """What a motion is that is not that of a whole human: an animal, a hand, a camera, ..."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,6 +16,8 @@ _ANIMAL = frozenset(
 )
 _TAIL = frozenset(["tail"])
 _FRONT = frozenset("front fore rear hind back".split())
+_PAIR = re.compile(r"(?P<front>front|fore)|(?P<back>hind|rear|back)")
+_OF_LEG = re.compile(r"leg|paw|foot|thigh|knee")
 _PROP = frozenset(
     "prop weapon sword blade gun rifle pistol shield chair table door car vehicle wheel bike bat "
     "racket stick box crate cup bottle phone umbrella basketball football rigidbody".split()
@@ -23,14 +26,24 @@ _FEW = 5  # joints, at most, of a rigid body or a simple object
 _SEEN = 10  # frames, at least, in which joints must keep their distances
 _LEVEL = 0.5  # cosine of legs and spine below which the spine lies across the legs
 _PARALLEL = 0.6  # cosine of front and hind legs
+_LEANING = 0.85  # the same of a body whose arms are longer than its legs
 _LONG_ARMS = 0.75  # of arms over legs: front legs; a human's are 0.6 to 0.7
 
 
-def is_quadruped(rig: Rig, roles: Mapping[str, int], labels: Sequence[Label]) -> str | None:
+def is_quadruped(
+    rig: Rig, roles: Mapping[str, int], labels: Sequence[Label], at_rest: bool = False
+) -> str | None:
     """Why a body with these roles walks on four legs; None: it does not.
 
     Its spine lies across its legs, and its front legs are nearly as long as, and parallel to, its
     hind legs. Those of a human on all fours are much shorter.
+
+    Args:
+      rig: its joints.
+      roles: {role: joint}, complete.
+      labels: what the names say.
+      at_rest: whether the rig is in its rest pose, in which a quadruped stands even where it never
+        does in the motion; some rest poses are none of a body, and are believed less.
     """
     legs, arms, level, parallel = [], [], [], []
     for side in SIDES:
@@ -45,7 +58,9 @@ def is_quadruped(rig: Rig, roles: Mapping[str, int], labels: Sequence[Label]) ->
     ratio = float(np.mean(arms) / np.mean(legs))
     words = {word for label in labels for word in label.words}
     tail = bool(words & _TAIL)
-    if np.mean(level) < _LEVEL and np.mean(parallel) > _PARALLEL and (ratio > _LONG_ARMS or tail):
+    across = -_LEANING < np.mean(level) < (_LEANING if ratio > 1 else _LEVEL)
+    longer = ratio > (1 if at_rest else _LONG_ARMS)
+    if across and np.mean(parallel) > _PARALLEL and (longer or tail):
         return (
             f"its front legs are {ratio:.2g} times as long as the hind legs, with the spine across "
             f"both{', and it has a tail' if tail else ''}"
@@ -79,6 +94,8 @@ def kind_of(rig: Rig, labels: Sequence[Label], named: Named) -> tuple[str, str]:
     if len(signs[0]) > 1 or sum(map(bool, signs)) > 1:
         found = sorted(set().union(*signs))
         return "animal", f"its joints are called {', '.join(found)}"
+    if _has_two_pairs(labels):
+        return "animal", "its joints are called front and back legs"
     for kind, count, what in (("hand", fingers, "fingers"), ("face", face, "a face")):
         if count >= 4 and count > 0.5 * len(joints) and not limbs and "pelvis" not in named.found:
             return kind, f"{count} of its {len(joints)} joints are of {what}, and none of a trunk"
@@ -101,6 +118,14 @@ def kind_of(rig: Rig, labels: Sequence[Label], named: Named) -> tuple[str, str]:
     if named.found:
         return "unknown", f"{missing}; found {', '.join(named.found)}"
     return "unknown", f"the names of its {_count(joints)} tell of no parts of a body"
+
+
+def _has_two_pairs(labels: Sequence[Label]) -> bool:
+    """Whether the names are those of front legs and of back legs."""
+    legs = ["".join(label.words) for label in labels if _OF_LEG.search("".join(label.words))]
+    found = {match.lastgroup for name in legs if (match := _PAIR.match(name.lstrip("lr")))}
+    found |= {match.lastgroup for name in legs if (match := _PAIR.match(name))}
+    return found >= {"front", "back"}
 
 
 def _is_hand(rig: Rig) -> bool:

@@ -230,8 +230,20 @@ def _mostly_up(body: Body, points: np.ndarray) -> str | None:
 
 def _is_down(joints: np.ndarray, skeleton: Skeleton, up: str) -> bool:
     """Whether bodies [T, P, 3] lie on the ground or are on all fours, if this axis points up."""
-    found = measure(joints @ to_y(up).T, skeleton)
-    return found.resting or found.kneeling > 0.5
+    turned = joints @ to_y(up).T
+    found = measure(turned, skeleton)
+    return found.resting or (found.kneeling > 0.5 and _leans_on_arms(turned, skeleton))
+
+
+def _leans_on_arms(joints: np.ndarray, skeleton: Skeleton) -> bool:
+    """Whether the arms of bodies [T, P, 3], Y up, mostly point down; True if it has no arms."""
+    place = {name: index for index, name in enumerate(skeleton.joint_names)}
+    ends = [(f"{side}_shoulder", f"{side}_wrist") for side in ("left", "right")]
+    arms = [joints[:, place[a]] - joints[:, place[b]] for a, b in ends if a in place and b in place]
+    if not arms:
+        return True
+    lengths = np.maximum(np.linalg.norm(arms, axis=-1), 1e-12)
+    return bool((np.mean(np.asarray(arms)[..., 1] / lengths, axis=0) > 0.5).mean() > 0.5)
 
 
 def _rest_axis(body: Body, motion: Motion, skeleton: Skeleton) -> str | None:

@@ -174,7 +174,7 @@ class _Search:
         notes: tuple[str, ...],
     ) -> Body:
         """A body of these roles, or an animal."""
-        if self.motion.dims == 3 and (animal := is_quadruped(self.rig, roles, said)):
+        if self.motion.dims == 3 and (animal := self._quadruped(roles, said)):
             return Body("animal", animal, convention)
         roles = assemble.with_ends(self.rig, roles, said)
         points, chains = assemble.build(self.rig, roles, assemble.torso(self.rig, roles, said))
@@ -185,6 +185,18 @@ class _Search:
                 f"{', '.join(others[:3])}, ...",
             )
         return Body("human", why, convention, points, chains, left_out=out, notes=notes)
+
+    def _quadruped(self, roles: Mapping[str, int], said: Sequence[Label]) -> str | None:
+        """Why a body with these roles walks on four legs, in the motion or the rest pose."""
+        if animal := is_quadruped(self.rig, roles, said):
+            return animal
+        rest = self.motion.rest
+        if rest is None or max(roles.values()) >= len(rest):
+            return None
+        still = dataclasses.replace(
+            self.motion, positions=rest[None, None], persons=self.motion.persons[:1]
+        )
+        return is_quadruped(Rig(still, self.rig.parents), roles, said, at_rest=True)
 
     def _others(self, points: Sequence[Point], said: Sequence[Label]) -> list[str]:
         """The joints that have the names of parts and are no points, nor below one."""

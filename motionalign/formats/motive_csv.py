@@ -197,6 +197,8 @@ def _rate(facts: Mapping[str, str], path: pathlib.Path) -> float | None:
 def _columns(head: Sequence[Sequence[str]], last: int, path: pathlib.Path) -> list[_Column]:
     """The things that have positions, in the order of the file."""
     rows = {cells[1]: cells for cells in head[:-1] if len(cells) > 1 and not cells[0]}
+    if "Type" not in rows and "Name" not in rows:
+        rows |= _unlabelled_rows(head)
     if missing := [name for name in ("Type", "Name") if name not in rows]:
         raise ValueError(
             f"{path} has no line {' and no line '.join(missing)} before line {last}, the one "
@@ -228,6 +230,15 @@ def _columns(head: Sequence[Sequence[str]], last: int, path: pathlib.Path) -> li
         at = tuple(found[axis] for axis in "XYZ")
         out.append(_Column(kind, owner, own or name, parent, at))
     return out
+
+
+def _unlabelled_rows(head: Sequence[Sequence[str]]) -> dict[str, Sequence[str]]:
+    """The rows of types, names and IDs where they are not called so, known by the types."""
+    lines = [cells for cells in head[:-1] if len(cells) > 2 and not any(cells[:2])]
+    for place, cells in enumerate(lines):
+        if set(cells[2:]) - {""} and set(cells[2:]) <= {*_ORDER, ""}:
+            return dict(zip(("Type", "Name", "ID"), lines[place : place + 3]))
+    return {}
 
 
 def _persons(used: Sequence[_Column], kind: str) -> list[_Column]:

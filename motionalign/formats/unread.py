@@ -69,6 +69,16 @@ _PICKLE = (
     "with joint_names and fps"
 )
 
+# The first line of tables that scripts write of landmarks, each in columns of its own making.
+_TABLE = re.compile(
+    r".*(landmark|visibility|nose_?x|left_?shoulder_?x|\d+_x,\w*\d+_y)", re.IGNORECASE
+)
+_LANDMARKS = (
+    "is a table of landmarks, whose columns each script names in its own way, and is not read; "
+    "save the points [frames, 33, 3] with numpy.save and a skeleton file beside them, or the "
+    "frames as MediaPipe's JSON"
+)
+
 _SUFFIXES: Mapping[str, str] = MappingProxyType(
     {
         ".mat": (
@@ -90,6 +100,10 @@ _SUFFIXES: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys((".usd", ".usda", ".usdc", ".usdz"), _CONVERT.format("a USD scene")),
         ".dae": _CONVERT.format("a COLLADA scene"),
         ".vmd": _CONVERT.format("a motion of MikuMikuDance"),
+        ".vrm": (
+            "is an avatar of VRM, a model without motion; animate it, for example in Blender, and "
+            "export GLB or BVH"
+        ),
         ".vrma": _CONVERT.format("an animation of VRM"),
         **dict.fromkeys((".mp4", ".avi", ".mov", ".mkv", ".webm"), _PICTURE.format("video")),
         **dict.fromkeys((".gif", ".jpg", ".jpeg", ".png"), _PICTURE.format("picture")),
@@ -113,4 +127,6 @@ def why(path: pathlib.Path) -> str | None:
                     "is not read; save the recordings of the set as one labelled .npz, or the "
                     "joints [frames, joints, 3] of this one as .npy with a skeleton file beside it"
                 )
+    if path.suffix.lower() == ".csv" and _TABLE.match(tables.head(path).partition("\n")[0]):
+        return _LANDMARKS
     return _SUFFIXES.get(path.suffix.lower())

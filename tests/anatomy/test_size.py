@@ -160,6 +160,24 @@ def test_a_rest_pose_is_not_believed_where_the_body_stands_along_another_axis():
     assert (body.up, body.up_known) == ("z", "by the body")
 
 
+def test_a_body_that_sits_is_not_on_all_fours_along_the_axis_of_its_rest_pose():
+    """Its thighs are upright along that axis, as those of a body that crawls, and not its arms."""
+    motion = rig()
+    names = list(motion.joint_names)
+    sitting = motion.positions @ np.diag([-1.0, 1, -1]) + [0, 70, 0]  # it faces -z
+    for side in ("Left", "Right"):
+        for name, place in ((f"{side}Leg", (-45, 2)), (f"{side}Foot", (-45, 45))):
+            at = next(i for i, each in enumerate(names) if each.endswith(name))
+            hip = next(i for i, each in enumerate(names) if each.endswith(f"{side}UpLeg"))
+            sitting[:, :, at, 2] = sitting[:, :, hip, 2] + place[0]
+            sitting[:, :, at, 1] = sitting[:, :, hip, 1] + 2 - place[1]
+    rest = motion.positions[0, 0] @ to_y("z")
+
+    body = understand(dataclasses.replace(motion, positions=sitting, rest=rest))
+
+    assert (body.up, body.up_known) == ("y", "by the body")
+
+
 @pytest.mark.parametrize("up", ["y", "z", "-x"])
 def test_a_cartwheel_is_upright_along_the_axis_that_points_up(up):
     """Upside down in a third of the frames, so that no axis is that of a body that stands."""

@@ -396,6 +396,58 @@ def test_what_is_no_human_is_refused_by_name(what):
     assert refusal.value.body is body
 
 
+def test_a_sole_below_the_ankle_is_not_the_ball_of_the_foot():
+    """Toes that go forwards from it do so from the ankle, as if the sole were not there."""
+    rows = mixamo(fingers=False)
+    y = {name: place[1] for name, _, place in rows}
+    for side in ("Left", "Right"):
+        x, z = next((at[0], at[2]) for name, _, at in rows if name == f"{side}Foot")
+        rows = [row for row in rows if row[0] != f"{side}ToeBase"]
+        rows += [(f"{side}ForeFoot", f"{side}Foot", (x, y[f"{side}Foot"] - 6, z)),
+                 (f"{side}ForeFoot_end", f"{side}ForeFoot", (x, 2, z + 22))]  # fmt: skip
+    body = understand(motion_of(rows))
+    assert chain(body, "left_leg")[-2:] == ["LeftFoot", "LeftForeFoot_end"]
+    pointed = [(name, parent, (x, y - 60, z - 20) if name.endswith("_end") else (x, y, z))
+               for name, parent, (x, y, z) in rows]  # fmt: skip
+    assert chain(understand(motion_of(pointed)), "left_leg")[-2] == "LeftForeFoot"
+
+
+def test_a_fox_that_sits_or_runs_is_an_animal():
+    """Its spine rises, and its legs are never parallel, but its front legs are the longer ones."""
+    rows = [(name, parent, (x, y + 0.45 * z if "Foot" not in name else y, z))
+            for name, parent, (x, y, z) in quadruped()]  # fmt: skip
+    arms = [
+        (name, parent, (x, y - 14 if "Hand" in name else y, z)) for name, parent, (x, y, z) in rows
+    ]
+    arms = [row for row in arms if not row[0].startswith("Tail")]
+    standing = motion_of(arms)
+    assert understand(standing).kind == "animal"
+
+    running = standing.positions.copy()
+    forwards = np.array([[1, 0, 0], [0, 0.2, 0.98], [0, -0.98, 0.2]])
+    at = {name: joint for joint, name in enumerate(standing.joint_names)}
+    for side in ("Left", "Right"):
+        below = [at[f"{side}ForeArm"], at[f"{side}Hand"]]
+        shoulder = standing.positions[:, :, [at[f"{side}Arm"]]]
+        running[:, :, below] = shoulder + (standing.positions[:, :, below] - shoulder) @ forwards
+    moved = dataclasses.replace(standing, positions=running, rest=standing.positions[0, 0])
+    assert understand(moved).kind == "animal"
+    assert understand(dataclasses.replace(moved, rest=None)).kind != "animal"
+
+
+@pytest.mark.parametrize(
+    "name", ["{side}-{pair}leg", "{pair}UpperLeg.{side}", "{pair}_foot_{side}"]
+)
+def test_front_and_back_legs_are_an_animals(name):
+    rows = [("Body", None, (0, 30, 0)), ("eyes", "Body", (0, 40, 20))]
+    for pair, z in (("front", 15), ("back", -15)):
+        for side, x in (("l", 10), ("r", -10)):
+            upper = name.format(side=side, pair=pair)
+            rows += [(upper, "Body", (x, 28, z)), (f"{upper}001", upper, (x, 10, z))]
+    body = understand(motion_of(rows))
+    assert (body.kind, body.why) == ("animal", "its joints are called front and back legs")
+
+
 def test_a_human_on_all_fours_is_no_animal():
     rows = []
     for name, parent, (x, y, z) in mixamo():

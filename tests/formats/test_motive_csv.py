@@ -80,6 +80,19 @@ def test_bones_are_the_joints(tmp_path, form):
     assert motion.notes[-1 if form.get("parents", True) else 0].startswith(left)
 
 
+def test_rows_may_lack_their_names(tmp_path):
+    """As in exports of versions before 1.23, whose rows of types and names begin with commas."""
+    things = markers(["Hand:Thumb", "Hand:Index"])
+    path = write(tmp_path / "a.csv", things, version="1.2", parents=False)
+    content = path.read_bytes()
+    for name in (b"Type", b"Name", b"ID"):
+        content = content.replace(b"\n," + name + b",", b"\n,,")
+    path.write_bytes(content)
+    [motion] = formats.read(path)
+    assert motion.joint_names == ("Thumb", "Index")
+    np.testing.assert_array_equal(motion.positions[:, 0, 1], things["Marker", "Hand:Index", ""])
+
+
 def test_a_parent_may_come_later(tmp_path):
     things = dict(reversed(bones().items()))
     (motion,) = formats.read(write(tmp_path / "a.csv", things))

@@ -51,6 +51,20 @@ def test_other_files(tmp_path, suffix):
         formats.read(path)
 
 
+@pytest.mark.parametrize(
+    "head", ["Frame,LandmarkID,X,Y", "frame,L0_x,L0_y,L0_z,L0_visibility", "t,nose_x,nose_y",
+             "0_x,0_y,0_z,1_x"],
+)  # fmt: skip
+def test_tables_of_landmarks(tmp_path, head):
+    path = tmp_path / "pose.csv"
+    path.write_text(head + "\n0,0,0.1,0.2\n")
+    with pytest.raises(ValueError, match=r"pose\.csv is a table of landmarks, .* numpy\.save"):
+        formats.read(path)
+    path.write_text("time,heart_rate\n0,60\n")
+    with pytest.raises(ValueError, match=r"its content is none of the formats"):
+        formats.read(path)
+
+
 def test_a_suffix_that_a_format_reads_is_not_listed():
     assert not unread._SUFFIXES.keys() & {
         end for f in formats.FORMATS.values() for end in f.suffixes
