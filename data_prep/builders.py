@@ -101,8 +101,6 @@ def prepare(
         found = survey(reader, min_frames, mirror, accept)
         folder = _write(reader, found, name, patch_size, options, scratch)
         notes = _put_in_place(folder, final, scratch)
-    if (table := final / CAPTIONS).exists():
-        notes = [*notes, f"all captions are in {table}: correct a copy, and give it as --captions"]
     for line in (found.table(), *notes, f"prepared {final}"):
         say(line)
     return final
@@ -162,6 +160,8 @@ def _put_in_place(folder: pathlib.Path, final: pathlib.Path, scratch: pathlib.Pa
     else:
         final.parent.mkdir(exist_ok=True)
     folder.rename(final)
+    if (table := final / CAPTIONS).exists():
+        notes.append(f"all captions are in {table}: correct a copy, and give it as --captions")
     return notes
 
 

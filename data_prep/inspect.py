@@ -242,7 +242,8 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     rows += [(_PARTS[part], ", ".join(names)) for part, names in found["chains"].items()]
     if (virtual := found["smpl22_virtual"]) is not None:
-        text = f"all but {', '.join(virtual)}, which are interpolated" if virtual else "all"
+        verb = "is" if len(virtual) == 1 else "are"
+        text = f"all but {', '.join(virtual)}, which {verb} interpolated" if virtual else "all"
         rows.append(("SMPL's 22", text))
     elif kind == "human" and found["dims"] == 2:
         rows.append(("SMPL's 22", "none: positions in an image, which have no depth"))
@@ -260,7 +261,7 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
 def _frames(found: dict[str, Any]) -> str:
     fps = found["fps"]
     if not fps:
-        return f"{found['frames']}; the rate is not stated (--fps)"
+        return f"{found['frames']}; the rate is not stated: other commands need --fps"
     return f"{found['frames']} at {fps:.6g} fps, {found['frames'] / fps:.2f} s"
 
 
@@ -276,7 +277,10 @@ def _joints(found: dict[str, Any]) -> str:
     left_out = []
     for kind, names in found["left_out"].items():
         more = f", and {len(names) - _MANY} more" if len(names) > _MANY else ""
-        left_out.append(f"{len(names)} {_KINDS.get(kind, kind)} ({', '.join(names[:_MANY])}{more})")
+        what = _KINDS.get(kind, kind)
+        if len(names) == 1 and kind in ("ends", "helpers"):
+            what = what.removesuffix("s")
+        left_out.append(f"{len(names)} {what} ({', '.join(names[:_MANY])}{more})")
     return text + (f"; left out: {'; '.join(left_out)}" if left_out else "")
 
 

@@ -1,6 +1,7 @@
 """Suggests the next commands for a prepared dataset, printed at the end of data preparation."""
 
 import pathlib
+import shlex
 
 from motionalign.data.dataset import Dataset
 
@@ -26,9 +27,10 @@ def next_commands(dataset: Dataset, config: str, default_name: str) -> str:
     metadata = dataset.metadata
     labelled = metadata.label_names or metadata.attribute_names
     if labelled and config not in _ON_VECTORS:
-        config, default_name = "mocap_actions", _DATASETS["mocap_actions"]
+        config = "mocap_actions"
     elif config == "humanml3d_vit" and dataset.name != default_name:  # a library of one's own
-        config, default_name = "mocap_small", _DATASETS["mocap_small"]
+        config = "mocap_small"
+    default_name = _DATASETS.get(config, default_name)
     argument = "" if metadata.label_names or config != "mocap_actions" else ":attributes"
     where = _option("--data_dir", dataset.version_dir.parents[1], "data")
     lines = ["", "Next:", f"  python -m data_prep show --name={dataset.name}{where}"]
@@ -46,4 +48,4 @@ def next_commands(dataset: Dataset, config: str, default_name: str) -> str:
 
 
 def _option(name: str, value: str | pathlib.Path, default: str) -> str:
-    return "" if str(value) == default else f" {name}={value}"
+    return "" if str(value) == default else f" {name}={shlex.quote(str(value))}"

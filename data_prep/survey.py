@@ -494,7 +494,8 @@ def _check_most(reader: Reader, result: Survey) -> None:
 
 def _remedy(reader: Reader, finding: conventions.Finding) -> str:
     """What to do about a finding that most clips share, with options that the reader has."""
-    if finding.remedy is not None and reader.declared is not None:
+    known = finding.remedy is not None and finding.reason not in reader.advice
+    if known and reader.declared is not None:
         return finding.advice(as_flag)
     own = advice_on(finding.reason, (), _own_advice(reader))
     if "--accept" in own:

@@ -288,7 +288,7 @@ def read_table(path: str | pathlib.Path, columns: list[str]) -> list[tuple[int, 
 
     Raises:
       ValueError: the file cannot be read, lacks one of `columns`, has no rows, or has a row with
-        more cells than the header.
+        more cells than the header or with a cell of `columns` in several lines.
     """
     table = csv.DictReader(io.StringIO(reading.read_text(pathlib.Path(path).absolute())))
     try:
@@ -311,6 +311,13 @@ def read_table(path: str | pathlib.Path, columns: list[str]) -> list[tuple[int, 
                 f"{len(known)}. Put a cell that has commas in double quotes: "
                 '"she waves, then walks"'
             )
+        for column in columns:
+            more = (row[column] or "").strip().count("\n")
+            if more:  # after a quote that is not closed, the rest of the file is one cell
+                raise ValueError(
+                    f"{path}, line {line - more}: the cell of {column} goes on to line {line}. Put "
+                    "it into one line, or close its double quote"
+                )
     return rows
 
 

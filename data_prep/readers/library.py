@@ -144,7 +144,6 @@ class Library(Reader):
     source_fps = fps = FPS
     unit_in_metres = 1.0
     names_are_paths = True
-    advice = _ADVICE
 
     def __init__(
         self,
@@ -187,6 +186,7 @@ class Library(Reader):
         self._label = label or "class"
         told = told or Told()
         self.declared = Declared(told.unit, told.up or "y")
+        self.advice = _advice(told)
         self._notes: dict[str, list[str]] = {}  # of files, with the takes that have them
         self._kinds: list[tuple[str, str]] = []
         told.declared()  # a wrong skeleton file is no fault of the clips
@@ -201,9 +201,8 @@ class Library(Reader):
         self._texts = self._all_captions()
         self._splits = self._make_splits(plan)
         own = {TABLE, *(f"{split}.txt" for split in SPLITS)}
-        self._others = [
-            path.relative_to(self._folder).as_posix() for path in others if path.name not in own
-        ]
+        others = [path for path in others if path.name not in own]
+        self._others = [path.relative_to(self._folder).as_posix() for path in others]
         self.notes = tuple(self._all_notes(len(found), sensor))
 
     # ------------------------------------------------------------------------ reading
@@ -399,7 +398,8 @@ class Library(Reader):
             notes.append(f"{splits.note(self.split_made)}. The {whole} stay together")
         by_count = sorted(self._notes.items(), key=lambda item: -len(item[1]))
         for note, names in by_count[:_NOTES]:
-            more = f" and {len(names) - 1} others" if len(names) > 1 else ""
+            count = len(names) - 1
+            more = f" and {count} other{'s' * (count > 1)}" if count else ""
             notes.append(f"{names[0]}{more}: {note}")
         if (more := len(self._notes) - _NOTES) > 0:
             notes.append(f"{more} further notes: python -m data_prep inspect {self.raw_dir}")
@@ -478,6 +478,14 @@ def _captions_given(captions: str | None, folder: pathlib.Path) -> str:
         f"{folder} has no {TABLE}: give --captions=FILE.csv with the columns file and caption, "
         "--captions=names for captions from the names of files and folders, or --captions=labels"
     )
+
+
+def _advice(told: Told) -> Mapping[str, str]:
+    """What to do about reasons for dropping a clip, given what the user says about the files."""
+    if told.unit is None:
+        return _ADVICE
+    without = f"Without --unit={told.unit}, the unit of each file is found."
+    return {**_ADVICE, "unit_implausible": without}
 
 
 def _persons_of(take: Take, joints: str) -> Persons:

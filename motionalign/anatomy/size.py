@@ -48,6 +48,10 @@ _FEW = 10  # frames below which a body that does not move is no finding
 _FRAMES = 20_000  # frames, at most, that are measured
 
 
+# Units in a sentence, where "in" would be read as another word.
+_WORDS = {"m": "metres", "cm": "centimetres", "mm": "millimetres", "in": "inches", "ft": "feet"}
+
+
 def unit_name(unit_in_metres: float) -> str:
     """The name of a unit: a key of `UNITS`, or its length, such as "5.6444 cm"."""
     for name, metres in UNITS.items():
@@ -290,8 +294,9 @@ def _unit(
     best, *others = sorted(costs, key=lambda metres: costs[metres])
     for other in others:
         if costs[other] - costs[best] < _CLOSE:
+            name = unit_name(best)
             notes.append(
-                f"the unit is assumed to be {unit_name(best)}, in which the body measures "
+                f"the unit is assumed to be {_WORDS.get(name, name)}, in which the body measures "
                 f"{height * best:.2f} m along its bones; in {unit_name(other)} it would be "
                 f"{height * other:.2f} m"
             )

@@ -171,6 +171,8 @@ def _may_be_motion(path: pathlib.Path) -> bool:
         return False
     if path.is_dir() or path.suffix.lower() not in _AMBIGUOUS:
         return True
+    if (path.parent / "dataset_info.json").is_file():
+        return False  # of a dataset that data_prep has written below the folder
     try:
         format_of(path)
     except ValueError:

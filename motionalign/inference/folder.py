@@ -80,7 +80,7 @@ class EncodedFolder:
         lines = [f"{len(self.ids)} clips{rates} → {self.output}; {len(self.skipped)} skipped"]
         if self.kinds:
             known = ", ".join(f"{rate:.4g}" for rate in sorted({*self.rates}))
-            lines.append(f"They are {self.kinds}, at {known} fps")
+            lines.append(f"Read from {self.kinds}, at {known} fps")
         if self.assumed:
             which = "the .npy clips" if self.kinds else "the clips"
             lines.append(
@@ -101,7 +101,8 @@ class EncodedFolder:
         if self.notes and (self.cut or self.skipped):
             lines.append(f"All of these clips: {self.notes}")
         if self.kinds and self.others:
-            lines.append(f"{self.others} files of other kinds are left out")
+            files = "1 file" if self.others == 1 else f"{self.others} files"
+            lines.append(f"Left out: {files} of other kinds")
         return "\n".join(lines)
 
 
@@ -149,7 +150,7 @@ def encode_folder(
     asked = model.asked(fps, dataset, joints, skeleton, smplh_dir, conventions)
     asked = dataclasses.replace(asked, assumed_fps=metadata.source_fps)
     found = read_input(file_ids(root, files), asked, root, "read")
-    _check_most(found, folder)
+    _check_most(found, folder, conventions.get("unit"))
     found, encoded = _finite(found, _encoded(model, found.clips))
     seen = model.encoder.representation
     cut = [name for name, clip in zip(found.ids, found.clips) if len(clip) > seen.max_frames]
@@ -181,14 +182,16 @@ def _write(
     return None
 
 
-def _check_most(found: MotionInput, folder: pathlib.Path) -> None:
+def _check_most(found: MotionInput, folder: pathlib.Path, unit: str | None) -> None:
     """Raises a ValueError if most clips are implausible, or none is valid."""
     count = len(found.ids) + len(found.skipped)
     if (common := most_common(found.implausible, count)) is not None:
+        advice = common.finding.advice(as_flag)
+        if common.finding.reason == "unit_implausible" and unit is not None and not found.arrays:
+            advice = f"Without --unit={unit}, the unit of each file is found. {advice}"
         raise ValueError(
             f"--input={folder}: {common.count} of {count} clips are implausible"
-            f"{common.reasons}, so nothing was written. {common.finding.detail}. "
-            f"{common.finding.advice(as_flag)}"
+            f"{common.reasons}, so nothing was written. {common.finding.detail}. {advice}"
         )
     if not found.clips:
         first = found.skipped[0]

@@ -73,7 +73,9 @@ def test_another_unit_that_fits_is_noted():
     body = understand(rig("biovision", UNITS["in"]))
 
     assert [
-        note for note in body.notes if "assumed to be in" in note and "in cm it would be" in note
+        note
+        for note in body.notes
+        if "assumed to be inches, in which" in note and "in cm it would be" in note
     ]
 
 

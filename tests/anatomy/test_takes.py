@@ -72,6 +72,20 @@ def test_files_of_a_folder_and_what_is_left_out(tmp_path):
         files_in(tmp_path / "empty")
 
 
+def test_a_prepared_dataset_below_the_folder_is_no_motion(tmp_path):
+    """Such as that of data_prep in the folder of the files, whose --data_dir is data."""
+    (tmp_path / "walk.bvh").touch()
+    folder = tmp_path / "data" / "mine" / "1.0.0"
+    folder.mkdir(parents=True)
+    (folder / "metadata.json").write_text('{"skeleton": {"joint_names": ["pelvis"]}}')
+    names = [path.name for path in files_in(tmp_path)[0]]
+    assert names == ["metadata.json", "walk.bvh"]  # of a folder of the user, to be told by name
+    (folder / "dataset_info.json").write_text("{}")
+    found, others = files_in(tmp_path)
+    assert [path.name for path in found] == ["walk.bvh"]
+    assert [path.name for path in others] == ["dataset_info.json", "metadata.json"]
+
+
 def test_words_for_kinds():
     takes = [("BVH", "Mixamo"), ("C3D", ""), ("BVH", "Mixamo"), ("BVH", "Xsens (BVH)")]
     assert kinds(takes) == "2 BVH (Mixamo), 1 C3D, 1 BVH (Xsens)"

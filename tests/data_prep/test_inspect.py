@@ -92,6 +92,16 @@ def test_the_table_tells_everything_about_a_take(tmp_path, capsys):
         assert part in out
 
 
+@pytest.mark.parametrize(("count", "words"), [(1, "1 helper ("), (2, "2 helpers (")])
+def test_one_is_not_told_as_many(tmp_path, capsys, count, words):
+    joints = motion_files.human()
+    knee = next(i for i, joint in enumerate(joints) if joint.name == "LeftLeg")
+    more = [motion_files.Joint(f"LeftKneeTwist{i}", knee, (3.0, 0.0, 0.0)) for i in range(count)]
+    joints = (*joints, *more)
+    path = motion_files.write_bvh(tmp_path / "a.bvh", joints, motion_files.swing(joints, 40))
+    assert words in inspected(capsys, path)[1]
+
+
 def test_a_refused_file_is_one_line_and_the_others_are_shown(tmp_path, capsys):
     good, spoiled = write(tmp_path / "a.bvh"), tmp_path / "b.bvh"
     spoiled.write_text("HIERARCHY\nROOT Hips\n{\n  OFFSET 0 zero 0\n")

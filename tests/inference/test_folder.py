@@ -197,7 +197,8 @@ def test_files_of_all_formats(folders, mixed, tmp_path):
     assert "1 .npy" in lines[1] and "2 labelled set (SMPL)" in lines[1] and "BVH (" in lines[1]
     assert lines[1].endswith("at 30, 60 fps")
     assert "if the .npy clips have another one" in lines[2]
-    assert lines[-1] == "2 files of other kinds are left out"
+    assert lines[1].startswith("Read from ")
+    assert lines[-1] == "Left out: 2 files of other kinds"
     vectors = dict(zip(encoded.ids, np.load(output)["embeddings"]))
     model = motionalign.load(folders["captions"])
     (take,) = read_takes(mixed / "a.bvh")
@@ -209,6 +210,14 @@ def test_files_of_all_formats(folders, mixed, tmp_path):
     )
     second = body(60, seed=1) + np.array([1, 0, 0], np.float32)
     np.testing.assert_allclose(vectors["pair#2"], model.encode_motion(second, fps=30), atol=1e-5)
+
+
+def test_a_wrong_unit_of_files_is_better_left_out(folders, mixed, tmp_path):
+    output, file = tmp_path / "out.npz", mixed / "deep" / "b.bvh"
+    advice = r"Without --unit=m, the unit of each file is found\. If "
+    with pytest.raises(ValueError, match=advice):
+        encode_folder(folders["captions"], file, output, unit="m")
+    assert encode_folder(folders["captions"], file, output).ids == ["b"]
 
 
 def test_one_file(folders, mixed, tmp_path):

@@ -71,9 +71,13 @@ def test_a_table_without_the_columns(tmp_path):
         found(tmp_path, "a,b", head="file,text")
 
 
-def test_a_comma_in_a_caption_without_quotes_is_an_error(tmp_path):
+def test_missing_quotes_are_errors(tmp_path):
     head = "file,caption"
     with pytest.raises(ValueError, match=r"captions\.csv, line 3: 3 cells, .*has 2.*quotes"):
         found(tmp_path, "walk/w01,walks", "walk/w01,walks, then waves", head=head)
+    with pytest.raises(
+        ValueError, match=r"line 3: the cell of caption goes on to line 5\. .*quote"
+    ):
+        found(tmp_path, "walk/w01,walks", 'walk/w01,"walks, waves', "duo,x", "duo,y", head=head)
     of, _ = found(tmp_path, '"walk/w01","walks, then waves"', "walk/w01,slowly,,", head=head)
     assert of["walk/w01"] == [Caption("walks, then waves"), Caption("slowly")]

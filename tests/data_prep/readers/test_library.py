@@ -122,6 +122,23 @@ def test_advice_is_about_files_where_there_are_no_split_files(tmp_path):
     assert "split files" not in str(found.value)
 
 
+def test_a_wrong_unit_is_better_left_out(mocap, tmp_path):
+    options = [f"--raw_dir={mocap}", f"--data_dir={tmp_path}/data", "--captions=names"]
+    advice = r"Without --unit=m, the unit of each file is found\. .*--accept=unit_implausible"
+    with pytest.raises(SystemExit, match=rf"unit_implausible: [\s\S]*{advice}") as found:
+        main(["library", *options, "--unit=m"])
+    assert "--unit=cm" not in str(found.value)
+
+
+def test_the_next_commands_name_the_dataset(mocap, tmp_path, capsys):
+    data = tmp_path / "my data"
+    main(["library", f"--raw_dir={mocap}", f"--data_dir={data}", "--captions=names"])
+    said = capsys.readouterr().out
+    assert f"data_prep show --name=library --data_dir='{data}'\n" in said
+    train = "train --config=configs/mocap_small.py --config.data.datasets=library"
+    assert f"{train} --config.data.data_dir='{data}'\n" in said
+
+
 def test_captions_from_names_are_shown(mocap):
     reader = Library(mocap, "names", plan=PLAN)
     assert reader.captions("walking/Walk_Happy_003") == [Caption("walk happy")]
