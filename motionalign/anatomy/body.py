@@ -48,9 +48,8 @@ class Body:
       up: the axis that points up, a key of `conventions.AXES`; None in 2D, or if it is unknown.
       up_known: how the axis is known: "declared", "stated", "by the body", "by the rest pose", or
         "assumed"; "" where it is unknown.
-      height: along the bones from toes to head, in metres, as `conventions.measure` has it: the
-        mean leg with its foot, and the torso with the head's end. It is more than the stature where
-        there are toes and the head's end, and less where there are not. None: unknown.
+      height: of the body standing straight, from the soles to the top of the head, in metres; that
+        of the head is estimated where no point is its top. None: unknown.
       left_out: {group: names} of the file's joints that are no points, in the groups "fingers",
         "face", "ends" of bones, and "helpers", which are all others.
       finding: why the clip is not what it should be, of `conventions.implausible`; None: it is.

@@ -44,6 +44,8 @@ _CLOSE = 1.0  # of two costs: the choice between the units is said to be an assu
 _LEG_JOINTS, _ARM_JOINTS = 4, 3  # of a chain, at least, that is measured
 _CLEAR = 0.3  # cosine, on the mean: an axis along which a body is upright more often than not
 _JUMP = 2.0  # body heights from one frame to the next that nobody moves, at any usual rate
+# Of the stature, from where the skull turns on the neck to its top; cameras see its middle.
+_SKULL: Mapping[str, float] = {"optical": 0.13, "depth": 0.06}
 _FEW = 10  # frames below which a body that does not move is no finding
 _FRAMES = 20_000  # frames, at most, that are measured
 
@@ -137,6 +139,7 @@ def with_size(body: Body, motion: Motion, unit: float | None = None, up: str | N
     measured = [measure(person, skeleton) for person in turned]
     height = float(np.median([each.height for each in measured]))
     metres, unit_known = _unit(body, motion, unit, height, notes)
+    stands = float(np.median([_standing(body, person) for person in seen]))
     notes += _jumps(body, motion, height, metres)
     return dataclasses.replace(
         body,
@@ -144,10 +147,39 @@ def with_size(body: Body, motion: Motion, unit: float | None = None, up: str | N
         unit_known=unit_known,
         up=axis,
         up_known=axis_known,
-        height=None if metres is None else height * metres,
+        height=None if metres is None else stands * metres,
         finding=_finding(body, motion, measured, metres, axis),
         notes=tuple(notes),
     )
+
+
+def _standing(body: Body, points: np.ndarray) -> float:
+    """The height of a person [T, P, 3] standing straight, from the soles to the top of the head.
+
+    Ours: the lengths of thigh, shin and torso, how far the root is above the hips along the torso,
+    and how far the foot goes on below the ankle in the direction of the shin. So it does not matter
+    how the person sits or bends, nor how far the hips are apart. Where no point is the top of the
+    head, a usual share of the height is added.
+    """
+
+    def length(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.median(np.linalg.norm(b - a, axis=-1)))
+
+    torso = points[:, list(body.chains["torso"])]
+    trunk = sum(length(torso[:, i], torso[:, i + 1]) for i in range(torso.shape[1] - 1))
+    legs, hips = [], []
+    for side in SIDES:
+        hip, knee, ankle, *foot = (points[:, joint] for joint in _chain(body, f"{side}_leg")[1:])
+        hips.append(hip)
+        shin = ankle - knee
+        shin = shin / np.maximum(np.linalg.norm(shin, axis=-1, keepdims=True), 1e-12)
+        below = [np.median(((joint - ankle) * shin).sum(-1)) for joint in foot]
+        legs.append(length(hip, knee) + length(knee, ankle) + max([0.0, *map(float, below)]))
+    along = torso[:, 1] - torso[:, 0]
+    along = along / np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-12)
+    root = np.median(((torso[:, 0] - np.mean(hips, axis=0)) * along).sum(-1))
+    skull = 0.0 if "head_end" in body.roles else _SKULL[body.sensor]
+    return (float(np.mean(legs)) + float(root) + trunk) / (1 - skull)
 
 
 def _as_stated(
