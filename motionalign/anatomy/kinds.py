@@ -107,7 +107,7 @@ def kind_of(rig: Rig, labels: Sequence[Label], named: Named) -> tuple[str, str]:
         return "lower body", missing
     body_parts = sum(bool(labels[j].limb) for j in joints)
     if not body_parts and (found := sorted(words & _PROP)):
-        return "prop", f"its {_count(joints)} are called {', '.join(found)}"
+        return "prop", f"it has {_count(joints)}, called {', '.join(found)}"
     if len(joints) <= _FEW and body_parts <= len(joints) / 2:
         return "prop", f"it has {_count(joints)} and no limbs"
     if not named.found:

@@ -74,6 +74,7 @@ _ROOTS = frozenset(
     "root armature reference world scene master origin global hierarchy boneroot rootnode".split()
 )
 _VERTEBRA = re.compile(r"(?P<spine>t0?[1-9]|t1[0-2]|l0?[1-5])|(?P<neck>c0?[1-7])")
+_ONE_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]\d+$")
 _SPLIT = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 
 
@@ -111,7 +112,7 @@ def labels(names: Sequence[str]) -> list[Label]:
     for place in (0, -1):
         while len(split) >= 5 and (word := _shared(split, place)):
             split = [_without(words, word, place) for words in split]
-    return [_label(words) for words in split]
+    return [_label(words, bool(_ONE_WORD.search(name))) for words, name in zip(split, names)]
 
 
 def words_of(name: str) -> list[str]:
@@ -135,14 +136,20 @@ def _without(words: list[str], word: str, place: int) -> list[str]:
     return words[1:] if place == 0 else words[:-1]
 
 
-def _label(words: Sequence[str]) -> Label:
-    """What the words of one name say."""
+def _label(words: Sequence[str], vertebra: bool) -> Label:
+    """What the words of one name say.
+
+    Args:
+      words: of the name.
+      vertebra: whether it ends as the name of a vertebra may, in one letter with its number.
+    """
 
     def label(kind: str, part: str = "", side: str = "", end: bool = False) -> Label:
         return Label(part, side, kind, end, tuple(words))
 
     told = [word for word in words if word == "c" or word not in _NOISE]
-    if (found := _VERTEBRA.fullmatch("".join(told[-2:]))) and not _of_limb(told[:-2]):
+    found = _VERTEBRA.fullmatch("".join(told[-2:])) if vertebra else None
+    if found and not _of_limb(told[:-2]):
         return label("body", str(found.lastgroup))
     said = [word for word in words if not word.isdigit() and word not in _NOISE]
     end = any(word in _ENDS for word in said)

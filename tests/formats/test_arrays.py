@@ -229,7 +229,7 @@ def test_names_that_contradict_the_skeleton_file(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["clip.npy", "clip.npz"])
-@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00", b"PK\x03\x04", b"\0" * 500])
+@pytest.mark.parametrize("content", [b"\0", b"\x93NUMPY\x01\x00", b"PK\x03\x04", b"\0" * 500])
 def test_damaged_files(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=rf"{name} is not a complete"):

@@ -224,7 +224,7 @@ def put(data, at, form, *values):
 GOOD = c3d_files.content(points(60), LABELS)
 
 SPOILED = {
-    "empty": (b"", "second byte is no more"),
+    "empty": (b"", "is empty: it has 0 bytes"),
     "one byte": (b"\2", "second byte is no more"),
     "text": (b"HIERARCHY\n" * 200, "second byte is 0x49; expected 0x50"),
     "only a header": (GOOD[:512], "it has 512 bytes; a header and parameters have 1,024 or more"),

@@ -384,7 +384,7 @@ def chain(scene):
 
 
 SPOILED = {
-    "empty": (lambda _: b"", "is not valid JSON"),
+    "empty": (lambda _: b"", "is empty: it has 0 bytes"),
     "text": (lambda _: b"HIERARCHY", "is not valid JSON"),
     "a picture": (lambda _: b"\x89PNG\r\n\x1a\n" * 10, "is not UTF-8"),
     "only the magic number": (lambda _: b"glTF", "is not a complete GLB file: it has 4 bytes"),

@@ -177,7 +177,7 @@ def test_the_real_clips_of_nw_ucla_are_refused(real_files):
         ({"name": "package", "version": 1}, False),
         ([], False),
         ([1, 2], False),
-        ("", False),
+        ("{", False),
     ],
 )
 def test_what_is_claimed(tmp_path, content, claimed):

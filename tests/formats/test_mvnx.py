@@ -219,7 +219,7 @@ def test_subjects_of_different_rates_are_refused(tmp_path):
 
 
 def test_no_xml_at_all(tmp_path):
-    for content in (b"", b"\x00" * 100, b"HIERARCHY\nROOT Hips\n", "<mvnx/>".encode("utf-16")[:9]):
+    for content in (b" ", b"\x00" * 100, b"HIERARCHY\nROOT Hips\n", "<mvnx/>".encode("utf-16")[:9]):
         (tmp_path / "a.mvnx").write_bytes(content)
         with pytest.raises(ValueError, match=r"a\.mvnx, line 1: .*; expected XML"):
             formats.read(tmp_path / "a.mvnx")

@@ -109,7 +109,7 @@ def test_the_real_sequence(real_files):
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("", "is not valid JSON"),
+        ("{", "is not valid JSON"),
         ("[]", "is a list; expected an object"),
         ({}, "lacks 'people'"),
         ({"people": {}}, "people is an object; expected a list"),

@@ -165,7 +165,7 @@ def spoil(text, old, new):
     ("change", "message"),
     [
         (lambda t: "nothing", r"a\.trc, line 1: 'nothing'; expected PathFileType"),
-        (lambda t: "", r"line 1: ''; expected PathFileType"),
+        (lambda t: "", r"a\.trc is empty: it has 0 bytes"),
         (lambda t: "PathFileType\n", r"ends after line 1; expected 5 lines"),
         (lambda t: t[:-20], r"line 10: \d values, expected 11\. The file ends too early"),
         (lambda t: spoil(t, "\nFrame#", "\nX"), r"line 4: 'X'; expected Frame#, Time"),
