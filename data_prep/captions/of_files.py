@@ -118,7 +118,7 @@ def _key(row: dict) -> str:
 
 def _caption(row: dict, line: int) -> Caption | InvalidClip:
     """The caption of a row."""
-    text = _cell(row, "caption")
+    text = " ".join(_cell(row, "caption").split())
     if not text:
         return InvalidClip("caption_empty", f"line {line} of the table: the caption is empty")
     times = []

@@ -288,9 +288,10 @@ def read_table(path: str | pathlib.Path, columns: list[str]) -> list[tuple[int, 
 
     Raises:
       ValueError: the file cannot be read, lacks one of `columns`, has no rows, or has a row with
-        more cells than the header or with a cell of `columns` in several lines.
+        more cells than the header or a double quote that is not closed.
     """
-    table = csv.DictReader(io.StringIO(reading.read_text(pathlib.Path(path).absolute())))
+    text = reading.read_text(pathlib.Path(path).absolute())
+    table = csv.DictReader(io.StringIO(text))
     try:
         known = table.fieldnames or []
         rows = [(table.line_num, row) for row in table]
@@ -304,6 +305,7 @@ def read_table(path: str | pathlib.Path, columns: list[str]) -> list[tuple[int, 
         )
     if not rows:
         raise ValueError(f"{path} has a header but no rows")
+    _check_quotes(path, text)
     for line, row in rows:
         if any(cell.strip() for cell in row.get(None, ())):  # DictReader's surplus cells
             raise ValueError(
@@ -311,14 +313,22 @@ def read_table(path: str | pathlib.Path, columns: list[str]) -> list[tuple[int, 
                 f"{len(known)}. Put a cell that has commas in double quotes: "
                 '"she waves, then walks"'
             )
-        for column in columns:
-            more = (row[column] or "").strip().count("\n")
-            if more:  # after a quote that is not closed, the rest of the file is one cell
-                raise ValueError(
-                    f"{path}, line {line - more}: the cell of {column} goes on to line {line}. Put "
-                    "it into one line, or close its double quote"
-                )
     return rows
+
+
+def _check_quotes(path: str | pathlib.Path, text: str) -> None:
+    """Raises a ValueError for a table with a quote that is not closed: rows are lost in a cell."""
+    strict = csv.reader(io.StringIO(text), strict=True)
+    line = 1
+    try:
+        for _ in strict:
+            line = strict.line_num + 1
+    except csv.Error as error:
+        if strict.line_num > line:  # the row goes on over several lines
+            raise ValueError(
+                f"{path}, line {line}: a double quote is not closed, so that the next lines are "
+                "part of its cell"
+            ) from error
 
 
 class Clips(Reader):

@@ -75,9 +75,15 @@ def test_missing_quotes_are_errors(tmp_path):
     head = "file,caption"
     with pytest.raises(ValueError, match=r"captions\.csv, line 3: 3 cells, .*has 2.*quotes"):
         found(tmp_path, "walk/w01,walks", "walk/w01,walks, then waves", head=head)
-    with pytest.raises(
-        ValueError, match=r"line 3: the cell of caption goes on to line 5\. .*quote"
-    ):
-        found(tmp_path, "walk/w01,walks", 'walk/w01,"walks, waves', "duo,x", "duo,y", head=head)
-    of, _ = found(tmp_path, '"walk/w01","walks, then waves"', "walk/w01,slowly,,", head=head)
-    assert of["walk/w01"] == [Caption("walks, then waves"), Caption("slowly")]
+    for last in ("duo,y", '"duo",y', 'duo,"y"'):
+        rows = ("walk/w01,walks", 'walk/w01,"walks, waves', "duo,x", last)
+        with pytest.raises(
+            ValueError, match=r"captions\.csv, line 3: a double quote is not closed"
+        ):
+            found(tmp_path, *rows, head=head)
+    of, _ = found(
+        tmp_path, '"walk/w01","walks, then waves"', "walk/w01,slowly,,", 'walk/w01,"two\nlines"',
+        'walk/w01,a 5" step', head=head,
+    )  # fmt: skip
+    texts = ["walks, then waves", "slowly", "two lines", 'a 5" step']
+    assert of["walk/w01"] == [Caption(text) for text in texts]
