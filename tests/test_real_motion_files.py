@@ -29,7 +29,7 @@ class Take(NamedTuple):
       up: a key of `conventions.AXES`; "" is unknown.
       kind: of the body.
       convention: whose names the joints have.
-      height: limits in metres of a human body along its bones; None: it is not measured.
+      height: limits in metres of a human body standing straight; None: it is not measured.
       ends: of the right leg, the torso and the right arm the first and the last joint.
       name: of the take, where the file has several.
     """
@@ -55,11 +55,11 @@ _KINECT = ("SpineBase - FootRight", "SpineBase - Head", "SpineShoulder - HandRig
 
 TAKES: Mapping[str, tuple[Take, ...]] = {
     "asfamc/11_01.amc": (
-        Take(597, None, 1, 31, "5.6444 cm", "y", "human", "CMU (ASF)", (1.75, 1.92),
+        Take(597, None, 1, 31, "5.6444 cm", "y", "human", "CMU (ASF)", (1.65, 1.85),
              ("root - rtoes_end", "root - head_end", "thorax - rhand")),
     ),
     "bvh/bandai1_bow_active_001.bvh": (
-        Take(128, 30, 1, 22, "cm", "y", "human", "Bandai Namco", (1.4, 1.52),
+        Take(128, 30, 1, 22, "cm", "y", "human", "Bandai Namco", (1.5, 1.65),
              ("Hips - Toes_R", "Hips - Head", "Chest - Hand_R")),
     ),
     "bvh/bvhio_example_classic.bvh": (
@@ -67,25 +67,25 @@ TAKES: Mapping[str, tuple[Take, ...]] = {
              ("Hips - RightFoot", "Hips - Head_end", "Chest - RightHand")),
     ),
     "bvh/cmu_cgspeed_12_01_walk.bvh": (
-        Take(524, 120, 1, 31, "5.6444 cm", "y", "human", "CMU (BVH)", (1.55, 1.75),
+        Take(524, 120, 1, 31, "5.6444 cm", "y", "human", "CMU (BVH)", (1.4, 1.55),
              ("Hips - RightToeBase_end", "Hips - Head_end", "Spine1 - RightHand")),
     ),
     "bvh/geno_stance.bvh": (
-        Take(2, 60, 1, 75, "cm", "y", "human", "HumanIK", (1.8, 2.05),
+        Take(2, 60, 1, 75, "cm", "y", "human", "HumanIK", (1.65, 1.8),
              ("Hips - RightToeBaseEnd", "Hips - HeadEnd", "Spine3 - RightHand")),
     ),
     "bvh/h36m_0626_take_01.bvh": (
-        Take(20, 30, 1, 21, "cm", "z", "human", "HumanIK", (1.9, 2.1),
+        Take(20, 30, 1, 21, "cm", "z", "human", "HumanIK", (1.75, 1.9),
              ("Hips - RightFoot_end", "Hips - Head_end", "Spine3 - RightHand_end")),
     ),
     "bvh/mixamorig_freebvh.bvh": (
-        Take(69, 30, 1, 55, "cm", "y", "human", "Mixamo", (1.9, 2.1),
+        Take(69, 30, 1, 55, "cm", "y", "human", "Mixamo", (1.75, 1.9),
              ("mixamorig:Hips - mixamorig:RightToeBase_end",
               "mixamorig:Hips - mixamorig:HeadTop_End",
               "mixamorig:Spine2 - mixamorig:RightHand")),
     ),
     "bvh/mocapbank.bvh": (
-        Take(455, 30, 1, 19, "cm", "y", "human", "Biovision", (1.8, 2.0),
+        Take(455, 30, 1, 19, "cm", "y", "human", "Biovision", (1.6, 1.75),
              ("Hips - RightAnkle_end", "Hips - Head_end", "Chest2 - RightWrist")),
     ),
     "bvh/mocapnet_doubleclap.bvh": (
@@ -93,11 +93,11 @@ TAKES: Mapping[str, tuple[Take, ...]] = {
              ("hip - toe1-2.r", "hip - head", "chest - rhand")),
     ),
     "bvh/momask_output.bvh": (
-        Take(720, 60, 1, 24, "cm", "y", "human", "SMPL", (1.55, 1.7),
+        Take(720, 60, 1, 24, "cm", "y", "human", "SMPL", (1.65, 1.8),
              ("Pelvis - Right_foot", "Pelvis - Head", "Spine3 - Right_palm")),
     ),
     "bvh/motionbuilder_AV_8Walk_Meredith.bvh": (
-        Take(1064, 120, 1, 23, "in", "y", "human", "HumanIK", (1.75, 1.9),
+        Take(1064, 120, 1, 23, "in", "y", "human", "HumanIK", (1.55, 1.7),
              ("Hips - RightToeBase_end", "Hips - Head_end", "Spine - RightHand")),
     ),
     "bvh/pybvh_full_precision_frame_time.bvh": (
@@ -107,11 +107,11 @@ TAKES: Mapping[str, tuple[Take, ...]] = {
         Take(4, 25, 1, 4, "", "", "unknown", "names of parts"),
     ),
     "bvh/pybvh_test3.bvh": (
-        Take(100, 120, 1, 60, "in", "z", "human", "HumanIK", (1.8, 2.0),
+        Take(100, 120, 1, 60, "in", "z", "human", "HumanIK", (1.65, 1.8),
              ("Hips - RightForeFoot_end", "Hips - Head_end", "Spine3 - RightHand")),
     ),
     "bvh/secondlife_avatar_walk.bvh": (
-        Take(14, 15, 1, 21, "in", "y", "human", "Poser", (1.8, 1.95), _POSER),
+        Take(14, 15, 1, 21, "in", "y", "human", "Poser", (1.7, 1.9), _POSER),
     ),
     "bvh/threejs_pirouette.bvh": (
         Take(592, 120, 1, 43, "cm", "y", "human", "Poser", (1.6, 1.72), _POSER),
@@ -123,10 +123,10 @@ TAKES: Mapping[str, tuple[Take, ...]] = {
         Take(1198, 120, 1, 43, "cm", "y", "human", "Poser", (1.6, 1.72), _POSER),
     ),
     "bvh/xsens_mvn_blender_test_mocap.bvh": (
-        Take(112, 60, 1, 23, "cm", "y", "human", "Xsens (BVH)", (1.8, 1.95), _XSENS),
+        Take(112, 60, 1, 23, "cm", "y", "human", "Xsens (BVH)", (1.6, 1.75), _XSENS),
     ),
     "bvh/xsens_mvn_just_hierarchy.bvh": (
-        Take(1, 60, 1, 23, "cm", "y", "human", "Xsens (BVH)", (1.8, 1.95), _XSENS),
+        Take(1, 60, 1, 23, "cm", "y", "human", "Xsens (BVH)", (1.6, 1.75), _XSENS),
     ),
     "c3d/FP_Type3.c3d": (
         Take(2, 250, 1, 34, "mm", "", "lower body", "Plug-in Gait, lower body"),
@@ -146,12 +146,12 @@ TAKES: Mapping[str, tuple[Take, ...]] = {
     ),
     "gltf_fbx/ufbx_maya_human_ik_7400_binary.fbx": (
         # No curves: a pose. The unit is 100 cm, and the node above the hips scales by 0.01.
-        Take(1, 24, 1, 62, "m", "y", "human", "HumanIK", (1.7, 1.85),
+        Take(1, 24, 1, 62, "m", "y", "human", "HumanIK", (1.8, 1.95),
              ("Character1_Hips - Character1_RightToeBase", "Character1_Hips - Character1_Head",
               "Character1_Spine2 - Character1_RightHand"), "Take 001"),
     ),
     "gltf_fbx/walking.glb": tuple(
-        Take(30, 30, 1, 65, "m", "y", "human", "Mixamo", (1.9, 2.1),
+        Take(30, 30, 1, 65, "m", "y", "human", "Mixamo", (1.7, 1.85),
              ("mixamorig:Hips - mixamorig:RightToe_End", "mixamorig:Hips - mixamorig:HeadTop_End",
               "mixamorig:Spine2 - mixamorig:RightHand"), name)
         for name in ("Idle", "Walk")
@@ -165,7 +165,7 @@ TAKES: Mapping[str, tuple[Take, ...]] = {
              ("mid_hip - right_big_toe", "mid_hip - head", "neck - right_wrist"), "small_man"),
     ),
     "mvnx/test_mocap.mvnx": (
-        Take(112, 60, 1, 23, "m", "z", "human", "Xsens", (1.8, 1.95),
+        Take(112, 60, 1, 23, "m", "z", "human", "Xsens", (1.6, 1.75),
              ("Pelvis - pRightToe", "Pelvis - pTopOfHead", "T8 - pRightTopOfHand")),
     ),
     "ntu/S001C001P001R001A011.skeleton": (

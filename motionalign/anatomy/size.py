@@ -158,15 +158,17 @@ def _standing(body: Body, points: np.ndarray) -> float:
 
     Ours: the lengths of thigh, shin and torso, how far the root is above the hips along the torso,
     and how far the foot goes on below the ankle in the direction of the shin. So it does not matter
-    how the person sits or bends, nor how far the hips are apart. Where no point is the top of the
-    head, a usual share of the height is added.
+    how the person sits or bends, nor how far the hips are apart. The top of the head is at least a
+    usual share of the height above the joint on which the skull turns: many rigs have no point
+    there, or end in the middle of the head.
     """
 
     def length(a: np.ndarray, b: np.ndarray) -> float:
         return float(np.median(np.linalg.norm(b - a, axis=-1)))
 
     torso = points[:, list(body.chains["torso"])]
-    trunk = sum(length(torso[:, i], torso[:, i + 1]) for i in range(torso.shape[1] - 1))
+    bones = [length(torso[:, i], torso[:, i + 1]) for i in range(torso.shape[1] - 1)]
+    skull = bones.pop() if "head_end" in body.roles else 0.0
     legs, hips = [], []
     for side in SIDES:
         hip, knee, ankle, *foot = (points[:, joint] for joint in _chain(body, f"{side}_leg")[1:])
@@ -178,8 +180,8 @@ def _standing(body: Body, points: np.ndarray) -> float:
     along = torso[:, 1] - torso[:, 0]
     along = along / np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-12)
     root = np.median(((torso[:, 0] - np.mean(hips, axis=0)) * along).sum(-1))
-    skull = 0.0 if "head_end" in body.roles else _SKULL[body.sensor]
-    return (float(np.mean(legs)) + float(root) + trunk) / (1 - skull)
+    up_to_head = float(np.mean(legs)) + float(root) + sum(bones)
+    return max(up_to_head + skull, up_to_head / (1 - _SKULL[body.sensor]))
 
 
 def _as_stated(

@@ -1,12 +1,13 @@
 """The unit, the vertical axis and the height of a body."""
 
 import dataclasses
-import itertools
 
+import motion_files
 import numpy as np
 import pytest
 from rigs import NAMINGS, joints_of, motion_of
 
+from motionalign import formats
 from motionalign.anatomy import understand
 from motionalign.anatomy.size import CMU, unit_name
 from motionalign.conventions import UNITS, to_y
@@ -56,16 +57,24 @@ def test_bodies_with_the_names_of_cmu_are_in_its_unit():
     assert (body.unit_in_metres, unit_name(body.unit_in_metres)) == (CMU, "5.6444 cm")
 
 
-def test_the_height_is_that_along_the_bones_from_toes_to_head():
-    rows = {name: np.array(place) for name, _, place in joints_of(NAMINGS["unreal"])}
-    leg = "pelvis thigh_l calf_l foot_l ball_l".split()
-    torso = "pelvis spine_01 spine_02 spine_03 neck_01 head".split()
-    along = sum(
-        np.linalg.norm(rows[b] - rows[a])
-        for chain in (leg, torso)
-        for a, b in itertools.pairwise(chain)
-    )
-    assert understand(rig("unreal")).height == pytest.approx(along / 100)
+@pytest.mark.parametrize("degrees", [0, 40])  # however the body bends
+def test_the_height_is_that_of_the_body_standing(tmp_path, degrees):
+    """Soles at 2 cm, the skull turns at 154 cm: 152 cm are 87 percent of the height."""
+    joints = motion_files.human()
+    values = motion_files.swing(joints, 20, degrees=degrees)
+    (motion,) = formats.read(motion_files.write_bvh(tmp_path / "clip.bvh", joints, values))
+    assert understand(motion).height == pytest.approx(1.52 / 0.87, abs=0.03 if degrees else 0.01)
+
+
+def test_the_top_of_the_head_counts_where_it_is_higher(tmp_path):
+    """The end of the head at 190 cm, 36 cm above where the skull turns, as with a hat."""
+    joints = [
+        joint._replace(ends=((0, 36, 0),)) if joint.name == "Head" else joint
+        for joint in motion_files.human()
+    ]
+    values = motion_files.swing(joints, 3, degrees=0)
+    (motion,) = formats.read(motion_files.write_bvh(tmp_path / "hat.bvh", joints, values))
+    assert understand(motion).height == pytest.approx(1.88, abs=0.01)
 
 
 def test_another_unit_that_fits_is_noted():
