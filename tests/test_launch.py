@@ -133,7 +133,7 @@ def test_encode_motion_files(short_run, model, tmp_path):
              f"--output={output}")  # fmt: skip
     done = command(*flags)
     assert done.code == 0
-    assert "2 clips → " in done.stdout and "They are 2 BVH (" in done.stdout
+    assert "2 clips → " in done.stdout and "Read from 2 BVH (" in done.stdout
     with np.load(output) as written:
         assert list(written["ids"]) == ["clip 0", "clip 1"]
         _, expected = model.encode_files([tmp_path / f"clip {i}.bvh" for i in range(2)])
