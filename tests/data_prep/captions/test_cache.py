@@ -167,9 +167,12 @@ class Process:
         command = [sys.executable, "-u", "-m", "data_prep", "describe", "--model=m"]
         command += [f"--labels={folder / 'labels.json'}", f"--out={folder / out}"]
         command += [f"--base_url={server.url}", f"--cache={folder / 'cache'}", *flags]
+        # As at a terminal; a script's background processes and their children ignore SIGINT.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         self.process = subprocess.Popen(
             command, cwd=ROOT, encoding="utf-8", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
+        signal.signal(signal.SIGINT, before)
         self.first = self.process.stdout.readline
 
     def end(self):
