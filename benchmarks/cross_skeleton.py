@@ -22,6 +22,7 @@ share of the most frequent class.
 import argparse
 import dataclasses
 import pathlib
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -125,7 +126,8 @@ def read_set(path: pathlib.Path) -> tuple[list[Motion], Skeleton, list[Clip]]:
             found = anatomy.points(motion, body)
             skeleton, own = anatomy.native(motion, body, found)
             joints = anatomy.smpl22(motion, body, found).joints
-        except ValueError:  # nobody is seen
+        except ValueError as error:  # nobody is seen
+            tqdm.write(f"{path.stem}: not read, counts as wrong: {error}", file=sys.stderr)
             continue
         skeletons.add(skeleton)
         for person in found.persons:

@@ -7,6 +7,7 @@ content.
 import io
 import json
 import struct
+import time
 import zipfile
 
 import numpy as np
@@ -263,3 +264,26 @@ def of_tfrecord(rng, data):
         for payload in records
     )
     return b"".join(framed)
+
+
+# ---------------------------------------------------------------------------- motion files
+
+
+def refusals(path, cases=100):
+    """How many mutations of a motion file's lines are refused.
+
+    Each refusal must be a ValueError of one short message that names the file, within seconds.
+    """
+    from motionalign import formats
+
+    complete, refused = path.read_bytes(), 0
+    for seed in range(cases):
+        path.write_bytes(of_lines(np.random.default_rng(seed), complete))
+        start = time.perf_counter()
+        try:
+            formats.read(path)
+        except ValueError as error:
+            refused += 1
+            assert str(path) in str(error) and len(str(error)) < len(str(path)) + 400, seed
+        assert time.perf_counter() - start < 10, seed
+    return refused

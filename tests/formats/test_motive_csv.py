@@ -1,7 +1,5 @@
 """Motive's CSV exports: skeletons, markers, versions of the format, and spoiled files."""
 
-import time
-
 import mutations
 import numpy as np
 import pytest
@@ -262,16 +260,4 @@ def test_the_tree_of_a_real_file_is_that_of_motives_skeleton(real_files, tmp_pat
 def test_mutated_files_are_read_or_refused_by_name(tmp_path):
     path = tmp_path / "a.csv"
     write(path, bones("Anna") | bones("Ben") | markers(["Anna:C7"]))
-    complete = path.read_bytes()
-    refused = 0
-    for seed in range(100):
-        rng = np.random.default_rng(seed)
-        path.write_bytes(mutations.of_lines(rng, complete))
-        start = time.perf_counter()
-        try:
-            formats.read(path)
-        except ValueError as error:
-            refused += 1
-            assert str(path) in str(error) and len(str(error)) < len(str(path)) + 400, seed
-        assert time.perf_counter() - start < 10, seed
-    assert 20 < refused < 100
+    assert 20 < mutations.refusals(path) < 100

@@ -273,16 +273,4 @@ def test_the_bvh_file_of_a_real_take_agrees(real_files):
 def test_mutated_files_are_read_or_refused_by_name(tmp_path):
     path = tmp_path / "a.mvnx"
     write(path, subject("Anna")[0], subject("Ben", seed=5)[0])
-    complete = path.read_bytes()
-    refused = 0
-    for seed in range(100):
-        rng = np.random.default_rng(seed)
-        path.write_bytes(mutations.of_lines(rng, complete))
-        start = time.perf_counter()
-        try:
-            formats.read(path)
-        except ValueError as error:
-            refused += 1
-            assert str(path) in str(error) and len(str(error)) < len(str(path)) + 400, seed
-        assert time.perf_counter() - start < 10, seed
-    assert 20 < refused < 100
+    assert 20 < mutations.refusals(path) < 100
