@@ -161,6 +161,10 @@ _NTU25_NAMES = (
     "right_hand_tip"
 ).split()
 
+_NTU25_PARENTS = (
+    -1, 0, 1, 2, 3, 2, 5, 6, 7, 2, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19, 8, 21, 12, 23,
+)  # fmt: skip
+
 # COCO's keypoints, as in UAV-Human, with the bones of its published graph: hips hang from the
 # shoulders, and these from the nose. Eyes and ears belong to no body part.
 _UAV17_NAMES = (
@@ -240,33 +244,7 @@ SKELETONS = {
         Skeleton(
             name="ntu25",
             joint_names=tuple(_NTU25_NAMES),
-            parents=(
-                -1,
-                0,
-                1,
-                2,
-                3,
-                2,
-                5,
-                6,
-                7,
-                2,
-                9,
-                10,
-                11,
-                0,
-                13,
-                14,
-                15,
-                0,
-                17,
-                18,
-                19,
-                8,
-                21,
-                12,
-                23,
-            ),  # fmt: skip
+            parents=_NTU25_PARENTS,
             chains=(
                 (0, 17, 18, 19, 20),
                 (0, 13, 14, 15, 16),

@@ -539,7 +539,7 @@ SETS: tuple[JointSet, ...] = (
     ),
     JointSet("KIT", "joints", "body", _points(_KIT21)),
     JointSet("Kinect v1", "joints", "body", _points(_KINECT20)),
-    JointSet("Kinect v2", "joints", "body", _points(_KINECT25), _labels("HandTip@ Thumb@")),
+    JointSet("Kinect v2", "joints", "body", _points(_KINECT25), _labels("@HandTip @Thumb")),
     JointSet(
         "Azure Kinect", "joints", "body", _points(_AZURE32),
         _labels("handtip_@ thumb_@ nose eye_@ ear_@"), {"spine_naval": "spine_navel"},
