@@ -16,7 +16,7 @@ if __name__ == "__main__":
 from data_prep import embed, export_humanml3d, inspect, show
 from data_prep.captions import describe
 from data_prep.next_commands import next_commands
-from data_prep.readers import Command, babel, densegait, humanml3d, kit_ml, library
+from data_prep.readers import Command, babel, densegait, humanml3d, kit_ml, labelled, library
 from data_prep.readers.synthetic import generate as synthetic
 from motionalign import conventions
 from motionalign.data.dataset import Dataset
@@ -27,6 +27,7 @@ READERS = (
     kit_ml.COMMAND,
     babel.COMMAND,
     densegait.COMMAND,
+    labelled.COMMAND,
     library.COMMAND,
     synthetic.COMMAND,
 )
@@ -49,6 +50,7 @@ Converts motion-capture clips with captions or labels to TFRecord datasets.
   python -m data_prep kit_ml    --raw_dir=KIT-ML
   python -m data_prep babel     --raw_dir=babel_v1.0_release --amass_dir=AMASS --smplh_dir=smplh
   python -m data_prep densegait --raw_dir=DenseGait
+  python -m data_prep labelled  --raw=nw_ucla.npz --protocol=cross_view   action benchmarks
   python -m data_prep embed     --name=humanml3d            sentence vectors of captions and classes
   python -m data_prep describe  --name=actions ...          class descriptions by a language model
   python -m data_prep show      --name=humanml3d            an HTML page to inspect a dataset

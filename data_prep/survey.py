@@ -313,7 +313,7 @@ def _read_all(reader: Reader, result: Survey, min_frames: int) -> None:
     """Reads every listed source and adds it to the sources or to those dropped."""
     listed = result.listed
     home = {}  # name -> the split in which it is kept
-    for split in sorted(listed, key=("test", "val", "train").index):
+    for split in sorted(listed, key=lambda split: {"val": 1, "train": 2}.get(split, 0)):
         for name in listed[split]:
             home.setdefault(name, split)
 
