@@ -5,7 +5,6 @@ number of joints, and 25 lines of 12 values: x, y, z in the camera's space, the 
 and the colour image, a quaternion, and how well the joint is tracked (Shahroudy et al., 2016).
 """
 
-import dataclasses
 import pathlib
 
 import numpy as np
@@ -14,6 +13,7 @@ from motionalign import reading
 from motionalign.formats import tables
 from motionalign.formats.format import Format, Options
 from motionalign.formats.motion import Motion
+from motionalign.formats.tracks import Bodies
 
 JOINT_NAMES = tuple(
     "SpineBase SpineMid Neck Head ShoulderLeft ElbowLeft WristLeft HandLeft ShoulderRight "
@@ -29,28 +29,6 @@ _VALUES = 12  # of a joint
 _KEPT = (0, 1, 2, 11)  # of them: x, y, z and the state
 _BODY = 10  # of a body, the tracking id first
 _TRACKED = 6  # bodies at a time that a Kinect v2 tracks
-
-
-@dataclasses.dataclass(frozen=True)
-class Bodies:
-    """What a file says of its bodies: N of them, each in one frame.
-
-    Attributes:
-      frames: T, the number of frames.
-      frame: [N] int, ascending.
-      ids: N tracking ids. A body that the sensor loses and finds again has a new id.
-      positions: [N, J, 3] float64 in metres, in the camera's space with y up.
-      tracked: [N, J] bool, whether the sensor tracked the joint, or guessed where it is; where it
-        did not, the position is that of an earlier frame or (0, 0, 0).
-      notes: on the encoding of the file.
-    """
-
-    frames: int
-    frame: np.ndarray
-    ids: tuple[str, ...]
-    positions: np.ndarray
-    tracked: np.ndarray
-    notes: tuple[str, ...] = ()
 
 
 def parse(path: pathlib.Path, joints: int = len(JOINT_NAMES)) -> Bodies:
