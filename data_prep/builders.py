@@ -297,7 +297,7 @@ def statistics(clips: Callable[[], Iterable[np.ndarray]]) -> tuple[np.ndarray, n
 
     Frames are summed one by one, in float64 and in the order of `clips`. The result equals that of
     `np.concatenate(clips).mean(0)` and `.std(0)` bit for bit, without holding all clips in memory.
-    Frames in which a person after the first is absent, all zeros, do not count.
+    Of clips with several persons, frames in which one is absent, all zeros, do not count.
     A coordinate that is constant over all frames gets standard deviation 1: its z-scores are 0 in
     these frames, and offsets in the source's units in other splits.
 
@@ -324,14 +324,12 @@ def statistics(clips: Callable[[], Iterable[np.ndarray]]) -> tuple[np.ndarray, n
 
 
 def _frames(clip: np.ndarray) -> np.ndarray:
-    """[T, M, J, C] -> [frames of all persons, J * C] float64, without those of absent persons.
+    """[T, M, J, C] -> [frames of all persons, J * C] float64.
 
-    A person after the first who is absent is zeros, which say nothing about bodies.
+    Where there are several persons, one who is absent is zeros, which say nothing about bodies.
     """
-    rows = clip.reshape(*clip.shape[:2], -1).astype(np.float64)
-    there = rows.any(axis=2)
-    there[:, :1] = True
-    return rows[there]
+    rows = clip.reshape(-1, clip.shape[-2] * clip.shape[-1]).astype(np.float64)
+    return rows if clip.shape[1] == 1 else rows[rows.any(axis=1)]
 
 
 def _add_up(total: np.ndarray | float, rows: np.ndarray) -> np.ndarray:

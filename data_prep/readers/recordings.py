@@ -289,7 +289,13 @@ def _divide(
     if benchmark.val:
         return splits, benchmark.val, unused
     group = {name: recordings[name].number(benchmark.held_out) for name in splits["train"]}
-    chosen = held_out(group.values(), val_share, seed) if group else ()
+    known = set(group.values())
+    if val_share and len(known) == 1:
+        raise ValueError(
+            f"--val_share={val_share:g}: all recordings that train are of one "
+            f"{benchmark.held_out}, {min(known)}, and none can be val; give --val_share=0"
+        )
+    chosen = held_out(known, val_share, seed) if known else ()
     splits["val"] = [name for name in splits["train"] if group[name] in chosen]
     splits["train"] = [name for name in splits["train"] if group[name] not in chosen]
     return splits, chosen, unused
