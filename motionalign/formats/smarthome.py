@@ -104,8 +104,7 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
 
 FORMAT = Format(
     name=_NAME,
-    about="the 3D poses of 13 joints that LCR-Net detects, as in Toyota Smarthome; the 2D poses "
-    "are left out",
+    about="3D poses of 13 joints, as in Toyota Smarthome",
     suffixes=(".json",),
     read=read,
     claims=claims,

@@ -174,7 +174,8 @@ def test_too_few_subjects_for_val(tmp_path):
     alone(tmp_path / "S001C001P001R001A001.skeleton", frames=2)
     with pytest.raises(
         ValueError,
-        match=r"^--val_share=0\.1: all recordings that train are of one subject, 1, and none can be val; give --val_share=0$",
+        match=r"^--val_share=0\.1: all recordings that train are of one subject, 1, and none can be "
+        "val; give --val_share=0$",
     ):
         Ntu(tmp_path, "xsub60")
 
