@@ -153,7 +153,11 @@ def _parts(clips: Mapping[str, Clip], protocol: Protocol, where: str) -> dict[st
     part_of = dict.fromkeys(protocol.train, "train") | test
     if protocol.rest_tests:
         part_of = dict.fromkeys(there, "test") | part_of
-    return {name: part_of.get(clip.group, "") for name, clip in clips.items()}
+    parts = {name: part_of.get(clip.group, "") for name, clip in clips.items()}
+    for part in ("train", "test"):
+        if part not in parts.values():
+            raise ValueError(f"{protocol.title}: no clip of {where} is left for {part}")
+    return parts
 
 
 def _left_out(choice: Choice, names: Sequence[str]) -> tuple[str, ...]:

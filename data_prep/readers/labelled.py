@@ -338,7 +338,7 @@ def _protocol(
         its = "the classes of no published set"
         if published is not None:
             protocol = " or ".join(each.name for each in published.protocols)
-            its = f"those of {published.title}, whose protocol is {protocol}"
+            its = f"the classes of {published.title}, whose protocol is {protocol}"
         raise ValueError(
             f"--protocol={given} is a protocol of {' and '.join(each.title for each in homes)}, "
             f"and {raw} has {its}. For a division of your own give {_OWN}"
