@@ -1,6 +1,6 @@
 """Sources of pretrained weights: a local file or folder, or a repository on the Hugging Face Hub.
 
-Nothing is unpickled. Tensors are read from .safetensors and .npz files, one at a time and on
+Nothing is unpickled. Tensors are read from .safetensors, .npz and .gguf files, one at a time and on
 demand; their shapes come from the file headers.
 """
 
@@ -18,6 +18,8 @@ import numpy as np
 
 from motionalign import reading
 from motionalign.files import expand
+from motionalign.models.weights import gguf_file
+from motionalign.models.weights.gguf_llama import LlamaFile
 from motionalign.models.weights.keymap import Shape
 
 # ----------------------------------------------------------------------------------- tensors
@@ -69,7 +71,7 @@ def open_tensors(path: pathlib.Path) -> dict[str, Tensor]:
             key: Tensor(stored.shape, functools.partial(_read_npz, stored))
             for key, stored in arrays.items()
         }
-    raise ValueError(f"{path}: weights can be read from .safetensors and .npz files only")
+    raise ValueError(f"{path}: weights can be read from .safetensors, .npz and .gguf files only")
 
 
 def _read_npz(stored: reading.Stored) -> np.ndarray:
@@ -135,6 +137,8 @@ _CONFIG = {
 HUB_ID = r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?"
 """Regex of a Hub id, owner/name or owner/name@revision; the oldest ones have no owner."""
 
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+
 _PATIENCE = 5.0  # seconds that the Hub has for its first answer
 
 _COMMIT = r"[0-9a-f]{40}"
@@ -147,9 +151,11 @@ WITHOUT_THE_HUB = ". Without the Hub: "
 class Source:
     """A pretrained model's files: a local folder or file, or a Hub id `owner/name[@revision]`.
 
-    A file is .safetensors or .npz; a config.json in the same folder belongs to it. If the Hub does
-    not answer a first request, its cache is used at once, without the half minute in which the
-    library repeats its requests.
+    A file is .safetensors or .npz; a config.json in the same folder belongs to it. A .gguf file has
+    all in itself: the config and the tensors are those that Hugging Face's files of the model have
+    (models/weights/gguf_llama.py); a folder with one and without safetensors is that file. If the
+    Hub does not answer a first request, its cache is used at once, without the half minute in which
+    the library repeats its requests.
 
     Attributes:
       name: the source as given.
@@ -185,6 +191,25 @@ class Source:
                 f"{self.name!r} is neither an existing folder or file nor a Hub id "
                 "(owner/name or owner/name@revision)"
             )
+
+    @functools.cached_property
+    def gguf(self) -> pathlib.Path | None:
+        """The GGUF file that has the model, the first of a split one; None if another file has it.
+
+        Raises:
+          ValueError: the folder has no safetensors, but several GGUF files.
+        """
+        if self.path is not None:
+            return self.path if gguf_file.is_gguf(self.path) else None
+        if self.folder is None or any(reading.is_there(self.folder / name) for name in _WEIGHTS):
+            return None
+        return gguf_file.find(self.folder)
+
+    @functools.cached_property
+    def _llama(self) -> LlamaFile:
+        """The content of the GGUF file."""
+        assert self.gguf is not None
+        return LlamaFile(self.gguf)
 
     def file(self, name: str) -> pathlib.Path | None:
         """Path of one of the source's files, downloaded if necessary; None if it does not exist."""
@@ -248,9 +273,13 @@ class Source:
     def hub_id(self) -> str:
         """The Hub id of the files, owner/name@commit; "" for a folder outside of the Hub's cache.
 
+        It is "" for a GGUF file, too, whose repository has one for each quantisation.
+
         The config.json of a local folder is not asked: its `_name_or_path` names what the weights
         were initialised from, in most published encoders another model.
         """
+        if self.gguf is not None:
+            return ""
         folder = self.folder or self.require("config.json").parent
         repo, snapshots, commit = ("", "", "", *folder.resolve().parts)[-3:]
         if self.folder is not None:
@@ -281,6 +310,8 @@ class Source:
 
     def config(self) -> dict[str, Any]:
         """Content of config.json; a ValueError if a field that an encoder reads is invalid."""
+        if self.gguf is not None:
+            return _Json(self._llama.config, str(self.gguf))
         path = self.require("config.json")
         content = read_json(path)
         for given, where in (
@@ -304,14 +335,18 @@ class Source:
 
     def has_config(self) -> bool:
         """Whether a config.json exists; a weight file may come without one."""
-        return self.path is None or self.file("config.json") is not None
+        if self.path is None or self.gguf is not None:
+            return True
+        return self.file("config.json") is not None
 
     def weights(self) -> list[pathlib.Path]:
         """The weight files: the file itself, `model.safetensors`, or the shards of its index."""
+        if self.gguf is not None:
+            return gguf_file.parts(self.gguf)
         if self.path is not None:
             return [self.path]
         unreachable = None
-        for name in ("model.safetensors", "model.safetensors.index.json"):
+        for name in _WEIGHTS:
             try:
                 path = self.file(name)
             except ValueError as error:  # offline: the cache of a sharded model has only the index
@@ -329,7 +364,7 @@ class Source:
         raise ValueError(
             f"{self.name} has neither model.safetensors nor model.safetensors.index.json. Convert "
             "PyTorch weight files to safetensors where PyTorch is installed; give the path of a "
-            ".safetensors or .npz file that has another name"
+            ".safetensors, .npz or .gguf file that has another name"
         )
 
     @functools.cached_property
@@ -346,6 +381,11 @@ class Source:
     @functools.cached_property
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by key."""
+        if self.gguf is not None:
+            return {
+                key: Tensor(tensor.shape, tensor.read)
+                for key, tensor in self._llama.tensors.items()
+            }
         tensors: dict[str, Tensor] = {}
         for path in self.weights():
             found = open_tensors(path)
