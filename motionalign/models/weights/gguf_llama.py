@@ -135,6 +135,8 @@ class LlamaFile:
         config["rope_scaling"] = self._scaling(config, blocks.get(_FREQUENCIES))
         if (window := self._metadata.get("llama.attention.sliding_window")) is not None:
             reading.check_form(window, int, f"{self.path}: llama.attention.sliding_window")
+            # LlamaForCausalLM has no window; MistralForCausalLM is the same model with one.
+            config |= {"model_type": "mistral", "architectures": ["MistralForCausalLM"]}
             config["sliding_window"] = window or None
         for name, key in (("bos", "bos"), ("eos", "eos"), ("pad", "padding")):
             found = self._metadata.get(f"tokenizer.ggml.{key}_token_id")
@@ -167,9 +169,8 @@ class LlamaFile:
             raise ValueError(
                 f"{self.path}: llama.rope.scaling.type is {kind!r}; expected none, linear or yarn"
             )
-        scaling = {"rope_type": "yarn", "factor": factor}
-        if old is not None:
-            scaling["original_max_position_embeddings"] = old
+        scaling: dict[str, Any] = {"rope_type": "yarn", "factor": factor}
+        scaling["original_max_position_embeddings"] = old or config["max_position_embeddings"]
         for name, key in (("beta_fast", "yarn_beta_fast"), ("beta_slow", "yarn_beta_slow")):
             if f"llama.rope.scaling.{key}" in self._metadata:
                 scaling[name] = _rounded(self._get(f"rope.scaling.{key}", float))

@@ -54,9 +54,8 @@ SPLITTINGS = {
     "gpt-2": Splitting((_GPT2,)),
     "smollm": Splitting((r"\p{N}", _GPT2)),
     "starcoder": Splitting((r"\p{N}", _GPT2)),
-    "llama-bpe": _LLAMA3_SPLITTING,
-    "llama3": _LLAMA3_SPLITTING,
-    "llama-v3": _LLAMA3_SPLITTING,
+    **dict.fromkeys(("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"), _LLAMA3_SPLITTING),
+    **dict.fromkeys(("smaug-bpe", "dbrx"), Splitting((_LLAMA3,))),
     "tekken": Splitting((_TEKKEN,), whole=True),
     "default": Splitting(
         (

@@ -128,7 +128,10 @@ def load_language_tokenizer(
     if opened.gguf is not None:
         return read_tokenizer(opened.gguf, max_tokens)
     path = opened.file("tokenizer.json")
-    content = convert(opened, "LlamaTokenizer").json if path is None else reading.read_text(path)
+    if path is None:
+        content = convert(opened, "LlamaTokenizer", pads=False).json
+    else:
+        content = reading.read_text(path)
     stated = {name: _stated(opened, f"{name}.json") for name in _STATING}
     try:
         return _of_content(content, stated, max_tokens)

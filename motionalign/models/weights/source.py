@@ -113,20 +113,24 @@ def _in_one_line(name: str, line: str) -> Generator[None]:
         logger.propagate = propagate
 
 
-# Fields of config.json that encoders read, with their types, wherever they occur.
+# Fields of config.json that models read, with their types, wherever they occur.
 _SECTIONS = ("text_config", "vision_config", "model_args", "pretrained_cfg")
 _CONFIG = {
     **dict.fromkeys(
         "vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size "
         "max_position_embeddings type_vocab_size relative_attention_num_buckets num_channels "
-        "eos_token_id pad_token_id dim n_layers n_heads hidden_dim embed_dim depth".split(),
+        "pad_token_id dim n_layers n_heads hidden_dim embed_dim depth num_key_value_heads head_dim "
+        "sliding_window bos_token_id".split(),
         int,
     ),
+    "eos_token_id": int | list[int],  # LLaMA 3 ends texts by several tokens
     **dict.fromkeys(
         "layer_norm_eps hidden_dropout_prob attention_probs_dropout_prob dropout attention_dropout "
-        "mlp_ratio".split(),
+        "mlp_ratio rms_norm_eps rope_theta".split(),
         float,
     ),
+    **dict.fromkeys(("tie_word_embeddings", "attention_bias", "mlp_bias"), bool),
+    **dict.fromkeys(("rope_scaling", "rope_parameters"), dict),
     **dict.fromkeys("model_type hidden_act activation position_embedding_type".split(), str),
     **dict.fromkeys(("image_size", "patch_size", "img_size"), int | list[int]),
     "input_size": list[int],
@@ -309,7 +313,7 @@ class Source:
         return path
 
     def config(self) -> dict[str, Any]:
-        """Content of config.json; a ValueError if a field that an encoder reads is invalid."""
+        """Content of config.json; a ValueError if a field that a model reads is invalid."""
         if self.gguf is not None:
             return _Json(self._llama.config, str(self.gguf))
         path = self.require("config.json")
