@@ -15,16 +15,21 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
-from motionalign.models import layers
+from motionalign.models import layers, quantized
 
 TRAINED = r"(?:.*/)?lora_[ab]"
 """`FrozenWeights.trained` of a frozen tower with adapters."""
+
+_ADAPTER = ("lora_a", "lora_b")  # the parameters of an adapter
+_SCALE = "kernel_scale"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +76,8 @@ class Linear(nnx.Module):
     """A linear layer with an optional bias and, after `adapt`, a low-rank adapter.
 
     Attributes:
-      kernel: [in, out], in any floating-point dtype.
+      kernel: [in, out], in any floating-point dtype, or the codes of a quantised kernel.
+      kernel_scale: the scales of a quantised kernel, or None.
       bias: [out] or None.
       lora_a: [in, r] float32 or None.
       lora_b: [r, out] float32 or None.
@@ -88,8 +94,10 @@ class Linear(nnx.Module):
     ) -> None:
         """Initializes the kernel, and a bias of zeros if `use_bias`; computes in `dtype`."""
         self.kernel = nnx.Param(kernel_init(rngs.params(), (inputs, outputs)))
+        # Unlike None, nnx.data(None) may become a parameter.
+        self.kernel_scale: nnx.Param | None = nnx.data(None)
         self.bias = nnx.Param(jnp.zeros((outputs,))) if use_bias else None
-        self.lora_a: nnx.Param | None = nnx.data(None)  # unlike None, may become a parameter
+        self.lora_a: nnx.Param | None = nnx.data(None)
         self.lora_b: nnx.Param | None = nnx.data(None)
         self.adapter: LoraConfig | None = None
         self.inputs, self.outputs = inputs, outputs
@@ -102,10 +110,19 @@ class Linear(nnx.Module):
         self.lora_b = nnx.Param(jnp.zeros((config.rank, self.outputs)))
         self.adapter = config
 
+    def quantize(self, kind: str) -> None:
+        """Replaces the kernel by a quantised one of zeros, to be loaded; see `quantized`."""
+        codes, scales = quantized.abstract(self.inputs, self.outputs, kind)
+        self.kernel = nnx.Param(jnp.zeros(codes.shape, codes.dtype))
+        self.kernel_scale = nnx.Param(jnp.zeros(scales.shape, scales.dtype))
+
     def __call__(self, x: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
         """Maps [..., in] to [..., out] in the compute dtype; `rngs`: stream `dropout`, or None."""
         x = x.astype(self.dtype)
-        y = x @ self.kernel[...].astype(self.dtype)
+        if self.kernel_scale is None:
+            y = x @ self.kernel[...].astype(self.dtype)
+        else:
+            y = quantized.product(x, self.kernel[...], self.kernel_scale[...])
         if self.bias is not None:
             y = y + self.bias[...].astype(self.dtype)
         if self.adapter is None or self.lora_a is None or self.lora_b is None:
@@ -122,6 +139,11 @@ def linear_layers(module: nnx.Module) -> Mapping[str, Linear]:
         for path, layer in nnx.iter_modules(module)
         if isinstance(layer, Linear)
     }
+
+
+def sizes(module: nnx.Module) -> dict[str, tuple[int, int]]:
+    """{path: (inputs, outputs)} of the linear layers in a module."""
+    return {path: (each.inputs, each.outputs) for path, each in linear_layers(module).items()}
 
 
 def adapt(module: nnx.Module, config: LoraConfig, rngs: nnx.Rngs) -> None:
@@ -152,3 +174,40 @@ def adapt(module: nnx.Module, config: LoraConfig, rngs: nnx.Rngs) -> None:
             )
     for layer in chosen.values():
         layer.add_adapter(config, rngs)
+
+
+def merged(
+    params: Mapping[str, Any], config: LoraConfig, dtype: DTypeLike | None = None
+) -> dict[str, np.ndarray]:
+    """Merges adapters into the kernels, for a model without adapters that computes the same.
+
+    Args:
+      params: {path: array} of all parameters, adapters and frozen ones.
+      config: the adapters' config.
+      dtype: dtype of the kernels; None: their own, or bfloat16 if they are quantised. A narrow one
+        rounds small changes away.
+
+    Returns:
+      {path: array on the host}, without adapters and scales; quantised kernels are dequantised.
+
+    Raises:
+      ValueError: there are no adapters.
+    """
+    if not any(re.fullmatch(TRAINED, path) for path in params):
+        raise ValueError("there are no adapters to merge")
+    result = {}
+    for path, value in params.items():
+        layer, _, leaf = path.rpartition("/")
+        if leaf in (*_ADAPTER, _SCALE):
+            continue
+        result[path] = np.asarray(value)
+        a, b, scale = (params.get(f"{layer}/{name}") for name in (*_ADAPTER, _SCALE))
+        if leaf != "kernel" or (a is None and scale is None):
+            continue
+        own = value.dtype if scale is None else jnp.bfloat16
+        kernel = value if scale is None else quantized.dequantize(value, scale)
+        kernel = np.asarray(kernel).astype(np.float32)
+        if a is not None:
+            kernel = kernel + config.scale * (np.asarray(a, np.float32) @ np.asarray(b, np.float32))
+        result[path] = kernel.astype(dtype or own)
+    return result
