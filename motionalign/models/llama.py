@@ -136,20 +136,26 @@ class Cache(NamedTuple):
 
     @property
     def next_position(self) -> jax.Array:
-        """[B or 1, 1] int32: one more than the highest position that may be attended to."""
-        ends = [
-            jnp.max(jnp.where(part.mask, part.positions, -1), axis=1, keepdims=True) + 1
-            for part in self.parts
-        ]
-        end = ends[0]
-        for other in ends[1:]:
-            end = jnp.maximum(end, other)
+        """[B or 1, 1] int32: one more than the highest position that may be attended to, or 0."""
+        end = jnp.zeros((1, 1), jnp.int32)
+        for part in self.parts:
+            last = jnp.where(part.mask, part.positions, -1).max(axis=1, keepdims=True)
+            end = jnp.maximum(end, last + 1)
         return end
 
     @property
     def capacity(self) -> int:
         """Number of tokens in all parts, with those that are not taken yet."""
         return sum(part.mask.shape[1] for part in self.parts)
+
+    def with_room(self, batch: int, tokens: int) -> "Cache":
+        """The cache with an empty last part for so many tokens, which need not come at once."""
+        shape = (batch, *self.parts[0].keys[0].shape[1:])
+        shape = (*shape[:2], tokens, shape[3])
+        empty = tuple(jnp.zeros(shape, keys.dtype) for keys in self.parts[0].keys)
+        masked = jnp.zeros((batch, tokens), bool)
+        room = Part(empty, empty, masked, masked.astype(jnp.int32))
+        return Cache((*self.parts, room), jnp.zeros((), jnp.int32))
 
 
 class Context(NamedTuple):
@@ -383,41 +389,79 @@ class Llama(nnx.Module):
         positions: jax.Array | None = None,
         cache: Cache | None = None,
         rngs: nnx.Rngs | None = None,
+        *,
+        segments: jax.Array | None = None,
     ) -> tuple[jax.Array, Cache]:
         """Computes the hidden states of tokens, each from those before it.
 
         Args:
           x: [B, L, D], embedded tokens.
-          mask: [B, L] bool, True at real tokens; padding may be on either side, and what is
-            computed at it has no meaning. None: all are real.
+          mask: [B, L] bool, True at real tokens. Padding may be on either side; its content does
+            not matter, and what is computed for it has no meaning. None: all are real.
           positions: [B, L] int32; None: real tokens are counted, from the end of the cache.
           cache: what was computed of the tokens before.
           rngs: stream `dropout`; None in evaluation.
+          segments: [B or 1, L] int32: of these L tokens, each attends to those of its own number
+            only, so that one row can hold several continuations of the same cache. They need
+            `positions`, and a cache without room.
 
         Returns:
           [B, L, D] after the final norm, and the cache with these tokens.
+
+        Raises:
+          ValueError: `positions` is None, and the tokens and the cache are more than the context.
         """
-        x = x.astype(self.dtype)
+        cache = cache or Cache(())
         batch, length, _ = x.shape
         if mask is None:
             mask = jnp.ones((batch, length), bool)
         if positions is None:
+            assert segments is None
+            self.check_length(cache.capacity + (length if cache.used is None else 0))
             positions = jnp.maximum(jnp.cumsum(mask, axis=1) - 1, 0).astype(jnp.int32)
-            if cache is not None:
-                positions = positions + cache.next_position
-        cache, context = self._extended(cache or Cache(()), mask, positions)
+            positions = positions + cache.next_position
+        # A weight of 0 does not hide NaN.
+        x = jnp.where(mask[..., None], x, 0).astype(self.dtype)
+        cache, context = self._extended(cache, mask, positions, segments)
         keys, values = [], []
         for i, block in enumerate(self.blocks):
             before = tuple((part.keys[i], part.values[i]) for part in cache.parts if part.keys)
-            x, own = block(x, context, before, rngs)
+            x, own = self._run(block, x, context, before, rngs and rngs.dropout())
             keys.append(own[0])
             values.append(own[1])
         last = cache.parts[-1]._replace(keys=tuple(keys), values=tuple(values))
         used = None if cache.used is None else cache.used + length
         return self.final_norm(x), Cache((*cache.parts[:-1], last), used)
 
+    def check_length(self, length: int) -> None:
+        """Raises a ValueError if a text of so many tokens is longer than the model's context."""
+        if length > self.config.context:
+            raise ValueError(
+                f"a text has {length} tokens with its padding; this model has {self.config.context}"
+                " positions"
+            )
+
+    def _run(
+        self,
+        block: Block,
+        x: jax.Array,
+        context: Context,
+        before: tuple[KeysValues, ...],
+        key: jax.Array | None,
+    ) -> tuple[jax.Array, KeysValues]:
+        """Calls a block, rematerialised if the config says so; `key`: of dropout, or None."""
+        graphdef, state = nnx.split(block, graph=False)
+
+        def compute(state: nnx.State, *args: Any, key: jax.Array | None) -> Any:
+            rngs = None if key is None else nnx.Rngs(dropout=key)
+            return nnx.merge(graphdef, state)(*args, rngs)
+
+        if self.config.remat:
+            compute = jax.checkpoint(compute)
+        return compute(state, x, context, before, key=key)
+
     def _extended(
-        self, cache: Cache, mask: jax.Array, positions: jax.Array
+        self, cache: Cache, mask: jax.Array, positions: jax.Array, segments: jax.Array | None
     ) -> tuple[Cache, Context]:
         """The cache with the mask and positions of new tokens, and what their blocks share.
 
@@ -443,6 +487,9 @@ class Llama(nnx.Module):
             seen = part.mask[:, None, :]  # [B or 1, L, S]
             if i == len(parts) - 1:
                 seen = seen & (jnp.arange(part.mask.shape[1]) <= order)
+                if segments is not None:
+                    assert cache.used is None
+                    seen = seen & (segments[:, :, None] == segments[:, None])
             if c.window is not None:
                 seen = seen & (positions[:, :, None] - part.positions[:, None] < c.window)
             visible.append(
@@ -461,6 +508,12 @@ class Llama(nnx.Module):
         return jnp.einsum(
             product, hidden, kernel[...].astype(self.dtype), preferred_element_type=jnp.float32
         )
+
+    def log_probabilities(self, hidden: jax.Array, ids: jax.Array) -> jax.Array:
+        """Log-probabilities [...] float32 of the tokens `ids` [...] after states [..., D]."""
+        logits = self.logits(hidden)
+        chosen = jnp.take_along_axis(logits, ids[..., None], axis=-1)[..., 0]
+        return chosen - jax.nn.logsumexp(logits, axis=-1)
 
 
 _NEUTRAL: dict[str, tuple[Any, ...]] = {  # fields of config.json → values that change nothing
