@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from motionalign.models.dual_encoder import MAX_SCALE, DualEncoder, DualEncoderConfig, Outputs
+from motionalign.models.architectures import architecture_of
+from motionalign.models.dual_encoder import MAX_SCALE, DualEncoder
 from motionalign.models.frozen import FrozenWeights
 
 Params = dict[str, jax.Array]
@@ -48,15 +49,15 @@ class Network:
     """An architecture as a pure function of its parameters and non-parameter state.
 
     Attributes:
-      config: the architecture's config.
+      config: the architecture's config, an `ArchitectureConfig` or a `DualEncoderConfig`.
       dtype: compute dtype; parameters are float32.
       module: class of the Flax module, constructed as `module(config, dtype, rngs=...)`.
       frozen: references to towers whose parameters are not part of `abstract_params`.
     """
 
-    config: DualEncoderConfig
+    config: Any
     dtype: jnp.dtype = jnp.float32
-    module: Callable[..., DualEncoder] = DualEncoder
+    module: Callable[..., Any] = DualEncoder
     frozen: tuple[FrozenWeights, ...] = ()
 
     def init(self, seed: int) -> Params:
@@ -106,7 +107,7 @@ class Network:
             graphdef, params, rest = nnx.split(abstract, nnx.Param, ...)
             return graphdef, params, rest
 
-    def bind(self, arrays: Mapping[str, jax.Array]) -> DualEncoder:
+    def bind(self, arrays: Mapping[str, jax.Array]) -> Any:
         """The module with these arrays by path: parameters, frozen parameters and other state."""
         graphdef, params, rest = self._graph
         with tree_mode():
@@ -119,7 +120,7 @@ class Network:
         batch: Mapping[str, jax.Array],
         key: jax.Array,
         frozen: Params | None = None,
-    ) -> tuple[Outputs, Rest]:
+    ) -> tuple[Any, Rest]:
         """Runs the network on a training batch.
 
         Args:
@@ -156,6 +157,7 @@ class Network:
 
 def network_of(run: Mapping[str, Any]) -> Network:
     """The network of a saved model, from the metadata stored with its parameters."""
-    config = DualEncoderConfig.from_dict(run["architecture"])
+    kind = architecture_of(run["kind"])
+    config = kind.config.from_dict(run["architecture"])
     frozen = tuple(map(FrozenWeights.from_dict, run["frozen"]))
-    return Network(config, jnp.dtype(run["config"]["dtype"]), frozen=frozen)
+    return Network(config, jnp.dtype(run["config"]["dtype"]), kind.module, frozen)
