@@ -369,9 +369,7 @@ def tokenizer_of(run: Mapping[str, Any], where: str) -> MotionTokenizerConfig:
 TOKENIZER_KIND = "motion_tokenizer"  # value of config.model.kind
 
 
-def prompt_ids(
-    words: LanguageTokenizer, instruction: str, names: Sequence[str]
-) -> tuple[int, ...]:
+def prompt_ids(words: LanguageTokenizer, instruction: str, names: Sequence[str]) -> tuple[int, ...]:
     """The token ids before the motion, for these class names."""
     text = instructions.parts_of(instruction, tuple(names))[0]
     start = [words.bos] if words.add_bos and words.bos is not None else []
@@ -472,4 +470,3 @@ ARCHITECTURE = Architecture(
     tokenizer=_tokenizer,
     open_tokenizer=_open_tokenizer,
 )
-

@@ -75,9 +75,7 @@ class Network:
                 loaded |= self._drawn(tower, abstract)
         return loaded
 
-    def _drawn(
-        self, tower: FrozenWeights, abstract: Mapping[str, jax.ShapeDtypeStruct]
-    ) -> Params:
+    def _drawn(self, tower: FrozenWeights, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> Params:
         """The parameters of a tower of random weights."""
         own = {path: leaf for path, leaf in abstract.items() if tower.holds(path)}
 
