@@ -23,6 +23,7 @@ CLASSES: dict[str, dict[str, str]] = {
     "CLIPTokenizer": {"vocab_file": "vocab.json", "merges_file": "merges.txt"},
     "RobertaTokenizer": {"vocab_file": "vocab.json", "merges_file": "merges.txt"},
     "XLMRobertaTokenizer": {"vocab_file": "sentencepiece.bpe.model"},
+    "LlamaTokenizer": {"vocab_file": "tokenizer.model"},
 }
 """{class of `transformers`: {argument: name of the vocabulary file}}."""
 
@@ -48,12 +49,13 @@ class Converted(NamedTuple):
     max_tokens: int
 
 
-def convert(source: Source, default: str | None = None) -> Converted:
+def convert(source: Source, default: str | None = None, pads: bool = True) -> Converted:
     """Converts the vocabulary of a source.
 
     Args:
       source: has the vocabulary and, optionally, the files of OPTIONS.
       default: the class of CLASSES to use if the source names none.
+      pads: whether the tokenizer must have a padding token, as those of text encoders have.
 
     Raises:
       ValueError: the class is not in CLASSES, a file that it needs is missing or damaged, or a
@@ -90,7 +92,10 @@ def convert(source: Source, default: str | None = None) -> Converted:
         ) from error
     _check_special_tokens(source, name, tokenizer, stated)
     backend = tokenizer.backend_tokenizer
-    backend.enable_padding(pad_id=tokenizer.pad_token_id, pad_token=str(tokenizer.pad_token))
+    if pads:
+        if tokenizer.pad_token is None:
+            raise ValueError(f"{source.name} has no pad_token, which {name} needs")
+        backend.enable_padding(pad_id=tokenizer.pad_token_id, pad_token=str(tokenizer.pad_token))
     longest = tokenizer.model_max_length  # transformers' constant for none is beyond 64 bits
     if isinstance(longest, bool) or not isinstance(longest, int) or longest < 1:
         raise ValueError(
@@ -137,6 +142,7 @@ def _class_name(source: Source, stated: Mapping[str, Any], default: str | None) 
             f"tokenizer_config.json must state a tokenizer_class: {', '.join(CLASSES)}"
         )
     name = name.removesuffix("Fast")
+    name = {"LLaMATokenizer": "LlamaTokenizer"}.get(name, name)  # as older LLaMA files spell it
     if name not in CLASSES:
         raise ValueError(
             f"{source.name} has no tokenizer.json, and its tokenizer_class {name!r} cannot be "
@@ -214,5 +220,3 @@ def _check_special_tokens(
             f"{name} needs. If it is for another tokenizer_class, state it in "
             f"tokenizer_config.json: {', '.join(CLASSES)}"
         )
-    if tokenizer.pad_token is None:
-        raise ValueError(f"{source.name} has no pad_token, which {name} needs")
