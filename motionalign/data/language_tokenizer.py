@@ -12,6 +12,7 @@ This module reads the content of tokenizer.json, with the package `tokenizers`;
 vocabulary of a GGUF file.
 """
 
+import itertools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -82,7 +83,7 @@ class LanguageTokenizer:
         named = {"bos": (bos,), "eos": self.stops, "pad": (pad,)}
         for name, ids in named.items():
             for i in ids:
-                if i is not None and whole.id_to_token(i) is None:
+                if i is not None and self.token(i) is None:
                     raise ValueError(f"the tokenizer has no token of the {name} id {i}")
         if add_bos and bos is None:
             raise ValueError("sequences start with a bos token (add_bos), but there is none")
@@ -138,12 +139,20 @@ class LanguageTokenizer:
         return self._variant(special, start).encode(text, add_special_tokens=False).ids
 
     def text(self, ids: Sequence[int]) -> str:
-        """The text of tokens, special tokens included; bytes that are not UTF-8 become U+FFFD."""
-        return self._variant(False, False).decode(list(map(int, ids)), skip_special_tokens=False)
+        """The text of tokens, special tokens included.
+
+        Bytes that are not UTF-8 become U+FFFD, and so do ids that have no token, which a table of
+        embeddings with more rows than there are tokens may give.
+        """
+        decode, parts = self._variant(False, False).decode, []
+        for known, run in itertools.groupby(map(int, ids), lambda i: self.token(i) is not None):
+            run = list(run)
+            parts.append(decode(run, skip_special_tokens=False) if known else "�" * len(run))
+        return "".join(parts)
 
     def token(self, i: int) -> str | None:
         """How the vocabulary writes a token; None if it has none of this id."""
-        return self._variant(False, True).id_to_token(i)
+        return self._variant(False, True).id_to_token(i) if 0 <= i < 2**32 else None
 
     def check_fits(self, rows: int, where: str) -> None:
         """Checks that every token has a row in the embedding table of a language model.

@@ -115,7 +115,8 @@ def load_language_tokenizer(
     """Loads the tokenizer of a language model: of a GGUF file, tokenizer.json or tokenizer.model.
 
     Which tokens start and end texts is read from tokenizer_config.json, special_tokens_map.json,
-    generation_config.json and config.json, in this order; all of the last two end texts.
+    generation_config.json and config.json: answers end with the first that is stated, and
+    generated texts with any of them.
 
     Args:
       source: a GGUF file, a local folder or a Hub id, or what is opened of one.
@@ -128,11 +129,13 @@ def load_language_tokenizer(
     if opened.gguf is not None:
         return read_tokenizer(opened.gguf, max_tokens)
     path = opened.file("tokenizer.json")
+    stated = {name: _stated(opened, f"{name}.json") for name in _STATING}
     if path is None:
-        content = convert(opened, "LlamaTokenizer", pads=False).json
+        converted = convert(opened, "LlamaTokenizer", pads=False)
+        content, stated["special_tokens_map"] = converted.json, dict(converted.special)
+        stated["tokenizer_config"].setdefault("add_bos_token", True)  # Meta's own code adds it
     else:
         content = reading.read_text(path)
-    stated = {name: _stated(opened, f"{name}.json") for name in _STATING}
     try:
         return _of_content(content, stated, max_tokens)
     except ValueError as error:
@@ -178,9 +181,14 @@ def _of_content(
     if add_bos is None:  # what tokenizer.json puts before texts
         add_bos = bos is not None and found.encode("").ids[:1] == [bos]
     reading.check_form(add_bos, bool, "tokenizer_config.json: add_bos_token")
+    if not (stops := ids("eos")):
+        raise ValueError(
+            "no token that ends a text is stated, by eos_token in tokenizer_config.json or by "
+            "eos_token_id in config.json"
+        )
     return LanguageTokenizer(
         content,
-        stops=ids("eos"),
+        stops=stops,
         bos=bos,
         pad=pad,
         add_bos=add_bos and bos is not None,

@@ -43,10 +43,12 @@ class Converted(NamedTuple):
     Attributes:
       json: content of its tokenizer.json.
       max_tokens: the source's model_max_length; a very large number if it states none.
+      special: its special tokens by the names of USED_TOKENS, stated or those of its class.
     """
 
     json: str
     max_tokens: int
+    special: dict[str, str]
 
 
 def convert(source: Source, default: str | None = None, pads: bool = True) -> Converted:
@@ -102,7 +104,9 @@ def convert(source: Source, default: str | None = None, pads: bool = True) -> Co
             f"tokenizer_config.json of {source.name} states model_max_length {longest!r}; expected "
             "a number of tokens"
         )
-    return Converted(backend.to_str(), longest)
+    used = {name: getattr(tokenizer, name) for name in USED_TOKENS}
+    special = {name: str(token) for name, token in used.items() if token is not None}
+    return Converted(backend.to_str(), longest, special)
 
 
 _LOWER_CASING = ("BertTokenizer", "DistilBertTokenizer", "MPNetTokenizer")  # lower-case by default
