@@ -131,7 +131,7 @@ def load_language_tokenizer(
     path = opened.file("tokenizer.json")
     stated = {name: _stated(opened, f"{name}.json") for name in _STATING}
     if path is None:
-        converted = convert(opened, "LlamaTokenizer", pads=False)
+        converted = convert(opened, "LlamaTokenizer", language=True)
         content, stated["special_tokens_map"] = converted.json, dict(converted.special)
         stated["tokenizer_config"].setdefault("add_bos_token", True)  # Meta's own code adds it
     else:
