@@ -21,6 +21,7 @@ import numpy as np
 import tokenizers
 
 from motionalign import reading
+from motionalign.data.tokenizer import in_one_error
 
 MAX_TOKENS = 64
 """Default limit of an answer's tokens, its end token included (ours)."""
@@ -70,7 +71,7 @@ class LanguageTokenizer:
         content = reading.parse_json(tokenizer_json, "tokenizer.json")
         reading.check_form(content, dict, "tokenizer.json")
         self._content = {**content, "truncation": None, "padding": None}
-        self._has_prefix = _without_prefix(self._content) != self._content
+        self._has_prefix = True
         self._variants: dict[tuple[bool, bool], tokenizers.Tokenizer] = {}
         self.bos, self.stops, self.add_bos = bos, tuple(stops), add_bos
         self.chat_template, self.max_tokens = chat_template, max_tokens
@@ -78,7 +79,8 @@ class LanguageTokenizer:
             raise ValueError("the tokenizer has no token that ends a text (eos)")
         self.eos = self.stops[0]
         self.pad = self.eos if pad is None else pad
-        whole = self._variant(special=False, start=True)
+        whole = self._variant(special=False, start=True)  # checks the content
+        self._has_prefix = _without_prefix(self._content) != self._content
         self.vocab_size = whole.get_vocab_size()
         named = {"bos": (bos,), "eos": self.stops, "pad": (pad,)}
         for name, ids in named.items():
@@ -118,12 +120,10 @@ class LanguageTokenizer:
 
     def _build(self, special: bool, start: bool) -> tokenizers.Tokenizer:
         content = self._content if start else _without_prefix(self._content)
-        try:
+        with in_one_error("tokenizer.json cannot be read"):
             tokenizer = tokenizers.Tokenizer.from_str(json.dumps(content, ensure_ascii=False))
             tokenizer.encode_special_tokens = not special
             tokenizer.encode("a")  # fails without an unknown token, for example
-        except Exception as error:  # the library raises no narrower exception
-            raise ValueError(f"tokenizer.json cannot be read: {error}") from error
         return tokenizer
 
     def ids(self, text: str, special: bool = False, start: bool = False) -> list[int]:

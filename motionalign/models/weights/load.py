@@ -10,7 +10,7 @@ import tokenizers
 
 from motionalign import reading
 from motionalign.data.language_tokenizer import MAX_TOKENS, LanguageTokenizer
-from motionalign.data.tokenizer import Tokenizer
+from motionalign.data.tokenizer import Tokenizer, in_one_error
 from motionalign.models.weights.gguf_vocabulary import read_tokenizer
 from motionalign.models.weights.keymap import KeyMap, match
 from motionalign.models.weights.source import Source, read_json
@@ -155,10 +155,8 @@ def _of_content(
     content: str, stated: dict[str, dict[str, Any]], max_tokens: int
 ) -> LanguageTokenizer:
     """The tokenizer of a tokenizer.json, with the special tokens that the other files state."""
-    try:
+    with in_one_error("tokenizer.json cannot be read"):
         found = tokenizers.Tokenizer.from_str(content)
-    except Exception as error:  # the library raises no narrower exception
-        raise ValueError(f"tokenizer.json cannot be read: {error}") from error
 
     def ids(name: str) -> list[int]:
         """The ids of the tokens with a role, "bos", "eos" or "pad"; most important first."""
