@@ -43,6 +43,7 @@ class Labels:
     """Every clip has one action or several; the selection score is top-1 accuracy in percent."""
 
     name: ClassVar[str] = "labels"
+    kind: ClassVar[str] = "dual_encoder"
     entry: ClassVar[Entry] = Entry(reads=("data.texts", "eval.class_scores", "eval.num_queries"))
     has_classes: ClassVar[bool] = True
     exclusive: ClassVar[bool | None] = True

@@ -1,6 +1,6 @@
 """The loader of pretrained weights: fills parameters from a source's tensors by a key map."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -12,7 +12,7 @@ from motionalign import reading
 from motionalign.data.language_tokenizer import MAX_TOKENS, LanguageTokenizer
 from motionalign.data.tokenizer import Tokenizer, in_one_error
 from motionalign.models.weights.gguf_vocabulary import read_tokenizer
-from motionalign.models.weights.keymap import KeyMap, match
+from motionalign.models.weights.keymap import KeyMap, Shape, match
 from motionalign.models.weights.source import Source, read_json
 from motionalign.models.weights.vocabulary import convert
 
@@ -57,8 +57,26 @@ def load_weights(params: Params, source: Source, key_map: KeyMap, under: str = "
         if (path := parameter_path(key_path)).startswith(under)
     }
     values = [leaf for _, leaf in leaves]
-    tensors = source.tensors
     shapes = {path: values[i].shape for path, i in ours.items()}
+    for path, value in read_parameters(shapes, source, key_map):
+        values[ours[path]] = place(value, values[ours[path]])
+    return jax.tree_util.tree_unflatten(treedef, values)
+
+
+def read_parameters(
+    shapes: Mapping[str, Shape], source: Source, key_map: KeyMap
+) -> Generator[tuple[str, np.ndarray]]:
+    """Reads parameters (path, value) from a source, one at a time, in the source's dtype.
+
+    Args:
+      shapes: {path: shape} of the parameters.
+      source: source of the weights.
+      key_map: maps the source's tensors to the parameters.
+
+    Raises:
+      ValueError: as `load_weights`.
+    """
+    tensors = source.tensors
     try:
         plan = match(source.shapes(), shapes, key_map)
     except ValueError as error:
@@ -67,12 +85,12 @@ def load_weights(params: Params, source: Source, key_map: KeyMap, under: str = "
     for path, (key, transform) in plan.items():
         if key != read_key:  # the parts of a fused tensor are consecutive
             read_key, tensor = key, tensors[key].read()
-        leaf = values[ours[path]]
-        values[ours[path]] = _place(transform.of(tensor, leaf.shape), leaf)
-    return jax.tree_util.tree_unflatten(treedef, values)
+        value = transform.of(tensor, shapes[path])
+        assert value.shape == shapes[path], (path, value.shape, shapes[path])
+        yield path, value
 
 
-def _place(value: np.ndarray, like: jax.Array | jax.ShapeDtypeStruct) -> jax.Array:
+def place(value: np.ndarray, like: jax.Array | jax.ShapeDtypeStruct) -> jax.Array:
     """Puts the value on the devices of `like`, in its dtype and sharding."""
     assert value.shape == like.shape, (value.shape, like.shape)
     value = np.asarray(value).astype(like.dtype, copy=False)
