@@ -43,7 +43,10 @@ class Tokenizer:
       max_tokens: the maximum number of tokens, special tokens included.
       vocab_size: size of the vocabulary.
       pad_id: id of the padding token.
+      bucket: batches of texts are padded to a multiple of this; None: of config.data.text_bucket.
     """
+
+    bucket: ClassVar[int | None] = None
 
     def __init__(self, tokenizer_json: str, max_tokens: int) -> None:
         self.json = tokenizer_json
