@@ -1,8 +1,8 @@
 """LLM-AR's first stage on SBU Kinect Interaction, for SmolLM2-135M: minutes on a laptop.
 
 --config=configs/sbu_tokens.py                  all biases, hyperbolic codebook
---config=configs/sbu_tokens.py:euclidean        another codebook, or none for continuous features
---config=configs/sbu_tokens.py:unbiased         without biases; or no_zipf, no_context, no_alignment
+--config=configs/sbu_tokens.py:euclidean   another codebook; none: continuous features
+--config=configs/sbu_tokens.py:unbiased    no biases; or no_zipf, no_context, ...
 
 The second stage follows: --config=configs/sbu_llmar.py.
 """

@@ -1,8 +1,8 @@
 """LLM-AR's first stage on UTD-MHAD, for SmolLM2-135M: minutes on a laptop.
 
 --config=configs/utd_mhad_tokens.py                  all biases, hyperbolic codebook
---config=configs/utd_mhad_tokens.py:euclidean        another codebook, or none for continuous features
---config=configs/utd_mhad_tokens.py:unbiased         without biases; or no_zipf, no_context, no_alignment
+--config=configs/utd_mhad_tokens.py:euclidean   another codebook; none: continuous features
+--config=configs/utd_mhad_tokens.py:unbiased    no biases; or no_zipf, no_context, ...
 
 The second stage follows: --config=configs/utd_mhad_llmar.py.
 """

@@ -7,6 +7,7 @@ This module only reads tokenizer.json files, with the package `tokenizers`;
 import contextlib
 import re
 from collections.abc import Generator, Iterable, Sequence
+from typing import ClassVar
 
 import numpy as np
 import tokenizers

@@ -1,4 +1,4 @@
-"""The training objective of a motion tokenizer: reconstruction and biases towards human language."""
+"""The objective of a motion tokenizer: reconstruction, and biases towards human language."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
