@@ -153,7 +153,7 @@ class Recordings(Reader):
           missing: {name: file} of recordings to leave out.
 
         Raises:
-          ValueError: too few training subjects for val.
+          ValueError: no recording trains, or too few training subjects for val.
         """
         self._folder = folder
         self._missing = missing or {}
@@ -261,7 +261,7 @@ class Recordings(Reader):
           The axis; None: they do not stand. In how many recordings they stand along it, and in how
           many along any.
         """
-        names = self._splits["train"] or self._splits["test"]
+        names = self._splits["train"]
         axes: list[str] = []
         for index in np.unique(np.linspace(0, len(names) - 1, SAMPLE).round().astype(int)):
             try:
@@ -289,6 +289,12 @@ def _divide(
             unused += 1
         else:
             splits[split].append(name)
+    if not splits["train"]:
+        values = ", ".join(map(str, benchmark.train[:5])) + ", ..." * (len(benchmark.train) > 5)
+        raise ValueError(
+            f"{counted(len(recordings), 'recording')} found, none of which trains by "
+            f"{benchmark.title}: those of {benchmark.by} {values} do"
+        )
     if benchmark.val:
         return splits, benchmark.val, unused
     group = {name: recordings[name].number(benchmark.held_out) for name in splits["train"]}
@@ -298,7 +304,7 @@ def _divide(
             f"--val_share={val_share:g}: all recordings that train are of one "
             f"{benchmark.held_out}, {min(known)}, and none can be val; give --val_share=0"
         )
-    chosen = held_out(known, val_share, seed) if known else ()
+    chosen = held_out(known, val_share, seed)
     splits["val"] = [name for name in splits["train"] if group[name] in chosen]
     splits["train"] = [name for name in splits["train"] if group[name] not in chosen]
     return splits, chosen, unused

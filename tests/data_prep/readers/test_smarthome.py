@@ -1,20 +1,16 @@
 """Toyota Smarthome: names, protocols, the detection of most motion."""
 
 import json
-import pathlib
-import sys
 
 import numpy as np
 import pytest
 from bodies import body
+from lcrnet_files import write
 
 from data_prep import __main__ as command
 from data_prep.class_names import SMARTHOME as CLASSES
 from data_prep.readers.smarthome import Smarthome, parse_name
 from motionalign.data.dataset import Dataset
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "formats"))
-from test_smarthome import write
 
 
 def standing(seed=0, frames=15, x=0.0):
