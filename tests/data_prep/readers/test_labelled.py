@@ -11,6 +11,7 @@ from data_prep.__main__ import main
 from data_prep.divide import Choice
 from data_prep.protocols import Protocol
 from data_prep.readers.labelled import PUBLISHED, Labelled
+from data_prep.survey import survey
 from motionalign.data.dataset import Dataset
 from motionalign.skeleton import SKELETONS
 
@@ -120,6 +121,21 @@ def test_two_persons_stay_two_persons(write):
 def test_clips_of_one_person_are_canonical(write):
     assert Labelled(write(), own()).canonical
     assert not Labelled(write(), own(), canonical=False).canonical
+
+
+def test_a_single_frame_is_there_twice(write):
+    values = arrays()
+    values["lengths"] = [1, values["lengths"][0] - 1, *values["lengths"][1:]]
+    for name in ("labels", "subjects", "views", "trials"):
+        values[name] = [values[name][0], *values[name]]
+    values["files"] = ["single.json", *values["files"]]
+    reader = Labelled(write(values), own(), canonical=False)
+    joints = reader.joints("single")
+    assert joints.shape == (2, 1, 20, 3)
+    np.testing.assert_array_equal(joints[0], joints[1])
+    assert "1 clips are a single frame, which is repeated: single" in reader.notes
+    kept = [source.id for source in survey(reader).sources]
+    assert "single" in kept and len(kept) == len(values["files"])
 
 
 def test_rates(write):
