@@ -1,4 +1,4 @@
-"""Mutations of files: bytes, numbers, and the structure of JSON, NumPy and safetensors files.
+"""Mutations of files: bytes, numbers, and the structure of JSON, NumPy, GGUF and other files.
 
 Every function takes a random generator and content, and returns new content; equal seeds give equal
 content.
@@ -239,6 +239,28 @@ def of_safetensors(rng, data):
     header = of_json(rng, data[8 : 8 + length])
     stated = (len(header), 0, 1, 2**40, 2**63)[rng.integers(5) if rng.random() < 0.1 else 0]
     return struct.pack("<Q", stated) + header + data[8 + length :]
+
+
+LENGTHS = (0, 1, 2, 7, 31, 2**16, 2**31, 2**32 - 1, 2**40, 2**60, 2**63, 2**64 - 1)
+
+
+def of_gguf(rng, data):
+    """The bytes, or numbers of the header: of texts, values, dimensions, types and offsets.
+
+    Where the numbers are is not parsed: eight bytes that are a small number are taken for one.
+    """
+    if rng.random() < 0.4:
+        return of_bytes(rng, data)
+    places = [
+        i for i in range(4, min(len(data) - 8, 1 << 14))
+        if int.from_bytes(data[i : i + 8], "little") < 1 << 12
+    ]  # fmt: skip
+    changed = bytearray(data)
+    for _ in range(rng.integers(1, 3)):
+        at, size = places[rng.integers(len(places))], (4, 8)[rng.integers(2)]
+        number = LENGTHS[rng.integers(len(LENGTHS))] % 2 ** (8 * size)
+        changed[at : at + size] = number.to_bytes(size, "little")
+    return bytes(changed)
 
 
 def of_tfrecord(rng, data):
