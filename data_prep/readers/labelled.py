@@ -182,11 +182,13 @@ class Labelled(Reader):
         """[T, M, J, 3] float32 in metres, M as of the clip with most; zeros where nobody is.
 
         Persons who are there come first. A single frame is there twice: nothing reads a clip of
-        one.
+        one. A joint that was not measured is NaN, for which the survey drops the clip.
         """
         motion = self._motions[source]
         joints = np.zeros((motion.num_frames, self._persons, self.skeleton.num_joints, 3))
-        joints[:, : len(motion.persons)] = np.nan_to_num(motion.positions[:, :, self._order])
+        absent = np.isnan(motion.positions).all(axis=(2, 3), keepdims=True)
+        there = np.where(absent, 0.0, motion.positions[:, :, self._order])
+        joints[:, : len(motion.persons)] = there
         return np.repeat(joints, 1 + (len(joints) == 1), axis=0).astype(np.float32)
 
     def captions(self, source: str) -> list[Caption | InvalidClip]:

@@ -138,6 +138,18 @@ def test_a_single_frame_is_there_twice(write):
     assert "single" in kept and len(kept) == len(values["files"])
 
 
+def test_a_joint_that_was_not_measured_is_not_at_the_origin(write):
+    values = arrays()
+    positions = values.pop("positions_int16") * 0.0002
+    positions[2, 0, 5] = np.nan
+    positions[values["lengths"][0]] = 0  # of the second clip, the first frame has nobody
+    reader = Labelled(write({**values, "positions": positions, "scale": 1.0}), own())
+    assert np.isnan(reader.joints("a0/s1_v1_e0")).sum() == 3
+    assert (reader.joints("a0/s1_v1_e1")[0] == 0).all()
+    dropped = {entry["id"]: entry["reason"] for entry in survey(reader).report()["dropped"]}
+    assert dropped["a0/s1_v1_e0"] == "not_finite"
+
+
 def test_rates(write):
     reader = Labelled(write(), own(), fps=15)
     assert (reader.source_fps, reader.fps) == (30, 15)
