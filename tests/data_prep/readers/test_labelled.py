@@ -218,7 +218,7 @@ def test_unseen_classes_are_in_no_part_of_training(write):
     assert len(reader.unlisted()) == 18 and all(n.startswith("a1") for n in reader.unlisted())
     assert reader.label_names == ("sit down", "walk", "wave")
     assert reader.split_made["left_out"] == ["walk"] and reader.split_made["draw"] is None
-    assert reader.protocol.startswith("own; 1 classes unseen; val (ours): ")
+    assert reader.protocol.startswith("own; 1 class unseen; val (ours): ")
     assert reader.notes[-1] == (
         "Left out of train and val: walk. Their 18 test clips are the split unseen; their 18 "
         "training clips are in no split."
@@ -403,7 +403,7 @@ def test_the_command_prepares_records(write, tmp_path, capsys):
     meta = dataset.metadata
     assert (meta.sensor, meta.unit_in_metres, meta.fps, meta.source_fps) == ("depth", 1, 30, 30)
     assert meta.protocol == (
-        "own division by subject, 1, 2, 3, 4 train; 1 classes unseen; val (ours): 2 clips of "
+        "own division by subject, 1, 2, 3, 4 train; 1 class unseen; val (ours): 2 clips of "
         "subject 2"
     )
     assert {name: len(dataset.split(name)) for name in ("train", "val", "test", "unseen")} == {
