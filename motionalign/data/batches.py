@@ -228,7 +228,10 @@ class TrainingData:
         self._fields = {name: BATCH_FIELDS[name](self.sources) for name in fields}
         self._rows = np.arange(config.batch_size) if rows is None else rows
         budget = [int(config.cache_gb * 2**30)]
-        self._clips = [ClipCache(source.split, budget, representation.read) for source in sources]
+        self._clips = [
+            ClipCache(source.split, budget, representation.read, representation.of_persons)
+            for source in sources
+        ]
         self.plan = BatchPlan(
             tuple(representation.frames(s.split.num_frames)[s.rows] for s in sources),
             _weights(sources),
@@ -301,7 +304,8 @@ class TrainingData:
         assert self._tokenizer is not None
         texts = [choices[int(u * len(choices))] for choices, u in zip(texts, pick_text)]
         ids, mask = self._tokenizer.encode(texts)
-        length = text_bucket(ids.shape[1], self._text_bucket, self._tokenizer)
+        step = self._tokenizer.bucket or self._text_bucket
+        length = text_bucket(ids.shape[1], step, self._tokenizer)
         ids, mask = pad_tokens(ids, mask, length)
         return {"input_ids": ids[self._rows], "text_mask": mask[self._rows]}
 
