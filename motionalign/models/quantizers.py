@@ -9,7 +9,7 @@ A new quantizer is one class and one line in `CODEBOOKS`.
 """
 
 import dataclasses
-from typing import ClassVar, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
