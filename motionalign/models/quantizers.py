@@ -9,7 +9,7 @@ A new quantizer is one class and one line in `CODEBOOKS`.
 """
 
 import dataclasses
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
