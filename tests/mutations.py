@@ -291,8 +291,8 @@ def of_tfrecord(rng, data):
 # ---------------------------------------------------------------------------- motion files
 
 
-def refusals(path, cases=100):
-    """How many mutations of a motion file's lines are refused.
+def refusals(path, cases=100, mutate=of_lines):
+    """How many mutations of a motion file, by default of its lines, are refused.
 
     Each refusal must be a ValueError of one short message that names the file, within seconds.
     """
@@ -300,7 +300,7 @@ def refusals(path, cases=100):
 
     complete, refused = path.read_bytes(), 0
     for seed in range(cases):
-        path.write_bytes(of_lines(np.random.default_rng(seed), complete))
+        path.write_bytes(mutate(np.random.default_rng(seed), complete))
         start = time.perf_counter()
         try:
             formats.read(path)
