@@ -9,7 +9,7 @@ A new quantizer is one class and one line in `CODEBOOKS`.
 """
 
 import dataclasses
-from typing import ClassVar, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -66,6 +66,11 @@ class QuantizerConfig(layers.Config):
             raise ValueError(f"QuantizerConfig.revive is {self.revive}; it must not be negative")
         if self.curvature <= 0:
             raise ValueError(f"QuantizerConfig.curvature is {self.curvature}; it must be positive")
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether features are quantised at all."""
+        return self.kind != CONTINUOUS
 
     @property
     def inner(self) -> int:
@@ -136,7 +141,9 @@ class Euclidean:
         """See `Codebook`."""
         return vectors
 
-    vectors = points
+    def vectors(self, points: jax.Array) -> jax.Array:
+        """See `Codebook`."""
+        return points
 
     def pairwise(self, x: jax.Array, codes: jax.Array) -> jax.Array:
         """See `Codebook`."""
