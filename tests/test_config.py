@@ -383,6 +383,7 @@ def test_the_arguments_of_config_files_are_found():
 # Entries of registries ---------------------------------------------------------------------------
 
 REGISTRIES = {
+    "model.kind": {"dual_encoder": Entry()},
     "task": {"captions": Entry()},
     "loss.kind": {
         "plain": Entry(),
@@ -510,8 +511,12 @@ def test_the_help_lists_every_field():
             assert lines[at].endswith(f"[{field.expected}]")
     at = lines.index("loss.mask_threshold = 0.6   [at least -1 and at most 1000]")
     assert lines[at + 2] == "    Read where loss.mask_negatives is True."
+    at = lines.index("model.embed_dim = 256   [at least 1 and at most 65536]")
+    assert lines[at + 2] == "    Read where model.kind is dual_encoder."
     at = lines.index("model.motion.final_norm = 'fresh'   [fresh, load]")
-    assert lines[at + 2] == "    Read where model.motion.weights is set."
+    assert lines[at + 2] == (
+        "    Read where model.kind is dual_encoder, and model.motion.weights is set."
+    )
 
 
 def test_names_below_a_section():
