@@ -148,7 +148,7 @@ def test_scores_equal_full_forward_passes(window):
     model = reference.build(dataclasses.replace(CONFIG, window=window), Llama)
     beginning = np.array([[5, 17, 2]], np.int32)
     ids, mask = tokens("left", (4, 2))
-    for chunk in (None, 1, 3, 100):
+    for chunk in (None, 3):
 
         def run(model, ids, mask, chunk=chunk):
             _, cache = hidden_of(model, beginning)  # shared by all prompts
