@@ -29,7 +29,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
     c.dtype = "bfloat16"
     c.data.batch_size = 128
     c.data.eval_batch_size = 64
-    c.data.text_bucket = 8
     if c.model.language.train == "adapters":
         c.model.language.rank = 64
         c.model.language.alpha = 16.0

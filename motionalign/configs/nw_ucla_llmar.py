@@ -39,7 +39,6 @@ def small_config(name: str, dataset: str, arg: str | None) -> ConfigDict:
         c.model.language.base = "float32"  # of 135 million parameters, the fastest on a CPU
     c.data.batch_size = 16
     c.data.eval_batch_size = 32
-    c.data.text_bucket = 4
     c.optim.groups.language_model.lr = 1e-4 if chosen["train"] == "all" else 1e-3
     c.epochs = 6
     return c.lock()
