@@ -11,14 +11,9 @@ import tokenizers
 from motionalign import reading
 from motionalign.data.language_tokenizer import MAX_TOKENS, LanguageTokenizer
 from motionalign.data.tokenizer import Tokenizer
-<<<<<<< HEAD
 from motionalign.models.weights.gguf_vocabulary import read_tokenizer
-from motionalign.models.weights.keymap import KeyMap, match
-from motionalign.models.weights.source import Source, read_json
-=======
 from motionalign.models.weights.keymap import KeyMap, Shape, match
-from motionalign.models.weights.source import Source
->>>>>>> b4a5be7a1a3e112020584730833b732c99a53eb9
+from motionalign.models.weights.source import Source, read_json
 from motionalign.models.weights.vocabulary import convert
 
 Params = TypeVar("Params")

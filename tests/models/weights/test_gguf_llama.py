@@ -104,7 +104,7 @@ def _five_bits(data, kind):
     blocks = data.reshape(-1, 22 if kind == "Q5_0" else 24)
     out = np.empty((len(blocks), 32), "f4")
     for row, block in zip(out, blocks):
-        head = block[: -20].tobytes()
+        head = block[:-20].tobytes()
         halves = np.frombuffer(head, "<f2").astype("f4")
         high = int.from_bytes(block[-20:-16].tobytes(), "little")
         for i in range(32):
@@ -170,7 +170,9 @@ def _divisors(theta, dim, factor, low, high, old):
 
 @pytest.mark.parametrize("dim", [64, 128])
 @pytest.mark.parametrize("factor", [8.0, 32.0])
-@pytest.mark.parametrize(("low", "high", "old"), [(1.0, 4.0, 8192), (1.0, 8.0, 4096), (2.0, 8.0, 8192)])
+@pytest.mark.parametrize(
+    ("low", "high", "old"), [(1.0, 4.0, 8192), (1.0, 8.0, 4096), (2.0, 8.0, 8192)]
+)
 def test_llama3_scaling(tmp_path, dim, factor, low, high, old):
     """What is recovered gives the same frequencies; with low = 1 it is what was written."""
     config = {**CONFIG, "rope_theta": 500000.0, "head_dim": dim}
