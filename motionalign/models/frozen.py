@@ -36,6 +36,8 @@ class FrozenWeights(layers.Config):
         of the linear layers in blocks are stored, and everything else in bfloat16.
       trained: regex for paths in the tower that are nevertheless trained and stored, such as
         adapters; "": none.
+      seed: the parameters are not loaded but drawn at random from this seed, as a control; None:
+        they are those of the source.
     """
 
     under: str
@@ -43,10 +45,13 @@ class FrozenWeights(layers.Config):
     sha256: str
     dtype: str
     trained: str = ""
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         floats = ("float32", "bfloat16", "float16")
         layers.check_choice(self.dtype, (*floats, *quantized.KINDS), "dtype of frozen weights")
+        if self.seed is not None and self.dtype in quantized.KINDS:
+            raise ValueError(f"random weights cannot be {self.dtype}; choose float32 or bfloat16")
 
     @classmethod
     def of(cls, under: str, source: str, dtype: str, trained: str = "") -> "FrozenWeights":

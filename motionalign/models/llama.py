@@ -15,7 +15,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from motionalign import reading
-from motionalign.models import layers, rope
+from motionalign.models import layers, lora, rope
+from motionalign.models.lora import Linear, LoraConfig
 from motionalign.models.rope import RopeScaling
 from motionalign.models.weights import keymap
 from motionalign.models.weights.keymap import KeyMap
@@ -39,6 +40,7 @@ class LlamaConfig(layers.Config):
       attention_bias, mlp_bias: whether these linear layers have biases.
       window: a token attends to itself and the window - 1 positions before it (Mistral); None: to
         all positions before it.
+      lora: adapters of linear layers; None: there are none.
       remat: whether the backward pass computes each block anew instead of storing what is in it.
     """
 
@@ -57,6 +59,7 @@ class LlamaConfig(layers.Config):
     attention_bias: bool = False
     mlp_bias: bool = False
     window: int | None = None
+    lora: LoraConfig | None = None
     remat: bool = False
 
     def __post_init__(self) -> None:
@@ -100,6 +103,8 @@ class LlamaConfig(layers.Config):
         values = dict(values)
         if values.get("rope_scaling") is not None:
             values["rope_scaling"] = RopeScaling.from_dict(values["rope_scaling"])
+        if values.get("lora") is not None:
+            values["lora"] = LoraConfig.from_dict(values["lora"])
         return super().from_dict(values)
 
 
@@ -204,28 +209,6 @@ class RMSNorm(nnx.Module):
         x = x.astype(jnp.float32)
         x = x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + self.eps)
         return (x * self.scale[...].astype(jnp.float32)).astype(self.dtype)
-
-
-class Linear(nnx.Module):
-    """A linear layer."""
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        dtype: DTypeLike,
-        rngs: nnx.Rngs,
-        use_bias: bool = False,
-    ) -> None:
-        """Initializes a kernel [inputs, outputs] and a bias [outputs]; computes in `dtype`."""
-        self.kernel = nnx.Param(layers.published(rngs.params(), (inputs, outputs)))
-        self.bias = nnx.Param(jnp.zeros((outputs,))) if use_bias else None
-        self.dtype = dtype
-
-    def __call__(self, x: jax.Array, rngs: nnx.Rngs | None = None) -> jax.Array:
-        """Maps [..., inputs] to [..., outputs] in the compute dtype."""
-        y = x.astype(self.dtype) @ self.kernel[...].astype(self.dtype)
-        return y if self.bias is None else y + self.bias[...].astype(self.dtype)
 
 
 class Attention(nnx.Module):
@@ -381,6 +364,8 @@ class Llama(nnx.Module):
         self.blocks = layers.repeat(c.depth, lambda rngs: Block(c, dtype, rngs), rngs)
         self.final_norm = RMSNorm(c.width, c.norm_eps, dtype)
         self.head = None if c.tied else Linear(c.width, c.vocab_size, dtype, rngs)
+        if c.lora is not None:
+            lora.adapt(self, c.lora, rngs)
 
     def __call__(
         self,
@@ -426,7 +411,8 @@ class Llama(nnx.Module):
         keys, values = [], []
         for i, block in enumerate(self.blocks):
             before = tuple((part.keys[i], part.values[i]) for part in cache.parts if part.keys)
-            x, own = self._run(block, x, context, before, rngs and rngs.dropout())
+            key = None if rngs is None else rngs.dropout()
+            x, own = self._run(block, x, context, before, key)
             keys.append(own[0])
             values.append(own[1])
         last = cache.parts[-1]._replace(keys=tuple(keys), values=tuple(values))
@@ -456,9 +442,8 @@ class Llama(nnx.Module):
             rngs = None if key is None else nnx.Rngs(dropout=key)
             return nnx.merge(graphdef, state)(*args, rngs)
 
-        if self.config.remat:
-            compute = jax.checkpoint(compute)
-        return compute(state, x, context, before, key=key)
+        run = jax.checkpoint(compute) if self.config.remat else compute
+        return run(state, x, context, before, key=key)
 
     def _extended(
         self, cache: Cache, mask: jax.Array, positions: jax.Array, segments: jax.Array | None
@@ -501,6 +486,8 @@ class Llama(nnx.Module):
     def logits(self, hidden: jax.Array) -> jax.Array:
         """Logits [..., V] float32 of the tokens that follow, from hidden states [..., D]."""
         hidden = hidden.astype(self.dtype)
+        if self.head is not None and self.head.adapter is not None:
+            return self.head(hidden).astype(jnp.float32)
         if self.head is not None:
             kernel, product = self.head.kernel, "...d,dv->...v"
         else:

@@ -383,7 +383,7 @@ class MotionTokenizer(nnx.Module):
           rngs: stream `dropout` in training, in which the non-parameter state is updated; None in
             evaluation.
         """
-        c, persons = self.config, batch["persons"]
+        persons = batch["persons"]
         # The coordinates of absent persons may be anything, also NaN.
         bodies = jnp.where(persons[:, None, :, None, None], batch["bodies"], 0.0)
         channels = self._channels(bodies)

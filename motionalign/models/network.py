@@ -9,7 +9,6 @@ and merge, so that other models in the process keep their own mode.
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -18,30 +17,11 @@ from flax import nnx
 
 from motionalign.models.architectures import architecture_of
 from motionalign.models.dual_encoder import MAX_SCALE, DualEncoder
+from motionalign.models.flat import fill, flatten, tree_mode
 from motionalign.models.frozen import FrozenWeights
 
 Params = dict[str, jax.Array]
 Rest = dict[str, jax.Array]
-
-
-def tree_mode() -> AbstractContextManager[Any]:
-    """A context in which Flax treats modules as trees; the previous mode is restored after it."""
-    return nnx.set_graph_mode(False)
-
-
-def flatten(state: nnx.State) -> dict:
-    """Converts an NNX state to a flat dict {path: array}, the form used throughout the package."""
-    return {"/".join(map(str, path)): leaf.get_value() for path, leaf in nnx.to_flat_state(state)}
-
-
-def _fill(state: nnx.State, arrays: Mapping[str, Any]) -> nnx.State:
-    """Replaces the values of a state by these arrays."""
-    return nnx.from_flat_state(
-        [
-            (path, leaf.replace(arrays["/".join(map(str, path))]))
-            for path, leaf in nnx.to_flat_state(state)
-        ]
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +69,24 @@ class Network:
         """Loads the frozen parameters from their sources, in the given shardings."""
         loaded: Params = {}
         for tower in self.frozen:
-            loaded |= tower.load(abstract, self.config.key_map(tower.under))
+            if tower.seed is None:
+                loaded |= tower.load(abstract, self.config.key_map(tower.under))
+            else:
+                loaded |= self._drawn(tower, abstract)
         return loaded
+
+    def _drawn(self, tower: FrozenWeights, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> Params:
+        """The parameters of a tower of random weights."""
+        own = {path: leaf for path, leaf in abstract.items() if tower.holds(path)}
+
+        def draw() -> Params:
+            with tree_mode():
+                drawn = flatten(nnx.state(self._build(tower.seed), nnx.Param))
+            return {path: drawn[path].astype(leaf.dtype) for path, leaf in own.items()}
+
+        shardings = {path: getattr(leaf, "sharding", None) for path, leaf in own.items()}
+        placed = None if None in shardings.values() else shardings
+        return jax.jit(draw, out_shardings=placed)()
 
     @functools.cached_property
     def abstract_rest(self) -> dict[str, jax.ShapeDtypeStruct]:
@@ -98,7 +94,10 @@ class Network:
         return flatten(self._graph[2])
 
     def _build(self, seed: int) -> nnx.Module:
-        return self.module(self.config, dtype=self.dtype, rngs=nnx.Rngs(seed))
+        module = self.module(self.config, dtype=self.dtype, rngs=nnx.Rngs(seed))
+        for tower in self.frozen:
+            tower.prepare(module)
+        return module
 
     @functools.cached_property
     def _graph(self) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
@@ -111,7 +110,7 @@ class Network:
         """The module with these arrays by path: parameters, frozen parameters and other state."""
         graphdef, params, rest = self._graph
         with tree_mode():
-            return nnx.merge(graphdef, _fill(params, arrays), _fill(rest, arrays))
+            return nnx.merge(graphdef, fill(params, arrays), fill(rest, arrays))
 
     def apply(
         self,

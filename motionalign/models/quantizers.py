@@ -9,7 +9,7 @@ A new quantizer is one class and one line in `CODEBOOKS`.
 """
 
 import dataclasses
-from typing import ClassVar, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -136,7 +136,9 @@ class Euclidean:
         """See `Codebook`."""
         return vectors
 
-    vectors = points
+    def vectors(self, points: jax.Array) -> jax.Array:
+        """See `Codebook`."""
+        return points
 
     def pairwise(self, x: jax.Array, codes: jax.Array) -> jax.Array:
         """See `Codebook`."""

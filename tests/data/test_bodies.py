@@ -171,7 +171,7 @@ def test_data_that_do_not_fit():
     one = bodies()
     one.check(METADATA)
     other = types.SimpleNamespace(**{**vars(METADATA), "skeleton": SKELETONS["smpl22"]})
-    with pytest.raises(ValueError, match="has 22 joints in 3D .* the model reads 20 joints in 3D"):
+    with pytest.raises(ValueError, match=r"has 22 joints in 3D .* the model reads 20 joints in 3D"):
         one.check(other)
     with pytest.raises(ValueError, match="no known unit; motion tokens need metres"):
         one.check(types.SimpleNamespace(**{**vars(METADATA), "unit_in_metres": None}))

@@ -245,6 +245,14 @@ def _fields(path: pathlib.Path) -> dict[str, Any]:
             + ", ".join(f"{name}={value!r}"[:80] for name, value in unsupported.items())
             + ". Only plain LoRA of linear layers, with one rank and alpha, can be read"
         )
+    for name in ("target_modules", "exclude_modules"):
+        if isinstance(given[name], str):
+            try:
+                re.compile(given[name])
+            except re.error as error:
+                raise ValueError(
+                    f"{path}: {name}, {given[name]!r}, is not a regular expression: {error}"
+                ) from error
     return given
 
 
