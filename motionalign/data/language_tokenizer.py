@@ -12,6 +12,7 @@ This module reads the content of tokenizer.json, with the package `tokenizers`;
 vocabulary of a GGUF file.
 """
 
+import itertools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 import tokenizers
 
 from motionalign import reading
+from motionalign.data.tokenizer import in_one_error
 
 MAX_TOKENS = 64
 """Default limit of an answer's tokens, its end token included (ours)."""
@@ -69,7 +71,7 @@ class LanguageTokenizer:
         content = reading.parse_json(tokenizer_json, "tokenizer.json")
         reading.check_form(content, dict, "tokenizer.json")
         self._content = {**content, "truncation": None, "padding": None}
-        self._has_prefix = _without_prefix(self._content) != self._content
+        self._has_prefix = True
         self._variants: dict[tuple[bool, bool], tokenizers.Tokenizer] = {}
         self.bos, self.stops, self.add_bos = bos, tuple(stops), add_bos
         self.chat_template, self.max_tokens = chat_template, max_tokens
@@ -77,12 +79,13 @@ class LanguageTokenizer:
             raise ValueError("the tokenizer has no token that ends a text (eos)")
         self.eos = self.stops[0]
         self.pad = self.eos if pad is None else pad
-        whole = self._variant(special=False, start=True)
+        whole = self._variant(special=False, start=True)  # checks the content
+        self._has_prefix = _without_prefix(self._content) != self._content
         self.vocab_size = whole.get_vocab_size()
         named = {"bos": (bos,), "eos": self.stops, "pad": (pad,)}
         for name, ids in named.items():
             for i in ids:
-                if i is not None and whole.id_to_token(i) is None:
+                if i is not None and self.token(i) is None:
                     raise ValueError(f"the tokenizer has no token of the {name} id {i}")
         if add_bos and bos is None:
             raise ValueError("sequences start with a bos token (add_bos), but there is none")
@@ -117,12 +120,10 @@ class LanguageTokenizer:
 
     def _build(self, special: bool, start: bool) -> tokenizers.Tokenizer:
         content = self._content if start else _without_prefix(self._content)
-        try:
+        with in_one_error("tokenizer.json cannot be read"):
             tokenizer = tokenizers.Tokenizer.from_str(json.dumps(content, ensure_ascii=False))
             tokenizer.encode_special_tokens = not special
             tokenizer.encode("a")  # fails without an unknown token, for example
-        except Exception as error:  # the library raises no narrower exception
-            raise ValueError(f"tokenizer.json cannot be read: {error}") from error
         return tokenizer
 
     def ids(self, text: str, special: bool = False, start: bool = False) -> list[int]:
@@ -138,12 +139,20 @@ class LanguageTokenizer:
         return self._variant(special, start).encode(text, add_special_tokens=False).ids
 
     def text(self, ids: Sequence[int]) -> str:
-        """The text of tokens, special tokens included; bytes that are not UTF-8 become U+FFFD."""
-        return self._variant(False, False).decode(list(map(int, ids)), skip_special_tokens=False)
+        """The text of tokens, special tokens included.
+
+        Bytes that are not UTF-8 become U+FFFD, and so do ids that have no token, which a table of
+        embeddings with more rows than there are tokens may give.
+        """
+        decode, parts = self._variant(False, False).decode, []
+        for known, run in itertools.groupby(map(int, ids), lambda i: self.token(i) is not None):
+            run = list(run)
+            parts.append(decode(run, skip_special_tokens=False) if known else "�" * len(run))
+        return "".join(parts)
 
     def token(self, i: int) -> str | None:
         """How the vocabulary writes a token; None if it has none of this id."""
-        return self._variant(False, True).id_to_token(i)
+        return self._variant(False, True).id_to_token(i) if 0 <= i < 2**32 else None
 
     def check_fits(self, rows: int, where: str) -> None:
         """Checks that every token has a row in the embedding table of a language model.

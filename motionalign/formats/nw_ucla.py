@@ -38,9 +38,9 @@ CLASSES = {
 }
 """{number in the names of files: name of the paper}; the set has no 7 and 10."""
 
-_NAME = re.compile(r"a(\d+)_s(\d+)_e(\d+)_v(\d+)")
+_NAME = re.compile(r"a(\d{1,4})_s(\d{1,4})_e(\d{1,4})_v(\d{1,4})")
 _START = 1 << 10  # bytes that show whether a file is a clip
-_CLAIMED = re.compile(rb'^\W*"(file_name|skeletons|label)"\s*:')
+_CLAIMED = re.compile(rb'(\xef\xbb\xbf)?\s*\{\s*"(file_name|skeletons|label)"\s*:')
 
 
 def claims(path: pathlib.Path) -> bool:
@@ -49,7 +49,7 @@ def claims(path: pathlib.Path) -> bool:
         start = reading.read_start(path, _START)
     except ValueError:
         return False
-    return _CLAIMED.search(start) is not None and b'"skeletons"' in start
+    return _CLAIMED.match(start) is not None and b'"skeletons"' in start
 
 
 def read(path: pathlib.Path, options: Options) -> list[Motion]:
@@ -104,7 +104,7 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
 
 FORMAT = Format(
     name="NW-UCLA",
-    about="NW-UCLA's clips, one JSON each: the 20 joints' positions, and labels of the file's name",
+    about="20 joints of a clip, labels of the file's name",
     suffixes=(".json",),
     read=read,
     claims=claims,

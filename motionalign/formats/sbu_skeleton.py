@@ -41,7 +41,7 @@ _PERSONS = 2
 _WIDTH = 1 + _PERSONS * len(OPENNI15) * 3
 _OFFSET = np.array([1.28, 0.96, 0.0])  # metres
 _SCALE = np.array([-2.56, -1.92, 10 / 7.8125])
-_PLACE = re.compile(r"s(\d\d)s(\d\d)/(\d+)/(\d+)")
+_PLACE = re.compile(r"s(\d\d)s(\d\d)/(\d{1,4})/(\d{1,4})")
 _ROW = re.compile(r"\d+(,\s*-?\d+(\.\d*)?(e[+-]?\d+)?){20}", re.IGNORECASE)
 
 

@@ -58,7 +58,7 @@ CLASSES = (
 """The classes in the order of their numbers, from 1, by the names of the set's page without its
 brackets."""
 
-_NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_skeleton", re.IGNORECASE)
+_NAME = re.compile(r"a(\d{1,4})_s(\d{1,4})_t(\d{1,4})_skeleton", re.IGNORECASE)
 _VARIABLE = "d_skel"
 _MAT5 = b"MATLAB 5.0 MAT-file"
 _COMPRESSED = 1032  # the most that deflate compresses by

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from motionalign.models import build, layers
+from motionalign.models import build, layers, motion_language, motion_tokenizer
 from motionalign.models.architecture import Architecture
 
 ARCHITECTURES: dict[str, Architecture] = {
     "dual_encoder": build.ARCHITECTURE,
+    "motion_tokenizer": motion_tokenizer.ARCHITECTURE,
+    "language_model": motion_language.ARCHITECTURE,
 }
 """Architectures by value of config.model.kind."""
 

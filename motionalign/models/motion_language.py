@@ -167,8 +167,7 @@ class MotionLanguageModel(nnx.Module):
         vectors = jax.lax.stop_gradient(self.tokenizer.embed(batch["bodies"], persons))
         count, most, tokens, width = vectors.shape
         if c.word_rms is not None:
-            own = jax.lax.stop_gradient(self.tokenizer.scale_of_words())
-            vectors = vectors * (c.word_rms / own)
+            vectors = vectors * (c.word_rms / self._size(vectors))
 
         def text(ids: Sequence[int]) -> jax.Array:
             embedded = self.llama.embed(jnp.asarray(ids, jnp.int32)[None])
@@ -184,6 +183,13 @@ class MotionLanguageModel(nnx.Module):
         parts.append(text(c.after))
         mask.append(jnp.ones((count, len(c.after)), bool))
         return jnp.concatenate(parts, axis=1), jnp.concatenate(mask, axis=1)
+
+    def _size(self, vectors: jax.Array) -> jax.Array:
+        """Root mean square of the codes' vectors; of continuous features, of each feature."""
+        if self.config.tokenizer.quantizer.has_codes:
+            return jax.lax.stop_gradient(self.tokenizer.scale_of_words())
+        mean = jnp.mean(jnp.square(vectors), axis=-1, keepdims=True)
+        return jnp.sqrt(jnp.maximum(mean, 1e-12))
 
     def __call__(
         self, batch: Mapping[str, jax.Array], rngs: nnx.Rngs | None = None

@@ -13,26 +13,39 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
+from ml_collections import ConfigDict
 
 from motionalign import reading
+from motionalign.config import Entry, Field
+from motionalign.data.bodies import FIELDS, Bodies, BodiesConfig
 from motionalign.models import layers
-from motionalign.models.quantizers import Quantized, Quantizer, QuantizerConfig, State
+from motionalign.models.architecture import Architecture, ArchitectureConfig, Known
+from motionalign.models.frozen import FrozenWeights
+from motionalign.models.quantizers import (
+    CODEBOOKS,
+    CONTINUOUS,
+    Quantized,
+    Quantizer,
+    QuantizerConfig,
+    State,
+)
+from motionalign.models.weights import keymap
+from motionalign.models.weights.keymap import KeyMap
+from motionalign.models.weights.source import Source
 
 
 @dataclasses.dataclass(frozen=True)
-class MotionTokenizerConfig(layers.Config):
+class MotionTokenizerConfig(ArchitectureConfig):
     """Sizes of a motion tokenizer.
 
     Attributes:
-      joints: number of joints, J.
+      bodies: the input: J joints of M persons in F frames, a multiple of 2**down.
       quantizer: the codebook.
-      frames: frames per clip, F; a multiple of 2**down.
       width: channels of the convolutions. T2M-GPT: 512.
       down: number of halvings; a sentence has F / 2**down tokens per person. T2M-GPT: 2.
       depth: residual blocks per halving. T2M-GPT: 3.
       growth: factor of the dilation from block to block. T2M-GPT: 3.
       activation: a key of `layers.ACTIVATIONS`. T2M-GPT: "relu".
-      root: index of the root joint, relative to which the others are encoded (ours).
       velocities: whether the encoder also sees differences between frames (ours).
       reach: number of neighbours on each side that predict a token; 0: no predictor. Ours.
       words: vocabulary size V of the language model with whose word embeddings the codes are
@@ -40,15 +53,13 @@ class MotionTokenizerConfig(layers.Config):
       word_samples: number of word embeddings that a training step compares. Ours.
     """
 
-    joints: int
+    bodies: BodiesConfig
     quantizer: QuantizerConfig
-    frames: int = 64
     width: int = 512
     down: int = 2
     depth: int = 3
     growth: int = 3
     activation: str = "relu"
-    root: int = 0
     velocities: bool = True
     reach: int = 0
     words: int = 0
@@ -58,7 +69,7 @@ class MotionTokenizerConfig(layers.Config):
         """Raises a ValueError for invalid names or values."""
         layers.check_types(type(self), vars(self))
         layers.check_choice(self.activation, layers.ACTIVATIONS, "MotionTokenizerConfig.activation")
-        for name in ("joints", "frames", "width", "depth", "growth", "word_samples"):
+        for name in ("width", "depth", "growth", "word_samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         for name in ("down", "reach", "words"):
@@ -69,17 +80,46 @@ class MotionTokenizerConfig(layers.Config):
                 f"frames is {self.frames}; with down={self.down} it must be a multiple of "
                 f"{2**self.down}"
             )
-        if not 0 <= self.root < self.joints:
-            raise ValueError(f"root is {self.root}; the joints are 0 to {self.joints - 1}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "MotionTokenizerConfig":
         """Inverse of `to_dict`; unknown or missing names raise a ValueError."""
         reading.check_form(values, dict, cls.__name__)
         values = dict(values)
+        if "bodies" in values:
+            values["bodies"] = BodiesConfig.from_dict(values["bodies"])
         if "quantizer" in values:
             values["quantizer"] = QuantizerConfig.from_dict(values["quantizer"])
         return super().from_dict(values)
+
+    @property
+    def joints(self) -> int:
+        """J."""
+        return self.bodies.joints
+
+    @property
+    def frames(self) -> int:
+        """F."""
+        return self.bodies.frames
+
+    @property
+    def root(self) -> int:
+        """Index of the root joint, relative to which the others are encoded (ours)."""
+        return self.bodies.root
+
+    def representation(self, frame_bucket: int) -> Bodies:
+        """Joints of all persons, resized to F frames."""
+        return Bodies(self.bodies)
+
+    def key_map(self, under: str) -> KeyMap:
+        """The key map of a language model's word embeddings; its other tensors are not read."""
+        assert under == WORDS, under
+        table = r"embed_tokens\.weight"
+        return KeyMap(
+            prefix=r"model\.",
+            rules=((table, "embedding", keymap.SAME),),
+            excused=(rf"(?!{table}).*",),
+        )
 
     @property
     def tokens(self) -> int:
@@ -369,6 +409,12 @@ class MotionTokenizer(nnx.Module):
         """The sentences as vectors [B, M, W, D] float32: the codes', or continuous features."""
         return self.quantize(bodies, persons).vectors
 
+    def scale_of_words(self) -> jax.Array:
+        """Root mean square of the codes' vectors; 1 of continuous features."""
+        if not self.config.quantizer.has_codes:
+            return jnp.ones(())
+        return jnp.sqrt(jnp.mean(jnp.square(self.quantizer.vectors())))
+
     def decode(self, codes: jax.Array) -> jax.Array:
         """Bodies [B, F, M, J, 3] in metres of sentences [B, M, W]; 0 for persons of codes -1."""
         return self._metres(self._decode(self.quantizer.look_up(codes)), (codes >= 0).all(-1))
@@ -417,3 +463,141 @@ class MotionTokenizer(nnx.Module):
         if rngs is not None:
             ids = jax.random.randint(rngs.dropout(), (c.word_samples,), 0, c.words)
         return self.words.embedding[...][ids].astype(jnp.float32)
+
+
+# From a config -----------------------------------------------------------------------------------
+
+
+WORDS = "words"  # path of the language model's word embeddings
+
+_FIELDS = {
+    "quantizer": Field(
+        "hyperbolic",
+        "The codebook: in the Poincaré ball (hyperbolic), euclidean, or none for continuous "
+        "features.",
+        choices={kind: Entry() for kind in (*CODEBOOKS, CONTINUOUS)},
+    ),
+    "codes": Field(512, "Number of codes.", low=2, high=10**6),
+    "words": Field(
+        None,
+        "Language model whose word embeddings are as wide as the codes, and with which the codes "
+        "are aligned: a folder, Hub id or .gguf file. Unset: config.model.tokenizer.vector_width.",
+        str,
+    ),
+    "vector_width": Field(
+        None, "Width of the codes' vectors; unset: that of the words.", int, low=1, high=65536
+    ),
+    "factor": Field(
+        None,
+        "Width of the space in which codes are looked up; unset: that of their vectors.",
+        int,
+        low=1,
+        high=65536,
+    ),
+    "decay": Field(0.99, "Decay of the codebook's moving averages.", low=0, below=1),
+    "revive": Field(
+        1.0, "A code that a batch uses less often, on average, is replaced.", low=0, high=10**6
+    ),
+    "curvature": Field(1.0, "Curvature c of the Poincaré ball.", above=0, high=10**3),
+    "persons": Field(1, "The most persons of a clip.", low=1, high=16),
+    "frames": Field(64, "Number of frames that clips are resized to.", low=2, high=10**4),
+    "face": Field(True, "Whether clips are turned so that the first person faces +Z."),
+    "width": Field(512, "Channels of the convolutions.", low=1, high=65536),
+    "down": Field(2, "Number of halvings of the frame rate.", low=0, high=16),
+    "depth": Field(3, "Residual blocks per halving.", low=1, high=100),
+    "growth": Field(3, "Factor of the dilation from block to block.", low=1, high=100),
+    "velocities": Field(True, "Whether the encoder also sees differences between frames."),
+    "reach": Field(
+        2, "Number of neighbours on each side that predict a token (context bias).", low=1, high=64
+    ),
+    "word_samples": Field(
+        512, "Number of word embeddings that a training step is aligned with.", low=2, high=10**6
+    ),
+}
+
+
+def _resolve(config: ConfigDict, known: Known) -> MotionTokenizerConfig:
+    """See `Architecture.resolve`."""
+    c, loss = config.model.tokenizer, config.loss
+    if known.metadata is None or config.model.weights:
+        raise ValueError(
+            "a motion tokenizer is trained from scratch: leave config.model.weights unset"
+        )
+    if not (c.words or c.vector_width):
+        raise ValueError(
+            "config.model.tokenizer.words is unset: name the language model that will read the "
+            "tokens, or set config.model.tokenizer.vector_width to the width of its words"
+        )
+    if loss.alignment and not c.words:
+        raise ValueError(
+            f"config.loss.alignment={loss.alignment:g} compares codes with the words of a language "
+            "model: set config.model.tokenizer.words, or the weight to 0"
+        )
+    width, vocabulary = c.vector_width, 0
+    if c.words:
+        source = Source(c.words)
+        found = dict(source.config())
+        with source.naming_config():
+            reading.check_form(found, {"hidden_size": int, "vocab_size": int}, "config.json")
+        width, vocabulary = found["hidden_size"], found["vocab_size"]
+        if c.vector_width not in (None, width):
+            raise ValueError(
+                f"config.model.tokenizer.vector_width is {c.vector_width}, but the words of "
+                f"{c.words} have width {width}: leave it unset"
+            )
+    quantizer = QuantizerConfig(
+        c.quantizer, c.codes, width, c.factor, c.decay, c.revive, c.curvature
+    )
+    return MotionTokenizerConfig(
+        bodies=BodiesConfig.of(known.metadata.skeleton, c.persons, c.frames, c.face),
+        quantizer=quantizer,
+        width=c.width,
+        down=c.down,
+        depth=c.depth,
+        growth=c.growth,
+        velocities=c.velocities,
+        reach=c.reach if loss.context else 0,
+        words=vocabulary if loss.alignment else 0,
+        word_samples=c.word_samples,
+    )
+
+
+def _frozen(config: ConfigDict, architecture: MotionTokenizerConfig) -> tuple[FrozenWeights, ...]:
+    """See `Architecture.frozen`: the word embeddings."""
+    if not architecture.words:
+        return ()
+    return (FrozenWeights.of(WORDS, config.model.tokenizer.words, "float32"),)
+
+
+def _load(
+    params: dict[str, Any],
+    config: ConfigDict,
+    architecture: MotionTokenizerConfig,
+    trained: Any,
+) -> dict[str, Any]:
+    """See `Architecture.load`: nothing is loaded."""
+    return params
+
+
+ARCHITECTURE = Architecture(
+    config=MotionTokenizerConfig,
+    module=MotionTokenizer,
+    entry=Entry(
+        ("model.weights",),
+        {
+            **{f"model.tokenizer.{name}": field for name, field in _FIELDS.items()},
+            **FIELDS,
+            "optim.groups.motion_tokenizer.match": Field(
+                "(encoder|quantizer|decoder|context)/.*", "Regex of the parameters."
+            ),
+            "optim.groups.motion_tokenizer.lr": Field(2e-4, "Peak learning rate.", low=0),
+            "optim.groups.motion_tokenizer.layer_decay": Field(
+                1.0, "Factor of the learning rate per layer.", low=1, high=1
+            ),
+        },
+    ),
+    groups=("motion_tokenizer",),
+    resolve=_resolve,
+    load=_load,
+    frozen=_frozen,
+)

@@ -78,10 +78,12 @@ class Network:
     def _drawn(self, tower: FrozenWeights, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> Params:
         """The parameters of a tower of random weights."""
         own = {path: leaf for path, leaf in abstract.items() if tower.holds(path)}
+        seed = tower.seed
+        assert seed is not None
 
         def draw() -> Params:
             with tree_mode():
-                drawn = flatten(nnx.state(self._build(tower.seed), nnx.Param))
+                drawn = flatten(nnx.state(self._build(seed), nnx.Param))
             return {path: drawn[path].astype(leaf.dtype) for path, leaf in own.items()}
 
         shardings = {path: getattr(leaf, "sharding", None) for path, leaf in own.items()}

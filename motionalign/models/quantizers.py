@@ -68,6 +68,11 @@ class QuantizerConfig(layers.Config):
             raise ValueError(f"QuantizerConfig.curvature is {self.curvature}; it must be positive")
 
     @property
+    def has_codes(self) -> bool:
+        """Whether features are quantised at all."""
+        return self.kind != CONTINUOUS
+
+    @property
     def inner(self) -> int:
         """Width K of the space in which codes are looked up."""
         return self.factor or self.width

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from motionalign import losses
 from motionalign.config import Entry
 from motionalign.models.dual_encoder import Outputs
+from motionalign.tasks.answers import Answer
 
 Scalars = dict[str, jax.Array]
 
@@ -194,5 +195,6 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "mse": MSE,
     "triplet": Triplet,
     "classify": Classify,
+    "answer": Answer,
 }
 """Objectives by value of config.loss.kind."""

@@ -246,12 +246,13 @@ def _fields(path: pathlib.Path) -> dict[str, Any]:
             + ". Only plain LoRA of linear layers, with one rank and alpha, can be read"
         )
     for name in ("target_modules", "exclude_modules"):
-        if isinstance(given[name], str):
+        pattern = given[name]
+        if isinstance(pattern, str):
             try:
-                re.compile(given[name])
+                re.compile(pattern)
             except re.error as error:
                 raise ValueError(
-                    f"{path}: {name}, {given[name]!r}, is not a regular expression: {error}"
+                    f"{path}: {name}, {pattern!r}, is not a regular expression: {error}"
                 ) from error
     return given
 

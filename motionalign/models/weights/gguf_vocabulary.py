@@ -5,6 +5,7 @@ with its merges (LLaMA 3, SmolLM), and "llama", SentencePiece's BPE, whose merge
 scores of its tokens (LLaMA 1 and 2, TinyLlama, Mistral).
 """
 
+import contextlib
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers
 
 from motionalign import reading
 from motionalign.data.language_tokenizer import MAX_TOKENS, LanguageTokenizer
+from motionalign.data.tokenizer import in_one_error
 from motionalign.models.weights import gguf_file
 
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = range(1, 7)  # llama_token_type
@@ -109,6 +111,10 @@ class _Vocabulary:
         """The tokens of these types, in the order of their ids."""
         return [self.tokens[i] for i in np.flatnonzero(np.isin(self.types, types))]
 
+    def damaged(self) -> contextlib.AbstractContextManager[None]:
+        """A context in which errors of the package `tokenizers` name the file."""
+        return in_one_error(f"{self.path}: its vocabulary is damaged")
+
     def scores(self) -> np.ndarray:
         """The score of each token."""
         scores = self._numbers("scores", "f")
@@ -133,14 +139,10 @@ def read_tokenizer(path: pathlib.Path, max_tokens: int = MAX_TOKENS) -> Language
         )
     template = metadata.get("tokenizer.chat_template", "")
     reading.check_form(template, str, f"{path}: tokenizer.chat_template")
-    try:
-        tokenizer, defaults = _BUILDERS[vocabulary.model](vocabulary)
+    tokenizer, defaults = _BUILDERS[vocabulary.model](vocabulary)
+    with vocabulary.damaged():
         _add_tokens(tokenizer, vocabulary)
         text = tokenizer.to_str()
-    except ValueError:
-        raise
-    except Exception as error:  # the library raises no narrower exception
-        raise ValueError(f"{path}: its vocabulary is damaged: {error}") from error
     bos, eos, pad, *more = (
         vocabulary.get(f"{name}_token_id", int | None, defaults.get(name))
         for name in ("bos", "eos", "padding", "eot", "eom")
@@ -189,7 +191,8 @@ def _byte_level(vocabulary: _Vocabulary) -> tuple[tokenizers.Tokenizer, dict[str
         if not space:
             raise ValueError(f"{vocabulary.path} has the merge {merge!r}, which is no pair")
         merges.append((first, second))
-    model = models.BPE(vocab=vocabulary.ids, merges=merges, ignore_merges=splitting.whole)
+    with vocabulary.damaged():
+        model = models.BPE(vocab=vocabulary.ids, merges=merges, ignore_merges=splitting.whole)
     tokenizer = tokenizers.Tokenizer(model)
     splits = [
         pre_tokenizers.Split(tokenizers.Regex(pattern), behavior="isolated")
@@ -208,13 +211,15 @@ def _sentencepiece(vocabulary: _Vocabulary) -> tuple[tokenizers.Tokenizer, dict[
     unknown = vocabulary.get("unknown_token_id", int, 0)
     if not 0 <= unknown < len(vocabulary.tokens):
         raise ValueError(f"{vocabulary.path} has no token of the unknown_token_id {unknown}")
-    model = models.BPE(
-        vocab=vocabulary.ids,
-        merges=_merges(vocabulary),
-        unk_token=vocabulary.tokens[unknown],
-        fuse_unk=True,
-        byte_fallback=all(f"<0x{byte:02X}>" in vocabulary.ids for byte in range(256)),
-    )
+    merges = _merges(vocabulary)
+    with vocabulary.damaged():
+        model = models.BPE(
+            vocab=vocabulary.ids,
+            merges=merges,
+            unk_token=vocabulary.tokens[unknown],
+            fuse_unk=True,
+            byte_fallback=all(f"<0x{byte:02X}>" in vocabulary.ids for byte in range(256)),
+        )
     tokenizer = tokenizers.Tokenizer(model)
     replace = normalizers.Replace(" ", "▁")
     steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]

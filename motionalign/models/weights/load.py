@@ -10,7 +10,7 @@ import tokenizers
 
 from motionalign import reading
 from motionalign.data.language_tokenizer import MAX_TOKENS, LanguageTokenizer
-from motionalign.data.tokenizer import Tokenizer
+from motionalign.data.tokenizer import Tokenizer, in_one_error
 from motionalign.models.weights.gguf_vocabulary import read_tokenizer
 from motionalign.models.weights.keymap import KeyMap, Shape, match
 from motionalign.models.weights.source import Source, read_json
@@ -133,7 +133,8 @@ def load_language_tokenizer(
     """Loads the tokenizer of a language model: of a GGUF file, tokenizer.json or tokenizer.model.
 
     Which tokens start and end texts is read from tokenizer_config.json, special_tokens_map.json,
-    generation_config.json and config.json, in this order; all of the last two end texts.
+    generation_config.json and config.json: answers end with the first that is stated, and
+    generated texts with any of them.
 
     Args:
       source: a GGUF file, a local folder or a Hub id, or what is opened of one.
@@ -146,11 +147,13 @@ def load_language_tokenizer(
     if opened.gguf is not None:
         return read_tokenizer(opened.gguf, max_tokens)
     path = opened.file("tokenizer.json")
+    stated = {name: _stated(opened, f"{name}.json") for name in _STATING}
     if path is None:
-        content = convert(opened, "LlamaTokenizer", pads=False).json
+        converted = convert(opened, "LlamaTokenizer", language=True)
+        content, stated["special_tokens_map"] = converted.json, dict(converted.special)
+        stated["tokenizer_config"].setdefault("add_bos_token", True)  # Meta's own code adds it
     else:
         content = reading.read_text(path)
-    stated = {name: _stated(opened, f"{name}.json") for name in _STATING}
     try:
         return _of_content(content, stated, max_tokens)
     except ValueError as error:
@@ -170,10 +173,8 @@ def _of_content(
     content: str, stated: dict[str, dict[str, Any]], max_tokens: int
 ) -> LanguageTokenizer:
     """The tokenizer of a tokenizer.json, with the special tokens that the other files state."""
-    try:
+    with in_one_error("tokenizer.json cannot be read"):
         found = tokenizers.Tokenizer.from_str(content)
-    except Exception as error:  # the library raises no narrower exception
-        raise ValueError(f"tokenizer.json cannot be read: {error}") from error
 
     def ids(name: str) -> list[int]:
         """The ids of the tokens with a role, "bos", "eos" or "pad"; most important first."""
@@ -196,9 +197,14 @@ def _of_content(
     if add_bos is None:  # what tokenizer.json puts before texts
         add_bos = bos is not None and found.encode("").ids[:1] == [bos]
     reading.check_form(add_bos, bool, "tokenizer_config.json: add_bos_token")
+    if not (stops := ids("eos")):
+        raise ValueError(
+            "no token that ends a text is stated, by eos_token in tokenizer_config.json or by "
+            "eos_token_id in config.json"
+        )
     return LanguageTokenizer(
         content,
-        stops=ids("eos"),
+        stops=stops,
         bos=bos,
         pad=pad,
         add_bos=add_bos and bos is not None,

@@ -217,9 +217,9 @@ def test_a_vocabulary_of_another_kind(tmp_path, changes, said):
     ("changes", "said"),
     [
         ({"scores": None}, "no scores"),
-        ({"scores": [0.0]}, "has 420 tokens, but 1 in tokenizer.ggml.scores"),
-        ({"scores": [float("nan")] * 420}, "no scores"),
-        ({"unknown_token_id": 420}, "unknown_token_id 420"),
+        ({"scores": [0.0]}, "has 900 tokens, but 1 in tokenizer.ggml.scores"),
+        ({"scores": [float("nan")] * 900}, "no scores"),
+        ({"unknown_token_id": 900}, "unknown_token_id 900"),
         ({"remove_extra_whitespaces": True}, "removes extra spaces"),
     ],
 )
