@@ -415,6 +415,18 @@ class MotionTokenizer(nnx.Module):
             return jnp.ones(())
         return jnp.sqrt(jnp.mean(jnp.square(self.quantizer.vectors())))
 
+    def measured(self, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        """Per clip of a batch: `error_mm` [B], the mean distance of joints, and `codes` [B, M, W].
+
+        Continuous features have no codes.
+        """
+        found, persons = self(batch), batch["persons"]
+        distances = jnp.sqrt(jnp.sum(jnp.square(found.reconstruction - found.target), axis=-1))
+        of_person = distances.mean(axis=(1, 3))  # [B, M]
+        error = jnp.where(persons, of_person, 0.0).sum(1) / jnp.maximum(persons.sum(1), 1)
+        out = {"error_mm": 1000 * error}
+        return out if found.quantized.codes is None else out | {"codes": found.quantized.codes}
+
     def decode(self, codes: jax.Array) -> jax.Array:
         """Bodies [B, F, M, J, 3] in metres of sentences [B, M, W]; 0 for persons of codes -1."""
         return self._metres(self._decode(self.quantizer.look_up(codes)), (codes >= 0).all(-1))
