@@ -16,7 +16,18 @@ if __name__ == "__main__":
 from data_prep import embed, export_humanml3d, inspect, show
 from data_prep.captions import describe
 from data_prep.next_commands import next_commands
-from data_prep.readers import Command, babel, densegait, humanml3d, kit_ml, library
+from data_prep.readers import (
+    Command,
+    babel,
+    densegait,
+    humanml3d,
+    kit_ml,
+    labelled,
+    library,
+    ntu,
+    smarthome,
+    uav_human,
+)
 from data_prep.readers.synthetic import generate as synthetic
 from motionalign import conventions
 from motionalign.data.dataset import Dataset
@@ -27,6 +38,10 @@ READERS = (
     kit_ml.COMMAND,
     babel.COMMAND,
     densegait.COMMAND,
+    labelled.COMMAND,
+    ntu.COMMAND,
+    uav_human.COMMAND,
+    smarthome.COMMAND,
     library.COMMAND,
     synthetic.COMMAND,
 )
@@ -49,6 +64,10 @@ Converts motion-capture clips with captions or labels to TFRecord datasets.
   python -m data_prep kit_ml    --raw_dir=KIT-ML
   python -m data_prep babel     --raw_dir=babel_v1.0_release --amass_dir=AMASS --smplh_dir=smplh
   python -m data_prep densegait --raw_dir=DenseGait
+  python -m data_prep labelled  --raw=nw_ucla.npz --protocol=cross_view   action benchmarks
+  python -m data_prep ntu       --raw_dir=nturgb+d_skeletons --benchmark=xsub60
+  python -m data_prep uav_human --raw_dir=UAV-Human/Skeleton --protocol=csv1
+  python -m data_prep smarthome --raw_dir=smarthome_skeletons --protocol=cs
   python -m data_prep embed     --name=humanml3d            sentence vectors of captions and classes
   python -m data_prep describe  --name=actions ...          class descriptions by a language model
   python -m data_prep show      --name=humanml3d            an HTML page to inspect a dataset
@@ -100,21 +119,22 @@ def _parser() -> argparse.ArgumentParser:
         run = functools.partial(_prepare, reader)
         sub = add(reader.name, reader.summary, reader.about, run)
         reader.add_options(sub)
-        _add_prepare_options(sub, reader.name)
+        _add_prepare_options(sub, reader)
     for name, module in COMMANDS:
         module.add_arguments(add(name, module.SUMMARY, module.ABOUT, module.run))
     return parser
 
 
-def _add_prepare_options(parser: argparse.ArgumentParser, name: str) -> None:
+def _add_prepare_options(parser: argparse.ArgumentParser, reader: Command) -> None:
     parser.add_argument("--data_dir", default="data", help="parent of all prepared datasets "
                         "(default: %(default)s)")  # fmt: skip
-    parser.add_argument("--name", default=name, help="name of the prepared dataset "
+    parser.add_argument("--name", default=reader.name, help="name of the prepared dataset "
                         "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--patch_size", type=int, choices=(8, 16, 32), default=16,
                         help="points per body part (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--min_frames", type=int, default=2, help="drop clips with fewer frames, "
-                        "after cutting (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--min_frames", type=int, default=reader.min_frames,
+                        help="drop clips with fewer frames, after cutting "
+                        "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--mirror", action="store_true", help="also write every clip's mirror "
                         "image, with left and right swapped in its captions")  # fmt: skip
     reasons = ", ".join(conventions.REASONS)

@@ -32,6 +32,8 @@ ADVICE = {
     "22 joints: --joints=smpl22.",
     "skeleton_incomplete": "Name the joints that were not found in a skeleton file "
     "(--skeleton=FILE.json), or keep the joints of the files: --joints=native.",
+    "no_body": "Nothing: nobody was found in these recordings.",
+    "left_out": "Nothing: the publishers ask to leave these recordings out.",
     "row_missing": "Add rows of these files to the table of captions, or leave them out.",
     "piece_incomplete": "Nothing: the protocol leaves these frames out.",
     "attributes_malformed": "Fill in the cells; probabilities are numbers from 0 to 1.",

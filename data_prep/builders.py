@@ -295,6 +295,8 @@ def _drop_far(reader: Reader, found: Survey, mean: np.ndarray, std: np.ndarray) 
 def statistics(clips: Callable[[], Iterable[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and population standard deviation of every joint coordinate over all frames.
 
+    Of several persons, frames in which one is absent (zeros) do not count for that one.
+
     Frames are summed one by one, in float64 and in the order of `clips`. The result equals that of
     `np.concatenate(clips).mean(0)` and `.std(0)` bit for bit, without holding all clips in memory.
     A coordinate that is constant over all frames gets standard deviation 1: its z-scores are 0 in
@@ -323,8 +325,21 @@ def statistics(clips: Callable[[], Iterable[np.ndarray]]) -> tuple[np.ndarray, n
 
 
 def _frames(clip: np.ndarray) -> np.ndarray:
-    """[T, M, J, C] -> [T * M, J * C] float64."""
-    return clip.reshape(-1, clip.shape[-2] * clip.shape[-1]).astype(np.float64)
+    """[T, M, J, C] -> [T * M, J * C] float64, without the frames of persons who are absent.
+
+    A single person is never absent.
+    """
+    frames = clip.reshape(-1, clip.shape[-2] * clip.shape[-1]).astype(np.float64)
+    return frames if clip.shape[-3] == 1 else frames[frames.any(axis=1)]
+
+
+def _resampled(joints: np.ndarray, source_fps: float, fps: float) -> np.ndarray:
+    """Joints [T, M, J, C] at another rate; persons are absent next to frames in which they are."""
+    cut = resample(joints, source_fps, fps)
+    if joints.shape[1] == 1 or source_fps == fps:
+        return cut
+    there = joints.any(axis=(2, 3), keepdims=True).astype(np.float32)
+    return np.where(resample(there, source_fps, fps) < 1 - 1e-6, np.float32(0), cut)
 
 
 def _add_up(total: np.ndarray | float, rows: np.ndarray) -> np.ndarray:
@@ -447,7 +462,7 @@ class MotionDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             rotations = source.rotations(self._reader)
             assert len(rotations) == len(joints), source.id
         for record in source.records:
-            cut = resample(joints[record.frames], meta.source_fps, meta.fps)
+            cut = _resampled(joints[record.frames], meta.source_fps, meta.fps)
             example = {
                 "id": record.id,
                 "source": source.id,

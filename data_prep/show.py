@@ -205,7 +205,7 @@ def _table(head: tuple[str, ...], rows: list[str]) -> str:
 
 def _histogram(lengths: dict[str, np.ndarray], second: int) -> str:
     """Histogram of record lengths as SVG, stacked by split; `second`: bin width in frames."""
-    colours = dict(zip(lengths, ("#3f9ae0", "#f5a524", "#475569")))
+    colours = dict(zip(lengths, ("#3f9ae0", "#f5a524", "#475569", "#0f9d76")))
     top = max((int(n.max()) for n in lengths.values()), default=0) // second + 1
     counts = {
         name: np.bincount(frames // second, minlength=top) for name, frames in lengths.items()

@@ -313,7 +313,7 @@ def _read_all(reader: Reader, result: Survey, min_frames: int) -> None:
     """Reads every listed source and adds it to the sources or to those dropped."""
     listed = result.listed
     home = {}  # name -> the split in which it is kept
-    for split in sorted(listed, key=("test", "val", "train").index):
+    for split in sorted(listed, key=lambda split: {"val": 1, "train": 2}.get(split, 0)):
         for name in listed[split]:
             home.setdefault(name, split)
 
@@ -419,12 +419,16 @@ def _read_source(
 def _check_conventions(census: Census, name: str, joints: np.ndarray, fps: float) -> None:
     """Raises InvalidClip if joints [T, M, J, 3] are not what they should be.
 
-    Persons after the first may be absent: all their joints are 0 then.
+    Of several persons, any may be absent for a while, and those after the first in all frames: all
+    joints are 0 then.
     """
     for person in range(joints.shape[1]):
         clip = joints[:, person]
-        if person and not clip.any():
-            continue
+        if joints.shape[1] > 1:
+            there = clip.any(axis=(1, 2))
+            if person and not there.any():
+                continue
+            clip = clip[there] if there.any() else clip
         key = name if person == 0 else f"{name} (person {person + 1})"
         if (finding := census.add(key, clip, fps)) is not None:
             raise InvalidClip(finding.reason, finding.detail)

@@ -48,6 +48,7 @@ FLOORS = (
         "motionalign.patches",
         "motionalign.metrics",
         "motionalign.losses",
+        "motionalign.token_losses",
         "motionalign.optim",
         "motionalign.sharding",
         "motionalign.files",

@@ -228,6 +228,12 @@ FIELDS: dict[str, Field] = {
     "data.cache_gb": Field(
         4.0, "Memory for decoded clips, in gibibytes.", low=0, high=10**6, free=True
     ),
+    "model.kind": Field(
+        "dual_encoder",
+        "The architecture: a motion encoder and a text encoder or classifier (dual_encoder), or "
+        "one of the two stages of LLM-AR.",
+        choices=REGISTRY,
+    ),
     "model.motion.family": Field("vit", "The motion encoder.", choices=REGISTRY),
     "model.motion.input": Field(
         "joints", "Representation that an encoder over frames reads.", choices=REGISTRY
@@ -794,12 +800,18 @@ def changed_mixture(before: Mapping, now: ConfigDict) -> str:
     )
 
 
+def migrate_kind(stored: dict, schema: Schema) -> dict:
+    """Migration 6: adds `model.kind`; all older runs train a dual encoder."""
+    return {**stored, "model": {"kind": "dual_encoder", **stored["model"]}}
+
+
 MIGRATIONS: tuple[Callable[[dict, Schema], dict], ...] = (
     migrate_missing,
     migrate_unread,
     migrate_log_to,
     migrate_class_scores,
     migrate_mixture,
+    migrate_kind,
 )
 """Migration n converts a stored config of version n - 1 to version n."""
 

@@ -21,6 +21,7 @@ from motionalign.files import expand, write_csv, write_json
 from motionalign.inference.encoder import Predictor
 from motionalign.inference.model import Model, load
 from motionalign.inference.reference import reading_of
+from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.report.page import Gallery as Gallery
 from motionalign.report.page import same_caption as same_caption
 from motionalign.report.page import write_page as write_page
@@ -265,6 +266,15 @@ def check_fit(model: Model, dataset: Dataset, task: Task) -> None:
       task: the task to score it by.
     """
     config = model.encoder.network.config
+    if model.run["kind"] != task.kind:
+        fit = [name for name, each in TASKS.items() if each.kind == model.run["kind"]]
+        raise ValueError(
+            f"config.task={task.name!r} evaluates a {task.kind}, but the model is a "
+            f"{model.run['kind']}: set config.task to {' or '.join(fit)}"
+        )
+    if not isinstance(config, DualEncoderConfig):
+        model.encoder.representation.check(dataset.metadata)
+        return
     if config.classifier and config.classifier.exclusive != task.exclusive:
         own = next(
             name for name, each in TASKS.items() if each.exclusive == config.classifier.exclusive

@@ -15,8 +15,10 @@ import os
 import pathlib
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from io import RawIOBase
 from typing import Any, TextIO
 
 import numpy as np
@@ -233,6 +235,11 @@ def open_lines(path: Path, keep: Iterable[str] = ()) -> TextIO:
     """Opens a line-buffered text file for appending; it starts with the lines `keep`."""
     write_text(path, "".join(line + "\n" for line in keep))
     return expand(path).open("a", buffering=1, encoding="utf-8")
+
+
+def open_scratch() -> RawIOBase:
+    """Opens a temporary file without a name, which vanishes with the process."""
+    return tempfile.TemporaryFile(buffering=0)
 
 
 @contextlib.contextmanager

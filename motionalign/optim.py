@@ -83,9 +83,11 @@ def _is_kernel(path: str, leaf: jax.Array | jax.ShapeDtypeStruct) -> bool:
     return leaf.ndim > 1 and not path.endswith("bias")
 
 
-def trained_paths(config: ConfigDict, params: Mapping[str, jax.ShapeDtypeStruct]) -> frozenset[str]:
+def trained_paths(
+    groups: Mapping[str, Mapping], params: Mapping[str, jax.ShapeDtypeStruct]
+) -> frozenset[str]:
     """Paths of the parameters whose group has a learning rate above 0; the others are frozen."""
-    return frozenset(p for p in params if config.groups[group_of(p, config.groups)]["lr"] > 0)
+    return frozenset(path for path in params if groups[group_of(path, groups)]["lr"] > 0)
 
 
 def make_optimizer(
@@ -125,7 +127,7 @@ def make_optimizer(
     }
     optimizer = optax.partition(transforms, labels)
     if config.clip_norm:
-        trained = trained_paths(config, params)
+        trained = trained_paths(groups, params)
         mask = {path: path in trained for path in params}
         clip = optax.masked(optax.clip_by_global_norm(config.clip_norm), mask)
         optimizer = optax.chain(clip, optimizer)

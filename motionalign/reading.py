@@ -12,11 +12,12 @@ import numbers
 import os
 import re
 import stat
+import struct
 import types
 import typing
 import zipfile
 from collections.abc import Collection, Generator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -74,6 +75,71 @@ def _is_lfs_pointer(path: Path) -> bool:
             return file.read(len(_LFS_HEAD)) == _LFS_HEAD
     except OSError:  # told by the reader of the content
         return False
+
+
+# ---------------------------------------------------------------------------- binary files
+
+
+def read_part(path: Path, offset: int, count: int) -> bytes:
+    """Reads `count` bytes of a file from the byte `offset`; a ValueError if it has fewer."""
+    size = check_file(path)
+    if offset + count > size:
+        raise ValueError(
+            f"{path} has {size:,} bytes, but {count:,} are to be read from byte {offset:,}"
+        )
+    with _accessing(path), open(path, "rb") as file:
+        file.seek(offset)
+        data = file.read(count)
+    if len(data) != count:
+        raise ValueError(f"{path} is shorter than it was: {len(data):,} of {count:,} bytes follow")
+    return data
+
+
+class Bytes:
+    """The bytes of a binary file in order; a context. What a header promises is compared with them.
+
+    Attributes:
+      size: number of bytes of the file.
+      position: number of bytes that were taken.
+    """
+
+    def __init__(self, path: Path, what: str) -> None:
+        """Opens a file; `what` is its kind, for messages. A ValueError if it cannot be read."""
+        self._path, self._what = path, what
+        self.size, self.position = check_file(path), 0
+        with _accessing(path):
+            self._file = open(path, "rb")  # noqa: SIM115  (closed by __exit__)
+
+    def __enter__(self) -> "Bytes":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def fail(self, reason: str) -> NoReturn:
+        """Raises a ValueError that names the file."""
+        raise ValueError(f"{self._path} is not a complete {self._what}: {reason[:300]}")
+
+    def check(self, count: int, promised: str) -> None:
+        """Raises a ValueError unless `count` bytes follow, which `promised` needs."""
+        left = self.size - self.position
+        if count > left:
+            self.fail(f"byte {self.position:,} promises {promised}, but {left:,} bytes follow")
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes; a ValueError if there are fewer."""
+        if count > self.size - self.position:  # `check`, which is called less often
+            self.check(count, f"{count:,} bytes")
+        with _accessing(self._path):
+            data = self._file.read(count)
+        if len(data) != count:
+            self.fail(f"it ends at byte {self.position + len(data):,}")
+        self.position += count
+        return data
+
+    def number(self, form: str) -> Any:
+        """The next number; `form` is one of `struct`'s."""
+        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
 
 
 # ---------------------------------------------------------------------------- text

@@ -152,6 +152,33 @@ _SBU15_NAMES = (
     "left_hip left_knee left_foot right_hip right_knee right_foot"
 ).split()
 
+# Kinect for Windows SDK 2, as in NTU RGB+D. Its files have spine_shoulder after right_foot, and the
+# tips of the hands before the thumbs, from which they hang in the graphs of ST-GCN and CTR-GCN.
+_NTU25_NAMES = (
+    "spine_base spine_mid spine_shoulder neck head left_shoulder left_elbow left_wrist left_hand "
+    "right_shoulder right_elbow right_wrist right_hand left_hip left_knee left_ankle left_foot "
+    "right_hip right_knee right_ankle right_foot left_thumb left_hand_tip right_thumb "
+    "right_hand_tip"
+).split()
+
+_NTU25_PARENTS = (
+    -1, 0, 1, 2, 3, 2, 5, 6, 7, 2, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19, 8, 21, 12, 23,
+)  # fmt: skip
+
+# COCO's keypoints, as in UAV-Human, with the bones of its published graph: hips hang from the
+# shoulders, and these from the nose. Eyes and ears belong to no body part.
+_UAV17_NAMES = (
+    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow "
+    "right_elbow left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle "
+    "right_ankle"
+).split()
+
+# The joints of Toyota Smarthome (LCR-Net), whose files have them in the opposite order.
+_SMARTHOME13_NAMES = (
+    "head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist left_hip "
+    "right_hip left_knee right_knee left_ankle right_ankle"
+).split()
+
 SKELETONS = {
     skeleton.name: skeleton
     for skeleton in (
@@ -214,6 +241,36 @@ SKELETONS = {
             chain_names=("right_leg", "left_leg", "torso", "right_arm", "left_arm"),
             mirror=_mirror_by_name(tuple(_SBU15_NAMES), "left_", "right_"),
         ),
+        Skeleton(
+            name="ntu25",
+            joint_names=tuple(_NTU25_NAMES),
+            parents=_NTU25_PARENTS,
+            chains=(
+                (0, 17, 18, 19, 20),
+                (0, 13, 14, 15, 16),
+                (0, 1, 2, 3, 4),
+                (2, 9, 10, 11, 12, 23, 24),
+                (2, 5, 6, 7, 8, 21, 22),
+            ),
+            chain_names=("right_leg", "left_leg", "torso", "right_arm", "left_arm"),
+            mirror=_mirror_by_name(tuple(_NTU25_NAMES), "left_", "right_"),
+        ),
+        Skeleton(
+            name="uav17",
+            joint_names=tuple(_UAV17_NAMES),
+            parents=(-1, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14),
+            chains=((6, 12, 14, 16), (5, 11, 13, 15), (0,), (0, 6, 8, 10), (0, 5, 7, 9)),
+            chain_names=("right_leg", "left_leg", "torso", "right_arm", "left_arm"),
+            mirror=_mirror_by_name(tuple(_UAV17_NAMES), "left_", "right_"),
+        ),
+        Skeleton(
+            name="smarthome13",
+            joint_names=tuple(_SMARTHOME13_NAMES),
+            parents=(-1, 0, 0, 1, 2, 3, 4, 1, 2, 7, 8, 9, 10),
+            chains=((2, 8, 10, 12), (1, 7, 9, 11), (0,), (0, 2, 4, 6), (0, 1, 3, 5)),
+            chain_names=("right_leg", "left_leg", "torso", "right_arm", "left_arm"),
+            mirror=_mirror_by_name(tuple(_SMARTHOME13_NAMES), "left_", "right_"),
+        ),
     )
 }
 
@@ -266,7 +323,7 @@ def shape_advice(shape: Sequence[int], num_joints: int, named: bool = False) -> 
         body = _LONGER[found]
         return f"{found} joints are {body}'s, whose first 22 are expected: save joints[:, :22]"
     for name, skeleton in SKELETONS.items():
-        if skeleton.num_joints == found != num_joints:
+        if skeleton.num_joints == found != num_joints and found not in _COMMON_COUNTS:
             return f"{found} joints are those of {_HOME.get(name, name)}"
     names = [skeleton.name for skeleton in SKELETONS.values() if skeleton.num_joints == num_joints]
     return (
@@ -274,6 +331,10 @@ def shape_advice(shape: Sequence[int], num_joints: int, named: bool = False) -> 
         "its order (motionalign/skeleton.py)"
     )
 
+
+# Numbers of joints that several sets have: 13 and 17 those of COCO and Human3.6M, too, and 25 those
+# of OpenPose.
+_COMMON_COUNTS = (13, 17, 25)
 
 _HOME = {
     "smpl22": "HumanML3D (smpl22): use `python -m data_prep humanml3d`",

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from motionalign import optim, sharding
 from motionalign.checkpoints.shared import Saved
-from motionalign.models import build
+from motionalign.models.architectures import architecture_of, groups_of
 from motionalign.models.network import Network, Params, Rest
 from motionalign.tasks.objectives import Objective, Scalars
 
@@ -54,14 +54,15 @@ def init_params(
       trained: the model that config.model.weights names, or None.
     """
     assert (trained is not None) == bool(config.model.weights), config.model.weights
-    if trained:
-        return trained.load_params(abstract)
-    params = build.load_pretrained(dict(abstract), config.model.to_dict(), network.config)
+    kind = architecture_of(config.model.kind)
+    params = kind.load(dict(abstract), config, network.config, trained)
     fresh = {
         path: value.sharding
         for path, value in params.items()
         if isinstance(value, jax.ShapeDtypeStruct)
     }
+    if not fresh:
+        return params
 
     def draw() -> Params:
         drawn = network.init(config.seed)
@@ -85,7 +86,7 @@ def init_state(
     layout = _shardings(abstract)
     rest: Rest = {}
     if layout["rest"] and trained:
-        rest = trained.load_rest(abstract["rest"])
+        rest = architecture_of(config.model.kind).load_rest(abstract["rest"], trained)
     elif layout["rest"]:
         draw = jax.jit(lambda: network.init_rest(config.seed), out_shardings=layout["rest"])
         rest = draw()
@@ -125,7 +126,8 @@ def make_train_step(
     unused, and the compiler removes its backward pass.)
     """
     grad_fn = jax.value_and_grad(make_loss(network, objective, mesh), has_aux=True)
-    trained = optim.trained_paths(config.optim, network.abstract_params)
+    groups = groups_of(config.model.kind, config.optim.groups)
+    trained = optim.trained_paths(groups, network.abstract_params)
 
     def train_step(
         state: State, step: jax.Array, batch: Mapping[str, jax.Array]

@@ -45,7 +45,6 @@ from motionalign.checkpoints.workdir import (
 )
 from motionalign.checkpoints.writers import check_writers
 from motionalign.config import Schema, stored_form
-from motionalign.data.augment import WINDOW_OF
 from motionalign.data.batches import (
     Source,
     TrainingData,
@@ -56,15 +55,14 @@ from motionalign.data.batches import (
 )
 from motionalign.data.cuts import cut_clips, cut_texts, notes
 from motionalign.data.dataset import Dataset
-from motionalign.data.representation import REPRESENTATIONS
 from motionalign.data.tokenizer import MAX_WORD, Tokenizer, long_words
 from motionalign.evaluate import validate_all
 from motionalign.files import expand
 from motionalign.inference.encoder import Encoder, Predictor
-from motionalign.models import build
+from motionalign.models.architecture import Known
+from motionalign.models.architectures import architecture_of, groups_of
 from motionalign.models.dual_encoder import DualEncoderConfig
-from motionalign.models.families import is_frozen, representation_of
-from motionalign.models.family import Inputs
+from motionalign.models.families import is_frozen
 from motionalign.models.network import Network
 from motionalign.step import State, abstract_state, init_state, make_train_step
 from motionalign.tasks.objectives import OBJECTIVES, Objective
@@ -187,6 +185,7 @@ class Run:
         trained = {"task": self.task.name, "loss": config.loss.kind, "texts": self.task.text_kind}
         return stored_run(
             {
+                "kind": config.model.kind,
                 "architecture": self.network.config.to_dict(),
                 "config": stored_form(config),
                 "tokenizer": tokenizer.json if tokenizer else None,
@@ -244,26 +243,54 @@ def set_up(
     workdir.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(workdir)
     record_run(config, workdir)
-    tokenizer = None
+    kind = architecture_of(config.model.kind)
+    tokenizer = kind.tokenizer(config, architecture)
     if architecture.text is not None:
-        # All training texts, from which a vocabulary is learned if none is pretrained.
-        said = [text for s in sources for texts in s.texts.texts for text in texts]
         recorded = record["tokenizer"] if record else None
-        tokenizer = prepare_tokenizer(config.model, workdir, said, recorded, trained)
-        if not (config.model.text.weights or config.model.weights):
-            architecture = _with_vocabulary(architecture, tokenizer, said, say)
-        tokenizer.check_fits(architecture.text.vocab_size, str(workdir / "tokenizer.json"))
-    network = Network(architecture, jnp.dtype(config.dtype))
+        tokenizer, architecture = _text_tokenizer(
+            config, workdir, architecture, sources, recorded, trained, say
+        )
+    frozen = kind.frozen(config, architecture)
+    network = Network(architecture, jnp.dtype(config.dtype), kind.module, frozen)
     batches = make_batches(config, network, objective, sources, tokenizer, mesh)
     num_steps = config.epochs * batches.plan.steps_per_epoch
     say(f"Devices: {sharding.describe(mesh)}\n{_summary(config, network, batches, workdir)}")
     for note in _cuts(batches, tokenizer):
         say(note)
-    optimizer, schedules = optim.make_optimizer(config.optim, network.abstract_params, num_steps)
+    optimizer, schedules = optim.make_optimizer(
+        optimizer_config(config), network.abstract_params, num_steps
+    )
     return Run(
         config, workdir, mesh, task, objective, network, datasets, batches, checkpoints,
         Encoder(network, tokenizer, mesh, config.data), optimizer, schedules, trained, supervision,
     )  # fmt: skip
+
+
+def _text_tokenizer(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    architecture: DualEncoderConfig,
+    sources: Sequence[Source],
+    recorded: str | None,
+    trained: Saved | None,
+    say: Callable[[str], None],
+) -> tuple[Tokenizer, DualEncoderConfig]:
+    """The tokenizer of a text encoder, and the architecture with the size of its vocabulary."""
+    # All training texts, from which a vocabulary is learned if none is pretrained.
+    said = [text for s in sources for texts in s.texts.texts for text in texts]
+    tokenizer = prepare_tokenizer(config.model, workdir, said, recorded, trained)
+    if not (config.model.text.weights or config.model.weights):
+        architecture = _with_vocabulary(architecture, tokenizer, said, say)
+    tokenizer.check_fits(architecture.text.vocab_size, str(workdir / "tokenizer.json"))
+    return tokenizer, architecture
+
+
+def optimizer_config(config: ConfigDict) -> ConfigDict:
+    """The `optim` section with the groups of this architecture's parameters."""
+    section = config.optim.copy_and_resolve_references()
+    with section.unlocked():
+        section.groups = ConfigDict(groups_of(config.model.kind, config.optim.groups.to_dict()))
+    return section
 
 
 def _with_vocabulary(
@@ -351,13 +378,15 @@ def check_config(config: ConfigDict, fields: Schema) -> None:
     check_writers(config.log_to)
     objective = OBJECTIVES[config.loss.kind]
     frozen = is_frozen(config.model.text)
+    _check_kind(config)
     if config.data.batch_size < objective.smallest_batch:
         raise ValueError(
             f"config.data.batch_size={config.data.batch_size} trains nothing: config.loss.kind="
             f"{config.loss.kind!r} compares the clips of a batch with each other. Set it to at "
             f"least {objective.smallest_batch}; larger batches have more negatives"
         )
-    if not objective.compares and config.model.weights:
+    dual = architecture_of(config.model.kind).config is DualEncoderConfig
+    if dual and not objective.compares and config.model.weights:
         raise ValueError(
             f"config.model.weights names a model without a classifier; config.loss.kind="
             f"{config.loss.kind!r} trains one from scratch: leave config.model.weights unset"
@@ -373,11 +402,23 @@ def check_config(config: ConfigDict, fields: Schema) -> None:
             "for example 256"
         )
     group = optim.group_of("logit_scale", config.optim.groups)
-    if config.model.learn_temperature and not config.optim.groups[group].lr > 0:
+    if dual and config.model.learn_temperature and not config.optim.groups[group].lr > 0:
         raise ValueError(
             "config.model.learn_temperature needs a learning rate: set "
             f"config.optim.groups.{group}.lr, for example to 1e-3"
         )
+
+
+def _check_kind(config: ConfigDict) -> None:
+    """Raises a ValueError if task and objective are not those of the architecture."""
+    for name, registry in (("task", TASKS), ("loss.kind", OBJECTIVES)):
+        value = config.task if registry is TASKS else config.loss.kind
+        if registry[value].kind != config.model.kind:
+            fit = [key for key, each in registry.items() if each.kind == config.model.kind]
+            raise ValueError(
+                f"config.{name}={value!r} is for config.model.kind={registry[value].kind!r}; for "
+                f"config.model.kind={config.model.kind!r}, set config.{name} to {' or '.join(fit)}"
+            )
 
 
 def resolve_architecture(
@@ -386,7 +427,7 @@ def resolve_architecture(
     objective: Objective,
     trained: Saved | None,
     datasets: Sequence[Dataset] = (),
-) -> DualEncoderConfig:
+) -> Any:
     """The architecture that the `model` section of a config describes for these datasets.
 
     Args:
@@ -396,34 +437,26 @@ def resolve_architecture(
       datasets: the first dataset determines input and output shapes; `TrainingData` checks that
         the others agree.
     """
-    before = DualEncoderConfig.from_dict(trained.run["architecture"]) if trained else None
-    # Fields declared by an objective or task are not part of the architecture.
-    section = {
-        name: value for name, value in config.model.to_dict().items() if name in build.DEFAULTS
-    }
+    kind = architecture_of(config.model.kind)
     if not datasets:
-        return build.resolve(section, before)
-    kind = REPRESENTATIONS[config.model.motion.input]
-    joints, channels, dims = kind.shape_of(datasets[0].metadata)
+        return kind.resolve(config, Known(trained=trained))
     classifier = width = None
     if not objective.compares:
         classifier = task.classes(datasets)
     elif is_frozen(config.model.text):
         width = datasets[0].require_caption_vectors().vectors.shape[1]
-    window = WINDOW_OF[config.data.sampling]
-    inputs = Inputs(joints, channels, dims, window, width, classifier, config.model.motion.input)
-    return build.resolve(section, before, inputs)
+    return kind.resolve(config, Known(datasets[0].metadata, width, classifier, trained))
 
 
 def _sources(
     config: ConfigDict,
     task: Task,
     objective: Objective,
-    architecture: DualEncoderConfig,
+    architecture: Any,
     weights: Mapping[Dataset, float | None],
 ) -> list[Source]:
     """The training split of each dataset, with the texts and targets of the task."""
-    representation = representation_of(architecture.motion, config.data.frame_bucket)
+    representation = architecture.representation(config.data.frame_bucket)
     sources = []
     for dataset, weight in weights.items():
         representation.check(dataset.metadata)
@@ -443,7 +476,7 @@ def make_batches(
 ) -> TrainingData:
     """The training batches of a run."""
     architecture = network.config
-    representation = representation_of(architecture.motion, config.data.frame_bucket)
+    representation = architecture.representation(config.data.frame_bucket)
     return TrainingData(
         sources,
         representation.for_training(config.data),
@@ -490,9 +523,12 @@ class _Loop:
         self._step = make_train_step(
             run.network, run.objective, run.optimizer, config, run.mesh, run.abstract_state
         )
-        self._validation_loss = ValidationLoss(
-            run.network, run.task, run.objective, config, run.mesh
-        )
+        # Other architectures have their losses among the scores of their tasks.
+        self._validation_loss = None
+        if isinstance(run.network.config, DualEncoderConfig):
+            self._validation_loss = ValidationLoss(
+                run.network, run.task, run.objective, config, run.mesh
+            )
         self._best_score = run.checkpoints.best_score()
         if step < run.num_steps:
             record_start(run.workdir, step)

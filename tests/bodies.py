@@ -8,7 +8,9 @@ from motionalign.skeleton import SKELETONS
 _LEG = ((0.10, (1, 0, 0)), (0.40, (0, -1, 0.1)), (0.42, (0, -1, -0.1)), (0.13, (0, -0.3, 1)),
         (0.05, (0, 0, 1)))  # fmt: skip
 _ARM = ((0.10, (1, 0.4, 0)), (0.14, (1, 0, 0)), (0.27, (1, -1, 0)), (0.25, (1, -1, 0.3)),
-        (0.08, (1, 0, 0)))  # fmt: skip
+        (0.08, (1, 0, 0)), (0.05, (1, 0, 0)))  # fmt: skip
+# From the shoulder, of skeletons without a pelvis.
+_HANGING_LEG = ((0.59, (0, -1, 0)), (0.40, (0, -1, 0.3)), (0.42, (0, -1, -0.3)))
 
 
 def body(frames=30, skeleton="smpl22", seed=0, unit=1.0, travel=0.02):
@@ -30,7 +32,8 @@ def body(frames=30, skeleton="smpl22", seed=0, unit=1.0, travel=0.02):
             if name == "torso":
                 bones[joint] = np.array([0, 0.6 / (len(chain) - 1), 0])
             else:
-                length, direction = (_LEG if name.endswith("leg") else _ARM)[i]
+                leg = _LEG if chain[0] == 0 else _HANGING_LEG
+                length, direction = (leg if name.endswith("leg") else _ARM)[i]
                 direction = np.array(direction) * [side, 1, 1]
                 bones[joint] = length * direction / np.linalg.norm(direction)
     # Every bone swings about its rest direction; the first frame is the rest pose.

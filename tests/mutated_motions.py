@@ -24,6 +24,7 @@ import mutations  # noqa: E402
 import numpy as np  # noqa: E402
 from mutated_reads import Target  # noqa: E402
 from published_files import write_amass, write_smplh  # noqa: E402
+from scipy.io import savemat  # noqa: E402
 
 from motionalign.formats import ntu_skeleton  # noqa: E402
 from motionalign.skeleton import SKELETONS  # noqa: E402
@@ -97,6 +98,12 @@ def _build_text(base: pathlib.Path, body: np.ndarray) -> None:
         lines += ["1", "72057594037931648 0 1 1 1 1 0 -0.1 0.1 2", "25"]
         lines += [f"{x} {y} {z} 1 1 1 1 0 0 0 1 2" for x, y, z in frame]
     assert len(ntu_skeleton.JOINT_NAMES) == 25
+    sbu = np.repeat(body[:, None, [3, 2, 1, 4, 5, 7, 8, 9, 11, 12, 13, 15, 16, 17, 19]], 2, axis=1)
+    sbu = ([1.28, 0.96, 0] - sbu) / [2.56, 1.92, -1.28]
+    place = base / "s01s02" / "05" / "001"
+    place.mkdir(parents=True)
+    text = (",".join([str(t), *map(str, row.ravel().round(5))]) for t, row in enumerate(sbu))
+    (place / "skeleton_pos.txt").write_text("\n".join(text), "utf-8")
     (base / "S001C001P001R001A001.skeleton").write_text("\r\n".join(lines), "utf-8")
     _build_mvnx(base)
 
@@ -152,6 +159,8 @@ def _build_json(base: pathlib.Path, body: np.ndarray) -> None:
                        for x, y, z in frame]} for frame in points
     ]  # fmt: skip
     (base / "mediapipe.json").write_text(json.dumps(frames), "utf-8")
+    clip = {"file_name": "a01_s01_e00_v01", "skeletons": body.round(5).tolist(), "label": 1}
+    (base / "a01_s01_e00_v01.json").write_text(json.dumps(clip), "utf-8")
 
 
 def _build_arrays(base: pathlib.Path, body: np.ndarray) -> None:
@@ -176,6 +185,9 @@ def _build_arrays(base: pathlib.Path, body: np.ndarray) -> None:
         files=["a", "b"], class_names=["läuft", "sit"], joint_names=names,
         parents=KINECT20.parents, fps=30.0,
     )  # fmt: skip
+    order = [3, 2, 1, 0, *range(4, 20)]
+    savemat(base / "a1_s1_t1_skeleton.mat", {"d_skel": body[:, order].transpose(1, 2, 0)},
+            do_compression=True)  # fmt: skip
     write_smplh(base / "smplh")
     write_amass(base / "walk.npz", 1, 24, 0)
 
@@ -221,6 +233,8 @@ _CLIPS = (
     ("clip.csv", LINES),
     ("S001C001P001R001A001.skeleton", LINES), ("clip.mvnx", LINES), ("mediapipe.json", JSON),
     ("joints.npy", NPY), ("own.npy", NPY), ("vecs.npy", NPY), ("own.npz", NPZ), ("set.npz", NPZ),
+    ("s01s02/05/001/skeleton_pos.txt", LINES), ("a01_s01_e00_v01.json", JSON),
+    ("a1_s1_t1_skeleton.mat", BYTES),
     ("walk.npz", NPZ), ("clip.bvh", LINES), ("cmu/clip.amc", LINES),
 )  # fmt: skip
 TARGETS = (

@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).parents[1])]
 
+import gguf_files  # noqa: E402
 import mutations  # noqa: E402
 import numpy as np  # noqa: E402
 from published_files import (  # noqa: E402
@@ -73,6 +74,7 @@ def build(base: pathlib.Path) -> None:
     write_densegait(base / "gait", num_tracks=4)
     _build_babel(base)
     _build_json(base)
+    _build_language_models(base)
     (base / "complete").touch()
 
 
@@ -129,6 +131,24 @@ def _build_json(base: pathlib.Path) -> None:
         (base / name).parent.mkdir(exist_ok=True)
         (base / name).write_text(json.dumps(value), "utf-8")
     shutil.copy(base / "shared-clips/model.safetensors", base / "sharded/one.safetensors")
+
+
+def _build_language_models(base: pathlib.Path) -> None:
+    """GGUF files with each kind of vocabulary, and the tokenizer of one as a checkpoint has it."""
+    from motionalign.models.weights.load import load_language_tokenizer
+
+    for name in ("bytes", "pieces", "language"):
+        (base / name).mkdir()
+    vocabulary = gguf_files.byte_level(base / "bytes", size=300)
+    gguf_files.write_llama(base / "bytes/m.gguf", kind="Q8_0", more=vocabulary)
+    reader = gguf_files.train_sentencepiece(base / "pieces")
+    gguf_files.write_llama(base / "pieces/m.gguf", more=gguf_files.of_sentencepiece(reader))
+    stored = load_language_tokenizer(str(base / "bytes/m.gguf")).json
+    (base / "language/stored.json").write_text(stored, "utf-8")
+    content = json.dumps(json.loads(stored)["tokenizer"])
+    (base / "language/tokenizer.json").write_text(content, "utf-8")
+    config = {"eos_token": "<|im_end|>", "bos_token": {"content": "<|im_start|>"}}
+    (base / "language/tokenizer_config.json").write_text(json.dumps(config), "utf-8")
 
 
 # ---------------------------------------------------------------------------- what reads the files
@@ -284,6 +304,41 @@ def tokenizer(base):
     load_tokenizer(str(base / "shared-clips"), 16).encode(["a person walks", ""])
 
 
+def gguf(base, name):
+    from motionalign.models.weights.source import Source
+
+    source = Source(str(base / name / "m.gguf"))
+    json.dumps(source.config())
+    for tensor in source.tensors.values():
+        assert tensor.read().shape == tensor.shape
+
+
+def language_tokenizer(base, name):
+    from motionalign.models.weights.load import load_language_tokenizer
+
+    _use(load_language_tokenizer(str(base / name)))
+
+
+def stored_tokenizer(base):
+    from motionalign import reading
+    from motionalign.data.language_tokenizer import LanguageTokenizer
+
+    path = base / "language/stored.json"
+    text = reading.read_text(path)
+    try:
+        found = LanguageTokenizer.from_json(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    _use(found)
+
+
+def _use(tokenizer):
+    prompt = tokenizer.ids("the action: <|im_end|>", special=True, start=True)
+    ids, mask = tokenizer.encode(["walking", "sit down 12"])
+    assert max(*prompt, ids[mask].max(), *tokenizer.stops) < 1 << 32
+    tokenizer.text(ids[0]) + tokenizer.chat_template
+
+
 def opened(base, name):
     from motionalign.checkpoints.shared import open_saved
     from motionalign.data.dataset import Metadata
@@ -409,6 +464,13 @@ TARGETS = (
     Target("json", "answers.json", JSON, _named(class_texts, "answers.json")),
     Target("json", "labels.json", JSON, labels_to_describe),
     Target("json", "attributes.json", JSON, attribute_names),
+    Target("gguf", "bytes/m.gguf", mutations.of_gguf, _named(gguf, "bytes")),
+    Target("gguf", "bytes/m.gguf", mutations.of_gguf, _named(gguf, "bytes")),
+    Target("gguf", "bytes/m.gguf", mutations.of_gguf, _named(language_tokenizer, "bytes/m.gguf")),
+    Target("gguf", "pieces/m.gguf", mutations.of_gguf, _named(language_tokenizer, "pieces/m.gguf")),
+    Target("json", "language/stored.json", JSON, stored_tokenizer),
+    Target("json", "language/tokenizer.json", JSON, _named(language_tokenizer, "language")),
+    Target("json", "language/tokenizer_config.json", JSON, _named(language_tokenizer, "language")),
 )
 
 

@@ -1,4 +1,4 @@
-"""Mutations of files: bytes, numbers, and the structure of JSON, NumPy and safetensors files.
+"""Mutations of files: bytes, numbers, and the structure of JSON, NumPy, GGUF and other files.
 
 Every function takes a random generator and content, and returns new content; equal seeds give equal
 content.
@@ -241,6 +241,28 @@ def of_safetensors(rng, data):
     return struct.pack("<Q", stated) + header + data[8 + length :]
 
 
+LENGTHS = (0, 1, 2, 7, 31, 2**16, 2**31, 2**32 - 1, 2**40, 2**60, 2**63, 2**64 - 1)
+
+
+def of_gguf(rng, data):
+    """The bytes, or numbers of the header: of texts, values, dimensions, types and offsets.
+
+    Where the numbers are is not parsed: eight bytes that are a small number are taken for one.
+    """
+    if rng.random() < 0.4:
+        return of_bytes(rng, data)
+    places = [
+        i for i in range(4, min(len(data) - 8, 1 << 14))
+        if int.from_bytes(data[i : i + 8], "little") < 1 << 12
+    ]  # fmt: skip
+    changed = bytearray(data)
+    for _ in range(rng.integers(1, 3)):
+        at, size = places[rng.integers(len(places))], (4, 8)[rng.integers(2)]
+        number = LENGTHS[rng.integers(len(LENGTHS))] % 2 ** (8 * size)
+        changed[at : at + size] = number.to_bytes(size, "little")
+    return bytes(changed)
+
+
 def of_tfrecord(rng, data):
     """The bytes, or the payload of a record under a valid checksum."""
     from motionalign.data.records import _masked_crc
@@ -269,8 +291,8 @@ def of_tfrecord(rng, data):
 # ---------------------------------------------------------------------------- motion files
 
 
-def refusals(path, cases=100):
-    """How many mutations of a motion file's lines are refused.
+def refusals(path, cases=100, mutate=of_lines):
+    """How many mutations of a motion file, by default of its lines, are refused.
 
     Each refusal must be a ValueError of one short message that names the file, within seconds.
     """
@@ -278,7 +300,7 @@ def refusals(path, cases=100):
 
     complete, refused = path.read_bytes(), 0
     for seed in range(cases):
-        path.write_bytes(of_lines(np.random.default_rng(seed), complete))
+        path.write_bytes(mutate(np.random.default_rng(seed), complete))
         start = time.perf_counter()
         try:
             formats.read(path)

@@ -16,7 +16,7 @@ from motionalign import formats
 from motionalign.anatomy import NotHuman, require_human, understand
 from motionalign.anatomy.size import unit_name
 
-REFUSED_HERE = "action_raw"  # the published forms of labelled sets, which no motion format reads
+_RAW = "action_raw"  # the published forms of labelled sets, three of which are motion formats
 
 
 class Take(NamedTuple):
@@ -51,9 +51,31 @@ _POSER = (
     "hip - rFoot_end", "hip - head", "chest - rHand",
 )  # fmt: skip
 _XSENS = ("Hips - RightToe_end", "Hips - Head_end", "Chest4 - RightWrist")
+_KINECT20 = (
+    "HipCenter - FootRight", "HipCenter - Head", "ShoulderCenter - HandRight",
+)  # fmt: skip
+_OPENNI = ("Torso - RFoot", "Torso - Head", "Neck - RHand")
 _KINECT = ("SpineBase - FootRight", "SpineBase - Head", "SpineShoulder - HandRight")
 
 TAKES: Mapping[str, tuple[Take, ...]] = {
+    **{
+        f"action_raw/nw_ucla/{name}.json": (
+            Take(frames, 30, 1, 20, "m", "y", "human", "Kinect v1", (1.5, 1.7), _KINECT20),
+        )
+        for name, frames in (("a01_s01_e00_v01", 44), ("a05_s03_e01_v03", 17))
+    },
+    **{
+        f"action_raw/sbu/s01s02/{name}/skeleton_pos.txt": (
+            Take(frames, 15, 2, 15, "m", "y", "human", "OpenNI", (1.55, 1.7), _OPENNI),
+        )
+        for name, frames in (("01/001", 45), ("05/001", 29), ("06/001", 32), ("08/001", 24))
+    },
+    **{
+        f"action_raw/utd_mhad/{name}_skeleton.mat": (
+            Take(frames, 30, 1, 20, "m", "y", "human", "Kinect v1", (1.45, 1.75), _KINECT20),
+        )
+        for name, frames in (("a1_s1_t1", 48), ("a24_s3_t2", 54))
+    },
     "asfamc/11_01.amc": (
         Take(597, None, 1, 31, "5.6444 cm", "y", "human", "CMU (ASF)", (1.65, 1.85),
              ("root - rtoes_end", "root - head_end", "thorax - rhand")),
@@ -276,22 +298,23 @@ def test_the_refusal_of_a_part_of_a_body_says_what_is_missing(file, missing, rea
         require_human(understand(motion), file)
 
 
-def test_the_raw_labelled_sets_are_refused(real_files):
-    """Three of their readers come with the labelled sets; as motion files they have no format."""
-    files = [path for path in (real_files / REFUSED_HERE).rglob("*") if path.is_file()]
+def test_the_other_raw_labelled_sets_are_refused(real_files):
+    """Two sets, and the lists beside the files, which are no motions."""
+    files = [path for path in (real_files / _RAW).rglob("*") if path.is_file()]
+    refused = [path for path in files if path.relative_to(real_files).as_posix() not in TAKES]
 
-    assert len(files) == 14
-    for path in files:
+    assert (len(files), len(refused)) == (14, 6)
+    for path in refused:
         with pytest.raises(ValueError, match=path.name):
             formats.read(path)
 
 
 def test_every_file_is_in_the_table(real_files):
-    listed = {*TAKES, *REFUSED}
+    listed = {name for name in (*TAKES, *REFUSED) if not name.startswith(_RAW)}
     found = {
         path.relative_to(real_files).as_posix()
         for path in real_files.rglob("*")
-        if path.is_file() and REFUSED_HERE not in path.parts
+        if path.is_file() and _RAW not in path.parts
     }
     sequences = {"/".join(name.split("/")[:2]) for name in found if name.count("/") > 1}
 

@@ -3,10 +3,13 @@
 import dataclasses
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
 
+from motionalign.anatomy import sets
+from motionalign.formats import ntu_skeleton
 from motionalign.skeleton import PARTS, SKELETONS, Skeleton, get_skeleton, shape_advice
 
 skeletons = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
@@ -45,6 +48,45 @@ def test_joint_names_and_mirrors_by_hand():
     assert kit.mirror == (
         0, 1, 2, 3, 4, 8, 9, 10, 5, 6, 7, 16, 17, 18, 19, 20, 11, 12, 13, 14, 15,
     )  # fmt: skip
+
+
+def published_bones(skeleton, pairs, order):
+    """Bones between joints of ours, of pairs of joints (from 0) in a published order."""
+    ours = [skeleton.joint_names.index(name) for name in order]
+    return {frozenset((ours[a], ours[b])) for a, b in pairs}
+
+
+def test_bones_of_published_graphs():
+    """Those of ST-GCN's and CTR-GCN's graph of NTU RGB+D, which count from 1, and UAV-Human's."""
+    ntu = [
+        (1, 2), (2, 21), (3, 21), (4, 3), (5, 21), (6, 5), (7, 6), (8, 7), (9, 21), (10, 9),
+        (11, 10), (12, 11), (13, 1), (14, 13), (15, 14), (16, 15), (17, 1), (18, 17), (19, 18),
+        (20, 19), (22, 23), (23, 8), (24, 25), (25, 12),
+    ]  # fmt: skip
+    skeleton = SKELETONS["ntu25"]
+    kinect = []
+    for name in ntu_skeleton.JOINT_NAMES:  # such as HandTipLeft
+        words = [word.lower() for word in re.findall("[A-Z][a-z]+", name)]
+        side = [word for word in words if word in ("left", "right")]
+        kinect.append("_".join(side + [word for word in words if word not in side]))
+    expected = published_bones(skeleton, [(a - 1, b - 1) for a, b in ntu], kinect)
+    assert {frozenset(bone) for bone in skeleton.bones} == expected
+
+    uav = [
+        (10, 8), (8, 6), (9, 7), (7, 5), (15, 13), (13, 11), (16, 14), (14, 12), (11, 5), (12, 6),
+        (11, 12), (5, 6), (5, 0), (6, 0), (1, 0), (2, 0), (3, 1), (4, 2),
+    ]  # fmt: skip
+    skeleton = SKELETONS["uav17"]
+    expected = published_bones(skeleton, uav, skeleton.joint_names)
+    # A tree leaves out those across: of the hips and of the shoulders.
+    across = {frozenset((5, 6)), frozenset((11, 12))}
+    assert {frozenset(bone) for bone in skeleton.bones} == expected - across
+
+
+@pytest.mark.parametrize(("skeleton", "name"), [("ntu25", "Kinect v2"), ("uav17", "COCO-17")])
+def test_joints_are_of_a_known_set(skeleton, name):
+    found, labels = sets.match(SKELETONS[skeleton].joint_names)
+    assert found.name == name and len(labels) == SKELETONS[skeleton].num_joints
 
 
 @skeletons
@@ -119,7 +161,7 @@ def test_left_is_left_on_a_published_clip(test_data):
 def test_unknown_skeleton():
     assert get_skeleton("smpl22") is SKELETONS["smpl22"]
     with pytest.raises(
-        ValueError, match=r"unknown skeleton 'smpl24'; known: coco18, kinect20, kit21, sbu15"
+        ValueError, match=r"unknown skeleton 'smpl24'; known: coco18, kinect20, kit21, ntu25"
     ):
         get_skeleton("smpl24")
 

@@ -45,6 +45,8 @@ REASONS = {
     "no_rate": "the file does not state its frames per second",
     "skeleton_differs": "the file has another skeleton than most of the others",
     "skeleton_incomplete": "the joints that are needed cannot be made of those of the file",
+    "no_body": "no body in any frame, or none that lasts",
+    "left_out": "named in a list of recordings to leave out (--missing)",
     "row_missing": "no row in the table of captions",
     "piece_incomplete": "frames after the last complete piece",
     "attributes_malformed": "the row of attributes is incomplete, or not probabilities",
@@ -56,7 +58,7 @@ _OF_SOME_READERS = {
     *("label_missing", "label_unknown", "attributes_malformed"),
     *("wrong_body_model", "duration_differs", "piece_incomplete"),
     *("not_human", "two_dimensional", "no_rate", "skeleton_differs", "skeleton_incomplete"),
-    "row_missing",
+    *("row_missing", "no_body", "left_out"),
 }
 
 
@@ -236,6 +238,7 @@ class Command:
       make: creates the reader from the options; called only if there is something to prepare.
       config: the shipped config that trains on such a dataset: configs/CONFIG.py.
       paths: the keys of `source` that are paths.
+      min_frames: default of --min_frames.
     """
 
     name: str
@@ -246,6 +249,7 @@ class Command:
     make: Callable[[argparse.Namespace], Reader]
     config: str
     paths: tuple[str, ...] = ("raw_dir",)
+    min_frames: int = 2
 
 
 def load_joints(

@@ -344,6 +344,19 @@ head         head         neck         left_ear right_ear | nose
 @_ankle      @_ankle      @_knee       @_ankle
 """
 
+# There is no neck, and the head is one point.
+_LCRNET13 = """
+pelvis       pelvis       -            left_hip right_hip
+neck         neck         pelvis       left_shoulder right_shoulder
+head         head         neck         head
+@_shoulder   @_shoulder   neck         @_shoulder
+@_elbow      @_elbow      @_shoulder   @_elbow
+@_wrist      @_wrist      @_elbow      @_wrist
+@_hip        @_hip        pelvis       @_hip
+@_knee       @_knee       @_hip        @_knee
+@_ankle      @_ankle      @_knee       @_ankle
+"""
+
 _MEDIAPIPE33 = """
 pelvis       pelvis       -            left_hip right_hip
 neck         neck         pelvis       left_shoulder right_shoulder
@@ -539,7 +552,7 @@ SETS: tuple[JointSet, ...] = (
     ),
     JointSet("KIT", "joints", "body", _points(_KIT21)),
     JointSet("Kinect v1", "joints", "body", _points(_KINECT20)),
-    JointSet("Kinect v2", "joints", "body", _points(_KINECT25), _labels("HandTip@ Thumb@")),
+    JointSet("Kinect v2", "joints", "body", _points(_KINECT25), _labels("@HandTip @Thumb")),
     JointSet(
         "Azure Kinect", "joints", "body", _points(_AZURE32),
         _labels("handtip_@ thumb_@ nose eye_@ ear_@"), {"spine_naval": "spine_navel"},
@@ -563,6 +576,7 @@ SETS: tuple[JointSet, ...] = (
     ),
     JointSet("MPII", "keypoints", "body", _points(_MPII16)),
     JointSet("COCO-17", "keypoints", "body", _points(_COCO17), _labels(_FACE17)),
+    JointSet("LCR-Net", "keypoints", "body", _points(_LCRNET13)),
     JointSet(
         "MediaPipe", "keypoints", "body", _points(_MEDIAPIPE33),
         _labels(_FACE17 + " @_eye_inner @_eye_outer mouth_@ @_thumb @_heel"),

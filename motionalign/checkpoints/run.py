@@ -225,10 +225,16 @@ def migrate_text_encoder(run: dict[str, Any]) -> dict[str, Any]:
     return run | {"text_encoder": {**unsaid, "max_tokens": None, **trained, **named}}
 
 
+def migrate_architecture(run: dict[str, Any]) -> dict[str, Any]:
+    """Migration 4: names the architecture; all older models are dual encoders."""
+    return {"kind": "dual_encoder", **run}
+
+
 RUN_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (
     migrate_unsaid,
     migrate_supervision,
     migrate_text_encoder,
+    migrate_architecture,
 )
 """Migration n converts the metadata stored with parameters from version n - 1 to version n."""
 

@@ -44,7 +44,7 @@ from motionalign.data.dataset import (
     encoder_name,
     read_metadata,
 )
-from motionalign.models.dual_encoder import DualEncoderConfig
+from motionalign.models.architectures import architecture_of
 from motionalign.models.frozen import FrozenWeights
 from motionalign.models.layers import check_choice
 from motionalign.models.weights import keymap
@@ -134,6 +134,7 @@ _DTYPES = ("float32", "bfloat16")
 _SIZES = ("eval_batch_size", "frame_bucket", "text_bucket")
 _RUN = {
     "config": {"dtype": str, "data": dict},
+    "kind": str,
     "architecture": dict,
     "tokenizer": str | None,
     "datasets": dict[str, dict],
@@ -163,7 +164,8 @@ def _checked(run: dict[str, Any], path: pathlib.Path) -> dict[str, Any]:
             reading.check_form(run["config"]["data"], {name: int}, "config.data")
             if run["config"]["data"][name] < 1:
                 raise ValueError(f"config.data.{name} is below 1")
-        architecture = DualEncoderConfig.from_dict(run["architecture"]).to_dict()
+        config = architecture_of(run["kind"]).config
+        architecture = config.from_dict(run["architecture"]).to_dict()
         for each in run["frozen"]:
             FrozenWeights.from_dict(each)
         for each in run["datasets"].values():
@@ -193,12 +195,12 @@ def _open_shared(source: Source) -> Saved:
             for name, each in read_json(path).items()
         }
     path = source.require("config.json")
-    reading.check_form(dict(config), {"architecture": {"text": Any}}, str(path))
+    reading.check_form(dict(config), {"architecture": dict}, str(path))
     run = {key: value for key, value in config.items() if key not in ("model_type", "version")}
     with digests.interpreting(path, COPY_AGAIN):
         run = migrate_run(run) | {"datasets": datasets, "tokenizer": None}
     run = _checked(run, path)
-    if run["architecture"]["text"] is not None:
+    if architecture_of(run["kind"]).config.from_dict(run["architecture"]).has_tokenizer:
         run["tokenizer"] = digests.read_text(source.require("tokenizer.json"), COPY_AGAIN)
 
     def load_params(abstract: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Any]:

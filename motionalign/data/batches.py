@@ -228,7 +228,10 @@ class TrainingData:
         self._fields = {name: BATCH_FIELDS[name](self.sources) for name in fields}
         self._rows = np.arange(config.batch_size) if rows is None else rows
         budget = [int(config.cache_gb * 2**30)]
-        self._clips = [ClipCache(source.split, budget, representation.read) for source in sources]
+        self._clips = [
+            ClipCache(source.split, budget, representation.read, representation.of_persons)
+            for source in sources
+        ]
         self.plan = BatchPlan(
             tuple(representation.frames(s.split.num_frames)[s.rows] for s in sources),
             _weights(sources),

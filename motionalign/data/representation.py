@@ -67,6 +67,7 @@ class Representation(Protocol):
         that can be moved to the origin.
       of_positions: whether it is computed from joint positions, which have a unit, axes and an
         origin.
+      of_persons: whether it has all persons of a clip, [T, M, ...]; others have the only one.
       raw_field: the name of what `prepare` converts.
       raw_shape: its shape in words, for messages.
       part_seen: the part of a longer clip that evaluation uses, in words.
@@ -79,6 +80,7 @@ class Representation(Protocol):
     entry: ClassVar[Entry]
     of_frames: ClassVar[bool]
     of_positions: ClassVar[bool]
+    of_persons: ClassVar[bool]
     raw_field: ClassVar[str]
     raw_shape: ClassVar[str]
     by_statistics: ClassVar[bool]
@@ -167,6 +169,7 @@ class Patches:
     field: ClassVar[str] = "patches"
     of_frames: ClassVar[bool] = False
     of_positions: ClassVar[bool] = True
+    of_persons: ClassVar[bool] = False
     raw_field: ClassVar[str] = "joints"
     raw_shape: ClassVar[str] = "[frames, joints, 3]"
     part_seen: ClassVar[str] = "start"
@@ -299,6 +302,7 @@ class Joints:
     field: ClassVar[str] = "joints"
     of_frames: ClassVar[bool] = True
     of_positions: ClassVar[bool] = True
+    of_persons: ClassVar[bool] = False
     raw_field: ClassVar[str] = "joints"
     raw_shape: ClassVar[str] = "[frames, joints, 3]"
     by_statistics: ClassVar[bool] = False
@@ -586,7 +590,8 @@ class ClipCache:
     """Caches the decoded clips of one split in memory, as far as `budget` allows.
 
     `budget` is a one-element list with the remaining bytes, shared by all caches of a run. `read`
-    takes the clip [T, M, ...] from a record, as `Representation.read` does.
+    takes the clip [T, M, ...] from a record, as `Representation.read` does; `persons` says whether
+    all M persons are kept, as in `Representation.of_persons`.
     """
 
     _lock = threading.Lock()  # guards the budget and therefore covers all caches
@@ -596,25 +601,35 @@ class ClipCache:
         split: Split,
         budget: list[int],
         read: Callable[[Mapping[str, Any]], np.ndarray] = operator.itemgetter("patches"),
+        persons: bool = False,
     ) -> None:
         self.split = split
         self._read = read
+        self._persons = persons
         self._budget = budget
         self._kept: dict[int, np.ndarray] = {}
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """Patches [T, 5N, 3] float16, or joints or rotations [T, J, C] float32."""
+        """Patches [T, 5N, 3] float16, or joints or rotations [T, J, C] float32 of one person.
+
+        Where all persons are kept, [T, M, ...].
+        """
         clip = self._kept.get(row)
         if clip is None:
             clip = self._read(self.split[row])
-            if clip.shape[1] != 1:
-                raise ValueError(
-                    f"{self.split.version_dir}: clip {self.split.ids[row]!r} contains "
-                    f"{clip.shape[1]} persons; this model encodes exactly one"
-                )
-            clip = clip[:, 0]
+            if not self._persons:
+                clip = self._only_person(clip, row)
             with self._lock:
                 if row not in self._kept and clip.nbytes <= self._budget[0]:
                     self._budget[0] -= clip.nbytes
                     self._kept[row] = clip
         return clip
+
+    def _only_person(self, clip: np.ndarray, row: int) -> np.ndarray:
+        """The only person [T, ...] of the clip [T, M, ...] of a record."""
+        if clip.shape[1] != 1:
+            raise ValueError(
+                f"{self.split.version_dir}: clip {self.split.ids[row]!r} contains "
+                f"{clip.shape[1]} persons; this model encodes exactly one"
+            )
+        return clip[:, 0]

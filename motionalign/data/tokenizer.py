@@ -4,8 +4,9 @@ This module only reads tokenizer.json files, with the package `tokenizers`;
 `models/weights/vocabulary.py` converts other vocabulary formats to tokenizer.json.
 """
 
+import contextlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 import numpy as np
 import tokenizers
@@ -17,6 +18,21 @@ PAD_TOKENS = ("[PAD]", "<pad>", "<|endoftext|>")  # of BERT, of MPNet and RoBERT
 MAX_WORD = 100
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+@contextlib.contextmanager
+def in_one_error(what: str) -> Generator[None]:
+    """A context in which an error of the package `tokenizers` becomes a ValueError, `what: error`.
+
+    It raises no narrower type than Exception; where its own code fails, on a damaged file, it
+    raises pyo3's PanicException, which is not an Exception and cannot be imported.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ValueError(f"{what}: {' '.join(str(error).split())[:300]}") from error
 
 
 class Tokenizer:
@@ -32,14 +48,12 @@ class Tokenizer:
     def __init__(self, tokenizer_json: str, max_tokens: int) -> None:
         self.json = tokenizer_json
         self.max_tokens = max_tokens
-        try:
+        with in_one_error("tokenizer.json cannot be read"):
             self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
             padding = self._tokenizer.padding or {}
             self._tokenizer.no_padding()  # some files pad every text to 128 tokens
             self._tokenizer.enable_truncation(max_tokens)
             self._tokenizer.encode("a")  # fails without an unknown token, for example
-        except Exception as error:  # the library raises no narrower exception
-            raise ValueError(f"tokenizer.json cannot be read: {error}") from error
         self.vocab_size = self._tokenizer.get_vocab_size()
         ids = map(self._tokenizer.token_to_id, PAD_TOKENS)
         self.pad_id = next((i for i in ids if i is not None), padding.get("pad_id"))

@@ -36,6 +36,8 @@ class Format:
         None: by its suffix alone. Must not raise for a spoiled file.
       extra: the optional dependency of motionalign that it needs, as in pip install
         'motionalign[extra]'; None: none.
+      files: pattern of the whole names of its files, where the suffix says too little, such as
+        .txt; None: any name.
       frames: the ends of the names of files that hold one frame each, so that a folder of them is
         one take; empty: a file is a take or more.
       beside: suffixes of files that are read along with others and hold no motion of their own, and
@@ -48,5 +50,6 @@ class Format:
     read: Callable[[pathlib.Path, Options], list[Motion]]
     claims: Callable[[pathlib.Path], bool] | None = None
     extra: str | None = None
+    files: str | None = None
     frames: tuple[str, ...] = ()
     beside: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -47,6 +47,18 @@ def claims(path: pathlib.Path) -> bool:
     return "positions_int16" in stored or ("positions" in stored and whole)
 
 
+def class_names(path: pathlib.Path) -> tuple[str, ...]:
+    """The names of all classes, by label, also of those without a clip; () if there are none.
+
+    Raises:
+      ValueError: they are no distinct names.
+    """
+    stored = reading.open_arrays(path)
+    if "class_names" not in stored:
+        return ()
+    return checks.names(stored["class_names"].read(), f"{path}: class_names")
+
+
 def read(path: pathlib.Path, options: Options) -> list[Motion]:
     """Reads all clips; see `Format.read`."""
     del options

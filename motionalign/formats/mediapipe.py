@@ -38,7 +38,7 @@ _CENTRED = 0.05  # metres between the hips' middle and the origin, at most, of w
 
 # Bytes that show whether a file is one of landmarks, or of `_other_kind`.
 _START = 1 << 16
-_KEYS = (*_WORLD, *_IMAGE, *_EITHER, "x", "joint_names", "chains", "roles", "skeletons",
+_KEYS = (*_WORLD, *_IMAGE, *_EITHER, "x", "joint_names", "chains", "roles",
          "annotations", "image_id", "people")  # fmt: skip
 _CLAIMED = re.compile(
     rf'"({"|".join(_KEYS)})"\s*:|^\W*\[\s*((null|\[\s*\])\s*,\s*)*\[\s*\['.encode()
@@ -147,12 +147,6 @@ def _other_kind(content: Any) -> str | None:
             return (
                 "a skeleton file, which says what the joints of a motion are; give it beside one, "
                 "--skeleton=FILE.json"
-            )
-        if {"file_name", "skeletons"} <= content.keys():
-            return (
-                "a clip of NW-UCLA in its published form, which is not read: save its skeletons, "
-                '[frames, 20, 3], as .npy, with {"convention": "kinect20", "fps": 30} in a '
-                "skeleton file beside it"
             )
         if {"images", "annotations"} <= content.keys():
             return "a file of annotations in COCO's form, of single images and not of a motion"

@@ -13,6 +13,7 @@ from motionalign import reading
 from motionalign.formats import tables
 from motionalign.formats.format import Format, Options
 from motionalign.formats.motion import Motion
+from motionalign.formats.tracks import Bodies
 
 JOINT_NAMES = tuple(
     "SpineBase SpineMid Neck Head ShoulderLeft ElbowLeft WristLeft HandLeft ShoulderRight "
@@ -21,10 +22,30 @@ JOINT_NAMES = tuple(
 )
 """The joints in the order of the file, which is that of the Kinect SDK 2.0's JointType."""
 
+FPS = 30.0
+"""Frames per second of the sensor."""
+
 _VALUES = 12  # of a joint
 _KEPT = (0, 1, 2, 11)  # of them: x, y, z and the state
 _BODY = 10  # of a body, the tracking id first
 _TRACKED = 6  # bodies at a time that a Kinect v2 tracks
+
+
+def parse(path: pathlib.Path, joints: int = len(JOINT_NAMES)) -> Bodies:
+    """Reads a file of this layout, of NTU RGB+D or with another number of joints.
+
+    Raises:
+      ValueError: the file cannot be read, or is spoiled; the message names the line.
+    """
+    lines, notes = tables.read_lines(path)
+    frames, ids, places = _places(lines, path, joints)
+    at = np.array(places, int).reshape(-1, 2)  # (frame, line of the first joint) of each body
+    rows = (at[:, 1:] + np.arange(joints)).ravel()
+    # Places in the images may be infinite; only x, y, z and the state are of interest.
+    values = tables.parse_rows(
+        [lines[row] for row in rows], _VALUES, path, (rows + 1).tolist(), None, _KEPT
+    ).reshape(len(places), joints, len(_KEPT))
+    return Bodies(frames, at[:, 0], tuple(ids), values[..., :3], values[..., 3] != 0, notes)
 
 
 def read(path: pathlib.Path, options: Options) -> list[Motion]:
@@ -33,26 +54,23 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
     The persons are all bodies of the file in the order of their appearance, named by their
     tracking ids. A body that the sensor loses and finds again has a new id.
     """
-    lines, notes = tables.read_lines(path)
-    frames, bodies, places = _places(lines, path)
-    if not bodies:
+    del options
+    found = parse(path)
+    notes = found.notes
+    if not found.ids:
         raise ValueError(
-            f"{path} has no body in any of its {frames} frames; it is one of the recordings that "
-            "the data set's list of missing skeletons names"
+            f"{path} has no body in any of its {found.frames} frames; it is one of the recordings "
+            "that the data set's list of missing skeletons names"
         )
-    ids = list(dict.fromkeys(bodies))
-    shape = (frames, len(ids), len(JOINT_NAMES), 3)
+    ids = list(dict.fromkeys(found.ids))
+    shape = (found.frames, len(ids), len(JOINT_NAMES), 3)
     tables.check_size(shape, reading.check_file(path), path)
-    at = np.array(places)  # (frame, line of the first joint) of each body
-    rows = (at[:, 1:] + np.arange(len(JOINT_NAMES))).ravel()
-    # Places in the images may be infinite; only x, y, z and the state are of interest.
-    values = tables.parse_rows(
-        [lines[row] for row in rows], _VALUES, path, (rows + 1).tolist(), None, _KEPT
-    ).reshape(len(places), len(JOINT_NAMES), len(_KEPT))
-    persons = np.array([ids.index(each) for each in bodies])
+    index = {each: person for person, each in enumerate(ids)}
     positions = np.full(shape, np.nan)
-    positions[at[:, 0], persons] = np.where(values[..., -1:] == 0, np.nan, values[..., :3])
-    if lost := int((values[..., -1] == 0).sum()):
+    positions[found.frame, [index[each] for each in found.ids]] = np.where(
+        found.tracked[..., None], found.positions, np.nan
+    )
+    if lost := int((~found.tracked).sum()):
         notes += (f"{lost} places of joints that the sensor did not track are left out.",)
     if len(ids) > 2:
         notes += (
@@ -66,7 +84,7 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
             joint_names=JOINT_NAMES,
             parents=None,
             positions=positions,
-            fps=30.0,
+            fps=FPS,
             unit_in_metres=1.0,
             up="y",
             persons=tuple(ids),
@@ -76,12 +94,13 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
     ]
 
 
-def _places(lines: list[str], path: pathlib.Path) -> tuple[int, list[str], list[tuple[int, int]]]:
+def _places(
+    lines: list[str], path: pathlib.Path, joints: int
+) -> tuple[int, list[str], list[tuple[int, int]]]:
     """The number of frames, and of each body in each its id, and frame and first joint's line.
 
     How many lines a frame has is only known from the lines before it.
     """
-    joints = len(JOINT_NAMES)
 
     def line(index: int, frame: int) -> str:
         if index >= len(lines):

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -21,11 +22,15 @@ from motionalign.formats import (
     motive_csv,
     mvnx,
     ntu_skeleton,
+    nw_ucla,
     openpose,
+    sbu_skeleton,
     skeleton_file,
+    smarthome,
     smpl,
     trc,
     unread,
+    utd_mhad,
 )
 from motionalign.formats.format import Format, Options
 from motionalign.formats.motion import Motion
@@ -41,7 +46,11 @@ _ALL: tuple[Format, ...] = (
     motive_csv.FORMAT,
     mvnx.FORMAT,
     ntu_skeleton.FORMAT,
+    nw_ucla.FORMAT,
+    utd_mhad.FORMAT,
+    sbu_skeleton.FORMAT,
     openpose.FORMAT,
+    smarthome.FORMAT,
     mediapipe.FORMAT,
     smpl.FORMAT,
     labelled_set.FORMAT,
@@ -117,7 +126,7 @@ def format_of(path: pathlib.Path) -> Format:
     if not reading.check_file(path):
         raise ValueError(f"{path} is empty: it has 0 bytes")
     suffix = _suffix(path)
-    fitting = [each for each in FORMATS.values() if suffix in each.suffixes]
+    fitting = [each for each in FORMATS.values() if _fits(each, path.name)]
     if about := [each.beside[suffix] for each in FORMATS.values() if suffix in each.beside]:
         raise ValueError(f"{path} has no motion: {about[0]}")
     for each in fitting:
@@ -126,7 +135,7 @@ def format_of(path: pathlib.Path) -> Format:
     if advice := unread.why(path):
         raise ValueError(f"{path} {advice}")
     if not fitting:
-        known = sorted({end for each in FORMATS.values() for end in each.suffixes})
+        known = sorted({end for e in FORMATS.values() if e.files is None for end in e.suffixes})
         raise ValueError(
             f"{path}: no motion format has the suffix {suffix or '(none)'}; known: "
             f"{', '.join(known)}"
@@ -142,15 +151,20 @@ def _suffix(path: pathlib.Path) -> str:
     return (path.suffix or (path.name if path.name.startswith(".") else "")).lower()
 
 
+def _fits(each: Format, name: str) -> bool:
+    """Whether a file may be of a format, by its name."""
+    named = each.files is None or re.fullmatch(each.files, name, re.IGNORECASE)
+    return bool(named) and _suffix(pathlib.Path(name)) in each.suffixes
+
+
 def find(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The files below a folder that a format may read, by their suffixes, sorted.
+    """The files below a folder that a format may read, by their names, sorted.
 
     A folder of a sequence with one file a frame stands for its files. Skeleton files are left out,
     and so is what macOS adds to copies and archives: files ._NAME and folders __MACOSX, which have
     the names of motion files but hold none.
     """
     frames = tuple(end for each in FORMATS.values() for end in each.frames)
-    suffixes = {end for each in FORMATS.values() for end in each.suffixes}
     found = []
     for where, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name != "__MACOSX")
@@ -159,6 +173,7 @@ def find(folder: pathlib.Path) -> list[pathlib.Path]:
         if frames and any(name.endswith(frames) for name in names):
             found.append(here)
             names = [name for name in names if not name.endswith(frames)]
-        files = [here / name for name in names if _suffix(pathlib.Path(name)) in suffixes]
+        fitting = (name for name in names if any(_fits(e, name) for e in FORMATS.values()))
+        files = [here / name for name in fitting]
         found += [path for path in files if not skeleton_file.is_skeleton_file(path)]
     return sorted(found)

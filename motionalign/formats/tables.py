@@ -83,10 +83,13 @@ def parse_rows(
         rows = lines[start : start + step]
         block = "\n".join(rows)
         values = None
-        if block.isascii():
+        if block.isascii() and delimiter is None:
+            values = _parse_cells(block.encode(), len(rows), width, kept)
+        elif block.isascii():
             values = _parse_block(block.encode(), len(rows), width, delimiter)
-        if values is not None and not (np.abs(values[:, kept]) > checks.HIGHEST).any():
-            pieces.append(values[:, kept])
+            values = None if values is None else values[:, kept]
+        if values is not None and not (np.abs(values) > checks.HIGHEST).any():
+            pieces.append(values)
             continue
         numbers = line_numbers[start : start + step]
         each = (_parse_row(*row, width, path, delimiter, kept) for row in zip(rows, numbers))
@@ -94,26 +97,49 @@ def parse_rows(
     return np.concatenate(pieces)
 
 
-def _parse_block(block: bytes, rows: int, width: int, delimiter: str | None) -> np.ndarray | None:
-    """The numbers of all rows; None where something is unusual."""
+def _parse_cells(block: bytes, rows: int, width: int, kept: np.ndarray) -> np.ndarray | None:
+    """The kept numbers of rows whose cells white space separates; None where something is unusual.
+
+    Most of the time goes into numbers, and so those that are not kept are cut out before.
+    """
+    codes = np.frombuffer(block + b"\n", np.uint8)
+    dark = codes > ord(" ")
+    edges = np.flatnonzero(dark[1:] != dark[:-1]) + 1
+    edges = np.concatenate([[0], edges]) if dark[0] else edges
+    starts, ends = edges[::2], edges[1::2]
+    lines = np.flatnonzero(codes == ord("\n"))
+    counts = np.diff(np.searchsorted(starts, lines), prepend=0)
+    if len(counts) != rows or (counts != width).any() or not len(starts):
+        return None
+    if len(kept) < width:
+        # From the start of a cell that is kept to the space after it.
+        change = np.zeros(len(codes) + 1, np.int8)
+        change[starts.reshape(rows, width)[:, kept]] += 1
+        change[ends.reshape(rows, width)[:, kept] + 1] -= 1
+        block = codes[np.cumsum(change[:-1], dtype=np.int8).view(bool)].tobytes()
+    return _numbers(block, rows, len(kept))
+
+
+def _parse_block(block: bytes, rows: int, width: int, delimiter: str) -> np.ndarray | None:
+    """The numbers of all rows, with a delimiter; None where something is unusual."""
     codes = np.frombuffer(block, np.uint8)
     ends = np.append(np.flatnonzero(codes == ord("\n")), len(codes))
-    if delimiter is None:
-        dark = codes > ord(" ")
-        starts = np.flatnonzero(dark & ~np.concatenate([[False], dark[:-1]]))
-        counts = np.diff(np.searchsorted(starts, ends), prepend=0)
-    else:
-        mark = delimiter.encode()
-        counts = np.diff(np.searchsorted(np.flatnonzero(codes == mark[0]), ends), prepend=0) + 1
-        if b" " in block:
-            block = re.sub(b" *" + re.escape(mark) + b" *", mark, block)
-        block = b"\n" + block + b"\n"
-        for _ in range(2):  # of three in a row, the first and the second
-            block = block.replace(mark + mark, mark + b"nan" + mark)
-        block = block.replace(mark + b"\n", mark + b"nan\n").replace(b"\n" + mark, b"\nnan" + mark)
-        block = block.replace(mark, b" ")
+    mark = delimiter.encode()
+    counts = np.diff(np.searchsorted(np.flatnonzero(codes == mark[0]), ends), prepend=0) + 1
+    if b" " in block:
+        block = re.sub(b" *" + re.escape(mark) + b" *", mark, block)
+    block = b"\n" + block + b"\n"
+    for _ in range(2):  # of three in a row, the first and the second
+        block = block.replace(mark + mark, mark + b"nan" + mark)
+    block = block.replace(mark + b"\n", mark + b"nan\n").replace(b"\n" + mark, b"\nnan" + mark)
+    block = block.replace(mark, b" ")
     if (counts != width).any() or not block.strip():  # NumPy finds a number in a blank text
         return None
+    return _numbers(block, rows, width)
+
+
+def _numbers(block: bytes, rows: int, width: int) -> np.ndarray | None:
+    """The numbers [rows, width] of a block; None: it does not have them."""
     try:
         values = np.fromstring(block, float, sep=" ")
     except (ValueError, DeprecationWarning):

@@ -1,10 +1,34 @@
 """Persons over the frames of a video, from what a detector found in each frame alone."""
 
+import dataclasses
+
 import numpy as np
 
 from motionalign.formats.checks import counted
 
 MOST_PERSONS = 64  # of a take; a detector that sees more does not follow persons
+
+
+@dataclasses.dataclass(frozen=True)
+class Bodies:
+    """What a file says of the bodies in its frames: N of them, each in one frame.
+
+    Attributes:
+      frames: T, the number of frames.
+      frame: [N] int, ascending; the bodies of a frame are in the order of the file.
+      ids: N tracking ids; where nobody is tracked, the place within the frame.
+      positions: [N, J, 3] float64.
+      tracked: [N, J] bool, whether the sensor tracked the joint; where it did not, the position is
+        a guess.
+      notes: on the encoding of the file.
+    """
+
+    frames: int
+    frame: np.ndarray
+    ids: tuple[str, ...]
+    positions: np.ndarray
+    tracked: np.ndarray
+    notes: tuple[str, ...] = ()
 
 
 class Detection:

@@ -43,18 +43,6 @@ _RECORDINGS = (
         r"joints_s\d+_e\d+\.txt",
         rf"\d+(\s+{_NUMBER}){{20}}",
     ),
-    _Recording(
-        "SBU Kinect Interaction",
-        "15 joints of each of two persons",
-        r"skeleton_pos(_norm)?\.txt",
-        rf"\d+(,\s*{_NUMBER}){{20}}",
-    ),
-    _Recording(
-        "UTD-MHAD",
-        "20 joints of the Kinect v1",
-        r"a\d+_s\d+_t\d+_skeleton\.mat",
-        r"MATLAB ",
-    ),
 )
 
 _SCENE = "is a scene of {}; export the motion from it as BVH, GLB or FBX"

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,8 +18,7 @@ from motionalign.data.records import Split
 from motionalign.data.representation import ClipCache
 from motionalign.data.resample import resampled_length
 from motionalign.data.texts import TextRows
-from motionalign.data.tokenizer import Tokenizer, pad_tokens, text_bucket
-from motionalign.models.families import representation_of
+from motionalign.data.tokenizer import pad_tokens, text_bucket
 from motionalign.models.network import Network, Params
 
 
@@ -35,18 +35,19 @@ class Encoder:
     """
 
     def __init__(
-        self, network: Network, tokenizer: Tokenizer | None, mesh: Mesh, data_config: ConfigDict
+        self, network: Network, tokenizer: Any, mesh: Mesh, data_config: ConfigDict
     ) -> None:
         """Reads eval_batch_size, frame_bucket and text_bucket from `data_config`."""
         self.network = network
         self.tokenizer = tokenizer
-        self.representation = representation_of(network.config.motion, data_config.frame_bucket)
+        self.representation = network.config.representation(data_config.frame_bucket)
         self._text_bucket = data_config.text_bucket
         self._batch_size = data_config.eval_batch_size
         sharding.check_batch_size("data.eval_batch_size", self._batch_size, mesh)
         self._devices = mesh.shape["data"]  # a batch is split over these
         self._batch_sharding = sharding.batch_sharding(mesh)
-        replicated = NamedSharding(mesh, P())
+        replicated = self._replicated = NamedSharding(mesh, P())
+        self._methods: dict[str, Callable] = {}
         field = self.representation.field
         self._encode_motion = jax.jit(
             lambda params, batch: network.bind(params).encode_motion(
@@ -125,6 +126,57 @@ class Encoder:
         width = len(self.network.config.class_names)
         return self._over_clips(self._classify, params, get, num_frames, progress, width)
 
+    def outputs(
+        self,
+        method: str,
+        params: Params,
+        get: Callable[[int], np.ndarray],
+        num_frames: Sequence[int] | np.ndarray,
+        *args: Any,
+        progress: str | None = None,
+    ) -> Any:
+        """What a method of the network's module returns for clips.
+
+        Args:
+          method: name of the method, called as `method(batch, *args)`; it returns an array [B, ...]
+            or a tree of such arrays.
+          params: the network's arrays by path.
+          get, num_frames, progress: as in `motions`.
+          *args: trees of arrays that all batches share.
+
+        Returns:
+          The same tree of NumPy arrays [N, ...].
+        """
+        if method not in self._methods:
+            self._methods[method] = jax.jit(
+                lambda params, batch, args: getattr(self.network.bind(params), method)(
+                    batch, *args
+                ),
+                out_shardings=self._replicated,
+            )
+        seen = self.representation.frames(np.asarray(num_frames)).astype(np.int32)
+
+        def empty(part: np.ndarray) -> np.ndarray:
+            return np.zeros((len(seen), *part.shape[1:]), part.dtype)
+
+        out: Any = None
+        for rows, filled in self._batches(seen, progress):
+            batch = self._batch_of(get, filled, seen)
+            found = jax.tree.map(np.asarray, self._methods[method](params, batch, args))
+            if out is None:
+                out = jax.tree.map(empty, found)
+            for whole, part in zip(jax.tree.leaves(out), jax.tree.leaves(found)):
+                whole[rows] = part[: len(rows)]
+        return out
+
+    def _batch_of(
+        self, get: Callable[[int], np.ndarray], rows: np.ndarray, seen: np.ndarray
+    ) -> dict[str, jax.Array]:
+        """The batch of clips at `rows`, on the devices."""
+        clips = [self.representation.window(get(i)) for i in rows]
+        batch = self.representation.stack(clips, self.representation.padded(seen[rows]))
+        return {name: self._put(array) for name, array in batch.items()}
+
     def _over_clips(
         self,
         apply: Callable[..., jax.Array],
@@ -137,9 +189,7 @@ class Encoder:
         seen = self.representation.frames(np.asarray(num_frames)).astype(np.int32)
 
         def encode(rows: np.ndarray) -> jax.Array:
-            clips = [self.representation.window(get(i)) for i in rows]
-            batch = self.representation.stack(clips, self.representation.padded(seen[rows]))
-            return apply(params, {name: self._put(array) for name, array in batch.items()})
+            return apply(params, self._batch_of(get, rows, seen))
 
         return self._collect(seen, progress, encode, width)
 
@@ -238,6 +288,27 @@ class Predictor:
             ),
         )
 
+    def outputs(
+        self, method: str, dataset: Dataset, split: Split, rows: np.ndarray, *args: Any
+    ) -> Any:
+        """What a method of the module returns for records of a split; see `Encoder.outputs`."""
+        get = self._clips(split)
+        bar = self._bar(f"{dataset.name} {split.name}")
+        frames = self._frames(dataset, split, rows)
+        return self._encoder.outputs(
+            method, self._params, lambda i: get(rows[i]), frames, *args, progress=bar
+        )
+
+    @property
+    def network(self) -> Network:
+        """The model's network."""
+        return self._encoder.network
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of the texts that the model reads; None if it reads none."""
+        return self._encoder.tokenizer
+
     def texts(self, dataset: Dataset, texts: Sequence[str], name: str = "texts") -> np.ndarray:
         """Embeddings [N, E] of texts from the model, or the dataset's sentence vectors."""
         if self._encoder.tokenizer is None:
@@ -313,8 +384,9 @@ class Predictor:
         """A function from a row of a split to the model's input for that record."""
         representation, prepare = self._encoder.representation, self._prepare
         if prepare is None:  # a budget of 0: nothing is cached
-            return ClipCache(split, budget=[0], read=representation.read).__getitem__
-        raw = ClipCache(split, budget=[0], read=functools.partial(representation.read, raw=True))
+            return ClipCache(split, [0], representation.read, representation.of_persons).__getitem__
+        read_raw = functools.partial(representation.read, raw=True)
+        raw = ClipCache(split, [0], read_raw, representation.of_persons)
         return lambda row: prepare(raw[row])
 
 

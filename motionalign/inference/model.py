@@ -18,7 +18,6 @@ from motionalign.checkpoints.run import BEST
 from motionalign.checkpoints.shared import Saved, open_saved, write_shared
 from motionalign.data.cuts import cut_texts
 from motionalign.data.dataset import Metadata
-from motionalign.data.tokenizer import Tokenizer
 from motionalign.files import expand
 from motionalign.inference import similarity
 from motionalign.inference.encoder import Encoder, unit
@@ -26,6 +25,7 @@ from motionalign.inference.given import Conventions, Given
 from motionalign.inference.motion_input import JOINTS, Asked, read_input
 from motionalign.inference.reference import read
 from motionalign.inference.sentence_encoder import SentenceEncoder, encoder_of
+from motionalign.models.architectures import architecture_of
 from motionalign.models.dual_encoder import TEXT_TOWER
 from motionalign.models.network import Params, Rest, network_of
 
@@ -444,10 +444,8 @@ def load(
     params = saved.load_params(sharding.abstract(network.abstract_params, mesh))
     rest = saved.load_rest(sharding.abstract(network.abstract_rest, mesh))
     frozen = network.load_frozen(sharding.abstract(network.abstract_frozen, mesh))
-    tokenizer = None
-    if network.config.text is not None:
-        tokenizer = Tokenizer(run["tokenizer"], network.config.max_tokens)
-        tokenizer.check_fits(network.config.text.vocab_size, str(path))
+    kind = architecture_of(run["kind"])
+    tokenizer = kind.open_tokenizer(run["tokenizer"], network.config, str(path))
     datasets = {name: Metadata.from_json(values) for name, values in run["datasets"].items()}
     data_config = data_config or ConfigDict(run["config"]["data"])
     encoder = Encoder(network, tokenizer, mesh, data_config)

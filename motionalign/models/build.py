@@ -10,10 +10,15 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
 
-from motionalign.config import below, defaults_below
+from motionalign.config import FIELDS, GROUPS, Entry, below, defaults_below
+from motionalign.data.augment import WINDOW_OF
+from motionalign.data.representation import REPRESENTATIONS
+from motionalign.data.tokenizer import Tokenizer
 from motionalign.models import layers
-from motionalign.models.dual_encoder import DualEncoderConfig
+from motionalign.models.architecture import Architecture, Known
+from motionalign.models.dual_encoder import DualEncoder, DualEncoderConfig
 from motionalign.models.families import (
     MOTION_FAMILIES,
     TEXT_FAMILIES,
@@ -29,7 +34,8 @@ from motionalign.models.weights.source import Source
 
 Params = TypeVar("Params")
 
-DEFAULTS = defaults_below("model")
+# The kind of the architecture is chosen before.
+DEFAULTS = {name: value for name, value in defaults_below("model").items() if name != "kind"}
 
 # Fields that may differ from the trained model in fine-tuning: they change no parameter's shape.
 _FREE_TO_CHANGE = (
@@ -272,3 +278,60 @@ def _require(given: Mapping[str, Any], names: tuple[str, ...], what: str) -> Non
     missing = [name for name in names if name not in given]
     if missing:
         raise ValueError(f"{what} needs {', '.join(missing)}")
+
+
+# The entry of the registry of architectures ------------------------------------------------------
+
+
+def of_run(config: ConfigDict, known: Known) -> DualEncoderConfig:
+    """The dual encoder that the config of a run describes for its data."""
+    saved = known.trained
+    trained = DualEncoderConfig.from_dict(saved.run["architecture"]) if saved else None
+    # Fields declared by an objective or task are not part of the architecture.
+    section = {name: value for name, value in config.model.to_dict().items() if name in DEFAULTS}
+    if known.metadata is None:
+        return resolve(section, trained)
+    kind = REPRESENTATIONS[config.model.motion.input]
+    joints, channels, dims = kind.shape_of(known.metadata)
+    window = WINDOW_OF[config.data.sampling]
+    inputs = Inputs(
+        joints, channels, dims, window, known.text_width, known.classifier,
+        config.model.motion.input,
+    )  # fmt: skip
+    return resolve(section, trained, inputs)
+
+
+def _load(
+    params: dict[str, Any], config: ConfigDict, architecture: DualEncoderConfig, trained: Any
+) -> dict[str, Any]:
+    """See `Architecture.load`."""
+    if trained:
+        return trained.load_params(params)
+    return load_pretrained(params, config.model.to_dict(), architecture)
+
+
+def _open_tokenizer(stored: str, architecture: DualEncoderConfig, where: str) -> Tokenizer | None:
+    """See `Architecture.open_tokenizer`."""
+    if architecture.text is None:
+        return None
+    tokenizer = Tokenizer(stored, architecture.max_tokens)
+    tokenizer.check_fits(architecture.text.vocab_size, where)
+    return tokenizer
+
+
+_SHARED = ("model.kind", "model.weights")  # which other architectures read as well
+
+ARCHITECTURE = Architecture(
+    config=DualEncoderConfig,
+    module=DualEncoder,
+    entry=Entry(
+        (
+            *(name for name in FIELDS if name.startswith("model.") and name not in _SHARED),
+            *(f"optim.groups.{group}.{name}" for group in GROUPS for name in ("match", "lr")),
+        )
+    ),
+    groups=tuple(GROUPS),
+    resolve=of_run,
+    load=_load,
+    open_tokenizer=_open_tokenizer,
+)

@@ -15,9 +15,14 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from motionalign import reading
-from motionalign.data.representation import REPRESENTATIONS
+from motionalign.data.representation import REPRESENTATIONS, Representation
 from motionalign.models import layers
-from motionalign.models.families import MOTION_FAMILIES, TEXT_FAMILIES, family_of
+from motionalign.models.families import (
+    MOTION_FAMILIES,
+    TEXT_FAMILIES,
+    family_of,
+    representation_of,
+)
 from motionalign.models.heads import (
     Classifier,
     ClassifierConfig,
@@ -94,6 +99,11 @@ class DualEncoderConfig(layers.Config):
         return family_of(self.text, TEXT_FAMILIES)
 
     @property
+    def has_tokenizer(self) -> bool:
+        """Whether the model reads texts, by a tokenizer that is stored with it."""
+        return self.text is not None
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """The classes or attributes that the model predicts; () if it only gives embeddings."""
         if self.classifier:
@@ -113,6 +123,10 @@ class DualEncoderConfig(layers.Config):
     def batch_fields(self) -> tuple[str, ...]:
         """The fields that batches must have in addition to clips and tokens."""
         return ("text_vectors",) if self.text is None and self.classifier is None else ()
+
+    def representation(self, frame_bucket: int) -> Representation:
+        """The input representation of the motion encoder."""
+        return representation_of(self.motion, frame_bucket)
 
     def key_map(self, under: str) -> KeyMap:
         """The key map of pretrained tensors for a tower that may be frozen."""

@@ -1,7 +1,8 @@
 """Parameters that a run uses but neither trains nor stores, such as a published language model's.
 
-They are not part of the optimizer state or the checkpoint and may have their own dtype. A model
-refers to them by their source and the SHA-256 of its files; otherwise it is self-contained.
+They are not part of the optimizer state or the checkpoint and may have their own dtype, also one
+of 8 or 4 bits (see quantized.py). A model refers to them by their source and the SHA-256 of its
+files; otherwise it is self-contained.
 """
 
 import dataclasses
@@ -11,11 +12,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
-from motionalign.models import layers
+from motionalign.models import layers, lora, quantized
 from motionalign.models.weights.keymap import KeyMap
-from motionalign.models.weights.load import load_weights
+from motionalign.models.weights.load import load_weights, place, read_parameters
 from motionalign.models.weights.source import Source
+
+_IN_BLOCKS = r"(?:.*/)?blocks/\d+/"  # paths of the layers that are quantised
+
+_SCALE = "_scale"  # a kernel's path and this is the path of its scales
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +32,12 @@ class FrozenWeights(layers.Config):
       under: path of the tower, such as "text_encoder".
       source: a folder or Hub id.
       sha256: SHA-256 of the source's weight files.
-      dtype: dtype of the parameters.
+      dtype: dtype of the parameters, a floating-point one; or "int8" or "nf4", in which the kernels
+        of the linear layers in blocks are stored, and everything else in bfloat16.
       trained: regex for paths in the tower that are nevertheless trained and stored, such as
         adapters; "": none.
+      seed: the parameters are not loaded but drawn at random from this seed, as a control; None:
+        they are those of the source.
     """
 
     under: str
@@ -36,6 +45,13 @@ class FrozenWeights(layers.Config):
     sha256: str
     dtype: str
     trained: str = ""
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        floats = ("float32", "bfloat16", "float16")
+        layers.check_choice(self.dtype, (*floats, *quantized.KINDS), "dtype of frozen weights")
+        if self.seed is not None and self.dtype in quantized.KINDS:
+            raise ValueError(f"random weights cannot be {self.dtype}; choose float32 or bfloat16")
 
     @classmethod
     def of(cls, under: str, source: str, dtype: str, trained: str = "") -> "FrozenWeights":
@@ -49,12 +65,39 @@ class FrozenWeights(layers.Config):
             return False
         return not (self.trained and re.fullmatch(self.trained, inside))
 
+    def prepare(self, module: nnx.Module) -> None:
+        """Makes room in a new module for kernels of this dtype; the module is changed.
+
+        As in the published QLoRA, the output layer is not quantised, nor are embeddings and norms.
+
+        Raises:
+          ValueError: the tower has no layers that can be quantised, or a size does not permit it.
+        """
+        if self.dtype not in quantized.KINDS:
+            return
+        found = lora.linear_layers(module)
+        chosen = [p for p in found if self.holds(p + "/kernel") and re.match(_IN_BLOCKS, p)]
+        if not chosen:
+            raise ValueError(
+                f"the weights of {self.under} cannot be stored as {self.dtype}: it has no layers "
+                "that can be quantised; choose float32, bfloat16 or float16"
+            )
+        for path in chosen:
+            found[path].quantize(self.dtype)
+
     def abstract(self, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Any]:
-        """Selects the frozen parameters {path: shape and own dtype} from all `shapes`."""
+        """Selects the frozen parameters {path: shape and own dtype} from all `shapes`.
+
+        The shapes are those of a module after `prepare`.
+        """
+        own = {path: leaf for path, leaf in shapes.items() if self.holds(path)}
+        scales = {path for path in own if path.endswith("/kernel" + _SCALE)}
+        coded = scales | {path.removesuffix(_SCALE) for path in scales}
+        assert bool(coded) == (self.dtype in quantized.KINDS), "prepare the module first"
+        other = jnp.dtype("bfloat16" if coded else self.dtype)
         return {
-            path: jax.ShapeDtypeStruct(leaf.shape, jnp.dtype(self.dtype))
-            for path, leaf in shapes.items()
-            if self.holds(path)
+            path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype if path in coded else other)
+            for path, leaf in own.items()
         }
 
     def load(self, abstract: Mapping[str, jax.ShapeDtypeStruct], key_map: KeyMap) -> dict[str, Any]:
@@ -82,4 +125,30 @@ class FrozenWeights(layers.Config):
                 f"{self.under} was trained with ({self.sha256[:12]}...)"
             )
         own = {path: leaf for path, leaf in abstract.items() if self.holds(path)}
-        return load_weights(own, source, key_map, under=self.under)
+        if self.dtype not in quantized.KINDS:
+            return load_weights(own, source, key_map, under=self.under)
+        return self._load_quantized(own, source, key_map)
+
+    def _load_quantized(
+        self, own: Mapping[str, jax.ShapeDtypeStruct], source: Source, key_map: KeyMap
+    ) -> dict[str, Any]:
+        """Loads the parameters `own`; kernels are quantised as they are read."""
+        inside = {path.removeprefix(self.under + "/"): leaf for path, leaf in own.items()}
+        shapes = {
+            path: quantized.float_shape(leaf.shape, leaf.dtype)
+            for path, leaf in inside.items()
+            if not path.endswith(_SCALE)
+        }
+        loaded = {}
+        for path, value in read_parameters(shapes, source, key_map):
+            arrays = {path: value}
+            if path + _SCALE in inside:
+                try:
+                    codes, scales = quantized.quantize(value, self.dtype)
+                except ValueError as error:
+                    raise ValueError(f"{source.name}: the tensor of {path}: {error}") from error
+                arrays = {path: codes, path + _SCALE: scales}
+            for name, array in arrays.items():
+                loaded[f"{self.under}/{name}"] = place(array, inside[name])
+        assert loaded.keys() == own.keys(), own.keys() - loaded.keys()
+        return loaded

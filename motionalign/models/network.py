@@ -9,38 +9,19 @@ and merge, so that other models in the process keep their own mode.
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from motionalign.models.dual_encoder import MAX_SCALE, DualEncoder, DualEncoderConfig, Outputs
+from motionalign.models.architectures import architecture_of
+from motionalign.models.dual_encoder import MAX_SCALE, DualEncoder
+from motionalign.models.flat import fill, flatten, tree_mode
 from motionalign.models.frozen import FrozenWeights
 
 Params = dict[str, jax.Array]
 Rest = dict[str, jax.Array]
-
-
-def tree_mode() -> AbstractContextManager[Any]:
-    """A context in which Flax treats modules as trees; the previous mode is restored after it."""
-    return nnx.set_graph_mode(False)
-
-
-def flatten(state: nnx.State) -> dict:
-    """Converts an NNX state to a flat dict {path: array}, the form used throughout the package."""
-    return {"/".join(map(str, path)): leaf.get_value() for path, leaf in nnx.to_flat_state(state)}
-
-
-def _fill(state: nnx.State, arrays: Mapping[str, Any]) -> nnx.State:
-    """Replaces the values of a state by these arrays."""
-    return nnx.from_flat_state(
-        [
-            (path, leaf.replace(arrays["/".join(map(str, path))]))
-            for path, leaf in nnx.to_flat_state(state)
-        ]
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,15 +29,15 @@ class Network:
     """An architecture as a pure function of its parameters and non-parameter state.
 
     Attributes:
-      config: the architecture's config.
+      config: the architecture's config, an `ArchitectureConfig` or a `DualEncoderConfig`.
       dtype: compute dtype; parameters are float32.
       module: class of the Flax module, constructed as `module(config, dtype, rngs=...)`.
       frozen: references to towers whose parameters are not part of `abstract_params`.
     """
 
-    config: DualEncoderConfig
+    config: Any
     dtype: jnp.dtype = jnp.float32
-    module: Callable[..., DualEncoder] = DualEncoder
+    module: Callable[..., Any] = DualEncoder
     frozen: tuple[FrozenWeights, ...] = ()
 
     def init(self, seed: int) -> Params:
@@ -88,8 +69,26 @@ class Network:
         """Loads the frozen parameters from their sources, in the given shardings."""
         loaded: Params = {}
         for tower in self.frozen:
-            loaded |= tower.load(abstract, self.config.key_map(tower.under))
+            if tower.seed is None:
+                loaded |= tower.load(abstract, self.config.key_map(tower.under))
+            else:
+                loaded |= self._drawn(tower, abstract)
         return loaded
+
+    def _drawn(self, tower: FrozenWeights, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> Params:
+        """The parameters of a tower of random weights."""
+        own = {path: leaf for path, leaf in abstract.items() if tower.holds(path)}
+        seed = tower.seed
+        assert seed is not None
+
+        def draw() -> Params:
+            with tree_mode():
+                drawn = flatten(nnx.state(self._build(seed), nnx.Param))
+            return {path: drawn[path].astype(leaf.dtype) for path, leaf in own.items()}
+
+        shardings = {path: getattr(leaf, "sharding", None) for path, leaf in own.items()}
+        placed = None if None in shardings.values() else shardings
+        return jax.jit(draw, out_shardings=placed)()
 
     @functools.cached_property
     def abstract_rest(self) -> dict[str, jax.ShapeDtypeStruct]:
@@ -97,7 +96,10 @@ class Network:
         return flatten(self._graph[2])
 
     def _build(self, seed: int) -> nnx.Module:
-        return self.module(self.config, dtype=self.dtype, rngs=nnx.Rngs(seed))
+        module = self.module(self.config, dtype=self.dtype, rngs=nnx.Rngs(seed))
+        for tower in self.frozen:
+            tower.prepare(module)
+        return module
 
     @functools.cached_property
     def _graph(self) -> tuple[nnx.GraphDef, nnx.State, nnx.State]:
@@ -106,11 +108,11 @@ class Network:
             graphdef, params, rest = nnx.split(abstract, nnx.Param, ...)
             return graphdef, params, rest
 
-    def bind(self, arrays: Mapping[str, jax.Array]) -> DualEncoder:
+    def bind(self, arrays: Mapping[str, jax.Array]) -> Any:
         """The module with these arrays by path: parameters, frozen parameters and other state."""
         graphdef, params, rest = self._graph
         with tree_mode():
-            return nnx.merge(graphdef, _fill(params, arrays), _fill(rest, arrays))
+            return nnx.merge(graphdef, fill(params, arrays), fill(rest, arrays))
 
     def apply(
         self,
@@ -119,7 +121,7 @@ class Network:
         batch: Mapping[str, jax.Array],
         key: jax.Array,
         frozen: Params | None = None,
-    ) -> tuple[Outputs, Rest]:
+    ) -> tuple[Any, Rest]:
         """Runs the network on a training batch.
 
         Args:
@@ -156,6 +158,7 @@ class Network:
 
 def network_of(run: Mapping[str, Any]) -> Network:
     """The network of a saved model, from the metadata stored with its parameters."""
-    config = DualEncoderConfig.from_dict(run["architecture"])
+    kind = architecture_of(run["kind"])
+    config = kind.config.from_dict(run["architecture"])
     frozen = tuple(map(FrozenWeights.from_dict, run["frozen"]))
-    return Network(config, jnp.dtype(run["config"]["dtype"]), frozen=frozen)
+    return Network(config, jnp.dtype(run["config"]["dtype"]), kind.module, frozen)

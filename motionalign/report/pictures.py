@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from motionalign.skeleton import Skeleton
+from motionalign.skeleton import SIDES, Skeleton
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -205,8 +205,8 @@ def _draw_poses(
         "transform": IdentityTransform(),
     }
     figure.add_artist(LineCollection(list(bones), colors=colours, gid="bones", **style))
-    neck, head = _torso(skeleton)[-2:]
-    crown = points[:, head] + 0.35 * (points[:, head] - points[:, neck])
+    neck, head = _trunk(points, skeleton)[-2:]
+    crown = head + 0.35 * (head - neck)
     style = {"color": PART_COLOURS["torso"], "marker": "o", "linestyle": "", "zorder": 3}
     _draw(figure, "heads", crown, markersize=0.19 * spine, **style)
 
@@ -252,14 +252,22 @@ def _draw(figure: "Figure", name: str, points: np.typing.ArrayLike, **style: Any
     figure.add_artist(line)
 
 
-def _torso(skeleton: Skeleton) -> list[int]:
-    """The joints of the torso's chain."""
-    return list(skeleton.chains[skeleton.chain_names.index("torso")])
+def _trunk(joints: np.ndarray, skeleton: Skeleton) -> list[np.ndarray]:
+    """Points [..., C] from the pelvis to the head of joints [..., J, C]: the torso's chain.
+
+    Where it is a single joint, the head, the middles of hips and shoulders come before it.
+    """
+    chains = dict(zip(skeleton.chain_names, skeleton.chains, strict=True))
+    torso = [joints[..., joint, :] for joint in chains["torso"]]
+    if len(torso) > 1:
+        return torso
+    pairs = [[chains[f"{side}_{limb}"][1] for side in SIDES] for limb in ("leg", "arm")]
+    return [joints[..., pair, :].mean(-2) for pair in pairs] + torso
 
 
 def _spine(joints: np.ndarray, skeleton: Skeleton) -> float:
     """Length of the torso along its bones, which no posture changes."""
-    return np.linalg.norm(np.diff(joints[0, _torso(skeleton)], axis=0), axis=1).sum()
+    return np.linalg.norm(np.diff(_trunk(joints[0], skeleton), axis=0), axis=1).sum()
 
 
 def _facing(pose: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:

@@ -52,6 +52,7 @@ class Attributes:
     """
 
     name: ClassVar[str] = "attributes"
+    kind: ClassVar[str] = "dual_encoder"
     entry: ClassVar[Entry] = Entry(reads=("data.texts", "eval.num_queries"))
     has_classes: ClassVar[bool] = True
     exclusive: ClassVar[bool | None] = False

@@ -46,6 +46,7 @@ class Captions:
     """Clips have captions of their own; validation uses `selection_score` of protocol `all`."""
 
     name: ClassVar[str] = "captions"
+    kind: ClassVar[str] = "dual_encoder"
     entry: ClassVar[Entry] = Entry(reads=("eval.protocols", "eval.num_queries"))
     has_classes: ClassVar[bool] = False
     exclusive: ClassVar[bool | None] = None

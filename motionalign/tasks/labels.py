@@ -11,6 +11,7 @@ import collections
 import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -43,6 +44,7 @@ class Labels:
     """Every clip has one action or several; the selection score is top-1 accuracy in percent."""
 
     name: ClassVar[str] = "labels"
+    kind: ClassVar[str] = "dual_encoder"
     entry: ClassVar[Entry] = Entry(reads=("data.texts", "eval.class_scores", "eval.num_queries"))
     has_classes: ClassVar[bool] = True
     exclusive: ClassVar[bool | None] = True
@@ -113,36 +115,12 @@ class Labels:
                 f"{predict.distance} distance; {CLASS_SCORES[self._class_scores]}",
                 classes.training_note(predict, dataset),
             ]
-        table = recognition_table(rows, [*notes, *predict.about.values(), *cuts.notes(cut)])
-        pictures = {
-            f"confusion-{kind.replace(' ', '-')}": plots.confusion_picture(
-                confusion(s, labels, len(names)), names
-            )
-            for kind, s in scores.items()
-        }
-        content |= {"recognition": rows, "table": table.markdown()}
-        scalars = {
-            f"{title}/{name}": row[name]
-            for title, row in rows.items()
-            for name in ("top1", "top5", "top1_per_class")
-        }
-        clips = classes.drawable(dataset, split, known)
-        records = {"per_clip": clip_records(clips.ids, labels, names, by_title)}
-        (title, first), *_ = by_title.items()
-        page = functools.partial(
-            write_label_page,
-            clips=clips,
-            names=names,
-            labels=labels,
-            predicted=recognised(first, labels),
-            scores=first,
-            unit="logits" if predict.class_names else similarity.UNITS[predict.distance],
-            tables=[table],
-            confusion=next(iter(pictures.values())),
-            count=self._num_examples,
-            title=f"{dataset.name}: {split_name} split, by {title}",
-        )
-        return Results(content, [table], pictures, page, records, scalars)
+        notes = [*notes, *predict.about.values(), *cuts.notes(cut)]
+        unit = "logits" if predict.class_names else similarity.UNITS[predict.distance]
+        return label_results(
+            dataset, split_name, known, by_title, rows, content, notes, unit, self._num_examples,
+            dict(zip(by_title, scores)),
+        )  # fmt: skip
 
     def _scores(
         self, predict: Predictor, dataset: Dataset, found: np.ndarray, kinds: Sequence[str]
@@ -167,6 +145,66 @@ class Labels:
                 continue
             scores[kind] = class_scores(found, vectors, predict.distance, self._class_scores)
         return scores, left_out
+
+
+def label_results(
+    dataset: Dataset,
+    split_name: str,
+    known: np.ndarray,
+    scores: Mapping[str, np.ndarray],
+    rows: Mapping[str, Mapping[str, Any]],
+    content: Mapping[str, Any],
+    notes: Sequence[str],
+    unit: str,
+    num_examples: int,
+    kinds: Mapping[str, str] = MappingProxyType({}),
+) -> Results:
+    """The results of a split whose clips have actions: tables, pictures, records and page.
+
+    Args:
+      dataset: the dataset.
+      split_name: the split.
+      known: [N] rows of the clips that are scored.
+      scores: {title: scores [N, K] of all classes}, one of each kind; the page shows the first.
+      rows: {title: result of `recognise`}.
+      content: further fields of metrics.json.
+      notes: notes below the table.
+      unit: what the scores are, in the plural.
+      num_examples: number of classes with example clips on the page.
+      kinds: {title: name in the files of pictures}; by default the title.
+    """
+    split = dataset.split(split_name)
+    names, labels = dataset.metadata.label_names, split.all_labels[known]
+    table = recognition_table(rows, notes)
+    pictures = {
+        f"confusion-{kinds.get(title, title).replace(' ', '-')}": plots.confusion_picture(
+            confusion(each, labels, len(names)), names
+        )
+        for title, each in scores.items()
+    }
+    scalars = {
+        f"{title}/{name}": row[name]
+        for title, row in rows.items()
+        for name in ("top1", "top5", "top1_per_class")
+    }
+    clips = classes.drawable(dataset, split, known)
+    records = {"per_clip": clip_records(clips.ids, labels, names, scores)}
+    title, first = next(iter(scores.items()))
+    page = functools.partial(
+        write_label_page,
+        clips=clips,
+        names=names,
+        labels=labels,
+        predicted=recognised(first, labels),
+        scores=first,
+        unit=unit,
+        tables=[table],
+        confusion=next(iter(pictures.values())),
+        count=num_examples,
+        title=f"{dataset.name}: {split_name} split, by {title}",
+    )
+    whole = {**content, "recognition": dict(rows), "table": table.markdown()}
+    return Results(whole, [table], pictures, page, records, scalars)
 
 
 def _flat_texts(dataset: Dataset, kinds: Iterable[str]) -> list[str]:

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from motionalign import losses
 from motionalign.config import Entry
 from motionalign.models.dual_encoder import Outputs
+from motionalign.tasks.answers import Answer
 
 Scalars = dict[str, jax.Array]
 
@@ -26,6 +27,7 @@ class Objective(Protocol):
     """A loss, constructed as `OBJECTIVES[config.loss.kind](config.loss, has_classes)`.
 
     Attributes:
+      kind: value of config.model.kind whose outputs it reads.
       entry: the config fields that the objective reads.
       compares: whether motions are compared with texts; otherwise the network classifies.
       frozen_text: whether the text vectors must be fixed (`model.text.family=frozen`).
@@ -35,6 +37,7 @@ class Objective(Protocol):
       batch_fields: keys of `batches.BATCH_FIELDS` that batches must carry.
     """
 
+    kind: ClassVar[str]
     entry: ClassVar[Entry]
     compares: ClassVar[bool]
     frozen_text: ClassVar[bool]
@@ -49,7 +52,7 @@ class Objective(Protocol):
         """Takes the `loss` section of the config, and whether clips share classes."""
 
     def loss(
-        self, outputs: Outputs, rest: Any, batch: Mapping[str, jax.Array], mesh: Mesh
+        self, outputs: Any, rest: Any, batch: Mapping[str, jax.Array], mesh: Mesh
     ) -> tuple[jax.Array, Any, Scalars]:
         """The loss of a batch.
 
@@ -70,6 +73,7 @@ _OF_TEXTS = ("model.text.family", "model.head_dropout", "data.texts")
 class Contrastive:
     """Symmetric InfoNCE, optionally without false negatives (`loss.mask_negatives`)."""
 
+    kind: ClassVar[str] = "dual_encoder"
     entry: ClassVar[Entry] = Entry(
         (*_OF_TEXTS, "model.temperature", "model.learn_temperature", "loss.mask_negatives")
     )
@@ -104,6 +108,7 @@ class Contrastive:
 class MSE:
     """Mean squared error between motion embeddings and text vectors."""
 
+    kind: ClassVar[str] = "dual_encoder"
     entry: ClassVar[Entry] = Entry(_OF_TEXTS)
     compares: ClassVar[bool] = True
     frozen_text: ClassVar[bool] = True
@@ -124,6 +129,7 @@ class MSE:
 class Triplet:
     """Triplet margin loss, with a text of another class as the negative."""
 
+    kind: ClassVar[str] = "dual_encoder"
     entry: ClassVar[Entry] = Entry((*_OF_TEXTS, "loss.margin", "loss.mask_negatives"))
     compares: ClassVar[bool] = True
     frozen_text: ClassVar[bool] = True
@@ -151,6 +157,7 @@ class Triplet:
 class Classify:
     """Cross-entropy of a linear classifier, without texts."""
 
+    kind: ClassVar[str] = "dual_encoder"
     entry: ClassVar[Entry] = Entry()
     compares: ClassVar[bool] = False
     frozen_text: ClassVar[bool] = False
@@ -188,5 +195,6 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "mse": MSE,
     "triplet": Triplet,
     "classify": Classify,
+    "answer": Answer,
 }
 """Objectives by value of config.loss.kind."""

@@ -48,6 +48,7 @@ class Task(Protocol):
 
     Attributes:
       name: value of config.task.
+      kind: value of config.model.kind whose models it evaluates.
       entry: the config fields that the task reads.
       has_classes: whether clips share classes.
       exclusive: True if a clip has exactly one class, False if it has any number; None without
@@ -56,6 +57,7 @@ class Task(Protocol):
     """
 
     name: ClassVar[str]
+    kind: ClassVar[str]
     entry: ClassVar[Entry]
     has_classes: ClassVar[bool]
     exclusive: ClassVar[bool | None]

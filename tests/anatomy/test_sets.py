@@ -53,6 +53,7 @@ MIDDLE = {
     "OpenPose BODY-25": {"MidHip": "pelvis", "Nose": "head"},
     "COCO-17": {"nose": "head"},
     "MediaPipe": {"nose": "head"},
+    "LCR-Net": {},
     "SMPL": {name: name for name in ("spine1", "spine2", "spine3")},
 }  # fmt: skip
 HAND = ("elbow", "wrist", 1.3)

@@ -158,6 +158,30 @@ def test_a_constant_coordinate_has_standard_deviation_one():
     assert (np.delete(std.ravel(), 1) < 2).all()
 
 
+def test_absent_persons_do_not_count_in_statistics():
+    rng = np.random.default_rng(0)
+    clips = [rng.normal(3, 2, (frames, 2, 4, 3)).astype(np.float32) for frames in (5, 7)]
+    clips[0][2:, 1] = clips[1][:, 1] = 0
+    there = np.concatenate([clips[0][:, 0], clips[0][:2, 1], clips[1][:, 0]]).astype(float)
+    mean, std = statistics(lambda: clips)
+    np.testing.assert_allclose(mean, there.mean(0))
+    np.testing.assert_allclose(std, there.std(0))
+    # A single person is never absent: zeros are what the file says.
+    alone = [clips[1][:, 1:]]
+    np.testing.assert_array_equal(statistics(lambda: alone)[0], np.zeros((4, 3)))
+
+
+def test_a_person_who_comes_is_not_blended_with_zeros():
+    """At 30 for 20 fps, every other frame lies between two; next to an absence it is absent."""
+    joints = np.ones((6, 2, 4, 3), np.float32)
+    joints[:3, 1] = 0
+    cut = builders._resampled(joints, 20, 30)
+    np.testing.assert_array_equal(cut[:, 0], np.ones_like(cut[:, 0]))
+    assert set(np.unique(cut[:, 1])) == {0.0, 1.0}
+    assert cut[:, 1, 0, 0].tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
+    assert 0 < builders._resampled(joints[:, 1:], 20, 30)[4, 0, 0, 0] < 1  # one person
+
+
 def test_the_same_clips_give_the_same_bytes_in_any_order_and_process(published, tmp_path):
     small(published)
     source = {"command": "humanml3d", "raw_dir": str(published.folder), "captions": "published"}

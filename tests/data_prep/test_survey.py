@@ -2,9 +2,12 @@ import shutil
 
 import numpy as np
 import pytest
+from bodies import body
 
+from data_prep.readers import Clips
 from data_prep.readers.humanml3d import HumanML3D
 from data_prep.readers.kit_ml import KitML
+from data_prep.readers.synthetic.generate import SyntheticClip
 from data_prep.survey import survey
 
 
@@ -383,3 +386,32 @@ def test_long_clips_and_captions_are_counted(published):
             ],
         ),
     }
+
+
+class Pairs(Clips):
+    """Two persons, of whom the second is there from frame `comes`; the first goes at `goes`."""
+
+    sensor = "depth"
+
+    def __init__(self, comes, goes=30):
+        super().__init__(
+            [SyntheticClip(str(i), "train", body(30, seed=i), ["x"], "") for i in range(2)]
+        )
+        self.there = np.ones((30, 2, 1, 1), np.float32)
+        self.there[:comes, 1] = 0
+        self.there[goes:, 0] = 0
+
+    def joints(self, source):
+        return np.repeat(super().joints(source), 2, axis=1) * self.there
+
+
+@pytest.mark.parametrize(("comes", "goes"), [(0, 30), (20, 30), (30, 30), (0, 10)])
+def test_persons_may_be_absent(comes, goes):
+    found = survey(Pairs(comes, goes))
+    assert len(found.sources) == 2 and not found.report()["dropped"]
+    assert sum("(person 2)" in name for name in found.census.clips) == 2 * (comes < 30)
+
+
+def test_a_clip_without_anybody_is_dropped():
+    with pytest.raises(ValueError, match=r"zeros: 0: all joints are at one point in 100% of"):
+        survey(Pairs(30, 0))

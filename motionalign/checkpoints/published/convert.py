@@ -226,6 +226,7 @@ def _run(
     """The metadata that a checkpoint stores with its parameters."""
     return stored_run(
         {
+            "kind": "dual_encoder",
             "architecture": architecture.to_dict(),
             "config": {
                 "dtype": "float32",

@@ -1,6 +1,6 @@
 """Sources of pretrained weights: a local file or folder, or a repository on the Hugging Face Hub.
 
-Nothing is unpickled. Tensors are read from .safetensors and .npz files, one at a time and on
+Nothing is unpickled. Tensors are read from .safetensors, .npz and .gguf files, one at a time and on
 demand; their shapes come from the file headers.
 """
 
@@ -18,6 +18,8 @@ import numpy as np
 
 from motionalign import reading
 from motionalign.files import expand
+from motionalign.models.weights import gguf_file
+from motionalign.models.weights.gguf_llama import LlamaFile
 from motionalign.models.weights.keymap import Shape
 
 # ----------------------------------------------------------------------------------- tensors
@@ -69,7 +71,7 @@ def open_tensors(path: pathlib.Path) -> dict[str, Tensor]:
             key: Tensor(stored.shape, functools.partial(_read_npz, stored))
             for key, stored in arrays.items()
         }
-    raise ValueError(f"{path}: weights can be read from .safetensors and .npz files only")
+    raise ValueError(f"{path}: weights can be read from .safetensors, .npz and .gguf files only")
 
 
 def _read_npz(stored: reading.Stored) -> np.ndarray:
@@ -111,20 +113,24 @@ def _in_one_line(name: str, line: str) -> Generator[None]:
         logger.propagate = propagate
 
 
-# Fields of config.json that encoders read, with their types, wherever they occur.
+# Fields of config.json that models read, with their types, wherever they occur.
 _SECTIONS = ("text_config", "vision_config", "model_args", "pretrained_cfg")
 _CONFIG = {
     **dict.fromkeys(
         "vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size "
         "max_position_embeddings type_vocab_size relative_attention_num_buckets num_channels "
-        "eos_token_id pad_token_id dim n_layers n_heads hidden_dim embed_dim depth".split(),
+        "pad_token_id dim n_layers n_heads hidden_dim embed_dim depth num_key_value_heads head_dim "
+        "sliding_window bos_token_id".split(),
         int,
     ),
+    "eos_token_id": int | list[int],  # LLaMA 3 ends texts by several tokens
     **dict.fromkeys(
         "layer_norm_eps hidden_dropout_prob attention_probs_dropout_prob dropout attention_dropout "
-        "mlp_ratio".split(),
+        "mlp_ratio rms_norm_eps rope_theta".split(),
         float,
     ),
+    **dict.fromkeys(("tie_word_embeddings", "attention_bias", "mlp_bias"), bool),
+    **dict.fromkeys(("rope_scaling", "rope_parameters"), dict),
     **dict.fromkeys("model_type hidden_act activation position_embedding_type".split(), str),
     **dict.fromkeys(("image_size", "patch_size", "img_size"), int | list[int]),
     "input_size": list[int],
@@ -134,6 +140,8 @@ _CONFIG = {
 
 HUB_ID = r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?"
 """Regex of a Hub id, owner/name or owner/name@revision; the oldest ones have no owner."""
+
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 _PATIENCE = 5.0  # seconds that the Hub has for its first answer
 
@@ -147,9 +155,11 @@ WITHOUT_THE_HUB = ". Without the Hub: "
 class Source:
     """A pretrained model's files: a local folder or file, or a Hub id `owner/name[@revision]`.
 
-    A file is .safetensors or .npz; a config.json in the same folder belongs to it. If the Hub does
-    not answer a first request, its cache is used at once, without the half minute in which the
-    library repeats its requests.
+    A file is .safetensors or .npz; a config.json in the same folder belongs to it. A .gguf file has
+    all in itself: the config and the tensors are those that Hugging Face's files of the model have
+    (models/weights/gguf_llama.py); a folder with one and without safetensors is that file. If the
+    Hub does not answer a first request, its cache is used at once, without the half minute in which
+    the library repeats its requests.
 
     Attributes:
       name: the source as given.
@@ -185,6 +195,25 @@ class Source:
                 f"{self.name!r} is neither an existing folder or file nor a Hub id "
                 "(owner/name or owner/name@revision)"
             )
+
+    @functools.cached_property
+    def gguf(self) -> pathlib.Path | None:
+        """The GGUF file that has the model, the first of a split one; None if another file has it.
+
+        Raises:
+          ValueError: the folder has no safetensors, but several GGUF files.
+        """
+        if self.path is not None:
+            return self.path if gguf_file.is_gguf(self.path) else None
+        if self.folder is None or any(reading.is_there(self.folder / name) for name in _WEIGHTS):
+            return None
+        return gguf_file.find(self.folder)
+
+    @functools.cached_property
+    def _llama(self) -> LlamaFile:
+        """The content of the GGUF file."""
+        assert self.gguf is not None
+        return LlamaFile(self.gguf)
 
     def file(self, name: str) -> pathlib.Path | None:
         """Path of one of the source's files, downloaded if necessary; None if it does not exist."""
@@ -248,9 +277,13 @@ class Source:
     def hub_id(self) -> str:
         """The Hub id of the files, owner/name@commit; "" for a folder outside of the Hub's cache.
 
+        It is "" for a GGUF file, too, whose repository has one for each quantisation.
+
         The config.json of a local folder is not asked: its `_name_or_path` names what the weights
         were initialised from, in most published encoders another model.
         """
+        if self.gguf is not None:
+            return ""
         folder = self.folder or self.require("config.json").parent
         repo, snapshots, commit = ("", "", "", *folder.resolve().parts)[-3:]
         if self.folder is not None:
@@ -280,7 +313,9 @@ class Source:
         return path
 
     def config(self) -> dict[str, Any]:
-        """Content of config.json; a ValueError if a field that an encoder reads is invalid."""
+        """Content of config.json; a ValueError if a field that a model reads is invalid."""
+        if self.gguf is not None:
+            return _Json(self._llama.config, str(self.gguf))
         path = self.require("config.json")
         content = read_json(path)
         for given, where in (
@@ -304,14 +339,18 @@ class Source:
 
     def has_config(self) -> bool:
         """Whether a config.json exists; a weight file may come without one."""
-        return self.path is None or self.file("config.json") is not None
+        if self.path is None or self.gguf is not None:
+            return True
+        return self.file("config.json") is not None
 
     def weights(self) -> list[pathlib.Path]:
         """The weight files: the file itself, `model.safetensors`, or the shards of its index."""
+        if self.gguf is not None:
+            return gguf_file.parts(self.gguf)
         if self.path is not None:
             return [self.path]
         unreachable = None
-        for name in ("model.safetensors", "model.safetensors.index.json"):
+        for name in _WEIGHTS:
             try:
                 path = self.file(name)
             except ValueError as error:  # offline: the cache of a sharded model has only the index
@@ -329,7 +368,7 @@ class Source:
         raise ValueError(
             f"{self.name} has neither model.safetensors nor model.safetensors.index.json. Convert "
             "PyTorch weight files to safetensors where PyTorch is installed; give the path of a "
-            ".safetensors or .npz file that has another name"
+            ".safetensors, .npz or .gguf file that has another name"
         )
 
     @functools.cached_property
@@ -346,6 +385,11 @@ class Source:
     @functools.cached_property
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by key."""
+        if self.gguf is not None:
+            return {
+                key: Tensor(tensor.shape, tensor.read)
+                for key, tensor in self._llama.tensors.items()
+            }
         tensors: dict[str, Tensor] = {}
         for path in self.weights():
             found = open_tensors(path)

@@ -24,7 +24,12 @@ CLASSES: dict[str, dict[str, str]] = {
     "RobertaTokenizer": {"vocab_file": "vocab.json", "merges_file": "merges.txt"},
     "XLMRobertaTokenizer": {"vocab_file": "sentencepiece.bpe.model"},
 }
-"""{class of `transformers`: {argument: name of the vocabulary file}}."""
+"""{class of `transformers`: {argument: name of the vocabulary file}}; of text encoders."""
+
+LANGUAGE_CLASSES: dict[str, dict[str, str]] = {
+    "LlamaTokenizer": {"vocab_file": "tokenizer.model"},
+}
+"""As CLASSES, of language models."""
 
 OPTIONS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 """Option files; `transformers` reads them from the folder of the vocabulary."""
@@ -42,29 +47,34 @@ class Converted(NamedTuple):
     Attributes:
       json: content of its tokenizer.json.
       max_tokens: the source's model_max_length; a very large number if it states none.
+      special: its special tokens by the names of USED_TOKENS, stated or those of its class.
     """
 
     json: str
     max_tokens: int
+    special: dict[str, str]
 
 
-def convert(source: Source, default: str | None = None) -> Converted:
+def convert(source: Source, default: str | None = None, language: bool = False) -> Converted:
     """Converts the vocabulary of a source.
 
     Args:
       source: has the vocabulary and, optionally, the files of OPTIONS.
-      default: the class of CLASSES to use if the source names none.
+      default: the class to use if the source names none.
+      language: whether the source is a language model, which needs no padding token, rather than a
+        text encoder; its class is in LANGUAGE_CLASSES rather than CLASSES.
 
     Raises:
-      ValueError: the class is not in CLASSES, a file that it needs is missing or damaged, or a
-        package for reading it is not installed.
+      ValueError: the class is another one, a file that it needs is missing or damaged, or a package
+        for reading it is not installed.
     """
     stated = _stated(source)
-    name = _class_name(source, stated, default)
-    found = {argument: source.file(file) for argument, file in CLASSES[name].items()}
+    classes = LANGUAGE_CLASSES if language else CLASSES
+    name = _class_name(source, stated, default, classes)
+    found = {argument: source.file(file) for argument, file in classes[name].items()}
     files = {argument: path for argument, path in found.items() if path is not None}
     if len(files) < len(found):
-        raise ValueError(_lacking(source, name))
+        raise ValueError(_lacking(source, name, classes))
     for path in files.values():
         reading.check_file(path)
     if name in _LOWER_CASING:
@@ -85,19 +95,24 @@ def convert(source: Source, default: str | None = None) -> Converted:
             )
     except Exception as error:  # damaged files raise exceptions of many types
         raise ValueError(
-            f"{' and '.join(CLASSES[name].values())} of {source.name} cannot be converted by "
+            f"{' and '.join(classes[name].values())} of {source.name} cannot be converted by "
             f"transformers.{name}: {error}"
         ) from error
-    _check_special_tokens(source, name, tokenizer, stated)
+    _check_special_tokens(source, name, tokenizer, stated, classes)
     backend = tokenizer.backend_tokenizer
-    backend.enable_padding(pad_id=tokenizer.pad_token_id, pad_token=str(tokenizer.pad_token))
+    if not language:
+        if tokenizer.pad_token is None:
+            raise ValueError(f"{source.name} has no pad_token, which {name} needs")
+        backend.enable_padding(pad_id=tokenizer.pad_token_id, pad_token=str(tokenizer.pad_token))
     longest = tokenizer.model_max_length  # transformers' constant for none is beyond 64 bits
     if isinstance(longest, bool) or not isinstance(longest, int) or longest < 1:
         raise ValueError(
             f"tokenizer_config.json of {source.name} states model_max_length {longest!r}; expected "
             "a number of tokens"
         )
-    return Converted(backend.to_str(), longest)
+    used = {name: getattr(tokenizer, name) for name in USED_TOKENS}
+    special = {name: str(token) for name, token in used.items() if token is not None}
+    return Converted(backend.to_str(), longest, special)
 
 
 _LOWER_CASING = ("BertTokenizer", "DistilBertTokenizer", "MPNetTokenizer")  # lower-case by default
@@ -124,7 +139,12 @@ def _stated(source: Source) -> Mapping[str, Any]:
     return {} if path is None else read_json(path)
 
 
-def _class_name(source: Source, stated: Mapping[str, Any], default: str | None) -> str:
+Classes = Mapping[str, Mapping[str, str]]
+
+
+def _class_name(
+    source: Source, stated: Mapping[str, Any], default: str | None, classes: Classes
+) -> str:
     """The tokenizer class that the source names, or the default."""
     name = stated.get("tokenizer_class")
     if name is None and (path := source.file("config.json")) is not None:
@@ -134,13 +154,14 @@ def _class_name(source: Source, stated: Mapping[str, Any], default: str | None) 
     if name is None:
         raise ValueError(
             f"{source.name} has no tokenizer.json; to convert its vocabulary, "
-            f"tokenizer_config.json must state a tokenizer_class: {', '.join(CLASSES)}"
+            f"tokenizer_config.json must state a tokenizer_class: {', '.join(classes)}"
         )
     name = name.removesuffix("Fast")
-    if name not in CLASSES:
+    name = {"LLaMATokenizer": "LlamaTokenizer"}.get(name, name)  # as older LLaMA files spell it
+    if name not in classes:
         raise ValueError(
             f"{source.name} has no tokenizer.json, and its tokenizer_class {name!r} cannot be "
-            f"converted; valid: {', '.join(CLASSES)}. {_SAVE}"
+            f"converted; valid: {', '.join(classes)}. {_SAVE}"
         )
     return name
 
@@ -151,16 +172,18 @@ _SAVE = (
 )
 
 
-def _lacking(source: Source, name: str) -> str:
+def _lacking(source: Source, name: str, classes: Classes) -> str:
     """The error message for a source that lacks a class's files: what is needed and was found."""
-    known = {file for files in CLASSES.values() for file in files.values()}
+    known = {
+        file for files in (*CLASSES.values(), *LANGUAGE_CLASSES.values()) for file in files.values()
+    }
     known |= {*OPTIONS, "spiece.model", "sentencepiece.model", "tokenizer.model"}
     found = sorted(file for file in known if source.file(file) is not None)
     return (
-        f"{source.name} has neither tokenizer.json nor {' and '.join(CLASSES[name].values())}, "
+        f"{source.name} has neither tokenizer.json nor {' and '.join(classes[name].values())}, "
         f"which transformers.{name} converts; found: {', '.join(found) or 'no tokenizer file'}. If "
         f"it uses another tokenizer, state its tokenizer_class in tokenizer_config.json: "
-        f"{', '.join(CLASSES)}"
+        f"{', '.join(classes)}"
     )
 
 
@@ -193,7 +216,7 @@ def _check_sentencepiece(source: Source) -> None:
 
 
 def _check_special_tokens(
-    source: Source, name: str, tokenizer: Any, stated: Mapping[str, Any]
+    source: Source, name: str, tokenizer: Any, stated: Mapping[str, Any], classes: Classes
 ) -> None:
     """Raises a ValueError if a class adds special tokens to texts that the model does not know.
 
@@ -212,7 +235,5 @@ def _check_special_tokens(
         raise ValueError(
             f"the vocabulary of {source.name} lacks {', '.join(missing)}, which transformers."
             f"{name} needs. If it is for another tokenizer_class, state it in "
-            f"tokenizer_config.json: {', '.join(CLASSES)}"
+            f"tokenizer_config.json: {', '.join(classes)}"
         )
-    if tokenizer.pad_token is None:
-        raise ValueError(f"{source.name} has no pad_token, which {name} needs")

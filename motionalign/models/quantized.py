@@ -1,0 +1,148 @@
+"""Frozen kernels in 8 or 4 bits, dequantised where they are used.
+
+`int8`: integers from -127 to 127 and one scale per output, 8 bits a parameter. `nf4`: the 4-bit
+NormalFloat of QLoRA (Dettmers et al., NeurIPS 2023), whose 16 levels are quantiles of a normal
+distribution, with one scale per block of 64 inputs of an output, 4.25 bits a parameter. (The paper
+quantises the scales a second time, for 4.127 bits; bfloat16 scales are ours, and simpler.)
+
+Kernels are quantised on the host, one at a time, as they are read; the whole model is never in
+memory as floats.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+from jax.typing import ArrayLike, DTypeLike
+
+from motionalign.models import layers
+
+KINDS = ("int8", "nf4")
+
+BLOCK = 64  # inputs that share a scale in NF4, the paper's block size
+
+NF4 = np.array(
+    [
+        *(-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453),
+        *(-0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0),
+        *(0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224),
+        *(0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0),
+    ],
+    np.float32,
+)
+"""The levels of NF4, ascending (QLoRA, appendix E)."""
+
+
+class Quantized(NamedTuple):
+    """A quantised kernel; the dtype of its codes tells the kind.
+
+    Attributes:
+      codes: int8 [in, out] of int8; uint8 [in / 2, out] of NF4, two inputs in a byte, the even one
+        in the lower four bits.
+      scales: float32 [1, out] of int8; bfloat16 [ceil(in / 64), out] of NF4.
+    """
+
+    codes: np.ndarray
+    scales: np.ndarray
+
+
+def abstract(
+    inputs: int, outputs: int, kind: str
+) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+    """Shapes and dtypes of the codes and scales of an [inputs, outputs] kernel.
+
+    Raises:
+      ValueError: `kind` is not of `KINDS`, or NF4 cannot pack an odd number of inputs.
+    """
+    layers.check_choice(kind, KINDS, "the dtype of quantised kernels")
+    if kind == "int8":
+        return (
+            jax.ShapeDtypeStruct((inputs, outputs), jnp.int8),
+            jax.ShapeDtypeStruct((1, outputs), jnp.float32),
+        )
+    if inputs % 2:
+        raise ValueError(
+            f"a kernel of {inputs} x {outputs} cannot be stored as nf4, which needs an even number "
+            "of inputs: choose int8 or bfloat16"
+        )
+    return (
+        jax.ShapeDtypeStruct((inputs // 2, outputs), jnp.uint8),
+        jax.ShapeDtypeStruct((-(-inputs // BLOCK), outputs), jnp.bfloat16),
+    )
+
+
+def float_shape(codes: tuple[int, ...], dtype: DTypeLike) -> tuple[int, ...]:
+    """The shape [in, out] of a kernel, from shape and dtype of its codes."""
+    return (codes[0] * 2, codes[1]) if dtype == jnp.uint8 else codes
+
+
+def quantize(kernel: np.ndarray, kind: str) -> Quantized:
+    """Quantises a kernel [in, out] on the host; the largest value of every block is representable.
+
+    Raises:
+      ValueError: a value is NaN or infinite, or as in `abstract`.
+    """
+    codes, scales = abstract(*kernel.shape, kind)
+    kernel = np.asarray(kernel, np.float32)
+    if kind == "int8":
+        largest = np.abs(kernel).max(axis=0, keepdims=True, initial=0.0)
+        _check_finite(largest)
+        scale = (largest / np.float32(127)).astype(np.float32)
+        by = np.where(scale > 0, scale, np.float32(1))
+        return Quantized(np.clip(np.rint(kernel / by), -127, 127).astype(np.int8), scale)
+    rows, width = scales.shape
+    padded = np.zeros((rows * BLOCK, width), np.float32)
+    padded[: len(kernel)] = kernel
+    blocks = padded.reshape(rows, BLOCK, width)
+    scale = _rounded_up(np.abs(blocks).max(axis=1))
+    _check_finite(scale)
+    by = scale.astype(np.float32)[:, None]
+    blocks = blocks / np.where(by > 0, by, np.float32(1))
+    found = np.zeros(blocks.shape, np.uint8)
+    for edge in (NF4[1:] + NF4[:-1]) / 2:  # 8 times faster than a binary search
+        found += blocks > edge
+    found = found.reshape(-1, width)[: len(kernel)]
+    packed = found[0::2] | found[1::2] << 4
+    assert packed.shape == codes.shape, (packed.shape, codes.shape)
+    return Quantized(packed, scale)
+
+
+def _rounded_up(x: np.ndarray) -> np.ndarray:
+    """The smallest bfloat16 numbers that are not below positive `x`."""
+    rounded = x.astype(ml_dtypes.bfloat16)
+    up = np.nextafter(rounded, np.array(np.inf, ml_dtypes.bfloat16))
+    return np.where(rounded.astype(np.float32) < x, up, rounded)
+
+
+def _check_finite(largest: np.ndarray) -> None:
+    if not np.isfinite(largest.astype(np.float32)).all():
+        raise ValueError("it has values that are NaN or infinite")
+
+
+def dequantize(codes: ArrayLike, scales: ArrayLike) -> jax.Array:
+    """The kernel [in, out] float32 of codes and scales; traceable."""
+    codes, scales = jnp.asarray(codes), jnp.asarray(scales).astype(jnp.float32)
+    if codes.dtype == jnp.int8:
+        return codes.astype(jnp.float32) * scales
+    assert codes.dtype == jnp.uint8, codes.dtype
+    each = jnp.stack([codes & 15, codes >> 4], axis=1).reshape(-1, codes.shape[1])
+    return jnp.asarray(NF4)[each] * jnp.repeat(scales, BLOCK, axis=0)[: len(each)]
+
+
+def product(x: jax.Array, codes: jax.Array, scales: jax.Array) -> jax.Array:
+    """`x` [..., in] times the kernel, in the dtype of `x`.
+
+    The gradient with respect to `x` dequantises again: otherwise a training step would keep the
+    floats of every kernel from the forward to the backward pass.
+    """
+    return jax.checkpoint(_product)(x, codes, scales)
+
+
+def _product(x: jax.Array, codes: jax.Array, scales: jax.Array) -> jax.Array:
+    if codes.dtype != jnp.int8:
+        return x @ dequantize(codes, scales).astype(x.dtype)
+    # Scaling the outputs is cheaper than scaling the kernel, and exact in bfloat16.
+    y = jnp.matmul(x, codes.astype(x.dtype), preferred_element_type=jnp.float32)
+    return (y * scales).astype(x.dtype)
