@@ -79,7 +79,7 @@ def turned(clip, degrees):
 @pytest.mark.parametrize("origin", ["first", "every"])
 def test_clips_are_compared_without_camera_and_size(origin):
     clip = bodies.body(20, "kinect20", 0)
-    two = np.stack([clip, turned(clip, 180) + (0.5, 0, 1)], axis=1)
+    two = np.stack([clip, turned(clip, 180) + np.array([0.5, 0, 1])], axis=1)
     moved = 1.3 * turned(two, 70) + [1, 2, 3]
     form = Form(origin)
     expected = normalised(two, KINECT, form, 10)
