@@ -15,7 +15,10 @@ from absl import logging
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-# Attention heads and the hidden width of MLPs are split along `model`; the rest is replicated.
+# Attention heads, the hidden width of MLPs and the vocabulary of language models are split along
+# `model`; the rest is replicated. A matrix of language models joins the heads with their width: the
+# number of heads should be a multiple of the model axis, since a head that is split costs further
+# communication (its numbers stay the same).
 RULES = (
     (r"/(query|key|value)/kernel$", P(None, "model", None)),  # [D, H, D/H]
     (r"/(query|key|value)/bias$", P("model", None)),
@@ -23,6 +26,15 @@ RULES = (
     (r"/up/kernel$", P(None, "model")),  # [D, F]
     (r"/up/bias$", P("model")),
     (r"/down/kernel$", P("model", None)),  # [F, D]
+    (r"/attention/(query|key|value)/kernel$", P(None, "model")),  # [D, H * d]
+    (r"/attention/(query|key|value)/bias$", P("model")),
+    (r"/attention/out/kernel$", P("model", None)),  # [H * d, D]
+    (r"/mlp/gate/kernel$", P(None, "model")),
+    (r"/mlp/gate/bias$", P("model")),
+    (r"/(attention/(query|key|value)|mlp/(gate|up))/lora_b$", P(None, "model")),  # [r, out]
+    (r"/(attention/out|mlp/down)/lora_a$", P("model", None)),  # [in, r]
+    (r"(^|/)embed/embedding$", P("model", None)),  # [V, D]
+    (r"(^|/)llama/head/kernel$", P(None, "model")),  # [D, V]
 )
 
 

@@ -169,7 +169,9 @@ class Recordings(Reader):
         }
         self._spool = Spool(self._present)
 
-    def _all_notes(self, benchmark: Benchmark, chosen: Sequence[int], unused: int) -> list[str]:
+    def _all_notes(
+        self, benchmark: Benchmark, chosen: Sequence[int | str], unused: int
+    ) -> list[str]:
         """What the user should know of the division."""
         by = {"subject": "subjects", "view": "cameras", "setup": "set-ups"}
         which = ", ".join(map(str, chosen)) or "none"
@@ -276,7 +278,7 @@ class Recordings(Reader):
 
 def _divide(
     recordings: Mapping[str, Recording], benchmark: Benchmark, val_share: float, seed: int
-) -> tuple[dict[str, list[str]], tuple[int, ...], int]:
+) -> tuple[dict[str, list[str]], tuple[int | str, ...], int]:
     """The names of each split, the values that are val, and how many are in no split."""
     splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     unused = 0

@@ -304,7 +304,8 @@ class TrainingData:
         assert self._tokenizer is not None
         texts = [choices[int(u * len(choices))] for choices, u in zip(texts, pick_text)]
         ids, mask = self._tokenizer.encode(texts)
-        length = text_bucket(ids.shape[1], self._text_bucket, self._tokenizer)
+        step = self._tokenizer.bucket or self._text_bucket
+        length = text_bucket(ids.shape[1], step, self._tokenizer)
         ids, mask = pad_tokens(ids, mask, length)
         return {"input_ids": ids[self._rows], "text_mask": mask[self._rows]}
 

@@ -15,7 +15,7 @@ vocabulary of a GGUF file.
 import itertools
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tokenizers
@@ -49,7 +49,10 @@ class LanguageTokenizer:
       pad: id of the padding token; `eos` if the model has none. Padding is masked.
       add_bos: whether the model was trained on sequences that start with `bos`.
       chat_template: the model's chat template as found, for information; "" if it has none.
+      bucket: batches of answers are padded to a multiple of this; names are short.
     """
+
+    bucket: ClassVar[int] = 4
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ This module only reads tokenizer.json files, with the package `tokenizers`;
 import contextlib
 import re
 from collections.abc import Generator, Iterable, Sequence
+from typing import ClassVar
 
 import numpy as np
 import tokenizers
@@ -43,7 +44,10 @@ class Tokenizer:
       max_tokens: the maximum number of tokens, special tokens included.
       vocab_size: size of the vocabulary.
       pad_id: id of the padding token.
+      bucket: batches of texts are padded to a multiple of this; None: of config.data.text_bucket.
     """
+
+    bucket: ClassVar[int | None] = None
 
     def __init__(self, tokenizer_json: str, max_tokens: int) -> None:
         self.json = tokenizer_json

@@ -8,8 +8,8 @@ instruction; these are ours.
 INSTRUCTIONS = {
     "plain": "A person's movement:{motion} This action is called",
     "listed": (
-        "Actions: {names}.\nBelow is a movement of a human body, written in motion tokens. Which of "
-        "the actions above does it show best?\nMovement:{motion}\nAction:"
+        "Actions: {names}.\nBelow is a movement of a human body, written in motion tokens. Which "
+        "of the actions above does it show best?\nMovement:{motion}\nAction:"
     ),
     "chat": (
         "<|im_start|>user\nWhich action is this movement of a human body?{motion}<|im_end|>\n"

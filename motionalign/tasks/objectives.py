@@ -19,6 +19,7 @@ from motionalign import losses
 from motionalign.config import Entry
 from motionalign.models.dual_encoder import Outputs
 from motionalign.tasks.answers import Answer
+from motionalign.tasks.reconstruction import Reconstruction
 
 Scalars = dict[str, jax.Array]
 
@@ -195,6 +196,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "mse": MSE,
     "triplet": Triplet,
     "classify": Classify,
+    "reconstruction": Reconstruction,
     "answer": Answer,
 }
 """Objectives by value of config.loss.kind."""

@@ -1,0 +1,17 @@
+"""LLM-AR's first stage on UTD-MHAD, for SmolLM2-135M: minutes on a laptop.
+
+--config=configs/utd_mhad_tokens.py                  all biases, hyperbolic codebook
+--config=configs/utd_mhad_tokens.py:euclidean   another codebook; none: continuous features
+--config=configs/utd_mhad_tokens.py:unbiased    no biases; or no_zipf, no_context, ...
+
+The second stage follows: --config=configs/utd_mhad_llmar.py.
+"""
+
+from ml_collections import ConfigDict
+
+from motionalign.configs.nw_ucla_tokens import small_config
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+    """The config; `arg` is what follows the colon."""
+    return small_config("utd_mhad", 1, arg)
