@@ -18,9 +18,7 @@ from motionalign.models.motion_tokenizer import MotionTokenizerConfig
 from motionalign.models.network import Network
 from motionalign.models.quantizers import QuantizerConfig
 
-BODIES = BodiesConfig(
-    joints=5, persons=2, frames=8, root=0, left=(1, 3), right=(2, 4), face=True
-)
+BODIES = BodiesConfig(joints=5, persons=2, frames=8, root=0, left=(1, 3), right=(2, 4), face=True)
 TOKENIZER = MotionTokenizerConfig(
     bodies=BODIES,
     quantizer=QuantizerConfig("hyperbolic", 12, 16),

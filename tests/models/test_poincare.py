@@ -93,9 +93,7 @@ def test_exp0_and_log0(radius, c):
         check(ours(start, c), reference(exact(start), c), 3e-5)
         weights = jnp.float32([float(v) for v in direction])
         gradient = jax.grad(lambda v, f=ours, w=weights: f(v, c) @ w)(start)
-        expected = reference_gradient(
-            lambda v, f=reference: dot(f(v, c), direction), exact(start)
-        )
+        expected = reference_gradient(lambda v, f=reference: dot(f(v, c), direction), exact(start))
         check(gradient, expected, 1e-4)
 
 
