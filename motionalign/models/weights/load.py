@@ -84,8 +84,8 @@ def read_parameters(
     for key, original in copied(tensors, plan, key_map).items():
         if not np.array_equal(tensors[key].read(), tensors[original].read()):
             raise ValueError(
-                f"weights of {source.name} do not fit the model: {key} differs from {original}, but "
-                "in this model they are the same; does config.json state tie_word_embeddings?"
+                f"weights of {source.name} do not fit the model: {key} differs from {original}, "
+                "but in this model they are the same; does config.json state tie_word_embeddings?"
             )
     read_key, tensor = None, np.zeros(())
     for path, (key, transform) in plan.items():
