@@ -15,7 +15,10 @@ from absl import logging
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-# Attention heads and the hidden width of MLPs are split along `model`; the rest is replicated.
+# Attention heads, the hidden width of MLPs and the vocabulary of language models are split along
+# `model`; the rest is replicated. A matrix of language models joins the heads with their width: the
+# number of heads should be a multiple of the model axis, since a head that is split costs further
+# communication (its numbers stay the same).
 RULES = (
     (r"/(query|key|value)/kernel$", P(None, "model", None)),  # [D, H, D/H]
     (r"/(query|key|value)/bias$", P("model", None)),
@@ -23,6 +26,17 @@ RULES = (
     (r"/up/kernel$", P(None, "model")),  # [D, F]
     (r"/up/bias$", P("model")),
     (r"/down/kernel$", P("model", None)),  # [F, D]
+    # Language models: the same division, of matrices and their adapters. What a block adds to the
+    # hidden states is a sum over devices, two for each block (Shoeybi et al., 2019, Megatron-LM).
+    (r"/(query|key|value|gate)/(kernel|kernel_scale|lora_b)$", P(None, "model")),  # [D or r, H d]
+    (r"/up/(kernel_scale|lora_b)$", P(None, "model")),
+    (r"/(query|key|value|gate)/bias$", P("model")),
+    (r"/attention/out/(kernel|kernel_scale|lora_a)$", P("model", None)),  # [H d, D or r]
+    (r"/down/(kernel_scale|lora_a)$", P("model", None)),
+    # By words, not by width: hidden states that are looked up in slices of the width stay sliced,
+    # and every layer gathers them.
+    (r"(^|/)embed/embedding$", P("model", None)),  # [V, D]
+    (r"(^|/)head/kernel$", P(None, "model")),  # [D, V]
 )
 
 

@@ -218,8 +218,10 @@ def test_instructions():
         assert len(instructions.parts_of(name)) == 2
     assert instructions.lists_names("listed")
     assert not instructions.lists_names("plain")
-    with pytest.raises(ValueError, match=r"expected one of plain, listed, chat, or a text"):
+    with pytest.raises(ValueError, match=r"expected one of plain, listed, or a text"):
         instructions.parts_of("plane")
+    with pytest.raises(ValueError, match="end it with a word"):
+        instructions.parts_of("{motion} is ")
     with pytest.raises(ValueError, match="put them before it"):
         instructions.parts_of("{motion} {names}")
 
