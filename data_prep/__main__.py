@@ -119,22 +119,21 @@ def _parser() -> argparse.ArgumentParser:
         run = functools.partial(_prepare, reader)
         sub = add(reader.name, reader.summary, reader.about, run)
         reader.add_options(sub)
-        _add_prepare_options(sub, reader)
+        _add_prepare_options(sub, reader.name)
     for name, module in COMMANDS:
         module.add_arguments(add(name, module.SUMMARY, module.ABOUT, module.run))
     return parser
 
 
-def _add_prepare_options(parser: argparse.ArgumentParser, reader: Command) -> None:
+def _add_prepare_options(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--data_dir", default="data", help="parent of all prepared datasets "
                         "(default: %(default)s)")  # fmt: skip
-    parser.add_argument("--name", default=reader.name, help="name of the prepared dataset "
+    parser.add_argument("--name", default=name, help="name of the prepared dataset "
                         "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--patch_size", type=int, choices=(8, 16, 32), default=16,
                         help="points per body part (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--min_frames", type=int, default=reader.min_frames,
-                        help="drop clips with fewer frames, after cutting "
-                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--min_frames", type=int, default=2, help="drop clips with fewer frames, "
+                        "after cutting (default: %(default)s)")  # fmt: skip
     parser.add_argument("--mirror", action="store_true", help="also write every clip's mirror "
                         "image, with left and right swapped in its captions")  # fmt: skip
     reasons = ", ".join(conventions.REASONS)

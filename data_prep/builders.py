@@ -338,7 +338,7 @@ def _resampled(joints: np.ndarray, source_fps: float, fps: float) -> np.ndarray:
     cut = resample(joints, source_fps, fps)
     if joints.shape[1] == 1 or source_fps == fps:
         return cut
-    there = joints.any(axis=(2, 3), keepdims=True).astype(np.float32)
+    there = np.asarray(joints.any(axis=(2, 3), keepdims=True), np.float32)
     return np.where(resample(there, source_fps, fps) < 1 - 1e-6, np.float32(0), cut)
 
 

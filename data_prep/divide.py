@@ -268,7 +268,8 @@ def _line(made: Mapping[str, Any]) -> str:
     parts = [made["protocol"]]
     if made["left_out"]:
         draw = "" if made["draw"] is None else f" (ours, draw {made['draw']})"
-        parts.append(f"{len(made['left_out'])} classes unseen{draw}")
+        count = len(made["left_out"])
+        parts.append(f"{count} class{'es' * (count > 1)} unseen{draw}")
     val, clips = made["val"], made["clips"].get("val", 0)
     if val["by"] == SUBJECTS:
         parts.append(f"val (ours): {clips} clips of subject {_listed(val['subjects'])}")

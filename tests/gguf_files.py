@@ -64,7 +64,7 @@ _STEMS = {
 }  # fmt: skip
 
 
-def _theirs(name: str) -> str:
+def theirs(name: str) -> str:
     """llama.cpp's name of a tensor of Hugging Face."""
     top = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
     stem, _, end = name.rpartition(".")
@@ -150,7 +150,7 @@ def blocks(given, config=CONFIG) -> dict[str, np.ndarray]:
     found = {}
     for name, value in given.items():
         of = heads.get(name.split(".")[-2])
-        found[_theirs(name)] = value if of is None else interleaved(value, of)
+        found[theirs(name)] = value if of is None else interleaved(value, of)
     return found
 
 

@@ -159,6 +159,9 @@ def _build_json(base: pathlib.Path, body: np.ndarray) -> None:
                        for x, y, z in frame]} for frame in points
     ]  # fmt: skip
     (base / "mediapipe.json").write_text(json.dumps(frames), "utf-8")
+    poses = bodies.body(FRAMES, "smarthome13")[:, ::-1] * [1, -1, -1]
+    found = [[{"pose3d": pose.T.ravel().round(5).tolist()}] for pose in poses]
+    (base / "lcrnet.json").write_text(json.dumps({"njts": 13, "frames": found}), "utf-8")
     clip = {"file_name": "a01_s01_e00_v01", "skeletons": body.round(5).tolist(), "label": 1}
     (base / "a01_s01_e00_v01.json").write_text(json.dumps(clip), "utf-8")
 
@@ -234,7 +237,7 @@ _CLIPS = (
     ("S001C001P001R001A001.skeleton", LINES), ("clip.mvnx", LINES), ("mediapipe.json", JSON),
     ("joints.npy", NPY), ("own.npy", NPY), ("vecs.npy", NPY), ("own.npz", NPZ), ("set.npz", NPZ),
     ("s01s02/05/001/skeleton_pos.txt", LINES), ("a01_s01_e00_v01.json", JSON),
-    ("a1_s1_t1_skeleton.mat", BYTES),
+    ("a1_s1_t1_skeleton.mat", BYTES), ("lcrnet.json", JSON),
     ("walk.npz", NPZ), ("clip.bvh", LINES), ("cmu/clip.amc", LINES),
 )  # fmt: skip
 TARGETS = (

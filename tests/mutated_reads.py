@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).parents[1])]
 
+import bodies  # noqa: E402
 import gguf_files  # noqa: E402
 import mutations  # noqa: E402
 import numpy as np  # noqa: E402
@@ -43,6 +44,8 @@ from published_files import (  # noqa: E402
     write_densegait,
     write_smplh,
 )
+
+from motionalign.skeleton import SKELETONS  # noqa: E402
 
 LEGACY = pathlib.Path(__file__).parent / "legacy" / "v0.1.tar.xz"
 SECONDS = 10  # a read that takes longer is a fault
@@ -72,6 +75,7 @@ def build(base: pathlib.Path) -> None:
     (clips / "labels.csv").write_text(rows, "utf-8")
     np.save(base / "mean.npy", rng.normal(size=(22, 3)))
     write_densegait(base / "gait", num_tracks=4)
+    _build_set(base)
     _build_babel(base)
     _build_json(base)
     _build_language_models(base)
@@ -92,6 +96,18 @@ def _build_babel(base: pathlib.Path) -> None:
             "frame_ann": babel_annotation(*segments),
         }
         (base / "babel" / f"{split}.json").write_text(json.dumps({str(sid): entry}), "utf-8")
+
+
+def _build_set(base: pathlib.Path) -> None:
+    """A labelled set of six clips of one person."""
+    body = bodies.body(24, "kinect20").astype(np.float64)
+    np.savez(
+        base / "set.npz",
+        positions_int16=(body[:, None] * 1000).astype(np.int16), scale=0.001, lengths=[4] * 6,
+        labels=[0, 1] * 3, subjects=[1, 1, 2, 2, 3, 3], views=[0] * 6, trials=[1] * 6,
+        files=[f"clip{i}.txt" for i in range(6)], class_names=["läuft", "sit"],
+        joint_names=SKELETONS["kinect20"].joint_names, fps=30.0,
+    )  # fmt: skip
 
 
 def _build_json(base: pathlib.Path) -> None:
@@ -206,6 +222,18 @@ def densegait(base):
         for name in names:
             with accepted():
                 reader.joints(name), reader.captions(name)
+
+
+def labelled(base):
+    from data_prep.protocols import Protocol
+    from data_prep.readers.labelled import Labelled
+
+    division = Protocol("own", "own", "subject", (1, 2), (), "", rest_tests=True)
+    reader = Labelled(base / "set.npz", division)
+    for names in reader.splits().values():
+        for name in names:
+            reader.placed(reader.joints(name))
+            assert reader.captions(name)[0].text == reader.label_names[reader.label(name)]
 
 
 def weights(base):
@@ -421,6 +449,7 @@ TARGETS = (
     Target("csv", "raw/labels.csv", mutations.of_lines, labels_csv),
     Target("csv", "raw/labels.csv", mutations.of_lines, labels_csv),
     Target("csv", "gait/annotations.csv", mutations.of_lines, densegait),
+    Target("npz", "set.npz", mutations.of_npz, labelled),
     Target("safetensors", "shared-clips/model.safetensors", mutations.of_safetensors, weights),
     Target(
         "safetensors",

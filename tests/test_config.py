@@ -58,7 +58,10 @@ def test_the_defaults_are_valid():
     SCHEMA.validate(base)
     assert {n: f.default for n, f in SCHEMA.fields.items()} == SCHEMA.values(base)
     assert common.base().to_dict() == base.to_dict()
-    assert config_module.defaults_below("model") == base.model.to_dict()
+    own = base.model.to_dict()
+    assert {"tokenizer", "language"} < own.keys()  # declared by architectures
+    shared = config_module.defaults_below("model")
+    assert shared == {name: value for name, value in own.items() if name in shared}
     assert config_module.defaults_below("mesh") == {"data": -1, "model": 1}
 
 
@@ -383,6 +386,7 @@ def test_the_arguments_of_config_files_are_found():
 # Entries of registries ---------------------------------------------------------------------------
 
 REGISTRIES = {
+    "model.kind": {"dual_encoder": Entry()},
     "task": {"captions": Entry()},
     "loss.kind": {
         "plain": Entry(),
@@ -510,8 +514,12 @@ def test_the_help_lists_every_field():
             assert lines[at].endswith(f"[{field.expected}]")
     at = lines.index("loss.mask_threshold = 0.6   [at least -1 and at most 1000]")
     assert lines[at + 2] == "    Read where loss.mask_negatives is True."
+    at = lines.index("model.embed_dim = 256   [at least 1 and at most 65536]")
+    assert lines[at + 2] == "    Read where model.kind is dual_encoder."
     at = lines.index("model.motion.final_norm = 'fresh'   [fresh, load]")
-    assert lines[at + 2] == "    Read where model.motion.weights is set."
+    assert lines[at + 2] == (
+        "    Read where model.kind is dual_encoder, and model.motion.weights is set."
+    )
 
 
 def test_names_below_a_section():

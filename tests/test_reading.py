@@ -13,6 +13,7 @@ from motionalign import digests, reading
 
 READERS = (
     reading.read_text, reading.read_json, reading.read_array, reading.read_arrays, reading.Tensors,
+    lambda path: reading.read_part(path, 0, 1), lambda path: reading.Bytes(path, "file"),
 )  # fmt: skip
 
 
@@ -201,6 +202,30 @@ def test_tensors(tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"a\.safetensors is not a complete safetensors file"):
         reading.Tensors(path)
+
+
+def test_bytes_in_order(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"ab\x01\x02\x00\x00rest")
+    with reading.Bytes(path, "thing") as file:
+        assert (file.take(2), file.number("<H"), file.number("<h")) == (b"ab", 513, 0)
+        assert (file.position, file.size) == (6, 10)
+        file.check(4, "the rest")
+        for count in (5, 2**60):
+            with pytest.raises(
+                ValueError, match=r"a\.bin is not a complete thing: byte 6 promises"
+            ):
+                file.take(count)
+        with pytest.raises(ValueError, match="byte 6 promises a poem, but 4 bytes follow"):
+            file.check(5, "a poem")
+        assert file.take(4) == b"rest"
+    with pytest.raises(ValueError, match=r"a.bin is not a complete thing: because"):
+        file.fail("because")
+    assert reading.read_part(path, 2, 3) == b"\x01\x02\0"
+    assert reading.read_part(path, 10, 0) == b""
+    for start, count in ((8, 3), (2**60, 1), (0, 2**60)):
+        with pytest.raises(ValueError, match=r"a\.bin has 10 bytes, but"):
+            reading.read_part(path, start, count)
 
 
 def test_no_memory_is_taken_for_what_a_header_promises(tmp_path):

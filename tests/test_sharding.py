@@ -27,6 +27,22 @@ PATHS = {
     "motion_encoder/position": ((1, 70, 12), P()),
     "motion_head/out/kernel": ((12, 12), P()),  # a matrix: not an attention's
     "logit_scale": ((), P()),
+    # a language model of width 12, 4 heads of 3 and 2 of keys, MLP width 8, vocabulary 10
+    "llama/embed/embedding": ((10, 12), P("model", None)),
+    "llama/blocks/0/attention/query/kernel": ((12, 12), P(None, "model")),
+    "llama/blocks/0/attention/key/kernel": ((12, 6), P(None, "model")),
+    "llama/blocks/0/attention/value/bias": ((6,), P("model")),
+    "llama/blocks/0/attention/out/kernel": ((12, 12), P("model", None)),
+    "llama/blocks/0/attention/out/bias": ((12,), P()),
+    "llama/blocks/0/attention/query/lora_a": ((12, 2), P()),
+    "llama/blocks/0/attention/query/lora_b": ((2, 12), P(None, "model")),
+    "llama/blocks/0/attention/out/lora_a": ((12, 2), P("model", None)),
+    "llama/blocks/0/attention/out/lora_b": ((2, 12), P()),
+    "llama/blocks/0/mlp/gate/kernel": ((12, 8), P(None, "model")),
+    "llama/blocks/0/mlp/up/lora_b": ((2, 8), P(None, "model")),
+    "llama/blocks/0/mlp/down/kernel": ((8, 12), P("model", None)),
+    "llama/blocks/0/mlp_norm/scale": ((12,), P()),
+    "llama/head/kernel": ((12, 10), P(None, "model")),
     # a language model: matrices, quantised ones with their scales, adapters
     "llm/blocks/0/attention/query/kernel": ((12, 8), P(None, "model")),
     "llm/blocks/0/attention/query/kernel_scale": ((1, 8), P(None, "model")),

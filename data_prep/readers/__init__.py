@@ -238,7 +238,6 @@ class Command:
       make: creates the reader from the options; called only if there is something to prepare.
       config: the shipped config that trains on such a dataset: configs/CONFIG.py.
       paths: the keys of `source` that are paths.
-      min_frames: default of --min_frames.
     """
 
     name: str
@@ -249,7 +248,6 @@ class Command:
     make: Callable[[argparse.Namespace], Reader]
     config: str
     paths: tuple[str, ...] = ("raw_dir",)
-    min_frames: int = 2
 
 
 def load_joints(

@@ -125,6 +125,7 @@ class Labelled(Reader):
     unit_in_metres = 1.0
     sensor = "depth"
     names_are_paths = True
+    accept = ("frozen",)  # a benchmark's clip may be still, or a single frame
 
     def __init__(
         self,
@@ -169,6 +170,9 @@ class Labelled(Reader):
         found = divide.divide(clips, division, choice, self.label_names, str(self.raw))
         self._splits, self._unused = found.splits, found.unused
         self.protocol, self.notes, self.split_made = found.protocol, found.notes, found.made
+        if single := [name for name, motion in self._motions.items() if motion.num_frames == 1]:
+            some = ", ".join(single[:3])
+            self.notes += (f"{len(single)} clips are a single frame, which is repeated: {some}",)
 
     def splits(self) -> dict[str, list[str]]:
         """The names of the clips of each split; `unseen` if classes are left out."""
@@ -177,12 +181,15 @@ class Labelled(Reader):
     def joints(self, source: str) -> np.ndarray:
         """[T, M, J, 3] float32 in metres, M as of the clip with most; zeros where nobody is.
 
-        Persons who are there come first.
+        Persons who are there come first. A single frame is there twice: nothing reads a clip of
+        one. A joint that was not measured is NaN, for which the survey drops the clip.
         """
         motion = self._motions[source]
         joints = np.zeros((motion.num_frames, self._persons, self.skeleton.num_joints, 3))
-        joints[:, : len(motion.persons)] = np.nan_to_num(motion.positions[:, :, self._order])
-        return joints.astype(np.float32)
+        absent = np.isnan(motion.positions).all(axis=(2, 3), keepdims=True)
+        there = np.where(absent, 0.0, motion.positions[:, :, self._order])
+        joints[:, : len(motion.persons)] = there
+        return np.repeat(joints, 1 + (len(joints) == 1), axis=0).astype(np.float32)
 
     def captions(self, source: str) -> list[Caption | InvalidClip]:
         """The words of the class."""
@@ -449,5 +456,4 @@ COMMAND = Command(
     make=_make,
     config="mocap_actions",
     paths=("raw",),
-    min_frames=1,
 )

@@ -9,6 +9,7 @@ read. They are turned from the camera's axes to Y up; their unit is not publishe
 """
 
 import argparse
+import dataclasses
 import pathlib
 import re
 from typing import Any
@@ -31,6 +32,7 @@ SUFFIX = ".json"
 
 _NAME = re.compile(r"([A-Za-z.]+)_p(\d{2})_r(\d{2})_v(\d{2})_c(\d{2})", re.ASCII)
 _SLOTS = 2  # detections of a frame, of which one is chosen
+_PAIRS = (10, 11), (4, 5)  # shoulders and hips
 
 _ABOUT = f"""\
 Toyota Smarthome: activities of 18 seniors at home, seen by seven cameras; skeletons of 13 joints.
@@ -108,7 +110,10 @@ class Smarthome(Recordings):
     def prepared(self, path: pathlib.Path) -> np.ndarray:
         """[T, 1, 13, 3] float32, Y up; raises InvalidClip if nobody is there."""
         found = smarthome.parse(path)
-        joints = of_slots(found, _SLOTS, self.persons)
+        # In the published code, the middles of shoulders and hips are joints that move, too.
+        middles = [found.positions[:, list(pair)].mean(1, keepdims=True) for pair in _PAIRS]
+        positions = np.concatenate([found.positions, *middles], axis=1)
+        joints = of_slots(dataclasses.replace(found, positions=positions), _SLOTS, self.persons)
         if not len(joints):
             raise InvalidClip("no_body", f"nobody is detected in any of {found.frames} frames")
         return (joints[:, :, self._order] @ to_y(smarthome.UP).T).astype(np.float32)

@@ -1,5 +1,6 @@
 """Arrays that take long to make and are needed several times, in a temporary file."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -28,21 +29,21 @@ class Spool:
         return array
 
     def _read(self, offset: int, shape: tuple[int, ...]) -> np.ndarray:
-        array = np.empty(shape, np.float32)
-        left = memoryview(array).cast("B") if array.size else memoryview(b"")
+        data = bytearray(4 * math.prod(shape))
+        left = memoryview(data)
         self._file.seek(offset)
         while left:
             count = self._file.readinto(left)
             assert count, (offset, shape)
             left = left[count:]
-        return array
+        return np.frombuffer(data, np.float32).reshape(shape)
 
     def _keep(self, name: str, array: np.ndarray) -> None:
         offset = self._file.seek(0, 2)
         left = memoryview(array.tobytes())
         try:
             while left:
-                left = left[self._file.write(left) :]
+                left = left[self._file.write(left) or 0 :]
         except OSError:  # the disk is full
             self._full = True
             return

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from motionalign.anatomy import sets
 from motionalign.anatomy.body import Body, Point
 from motionalign.anatomy.native import native
 from motionalign.anatomy.points import points
@@ -153,12 +154,15 @@ def read_motion(
 def _by_names(skeleton: Skeleton, take: Take) -> tuple[Motion, Body]:
     """A take with the joints of a skeleton as its points: those of the file of the same names.
 
-    Keypoints of the face, which the body does not have, have the confidence 0 where they were not
-    detected, as in the files of detectors.
+    Case, separators and where a side is written do not matter: SpineBase is spine_base. Keypoints
+    of the face, which the body does not have, have the confidence 0 where they were not detected,
+    as in the files of detectors.
     """
     motion, body = take.motion, take.body
     weights = {point.name: point.weights for point in body.points}
-    weights = {name: ((joint, 1.0),) for joint, name in enumerate(motion.joint_names)} | weights
+    joints = sets.spelt(skeleton.joint_names, motion.joint_names)
+    joints |= {name: joint for joint, name in enumerate(motion.joint_names)}
+    weights = {name: ((joint, 1.0),) for name, joint in joints.items()} | weights
     if missing := [name for name in skeleton.joint_names if name not in weights]:
         more = ", ..." if len(missing) > _NAMED else ""
         raise ValueError(

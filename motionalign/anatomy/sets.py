@@ -638,6 +638,17 @@ def match(
     return best
 
 
+def spelt(names: Sequence[str], joint_names: Sequence[str]) -> dict[str, int]:
+    """{name: index of the joint}, of the names that a joint has in some spelling; see `match`."""
+    exact, sided = _index(joint_names, None)
+    keys = {name: _keys(name) for name in names}
+    found = {
+        name: exact.get(plain, sided.get(by_side) if by_side else None)
+        for name, (plain, by_side) in keys.items()
+    }
+    return {name: joint for name, joint in found.items() if joint is not None}
+
+
 def points_of(
     joint_set: JointSet, found: Mapping[str, int], joint_names: Sequence[str]
 ) -> tuple[tuple[Point, ...], dict[str, tuple[int, ...]]]:

@@ -142,7 +142,7 @@ def format_of(path: pathlib.Path) -> Format:
         )
     raise ValueError(
         f"{path}: its content is none of the formats with the suffix {suffix}: "
-        f"{'; '.join(f'{each.name} ({each.about})' for each in fitting)}"
+        f"{', '.join(each.name for each in fitting)}. docs/formats.md says what they are"
     )
 
 

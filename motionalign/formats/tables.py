@@ -83,11 +83,11 @@ def parse_rows(
         rows = lines[start : start + step]
         block = "\n".join(rows)
         values = None
-        if block.isascii() and delimiter is None:
-            values = _parse_cells(block.encode(), len(rows), width, kept)
-        elif block.isascii():
-            values = _parse_block(block.encode(), len(rows), width, delimiter)
-            values = None if values is None else values[:, kept]
+        if block.isascii():
+            if delimiter is None:
+                values = _parse_cells(block.encode(), len(rows), width, kept)
+            else:
+                values = _parse_block(block.encode(), len(rows), width, delimiter, kept)
         if values is not None and not (np.abs(values) > checks.HIGHEST).any():
             pieces.append(values)
             continue
@@ -120,8 +120,10 @@ def _parse_cells(block: bytes, rows: int, width: int, kept: np.ndarray) -> np.nd
     return _numbers(block, rows, len(kept))
 
 
-def _parse_block(block: bytes, rows: int, width: int, delimiter: str) -> np.ndarray | None:
-    """The numbers of all rows, with a delimiter; None where something is unusual."""
+def _parse_block(
+    block: bytes, rows: int, width: int, delimiter: str, kept: np.ndarray
+) -> np.ndarray | None:
+    """The same of rows with a delimiter between the cells."""
     codes = np.frombuffer(block, np.uint8)
     ends = np.append(np.flatnonzero(codes == ord("\n")), len(codes))
     mark = delimiter.encode()
@@ -135,7 +137,8 @@ def _parse_block(block: bytes, rows: int, width: int, delimiter: str) -> np.ndar
     block = block.replace(mark, b" ")
     if (counts != width).any() or not block.strip():  # NumPy finds a number in a blank text
         return None
-    return _numbers(block, rows, width)
+    values = _numbers(block, rows, width)
+    return None if values is None else values[:, kept]
 
 
 def _numbers(block: bytes, rows: int, width: int) -> np.ndarray | None:

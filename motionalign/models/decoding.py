@@ -213,30 +213,29 @@ def score_candidates(
     chunk = min(max(chunk, 1), count)
     chunks = -(-count // chunk)
     spare = ((0, chunks * chunk - count), (0, 0))
-    start = prompt.cache.next_position
-    positions = start + jnp.tile(jnp.arange(given, dtype=jnp.int32), chunk)
-    positions = jnp.broadcast_to(positions, (batch, chunk * given))
-    segments = jnp.repeat(jnp.arange(chunk), given)[None]
-
-    def score(some: tuple[jax.Array, jax.Array]) -> jax.Array:
-        ids, real = some  # [chunk, A]
-
-        def row(y: jax.Array) -> jax.Array:
-            return jnp.broadcast_to(y.reshape(1, -1), (batch, chunk * given))
-
-        hidden, _ = llama(
-            llama.embed(row(ids[:, :-1])),
-            row(real[:, :-1]),
-            positions,
-            prompt.cache,
-            segments=segments,
-        )
-        found = llama.log_probabilities(hidden, row(ids[:, 1:]))
-        found = jnp.where(row(real[:, 1:]), found, 0.0)
-        return found.reshape(batch, chunk, given).sum(axis=-1)
-
     parts = (jnp.pad(candidates, spare), jnp.pad(mask, spare))
-    parts = tuple(part.reshape(chunks, chunk, longest) for part in parts)
-    rest = jax.lax.map(score, parts)  # [chunks, B, chunk]
+    rest = jax.lax.map(
+        lambda part: _score_chunk(llama, prompt, *part),
+        tuple(part.reshape(chunks, chunk, longest) for part in parts),
+    )  # [chunks, B, chunk]
     rest = rest.swapaxes(0, 1).reshape(batch, chunks * chunk)
     return scores + rest[:, :count], lengths
+
+
+def _score_chunk(llama: Llama, prompt: Prompt, ids: jax.Array, real: jax.Array) -> jax.Array:
+    """Sums [B, C] of the log-probabilities of candidates' tokens [C, A] after the first."""
+    batch, chunk, given = len(prompt.hidden), len(ids), ids.shape[1] - 1
+
+    def row(y: jax.Array) -> jax.Array:
+        return jnp.broadcast_to(y.reshape(1, -1), (batch, chunk * given))
+
+    hidden, _ = llama(
+        llama.embed(row(ids[:, :-1])),
+        row(real[:, :-1]),
+        prompt.cache.next_position + row(jnp.tile(jnp.arange(given, dtype=jnp.int32), chunk)),
+        prompt.cache,
+        segments=jnp.repeat(jnp.arange(chunk), given)[None],
+    )
+    found = llama.log_probabilities(hidden, row(ids[:, 1:]))
+    found = jnp.where(row(real[:, 1:]), found, 0.0)
+    return found.reshape(batch, chunk, given).sum(axis=-1)

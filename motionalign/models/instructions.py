@@ -11,10 +11,6 @@ INSTRUCTIONS = {
         "Actions: {names}.\nBelow is a movement of a human body, written in motion tokens. Which "
         "of the actions above does it show best?\nMovement:{motion}\nAction:"
     ),
-    "chat": (
-        "<|im_start|>user\nWhich action is this movement of a human body?{motion}<|im_end|>\n"
-        "<|im_start|>assistant\n"
-    ),
 }
 """Instructions by value of config.model.language.instruction."""
 
@@ -39,6 +35,11 @@ def parts_of(instruction: str, names: tuple[str, ...] = ()) -> tuple[str, str]:
             "tokens are"
         )
     before, after = text.split("{motion}")
+    if after != after.rstrip():
+        raise ValueError(
+            f"model.language.instruction ends with {after[-1]!r}: end it with a word or a sign, "
+            "since the names that follow bring their own space"
+        )
     if "{names}" in after:
         raise ValueError(
             "model.language.instruction lists {names} after {motion}; put them before it, so that "

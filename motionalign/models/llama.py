@@ -592,5 +592,6 @@ def key_map() -> KeyMap:
         excused=(
             r"(?:layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq",  # a buffer of older versions
         ),
-        fresh=(r".*/lora_[ab]",),
+        fresh=(lora.TRAINED,),
+        copies=((r"lm_head\.weight", "embed/embedding"),),  # if tied
     )

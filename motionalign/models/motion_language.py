@@ -269,8 +269,8 @@ FIELDS_OF_LANGUAGE = {
     ),
     "instruction": Field(
         "plain",
-        "The text around the motion: plain, listed (with the names of the classes), chat, or a "
-        "text of your own with {motion} and, before it, possibly {names}.",
+        "The text around the motion: plain, listed (with the names of the classes), or a text of "
+        "your own with {motion} and, before it, possibly {names}.",
     ),
     "base": Field(
         "bfloat16",
@@ -307,7 +307,6 @@ FIELDS_OF_LANGUAGE = {
     "remat": Field(
         False,
         "Whether the backward pass computes the language model's blocks anew, which saves memory.",
-        free=True,
     ),
 }  # fmt: skip
 

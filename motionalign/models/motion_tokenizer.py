@@ -47,6 +47,8 @@ class MotionTokenizerConfig(ArchitectureConfig):
       growth: factor of the dilation from block to block. T2M-GPT: 3.
       activation: a key of `layers.ACTIVATIONS`. T2M-GPT: "relu".
       velocities: whether the encoder also sees differences between frames (ours).
+      shortcut: whether linear maps from the 2**down frames of a token to its feature, and back, are
+        added to the convolutions, which learn from them several times faster (ours).
       reach: number of neighbours on each side that predict a token; 0: no predictor. Ours.
       words: vocabulary size V of the language model with whose word embeddings the codes are
         aligned; 0: none.
@@ -61,6 +63,7 @@ class MotionTokenizerConfig(ArchitectureConfig):
     growth: int = 3
     activation: str = "relu"
     velocities: bool = True
+    shortcut: bool = True
     reach: int = 0
     words: int = 0
     word_samples: int = 512
@@ -219,6 +222,23 @@ class Stage(nnx.Module):
         return x
 
 
+def _shortcut(
+    config: MotionTokenizerConfig,
+    inputs: int,
+    outputs: int,
+    dtype: DTypeLike,
+    rngs: nnx.Rngs,
+    *,
+    encodes: bool,
+) -> layers.Dense | None:
+    """A linear map between the frames of a token, flattened, and its feature; see `shortcut`."""
+    if not config.shortcut:
+        return None
+    frames = 2**config.down
+    inputs, outputs = (inputs * frames, outputs) if encodes else (inputs, outputs * frames)
+    return layers.Dense((inputs,), (outputs,), dtype, rngs, layers.torch_linear(inputs))
+
+
 class Encoder(nnx.Module):
     """Frames [N, F, C] to features [N, W, D]."""
 
@@ -232,13 +252,17 @@ class Encoder(nnx.Module):
         )
         self.stages = nnx.List([Stage(c, dtype, rngs) for _ in range(c.down)])
         self.last = Conv(c.width, c.quantizer.width, 3, dtype, rngs)
+        self.shortcut = _shortcut(c, inputs, c.quantizer.width, dtype, rngs, encodes=True)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, frames: jax.Array) -> jax.Array:
         """See the class."""
-        x = layers.ACTIVATIONS[self.config.activation](self.first(x))
+        x = layers.ACTIVATIONS[self.config.activation](self.first(frames))
         for halving, stage in zip(self.halvings, self.stages, strict=True):
             x = stage(halving(x))
-        return self.last(x)
+        x = self.last(x)
+        if self.shortcut is None:
+            return x
+        return x + self.shortcut(frames.reshape(*x.shape[:2], -1))
 
 
 class Decoder(nnx.Module):
@@ -253,14 +277,18 @@ class Decoder(nnx.Module):
         self.doublings = nnx.List([Conv(c.width, c.width, 3, dtype, rngs) for _ in range(c.down)])
         self.mixed = Conv(c.width, c.width, 3, dtype, rngs)
         self.last = Conv(c.width, outputs, 3, dtype, rngs)
+        self.shortcut = _shortcut(c, c.quantizer.width, outputs, dtype, rngs, encodes=False)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, vectors: jax.Array) -> jax.Array:
         """See the class."""
         act = layers.ACTIVATIONS[self.config.activation]
-        x = act(self.first(x))
+        x = act(self.first(vectors))
         for stage, doubling in zip(self.stages, self.doublings, strict=True):
             x = doubling(jnp.repeat(stage(x), 2, axis=1))
-        return self.last(act(self.mixed(x)))
+        x = self.last(act(self.mixed(x)))
+        if self.shortcut is None:
+            return x
+        return x + self.shortcut(vectors).reshape(x.shape)
 
 
 class ContextPredictor(nnx.Module):

@@ -37,21 +37,24 @@ def _norm(x: jax.Array) -> jax.Array:
 
 def _tanh_ratio(s: jax.Array) -> jax.Array:
     """tanh(√s) / √s for s >= 0."""
-    series = 1 + s * (-1 / 3 + s * (2 / 15 + s * (-17 / 315 + s * 62 / 2835)))
+    t = jnp.minimum(s, _SMALL)  # an infinite branch not taken would make the gradient NaN
+    series = 1 + t * (-1 / 3 + t * (2 / 15 + t * (-17 / 315 + t * 62 / 2835)))
     root = jnp.sqrt(jnp.maximum(s, _SMALL))
     return jnp.where(s < _SMALL, series, jnp.tanh(root) / root)
 
 
 def _artanh_ratio(s: jax.Array) -> jax.Array:
     """artanh(√s) / √s for 0 <= s < 1."""
-    series = 1 + s * (1 / 3 + s * (1 / 5 + s * (1 / 7 + s / 9)))
+    t = jnp.minimum(s, _SMALL)
+    series = 1 + t * (1 / 3 + t * (1 / 5 + t * (1 / 7 + t / 9)))
     root = jnp.sqrt(jnp.maximum(s, _SMALL))
     return jnp.where(s < _SMALL, series, jnp.arctanh(root) / root)
 
 
 def _squared_asinh(s: jax.Array) -> jax.Array:
     """asinh(√s)² for s >= 0."""
-    series = s * (1 + s * (-1 / 3 + s * (8 / 45 + s * (-4 / 35 + s * 128 / 1575))))
+    t = jnp.minimum(s, _SMALL)
+    series = t * (1 + t * (-1 / 3 + t * (8 / 45 + t * (-4 / 35 + t * 128 / 1575))))
     large = jnp.arcsinh(jnp.sqrt(jnp.maximum(s, _SMALL))) ** 2
     return jnp.where(s < _SMALL, series, large)
 
@@ -99,12 +102,16 @@ def exp_step(x: jax.Array, u: jax.Array, c: float) -> jax.Array:
 
     The exponential map at x of the tangent vector v there is `exp_step` of u = λ v / 2.
     """
-    return project(mobius_add(x, exp0(u, c), c), c)
+    end = _tanh_ratio(c * _squared_norm(u)) * u  # the step itself may be longer than the margin
+    return project(mobius_add(x, end, c), c)
 
 
 def log_step(x: jax.Array, y: jax.Array, c: float) -> jax.Array:
     """The u [..., D] with `exp_step(x, u) = y`, of half the length of the geodesic."""
-    return log0(mobius_add(-x, y, c), c)
+    towards = mobius_add(-x, y, c)
+    norm = _norm(towards)
+    length = 0.5 * distance(x, y, c)[..., None]
+    return towards * (length / jnp.where(norm > 0, norm, 1.0))
 
 
 def _squared(chord: jax.Array, gaps: jax.Array, c: float) -> jax.Array:

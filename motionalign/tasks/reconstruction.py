@@ -61,7 +61,7 @@ class Reconstruction:
             "velocity": (c.velocity, token_losses.velocity(*about)),
             "commitment": (c.commitment, found.commitment + found.embedding),
         }
-        scalars = {
+        scalars: dict[str, Any] = {
             "error_mm": token_losses.position_error(outputs.reconstruction, outputs.target, persons)
         }
         tokens = jnp.broadcast_to(persons[..., None], found.vectors.shape[:-1])

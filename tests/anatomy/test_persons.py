@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import motion_files
@@ -74,6 +75,25 @@ def test_joints_are_taken_by_their_names(tmp_path):
         persons_of(take, SKELETONS["kit21"])
     with pytest.raises(ValueError, match=r"its joints are in 3D; those of 2D are needed"):
         persons_of(take, SKELETONS["coco18"])
+
+
+def test_a_real_file_in_the_skeleton_of_its_dataset(real_files):
+    """The file has SpineBase and HandTipLeft where the skeleton has spine_base, left_hand_tip."""
+    (take,) = read_takes(real_files / "ntu" / "S001C001P001R001A011.skeleton")
+    ntu = SKELETONS["ntu25"]
+    (person,) = persons_of(take, ntu).all
+    assert person.joints.shape == (82, 25, 3)
+    at = {
+        "spine_base": "SpineBase", "left_hand_tip": "HandTipLeft", "right_thumb": "ThumbRight",
+        "spine_shoulder": "SpineShoulder", "left_ankle": "AnkleLeft",
+    }  # fmt: skip
+    for ours, name in at.items():
+        theirs = take.motion.positions[:, 0, take.motion.joint_names.index(name)]
+        found = person.joints[:, ntu.joint_names.index(ours)]
+        np.testing.assert_allclose(found, theirs, atol=1e-5)
+    with pytest.raises(ValueError, match="has not the joints of skeleton 'smarthome13': no "):
+        persons_of(take, dataclasses.replace(SKELETONS["smarthome13"], joint_names=(
+            "crown", *SKELETONS["smarthome13"].joint_names[1:])))  # fmt: skip
 
 
 def test_no_body_is_refused_by_name(tmp_path):

@@ -1,5 +1,6 @@
 """Tokenizers."""
 
+import json
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import tokenizers
 
+from motionalign.data.language_tokenizer import LanguageTokenizer
 from motionalign.data.tokenizer import (
     MAX_WORD,
     Tokenizer,
@@ -111,6 +113,20 @@ def test_no_padding_token():
     json = train_wordpiece(CAPTIONS, 200).replace("[PAD]", "[nothing]")
     with pytest.raises(ValueError, match="no padding token"):
         Tokenizer(json, 77)
+
+
+def test_a_file_on_which_the_package_panics():
+    """It raises an error that is no Exception, about a merge shorter than the prefix of words."""
+    content = {
+        "version": "1.0", "added_tokens": [],
+        "model": {
+            "type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]],
+            "continuing_subword_prefix": "long", "unk_token": None,
+        },
+    }  # fmt: skip
+    for read in (lambda text: Tokenizer(text, 7), lambda text: LanguageTokenizer(text, stops=[0])):
+        with pytest.raises(ValueError, match=r"tokenizer\.json cannot be read: "):
+            read(json.dumps(content))
 
 
 # ---- padding ---------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from motionalign.config import Entry, Field
 class Sharpened:
     """Symmetric cross-entropy of cosines times `loss.sharpness`."""
 
+    kind: ClassVar[str] = "dual_encoder"
     entry: ClassVar[Entry] = Entry(
         reads=("model.text.family", "model.head_dropout"),
         fields={"loss.sharpness": Field(10.0, "What cosines are multiplied by.", above=0, high=99)},

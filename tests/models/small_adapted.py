@@ -115,16 +115,6 @@ class Config:
         return KEY_MAP
 
 
-class Adapted(Network):
-    """A network whose frozen kernels have the dtype of their reference."""
-
-    def _build(self, seed):
-        module = super()._build(seed)
-        for tower in self.frozen:
-            tower.prepare(module)
-        return module
-
-
 class Objective:
     """Cross-entropy of the next id."""
 
@@ -152,13 +142,14 @@ def save_base(folder, seed=0) -> str:
 def network(folder, dtype="bfloat16", compute=jnp.float32, adapters=LORA) -> Network:
     """The network with its tower frozen but for the adapters."""
     tower = FrozenWeights.of("llama", folder, dtype, lora.TRAINED)
-    return Adapted(Config(adapters), compute, Model, (tower,))
+    return Network(Config(adapters), compute, Model, (tower,))
 
 
 def begin(net, optimizer=None):
     """(state, its abstract state, train step) on one device."""
     groups = {"all": {"match": ".*", "lr": 1.0}}
-    config = ConfigDict({"seed": 0, "optim": {"groups": groups}})
+    kind = {"kind": "dual_encoder"}  # any: none has a group of this name
+    config = ConfigDict({"seed": 0, "optim": {"groups": groups}, "model": kind})
     mesh = sharding.mesh_of(jax.devices()[:1], 1, 1)
     optimizer = optimizer or optax.adam(0.02)
     shapes = step.abstract_state(net, optimizer, mesh)

@@ -57,7 +57,10 @@ def test_what_a_linear_layer_computes(stable, scale):
     layer, w, bias, a, b = linear(rank_stabilized=stable)
     x = np.random.default_rng(1).normal(size=(3, 4, 6)).astype(np.float32)
     expected = x @ w + bias + scale * (x @ a @ b)
-    np.testing.assert_allclose(layer(x), expected, atol=1e-5)
+    found, pull = jax.vjp(layer, x)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    through = np.ones((3, 4, 5)) @ (w + scale * a @ b).T  # to the layers before
+    np.testing.assert_allclose(pull(jnp.ones((3, 4, 5)))[0], through, atol=1e-5)
     assert np.abs(scale * (x @ a @ b)).max() > 0.1
 
 

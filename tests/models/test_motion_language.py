@@ -18,9 +18,7 @@ from motionalign.models.motion_tokenizer import MotionTokenizerConfig
 from motionalign.models.network import Network
 from motionalign.models.quantizers import QuantizerConfig
 
-BODIES = BodiesConfig(
-    joints=5, persons=2, frames=8, root=0, left=(1, 3), right=(2, 4), face=True
-)
+BODIES = BodiesConfig(joints=5, persons=2, frames=8, root=0, left=(1, 3), right=(2, 4), face=True)
 TOKENIZER = MotionTokenizerConfig(
     bodies=BODIES,
     quantizer=QuantizerConfig("hyperbolic", 12, 16),
@@ -220,8 +218,10 @@ def test_instructions():
         assert len(instructions.parts_of(name)) == 2
     assert instructions.lists_names("listed")
     assert not instructions.lists_names("plain")
-    with pytest.raises(ValueError, match=r"expected one of plain, listed, chat, or a text"):
+    with pytest.raises(ValueError, match=r"expected one of plain, listed, or a text"):
         instructions.parts_of("plane")
+    with pytest.raises(ValueError, match="end it with a word"):
+        instructions.parts_of("{motion} is ")
     with pytest.raises(ValueError, match="put them before it"):
         instructions.parts_of("{motion} {names}")
 

@@ -235,8 +235,7 @@ def _sentencepiece(vocabulary: _Vocabulary) -> tuple[tokenizers.Tokenizer, dict[
 def _merges(vocabulary: _Vocabulary) -> Sequence[tuple[str, str]]:
     """The pairs of tokens that make a token, by falling score.
 
-    SentencePiece joins normal and user-defined tokens only. Pairs that make the same token are in
-    the order of their ids, as in `transformers`.
+    SentencePiece makes no special tokens and no bytes from pairs, whatever their scores.
     """
     joined = np.isin(vocabulary.types, (_NORMAL, _USER_DEFINED, _UNUSED))
     ids, scores, found = vocabulary.ids, vocabulary.scores(), []
@@ -244,8 +243,7 @@ def _merges(vocabulary: _Vocabulary) -> Sequence[tuple[str, str]]:
         token = vocabulary.tokens[i]
         if joined[i]:
             pairs = ((token[:at], token[at:]) for at in range(1, len(token)))
-            known = [pair for pair in pairs if pair[0] in ids and pair[1] in ids]
-            found += sorted(known, key=lambda pair: (ids[pair[0]], ids[pair[1]]))
+            found += [pair for pair in pairs if pair[0] in ids and pair[1] in ids]
     return found
 
 

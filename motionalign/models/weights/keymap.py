@@ -148,12 +148,15 @@ class KeyMap:
       rules: every rule whose regex matches the complete key applies; a fused tensor needs several.
       excused: regexes for source keys that no parameter needs.
       fresh: regexes for parameters that keep their initial value.
+      copies: (regex of a source key, our path): a tensor that no rule uses must be a copy of the
+        one that fills the parameter, such as an output layer that is tied to the embeddings.
     """
 
     prefix: str
     rules: tuple[Rule, ...]
     excused: tuple[str, ...] = ()
     fresh: tuple[str, ...] = ()
+    copies: tuple[tuple[str, str], ...] = ()
 
     def within(self, source: str, path: str) -> "KeyMap":
         """Nests the map: keys get the prefix regex `source`, parameters the prefix `path`."""
@@ -163,6 +166,7 @@ class KeyMap:
             rules=tuple((source + regex, path + target, t) for regex, target, t in self.rules),
             excused=tuple(source + regex for regex in self.excused),
             fresh=tuple(path + regex for regex in self.fresh),
+            copies=tuple((source + regex, path + target) for regex, target in self.copies),
         )
 
     def __or__(self, other: "KeyMap") -> "KeyMap":
@@ -173,6 +177,7 @@ class KeyMap:
             rules=self.rules + other.rules,
             excused=self.excused + other.excused,
             fresh=self.fresh + other.fresh,
+            copies=self.copies + other.copies,
         )
 
 
@@ -248,10 +253,11 @@ def match(
     plan: dict[str, tuple[str, Transform]] = {}
     problems = []
     names = unwrapped(source, known=lambda name: bool(targets_of(name)))
+    excused = (*key_map.excused, *(regex for regex, _ in key_map.copies))
     for key, shape in source.items():
         name = without_prefix(names[key])
         targets = targets_of(names[key])
-        if not targets and not any(re.fullmatch(regex, name) for regex in key_map.excused):
+        if not targets and not any(re.fullmatch(regex, name) for regex in excused):
             problems.append(f"unexpected  {key} {list(shape)}")
         for path, transform in targets:
             expected = transform.whole_shape(parameters[path])
@@ -269,6 +275,25 @@ def match(
     if problems:
         raise ValueError("\n  ".join([f"{len(problems)} mismatches:", *some_of(problems)]))
     return plan
+
+
+def copied(
+    source: Iterable[str], plan: Mapping[str, tuple[str, Transform]], key_map: KeyMap
+) -> dict[str, str]:
+    """{key: key of the tensor that it must equal} of the tensors that `copies` excuses.
+
+    Args:
+      source: the source's keys.
+      plan: what `match` has found for them.
+      key_map: the rules.
+    """
+    unused = set(source) - {key for key, _ in plan.values()}
+    return {
+        key: plan[path][0]
+        for key in sorted(unused)
+        for regex, path in key_map.copies
+        if path in plan and re.fullmatch(rf"(?:.*\.)?{regex}", key)  # after a wrapper's name
+    }
 
 
 def some_of(problems: Sequence[str]) -> list[str]:

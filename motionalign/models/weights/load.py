@@ -12,7 +12,7 @@ from motionalign import reading
 from motionalign.data.language_tokenizer import MAX_TOKENS, LanguageTokenizer
 from motionalign.data.tokenizer import Tokenizer, in_one_error
 from motionalign.models.weights.gguf_vocabulary import read_tokenizer
-from motionalign.models.weights.keymap import KeyMap, Shape, match
+from motionalign.models.weights.keymap import KeyMap, Shape, copied, match
 from motionalign.models.weights.source import Source, read_json
 from motionalign.models.weights.vocabulary import convert
 
@@ -81,6 +81,12 @@ def read_parameters(
         plan = match(source.shapes(), shapes, key_map)
     except ValueError as error:
         raise ValueError(f"weights of {source.name} do not fit the model: {error}") from None
+    for key, original in copied(tensors, plan, key_map).items():
+        if not np.array_equal(tensors[key].read(), tensors[original].read()):
+            raise ValueError(
+                f"weights of {source.name} do not fit the model: {key} differs from {original}, "
+                "but in this model they are the same; does config.json state tie_word_embeddings?"
+            )
     read_key, tensor = None, np.zeros(())
     for path, (key, transform) in plan.items():
         if key != read_key:  # the parts of a fused tensor are consecutive

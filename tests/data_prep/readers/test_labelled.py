@@ -11,6 +11,7 @@ from data_prep.__main__ import main
 from data_prep.divide import Choice
 from data_prep.protocols import Protocol
 from data_prep.readers.labelled import PUBLISHED, Labelled
+from data_prep.survey import survey
 from motionalign.data.dataset import Dataset
 from motionalign.skeleton import SKELETONS
 
@@ -122,6 +123,33 @@ def test_clips_of_one_person_are_canonical(write):
     assert not Labelled(write(), own(), canonical=False).canonical
 
 
+def test_a_single_frame_is_there_twice(write):
+    values = arrays()
+    values["lengths"] = [1, values["lengths"][0] - 1, *values["lengths"][1:]]
+    for name in ("labels", "subjects", "views", "trials"):
+        values[name] = [values[name][0], *values[name]]
+    values["files"] = ["single.json", *values["files"]]
+    reader = Labelled(write(values), own(), canonical=False)
+    joints = reader.joints("single")
+    assert joints.shape == (2, 1, 20, 3)
+    np.testing.assert_array_equal(joints[0], joints[1])
+    assert "1 clips are a single frame, which is repeated: single" in reader.notes
+    kept = [source.id for source in survey(reader).sources]
+    assert "single" in kept and len(kept) == len(values["files"])
+
+
+def test_a_joint_that_was_not_measured_is_not_at_the_origin(write):
+    values = arrays()
+    positions = values.pop("positions_int16") * 0.0002
+    positions[2, 0, 5] = np.nan
+    positions[values["lengths"][0]] = 0  # of the second clip, the first frame has nobody
+    reader = Labelled(write({**values, "positions": positions, "scale": 1.0}), own())
+    assert np.isnan(reader.joints("a0/s1_v1_e0")).sum() == 3
+    assert (reader.joints("a0/s1_v1_e1")[0] == 0).all()
+    dropped = {entry["id"]: entry["reason"] for entry in survey(reader).report()["dropped"]}
+    assert dropped["a0/s1_v1_e0"] == "not_finite"
+
+
 def test_rates(write):
     reader = Labelled(write(), own(), fps=15)
     assert (reader.source_fps, reader.fps) == (30, 15)
@@ -190,7 +218,7 @@ def test_unseen_classes_are_in_no_part_of_training(write):
     assert len(reader.unlisted()) == 18 and all(n.startswith("a1") for n in reader.unlisted())
     assert reader.label_names == ("sit down", "walk", "wave")
     assert reader.split_made["left_out"] == ["walk"] and reader.split_made["draw"] is None
-    assert reader.protocol.startswith("own; 1 classes unseen; val (ours): ")
+    assert reader.protocol.startswith("own; 1 class unseen; val (ours): ")
     assert reader.notes[-1] == (
         "Left out of train and val: walk. Their 18 test clips are the split unseen; their 18 "
         "training clips are in no split."
@@ -375,7 +403,7 @@ def test_the_command_prepares_records(write, tmp_path, capsys):
     meta = dataset.metadata
     assert (meta.sensor, meta.unit_in_metres, meta.fps, meta.source_fps) == ("depth", 1, 30, 30)
     assert meta.protocol == (
-        "own division by subject, 1, 2, 3, 4 train; 1 classes unseen; val (ours): 2 clips of "
+        "own division by subject, 1, 2, 3, 4 train; 1 class unseen; val (ours): 2 clips of "
         "subject 2"
     )
     assert {name: len(dataset.split(name)) for name in ("train", "val", "test", "unseen")} == {

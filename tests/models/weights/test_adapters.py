@@ -5,16 +5,18 @@ import json
 import re
 import types
 
+import jax
 import numpy as np
 import pytest
 from flax import nnx
 from safetensors.numpy import load_file, save_file
 from small_adapted import ADAPTED, DEPTH, HIDDEN, KEY_MAP, LORA, WIDTH, WORDS, Tower, save_base
 
-from motionalign.models import lora
+from motionalign.models import llama, lora
 from motionalign.models.lora import LoraConfig
 from motionalign.models.weights import adapters
 from motionalign.models.weights.adapters import Base
+from motionalign.models.weights.load import load_weights, parameter_path
 from motionalign.models.weights.source import Source
 
 BASE = Base("base", "", "ab" * 32)
@@ -121,10 +123,11 @@ def hugging_face():
     transformers = pytest.importorskip("transformers")
     peft = pytest.importorskip("peft")
 
-    def llama():
+    def llama(key_heads=2):
         torch.manual_seed(0)
         sizes = {"hidden_size": WIDTH, "intermediate_size": HIDDEN, "num_hidden_layers": DEPTH}
-        config = transformers.LlamaConfig(vocab_size=WORDS, num_attention_heads=2, **sizes)
+        heads = {"num_attention_heads": 2, "num_key_value_heads": key_heads}
+        config = transformers.LlamaConfig(vocab_size=WORDS, **heads, **sizes)
         return transformers.LlamaForCausalLM(config)
 
     return types.SimpleNamespace(llama=llama, torch=torch, peft=peft)
@@ -192,6 +195,38 @@ def test_what_peft_reads(tmp_path, hugging_face):
     merged = lora.merged({**before, **params}, config)
     for path, value in kernels(adapted.merge_and_unload()).items():
         np.testing.assert_allclose(merged[f"{path}/kernel"], value, atol=1e-5)
+
+
+def test_a_llama_with_adapters_computes_what_peft_computes(tmp_path, hugging_face):
+    """With the real key map, and fewer key heads than query heads."""
+    peft, torch = hugging_face.peft, hugging_face.torch
+    reference = hugging_face.llama(key_heads=1)
+    reference.save_pretrained(tmp_path / "base")
+    fields = {"r": 2, "lora_alpha": 5, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+    adapted = peft.get_peft_model(reference, peft.LoraConfig(**fields)).eval()
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                parameter.copy_(torch.randn_like(parameter))
+    adapted.save_pretrained(tmp_path / "a")
+    source = Source(tmp_path / "base")
+    plain = llama.config_from_hf(source.config())
+    sizes = lora.sizes(nnx.eval_shape(lambda: llama.Llama(plain, rngs=nnx.Rngs(0))))
+    found = adapters.read(Source(tmp_path / "a"), sizes, llama.key_map(), Base.of(source))
+    config = dataclasses.replace(plain, lora=found.config)
+    model = nnx.eval_shape(lambda: llama.Llama(config, rngs=nnx.Rngs(0)))
+    graphdef, params = nnx.split(model)
+    params = load_weights(params, source, llama.key_map())
+
+    def filled(path, leaf):
+        return found.params.get(parameter_path(path), leaf)
+
+    model = nnx.merge(graphdef, jax.tree_util.tree_map_with_path(filled, params))
+    ids = np.random.default_rng(0).integers(0, WORDS, (2, 9))
+    with torch.no_grad():
+        expected = adapted(torch.from_numpy(ids)).logits.numpy()
+    logits = jax.jit(lambda ids: model.logits(model(model.embed(ids))[0]))(ids)
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
 # ---------------------------------------------------------------------------------- refusals

@@ -164,6 +164,18 @@ def test_sentencepiece(tmp_path, sentencepiece):
     assert ours.text(ours.ids("漢字 🤸")) == "漢字 🤸"  # in bytes
 
 
+def test_pairs_make_no_special_tokens(tmp_path, sentencepiece):
+    """A control token of the best score is not found in a text that spells it."""
+    vocabulary = gguf_files.of_sentencepiece(sentencepiece[1])
+    vocabulary["tokenizer.ggml.tokens"].append("wx")
+    vocabulary["tokenizer.ggml.scores"].append(1.0)
+    for kind in (3, 1):
+        types = [*vocabulary["tokenizer.ggml.token_type"], kind]
+        changed = vocabulary | {"tokenizer.ggml.token_type": types}
+        ours = read_tokenizer(gguf_files.write(tmp_path / f"{kind}.gguf", changed, {}))
+        assert (len(types) - 1 in ours.ids("wx")) == (kind == 1)
+
+
 def test_without_a_dummy_prefix(tmp_path):
     theirs = gguf_files.train_sentencepiece(tmp_path, add_dummy_prefix=False)
     vocabulary = gguf_files.of_sentencepiece(theirs)
