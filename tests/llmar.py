@@ -1,4 +1,4 @@
-"""Small runs of LLM-AR for tests: a set of two persons, a language model, configs of both stages."""
+"""Small runs of LLM-AR for tests: a set of two persons, a language model, and configs."""
 
 import json
 import pathlib
