@@ -82,16 +82,30 @@ def nearest_neighbour(
     varies = deviation > 1e-9 * np.abs(train).max(axis=0)  # more than rounding errors of the mean
     train, test = ((x - mean)[:, varies] / deviation[varies] for x in (train, test))
 
-    order = np.argsort(train_labels, kind="stable")
-    present, starts = np.unique(train_labels[order], return_index=True)
-    train = train[order]
-    scores = np.full((len(test), num_classes), np.finfo(np.float64).min)
+    scores = np.empty((len(test), num_classes))
     step = max(1, _BLOCK // len(train))
     for i in range(0, len(test), step):
-        nearest = np.minimum.reduceat(
-            squared_distances(test[i : i + step], train), starts, axis=1
-        )  # [step, classes present]
-        scores[i : i + step, present] = -np.sqrt(nearest)
+        distances = np.sqrt(squared_distances(test[i : i + step], train))
+        scores[i : i + step] = class_scores(distances, train_labels, num_classes)
+    return scores
+
+
+def class_scores(distances: np.ndarray, train_labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Scores each class by the nearest of its training clips.
+
+    Args:
+      distances: [N, M] from each clip to every training clip.
+      train_labels: [M] integers from 0 to K - 1.
+      num_classes: K.
+
+    Returns:
+      [N, K] float64: the negative distance to the nearest training clip of the class. A class
+      without training clips gets the lowest finite number and ranks last.
+    """
+    order = np.argsort(train_labels, kind="stable")
+    present, starts = np.unique(train_labels[order], return_index=True)
+    scores = np.full((len(distances), num_classes), np.finfo(np.float64).min)
+    scores[:, present] = -np.minimum.reduceat(distances[:, order], starts, axis=1)
     return scores
 
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from motionalign import __version__, commands
 
-COMMANDS = ("data_prep", "train", "eval", "encode", "convert")
+COMMANDS = ("data_prep", "train", "eval", "encode", "tokenize", "convert")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -17,7 +17,7 @@ from motionalign.checkpoints.writers import check_writers
 from motionalign.config import migrate_config, stored_form
 from motionalign.data.batches import parse_mixture
 from motionalign.data.dataset import Dataset
-from motionalign.files import expand, write_csv, write_json
+from motionalign.files import check_place, expand, write_csv, write_json, write_text
 from motionalign.inference.encoder import Predictor
 from motionalign.inference.model import Model, load
 from motionalign.inference.reference import reading_of
@@ -38,6 +38,7 @@ from motionalign.tasks.captions import small_batch_metrics as small_batch_metric
 from motionalign.tasks.registry import TASKS
 from motionalign.tasks.schema import schema
 from motionalign.tasks.task import Results, Task
+from motionalign.tasks.tokens import Tokens, sentences
 
 # Scalars to print after an epoch; a task with none of these prints all of its scalars.
 SHOWN = ("t2m/R@1", "t2m/R@10", "top1", "top5", "ap", "f1", "ndcg@1", "ndcg@5")
@@ -107,6 +108,43 @@ def evaluate_checkpoint(
     if logged and test_scalars:
         log_results(output, config.log_to, stored_form(config), model.run["step"], test_scalars)
     return all_results
+
+
+def tokenize_checkpoint(
+    config: ConfigDict,
+    path: str | pathlib.Path,
+    output: str | pathlib.Path,
+    split: str | None = None,
+) -> str:
+    """Writes the sentences of a dataset's clips, as lines of JSON; see `tokens.sentences`.
+
+    Args:
+      config: `data` names the dataset; the model comes from the checkpoint.
+      path: a workdir or checkpoint folder of a motion tokenizer.
+      output: the .jsonl to write.
+      split: name of the split; None: all that the dataset has.
+
+    Returns:
+      What was written, in words.
+    """
+    check_place(output, "--output")
+    mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
+    model = load(path, SERIES[config.eval.checkpoint], mesh, config.data)
+    datasets = _checked_datasets(config, model, Tokens(config))
+    if len(datasets) != 1:
+        raise ValueError(
+            f"config.data.datasets={config.data.datasets} names {len(datasets)} datasets; "
+            "sentences are written for one at a time"
+        )
+    dataset = datasets[0]
+    indices = sorted(dataset.version_dir.glob("index-*.npz"))
+    there = [split] if split else [each.stem.removeprefix("index-") for each in indices]
+    predict = _predictor_for(model, dataset)
+    lines = [line for name in there for line in sentences(predict, dataset, name)]
+    if jax.process_index() == 0:
+        write_text(output, "".join(line + "\n" for line in lines))
+    about = about_data(model, dataset)
+    return f"{about}{output}: {len(lines)} sentences of {dataset.name} ({', '.join(there)})"
 
 
 def _checked_datasets(config: ConfigDict, model: Model, task: Task) -> list[Dataset]:

@@ -15,6 +15,9 @@ r"""Trains, evaluates and applies motion-language models.
     python launch.py --mode=encode --checkpoint=runs/quickstart --input=mocap --output=clips.npz
     python launch.py --mode=encode --checkpoint=runs/actions --input=clips --output=classes.csv
 
+  Write the sentences of a dataset, by a motion tokenizer:
+    python launch.py --mode=tokenize --checkpoint=runs/nw_ucla_tokens --output=sentences.jsonl
+
   List every field of a config with its default, valid values and meaning:
     python launch.py --help_config
 
@@ -25,8 +28,8 @@ r"""Trains, evaluates and applies motion-language models.
   Exit status: 0 finished; 1, 2 a mistake, told in one line; 130, 143 stopped by Ctrl-C or SIGTERM.
   Training saves before it stops, and the same command resumes it.
 
-  `motionalign train`, `motionalign eval` and `motionalign encode` are the same commands and work
-  from any folder; `motionalign --help` lists the others.
+  `motionalign train`, `motionalign eval`, `motionalign encode` and `motionalign tokenize` are the
+  same commands and work from any folder; `motionalign --help` lists the others.
 """
 
 import difflib
@@ -46,13 +49,13 @@ from motionalign.conventions import AXES, REASONS, SENSORS, UNITS, read_order
 
 FLAGS = flags.FLAGS
 CONFIGS = pathlib.Path(__file__).parent / "configs"
-MODES = ("train", "eval", "encode")
+MODES = ("train", "eval", "encode", "tokenize")
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
     "Config file of the run, FILE or FILE:ARGUMENT: your own file or an installed one, such as "
-    "configs/quickstart.py. Default for eval: the checkpoint's config.",
+    "configs/quickstart.py. Default for eval and tokenize: the checkpoint's config.",
     lock_config=True,
 )
 _MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
@@ -65,10 +68,15 @@ _WORKDIR = flags.DEFINE_string(
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
     None,
-    "eval, encode: a workdir, a checkpoint folder, a shared folder or a Hub id; default: "
+    "eval, encode, tokenize: a workdir, a checkpoint folder, a shared folder or a Hub id; default: "
     "--workdir.",
 )
-_SPLIT = flags.DEFINE_string("split", None, "eval: split to score; default: config.data.test_split")
+_SPLIT = flags.DEFINE_string(
+    "split",
+    None,
+    "eval: split to score; default: config.data.test_split. tokenize: split whose sentences are "
+    "written; default: all.",
+)
 _INPUT = flags.DEFINE_string(
     "input", None, "encode: folder of motion files of any format, or one file."
 )
@@ -76,7 +84,7 @@ _OUTPUT = flags.DEFINE_string(
     "output",
     None,
     "encode: the .npz to write (ids, embeddings; for a classifier ids, class_names, "
-    "probabilities), or for a classifier a .csv.",
+    "probabilities), or for a classifier a .csv. tokenize: the .jsonl to write.",
 )
 _DATASET = flags.DEFINE_string(
     "dataset",
@@ -202,15 +210,18 @@ def _run() -> None:
         print(schema().describe())
         return
     _check_flags()
-    {"train": _train, "eval": _evaluate_only, "encode": _encode}[_MODE.value]()
+    modes = {
+        "train": _train, "eval": _evaluate_only, "encode": _encode, "tokenize": _tokenize,
+    }  # fmt: skip
+    modes[_MODE.value]()
 
 
 # Flags that only some modes read, with these modes.
 READ_BY = {
-    "checkpoint": ("eval", "encode"),
-    "split": ("eval",),
+    "checkpoint": ("eval", "encode", "tokenize"),
+    "split": ("eval", "tokenize"),
     "input": ("encode",),
-    "output": ("encode",),
+    "output": ("encode", "tokenize"),
     "dataset": ("encode",),
     "joints": ("encode",),
     "skeleton": ("encode",),
@@ -257,6 +268,15 @@ def _train() -> None:
 def _evaluate_only() -> None:
     checkpoint = _CHECKPOINT.value or _WORKDIR.value
     _require(checkpoint=checkpoint)
+    _tell_idle_fields()
+    with commands.importing():
+        from motionalign.checkpoints.workdir import run_folder
+    _start_jax()
+    _evaluate(checkpoint, _WORKDIR.value or run_folder(checkpoint))
+
+
+def _tell_idle_fields() -> None:
+    """Says on stderr which given fields of the config an evaluation does not read."""
     given = config_flags.get_override_values(FLAGS["config"])
     idle = [f"--config.{name}" for name in given if name.partition(".")[0] not in EVALUATED]
     own = pathlib.Path(_config_path().partition(":")[0]) == CONFIGS / "checkpoint.py"
@@ -266,10 +286,17 @@ def _evaluate_only() -> None:
             + (f" No effect: {', '.join(idle)}" if idle else ""),
             file=sys.stderr,
         )
+
+
+def _tokenize() -> None:
+    checkpoint = _CHECKPOINT.value or _WORKDIR.value
+    example = "sentences.jsonl"
+    _require(example, checkpoint=checkpoint, output=_OUTPUT.value)
+    _tell_idle_fields()
     with commands.importing():
-        from motionalign.checkpoints.workdir import run_folder
+        from motionalign.evaluate import tokenize_checkpoint
     _start_jax()
-    _evaluate(checkpoint, _WORKDIR.value or run_folder(checkpoint))
+    print(tokenize_checkpoint(_config(), checkpoint, _OUTPUT.value, _SPLIT.value))
 
 
 # Sections and fields of a config that evaluation reads; the others come from the checkpoint.
@@ -375,9 +402,10 @@ def _first(error: Exception) -> str:
     return str(error).strip().partition("\n")[0].rstrip(".")
 
 
-def _require(**given: object) -> None:
+def _require(output_file: str = "clips.npz", /, **given: object) -> None:
     """Raises a ValueError that names the missing flags, with an example value for each."""
-    missing = [f"--{name}={EXAMPLES[name]}" for name, value in given.items() if value is None]
+    examples = EXAMPLES | {"output": output_file}
+    missing = [f"--{name}={examples[name]}" for name, value in given.items() if value is None]
     if missing:
         raise ValueError(
             f"--mode={_MODE.value} needs {' and '.join(missing)}, for example (--help shows "
@@ -389,7 +417,6 @@ EXAMPLES = {
     "config": "configs/quickstart.py",
     "checkpoint": "runs/quickstart",
     "input": "clips",
-    "output": "clips.npz",
 }
 
 
@@ -484,7 +511,7 @@ def _with_config(argv: Sequence[str]) -> list[str]:
         if arg in ("--config", "-config"):
             found[i + 1] = find_config(found[i + 1])
     checkpoint = _last(argv, "checkpoint") or _last(argv, "workdir")
-    if _last(argv, "mode") == "eval" and _last(argv, "config") is None and checkpoint:
+    if _last(argv, "mode") in ("eval", "tokenize") and _last(argv, "config") is None and checkpoint:
         found.insert(1, f"--config={CONFIGS / 'checkpoint.py'}:{checkpoint}")
     return found
 

@@ -26,15 +26,17 @@ RULES = (
     (r"/up/kernel$", P(None, "model")),  # [D, F]
     (r"/up/bias$", P("model")),
     (r"/down/kernel$", P("model", None)),  # [F, D]
-    (r"/attention/(query|key|value)/kernel$", P(None, "model")),  # [D, H * d]
-    (r"/attention/(query|key|value)/bias$", P("model")),
-    (r"/attention/out/kernel$", P("model", None)),  # [H * d, D]
-    (r"/mlp/gate/kernel$", P(None, "model")),
-    (r"/mlp/gate/bias$", P("model")),
-    (r"/(attention/(query|key|value)|mlp/(gate|up))/lora_b$", P(None, "model")),  # [r, out]
-    (r"/(attention/out|mlp/down)/lora_a$", P("model", None)),  # [in, r]
+    # Language models: the same division, of matrices and their adapters. What a block adds to the
+    # hidden states is a sum over devices, two for each block (Shoeybi et al., 2019, Megatron-LM).
+    (r"/(query|key|value|gate)/(kernel|kernel_scale|lora_b)$", P(None, "model")),  # [D or r, H d]
+    (r"/up/(kernel_scale|lora_b)$", P(None, "model")),
+    (r"/(query|key|value|gate)/bias$", P("model")),
+    (r"/attention/out/(kernel|kernel_scale|lora_a)$", P("model", None)),  # [H d, D or r]
+    (r"/down/(kernel_scale|lora_a)$", P("model", None)),
+    # By words, not by width: hidden states that are looked up in slices of the width stay sliced,
+    # and every layer gathers them.
     (r"(^|/)embed/embedding$", P("model", None)),  # [V, D]
-    (r"(^|/)llama/head/kernel$", P(None, "model")),  # [D, V]
+    (r"(^|/)head/kernel$", P(None, "model")),  # [D, V]
 )
 
 

@@ -574,6 +574,7 @@ def test_run_1_says_what_was_left_unsaid(motion, says):
     migrated = migrate_run(stored)
     assert stored == before
     assert migrated == {
+        "kind": "dual_encoder",
         "architecture": {
             "motion": says, "text": None, "embed_dim": 4, "gait_head": None, "classifier": None,
         },
@@ -625,7 +626,7 @@ def test_run_1_keeps_what_was_said_and_migrates_datasets():
     ],
 )
 def test_run_3_says_what_is_known_of_a_frozen_text_encoder(source, hub_id, name):
-    assert len(RUN_MIGRATIONS) == 3
+    assert len(RUN_MIGRATIONS) == 4
     before = {"encoder": source, "readout": "mean", "sha256": "0"}
     migrated = RUN_MIGRATIONS[2]({"text_encoder": before})["text_encoder"]
     assert migrated == before | {
@@ -635,6 +636,13 @@ def test_run_3_says_what_is_known_of_a_frozen_text_encoder(source, hub_id, name)
     later = RUN_MIGRATIONS[2]({"text_encoder": before | {"settings": "1"}})
     assert later["text_encoder"]["settings"] == "1"
     assert RUN_MIGRATIONS[2]({"text_encoder": None}) == {"text_encoder": None}
+
+
+def test_older_models_and_runs_are_dual_encoders(legacy):
+    assert RUN_MIGRATIONS[3]({"step": 1}) == {"kind": "dual_encoder", "step": 1}
+    stored = read(legacy / "run-clips" / "config.json")
+    assert "kind" not in stored["model"]
+    assert migrate_config(stored, schema())["model"]["kind"] == "dual_encoder"
 
 
 def test_a_folder_is_no_hub_id(tmp_path, monkeypatch):

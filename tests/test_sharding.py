@@ -43,6 +43,22 @@ PATHS = {
     "llama/blocks/0/mlp/down/kernel": ((8, 12), P("model", None)),
     "llama/blocks/0/mlp_norm/scale": ((12,), P()),
     "llama/head/kernel": ((12, 10), P(None, "model")),
+    # a language model: matrices, quantised ones with their scales, adapters
+    "llm/blocks/0/attention/query/kernel": ((12, 8), P(None, "model")),
+    "llm/blocks/0/attention/query/kernel_scale": ((1, 8), P(None, "model")),
+    "llm/blocks/0/attention/query/lora_a": ((12, 2), P()),
+    "llm/blocks/0/attention/query/lora_b": ((2, 8), P(None, "model")),
+    "llm/blocks/0/attention/value/bias": ((8,), P("model")),
+    "llm/blocks/0/attention/out/kernel": ((8, 12), P("model", None)),
+    "llm/blocks/0/attention/out/kernel_scale": ((1, 12), P()),  # of all rows
+    "llm/blocks/0/attention/out/lora_a": ((8, 2), P("model", None)),
+    "llm/blocks/0/attention/out/lora_b": ((2, 12), P()),
+    "llm/blocks/0/mlp/gate/kernel": ((12, 16), P(None, "model")),
+    "llm/blocks/0/mlp/up/lora_b": ((2, 16), P(None, "model")),
+    "llm/blocks/0/mlp/down/kernel_scale": ((2, 12), P("model", None)),  # of blocks of rows
+    "llm/blocks/0/mlp/down/lora_a": ((16, 2), P("model", None)),
+    "llm/embed/embedding": ((32, 12), P("model", None)),
+    "llm/head/kernel": ((12, 32), P(None, "model")),
 }
 
 

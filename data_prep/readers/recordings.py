@@ -19,6 +19,7 @@ from data_prep.protocols_ntu import Benchmark
 from data_prep.readers import Caption, InvalidClip, Reader, below
 from data_prep.readers.spool import Spool
 from motionalign import conventions, reading
+from motionalign.formats.checks import counted
 
 SAMPLE = 64  # recordings of train that show which axis points up
 
@@ -70,7 +71,7 @@ class Folder:
         if not recordings:
             raise ValueError(
                 f"--raw_dir={self.path} has no recording of the classes of the benchmark, only "
-                f"{left:,} of other ones"
+                f"{counted(left, 'recording')} of others"
             )
         return dataclasses.replace(self, recordings=recordings, left=left)
 
@@ -114,7 +115,7 @@ def find(
                 )
             recordings[stem], files[stem] = known, path
     if not recordings:
-        found = f"{len(others)} others, such as {min(others)}" if others else "no files"
+        found = f"{counted(len(others), 'file')}, such as {min(others)}" if others else "no files"
         raise ValueError(
             f"--raw_dir={raw_dir}: no file is named like {example}{suffix}; found {found}"
         )
@@ -152,7 +153,7 @@ class Recordings(Reader):
           missing: {name: file} of recordings to leave out.
 
         Raises:
-          ValueError: too few training subjects for val.
+          ValueError: no recording trains, or too few training subjects for val.
         """
         self._folder = folder
         self._missing = missing or {}
@@ -174,19 +175,19 @@ class Recordings(Reader):
     ) -> list[str]:
         """What the user should know of the division."""
         by = {"subject": "subjects", "view": "cameras", "setup": "set-ups"}
+        groups = by[benchmark.by if benchmark.val else benchmark.held_out]
         which = ", ".join(map(str, chosen)) or "none"
+        which = f"{groups.removesuffix('s') if len(chosen) == 1 else groups} {which}"
         if benchmark.val:
-            val = f"val: the published one, {by[benchmark.by]} {which}"
+            val = f"val: the published one, {which}"
         else:
-            val = (
-                f"val: {by[benchmark.held_out]} {which} of the training part, since the benchmark "
-                "has none"
-            )
+            val = f"val: {which} of the training part, since the benchmark has none"
         notes = [f"{benchmark.title}. {val}"]
         if left := self._folder.left:
-            notes.append(f"{left:,} recordings of other classes are in no part of it")
+            notes.append(f"in no part of it: {counted(left, 'recording')} of other classes")
         if unused:
-            notes.append(f"{unused:,} recordings of other {by[benchmark.by]} are in no part of it")
+            found = counted(unused, "recording")
+            notes.append(f"in no part of it: {found} of other {by[benchmark.by]}")
         if benchmark.counts is not None:
             notes.append(self._count(benchmark, benchmark.counts))
         return notes
@@ -202,7 +203,7 @@ class Recordings(Reader):
             return f"the published number of clips: {train:,} to train and {left['test']:,} to test"
         more = train > counts[0] or left["test"] > counts[1]
         return (
-            f"{train:,} clips to train and {left['test']:,} to test, where the field has "
+            f"{counted(train, 'clip')} to train and {left['test']:,} to test, where the field has "
             f"{counts[0]:,} and {counts[1]:,}: "
             + (self.on_more if more else "scores on a part are not those of the benchmark")
         )
@@ -260,7 +261,7 @@ class Recordings(Reader):
           The axis; None: they do not stand. In how many recordings they stand along it, and in how
           many along any.
         """
-        names = self._splits["train"] or self._splits["test"]
+        names = self._splits["train"]
         axes: list[str] = []
         for index in np.unique(np.linspace(0, len(names) - 1, SAMPLE).round().astype(int)):
             try:
@@ -288,6 +289,12 @@ def _divide(
             unused += 1
         else:
             splits[split].append(name)
+    if not splits["train"]:
+        values = ", ".join(map(str, benchmark.train[:5])) + ", ..." * (len(benchmark.train) > 5)
+        raise ValueError(
+            f"{counted(len(recordings), 'recording')} found, none of which trains by "
+            f"{benchmark.title}: those of {benchmark.by} {values} do"
+        )
     if benchmark.val:
         return splits, benchmark.val, unused
     group = {name: recordings[name].number(benchmark.held_out) for name in splits["train"]}
@@ -297,7 +304,7 @@ def _divide(
             f"--val_share={val_share:g}: all recordings that train are of one "
             f"{benchmark.held_out}, {min(known)}, and none can be val; give --val_share=0"
         )
-    chosen = held_out(known, val_share, seed) if known else ()
+    chosen = held_out(known, val_share, seed)
     splits["val"] = [name for name in splits["train"] if group[name] in chosen]
     splits["train"] = [name for name in splits["train"] if group[name] not in chosen]
     return splits, chosen, unused

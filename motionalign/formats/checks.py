@@ -92,6 +92,18 @@ def tree(parents: Any, joint_names: Sequence[str], where: str) -> tuple[list[int
     return order, tuple(place[given[joint]] if given[joint] >= 0 else -1 for joint in order)
 
 
+def array(values: Sequence[Any]) -> np.ndarray | None:
+    """A JSON list as an array, of objects unless all are numbers; None: its lists are uneven.
+
+    NumPy would make every number as wide as the longest text beside it, which may be a megabyte.
+    """
+    found = np.array(values, object)
+    kinds = {type(each) for each in found.flat}
+    if list in kinds:
+        return None
+    return np.array(values) if kinds <= {int, float} else found
+
+
 def finite(values: np.ndarray, where: str) -> np.ndarray:
     """Measurements as float64; NaN, which stands for "not measured", is left.
 

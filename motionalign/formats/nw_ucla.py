@@ -10,8 +10,6 @@ recognition, CVPR 2014).
 import pathlib
 import re
 
-import numpy as np
-
 from motionalign import reading
 from motionalign.formats import checks
 from motionalign.formats.format import Format, Options
@@ -61,12 +59,9 @@ def read(path: pathlib.Path, options: Options) -> list[Motion]:
             f"{path} is no clip of NW-UCLA: expected an object with skeletons, [frames, "
             f"{len(KINECT20)}, 3]"
         )
-    try:
-        found = np.array(content["skeletons"])
-    except ValueError:  # of uneven lengths
-        found = np.array(None)
-    if found.ndim != 3 or not len(found) or found.shape[1:] != (len(KINECT20), 3):
-        shape = list(found.shape) if found.shape else "uneven lists"
+    found = checks.array(content["skeletons"])
+    if found is None or found.shape != (len(found) or 1, len(KINECT20), 3):
+        shape = "uneven lists" if found is None else list(found.shape)
         raise ValueError(
             f"{path}: skeletons is {shape}; expected numbers [frames, {len(KINECT20)}, 3]"
         )

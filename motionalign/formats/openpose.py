@@ -153,10 +153,9 @@ def _points(values: Any, where: str) -> np.ndarray | None:
     reading.check_form(values, list, where)
     if not values:
         return None
-    try:
-        array = np.array(values)
-    except ValueError as error:  # lists of several lengths
-        raise ValueError(f"{where} is no list of numbers") from error
+    array = checks.array(values)
+    if array is None:  # lists of several lengths
+        raise ValueError(f"{where} is no list of numbers")
     if array.dtype.kind not in "fiu":
         wrong = next((each for each in values if isinstance(each, str | None)), "no number")
         raise ValueError(f"{where} has {wrong!r}; expected numbers")

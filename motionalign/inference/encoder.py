@@ -387,7 +387,15 @@ class Predictor:
             return ClipCache(split, [0], representation.read, representation.of_persons).__getitem__
         read_raw = functools.partial(representation.read, raw=True)
         raw = ClipCache(split, [0], read_raw, representation.of_persons)
-        return lambda row: prepare(raw[row])
+        return lambda row: prepare(_moving(raw[row]))
+
+
+def _moving(clip: np.ndarray) -> np.ndarray:
+    """A record's clip [T, ...]; one of a single frame, a pose, as two equal frames.
+
+    Records may have one frame (`data_prep --min_frames=1`); for clips of users, that is a mistake.
+    """
+    return clip if len(clip) > 1 else np.repeat(clip, 2, axis=0)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

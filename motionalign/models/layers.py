@@ -161,6 +161,34 @@ def check_transformer(config: Any) -> None:
     check_choice(config.activation, ACTIVATIONS, f"{name}.activation")
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def einsum_float32(spec: str, x: jax.Array, y: jax.Array) -> jax.Array:
+    """`jnp.einsum` of two arrays of one dtype with a float32 result, and gradients in their dtype.
+
+    With `preferred_element_type` alone, the gradient of bfloat16 arrays is a product of float32
+    arrays, for which the other array is converted: half a gigabyte for the output layer of
+    LLaMA-2-7B, and half the speed on a GPU.
+    """
+    return jnp.einsum(spec, x, y, preferred_element_type=jnp.float32)
+
+
+def _einsum_forward(
+    spec: str, x: jax.Array, y: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    assert x.dtype == y.dtype, (x.dtype, y.dtype)
+    return einsum_float32(spec, x, y), (x, y)
+
+
+def _einsum_backward(
+    spec: str, arrays: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    _, backward = jax.vjp(functools.partial(jnp.einsum, spec), *arrays)
+    return backward(gradient.astype(arrays[0].dtype))
+
+
+einsum_float32.defvjp(_einsum_forward, _einsum_backward)
+
+
 def dropout(x: jax.Array, rate: float, rngs: nnx.Rngs | None) -> jax.Array:
     """Inverted dropout with probability `rate`; the identity if `rngs` is None (evaluation)."""
     if rngs is None or rate == 0.0:

@@ -286,11 +286,10 @@ def attend(
     logits = []
     for (keys, _), seen in zip(parts, visible, strict=True):
         shared = len(keys) == 1 < len(query)
-        product = jnp.einsum(
+        product = layers.einsum_float32(
             "bkgld,ksd->bkgls" if shared else "bkgld,bksd->bkgls",
             query,
             (keys[0] if shared else keys).astype(dtype),
-            preferred_element_type=jnp.float32,
         )
         logits.append(jnp.where(seen, product * scale, lowest))
     sizes = [x.shape[-1] for x in logits]
@@ -492,9 +491,7 @@ class Llama(nnx.Module):
             kernel, product = self.head.kernel, "...d,dv->...v"
         else:
             kernel, product = self.embed.embedding, "...d,vd->...v"
-        return jnp.einsum(
-            product, hidden, kernel[...].astype(self.dtype), preferred_element_type=jnp.float32
-        )
+        return layers.einsum_float32(product, hidden, kernel[...].astype(self.dtype))
 
     def log_probabilities(self, hidden: jax.Array, ids: jax.Array) -> jax.Array:
         """Log-probabilities [...] float32 of the tokens `ids` [...] after states [..., D]."""

@@ -159,5 +159,5 @@ def _product(x: jax.Array, codes: jax.Array, scales: jax.Array) -> jax.Array:
     if codes.dtype != jnp.int8:
         return x @ dequantize(codes, scales).astype(x.dtype)
     # Scaling the outputs is cheaper than scaling the kernel, and exact in bfloat16.
-    y = jnp.matmul(x, codes.astype(x.dtype), preferred_element_type=jnp.float32)
+    y = layers.einsum_float32("...i,io->...o", x, codes.astype(x.dtype))
     return (y * scales).astype(x.dtype)

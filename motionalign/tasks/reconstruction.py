@@ -67,6 +67,7 @@ class Reconstruction:
         tokens = jnp.broadcast_to(persons[..., None], found.vectors.shape[:-1])
         if found.codes is not None:
             assert found.squared_distances is not None
+            assert found.perplexity is not None and found.used is not None
             soft = token_losses.soft_frequencies(
                 found.squared_distances, tokens, c.zipf_temperature
             )

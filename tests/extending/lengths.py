@@ -19,6 +19,7 @@ class Lengths:
     """A clip is of one of two classes; the score is the share of right ones in percent."""
 
     name: ClassVar[str] = "lengths"
+    kind: ClassVar[str] = "dual_encoder"
     entry: ClassVar[Entry] = Entry(
         fields={"data.long_from": Field(60, "Frames from which a clip is long.", low=1, high=10**6)}
     )

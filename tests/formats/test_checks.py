@@ -50,3 +50,25 @@ def test_numbers_with_their_nouns():
     assert checks.counted(1, "frame") == "1 frame"
     assert checks.counted(0, "frame") == "0 frames"
     assert checks.counted(1200, "frame") == "1,200 frames"
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "shape"),
+    [
+        ([[1, 2], [3, 4]], "i", (2, 2)),
+        ([[1, 2.5]], "f", (1, 2)),
+        ([], "f", (0,)),
+        ([[1, None]], "O", (1, 2)),
+        ([[1, True]], "O", (1, 2)),
+        ([["x" * 1_000_000] + [0.0] * 2000] * 20, "O", (20, 2001)),  # 160 GB as text
+        ([[10**30]], "O", (1, 1)),
+        ([[1, 2], [3]], None, None),
+        ([[1, 2], 3], None, None),
+    ],
+)
+def test_lists_as_arrays(values, kind, shape):
+    found = checks.array(values)
+    if kind is None:
+        assert found is None
+    else:
+        assert (found.dtype.kind, found.shape) == (kind, shape)

@@ -145,6 +145,28 @@ def test_clips_of_a_training_dataset_are_read_as_recorded(models, data_dir):
     )
 
 
+def test_a_record_of_one_frame_is_a_pose_held_for_two(models, tmp_path):
+    from data_prep.builders import prepare
+    from data_prep.readers import Clips
+
+    poses = [body(1, seed=i) for i in range(2)]
+    clips = [
+        types.SimpleNamespace(id=f"pose-{i}", split=split, joints=joints, captions=["stands"])
+        for i, (split, joints) in enumerate(zip(("train", "test"), poses, strict=True))
+    ]
+    prepare(lambda: Clips(iter(clips)), tmp_path, "poses", patch_size=8, min_frames=1)
+    model, dataset = motionalign.load(models["joints"]), Dataset(tmp_path, "poses")
+    held = np.repeat(poses[1], 2, axis=0)
+    given = {"fps": dataset.metadata.fps, "normalize": False, "canonical": "never"}
+    expected = model.encode_motion([held], accept="frozen", **given)
+    model.datasets = {"mine": dataclasses.replace(PLACED, origin=None)}
+    np.testing.assert_allclose(embedded(model, dataset), expected, atol=1e-5)
+    model.datasets = {"poses": dataset.metadata}
+    np.testing.assert_allclose(embedded(model, dataset), expected, atol=1e-5)
+    with pytest.raises(ValueError, match="frames >= 2"):
+        model.encode_motion([poses[1]], **given)
+
+
 def dataset_of(metadata, name="new", fingerprint="b"):
     """A stand-in for a prepared dataset."""
     metadata = dataclasses.replace(metadata, name=name)

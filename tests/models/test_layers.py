@@ -1,5 +1,8 @@
 """Layers that the encoders share."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -48,3 +51,39 @@ def test_dropout_keeps_the_mean():
     assert np.mean(out == 0) == pytest.approx(0.1, abs=0.005)
     np.testing.assert_allclose(out[out != 0], 2.0 / 0.9, rtol=1e-6)
     assert layers.dropout(x, 0.1, None) is x
+
+
+def operand_dtypes(jaxpr):
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield from (str(each.aval.dtype) for each in equation.invars)
+        for inner in jax.core.jaxprs_in_params(equation.params):
+            yield from operand_dtypes(inner)
+
+
+@pytest.mark.parametrize("spec", ["bkgld,ksd->bkgls", "bkgld,bksd->bkgls"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_gradients_of_a_float32_product_are_in_the_dtype_of_its_arrays(spec, dtype):
+    rng = np.random.default_rng(0)
+    shapes = (2, 3, 2, 4, 5), (3, 6, 5) if spec.startswith("bkgld,k") else (2, 3, 6, 5)
+    x, y = (jnp.asarray(rng.normal(size=shape), dtype) for shape in shapes)
+
+    def plain(x, y):
+        return jnp.einsum(spec, x, y, preferred_element_type=jnp.float32)
+
+    def total(product):
+        return lambda x, y: jnp.sum(jnp.sin(product(x, y)))
+
+    ours = functools.partial(layers.einsum_float32, spec)
+    np.testing.assert_array_equal(ours(x, y), plain(x, y))
+    assert ours(x, y).dtype == jnp.float32
+    gradient = jax.grad(total(ours), (0, 1))
+    found, expected = gradient(x, y), jax.grad(total(plain), (0, 1))(x, y)
+    for one, other in zip(found, expected):
+        assert one.dtype == dtype
+        np.testing.assert_allclose(
+            one.astype("float32"),
+            other.astype("float32"),
+            **({"atol": 1e-6} if dtype == "float32" else {"rtol": 0.02, "atol": 0.05}),
+        )
+    assert set(operand_dtypes(jax.make_jaxpr(gradient)(x, y).jaxpr)) == {dtype}

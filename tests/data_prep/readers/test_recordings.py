@@ -54,7 +54,7 @@ def test_recordings_are_found_in_any_folder(tmp_path):
     ("names", "message"),
     [
         ([], "does not exist; expected the folder of S001C001P001R001A001.skeleton"),
-        (["x/001.npy", "b.npy"], r"no file is named like S001\S*; found 2 others, such as b.npy"),
+        (["x/001.npy", "b.npy"], r"no file is named like S001\S*; found 2 files, such as b.npy"),
         (["a/S033C001P001R001A001.skeleton"], "no file is named like"),
         ([f"a/{name_of()}.skeleton", f"b/{name_of()}.skeleton"], "are one recording; give the fo"),
     ],
@@ -175,7 +175,7 @@ def test_published_validation_parts_are_taken():
     assert reader.split_made["val"] == {"subject": [19, 25]} and "seed" not in reader.split_made
     assert reader.notes[:2] == (
         "Toyota Smarthome cross-subject. val: the published one, subjects 19, 25",
-        "14 recordings of other subjects are in no part of it",
+        "in no part of it: 14 recordings of other subjects",
     )
 
 

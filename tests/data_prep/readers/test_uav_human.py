@@ -81,7 +81,7 @@ def test_a_prepared_dataset(raw, tmp_path, capsys):
     skeleton_files.write(raw / f"{name_of(11)}.txt", [[], []])
     command.main(["uav_human", f"--raw_dir={raw}", "--protocol=csv2", "--fps=25",
                   f"--data_dir={tmp_path}"])  # fmt: skip
-    assert "UAV-Human cross-subject v2. val: subjects" in capsys.readouterr().out
+    assert "UAV-Human cross-subject v2. val: subject " in capsys.readouterr().out
     metadata = Dataset(tmp_path, "uav_human").metadata
     assert metadata.label_names == CLASSES and metadata.skeleton.name == "uav17"
     assert (metadata.fps, metadata.unit_in_metres) == (25, None)
@@ -113,5 +113,5 @@ def test_files_of_other_joints_are_refused(tmp_path):
 
 def test_wrong_folders(tmp_path):
     (tmp_path / "0000.txt").touch()
-    with pytest.raises(ValueError, match=r"no file is named like P070S01\S*\.txt; found 1 others"):
+    with pytest.raises(ValueError, match=r"no file is named like P070S01\S*\.txt; found 1 file,"):
         UavHuman(tmp_path, "csv1")
