@@ -371,7 +371,7 @@ def tokenizer_of(run: Mapping[str, Any], where: str) -> MotionTokenizerConfig:
     return dataclasses.replace(config, words=0, reach=0)
 
 
-TOKENIZER_KIND = "motion_tokenizer"  # value of config.model.kind
+KIND, TOKENIZER_KIND = "language_model", "motion_tokenizer"  # values of config.model.kind
 
 
 def prompt_ids(words: LanguageTokenizer, instruction: str, names: Sequence[str]) -> tuple[int, ...]:
