@@ -19,7 +19,7 @@ def test_every_kind_has_a_task_and_an_objective_and_its_groups_are_fields():
 
 
 def test_an_unknown_kind():
-    with pytest.raises(ValueError, match=r"model's kind.*dual_encoder, motion_tokenizer, language"):
+    with pytest.raises(ValueError, match=r"kind is 'gan'; valid: .*'language_model'"):
         architecture_of("gan")
 
 

@@ -42,11 +42,3 @@ def test_a_state_is_filled_with_what_it_was_flattened_to():
         module = nnx.merge(graph, flat.fill(params, arrays), rest)
     np.testing.assert_array_equal(module.layers[1].kernel[...], arrays["layers/1/kernel"])
     np.testing.assert_array_equal(module.scale[...], 2)
-
-
-def test_the_mode_of_other_models_is_restored():
-    before = nnx.graph_mode() if hasattr(nnx, "graph_mode") else None
-    with flat.tree_mode():
-        pass
-    after = nnx.graph_mode() if hasattr(nnx, "graph_mode") else None
-    assert before == after
