@@ -335,7 +335,7 @@ def test_a_run_whose_language_model_has_changed(data_dir, words, tokens, llmar, 
     kept = shutil.copy(f"{words}/model.safetensors", tmp_path / "kept")
     try:
         shutil.copy(f"{changed}/model.safetensors", words)
-        with pytest.raises(ValueError, match="cannot be resumed: .* has other weights"):
+        with pytest.raises(ValueError, match=r"cannot be resumed: .* has other weights"):
             train.train(config, tmp_path / "run")
         with pytest.raises(ValueError, match=r"has other weights .* than the model's llama"):
             motionalign.load(llmar)
