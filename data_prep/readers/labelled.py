@@ -185,7 +185,7 @@ class Labelled(Reader):
         one. A joint that was not measured is NaN, for which the survey drops the clip.
         """
         motion = self._motions[source]
-        joints = np.zeros((motion.num_frames, self._persons, self.skeleton.num_joints, 3))
+        joints = np.zeros((motion.num_frames, self._persons, len(self._order), 3))
         absent = np.isnan(motion.positions).all(axis=(2, 3), keepdims=True)
         there = np.where(absent, 0.0, motion.positions[:, :, self._order])
         joints[:, : len(motion.persons)] = there

@@ -545,7 +545,10 @@ _FIELDS = {
     ),
     "decay": Field(0.99, "Decay of the codebook's moving averages.", low=0, below=1),
     "revive": Field(
-        1.0, "A code that a batch uses less often, on average, is replaced.", low=0, high=10**6
+        0.03,
+        "A code whose average use is below this share of the mean over the codes is replaced.",
+        low=0,
+        high=1,
     ),
     "curvature": Field(1.0, "Curvature c of the Poincaré ball.", above=0, high=10**3),
     "persons": Field(1, "The most persons of a clip.", low=1, high=16),
@@ -649,4 +652,5 @@ ARCHITECTURE = Architecture(
     resolve=_resolve,
     load=_load,
     frozen=_frozen,
+    in_use=lambda config: dataclasses.replace(config, words=0),
 )

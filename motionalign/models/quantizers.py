@@ -37,7 +37,10 @@ class QuantizerConfig(layers.Config):
       factor: width of the space in which codes are looked up, from and to which features are
         projected linearly; None: D, without projections. Ours.
       decay: decay of the moving averages. T2M-GPT: 0.99.
-      revive: a code whose average count per batch is lower is replaced. T2M-GPT: 1.
+      revive: a code whose average count per batch is below this share of the mean over the codes is
+        replaced. T2M-GPT replaces codes with a count below 1, an eighth of the mean there. Words
+        that follow Zipf's law are often rarer, and in a small batch most codes would be replaced
+        at every step; the default is ours.
       curvature: c of the Poincaré ball; its radius is 1/√c.
       candidates: number of codes, nearest by approximate distances, among which the nearest is
         chosen by exact ones. Ours.
@@ -48,7 +51,7 @@ class QuantizerConfig(layers.Config):
     width: int
     factor: int | None = None
     decay: float = 0.99
-    revive: float = 1.0
+    revive: float = 0.03
     curvature: float = 1.0
     candidates: int = 4
 
@@ -62,8 +65,8 @@ class QuantizerConfig(layers.Config):
                 raise ValueError(f"QuantizerConfig.{name} is {value}; it must be at least 1")
         if not 0 <= self.decay < 1:
             raise ValueError(f"QuantizerConfig.decay is {self.decay}; it must be in [0, 1)")
-        if self.revive < 0:
-            raise ValueError(f"QuantizerConfig.revive is {self.revive}; it must not be negative")
+        if not 0 <= self.revive <= 1:
+            raise ValueError(f"QuantizerConfig.revive is {self.revive}; it must be in [0, 1]")
         if self.curvature <= 0:
             raise ValueError(f"QuantizerConfig.curvature is {self.curvature}; it must be positive")
 
@@ -320,6 +323,7 @@ class Quantizer(nnx.Module):
         """Takes the codes from the features of the first batch that has any."""
         first = (self.batches[...] == 0) & mask.any()
         self.points[...] = jnp.where(first, sample, self.points[...])
+        self.counts[...] = jnp.where(first, mask.sum() / self.config.codes, self.counts[...])
         self.batches[...] = self.batches[...] + mask.any()
 
     def _follow(
@@ -341,9 +345,9 @@ class Quantizer(nnx.Module):
         steps = jnp.where(mask[:, None], self._book.step(points[ids], x), 0.0)
         mean = jnp.zeros_like(points).at[ids].add(steps) / smoothed[:, None]
         moved = self._book.move(points, (1 - c.decay) * mean)
-        dead = counts < c.revive
+        dead = counts < c.revive * total / c.codes
         moved = jnp.where(dead[:, None], sample, moved)
-        # A replaced code begins as if it were used once a batch (ours).
-        counts = jnp.where(dead, jnp.maximum(c.revive, 1.0), counts)
+        # A replaced code begins with the mean count, so that it has time to be used (ours).
+        counts = jnp.where(dead, total / c.codes, counts)
         self.points[...] = jnp.where(mask.any(), moved, points)
         self.counts[...] = jnp.where(mask.any(), counts, self.counts[...])

@@ -247,6 +247,8 @@ def test_the_first_batch_gives_the_codes(kind):
     found, after = run(quantizer, features, mask, jax.random.key(3))
     assert found.used == 6
     assert after["batches"] == 1
+    hits = np.bincount(np.asarray(found.codes)[mask], minlength=6)
+    np.testing.assert_allclose(after["counts"], 0.99 * 15 / 6 + 0.01 * hits, rtol=1e-5)
     # Each code is a feature before it moves; six of the features have distance 0.
     distances = np.asarray(found.squared_distances)
     assert (distances[mask].min(0) < 1e-5).all()
@@ -262,18 +264,19 @@ def test_the_first_batch_gives_the_codes(kind):
 
 
 def test_a_code_without_use_is_replaced_by_a_feature():
-    config = dataclasses.replace(CONFIG, revive=1.0)
+    config = dataclasses.replace(CONFIG, revive=0.1)
     points = features_of(6)
     points[2] = 100  # far from all features
-    counts = np.float32([9, 9, 1.005, 9, 9, 9])
+    counts = np.float32([9, 9, 0.75, 9, 9, 9])
     features = features_of(30, seed=4)
     found, after = run(build(config, points, counts=counts), features, key=jax.random.key(0))
     assert not (np.asarray(found.codes) == 2).any()
     assert (np.asarray(after["points"])[2] == features).all(-1).any()
-    assert after["counts"][2] == 1
+    mean = (0.99 * counts.sum() + 0.01 * 30) / 6
+    np.testing.assert_allclose(after["counts"][2], mean, rtol=1e-5)
     kept = np.asarray(after["points"])[[0, 1, 3, 4, 5]]
     np.testing.assert_allclose(kept, points[[0, 1, 3, 4, 5]], atol=0.5)
-    counts[2] = 2  # still above the limit after this batch
+    counts[2] = 0.8  # above a tenth of the mean, also after this batch
     _, after = run(build(config, points, counts=counts), features, key=jax.random.key(0))
     np.testing.assert_allclose(after["points"][2], 100)
 
@@ -329,7 +332,7 @@ def test_a_new_quantizer_is_one_class_and_one_line(monkeypatch):
         ({"factor": 0}, "factor is 0; it must be at least 1"),
         ({"decay": 1.0}, r"decay is 1.0; it must be in \[0, 1\)"),
         ({"curvature": 0.0}, "curvature is 0.0; it must be positive"),
-        ({"revive": -1.0}, "revive is -1.0; it must not be negative"),
+        ({"revive": 1.5}, r"revive is 1.5; it must be in \[0, 1\]"),
     ],
 )
 def test_mistakes_in_a_config(changes, message):
