@@ -30,7 +30,7 @@ from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from motionalign import files, optim, sharding, step
-from motionalign.configs import common
+from motionalign.configs import ntu60_llmar, ntu60_tokens
 from motionalign.data.bodies import BodiesConfig
 from motionalign.models import llama, lora, motion_language
 from motionalign.models.frozen import FrozenWeights
@@ -164,14 +164,17 @@ class Target:
                 )
         except (NotImplementedError, RuntimeError) as error:
             raise ValueError(
-                f"no compiler for {self} was found ({error}); it comes with "
-                f"`pip install '{kind.package}=={jax.__version__}'`"
+                f"no compiler for {self} was found ({error}). It comes with "
+                f"`pip install '{kind.package}=={jax.__version__}'`, and is found only if the "
+                "process has not used JAX before"
             ) from error
         return list(topology.devices)
 
 
-# What libtpu otherwise asks the machine's metadata server for.
+# What libtpu otherwise asks the machine's metadata server for; and that it may be loaded although
+# another process has it, since no device is used.
 _TPU_ENVIRONMENT = {
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "TPU_WORKER_HOSTNAMES": "localhost",
@@ -366,8 +369,7 @@ def state_bytes(tree: Any) -> tuple[int, int]:
 
 # The steps ---------------------------------------------------------------------------------------
 
-# config.json of meta-llama/Llama-2-7b-hf and -13b-hf, as far as it concerns sizes.
-_LLAMA_2: dict[str, Any] = {
+_SHARED: dict[str, Any] = {
     "model_type": "llama",
     "vocab_size": 32000,
     "max_position_embeddings": 4096,
@@ -376,7 +378,7 @@ _LLAMA_2: dict[str, Any] = {
     "tie_word_embeddings": False,
 }
 LLAMA_2 = {
-    "7b": _LLAMA_2
+    "7b": _SHARED
     | {
         "hidden_size": 4096,
         "intermediate_size": 11008,
@@ -384,7 +386,7 @@ LLAMA_2 = {
         "num_attention_heads": 32,
         "num_key_value_heads": 32,
     },
-    "13b": _LLAMA_2
+    "13b": _SHARED
     | {
         "hidden_size": 5120,
         "intermediate_size": 13824,
@@ -393,8 +395,13 @@ LLAMA_2 = {
         "num_key_value_heads": 40,
     },
 }
+"""config.json of meta-llama/Llama-2-7b-hf and -13b-hf, as far as steps depend on it. LLaMA 1 has
+the same sizes, apart from its shorter context."""
 
-BEFORE, BETWEEN, AFTER = 8, 1, 5  # tokens of the instruction "plain" with LLaMA's tokenizer
+BEFORE, BETWEEN, AFTER = 384, 1, 4
+"""Tokens of the instruction "listed" with the 60 class names, rounded up (ours): SmolLM2's
+tokenizer makes 331, 1 and 3 of it, and LLaMA's vocabulary is smaller."""
+
 CLASSES = 60
 
 
@@ -412,19 +419,25 @@ class Compiled(NamedTuple):
     seconds: float
 
 
-def language_network(config: ConfigDict, source: Mapping[str, Any]) -> Network:
+def language_network(config: ConfigDict, tokens: ConfigDict, source: Mapping[str, Any]) -> Network:
     """The network of a run on NTU RGB+D 60, with a language model of which only sizes are known.
 
     Args:
-      config: the run's, with config.model.kind=language_model.
+      config: the config of the run.
+      tokens: the config of the motion tokenizer's run.
       source: the language model's config.json.
     """
-    c, t = config.model.language, config.model.tokenizer
+    c, t = config.model.language, tokens.model.tokenizer
     sizes = llama.config_from_hf(source, remat=c.remat)
-    quantizer = QuantizerConfig(t.quantizer, t.codes, sizes.width, t.factor)
-    bodies = BodiesConfig.of(SKELETONS["ntu25"], persons=2, frames=64, face=True)
     architecture = MotionLanguageConfig(
-        tokenizer=MotionTokenizerConfig(bodies, quantizer),
+        tokenizer=MotionTokenizerConfig(
+            bodies=BodiesConfig.of(SKELETONS["ntu25"], t.persons, t.frames, t.face),
+            quantizer=QuantizerConfig(t.quantizer, t.codes, sizes.width, t.factor),
+            width=t.width,
+            down=t.down,
+            depth=t.depth,
+            growth=t.growth,
+        ),
         llama=sizes,
         lora=LoraConfig(c.rank, c.alpha, c.targets, c.dropout),
         instruction=c.instruction,
@@ -506,20 +519,31 @@ def _compile(lowered: jax.stages.Lowered, target: Target, state: Mapping[str, An
 STEPS = {"train": compile_training, "scores": compile_scoring}
 
 
-def run_config(base: str, batch_size: int) -> ConfigDict:
-    """The config of the run, with a base of this dtype and this batch size."""
-    config = common.base()
-    config.model.kind, config.task, config.loss.kind = "language_model", "sentences", "answer"
-    config.dtype = "bfloat16"
-    config.model.language.base, config.model.language.remat = base, True
-    config.data.batch_size = config.data.eval_batch_size = batch_size
-    return config
+def run_configs(
+    size: str, base: str, batch_size: int | None = None
+) -> tuple[ConfigDict, ConfigDict]:
+    """The configs of configs/ntu60_llmar.py and of its motion tokenizer.
+
+    Args:
+      size: a key of `LLAMA_2`.
+      base: dtype in which the frozen language model is stored.
+      batch_size: of all devices together; None: those of the config.
+    """
+    config = ntu60_llmar.get_config(size)
+    with config.unlocked():
+        config.model.language.base = base
+        if batch_size is not None:
+            config.data.batch_size = config.data.eval_batch_size = batch_size
+    return config, ntu60_tokens.get_config(size)
 
 
 # The command -------------------------------------------------------------------------------------
 
-HEADER = """| step | model | base | device | mesh (data × model) | batch | arguments | temporaries | together | of | exchanged |
-|---|---|---|---|---|---|---|---|---|---|---|"""
+COLUMNS = (
+    "step", "model", "base", "devices", "mesh (data × model)", "batch", "arguments", "temporaries",
+    "together", "of", "exchanged",
+)  # fmt: skip
+HEADER = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
 
 
 def row(name: str, size: str, config: ConfigDict, target: Target, mesh: Mesh, got: Compiled) -> str:
@@ -546,7 +570,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", choices=LLAMA_2, default=list(LLAMA_2))
     parser.add_argument("--bases", nargs="+", default=["bfloat16", "int8"])
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
-    parser.add_argument("--batch_size", type=int, default=128)
+    parser.add_argument("--batch_size", type=int, help="of all devices; default: the config's")
     parser.add_argument(
         "--model", type=int, help="size of the mesh's model axis; default: 1 of GPUs, 4 of TPUs"
     )
@@ -565,8 +589,8 @@ def main() -> None:
             if args.layers:
                 source = source | {"num_hidden_layers": args.layers}
             for base in args.bases:
-                config = run_config(base, args.batch_size)
-                network = language_network(config, source)
+                config, tokens = run_configs(size, base, args.batch_size)
+                network = language_network(config, tokens, source)
                 for name in args.steps:
                     got = STEPS[name](network, config, target, mesh)
                     print(row(name, size, config, target, mesh, got), flush=True)

@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 __version__ = "0.2.0.dev0"
 
 
-def load(checkpoint: "str | pathlib.Path", *, text_encoder: "str | None" = None) -> "Model":
+def load(
+    checkpoint: "str | pathlib.Path",
+    *,
+    text_encoder: "str | None" = None,
+    language_model: "str | None" = None,
+) -> "Model":
     """Loads a trained model; see `motionalign.inference.model.load`."""
     # Imported here because JAX takes seconds to import.
     from motionalign.inference import model
 
-    return model.load(checkpoint, text_encoder=text_encoder)
+    return model.load(checkpoint, text_encoder=text_encoder, language_model=language_model)
 
 
 def read_motion(

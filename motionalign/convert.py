@@ -98,6 +98,12 @@ def _run_share(args: argparse.Namespace) -> None:
     results = results_beside(args.checkpoint, model.run["step"])
     folder = model.save_pretrained(args.out, results, args.encoder_id)
     print(f"{folder}: load it with motionalign.load({str(folder)!r})")
+    if model.run["kind"] == "language_model":
+        for tower in model.encoder.network.frozen:
+            print(
+                f"its language model {tower.source} is not part of the folder; whoever loads it "
+                "needs that, as the model card says. Its id on the Hub can be given by --encoder_id"
+            )
     trained = model.run["text_encoder"]
     if trained and not (trained["hub_id"] or args.encoder_id):
         print(
@@ -153,8 +159,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--encoder_id",
         metavar="OWNER/NAME",
-        help="Hub id of the model's frozen text encoder, if `data_prep embed` was given a folder; "
-        "whoever loads the model finds it there, and its files are verified",
+        help="Hub id of the model's frozen text encoder, if `data_prep embed` was given a folder, "
+        "or of its language model; whoever loads the model finds it there, and its files are "
+        "verified",
     )
     sub = command("push", "Push a folder to share to the Hugging Face Hub.", _run_push)
     sub.add_argument("folder", help="a folder that `share` wrote")

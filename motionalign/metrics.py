@@ -2,6 +2,8 @@
 
 Ties are never broken by position: a tie counts as the mean over its orders (half of the tied wrong
 items in a rank, the mean gain in NDCG), so a model with constant scores does not exceed chance.
+
+Sentences of tokens are compared by edit distance.
 """
 
 from collections.abc import Sequence
@@ -9,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 RECALLS = (1, 2, 3, 5, 10)
+
+_CELLS = 2**22  # of the tables of all pairs of sentences that are computed at once
 
 
 def best_items(scores: np.ndarray, k: int) -> np.ndarray:
@@ -280,6 +284,62 @@ def average_precision(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
     precision = np.take_along_axis(np.cumsum(hits, axis=0), ends, axis=0) / (ends + 1)
     positives = np.count_nonzero(hits, axis=0)
     return np.sum(precision * hits, axis=0) / np.where(positives, positives, np.nan)
+
+
+def edit_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Levenshtein distance of P pairs of sentences, by dynamic programming over all pairs at once.
+
+    The distance is the smallest number of tokens to insert, delete or replace that makes one
+    sentence the other.
+
+    Args:
+      first: [P, L] int, the tokens, at least 0, followed by -1.
+      second: [P, M] int, the same.
+
+    Returns:
+      [P] int32.
+    """
+    first, second = np.asarray(first), np.asarray(second)
+    step = max(1, _CELLS // (second.shape[1] + 1))
+    parts = [
+        _edit_distances(first[start : start + step], second[start : start + step])
+        for start in range(0, len(first), step)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int32)
+
+
+def _edit_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    lengths, widths = _sentence_lengths(first), _sentence_lengths(second)
+    place = np.arange(second.shape[1] + 1, dtype=np.int32)
+    row = np.broadcast_to(place, (len(first), len(place)))  # distances of the empty sentence
+    found = row
+    for i in range(first.shape[1]):
+        best = row + 1  # deleted
+        replaced = row[:, :-1] + (first[:, i : i + 1] != second)
+        best[:, 1:] = np.minimum(best[:, 1:], replaced)
+        # Insertions: the smallest best[k] + (j - k) over k up to j.
+        row = np.minimum.accumulate(best - place, axis=1) + place
+        found = np.where((lengths == i + 1)[:, None], row, found)
+    return found[np.arange(len(first)), widths].astype(np.int32)
+
+
+def normalised_edit_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """`edit_distances` over the length of the longer sentence: [P] float, 0 (equal) to 1."""
+    longest = np.maximum(_sentence_lengths(first), _sentence_lengths(second))
+    return edit_distances(first, second) / np.maximum(longest, 1)
+
+
+def _sentence_lengths(sentences: np.ndarray) -> np.ndarray:
+    """[P] numbers of tokens.
+
+    Raises:
+      ValueError: a token follows a -1.
+    """
+    real = np.asarray(sentences) >= 0
+    counts = real.sum(axis=1)
+    if (real != (np.arange(real.shape[1]) < counts[:, None])).any():
+        raise ValueError("-1 must follow the tokens of a sentence, not be between them")
+    return counts
 
 
 def _scores(values: np.ndarray, name: str) -> np.ndarray:

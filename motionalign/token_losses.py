@@ -83,7 +83,8 @@ def zipf(frequencies: jax.Array) -> jax.Array:
 
 def _relative_entropy(p: jax.Array, q: jax.Array) -> jax.Array:
     """Sum of p log(p / q); terms with p = 0 are 0."""
-    positive = p > 0
+    # The logarithm of smaller ones, which vanish in the sum, would have an infinite gradient.
+    positive = p > 1e-20
     ratio = jnp.where(positive, p, 1.0) / jnp.where(positive, q, 1.0)
     return jnp.sum(jnp.where(positive, p * jnp.log(ratio), 0.0))
 

@@ -28,6 +28,7 @@ from tqdm import tqdm
 from motionalign import optim, sharding
 from motionalign.checkpoints.resume import (
     check_data,
+    check_frozen,
     check_state,
     hold_workdir,
     newest,
@@ -68,6 +69,7 @@ from motionalign.step import State, abstract_state, init_state, make_train_step
 from motionalign.tasks.objectives import OBJECTIVES, Objective
 from motionalign.tasks.registry import TASKS
 from motionalign.tasks.schema import schema
+from motionalign.tasks.sentences import chosen_length
 from motionalign.tasks.task import Task
 from motionalign.tasks.validation_loss import ValidationLoss
 
@@ -225,32 +227,26 @@ def set_up(
     if named := [each.weights for each in _with_weights(config.model) if each.weights]:
         say(f"Pretrained weights: {', '.join(named)} (downloaded first if they are on the Hub)")
     trained = open_saved(config.model.weights) if config.model.weights else None
-    mixture = parse_mixture(config.data.datasets)
-    weights = {Dataset(config.data.data_dir, name): weight for name, weight in mixture.items()}
+    weights = _open_datasets(config, task, objective)
     datasets = list(weights)
-    # All splits, so that errors do not appear hours later; before the vectors of the texts, since a
-    # dataset without labels has none.
-    for dataset in datasets:
-        for name in (config.data.val_split, config.data.test_split):
-            task.check(dataset, name, objective.compares, is_frozen(config.model.text))
     architecture = resolve_architecture(config, task, objective, trained, datasets)
     sources = _sources(config, task, objective, architecture, weights)
     supervision = {s.dataset.name: supervision_of(s, objective.batch_fields) for s in sources}
-    record = read_record(workdir)
-    for line in check_data(workdir, record, datasets, supervision) if record else ():
-        say(line)
-
+    kind = architecture_of(config.model.kind)
+    frozen, record = kind.frozen(config, architecture), read_record(workdir)
+    if record:
+        check_frozen(workdir, record, frozen)
+        for line in check_data(workdir, record, datasets, supervision):
+            say(line)
     workdir.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(workdir)
     record_run(config, workdir)
-    kind = architecture_of(config.model.kind)
     tokenizer = kind.tokenizer(config, architecture)
     if architecture.text is not None:
         recorded = record["tokenizer"] if record else None
         tokenizer, architecture = _text_tokenizer(
             config, workdir, architecture, sources, recorded, trained, say
         )
-    frozen = kind.frozen(config, architecture)
     network = Network(architecture, jnp.dtype(config.dtype), kind.module, frozen)
     batches = make_batches(config, network, objective, sources, tokenizer, mesh)
     num_steps = config.epochs * batches.plan.steps_per_epoch
@@ -264,6 +260,20 @@ def set_up(
         config, workdir, mesh, task, objective, network, datasets, batches, checkpoints,
         Encoder(network, tokenizer, mesh, config.data), optimizer, schedules, trained, supervision,
     )  # fmt: skip
+
+
+def _open_datasets(
+    config: ConfigDict, task: Task, objective: Objective
+) -> dict[Dataset, float | None]:
+    """The training datasets with their weights in the mixture, whose splits can be scored."""
+    mixture = parse_mixture(config.data.datasets)
+    weights = {Dataset(config.data.data_dir, name): weight for name, weight in mixture.items()}
+    # All splits, so that errors do not appear hours later; before the vectors of the texts, since a
+    # dataset without labels has none.
+    for dataset in weights:
+        for name in (config.data.val_split, config.data.test_split):
+            task.check(dataset, name, objective.compares, is_frozen(config.model.text))
+    return weights
 
 
 def _text_tokenizer(
@@ -625,6 +635,7 @@ class _Loop:
         if better:
             self._best_score = score
             stored = {**run.stored, "step": step, "score": score}
+            stored["trained"] = stored["trained"] | chosen_length(scalars)
             run.checkpoints.save_best(step, state["params"], stored, state["rest"])
         self._window = time.monotonic(), step
 

@@ -187,3 +187,14 @@ def test_descent_aligns_two_sets(rng):
     for _ in range(200):
         vectors = vectors - 30 * function(vectors, words)[1]
     assert function(vectors, words)[0] < 0.2 * before
+
+
+def test_zipf_has_a_gradient_where_codes_are_never_used():
+    def loss(distances):
+        soft = token_losses.soft_frequencies(distances, jnp.ones(3, bool), 0.1)
+        return token_losses.zipf(soft)
+
+    # exp(-88 to -104) are the smallest numbers of float32; compiled, they are taken for 0.
+    gradient = jax.jit(jax.grad(loss))
+    for far in (8.0, 8.7, 8.8, 9.5, 10.3, 30.0):
+        assert np.isfinite(gradient(jnp.asarray([[0.1, far, far]] * 3, jnp.float32))).all(), far

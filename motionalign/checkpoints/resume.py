@@ -18,6 +18,7 @@ from jax.experimental import multihost_utils
 from motionalign.checkpoints.run import BEST, LATEST, checkpoint_steps, load_run
 from motionalign.data.dataset import Dataset, Metadata
 from motionalign.files import hold
+from motionalign.models.frozen import FrozenWeights
 
 LOCK = ".motionalign-lock"  # in the workdir, while a run trains there
 
@@ -129,6 +130,30 @@ def check_data(
                 "back, or begin a new run in another --workdir"
             )
     return lines
+
+
+def check_frozen(
+    workdir: pathlib.Path, record: Mapping[str, Any], frozen: Sequence[FrozenWeights]
+) -> None:
+    """Compares the frozen weights of a run with those that its checkpoint was trained with.
+
+    Args:
+      workdir: folder of the run.
+      record: record of the checkpoint, of `read_record`.
+      frozen: references to the weights as they are now.
+
+    Raises:
+      ValueError: they are others.
+    """
+    before = {tower["under"]: tower["sha256"] for tower in record["frozen"]}
+    for tower in frozen:
+        if before.get(tower.under, tower.sha256) != tower.sha256:
+            raise ValueError(
+                f"{workdir} cannot be resumed: {tower.source} has other weights (SHA-256 "
+                f"{tower.sha256[:12]}...) than when the run began "
+                f"({before[tower.under][:12]}...). Put the former files back, or begin a new run "
+                "in another --workdir"
+            )
 
 
 def is_other_data(dataset: Dataset, trained: Metadata) -> str | None:

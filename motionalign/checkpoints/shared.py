@@ -44,6 +44,7 @@ from motionalign.data.dataset import (
     encoder_name,
     read_metadata,
 )
+from motionalign.models import motion_language
 from motionalign.models.architectures import architecture_of
 from motionalign.models.frozen import FrozenWeights
 from motionalign.models.layers import check_choice
@@ -247,7 +248,8 @@ def write_shared(
       params: {path: array} of its parameters.
       results: content of a metrics.json, for the model card; None: not evaluated.
       rest: {path: array} of the non-parameter state.
-      encoder_id: Hub id of the frozen text encoder, if the run does not record it.
+      encoder_id: Hub id of the frozen text encoder or language model, if the run does not record
+        it.
 
     Returns:
       The folder. It appears only when it is complete.
@@ -291,17 +293,27 @@ def _shared_run(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _public(source: str) -> str:
-    """A source of weights as another machine can find it: its Hub id, or the name of its folder."""
-    return encoder_name(source, Source(source).hub_id if files.expand(source).is_dir() else "")
+    """A source of weights as another machine can find it: its Hub id, or the name of its path."""
+    path = files.expand(source)
+    if path.is_file():
+        return path.name  # a path of one folder and the file would look like a Hub id
+    return encoder_name(source, Source(source).hub_id if path.is_dir() else "")
 
 
 def _with_encoder_id(run: Mapping[str, Any], encoder_id: str) -> dict[str, Any]:
-    """The run with the Hub id of its frozen text encoder, which must not be another one."""
+    """The run with the Hub id of its frozen text encoder or language model.
+
+    The id of a text encoder must not be that of another one.
+    """
     trained = run["text_encoder"]
+    if run["kind"] == motion_language.KIND and run["frozen"]:
+        check_hub_id(encoder_id)
+        return {**run, "frozen": [{**tower, "source": encoder_id} for tower in run["frozen"]]}
     if trained is None:
+        own = run["architecture"].get("text")
         raise ValueError(
             f"the Hub id {encoder_id} is given for a frozen text encoder, but the model has "
-            + ("its own text encoder" if run["architecture"]["text"] else "no text encoder")
+            + ("its own text encoder" if own else "no text encoder")
         )
     check_hub_id(encoder_id, trained["hub_id"])
     named = {"hub_id": encoder_id, "encoder": encoder_name(encoder_id)}

@@ -20,6 +20,11 @@ def get_config(arg: str | None = None) -> ConfigDict:
     from motionalign.models.dual_encoder import DualEncoderConfig
 
     run = open_saved(arg).run
+    if run["kind"] != "dual_encoder":
+        raise ValueError(
+            f"{arg} is a {run['kind']}; this config fine-tunes models of motions and texts. The "
+            "stages of LLM-AR have configs of their own, such as configs/nw_ucla_llmar.py"
+        )
     c = common.base()
     c.data.datasets = ",".join(run["datasets"])
     c.model.update(section_of(DualEncoderConfig.from_dict(run["architecture"])))

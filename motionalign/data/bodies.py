@@ -169,6 +169,7 @@ class Bodies:
             raise ValueError(f"a clip has shape {joints.shape}; expected {self.raw_shape}")
         for person in range(joints.shape[1]):
             check_clip(joints[:, person], fps, (self.config.joints, 3), metadata)
+        self._check_persons(_seen(joints, (0, 2, 3)))
         return resample(joints, fps, metadata.fps).astype(np.float32)
 
     def example(self, metadata: Metadata, frames: int) -> np.ndarray:
@@ -243,14 +244,18 @@ class Bodies:
         left, right = (joints[:, list(side)] for side in (self.config.left, self.config.right))
         return (left.mean(axis=1) - right.mean(axis=1)).mean(axis=0)
 
+    def _check_persons(self, there: np.ndarray) -> None:
+        """Raises a ValueError if a clip has more persons than the model reads."""
+        if there.sum() > self.config.persons:
+            raise ValueError(
+                f"a clip has {there.sum()} persons; the model reads {self.config.persons}. Set "
+                "config.model.tokenizer.persons in the training of the tokenizer"
+            )
+
     def _persons(self, clip: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The clip and who is there, padded to M persons; without those who are never there."""
         ever = _seen(there, (0,))
-        if ever.sum() > self.config.persons:
-            raise ValueError(
-                f"a clip has {ever.sum()} persons; the model reads {self.config.persons}. Set "
-                "config.model.tokenizer.persons in the training of the tokenizer"
-            )
+        self._check_persons(ever)
         if not ever.all() or clip.shape[1] != self.config.persons:
             missing = self.config.persons - int(ever.sum())
             clip = np.pad(clip[:, ever], ((0, 0), (0, missing), (0, 0), (0, 0)))

@@ -145,6 +145,7 @@ def encode_folder(
         check_fps(fps, "--fps")
     Given.of(**conventions)
     model = load(path)
+    _check_kind(model, path)
     _check_suffix(output, model.encoder.network.config.classifier)
     metadata = model.metadata(dataset)
     asked = model.asked(fps, dataset, joints, skeleton, smplh_dir, conventions)
@@ -212,6 +213,19 @@ def _own_statistics(found: MotionInput) -> dict[str, np.ndarray]:
         "std": found.own.std.tolist(),
     }
     return {"statistics": np.array(json.dumps(values))}
+
+
+def _check_kind(model: Model, path: str | pathlib.Path) -> None:
+    """Raises a ValueError for a model that neither embeds nor classifies."""
+    kind = model.run["kind"]
+    instead = {
+        "motion_tokenizer": "--mode=tokenize writes the sentences of a dataset, and "
+        "Model.sentence(joints, fps) in Python those of clips",
+        "language_model": "--mode=eval scores it on a dataset, and "
+        "Model.recognise(joints, names, fps) in Python names clips",
+    }
+    if kind in instead:
+        raise ValueError(f"{path} is a {kind} and has no embeddings to write: {instead[kind]}")
 
 
 def _check_suffix(output: pathlib.Path, classifier: ClassifierConfig | None) -> None:

@@ -39,9 +39,9 @@ class Conventions(TypedDict, total=False):
 class ImplausibleClip(ValueError):
     """A clip is not what it should be; `finding` says why."""
 
-    def __init__(self, finding: Finding) -> None:
-        """`finding`: what was found."""
-        super().__init__(f"{finding.reason}: {finding.detail}. {finding.advice()}")
+    def __init__(self, finding: Finding, where: str = "") -> None:
+        """`finding`: what was found; `where`: in what of the clip, such as "person 1: "."""
+        super().__init__(f"{where}{finding.reason}: {finding.detail}. {finding.advice()}")
         self.finding = finding
 
 
@@ -111,7 +111,9 @@ class Given:
     ) -> np.ndarray:
         """Joints [T, J', 3] as given to [T, J, 3] in the conventions of the training data.
 
-        Rotations and joints in two dimensions have no such conventions and stay as they are.
+        Rotations and joints in two dimensions have no such conventions and stay as they are. For a
+        representation of several persons, a clip may be [T, M, J', 3], where who is not there is
+        zeros; each person is judged by itself.
 
         Args:
           joints: the clip.
@@ -127,6 +129,8 @@ class Given:
         skeleton = metadata.skeleton
         if not input.of_positions or skeleton.dims != 3:
             return joints
+        if input.of_persons and joints.ndim == 4:
+            return self._persons(joints, fps, metadata, input)
         expected = (self.declared.num_joints(skeleton), 3)
         check_clip(joints, fps, expected, metadata, self.declared.order is not None)
         joints = self.declared.convert(joints, skeleton, metadata.unit_in_metres)
@@ -145,6 +149,37 @@ class Given:
         if read is not None and origin.holds(_start(found, joints[:read])):
             return joints
         return canonical(joints, skeleton, read, origin.heading)
+
+    def _persons(
+        self, joints: np.ndarray, fps: float, metadata: Metadata, input: Representation
+    ) -> np.ndarray:
+        """`converted` for a clip [T, M, J', 3]; several persons keep their places."""
+        there = np.asarray(joints.any(axis=(2, 3)))
+        present = np.flatnonzero(there.any(axis=0))
+        if not len(present):
+            raise ValueError("a clip has no person: all of its joints are zeros")
+        one = self
+        if len(present) > 1:
+            if self.canonical == "always":
+                raise ValueError(
+                    f"canonical='always' moves and turns one person; a clip has {len(present)}, "
+                    "who would lose their distance: leave it out"
+                )
+            one = dataclasses.replace(self, canonical="never")
+        out: np.ndarray | None = None
+        for person in present:
+            frames, where = there[:, person], f"person {person}: " if len(present) > 1 else ""
+            try:
+                own = one.converted(joints[frames, person], fps, metadata, input)
+            except ImplausibleClip as error:
+                raise ImplausibleClip(error.finding, where) from None
+            except ValueError as error:
+                raise ValueError(f"{where}{error}") from error
+            if out is None:
+                out = np.zeros((*joints.shape[:2], *own.shape[1:]), own.dtype)
+            out[frames, person] = own
+        assert out is not None
+        return out
 
     def _other_scale(self, found: Measured, metadata: Metadata) -> Finding | None:
         """Whether a clip has another scale than training data that were not judged by size.

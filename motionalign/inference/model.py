@@ -23,10 +23,18 @@ from motionalign.inference import similarity
 from motionalign.inference.encoder import Encoder, unit
 from motionalign.inference.given import Conventions, Given
 from motionalign.inference.motion_input import JOINTS, Asked, read_input
+from motionalign.inference.recognition import (
+    LENGTHS,
+    Recognised,
+    answers,
+    checked_names,
+    normalised,
+)
 from motionalign.inference.reference import read
 from motionalign.inference.sentence_encoder import SentenceEncoder, encoder_of
+from motionalign.models import motion_language
 from motionalign.models.architectures import architecture_of
-from motionalign.models.dual_encoder import TEXT_TOWER
+from motionalign.models.dual_encoder import TEXT_TOWER, DualEncoderConfig
 from motionalign.models.network import Params, Rest, network_of
 
 
@@ -106,7 +114,8 @@ class Model:
         """Converts a clip to the input of the motion encoder, at the training frame rate.
 
         Joints [T, J, 3] at `fps` become patches [T', 5N, 3] float16; for an encoder over frames,
-        [T, J, C] becomes [T', J, C] float32. Arguments and errors are those of `encode_motion`.
+        [T, J, C] becomes [T', J, C] float32; for motion tokens, [T, J, 3] or [T, M, J, 3] of M
+        persons becomes [T', M, J, 3]. Arguments and errors are those of `encode_motion`.
         """
         given, reference = Given.of(**conventions), self.metadata(dataset)
         return read(np.asarray(joints), fps, given, reference, self._encoder.representation)
@@ -165,6 +174,7 @@ class Model:
           ValueError: a clip has another shape, is not finite, or cannot be joints in the declared
             conventions: another unit, axis, side or joint order; frozen or without a body.
         """
+        self._require_embeddings()
         clips, single = self._prepare_all(joints, fps, dataset, conventions)
         vectors = self.encode_prepared(clips, normalize)
         _check_finite(vectors, "clip")
@@ -251,6 +261,7 @@ class Model:
           ValueError: a file cannot be read, is no human body, or is not what it should be; the
             message names it.
         """
+        self._require_embeddings()
         ids, clips = self.prepare_files(
             files, fps, dataset,
             joints=joints, skeleton=skeleton, smplh_dir=smplh_dir, **conventions,
@@ -263,11 +274,22 @@ class Model:
         self, clips: Sequence[np.ndarray], normalize: bool = True, progress: str | None = None
     ) -> np.ndarray:
         """Embeds clips that `prepare` returned, as [N, E]; `progress` names a progress bar."""
-        if self._encoder.network.config.classifier:
-            raise ValueError("this model is a classifier and has no embeddings: use `classify`")
+        self._require_embeddings()
         frames = list(map(len, clips))
         vectors = self._encoder.motions(self.arrays, clips.__getitem__, frames, progress)
         return unit(vectors) if normalize else vectors
+
+    def _require_embeddings(self) -> None:
+        """Raises a ValueError if the model does not embed motions and texts."""
+        self._require_dual_encoder("embeddings")
+        if self._encoder.network.config.classifier:
+            raise ValueError("this model is a classifier and has no embeddings: use `classify`")
+
+    def _require_dual_encoder(self, what: str) -> None:
+        """Raises a ValueError that names what a model of another kind has instead."""
+        if not isinstance(self._encoder.network.config, DualEncoderConfig):
+            kind = self.run["kind"]
+            raise ValueError(f"this model is a {kind} and has no {what}: {INSTEAD[kind]}")
 
     def similarity(
         self,
@@ -307,6 +329,7 @@ class Model:
         place in training, or by its Hub id, and verifies its files. A warning counts captions that
         have more tokens than the encoder reads, of which only the start is used.
         """
+        self._require_dual_encoder("text embeddings")
         single = isinstance(captions, str)
         captions = [captions] if single else list(captions)
         for caption in captions:
@@ -367,9 +390,126 @@ class Model:
         self, clips: Sequence[np.ndarray], progress: str | None = None
     ) -> np.ndarray:
         """Probabilities [N, K] for clips that `prepare` returned."""
+        self._require_dual_encoder("classifier")
         frames = list(map(len, clips))
         logits = self._encoder.logits(self.arrays, clips.__getitem__, frames, progress)
         return np.asarray(self._encoder.network.config.probabilities(logits))
+
+    def recognise(
+        self,
+        joints: np.ndarray | Sequence[np.ndarray],
+        names: Sequence[str] | None,
+        fps: float,
+        dataset: str | None = None,
+        length: str | None = None,
+        **conventions: Unpack[Conventions],
+    ) -> Recognised:
+        """Ranks names of actions for clips.
+
+        A language model scores a name by its log-probability after the instruction and the motion,
+        its end token included; a model of embeddings by the similarity of clip and name; a
+        classifier by the probability of the class.
+
+        Args:
+          joints, fps, dataset, **conventions: as in `encode_motion`. A language model also takes
+            clips [T, M, J, 3] of M persons, where who is not there is zeros.
+          names: K names of actions, also those that no training clip had; a classifier knows its
+            own only. None: the classes of the training data.
+          length: how a language model's log-probabilities are compared among names of different
+            lengths: "sum", or "mean" over their tokens. None: as was better in validation; "mean"
+            for a checkpoint that does not record it, such as the latest of a run.
+
+        Returns:
+          The scores [K] of one clip, or [N, K] of a list, with `best`, `ranked()`, and printed best
+          first.
+
+        Raises:
+          ValueError: as `encode_motion`; a name is empty, occurs twice, is not one of a classifier,
+            or is longer than the model's answers; or the model does not recognise actions.
+        """
+        kind = self.run["kind"]
+        if kind == motion_language.TOKENIZER_KIND:
+            raise ValueError(f"this model is a {kind} and knows no names: {INSTEAD[kind]}")
+        if names is None:
+            names = self.class_names or self.metadata(dataset).label_names
+        names = checked_names(names)
+        if isinstance(self._encoder.network.config, DualEncoderConfig):
+            if length is not None:
+                raise ValueError(
+                    f"length={length!r} is about the tokens of a language model's answers, and "
+                    "this model has none: leave it out"
+                )
+            if self.class_names:
+                scores = self._of_classes(joints, names, fps, dataset, conventions)
+                return Recognised(names, scores, "probabilities")
+            scores = self.similarity(joints, names, fps, dataset, **conventions)
+            return Recognised(names, scores, f"{self.distance} similarity")
+        how = length or (self.run["trained"] or {}).get("length", "mean")
+        if how not in LENGTHS:
+            raise ValueError(f"length={how!r}; expected one of {', '.join(LENGTHS)}")
+        network = self._encoder.network
+        ids, mask, before = answers(self._encoder.tokenizer, network.config, names)
+        clips, single = self._prepare_all(joints, fps, dataset, conventions)
+        sums = self._outputs("scores", clips, ids, mask, before)
+        _check_finite(sums, "clip")
+        scores = normalised(sums, mask.sum(axis=1), how)
+        of = "a name" if how == "sum" else "a token"
+        return Recognised(names, scores[0] if single else scores, f"log-probability of {of}")
+
+    def _of_classes(
+        self,
+        joints: np.ndarray | Sequence[np.ndarray],
+        names: tuple[str, ...],
+        fps: float,
+        dataset: str | None,
+        conventions: Conventions,
+    ) -> np.ndarray:
+        """Probabilities of some of a classifier's own classes."""
+        own = self.class_names
+        if unknown := [name for name in names if name not in own]:
+            raise ValueError(
+                f"this classifier has no class {unknown[0]!r}; its {len(own)} classes are "
+                f"{', '.join(own[:10])}{', ...' if len(own) > 10 else ''}. Other names need a "
+                "model of embeddings or a language model"
+            )
+        found = self.classify(joints, fps, dataset, **conventions)
+        return found[..., [own.index(name) for name in names]]
+
+    def sentence(
+        self,
+        joints: np.ndarray | Sequence[np.ndarray],
+        fps: float,
+        dataset: str | None = None,
+        **conventions: Unpack[Conventions],
+    ) -> np.ndarray:
+        """The motion tokens of clips, of a motion tokenizer or a language model that reads motions.
+
+        Args:
+          joints: a clip [T, J, 3] or [T, M, J, 3] of M persons, or a list of clips.
+          fps, dataset, **conventions: as in `encode_motion`.
+
+        Returns:
+          [M, W] int32 for one clip, [N, M, W] for a list; -1 for persons who are not there.
+
+        Raises:
+          ValueError: as `encode_motion`; or the model has no motion tokens.
+        """
+        config = self._encoder.network.config
+        if isinstance(config, DualEncoderConfig):
+            raise ValueError("this model embeds or classifies motions and has no motion tokens")
+        of_language = isinstance(config, motion_language.MotionLanguageConfig)
+        quantizer = config.tokenizer.quantizer if of_language else config.quantizer
+        if not quantizer.has_codes:
+            raise ValueError("this model reads continuous features and has no motion tokens")
+        clips, single = self._prepare_all(joints, fps, dataset, conventions)
+        found = self._outputs("codes" if of_language else "measured", clips)
+        codes = found if of_language else found["codes"]
+        return codes[0] if single else codes
+
+    def _outputs(self, method: str, clips: Sequence[np.ndarray], *args: Any) -> Any:
+        """What a method of the network's module returns for prepared clips."""
+        frames = list(map(len, clips))
+        return self._encoder.outputs(method, self.arrays, clips.__getitem__, frames, *args)
 
     def save_pretrained(
         self,
@@ -384,8 +524,8 @@ class Model:
         Args:
           folder: folder to write; it must not exist.
           results: content of a metrics.json, for the table of the model card.
-          encoder_id: Hub id of the frozen text encoder, if it was trained with a folder whose Hub
-            id is not recorded.
+          encoder_id: Hub id of the frozen text encoder or language model, if it was trained with a
+            folder whose Hub id is not recorded.
 
         Returns:
           The folder.
@@ -406,10 +546,23 @@ def _check_finite(rows: np.ndarray, what: str) -> None:
         )
 
 
-def _with_tower_at(run: dict[str, Any], text_encoder: str) -> dict[str, Any]:
-    """A run whose frozen text tower, if it has one, is loaded from another place."""
+INSTEAD = {
+    "motion_tokenizer": (
+        "it writes motions as sentences, `sentence(joints, fps)`; a language model that reads them "
+        "is trained with config.model.kind=language_model"
+    ),
+    "language_model": "it names actions, `recognise(joints, names, fps)`",
+}
+"""{kind of a model that is no dual encoder: what to use instead of embeddings}."""
+
+
+def _with_towers_at(
+    run: dict[str, Any], text_encoder: str | None, language_model: str | None
+) -> dict[str, Any]:
+    """A run whose frozen towers are loaded from other places, where these are given."""
+    places = {TEXT_TOWER: text_encoder, motion_language.TOWER: language_model}
     frozen = [
-        {**tower, "source": text_encoder} if tower["under"] == TEXT_TOWER else tower
+        {**tower, "source": places.get(tower["under"]) or tower["source"]}
         for tower in run["frozen"]
     ]
     return run | {"frozen": frozen}
@@ -421,6 +574,7 @@ def load(
     mesh: Mesh | None = None,
     data_config: ConfigDict | None = None,
     text_encoder: str | None = None,
+    language_model: str | None = None,
 ) -> Model:
     """Loads a trained model for inference, on one device unless a mesh is given.
 
@@ -433,13 +587,21 @@ def load(
         default: that of the training run.
       text_encoder: folder or Hub id of the frozen text encoder that the model was trained with, if
         it has moved since and its Hub id is not recorded. Its files are verified.
+      language_model: the same for the frozen language model: a folder, .gguf file or Hub id.
 
     Raises:
-      ValueError: there is no checkpoint, or it is incomplete.
+      ValueError: there is no checkpoint, or it is incomplete; the frozen weights that it refers to
+        cannot be found, or are others.
     """
     saved = open_saved(path, series)
     run = saved.run
-    network = network_of(run if text_encoder is None else _with_tower_at(run, text_encoder))
+    network = network_of(_with_towers_at(run, text_encoder, language_model))
+    towers = [tower.under for tower in network.frozen]
+    if language_model is not None and motion_language.TOWER not in towers:
+        raise ValueError(
+            f"language_model={language_model!r} is given, but this {run['kind']} needs none: leave "
+            "it out"
+        )
     mesh = mesh or sharding.mesh_of(jax.local_devices()[:1], 1, 1)
     params = saved.load_params(sharding.abstract(network.abstract_params, mesh))
     rest = saved.load_rest(sharding.abstract(network.abstract_rest, mesh))

@@ -73,6 +73,11 @@ def no_tokenizer(*unused: Any) -> None:
     """The architecture reads no texts."""
 
 
+def as_trained(architecture: Any) -> Any:
+    """A trained model is used with the architecture of its training."""
+    return architecture
+
+
 def load_rest(abstract: Mapping[str, jax.ShapeDtypeStruct], trained: Any) -> dict[str, Any]:
     """The non-parameter state of a trained model of the same architecture."""
     return trained.load_rest(abstract)
@@ -101,6 +106,8 @@ class Architecture:
       tokenizer: function from (config of the run, architecture's config) to the tokenizer of the
         texts; None: there is none. A dual encoder's tokenizer is made by the training, since it may
         be learned from the texts.
+      in_use: function from the architecture's config to that of a trained model in use, without
+        what only training needs and checkpoints do not store.
       open_tokenizer: function from (stored tokenizer, architecture's config, path for messages) to
         the tokenizer of a trained model.
     """
@@ -114,4 +121,5 @@ class Architecture:
     frozen: Callable[[ConfigDict, Any], tuple[FrozenWeights, ...]] = no_frozen_weights
     load_rest: Callable[[Mapping[str, jax.ShapeDtypeStruct], Any], dict[str, Any]] = load_rest
     tokenizer: Callable[[ConfigDict, Any], Any] = no_tokenizer
+    in_use: Callable[[Any], Any] = as_trained
     open_tokenizer: Callable[[str, Any, str], Any] = no_tokenizer

@@ -286,6 +286,12 @@ def _require(given: Mapping[str, Any], names: tuple[str, ...], what: str) -> Non
 def of_run(config: ConfigDict, known: Known) -> DualEncoderConfig:
     """The dual encoder that the config of a run describes for its data."""
     saved = known.trained
+    if saved and saved.run["kind"] != "dual_encoder":
+        raise ValueError(
+            f"config.model.weights={config.model.weights} is a {saved.run['kind']}, which a dual "
+            "encoder cannot start from; name a model of motions and texts, or set "
+            "config.model.kind"
+        )
     trained = DualEncoderConfig.from_dict(saved.run["architecture"]) if saved else None
     # Fields declared by an objective or task are not part of the architecture.
     section = {name: value for name, value in config.model.to_dict().items() if name in DEFAULTS}

@@ -58,6 +58,11 @@ class FrozenWeights(layers.Config):
         """Makes a reference to the current weights of a source."""
         return cls(under, source, Source(source).sha256, dtype, trained)
 
+    @property
+    def _argument(self) -> str:
+        """The argument of `motionalign.load` that gives another source."""
+        return "text_encoder" if self.under == "text_encoder" else "language_model"
+
     def holds(self, path: str) -> bool:
         """Whether `path` is a parameter of the tower that is not trained."""
         inside = path.removeprefix(self.under + "/")
@@ -117,7 +122,7 @@ class FrozenWeights(layers.Config):
             raise ValueError(
                 f"the model's {self.under} is {self.source}, which the checkpoint refers to "
                 f"without storing it and which cannot be found: {error}. Give its location: "
-                "motionalign.load(..., text_encoder=FOLDER_OR_HUB_ID)"
+                f"motionalign.load(..., {self._argument}=FOLDER_OR_HUB_ID)"
             ) from error
         if found != self.sha256:
             raise ValueError(

@@ -336,6 +336,7 @@ def _resolve(config: ConfigDict, known: Known) -> MotionLanguageConfig:
     words = _language_tokenizer(c.weights, c.answer_tokens)
     words.check_fits(model.vocab_size, c.weights)
     names = known.classifier.names if known.classifier else ()
+    _check_answers(words, names)
     after = words.ids(instructions.parts_of(c.instruction)[1], special=True)
     if not after:
         raise ValueError("config.model.language.instruction must have a text after {motion}")
@@ -356,6 +357,16 @@ def _resolve(config: ConfigDict, known: Known) -> MotionLanguageConfig:
     )
 
 
+def _check_answers(words: LanguageTokenizer, names: Sequence[str]) -> None:
+    """Raises a ValueError if a class name has more tokens than an answer."""
+    for i, length in words.truncated(names).items():
+        raise ValueError(
+            f"the class name {names[i]!r} has {length} tokens with its end token, and answers are "
+            f"cut after {words.max_tokens}: set config.model.language.answer_tokens to {length} "
+            "or more"
+        )
+
+
 def tokenizer_of(run: Mapping[str, Any], where: str) -> MotionTokenizerConfig:
     """The tokenizer's config of a trained motion tokenizer, without what only training needs.
 
@@ -371,7 +382,7 @@ def tokenizer_of(run: Mapping[str, Any], where: str) -> MotionTokenizerConfig:
     return dataclasses.replace(config, words=0, reach=0)
 
 
-TOKENIZER_KIND = "motion_tokenizer"  # value of config.model.kind
+KIND, TOKENIZER_KIND = "language_model", "motion_tokenizer"  # values of config.model.kind
 
 
 def prompt_ids(words: LanguageTokenizer, instruction: str, names: Sequence[str]) -> tuple[int, ...]:

@@ -657,4 +657,5 @@ ARCHITECTURE = Architecture(
     resolve=_resolve,
     load=_load,
     frozen=_frozen,
+    in_use=lambda config: dataclasses.replace(config, words=0),
 )

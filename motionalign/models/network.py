@@ -157,8 +157,10 @@ class Network:
 
 
 def network_of(run: Mapping[str, Any]) -> Network:
-    """The network of a saved model, from the metadata stored with its parameters."""
+    """The network of a saved model in use, from the metadata stored with its parameters."""
     kind = architecture_of(run["kind"])
-    config = kind.config.from_dict(run["architecture"])
-    frozen = tuple(map(FrozenWeights.from_dict, run["frozen"]))
-    return Network(config, jnp.dtype(run["config"]["dtype"]), kind.module, frozen)
+    config = kind.in_use(kind.config.from_dict(run["architecture"]))
+    dtype, frozen = jnp.dtype(run["config"]["dtype"]), map(FrozenWeights.from_dict, run["frozen"])
+    paths = Network(config, dtype, kind.module).abstract_params
+    needed = tuple(tower for tower in frozen if any(map(tower.holds, paths)))
+    return Network(config, dtype, kind.module, needed)

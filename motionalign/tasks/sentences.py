@@ -12,7 +12,7 @@ classes counts (as is usual in generalised zero-shot recognition; ours for LLM-A
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,17 +22,16 @@ from motionalign.config import Entry
 from motionalign.data.dataset import Dataset
 from motionalign.data.records import Split
 from motionalign.inference.encoder import Predictor
+from motionalign.inference.recognition import LENGTHS, answers, normalised
 from motionalign.metrics import topk_accuracy
-from motionalign.models import instructions
-from motionalign.models.motion_language import prompt_ids
+from motionalign.models.heads import ClassifierConfig
 from motionalign.tasks import classes
 from motionalign.tasks.labels import Labels, label_results, protocol_of, recognise
 from motionalign.tasks.task import Results
 
-LENGTHS = {"sum": 0.0, "mean": 1.0}
-"""{normalisation: power of the number of tokens by which a log-probability is divided}."""
-
 _UNIT = "log-probabilities"
+
+SEEN, UNSEEN = "seen names", "unseen names"  # titles of the names that clips are asked about first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +60,17 @@ class Sentences(Labels):
         self._train_split, self._val_split = config.data.train_split, config.data.val_split
         self._test_split = config.data.test_split
 
+    def classes(self, datasets: Sequence[Dataset]) -> ClassifierConfig:
+        """The actions that training clips have, which an instruction may list."""
+        every = super().classes(datasets).names
+        seen = {int(k) for dataset in datasets for k in self._seen(dataset)}
+        if empty := [name for name in every if not name.strip()]:
+            raise ValueError(
+                f"{len(empty)} of the {len(every)} classes have an empty name, which cannot be an "
+                "answer: prepare the dataset again with their names"
+            )
+        return ClassifierConfig(tuple(every[k] for k in sorted(seen)), exclusive=True)
+
     # ------------------------------------------------------------------------------- validation
 
     def validate(
@@ -75,20 +85,21 @@ class Sentences(Labels):
             return math.nan, {}
         labels = _within(split.all_labels[known], names.classes)
         scalars = {}
-        for how, power in LENGTHS.items():
-            top1, top5 = topk_accuracy(sums / lengths**power, labels, (1, 5))
+        for how in LENGTHS:
+            top1, top5 = topk_accuracy(normalised(sums, lengths, how), labels, (1, 5))
             scalars |= {f"top1_{how}": float(top1), f"top5_{how}": float(top5)}
-        best = max(LENGTHS, key=lambda how: scalars[f"top1_{how}"])
-        right = sums[np.arange(len(labels)), labels[:, 0]]
+        best = chosen_length(scalars)["length"]
+        first = labels[np.arange(len(labels)), (labels >= 0).argmax(axis=1)]
+        right = sums[np.arange(len(labels)), first]
         scalars |= {"top1": scalars[f"top1_{best}"], "top5": scalars[f"top5_{best}"]}
-        return scalars["top1"], scalars | {
-            "loss": float(-right.sum() / lengths[labels[:, 0]].sum())
-        }
+        return scalars["top1"], scalars | {"loss": float(-right.sum() / lengths[first].sum())}
 
     def _length(self, predict: Predictor, dataset: Dataset) -> str:
-        """The normalisation by length that is better on the validation split; equal ones: sum."""
+        """The normalisation by length that validation chose, or chooses now if not recorded."""
+        if (recorded := (predict.trained or {}).get("length")) in LENGTHS:
+            return recorded
         _, scalars = self.validate(predict, dataset, self._val_split)
-        return max(LENGTHS, key=lambda how: scalars.get(f"top1_{how}", 0.0))
+        return chosen_length(scalars).get("length", "sum")
 
     def _seen(self, dataset: Dataset) -> np.ndarray:
         """The classes that training clips have, ascending."""
@@ -99,17 +110,15 @@ class Sentences(Labels):
         self, predict: Predictor, dataset: Dataset, split: Split, rows: np.ndarray, names: Names
     ) -> tuple[np.ndarray, np.ndarray]:
         """Log-probabilities [N, K] of these names, and their numbers of tokens [K]."""
-        texts = [dataset.metadata.label_names[k] for k in names.classes]
-        ids, mask = predict.tokenizer.encode(texts)
-        before = self._before(predict, texts)
+        ids, mask, before = self._answers(predict, dataset, names)
         return predict.outputs("scores", dataset, split, rows, ids, mask, before), mask.sum(axis=1)
 
-    def _before(self, predict: Predictor, texts: Sequence[str]) -> np.ndarray | None:
-        """The start of the instruction, if it lists the names; None: that of training."""
-        instruction = predict.network.config.instruction
-        if not instructions.lists_names(instruction):
-            return None
-        return np.asarray(prompt_ids(predict.tokenizer, instruction, texts), np.int32)
+    def _answers(
+        self, predict: Predictor, dataset: Dataset, names: Names
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """See `recognition.answers`."""
+        texts = [dataset.metadata.label_names[k] for k in names.classes]
+        return answers(predict.tokenizer, predict.network.config, texts)
 
     # ------------------------------------------------------------------------------- evaluation
 
@@ -123,16 +132,16 @@ class Sentences(Labels):
         asked = self._asked(dataset, labels)
         for names in asked:
             sums, lengths = self._sums(predict, dataset, split, known, names)
-            own = sums / lengths ** LENGTHS[how]
+            own = normalised(sums, lengths, how)
             scores[names.title] = self._among_all(own, names, dataset)
             rows[names.title] = recognise(
                 own,
                 _within(labels, names.classes),
                 [dataset.metadata.label_names[k] for k in names.classes],
             )
-        content, notes = self._facts(predict, dataset, split, known, how)
-        if len(asked) > 1:
-            found, note = self._together(predict, dataset, split_name, rows[asked[-1].title], how)
+        content, notes = self._facts(predict, dataset, split, known, asked[0], how)
+        if asked[0].title == UNSEEN:
+            found, note = self._together(predict, dataset, rows[asked[-1].title], how)
             content |= found
             notes += note
         return label_results(
@@ -151,13 +160,13 @@ class Sentences(Labels):
         if not len(unseen):
             return [Names("names", every.classes)]
         if not np.isin(there, unseen).any():
-            return [Names("seen names", seen), every]
+            return [Names(SEEN, seen), every]
         if np.isin(there, seen).any():
             raise ValueError(
                 f"{dataset.version_dir}: the split has clips of classes with and without training "
                 "clips; they need a split each"
             )
-        return [Names("unseen names", unseen), every]
+        return [Names(UNSEEN, unseen), every]
 
     def _among_all(self, scores: np.ndarray, names: Names, dataset: Dataset) -> np.ndarray:
         """Scores [N, K] of some names as those of all; the others have a lower one than any."""
@@ -167,12 +176,21 @@ class Sentences(Labels):
         return out
 
     def _facts(
-        self, predict: Predictor, dataset: Dataset, split: Split, known: np.ndarray, how: str
+        self,
+        predict: Predictor,
+        dataset: Dataset,
+        split: Split,
+        known: np.ndarray,
+        asked: Names,
+        how: str,
     ) -> tuple[dict[str, Any], list[str]]:
-        """Fields of metrics.json and notes: protocol, normalisation, and answers in free text."""
+        """Fields of metrics.json and notes: protocol, normalisation, and answers in free text.
+
+        An instruction that lists names lists those of `asked`; any name counts as one.
+        """
         facts, notes = protocol_of(dataset, split, known)
         names = list(dataset.metadata.label_names)
-        before = self._before(predict, [names[k] for k in self._seen(dataset)])
+        before = self._answers(predict, dataset, asked)[2]
         ids, mask = predict.outputs("answer", dataset, split, known, before)
         said = [self._text(predict, row[real]) for row, real in zip(ids, mask)]
         index = {name.casefold(): k for k, name in enumerate(names)}
@@ -199,17 +217,15 @@ class Sentences(Labels):
         return predict.tokenizer.text([i for i in ids.tolist() if i not in ends]).strip()
 
     def _together(
-        self, predict: Predictor, dataset: Dataset, split_name: str, among_all: dict, how: str
+        self, predict: Predictor, dataset: Dataset, among_all: Mapping[str, Any], how: str
     ) -> tuple[dict[str, Any], list[str]]:
         """The harmonic mean of top-1 on seen and on unseen classes, each among all names."""
-        if split_name == self._test_split:
-            return {}, []
         test = dataset.split(self._test_split)
         known = classes.known_rows(self, dataset, test)
         every = Names("", np.arange(len(dataset.metadata.label_names)))
         sums, lengths = self._sums(predict, dataset, test, known, every)
         labels = test.all_labels[known]
-        seen, _ = topk_accuracy(sums / lengths ** LENGTHS[how], labels, (1, 5))
+        seen, _ = topk_accuracy(normalised(sums, lengths, how), labels, (1, 5))
         unseen = among_all["top1"]
         both = 2 * seen * unseen / (seen + unseen) if seen + unseen else 0.0
         found = {"seen": float(seen), "unseen": float(unseen), "harmonic_mean": float(both)}
@@ -218,6 +234,24 @@ class Sentences(Labels):
             f"{test.name!r}, {unseen:.2f} % of these; harmonic mean {both:.2f}"
         )
         return {"seen_and_unseen": found}, [note]
+
+
+def chosen_length(scalars: Mapping[str, float]) -> dict[str, str]:
+    """What a validation chose, {"length": a key of `recognition.LENGTHS`}, to store with the model.
+
+    Equal ones: sum. Of several datasets, the mean of their top-1 counts.
+
+    Args:
+      scalars: of `Sentences.validate`, or of `evaluate.validate_all`, in which their names have a
+        prefix. Of another task, or if the scores were not finite, the result is empty.
+    """
+    found = {
+        how: [x for name, x in scalars.items() if name.rpartition("/")[2] == f"top1_{how}"]
+        for how in LENGTHS
+    }
+    if not all(found.values()):
+        return {}
+    return {"length": max(LENGTHS, key=lambda how: float(np.mean(found[how])))}
 
 
 @functools.lru_cache(maxsize=16)

@@ -29,6 +29,7 @@ from motionalign.checkpoints.published.torch_files import read_state_dict
 from motionalign.checkpoints.run import Checkpoints, stored_run
 from motionalign.checkpoints.shared import open_saved
 from motionalign.data.dataset import Metadata
+from motionalign.models.architectures import architecture_of
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.families import TEXT_FAMILIES, text_tower
 from motionalign.models.layers import check_choice
@@ -282,6 +283,11 @@ def export(path: Path, folder: Path) -> str:
       ValueError: no published code can run the model, or the folder already exists.
     """
     saved = open_saved(path)
+    if architecture_of(saved.run["kind"]).config is not DualEncoderConfig:
+        raise ValueError(
+            f"{path} is a {saved.run['kind']}, for which there is no published code; only models "
+            "that embed or classify motions can be exported"
+        )
     network = network_of(saved.run)
     source = saved.run["source"]
     name = source["format"] if source else registry.format_of(network.config)
