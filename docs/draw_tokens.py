@@ -39,7 +39,7 @@ def tiny(data_dir: str) -> ConfigDict:
     c.data.batch_size = 64
     c.eval.num_queries = 4
     c.optim.groups.motion_tokenizer.lr = 1e-3
-    c.epochs = 30
+    c.epochs = 12
     return c.lock()
 
 
