@@ -46,6 +46,7 @@ def run(encoder, small_dataset, tmp_path_factory):
     vit = ViTConfig(width=8, depth=1, heads=2, mlp_width=16, patch_size=16, max_frames=64)
     config = DualEncoderConfig(motion=vit, text=None, text_head=False, embed_dim=8)
     stored = {
+        "kind": "dual_encoder",
         "architecture": config.to_dict(),
         "config": {
             "dtype": "float32",
@@ -280,6 +281,7 @@ def test_a_frozen_tower_is_found_elsewhere(run, encoder, tmp_path, hub_cache):
     tower = FrozenWeights.of("text_encoder", str(encoder), "float32")
     network = Network(config, frozen=(tower,))
     stored = {
+        "kind": "dual_encoder",
         **run[0], "architecture": config.to_dict(), "frozen": [tower.to_dict()],
         "text_encoder": None, "tokenizer": (encoder / "tokenizer.json").read_text(),
     }  # fmt: skip
