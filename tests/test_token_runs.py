@@ -63,6 +63,9 @@ def test_evaluation_with_pictures(run, small_dataset, tmp_path):
     assert 1 <= scores["perplexity"] <= scores["used_codes"] <= 8
     drawn = {file.stem for file in (tmp_path / "evaluation/small-test").glob("*.png")}
     assert {"frequencies", "ball", "sentence-1"} <= drawn
+    page = (tmp_path / "evaluation/small-test/index.html").read_text("utf-8")
+    assert page.count("<article>") == config.eval.num_queries
+    assert "distance to Zipf" in page
 
 
 def test_sentences_of_a_dataset(run, small_dataset, tmp_path):
@@ -79,10 +82,12 @@ def test_sentences_of_a_dataset(run, small_dataset, tmp_path):
         ids = [line["id"] for line in lines if line["split"] == split]
         assert ids == list(dataset.split(split).ids)
     for line in lines:
-        assert set(line) == {"id", "split", "persons", "error_mm"}
+        assert set(line) == {"id", "split", "frames", "persons", "error_mm"}
+        assert line["frames"] > 0
         assert np.shape(line["persons"]) == (1, 4)
         assert 0 <= np.min(line["persons"]) <= np.max(line["persons"]) < 8
-    assert f"{len(lines)} sentences of small" in done.stdout
+    assert f"{len(lines)} clips of small → {output}" in done.stdout
+    assert "perplexity | used codes | distance to Zipf's law" in done.stdout
     done = command(*arguments, f"--output={one}", "--split=test")
     assert done.code == 0, done.stderr
     again = [json.loads(line) for line in one.read_text("utf-8").splitlines()]
@@ -92,8 +97,9 @@ def test_sentences_of_a_dataset(run, small_dataset, tmp_path):
 def test_mistakes(run, short_run, small_dataset, tmp_path):
     place = f"--config.data.data_dir={small_dataset}", f"--output={tmp_path / 'out.jsonl'}"
     for arguments, message in (
-        ((f"--checkpoint={short_run}", *place), "evaluates a motion_tokenizer"),
+        ((f"--checkpoint={short_run}", *place), "dual_encoder, which writes no sentences"),
         ((f"--checkpoint={run}",), "--mode=tokenize needs --output=sentences.jsonl"),
+        ((f"--checkpoint={run}", place[0], "--output=x.csv"), "ends in .jsonl"),
         ((f"--checkpoint={run}", *place, "--split=none"), "has no split 'none'"),
         ((f"--checkpoint={run}", *place, "--config.data.datasets=small,small"), "small"),
     ):

@@ -43,12 +43,32 @@ def test_codes_in_two_dimensions_keep_their_distance_from_the_origin(curvature):
     radii = rng.uniform(0, 0.99, 20) * curvature**-0.5
     points *= (radii / np.linalg.norm(points, axis=-1))[:, None]
     points[0] = 0
-    flat = sentences.in_two_dimensions(points, curvature)
+    flat, share = sentences.in_two_dimensions(points, curvature)
+    assert 0.5 < share < 1
     assert flat.shape == (20, 2)
     np.testing.assert_allclose(np.linalg.norm(flat, axis=-1), np.linalg.norm(points, axis=-1))
     # Points of a plane keep their angles, too.
     points[:, 2:] = 0
-    flat = sentences.in_two_dimensions(points, curvature)
+    flat, share = sentences.in_two_dimensions(points, curvature)
+    assert share == pytest.approx(1)
     np.testing.assert_allclose(flat @ flat.T, points @ points.T, atol=1e-9)
-    axes = sentences.ball_figure(flat, np.arange(20), curvature**-0.5).axes[0]
+    axes = sentences.ball_figure(points, np.arange(20), curvature).axes[0]
     assert axes.patches[0].get_radius() == curvature**-0.5
+    assert "projection from 5 dimensions" in axes.get_title()
+
+
+def test_a_disc_is_drawn_as_it_is():
+    points = np.array([[0.5, 0.1], [-0.2, 0.3], [0, -0.9]])
+    np.testing.assert_array_equal(sentences.in_two_dimensions(points, 1.0)[0], points)
+    axes = sentences.ball_figure(points, np.array([1, 0, 3]), 1.0).axes[0]
+    assert axes.get_title() == "the codes in their Poincaré disc"
+    np.testing.assert_allclose(axes.collections[0].get_offsets(), points[[0, 2]])  # used ones
+
+
+def test_sentences_of_an_action_are_under_each_other():
+    group = np.array([[3, 7, 3], [3, 7, -1]])
+    figure = sentences.sentences_figure([("wave $", group, np.array([0, 1 / 3]))])
+    (axes,) = figure.axes
+    said = [text.get_text() for text in axes.texts]
+    assert said == [r"wave \$", "3", "7", "3", "0.00", "3", "7", "0.33"]
+    assert len({box.get_y() for box in axes.patches}) == 2
