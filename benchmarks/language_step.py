@@ -294,9 +294,7 @@ class Ours:
         dtype = "bfloat16" if "bfloat16" in options else "float32"
         network = network_of(p.weights, dtype, p.before, p.after)
         mesh = sharding.make_mesh()
-        optimizer, _ = optim.make_optimizer(
-            optimizer_config(config), network.abstract_params, 1000
-        )
+        optimizer, _ = optim.make_optimizer(optimizer_config(config), network.abstract_params, 1000)
         abstract = step.abstract_state(network, optimizer, mesh)
         params = jax.jit(lambda: network.init(0))()
         self._state = {
@@ -346,7 +344,9 @@ def values_under(optimizer_state: Any, frozen: Mapping[str, Any]) -> int:
 
     leaves, _ = jax.tree_util.tree_flatten_with_path(optimizer_state)
     return sum(
-        leaf.size for path, leaf in leaves if any(getattr(key, "key", None) in frozen for key in path)
+        leaf.size
+        for path, leaf in leaves
+        if any(getattr(key, "key", None) in frozen for key in path)
     )
 
 
