@@ -34,7 +34,6 @@ is that to the fastest.
 import argparse
 import contextlib
 import importlib.util
-import json
 import multiprocessing
 import os
 import pathlib
