@@ -150,6 +150,10 @@ class MotionLanguageModel(nnx.Module):
         """The motion tokens [B, M, W] int32 of a batch's clips; -1 for absent persons."""
         return self.tokenizer.codes(batch["bodies"], batch["persons"])
 
+    def measured(self, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        """See `MotionTokenizer.measured`."""
+        return self.tokenizer.measured(batch)
+
     def _begin(self, before: jax.Array | None, rngs: nnx.Rngs | None) -> Cache | None:
         """What all clips share, the instruction before the motion; `before`: its ids [P]."""
         if before is None:

@@ -464,11 +464,6 @@ class MotionTokenizer(nnx.Module):
             "persons": found.persons,
         }
 
-    def codebook(self, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        """The codebook's points [B, U, K], the same for every clip of a batch."""
-        points = self.quantizer.points[...]
-        return {"points": jnp.broadcast_to(points, (len(batch["bodies"]), *points.shape))}
-
     def decode(self, codes: jax.Array) -> jax.Array:
         """Bodies [B, F, M, J, 3] in metres of sentences [B, M, W]; 0 for persons of codes -1."""
         return self._metres(self._decode(self.quantizer.look_up(codes)), (codes >= 0).all(-1))
