@@ -281,7 +281,6 @@ def test_a_frozen_tower_is_found_elsewhere(run, encoder, tmp_path, hub_cache):
     tower = FrozenWeights.of("text_encoder", str(encoder), "float32")
     network = Network(config, frozen=(tower,))
     stored = {
-        "kind": "dual_encoder",
         **run[0], "architecture": config.to_dict(), "frozen": [tower.to_dict()],
         "text_encoder": None, "tokenizer": (encoder / "tokenizer.json").read_text(),
     }  # fmt: skip
