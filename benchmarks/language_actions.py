@@ -18,6 +18,7 @@ import dataclasses
 import fnmatch
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -245,28 +246,49 @@ def _training(
 # Running -----------------------------------------------------------------------------------------
 
 
+def execute(arguments: Sequence[str]) -> None:
+    """Runs python with these arguments; if it is interrupted, the command is told and saves first.
+
+    Raises:
+      subprocess.CalledProcessError: it failed; its output has been shown.
+    """
+    command = [sys.executable, *arguments]
+    with subprocess.Popen(command) as process:
+        try:
+            status = process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+    if status:
+        raise subprocess.CalledProcessError(status, command)
+
+
 def make(run: Run, places: Places) -> dict[str, Any]:
     """Makes a run and returns its record.
 
+    "seconds" are those of each command; of a training all that it took, also in earlier calls or
+    for another run with the same stage 1.
+
     Raises:
       ValueError: see `commands`.
-      subprocess.CalledProcessError: a command failed; its output has been shown.
+      subprocess.CalledProcessError: see `execute`.
     """
-    seconds, resumed = {}, []
+    seconds = {}
     for title, done, arguments in commands(run, places):
-        if done.exists():
-            continue
-        if done.parent.exists() and title.startswith(("stage", "classify", "contrastive")):
-            resumed.append(title)
         started = time.perf_counter()
-        print(f"{run.name}, {title}: python {' '.join(arguments)}", flush=True)
-        subprocess.run([sys.executable, *arguments], check=True)
-        seconds[title] = round(time.perf_counter() - started, 1)
+        if not done.exists():
+            print(f"{run.name}, {title}: python {' '.join(arguments)}", flush=True)
+            execute(arguments)
+        seconds[title] = time.perf_counter() - started
+        if "train" in arguments:
+            seconds[title] = language_results.training_seconds(done.parent)
     started = time.perf_counter()
     scores = language_results.scores(run, places.data_dir, places.last(run))
-    seconds["scores"] = round(time.perf_counter() - started, 1)
+    seconds["scores"] = time.perf_counter() - started
     record = {"run": run.name, **dataclasses.asdict(run), "dataset": run.dataset, **scores}
-    return record | {"seconds": seconds, "resumed": resumed, "options": list(places.options)}
+    rounded = {title: round(each, 1) for title, each in seconds.items()}
+    return record | {"seconds": rounded, "options": list(places.options)}
 
 
 def finished(path: pathlib.Path) -> dict[str, dict[str, Any]]:
@@ -325,6 +347,7 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="names of the runs, and what is there")
     parser.add_argument("--table", action="store_true", help="the tables of what is there")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     patterns = args.only or ["*"]
     runs = [r for r in all_runs() if any(fnmatch.fnmatch(r.name, p) for p in patterns)]
     if not runs:

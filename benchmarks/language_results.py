@@ -72,9 +72,17 @@ def scores(run: Run, data_dir: pathlib.Path, folder: pathlib.Path) -> dict[str, 
 
 def best_score(folder: pathlib.Path) -> float:
     """The best selection score of a training."""
+    return max(line["val/score"] for line in _logged(folder) if "val/score" in line)
+
+
+def training_seconds(folder: pathlib.Path) -> float:
+    """Seconds of a training, validation included and interruptions not."""
+    return max(line["wall_time"] for line in _logged(folder) if "wall_time" in line)
+
+
+def _logged(folder: pathlib.Path) -> list[dict[str, Any]]:
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    found = [json.loads(line).get("val/score") for line in lines]
-    return max(score for score in found if score is not None)
+    return [json.loads(line) for line in lines]
 
 
 @functools.lru_cache(maxsize=4)

@@ -34,7 +34,6 @@ is that to the fastest.
 import argparse
 import contextlib
 import importlib.util
-import json
 import multiprocessing
 import os
 import pathlib
@@ -389,7 +388,15 @@ class Peft:
             r=language.rank,
             lora_alpha=int(language.alpha),
             lora_dropout=language.dropout,
-            target_modules="q_proj k_proj v_proj o_proj gate_proj up_proj down_proj".split(),
+            target_modules=[
+                "q_proj",
+                "k_proj",
+                "v_proj",
+                "o_proj",
+                "gate_proj",
+                "up_proj",
+                "down_proj",
+            ],
             task_type="CAUSAL_LM",
         )
         self._model: Any = peft.get_peft_model(base, adapters).train()

@@ -19,10 +19,9 @@ def tables(records: Sequence[Record]) -> str:
     return format_tables([table for table in made if table.rows])
 
 
-def _seconds(records: Sequence[Record]) -> str:
-    """Minutes of commands, over several runs; + where one went on with an earlier training."""
-    total = sum(sum(record["seconds"].values()) for record in records)
-    return f"{total / 60:.1f}" + ("+" if any(record["resumed"] for record in records) else "")
+def _minutes(records: Sequence[Record]) -> str:
+    """Minutes of all commands of several runs."""
+    return f"{sum(sum(record['seconds'].values()) for record in records) / 60:.1f}"
 
 
 def _summed(records: Sequence[Record], split: str, title: str | None = None) -> dict[str, int]:
@@ -55,7 +54,7 @@ def closed_table(records: Sequence[Record]) -> Table:
                 f"{np.mean([record['val'] for record in group]):.1f}",
                 percent(counts["right"], counts["clips"]),
                 percent(counts["new_right"], counts["new_clips"]) if copies else "",
-                _seconds(group),
+                _minutes(group),
             ]
         )
     rows += _over_seeds(kept)
@@ -102,7 +101,7 @@ def unseen_table(records: Sequence[Record]) -> Table:
                 ", ".join(f"{100 * each['right'] / each['clips']:.1f}" for each in draws),
                 f"{chance:.1f}",
                 *(f"{value:.1f}" for value in (seen, unseen, both)),
-                _seconds(group),
+                _minutes(group),
             ]
         )
     head = [
@@ -123,7 +122,7 @@ def tokens_table(records: Sequence[Record]) -> Table:
         found = [record["test"].get(name) for name in names]
         cells = ["" if x is None else f"{x:.{n}f}" for x, n in zip(found, digits, strict=True)]
         variant = record["variant"].removeprefix("tokens-")
-        rows.append([record["set"], variant, *cells, _seconds([record])])
+        rows.append([record["set"], variant, *cells, _minutes([record])])
     head = [
         "set", "stage 1", "error, mm", "perplexity", "codes used", "distance to Zipf's law",
         "edits within a class", "between", "min",

@@ -27,6 +27,7 @@ from motionalign.configs import (
     densegait_gaitformer,
     humanml3d_vit,
     kit_ml_vit,
+    labelled_actions,
     mocap_actions,
     mocap_small,
     quickstart,
@@ -543,7 +544,7 @@ def test_the_recipe_of_mocap_small_is_the_published_one():
     "module",
     [
         *(babel60_gaitformer, densegait_gaitformer, humanml3d_vit, kit_ml_vit),
-        *(mocap_actions, mocap_small, quickstart),
+        *(labelled_actions, mocap_actions, mocap_small, quickstart),
     ],
 )
 def test_configs_name_only_fields_of_common(module):

@@ -7,6 +7,7 @@ import json
 import pathlib
 import re
 import subprocess
+import time
 import types
 
 import bodies
@@ -114,19 +115,20 @@ def fake(monkeypatch):
     """Commands that write what says that they are done; `fails` are titles that fail."""
     made = types.SimpleNamespace(calls=[], fails={})
 
-    def run(command, check):
-        assert check
-        text = " ".join(command)
+    def execute(arguments):
+        text = " ".join(arguments)
         made.calls.append(text)
         for part, status in made.fails.items():
             if part in text:
-                raise subprocess.CalledProcessError(status, command)
+                raise subprocess.CalledProcessError(status, arguments)
         if "--workdir=" in text:
             folder = pathlib.Path(re.search(r"--workdir=(\S+)", text)[1])
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "metrics.json").write_text("{}")
+            lines = [{"wall_time": 7.5, "loss": 1}, {"wall_time": 90.25, "val/score": 1}]
+            (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
 
-    monkeypatch.setattr(language_actions.subprocess, "run", run)
+    monkeypatch.setattr(language_actions, "execute", execute)
     monkeypatch.setattr(
         language_results, "scores", lambda run, *_: {"val": 1.0, "test": {"names": run.name}}
     )
@@ -142,7 +144,7 @@ def test_runs_are_recorded_and_gone_on_with(tmp_path, fake):
     record = finished(out)["nw_ucla/llm_ar"]
     assert record["test"] == {"names": "nw_ucla/llm_ar"} and record["dataset"] == "nw_ucla"
     assert set(record["seconds"]) == {"data", "stage 1", "stage 2", "scores"}
-    assert not record["resumed"]
+    assert record["seconds"]["stage 1"] == 90.2
 
     fake.fails, fake.calls[:] = {}, []
     (there.workdir / "nw_ucla/llm_ar-all").mkdir()  # a training that was interrupted
@@ -151,7 +153,7 @@ def test_runs_are_recorded_and_gone_on_with(tmp_path, fake):
     assert run_all(runs, there, out) == []
     trained = [text for text in fake.calls if " train " in text]
     assert len(trained) == 1 and "llm_ar-all" in trained[0]  # stage 1 is that of the first run
-    assert finished(out)["nw_ucla/llm_ar-all"]["resumed"] == ["stage 2"]
+    assert finished(out)["nw_ucla/llm_ar-all"]["seconds"]["stage 1"] == 90.2
     assert [json.loads(line)["run"] for line in out.read_text().splitlines()] == [
         "nw_ucla/llm_ar", "nw_ucla/llm_ar-all"
     ]  # fmt: skip
@@ -162,6 +164,37 @@ def test_a_stopped_run_stops_the_driver(tmp_path, fake):
     with pytest.raises(SystemExit):
         run_all(all_runs(), places(tmp_path), tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists() or "llm_ar" not in finished(tmp_path / "out.jsonl")
+
+
+def test_an_interrupted_command_is_told(tmp_path, monkeypatch):
+    """It can save: it ends by itself before the driver does."""
+    told = tmp_path / "told"
+    script = (
+        "import pathlib, signal, sys, time\n"
+        f"place = pathlib.Path({str(told)!r})\n"
+        "def save(*_):\n    place.write_text('saved')\n    sys.exit(143)\n"
+        "signal.signal(signal.SIGTERM, save)\n"
+        "place.write_text('ready')\n"
+        "time.sleep(60)\n"
+    )
+
+    def interrupted(process, wait=subprocess.Popen.wait, calls=[]):  # noqa: B006  (counts)
+        calls.append(process)
+        if len(calls) > 1:
+            return wait(process)
+        while not told.exists() or told.read_text() != "ready":
+            time.sleep(0.02)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        language_actions.execute(["-c", script])
+    assert told.read_text() == "saved"
+
+
+def test_a_command_that_fails():
+    with pytest.raises(subprocess.CalledProcessError, match="exit status 3"):
+        language_actions.execute(["-c", "raise SystemExit(3)"])
 
 
 def test_a_damaged_record(tmp_path):
@@ -220,7 +253,7 @@ def test_distances_within_and_between():
 
 
 def record(run, **given):
-    base = {"run": run.name, **dataclasses.asdict(run), "seconds": {"stage 2": 60}, "resumed": []}
+    base = {"run": run.name, **dataclasses.asdict(run), "seconds": {"stage 2": 60}}
     return base | {"val": 90.0} | given
 
 

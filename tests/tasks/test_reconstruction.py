@@ -1,57 +1,66 @@
-"""The objective of a motion tokenizer: the terms and their weights."""
+"""The objective of a motion tokenizer: its terms, and that each has its weight."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from motionalign import sharding, token_losses
-from motionalign.configs import nw_ucla_tokens
-from motionalign.models.motion_tokenizer import TokenizerOutputs
-from motionalign.models.quantizers import Quantized
+from motionalign import token_losses
+from motionalign.data.bodies import BodiesConfig
+from motionalign.models.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
+from motionalign.models.network import Network
+from motionalign.models.quantizers import QuantizerConfig
 from motionalign.tasks.reconstruction import Reconstruction
+from motionalign.tasks.schema import schema
+
+BODIES = BodiesConfig(joints=5, persons=2, frames=8, root=0, left=(1, 3), right=(2, 4), face=True)
+WEIGHTS = ("velocity", "commitment", "zipf", "context", "alignment")
+OFF = dict.fromkeys(WEIGHTS, 0.0)
+
+
+def outputs_of(kind):
+    config = MotionTokenizerConfig(
+        BODIES, QuantizerConfig(kind, 6, 8, factor=4 if kind != "none" else None),
+        width=8, down=1, depth=1, growth=1, reach=1, words=20, word_samples=10,
+    )  # fmt: skip
+    network = Network(config, module=MotionTokenizer)
+    bodies = np.random.default_rng(0).normal(size=(3, 8, 2, 5, 3)).astype(np.float32)
+    persons = jnp.asarray([[True, True], [True, False], [True, True]])
+    batch = {"bodies": jnp.asarray(bodies), "persons": persons}
+    return network.apply(network.init(0), network.init_rest(0), batch, jax.random.key(0))[0]
 
 
 @pytest.fixture(scope="module")
 def outputs():
-    rng = np.random.default_rng(0)
-
-    def normal(*shape):
-        return np.asarray(rng.normal(size=shape), np.float32)
-
-    quantized = Quantized(
-        normal(2, 1, 4, 6), rng.integers(0, 5, (2, 1, 4)), normal(2, 1, 4, 5) ** 2,
-        np.float32(3), np.float32(0.5), np.float32(2), np.int32(3),
-    )  # fmt: skip
-    bodies = normal(2, 8, 1, 3, 3)
-    return TokenizerOutputs(
-        bodies, bodies + np.float32(0.01), np.ones((2, 1), bool), normal(2, 1, 8, 9),
-        normal(2, 1, 8, 9), quantized, normal(2, 1, 4, 6), normal(5, 6), normal(7, 6),
-    )  # fmt: skip
+    return outputs_of("hyperbolic")
 
 
 def loss_of(outputs, **weights):
-    config = nw_ucla_tokens.get_config()
-    with config.unlocked():
-        config.loss.update(weights)
-    objective = Reconstruction(config.loss, has_classes=False)
-    mesh = sharding.mesh_of(jax.devices()[:1], 1, 1)
-    total, _, scalars = objective.loss(outputs, None, {}, mesh)
-    return float(total), {name: float(value) for name, value in scalars.items()}
+    config = schema().base().loss
+    config.update(OFF | weights)
+    loss, rest, scalars = Reconstruction(config, False).loss(outputs, {"kept": 1}, {}, None)
+    assert rest == {"kept": 1}
+    return float(loss), {name: float(value) for name, value in scalars.items()}
 
 
-NONE = {"velocity": 0.0, "commitment": 0.0, "zipf": 0.0, "context": 0.0, "alignment": 0.0}
+def test_without_weights_only_the_reconstruction_counts(outputs):
+    loss, scalars = loss_of(outputs)
+    theirs = token_losses.reconstruction(outputs.predicted, outputs.wanted, outputs.persons)
+    assert loss == pytest.approx(float(theirs))
+    assert {"reconstruction", *WEIGHTS} <= scalars.keys()
+    assert {"error_mm", "perplexity", "used_codes", "context_bound"} <= scalars.keys()
 
 
-def test_without_weights_the_reconstruction_remains(outputs):
-    total, scalars = loss_of(outputs, **NONE)
-    about = outputs.predicted, outputs.wanted, outputs.persons
-    assert total == pytest.approx(float(token_losses.reconstruction(*about)), rel=1e-5)
-    assert scalars["error_mm"] == pytest.approx(10 * 3**0.5, rel=1e-3)
-
-
-@pytest.mark.parametrize("name", NONE)
+@pytest.mark.parametrize("name", WEIGHTS)
 def test_each_term_has_its_weight(outputs, name):
-    without, scalars = loss_of(outputs, **NONE)
-    total, _ = loss_of(outputs, **(NONE | {name: 2.0}))
-    assert scalars[name] > 1e-4
-    assert total - without == pytest.approx(2 * scalars[name], rel=1e-3)
+    alone, scalars = loss_of(outputs)
+    assert scalars[name] != 0
+    loss, _ = loss_of(outputs, **{name: 0.3})
+    assert loss == pytest.approx(alone + 0.3 * scalars[name], rel=1e-5)
+
+
+def test_continuous_features_are_only_reconstructed():
+    loss, scalars = loss_of(outputs_of("none"), velocity=0.5)
+    expected = scalars["reconstruction"] + 0.5 * scalars["velocity"]
+    assert loss == pytest.approx(expected, rel=1e-5)
+    assert not {"zipf", "context", "perplexity"} & scalars.keys()
