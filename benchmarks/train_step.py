@@ -34,7 +34,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -76,11 +76,14 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def parse_contender(contender: str) -> tuple[str, dict[str, str]]:
-    """`"ours:devices=2"` → ("ours", {"devices": "2"})."""
+def parse_contender(
+    contender: str, valid: Collection[str] | None = None
+) -> tuple[str, dict[str, str]]:
+    """`"ours:devices=2"` → ("ours", {"devices": "2"}); `valid`: names, None: of `WORKERS`."""
     name, _, rest = contender.partition(":")
-    if name not in WORKERS:
-        raise SystemExit(f"unknown contender {name!r}; valid: {', '.join(WORKERS)}")
+    valid = WORKERS if valid is None else valid
+    if name not in valid:
+        raise SystemExit(f"unknown contender {name!r}; valid: {', '.join(valid)}")
     return name, dict(part.partition("=")[::2] for part in rest.split(",") if part)
 
 

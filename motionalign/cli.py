@@ -4,12 +4,13 @@ r"""3D human motion and language in one space: prepare data, train, evaluate, se
   motionalign train --config=configs/quickstart.py     train or resume in runs/quickstart
   motionalign eval --checkpoint=runs/quickstart        evaluate a checkpoint
   motionalign encode --checkpoint=runs/quickstart --input=clips --output=clips.npz
+  motionalign tokenize --checkpoint=runs/tokens --output=sentences.jsonl
   motionalign convert share runs/quickstart shared     export a model; convert published ones
 
   motionalign COMMAND --help                           help for a command
   motionalign train --help_config                      list the fields of a config
 
-From a clone, the same commands are: python launch.py --mode=train (eval, encode),
+From a clone, the same commands are: python launch.py --mode=train (eval, encode, tokenize),
 python -m data_prep, python -m motionalign.convert.
 """
 

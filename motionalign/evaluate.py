@@ -22,6 +22,8 @@ from motionalign.inference.encoder import Predictor
 from motionalign.inference.model import Model, load
 from motionalign.inference.reference import reading_of
 from motionalign.models.dual_encoder import DualEncoderConfig
+from motionalign.models.motion_language import MotionLanguageConfig
+from motionalign.models.motion_tokenizer import MotionTokenizerConfig
 from motionalign.report.page import Gallery as Gallery
 from motionalign.report.page import same_caption as same_caption
 from motionalign.report.page import write_page as write_page
@@ -38,7 +40,7 @@ from motionalign.tasks.captions import small_batch_metrics as small_batch_metric
 from motionalign.tasks.registry import TASKS
 from motionalign.tasks.schema import schema
 from motionalign.tasks.task import Results, Task
-from motionalign.tasks.tokens import Tokens, sentences
+from motionalign.tasks.tokens import sentence_table, tokenize, tokenizer_config
 
 # Scalars to print after an epoch; a task with none of these prints all of its scalars.
 SHOWN = ("t2m/R@1", "t2m/R@10", "top1", "top5", "ap", "f1", "ndcg@1", "ndcg@5")
@@ -116,35 +118,67 @@ def tokenize_checkpoint(
     output: str | pathlib.Path,
     split: str | None = None,
 ) -> str:
-    """Writes the sentences of a dataset's clips, as lines of JSON; see `tokens.sentences`.
+    """Writes the sentences of a dataset's clips: JSON lines as of `tokens.TokenizedSplit.lines`.
 
     Args:
       config: `data` names the dataset; the model comes from the checkpoint.
-      path: a workdir or checkpoint folder of a motion tokenizer.
+      path: the run, checkpoint or shared folder of a motion tokenizer, or of a language model that
+        reads motion tokens.
       output: the .jsonl to write.
       split: name of the split; None: all that the dataset has.
 
     Returns:
-      What was written, in words.
+      What was written, with statistics of the sentences, in words.
+
+    Raises:
+      ValueError: the model writes no sentences, it does not fit the dataset, or `output` has
+        another ending.
     """
     check_place(output, "--output")
+    if pathlib.Path(output).suffix != ".jsonl":
+        raise ValueError(f"--output={output}: expected a name that ends in .jsonl")
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
     model = load(path, SERIES[config.eval.checkpoint], mesh, config.data)
-    datasets = _checked_datasets(config, model, Tokens(config))
-    if len(datasets) != 1:
+    codes = _codes_of(model, path)
+    names = parse_mixture(config.data.datasets)
+    if len(names) != 1:
         raise ValueError(
-            f"config.data.datasets={config.data.datasets} names {len(datasets)} datasets; "
-            "sentences are written for one at a time"
+            f"config.data.datasets={config.data.datasets} names {len(names)} datasets; choose one "
+            "by --config.data.datasets=NAME"
         )
-    dataset = datasets[0]
+    dataset = Dataset(config.data.data_dir, *names)
+    model.encoder.representation.check(dataset.metadata)
     indices = sorted(dataset.version_dir.glob("index-*.npz"))
     there = [split] if split else [each.stem.removeprefix("index-") for each in indices]
     predict = _predictor_for(model, dataset)
-    lines = [line for name in there for line in sentences(predict, dataset, name)]
+    splits = [dataset.split(name) for name in there]  # a wrong name is found before the work
+    written = [tokenize(predict, dataset, each) for each in splits]
+    lines = [line for each in written for line in each.lines(dataset)]
     if jax.process_index() == 0:
-        write_text(output, "".join(line + "\n" for line in lines))
-    about = about_data(model, dataset)
-    return f"{about}{output}: {len(lines)} sentences of {dataset.name} ({', '.join(there)})"
+        write_text(output, "".join(f"{line}\n" for line in lines))
+    table = sentence_table(written, codes, list(predict.about.values()))
+    return (
+        f"{about_data(model, dataset)}{table.markdown()}\n\n"
+        f"{len(lines)} clips of {dataset.name} → {output}"
+    )
+
+
+def _codes_of(model: Model, path: str | pathlib.Path) -> int:
+    """Number of codes of the motion tokenizer in a model; a ValueError if it has none."""
+    config = model.encoder.network.config
+    if not isinstance(config, MotionTokenizerConfig | MotionLanguageConfig):
+        raise ValueError(
+            f"{path} is a {model.run['kind']}, which writes no sentences: --mode=tokenize needs a "
+            "motion tokenizer (config.model.kind=motion_tokenizer) or a language model that reads "
+            "its tokens (language_model)"
+        )
+    found = tokenizer_config(config)
+    if not found.quantizer.has_codes:
+        raise ValueError(
+            f"{path} has continuous features instead of codes "
+            "(config.model.tokenizer.quantizer=none), so there are no sentences"
+        )
+    return found.quantizer.codes
 
 
 def _checked_datasets(config: ConfigDict, model: Model, task: Task) -> list[Dataset]:

@@ -146,7 +146,7 @@ def test_recognise_any_names(model, clips):
         (["walk", "walk"], "named 2 times"),
         ([], "names is empty"),
         ("walk", "give a list of names"),
-        (["x" * 40], "has 41 tokens .*at most 14"),
+        (["x" * 40], "has 42 tokens .*at most 14"),
     ):
         with pytest.raises(ValueError, match=message):
             model.recognise(clips[0], wrong, 30)
@@ -290,3 +290,61 @@ def test_killed_and_resumed(stage, tokens, llmar, data_dir, words, tmp_path, mon
     assert scalars(tmp_path) == scalars(whole)
     starts = json.loads((tmp_path / "environment.json").read_text())
     assert len(starts) == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"model.weights": None}, "config.model.weights is unset: name the run of a motion"),
+        ({"model.weights": "runs/none"}, "no checkpoint at .*runs/none"),
+        ({"model.language.instruction": "Name it:"}, r"contains \{motion\} once"),
+        ({"model.language.instruction": "{motion}"}, "must have a text after"),
+        ({"model.language.instruction": "word " * 60 + "{motion}:"}, "reads 128"),
+        ({"model.language.targets": "nothing"}, "nothing"),
+        ({"model.language.answer_tokens": 6}, "has 10 tokens .*answer_tokens"),
+        ({"task": "labels"}, "is for config.model.kind='dual_encoder'.* to sentences"),
+        ({"loss.kind": "reconstruction"}, "is for config.model.kind='motion_tokenizer'.* answer"),
+    ],
+)
+def test_wrong_values_of_the_second_stage(data_dir, words, tokens, tmp_path, fields, message):
+    config = sentences_config(data_dir, words, tokens)
+    with config.unlocked():
+        config.update_from_flattened_dict(fields)
+    with pytest.raises(ValueError, match=message):
+        train.train(config, tmp_path)
+
+
+def test_models_that_do_not_fit_each_other(data_dir, words, tokens, llmar, tmp_path):
+    wide = write_language_model(tmp_path / "wide", hidden_size=32)
+    with pytest.raises(ValueError, match="words have width 16, those of the language model 32"):
+        train.train(sentences_config(data_dir, wide, tokens), tmp_path / "a")
+    with pytest.raises(ValueError, match="is a language_model; a language model needs the run"):
+        train.train(sentences_config(data_dir, words, llmar), tmp_path / "b")
+    one = tokens_config(data_dir, words, model__tokenizer__persons=1)
+    with pytest.raises(ValueError, match="2 persons; the model reads 1"):
+        train.train(one, tmp_path / "c")
+
+
+def test_a_run_whose_language_model_has_changed(data_dir, words, tokens, llmar, tmp_path):
+    shutil.copytree(llmar, tmp_path / "run")
+    config = sentences_config(data_dir, words, tokens)
+    (tmp_path / "run" / "metrics.jsonl").unlink()  # as if it had not finished
+    path = tmp_path / "run" / "checkpoints"
+    assert path.is_dir()
+    changed = write_language_model(tmp_path / "changed", seed=3)
+    kept = shutil.copy(f"{words}/model.safetensors", tmp_path / "kept")
+    try:
+        shutil.copy(f"{changed}/model.safetensors", words)
+        with pytest.raises(ValueError, match=r"cannot be resumed: .* has other weights"):
+            train.train(config, tmp_path / "run")
+        with pytest.raises(ValueError, match=r"has other weights .* than the model's llama"):
+            motionalign.load(llmar)
+    finally:
+        shutil.copy(kept, f"{words}/model.safetensors")
+
+
+def test_evaluation_by_the_wrong_task(data_dir, llmar, tmp_path):
+    done = command("--mode=eval", f"--checkpoint={llmar}", f"--config.data.data_dir={data_dir}",
+                   "--config.task=labels", f"--workdir={tmp_path}")  # fmt: skip
+    assert done.code == 1
+    assert "evaluates a dual_encoder, but the model is a language_model" in done.stderr

@@ -310,7 +310,7 @@ def _with_encoder_id(run: Mapping[str, Any], encoder_id: str) -> dict[str, Any]:
         check_hub_id(encoder_id)
         return {**run, "frozen": [{**tower, "source": encoder_id} for tower in run["frozen"]]}
     if trained is None:
-        own = run["architecture"].get("text")
+        own = run["kind"] == "dual_encoder" and run["architecture"]["text"]
         raise ValueError(
             f"the Hub id {encoder_id} is given for a frozen text encoder, but the model has "
             + ("its own text encoder" if own else "no text encoder")

@@ -154,7 +154,7 @@ class Given:
         self, joints: np.ndarray, fps: float, metadata: Metadata, input: Representation
     ) -> np.ndarray:
         """`converted` for a clip [T, M, J', 3]; several persons keep their places."""
-        there = joints.any(axis=(2, 3))
+        there = np.asarray(joints.any(axis=(2, 3)))
         present = np.flatnonzero(there.any(axis=0))
         if not len(present):
             raise ValueError("a clip has no person: all of its joints are zeros")

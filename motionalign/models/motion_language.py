@@ -150,6 +150,10 @@ class MotionLanguageModel(nnx.Module):
         """The motion tokens [B, M, W] int32 of a batch's clips; -1 for absent persons."""
         return self.tokenizer.codes(batch["bodies"], batch["persons"])
 
+    def measured(self, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        """See `MotionTokenizer.measured`."""
+        return self.tokenizer.measured(batch)
+
     def _begin(self, before: jax.Array | None, rngs: nnx.Rngs | None) -> Cache | None:
         """What all clips share, the instruction before the motion; `before`: its ids [P]."""
         if before is None:
@@ -336,6 +340,7 @@ def _resolve(config: ConfigDict, known: Known) -> MotionLanguageConfig:
     words = _language_tokenizer(c.weights, c.answer_tokens)
     words.check_fits(model.vocab_size, c.weights)
     names = known.classifier.names if known.classifier else ()
+    _check_answers(words, names)
     after = words.ids(instructions.parts_of(c.instruction)[1], special=True)
     if not after:
         raise ValueError("config.model.language.instruction must have a text after {motion}")
@@ -354,6 +359,16 @@ def _resolve(config: ConfigDict, known: Known) -> MotionLanguageConfig:
         ends=words.stops,
         word_rms=_word_rms(source) if c.match_words else None,
     )
+
+
+def _check_answers(words: LanguageTokenizer, names: Sequence[str]) -> None:
+    """Raises a ValueError if a class name has more tokens than an answer."""
+    for i, length in words.truncated(names).items():
+        raise ValueError(
+            f"the class name {names[i]!r} has {length} tokens with its end token, and answers are "
+            f"cut after {words.max_tokens}: set config.model.language.answer_tokens to {length} "
+            "or more"
+        )
 
 
 def tokenizer_of(run: Mapping[str, Any], where: str) -> MotionTokenizerConfig:

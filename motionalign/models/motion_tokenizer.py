@@ -375,7 +375,9 @@ class MotionTokenizer(nnx.Module):
     def _measure(self, channels: jax.Array, persons: jax.Array) -> None:
         """Takes mean and deviation of the channels from the first training batch (ours).
 
-        Deviations have a lower bound of 1 cm, and 1 mm per frame for velocities.
+        One deviation is that of all joints about the root, another that of the root's place, so
+        that the loss weighs joints by how far they move and not up the noise of those that hardly
+        do. Deviations have a lower bound of 1 cm, and 1 mm per frame for velocities.
         """
         first = (self.batches[...] == 0) & persons.any()
         weights = jnp.broadcast_to(persons[:, :, None, None], channels.shape).astype(jnp.float32)
@@ -386,12 +388,21 @@ class MotionTokenizer(nnx.Module):
             return jnp.where(kept > 0, x, 0.0).sum((0, 1, 2)) / total
 
         mean = mean_of(channels)
-        deviation = jnp.sqrt(mean_of(jnp.square(channels - mean)))
-        pace = jnp.sqrt(mean_of(jnp.square(jnp.diff(channels, axis=2))))
+        deviation = jnp.sqrt(self._shared(mean_of(jnp.square(channels - mean))))
+        pace = jnp.sqrt(self._shared(mean_of(jnp.square(jnp.diff(channels, axis=2)))))
         self.mean[...] = jnp.where(first, mean, self.mean[...])
         self.deviation[...] = jnp.where(first, jnp.maximum(deviation, 1e-2), self.deviation[...])
         self.pace[...] = jnp.where(first, jnp.maximum(pace, 1e-3), self.pace[...])
         self.batches[...] = self.batches[...] + persons.any()
+
+    def _shared(self, squares: jax.Array) -> jax.Array:
+        """The means of channels [3J] over the root's three, and over all others."""
+        of_root = jnp.repeat(jnp.arange(self.config.joints) == self.config.root, 3)
+        root, others = (
+            jnp.where(group, squares, 0.0).sum() / jnp.maximum(group.sum(), 1)
+            for group in (of_root, ~of_root)
+        )
+        return jnp.where(of_root, root, others)
 
     def _normalised(self, channels: jax.Array) -> jax.Array:
         return (channels - self.mean[...]) / self.deviation[...]
@@ -463,11 +474,6 @@ class MotionTokenizer(nnx.Module):
             "reconstruction": found.reconstruction,
             "persons": found.persons,
         }
-
-    def codebook(self, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        """The codebook's points [B, U, K], the same for every clip of a batch."""
-        points = self.quantizer.points[...]
-        return {"points": jnp.broadcast_to(points, (len(batch["bodies"]), *points.shape))}
 
     def decode(self, codes: jax.Array) -> jax.Array:
         """Bodies [B, F, M, J, 3] in metres of sentences [B, M, W]; 0 for persons of codes -1."""

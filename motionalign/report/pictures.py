@@ -29,7 +29,7 @@ _VIEW = np.deg2rad(40)  # angle of the camera from straight ahead towards the bo
 
 _FLOOR, _TOP = 14, 10  # pixels kept free below and above the figure
 
-_INSET = 112  # width in pixels of the path seen from above, at the right
+INSET = 112  # width in pixels of the path seen from above, at the right
 
 
 def skeleton_strip(
@@ -92,8 +92,8 @@ def strip_figure(
 
     frames = np.unique(np.linspace(0, len(joints) - 1, num_poses).round().astype(int))
     figure = Figure(figsize=(width / 100, height / 100), dpi=100)
-    points, depth, scale = _placed(joints, frames, skeleton, (width - _INSET, height), num_poses)
-    _draw_poses(figure, points, depth, skeleton, width - _INSET, scale * _spine(joints, skeleton))
+    points, depth, scale = _placed(joints, frames, skeleton, (width - INSET, height), num_poses)
+    _draw_poses(figure, points, depth, skeleton, width - INSET, scale * _spine(joints, skeleton))
     if unit is not None:
         _draw_rule(figure, points[0], scale, unit)
     _draw_path(figure, joints, frames, skeleton, (width, height))
@@ -232,8 +232,8 @@ def _draw_path(
     """Draws the path from above at the right of a strip of `size` (width, height)."""
     width, height = size
     path, turn = _path_from_above(joints, skeleton, 2.5 * _spine(joints, skeleton))
-    path = (width - _INSET / 2, height / 2) + path * (min(_INSET, height) - 36)
-    edge = width - _INSET + 4
+    path = (width - INSET / 2, height / 2) + path * (min(INSET, height) - 36)
+    edge = width - INSET + 4
     _draw(figure, "edge", [(edge, 12), (edge, height - 12)], color="#e2e8f0")
     _draw(figure, "path", path, color="#94a3b8", linewidth=1.5)
     dots = {"color": "#94a3b8", "marker": "o", "markersize": 2.5, "linestyle": ""}

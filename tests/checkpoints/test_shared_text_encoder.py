@@ -46,6 +46,7 @@ def run(encoder, small_dataset, tmp_path_factory):
     vit = ViTConfig(width=8, depth=1, heads=2, mlp_width=16, patch_size=16, max_frames=64)
     config = DualEncoderConfig(motion=vit, text=None, text_head=False, embed_dim=8)
     stored = {
+        "kind": "dual_encoder",
         "architecture": config.to_dict(),
         "config": {
             "dtype": "float32",
