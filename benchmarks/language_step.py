@@ -360,6 +360,9 @@ def values_under(optimizer_state: Any, frozen: Mapping[str, Any]) -> int:
     )
 
 
+PEFT_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
 class Peft:
     """The same step with transformers and PEFT; attributes as of `Ours`."""
 
@@ -399,15 +402,7 @@ class Peft:
             r=language.rank,
             lora_alpha=int(language.alpha),
             lora_dropout=language.dropout,
-            target_modules=[
-                "q_proj",
-                "k_proj",
-                "v_proj",
-                "o_proj",
-                "gate_proj",
-                "up_proj",
-                "down_proj",
-            ],
+            target_modules=list(PEFT_LAYERS),
             task_type="CAUSAL_LM",
         )
         self._model: Any = peft.get_peft_model(base, adapters).train()
