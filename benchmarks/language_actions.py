@@ -62,7 +62,7 @@ class Run:
         "warping".
       variant: what tells it from others of the set; part of its name.
       part: the fold or the draw of classes; None: the set has one division.
-      unseen: whether classes are left out; `part` is the draw.
+      left_out: whether classes are left out; `part` is the draw.
       seed: of its trainings.
       tokens: argument of the config of stage 1.
       language: argument of the config of stage 2.
@@ -73,7 +73,7 @@ class Run:
     kind: str
     variant: str
     part: int | None = None
-    unseen: bool = False
+    left_out: bool = False
     seed: int = 0
     tokens: str = ""
     language: str = ""
@@ -82,7 +82,7 @@ class Run:
     @property
     def dataset(self) -> str:
         """Name of the prepared dataset."""
-        middle = "_unseen" if self.unseen else ""
+        middle = "_unseen" if self.left_out else ""
         number = "" if self.part is None else f"_{self.part}"
         return f"{self.set}{middle}{number}" + ("_pairs" if self.pairs else "")
 
@@ -110,8 +110,8 @@ def all_runs() -> list[Run]:
     for set in ("utd_mhad", "nw_ucla"):
         epochs = (f"epochs={UNSEEN_EPOCHS}",)
         for draw in DRAWS:
-            runs.append(Run(set, "sentences", "llm_ar", draw, unseen=True, fields=epochs))
-            runs.append(Run(set, "contrastive", "contrastive", draw, unseen=True))
+            runs.append(Run(set, "sentences", "llm_ar", draw, left_out=True, fields=epochs))
+            runs.append(Run(set, "contrastive", "contrastive", draw, left_out=True))
     runs += [Run("nw_ucla", "sentences", "llm_ar", seed=seed) for seed in SEEDS[1:]]
     for variant in ("", "unbiased", "no_zipf", "no_context", "no_alignment", "euclidean", "none"):
         runs.append(Run("nw_ucla", "tokens", f"tokens-{variant or 'biased'}", tokens=variant))
@@ -197,7 +197,7 @@ def commands(run: Run, places: Places) -> Iterator[tuple[str, pathlib.Path, list
         yield _training(
             run.kind, run, "labelled_actions", argument, folder, list(run.fields), places
         )
-    if run.unseen:
+    if run.left_out:
         folder = places.folder(run)
         done = folder / "evaluation" / f"{run.dataset}-unseen" / "metrics.json"
         yield "unseen", done, ["-m", "motionalign", "eval", f"--checkpoint={folder}",
@@ -215,7 +215,7 @@ def _data_commands(run: Run, places: Places) -> Iterator[tuple[str, pathlib.Path
         yield "data", done, ["-m", "benchmarks.pairs", f"--raw={raw}", fold, *place]
     else:
         args = [f"--raw={raw}", f"--protocol={protocol}"]
-        if run.unseen:
+        if run.left_out:
             args += [f"--leave_out={LEFT_OUT[run.set]}", f"--draw={run.part}"]
         elif run.part is not None:
             args += [f"--fold={run.part}"]

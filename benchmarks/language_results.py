@@ -33,7 +33,7 @@ class Run(Protocol):
         ...
 
     @property
-    def unseen(self) -> bool:
+    def left_out(self) -> bool:
         """Whether classes are left out."""
         ...
 
@@ -62,7 +62,7 @@ def scores(run: Run, data_dir: pathlib.Path, folder: pathlib.Path) -> dict[str, 
         return record | {
             split: sentence_scores(folder, dataset, split) for split in ("val", "test")
         }
-    for split in ("test", "unseen") if run.unseen else ("test",):
+    for split in ("test", "unseen") if run.left_out else ("test",):
         if run.kind == "contrastive":
             record[split] = contrastive_scores(folder, dataset, split)
         else:

@@ -41,7 +41,7 @@ def _groups(records: Sequence[Record], *fields: str) -> dict[tuple, list[Record]
 
 def closed_table(records: Sequence[Record]) -> Table:
     """Recognition of classes that were trained on; the clips of several folds are counted once."""
-    kept = [r for r in records if r["kind"] != "tokens" and not r["unseen"]]
+    kept = [r for r in records if r["kind"] != "tokens" and not r["left_out"]]
     rows = []
     for (set, variant, seed), group in _groups(kept, "set", "variant", "seed").items():
         counts = _summed(group, "test")
@@ -84,7 +84,7 @@ def _over_seeds(records: Sequence[Record]) -> list[list[str]]:
 
 def unseen_table(records: Sequence[Record]) -> Table:
     """Recognition of classes that no training clip has; the draws are counted together."""
-    kept = [record for record in records if record["unseen"]]
+    kept = [record for record in records if record["left_out"]]
     rows = []
     for (set, variant), group in _groups(kept, "set", "variant").items():
         among = _summed(group, "unseen", "unseen names")

@@ -118,7 +118,7 @@ def make_train_step(
     config: ConfigDict,
     mesh: Mesh,
     abstract: State,
-) -> Callable:
+) -> jax.stages.Wrapped:
     """The jitted update (state, step, batch) → (state, scalars), for an `abstract_state`.
 
     The scalars are loss, grad_norm, update_norm and those of the objective. `grad_norm` covers the

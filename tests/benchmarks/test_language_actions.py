@@ -271,7 +271,7 @@ def test_tables():
     ]  # fmt: skip
     unseen = [
         record(
-            Run("utd_mhad", "sentences", "llm_ar", draw, unseen=True),
+            Run("utd_mhad", "sentences", "llm_ar", draw, left_out=True),
             test={"seen names": counts(9, 10), "all names": counts(8, 10)},
             unseen={
                 "unseen names": counts(right, 10) | {"classes": 5}, "all names": counts(2, 10)
