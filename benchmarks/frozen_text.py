@@ -48,7 +48,7 @@ class Contender:
 
     def __init__(self, config: ConfigDict, tower: bool, batch: dict) -> None:
         inputs = Inputs(22, 6, 6, text_width=UAE_LARGE.width, input="rotations")
-        architecture = build.resolve(config.model.to_dict(), inputs=inputs)
+        architecture = build.resolve(build.section_in(config.model.to_dict()), inputs=inputs)
         if tower:
             architecture = dataclasses.replace(architecture, text=UAE_LARGE)
         network = Network(architecture)

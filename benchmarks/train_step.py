@@ -117,7 +117,7 @@ class Batches:
         text, task = config.model.text, TASKS[config.task](config)
         dataset = Dataset(config.data.data_dir, config.data.datasets)
         split = dataset.split(config.data.train_split)
-        motion = build.resolve(config.model.to_dict()).motion
+        motion = build.resolve(build.section_in(config.model.to_dict())).motion
         self._data = TrainingData(
             [Source(dataset, split, 1.0, task.texts(dataset, split))],
             representation_of(motion, config.data.frame_bucket).for_training(config.data),
@@ -177,7 +177,7 @@ class Ours:
         config = make_config(args, "mask" if args.setting == "masked" else "attend")
         self.batches = Batches(config, args.rounds, args.steps)
         mesh = sharding.make_mesh()
-        network = Network(build.resolve(config.model.to_dict()))
+        network = Network(build.resolve(build.section_in(config.model.to_dict())))
         optimizer, _ = optim.make_optimizer(config.optim, network.abstract_params, 1000)
         shapes = abstract_state(network, optimizer, mesh)
         self._state = init_state(network, optimizer, config, shapes, trained=None)

@@ -283,6 +283,14 @@ def _require(given: Mapping[str, Any], names: tuple[str, ...], what: str) -> Non
 # The entry of the registry of architectures ------------------------------------------------------
 
 
+def section_in(model_config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a run's `model` section that `resolve` reads.
+
+    Objectives, tasks and other architectures declare further fields in it.
+    """
+    return {name: value for name, value in model_config.items() if name in DEFAULTS}
+
+
 def of_run(config: ConfigDict, known: Known) -> DualEncoderConfig:
     """The dual encoder that the config of a run describes for its data."""
     saved = known.trained
@@ -293,8 +301,7 @@ def of_run(config: ConfigDict, known: Known) -> DualEncoderConfig:
             "config.model.kind"
         )
     trained = DualEncoderConfig.from_dict(saved.run["architecture"]) if saved else None
-    # Fields declared by an objective or task are not part of the architecture.
-    section = {name: value for name, value in config.model.to_dict().items() if name in DEFAULTS}
+    section = section_in(config.model.to_dict())
     if known.metadata is None:
         return resolve(section, trained)
     kind = REPRESENTATIONS[config.model.motion.input]
