@@ -495,7 +495,7 @@ def test_metrics_drop_lines_that_a_resumed_run_repeats(tmp_path):
 
 def test_optimizer_state_is_sharded_like_its_parameters(small_dataset):
     config = tiny_config(small_dataset)
-    network = Network(build.resolve(config.model.to_dict()))
+    network = Network(build.resolve(build.section_in(config.model.to_dict())))
     optimizer, _ = optim.make_optimizer(config.optim, network.abstract_params, 10)
     mesh = sharding.make_mesh(4, 2)
     state = step.abstract_state(network, optimizer, mesh)["optimizer"]
