@@ -64,6 +64,7 @@ ARCHITECTURE = DualEncoderConfig(
 )
 RUN = stored_run(
     {
+        "kind": "dual_encoder",
         "architecture": ARCHITECTURE.to_dict(),
         "config": {
             "dtype": "float32",

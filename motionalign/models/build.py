@@ -332,14 +332,12 @@ def _open_tokenizer(stored: str, architecture: DualEncoderConfig, where: str) ->
     return tokenizer
 
 
-_SHARED = ("model.kind", "model.weights")  # which other architectures read as well
-
 ARCHITECTURE = Architecture(
     config=DualEncoderConfig,
     module=DualEncoder,
     entry=Entry(
         (
-            *(name for name in FIELDS if name.startswith("model.") and name not in _SHARED),
+            *(name for name in FIELDS if name.startswith("model.") and name != "model.kind"),
             *(f"optim.groups.{group}.{name}" for group in GROUPS for name in ("match", "lr")),
         )
     ),

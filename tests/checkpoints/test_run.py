@@ -427,6 +427,7 @@ def test_a_checkpoint_of_four_devices_is_exported_and_shared_on_one(tmp_path):
         "mine", SKELETONS["smpl22"], None, 20.0, 1.0, np.zeros((22, 3)), np.ones((22, 3)), 20.0
     )
     run = {
+        "kind": "dual_encoder",
         "architecture": config.to_dict(),
         "config": {
             "dtype": "float32",

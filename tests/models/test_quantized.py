@@ -60,7 +60,7 @@ def test_nf4_takes_the_nearest_level(kernel):
     possible = quantized.NF4[:, None, None] * level
     best = np.abs(possible - kernel).min(axis=0)
     found = np.abs(np.asarray(quantized.dequantize(codes, scales)) - kernel)
-    assert (found <= best + 1e-6 * level).all()
+    assert (found <= best + 1e-6 * level + 1e-37).all()  # denormal numbers count as zeros
 
 
 @pytest.mark.parametrize("kind", quantized.KINDS)

@@ -60,7 +60,9 @@ def test_properties_of_each_objective(kind, compares, frozen_text, distance, sma
 
 
 def test_every_kind_is_tried():
-    assert set(OBJECTIVES) == {"contrastive", "mse", "triplet", "classify"}
+    """Those of other architectures have test files of their own."""
+    kinds = {name for name, each in OBJECTIVES.items() if each.kind == "dual_encoder"}
+    assert kinds == {"contrastive", "mse", "triplet", "classify"}
 
 
 # Contrastive -------------------------------------------------------------------------------------
