@@ -5,7 +5,7 @@
 --config=configs/sbu_llmar.py:random            the same language model with random weights
 
 The first stage comes before: --config=configs/sbu_tokens.py. The language model comes from the
-Hub; --config.model.language.weights=FILE.gguf reads a file. docs/results.md has the results.
+Hub; --config.model.language.weights=FILE.gguf reads a file.
 """
 
 from ml_collections import ConfigDict
