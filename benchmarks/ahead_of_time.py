@@ -34,7 +34,6 @@ from motionalign.configs import ntu60_llmar, ntu60_tokens
 from motionalign.data.bodies import BodiesConfig
 from motionalign.models import llama, lora, motion_language
 from motionalign.models.frozen import FrozenWeights
-from motionalign.models.lora import LoraConfig
 from motionalign.models.motion_language import MotionLanguageConfig
 from motionalign.models.motion_tokenizer import MotionTokenizerConfig
 from motionalign.models.network import Network
@@ -428,7 +427,7 @@ def language_network(config: ConfigDict, tokens: ConfigDict, source: Mapping[str
       source: the language model's config.json.
     """
     c, t = config.model.language, tokens.model.tokenizer
-    sizes = llama.config_from_hf(source, remat=c.remat)
+    sizes = llama.config_from_hf(source, remat=c.remat, lora=motion_language.adapters_of(c))
     architecture = MotionLanguageConfig(
         tokenizer=MotionTokenizerConfig(
             bodies=BodiesConfig.of(SKELETONS["ntu25"], t.persons, t.frames, t.face),
@@ -439,7 +438,6 @@ def language_network(config: ConfigDict, tokens: ConfigDict, source: Mapping[str
             growth=t.growth,
         ),
         llama=sizes,
-        lora=LoraConfig(c.rank, c.alpha, c.targets, c.dropout),
         instruction=c.instruction,
         before=(1,) * BEFORE,
         between=(1,) * BETWEEN,

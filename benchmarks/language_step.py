@@ -201,7 +201,6 @@ def network_of(weights: str, dtype: str, before: tuple[int, ...], after: tuple[i
     from motionalign.data.bodies import BodiesConfig
     from motionalign.models import llama, lora, motion_language
     from motionalign.models.frozen import FrozenWeights
-    from motionalign.models.lora import LoraConfig
     from motionalign.models.motion_tokenizer import MotionTokenizerConfig
     from motionalign.models.network import Network
     from motionalign.models.quantizers import QuantizerConfig
@@ -210,7 +209,9 @@ def network_of(weights: str, dtype: str, before: tuple[int, ...], after: tuple[i
 
     c = nw_ucla_llmar.get_config().model.language
     t = nw_ucla_tokens.get_config().model.tokenizer
-    sizes = llama.config_from_hf(Source(weights).config(), remat=c.remat)
+    sizes = llama.config_from_hf(
+        Source(weights).config(), remat=c.remat, lora=motion_language.adapters_of(c)
+    )
     architecture = motion_language.MotionLanguageConfig(
         tokenizer=MotionTokenizerConfig(
             BodiesConfig.of(SKELETONS["kinect20"], t.persons, t.frames, t.face),
@@ -221,7 +222,6 @@ def network_of(weights: str, dtype: str, before: tuple[int, ...], after: tuple[i
             growth=t.growth,
         ),
         llama=sizes,
-        lora=LoraConfig(c.rank, c.alpha, c.targets, c.dropout),
         instruction=c.instruction,
         before=before,
         between=(),

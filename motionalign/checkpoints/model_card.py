@@ -191,7 +191,7 @@ def _motion_tokens(run: Mapping[str, Any]) -> list[str]:
         f"{persons}, {bodies.joints} joints |"
     ]
     if language:
-        llama, lora = architecture.llama, architecture.lora
+        llama, lora = architecture.llama, architecture.llama.lora
         trained = f"adapters of rank {lora.rank}, alpha {lora.alpha:g}" if lora else "all of it"
         lines += [
             f"| language model | LLaMA, {llama.depth} layers of width {llama.width} |",

@@ -100,6 +100,7 @@ class LlamaConfig(layers.Config):
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "LlamaConfig":
         """Inverse of `to_dict`; unknown or missing names raise a ValueError."""
+        reading.check_form(values, dict, cls.__name__)
         values = dict(values)
         if values.get("rope_scaling") is not None:
             values["rope_scaling"] = RopeScaling.from_dict(values["rope_scaling"])

@@ -44,8 +44,7 @@ class MotionLanguageConfig(ArchitectureConfig):
 
     Attributes:
       tokenizer: the motion tokenizer; its codes are as wide as the language model.
-      llama: the language model.
-      lora: its adapters; None: it is trained completely.
+      llama: the language model, with adapters; without, it is trained completely.
       instruction: see `instructions.parts_of`.
       before: token ids before the motion, with the names of the training classes if the instruction
         lists them.
@@ -59,7 +58,6 @@ class MotionLanguageConfig(ArchitectureConfig):
 
     tokenizer: MotionTokenizerConfig
     llama: LlamaConfig
-    lora: LoraConfig | None
     instruction: str
     before: tuple[int, ...]
     between: tuple[int, ...]
@@ -107,9 +105,7 @@ class MotionLanguageConfig(ArchitectureConfig):
         """Inverse of `to_dict`; unknown or missing names raise a ValueError."""
         reading.check_form(values, dict, cls.__name__)
         values = dict(values)
-        for name, kind in (
-            ("tokenizer", MotionTokenizerConfig), ("llama", LlamaConfig), ("lora", LoraConfig),
-        ):  # fmt: skip
+        for name, kind in (("tokenizer", MotionTokenizerConfig), ("llama", LlamaConfig)):
             if values.get(name) is not None:
                 values[name] = kind.from_dict(values[name])
         for name in ("before", "between", "after", "ends"):
@@ -143,8 +139,6 @@ class MotionLanguageModel(nnx.Module):
         c = self.config = config
         self.tokenizer = MotionTokenizer(c.tokenizer, jnp.float32, rngs=rngs)
         self.llama = Llama(c.llama, dtype, rngs=rngs)
-        if c.lora is not None:
-            lora.adapt(self.llama, c.lora, rngs)
 
     def codes(self, batch: Mapping[str, jax.Array]) -> jax.Array:
         """The motion tokens [B, M, W] int32 of a batch's clips; -1 for absent persons."""
@@ -320,6 +314,13 @@ def _language_tokenizer(weights: str, answer_tokens: int) -> LanguageTokenizer:
     return load_language_tokenizer(weights, answer_tokens)
 
 
+def adapters_of(c: ConfigDict) -> LoraConfig | None:
+    """The adapters that a `model.language` section describes; None: all is trained."""
+    if c.train != "adapters":
+        return None
+    return LoraConfig(c.rank, c.alpha, c.targets, c.dropout)
+
+
 def _resolve(config: ConfigDict, known: Known) -> MotionLanguageConfig:
     """See `Architecture.resolve`."""
     c = config.model.language
@@ -336,7 +337,7 @@ def _resolve(config: ConfigDict, known: Known) -> MotionLanguageConfig:
     tokenizer = tokenizer_of(known.trained.run, config.model.weights)
     source = Source(c.weights)
     with source.naming_config():
-        model = llama.config_from_hf(source.config(), remat=c.remat)
+        model = llama.config_from_hf(source.config(), remat=c.remat, lora=adapters_of(c))
     words = _language_tokenizer(c.weights, c.answer_tokens)
     words.check_fits(model.vocab_size, c.weights)
     names = known.classifier.names if known.classifier else ()
@@ -344,13 +345,9 @@ def _resolve(config: ConfigDict, known: Known) -> MotionLanguageConfig:
     after = words.ids(instructions.parts_of(c.instruction)[1], special=True)
     if not after:
         raise ValueError("config.model.language.instruction must have a text after {motion}")
-    adapters = None
-    if c.train == "adapters":
-        adapters = LoraConfig(c.rank, c.alpha, c.targets, c.dropout)
     return MotionLanguageConfig(
         tokenizer=tokenizer,
         llama=model,
-        lora=adapters,
         instruction=c.instruction,
         before=prompt_ids(words, c.instruction, names),
         between=tuple(words.ids(instructions.BETWEEN)),
@@ -423,7 +420,7 @@ def _load(
         if inside != path:
             params[path] = place(np.asarray(found[inside]), like)
     c = config.model.language
-    if architecture.lora is None and not c.random:
+    if architecture.llama.lora is None and not c.random:
         tower = {path: leaf for path, leaf in params.items() if path.startswith(TOWER + "/")}
         loaded = load_weights(tower, Source(c.weights), llama.key_map(), under=TOWER)
         params = params | loaded
@@ -439,7 +436,7 @@ def _load_rest(abstract: Mapping[str, jax.ShapeDtypeStruct], trained: Any) -> di
 def _frozen(config: ConfigDict, architecture: MotionLanguageConfig) -> tuple[FrozenWeights, ...]:
     """See `Architecture.frozen`: the language model, but not its adapters."""
     c = config.model.language
-    if architecture.lora is None:
+    if architecture.llama.lora is None:
         return ()
     frozen = FrozenWeights.of(TOWER, c.weights, c.base, lora.TRAINED)
     return (dataclasses.replace(frozen, seed=config.seed if c.random else None),)

@@ -73,11 +73,6 @@ def _gap(x: jax.Array, c: float) -> jax.Array:
     return (1 - norm) * (1 + norm)
 
 
-def conformal_factor(x: jax.Array, c: float) -> jax.Array:
-    """λ = 2 / (1 - c |x|²) [..., 1], the length of a unit vector at points [..., D]."""
-    return 2 / _gap(x, c)
-
-
 def exp0(u: jax.Array, c: float) -> jax.Array:
     """Exponential map at the origin: tangent vectors [..., D] to points, projected."""
     return project(_tanh_ratio(c * _squared_norm(u)) * u, c)

@@ -29,12 +29,11 @@ TOKENIZER = MotionTokenizerConfig(
 )
 LLAMA = LlamaConfig(
     vocab_size=30, width=16, depth=2, heads=4, key_heads=2, head_width=4, mlp_width=24,
-    max_positions=64,
+    max_positions=64, lora=LoraConfig(2, 4.0, r"blocks/\d+/attention/(query|value)"),
 )  # fmt: skip
 CONFIG = MotionLanguageConfig(
     tokenizer=TOKENIZER,
     llama=LLAMA,
-    lora=LoraConfig(2, 4.0, r"blocks/\d+/attention/(query|value)"),
     instruction="plain",
     before=(1, 5, 6),
     between=(7,),
@@ -198,7 +197,7 @@ def test_continuous_features_have_no_codes(batch):
 def test_the_config_survives_json():
     stored = json.loads(json.dumps(CONFIG.to_dict()))
     assert MotionLanguageConfig.from_dict(stored) == CONFIG
-    for wrong in ({"before": "abc"}, {"lora": 3}, {"more": 1}):
+    for wrong in ({"before": "abc"}, {"llama": 3}, {"more": 1}):
         with pytest.raises(ValueError):
             MotionLanguageConfig.from_dict({**stored, **wrong})
 

@@ -132,13 +132,6 @@ def test_what_has_no_gradient_has_0():
     np.testing.assert_allclose(gradient, 0, atol=1e-5)
 
 
-def test_the_conformal_factor_near_the_border():
-    for radius in RADII:
-        x = points(radius, 1.0)[0]
-        expected = 2 / (1 - dot(exact(x), exact(x)))
-        check(poincare.conformal_factor(x, 1.0), [expected], 3e-5)
-
-
 @pytest.mark.parametrize("c", CURVATURES)
 def test_points_outside_are_projected(c):
     far = np.float32([[3, 4, 0], [1e18, 0, 0], [0.1, 0.2, 0.3]])
