@@ -454,6 +454,6 @@ COMMAND = Command(
     add_options=_add_options,
     source=_source,
     make=_make,
-    config="mocap_actions",
+    config="labelled_actions",
     paths=("raw",),
 )

@@ -174,5 +174,5 @@ COMMAND = Command(
     make=lambda args: Ntu(
         args.raw_dir, args.benchmark, args.missing, val_share=args.val_share, seed=args.seed
     ),
-    config="mocap_actions",
+    config="ntu60_tokens",
 )

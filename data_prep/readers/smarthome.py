@@ -150,5 +150,5 @@ COMMAND = Command(
     add_options=_add_options,
     source=_source,
     make=lambda args: Smarthome(args.raw_dir, args.protocol, fps=args.fps),
-    config="mocap_actions",
+    config="labelled_actions",
 )

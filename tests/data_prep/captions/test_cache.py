@@ -193,7 +193,7 @@ def test_three_processes_ask_exactly_once_each(folder):
 
     def behave(call):
         ready.wait(60)
-        call.hang(0.02)
+        call.hang(0.2)  # long enough that none takes all before the others have begun
         distinct(call)
 
     with Server(behave) as server:
