@@ -140,7 +140,7 @@ def contrastive_scores(folder: pathlib.Path, dataset: Dataset, split: str) -> di
 def sentence_scores(folder: pathlib.Path, dataset: Dataset, split: str) -> dict[str, float]:
     """Figures of a motion tokenizer on a split.
 
-    "error_mm", and of tokens "perplexity", "used_codes", "zipf_distance" and the edit distances
+    "error_mm" and "pose_mm", and of tokens "perplexity", "used_codes", "zipf_distance" and the edit distances
     "within" a class and "between" classes, over the length of a sentence. The tokens of two persons
     are one sentence.
     """
@@ -150,7 +150,7 @@ def sentence_scores(folder: pathlib.Path, dataset: Dataset, split: str) -> dict[
     predict = evaluate.predictor(model, evaluate.own_preparation(model, dataset))
     opened = dataset.split(split)
     found = predict.outputs("measured", dataset, opened, np.arange(len(opened)))
-    figures = {"error_mm": float(found["error_mm"].mean())}
+    figures = {name: float(found[name].mean()) for name in ("error_mm", "pose_mm")}
     if "codes" not in found:
         return figures
     codes = np.asarray(found["codes"])

@@ -115,8 +115,10 @@ def unseen_table(records: Sequence[Record]) -> Table:
 def tokens_table(records: Sequence[Record]) -> Table:
     """Motion tokenizers alone, on the test split."""
     kept = [record for record in records if record["kind"] == "tokens"]
-    names = ("error_mm", "perplexity", "used_codes", "zipf_distance", "within", "between")
-    digits = (1, 1, 0, 3, 3, 3)
+    names = (
+        "error_mm", "pose_mm", "perplexity", "used_codes", "zipf_distance", "within", "between",
+    )  # fmt: skip
+    digits = (1, 1, 1, 0, 3, 3, 3)
     rows = []
     for record in kept:
         found = [record["test"].get(name) for name in names]
@@ -124,7 +126,7 @@ def tokens_table(records: Sequence[Record]) -> Table:
         variant = record["variant"].removeprefix("tokens-")
         rows.append([record["set"], variant, *cells, _minutes([record])])
     head = [
-        "set", "stage 1", "error, mm", "perplexity", "codes used", "distance to Zipf's law",
+        "set", "stage 1", "error, mm", "about the root", "perplexity", "codes used", "distance to Zipf's law",
         "edits within a class", "between", "min",
     ]  # fmt: skip
     notes = ["edits: mean Levenshtein distance of two test clips' sentences over their length"]

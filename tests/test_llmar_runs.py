@@ -75,7 +75,7 @@ def test_the_folders_of_both_runs(tokens, llmar):
         assert whole <= files(workdir)
     first, last = scalars(tokens)[0], scalars(tokens)[-1]
     assert {"reconstruction", "zipf", "context", "alignment", "perplexity"} <= first.keys()
-    assert {"val/error_mm", "val/perplexity", "val/zipf_distance"} <= last.keys()
+    assert {"val/error_mm", "val/pose_mm", "val/perplexity", "val/zipf_distance"} <= last.keys()
     assert {"val/top1", "val/top1_sum", "val/top1_mean", "val/loss"} <= scalars(llmar)[-1].keys()
     results = json.loads((llmar / "metrics.json").read_text())
     assert (results["task"], results["split"]) == ("sentences", "test")

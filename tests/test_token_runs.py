@@ -60,8 +60,8 @@ def test_a_run_learns(run):
 def test_evaluation_with_pictures(run, small_dataset, tmp_path):
     config = config_of(small_dataset)
     scores = evaluate.evaluate_checkpoint(config, run, tmp_path)["small"]["tokens"]
-    assert set(scores) == {"error_mm", "perplexity", "used_codes", "zipf_distance"}
-    assert 0 < scores["error_mm"] < 2000
+    assert set(scores) == {"error_mm", "pose_mm", "perplexity", "used_codes", "zipf_distance"}
+    assert 0 < scores["pose_mm"] < scores["error_mm"] < 2000
     assert 1 <= scores["perplexity"] <= scores["used_codes"] <= 8
     drawn = {file.stem for file in (tmp_path / "evaluation/small-test").glob("*.png")}
     assert {"frequencies", "ball", "sentence-1"} <= drawn

@@ -230,11 +230,25 @@ def migrate_architecture(run: dict[str, Any]) -> dict[str, Any]:
     return {"kind": "dual_encoder", **run}
 
 
+def migrate_path(run: dict[str, Any]) -> dict[str, Any]:
+    """Migration 5: refuses motion tokenizers that were trained to describe a root by its place.
+
+    They were never part of a release, and have other channels of the same number.
+    """
+    if run["kind"] != "dual_encoder":
+        raise ValueError(
+            f"this {run['kind'].replace('_', ' ')} is of a development version, whose motion tokens "
+            "described where a person is; they describe steps now. Train it again"
+        )
+    return run
+
+
 RUN_MIGRATIONS: tuple[Callable[[dict], dict], ...] = (
     migrate_unsaid,
     migrate_supervision,
     migrate_text_encoder,
     migrate_architecture,
+    migrate_path,
 )
 """Migration n converts the metadata stored with parameters from version n - 1 to version n."""
 

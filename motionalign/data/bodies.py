@@ -39,6 +39,9 @@ FIELDS = {
     "data.bodies.scale": Field(
         0.0, "Training clips are scaled by a random factor of 1 ± scale.", low=0, below=1
     ),
+    "data.bodies.mirror": Field(
+        0.0, "Share of training clips in which left and right are exchanged.", low=0, high=1
+    ),
     "data.bodies.noise": Field(
         0.0,
         "Standard deviation in metres of noise on every joint of training clips, the same in all "
@@ -115,7 +118,7 @@ class Bodies:
 
     Attributes:
       config: what the model reads.
-      shortest, turn, scale, noise: augmentation of training clips; see `FIELDS`.
+      shortest, turn, scale, mirror, noise: augmentation of training clips; see `FIELDS`.
     """
 
     field: ClassVar[str] = "bodies"
@@ -134,6 +137,7 @@ class Bodies:
     shortest: float = 1.0
     turn: float = 0.0
     scale: float = 0.0
+    mirror: float = 0.0
     noise: float = 0.0
 
     def for_training(self, data: ConfigDict) -> "Bodies":
@@ -184,6 +188,8 @@ class Bodies:
         there = _seen(joints, (0, 2, 3))
         if self.scale:
             joints = joints * np.float32(rng.uniform(1 - self.scale, 1 + self.scale))
+        if self.mirror and rng.random() < self.mirror:
+            joints = metadata.skeleton.mirrored(joints)
         if self.turn:
             joints = _turned(joints, np.radians(rng.uniform(-self.turn, self.turn)))
         if self.noise:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 from ml_collections import ConfigDict
@@ -125,6 +126,16 @@ class MotionTokenizerConfig(ArchitectureConfig):
         )
 
     @property
+    def groups(self) -> tuple[int, int, int, int]:
+        """Channels of joints about the root, and of its steps, its height and its place."""
+        return 3 * (self.joints - 1), 2, 1, 3 if self.bodies.persons > 1 else 0
+
+    @property
+    def channels(self) -> int:
+        """C, the number of channels of a person."""
+        return sum(self.groups)
+
+    @property
     def tokens(self) -> int:
         """W, the number of tokens per person."""
         return self.frames // 2**self.down
@@ -137,9 +148,9 @@ class TokenizerOutputs(NamedTuple):
       reconstruction: [B, F, M, J, 3] metres, 0 for absent persons.
       target: [B, F, M, J, 3] metres, the input.
       persons: [B, M] bool, which persons are present.
-      predicted: [B, M, F, 3J] float32, the decoder's output: the joints about the root and the
-        root's place, normalised.
-      wanted: [B, M, F, 3J] float32, the same of the input.
+      predicted: [B, M, F, C] float32, the decoder's output: the joints about the root and its
+        path, normalised; see `MotionTokenizer._channels`.
+      wanted: [B, M, F, C] float32, the same of the input.
       quantized: the features [B, M, W, D] as quantised.
       summaries: [B, M, W, D] float32, prediction of each token's vector from its neighbours; None
         without a predictor.
@@ -335,7 +346,7 @@ class MotionTokenizer(nnx.Module):
     ) -> None:
         """Initializes random float32 parameters; `dtype` is the convolutions' compute dtype."""
         c = self.config = config
-        channels = 3 * c.joints
+        channels = c.channels
         inputs = 2 * channels if c.velocities else channels
         self.encoder = Encoder(c, inputs, dtype, rngs)
         self.quantizer = Quantizer(c.quantizer, dtype, rngs=rngs)
@@ -350,34 +361,49 @@ class MotionTokenizer(nnx.Module):
     # ----------------------------------------------------------------------- motions and channels
 
     def _channels(self, bodies: jax.Array) -> jax.Array:
-        """Bodies [B, F, M, J, 3] to channels [B, M, F, 3J] in metres: joints about the root."""
+        """Bodies [B, F, M, J, 3] to channels [B, M, F, C] in metres.
+
+        Joints about the root, and of the root its height and its horizontal steps from frame to
+        frame, so that a movement has the same tokens wherever it takes place; as HumanML3D (Guo et
+        al., 2022) describes a root. Of several persons, also where each stands from the first.
+        """
         c = self.config
         if bodies.ndim != 5 or bodies.shape[1:2] + bodies.shape[3:] != (c.frames, c.joints, 3):
             raise ValueError(
                 f"a batch of bodies has shape {bodies.shape}; this model takes "
                 f"[clips, {c.frames} frames, persons, {c.joints} joints, 3]"
             )
-        x = bodies.astype(jnp.float32).transpose(0, 2, 1, 3, 4)
-        root = x[..., c.root : c.root + 1, :]
-        about = x - root
-        about = jnp.concatenate([about[..., : c.root, :], root, about[..., c.root + 1 :, :]], -2)
-        return about.reshape(*about.shape[:3], -1)
+        x = bodies.astype(jnp.float32).transpose(0, 2, 1, 3, 4)  # [B, M, F, J, 3]
+        root = x[..., c.root, :]
+        about = jnp.delete(x - root[..., None, :], c.root, axis=-2, assume_unique_indices=True)
+        steps = jnp.diff(root, axis=2, prepend=root[:, :, :1])
+        parts = [about.reshape(*about.shape[:3], -1), steps[..., ::2], root[..., 1:2]]
+        if c.bodies.persons > 1:
+            parts.append(root - root[:, :1])
+        return jnp.concatenate(parts, axis=-1)
 
-    def _bodies(self, channels: jax.Array) -> jax.Array:
-        """Inverse of `_channels`."""
+    def _bodies(self, channels: jax.Array, persons: jax.Array) -> jax.Array:
+        """Inverse of `_channels`, for first persons that start at the origin.
+
+        Where the first person is absent, the others' places are those from the origin.
+        """
         c = self.config
-        about = channels.reshape(*channels.shape[:3], c.joints, 3)
-        root = about[..., c.root : c.root + 1, :]
-        x = about + root
-        x = jnp.concatenate([x[..., : c.root, :], root, x[..., c.root + 1 :, :]], -2)
-        return x.transpose(0, 2, 1, 3, 4)
+        about, steps, height, apart = jnp.split(channels, np.cumsum(c.groups)[:-1], axis=-1)
+        about = about.reshape(*about.shape[:3], c.joints - 1, 3)
+        path = jnp.cumsum(steps, axis=2)
+        root = jnp.concatenate([path[..., :1], height, path[..., 1:]], axis=-1)
+        if c.bodies.persons > 1:
+            first = jnp.where(persons[:, :1, None, None], root[:, :1], 0.0)
+            root = jnp.concatenate([first, first + apart[:, 1:]], axis=1)
+        about = jnp.insert(about, c.root, 0.0, axis=-2)
+        return (about + root[..., None, :]).transpose(0, 2, 1, 3, 4)
 
     def _measure(self, channels: jax.Array, persons: jax.Array) -> None:
         """Takes mean and deviation of the channels from the first training batch (ours).
 
-        One deviation is that of all joints about the root, another that of the root's place, so
-        that the loss weighs joints by how far they move and not up the noise of those that hardly
-        do. Deviations have a lower bound of 1 cm, and 1 mm per frame for velocities.
+        All joints about the root have one deviation, as have the root's steps, its height and its
+        place, so that the loss weighs joints by how far they move and not up the noise of those
+        that hardly do. Deviations have a lower bound of 1 cm, and 1 mm per frame for velocities.
         """
         first = (self.batches[...] == 0) & persons.any()
         weights = jnp.broadcast_to(persons[:, :, None, None], channels.shape).astype(jnp.float32)
@@ -390,25 +416,28 @@ class MotionTokenizer(nnx.Module):
         mean = mean_of(channels)
         deviation = jnp.sqrt(self._shared(mean_of(jnp.square(channels - mean))))
         pace = jnp.sqrt(self._shared(mean_of(jnp.square(jnp.diff(channels, axis=2)))))
+        steps = self._of_group == 1
+        deviation = jnp.maximum(deviation, jnp.where(steps, 1e-3, 1e-2))
         self.mean[...] = jnp.where(first, mean, self.mean[...])
-        self.deviation[...] = jnp.where(first, jnp.maximum(deviation, 1e-2), self.deviation[...])
+        self.deviation[...] = jnp.where(first, deviation, self.deviation[...])
         self.pace[...] = jnp.where(first, jnp.maximum(pace, 1e-3), self.pace[...])
         self.batches[...] = self.batches[...] + persons.any()
 
+    @property
+    def _of_group(self) -> np.ndarray:
+        """[C] the group of each channel; see `MotionTokenizerConfig.groups`."""
+        return np.repeat(np.arange(len(self.config.groups)), self.config.groups)
+
     def _shared(self, squares: jax.Array) -> jax.Array:
-        """The means of channels [3J] over the root's three, and over all others."""
-        of_root = jnp.repeat(jnp.arange(self.config.joints) == self.config.root, 3)
-        root, others = (
-            jnp.where(group, squares, 0.0).sum() / jnp.maximum(group.sum(), 1)
-            for group in (of_root, ~of_root)
-        )
-        return jnp.where(of_root, root, others)
+        """The means of channels [C] over those of the same group."""
+        own = self._of_group[:, None] == self._of_group
+        return jnp.where(own, squares, 0.0).sum(axis=1) / own.sum(axis=1)
 
     def _normalised(self, channels: jax.Array) -> jax.Array:
         return (channels - self.mean[...]) / self.deviation[...]
 
     def _encode(self, channels: jax.Array) -> jax.Array:
-        """Channels [B, M, F, 3J] in metres to features [B, M, W, D]."""
+        """Channels [B, M, F, C] in metres to features [B, M, W, D]."""
         x = self._normalised(channels)
         if self.config.velocities:
             steps = jnp.diff(channels, axis=2, prepend=channels[:, :, :1]) / self.pace[...]
@@ -417,13 +446,13 @@ class MotionTokenizer(nnx.Module):
         return features.reshape(*x.shape[:2], *features.shape[1:])
 
     def _decode(self, vectors: jax.Array) -> jax.Array:
-        """Vectors [B, M, W, D] to normalised channels [B, M, F, 3J], float32."""
+        """Vectors [B, M, W, D] to normalised channels [B, M, F, C], float32."""
         x = self.decoder(vectors.reshape(-1, *vectors.shape[2:])).astype(jnp.float32)
         return x.reshape(*vectors.shape[:2], *x.shape[1:])
 
     def _metres(self, normalised: jax.Array, persons: jax.Array) -> jax.Array:
-        """Normalised channels [B, M, F, 3J] to bodies [B, F, M, J, 3], 0 for absent persons."""
-        bodies = self._bodies(normalised * self.deviation[...] + self.mean[...])
+        """Normalised channels [B, M, F, C] to bodies [B, F, M, J, 3], 0 for absent persons."""
+        bodies = self._bodies(normalised * self.deviation[...] + self.mean[...], persons)
         return jnp.where(persons[:, None, :, None, None], bodies, 0.0)
 
     # ----------------------------------------------------------------------------------- in use
@@ -455,15 +484,23 @@ class MotionTokenizer(nnx.Module):
         return jnp.sqrt(jnp.mean(jnp.square(self.quantizer.vectors())))
 
     def measured(self, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        """Per clip of a batch: `error_mm` [B], the mean distance of joints, and `codes` [B, M, W].
+        """Per clip of a batch: errors [B] and `codes` [B, M, W].
 
-        Continuous features have no codes.
+        `error_mm` is the mean distance of joints, to which the path adds the errors of all steps
+        before; `pose_mm` is that of joints about the root. Continuous features have no codes.
         """
         found, persons = self(batch), batch["persons"]
-        distances = jnp.sqrt(jnp.sum(jnp.square(found.reconstruction - found.target), axis=-1))
-        of_person = distances.mean(axis=(1, 3))  # [B, M]
-        error = jnp.where(persons, of_person, 0.0).sum(1) / jnp.maximum(persons.sum(1), 1)
-        out = {"error_mm": 1000 * error}
+        root = slice(self.config.root, self.config.root + 1)
+
+        def error(rebuilt: jax.Array, target: jax.Array) -> jax.Array:
+            distances = jnp.sqrt(jnp.sum(jnp.square(rebuilt - target), axis=-1))
+            of_person = distances.mean(axis=(1, 3))  # [B, M]
+            total = jnp.where(persons, of_person, 0.0).sum(1)
+            return 1000 * total / jnp.maximum(persons.sum(1), 1)
+
+        both = found.reconstruction, found.target
+        about = (x - x[..., root, :] for x in both)
+        out = {"error_mm": error(*both), "pose_mm": error(*about)}
         return out if found.quantized.codes is None else out | {"codes": found.quantized.codes}
 
     def rebuilt(self, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
@@ -562,6 +599,12 @@ _FIELDS = {
         high=1,
     ),
     "curvature": Field(1.0, "Curvature c of the Poincaré ball.", above=0, high=10**3),
+    "standardise": Field(
+        True, "Whether features are standardised per coordinate before they are looked up."
+    ),
+    "unquantised": Field(
+        0.0, "Share of training clips whose features are not replaced by codes.", low=0, below=1
+    ),
     "persons": Field(1, "The most persons of a clip.", low=1, high=16),
     "frames": Field(64, "Number of frames that clips are resized to.", low=2, high=10**4),
     "face": Field(True, "Whether clips are turned so that the first person faces +Z."),
@@ -609,7 +652,8 @@ def _resolve(config: ConfigDict, known: Known) -> MotionTokenizerConfig:
                 f"{c.words} have width {width}: leave it unset"
             )
     quantizer = QuantizerConfig(
-        c.quantizer, c.codes, width, c.factor, c.decay, c.revive, c.curvature
+        c.quantizer, c.codes, width, c.factor, c.decay, c.revive, c.curvature, c.standardise,
+        c.unquantised,
     )
     return MotionTokenizerConfig(
         bodies=BodiesConfig.of(known.metadata.skeleton, c.persons, c.frames, c.face),

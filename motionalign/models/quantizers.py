@@ -42,6 +42,14 @@ class QuantizerConfig(layers.Config):
         that follow Zipf's law are often rarer, and in a small batch most codes would be replaced
         at every step; the default is ours.
       curvature: c of the Poincaré ball; its radius is 1/√c.
+      standardise: whether features have mean 0 and deviation 1 / √K per coordinate before they are
+        looked up, by the statistics of the batch in training and by their moving averages
+        otherwise, as Łańcucki et al. (2020) do with batch normalisation. Without, features grow
+        to the border of the ball, where the nearest code is the one nearest to the origin, and in
+        any geometry few coordinates remain in use (ours).
+      unquantised: share of training clips whose features are not replaced by codes, as in Mimi
+        (Défossez et al., 2024: half). Otherwise encoder and decoder give up, step by step, all
+        coordinates in which codes are coarse, and codes spread over a handful of dimensions (ours).
       candidates: number of codes, nearest by approximate distances, among which the nearest is
         chosen by exact ones. Ours.
     """
@@ -53,6 +61,8 @@ class QuantizerConfig(layers.Config):
     decay: float = 0.99
     revive: float = 0.03
     curvature: float = 1.0
+    standardise: bool = True
+    unquantised: float = 0.0
     candidates: int = 4
 
     def __post_init__(self) -> None:
@@ -67,6 +77,10 @@ class QuantizerConfig(layers.Config):
             raise ValueError(f"QuantizerConfig.decay is {self.decay}; it must be in [0, 1)")
         if not 0 <= self.revive <= 1:
             raise ValueError(f"QuantizerConfig.revive is {self.revive}; it must be in [0, 1]")
+        if not 0 <= self.unquantised < 1:
+            raise ValueError(
+                f"QuantizerConfig.unquantised is {self.unquantised}; it must be in [0, 1)"
+            )
         if self.curvature <= 0:
             raise ValueError(f"QuantizerConfig.curvature is {self.curvature}; it must be positive")
 
@@ -86,7 +100,8 @@ class Quantized(NamedTuple):
 
     Attributes:
       vectors: [..., D] float32, the codes' vectors, with the gradient of the features (straight
-        through). They equal rows of `Quantizer.vectors`; 0 where the mask is False.
+        through). They equal rows of `Quantizer.vectors` but for features that stay unquantised in
+        training; 0 where the mask is False.
       codes: [...] int32, ids of the codes, -1 where the mask is False.
       squared_distances: [..., U] float32, from each feature to each code, differentiable.
       commitment: scalar, mean squared distance from the features to their codes, as a loss of the
@@ -251,6 +266,9 @@ class Quantizer(nnx.Module):
         self.points = State(self._book.points(drawn))
         self.counts = State(jnp.ones((c.codes,)))
         self.batches = State(jnp.zeros((), jnp.int32))
+        if c.standardise:
+            self.centre = State(jnp.zeros((c.inner,)))
+            self.variance = State(jnp.full((c.inner,), 1 / c.inner))
         if c.factor:
             narrow, wide = layers.torch_linear(c.width), layers.torch_linear(c.factor)
             self.narrow = layers.Dense((c.width,), (c.factor,), jnp.float32, rngs, narrow)
@@ -291,6 +309,8 @@ class Quantizer(nnx.Module):
         inner = self.narrow(features) if self.config.factor else features
         inner = jnp.where(mask[..., None], inner, 0.0).reshape(-1, self.config.inner)
         flat = mask.reshape(-1)
+        if self.config.standardise:
+            inner = self._standardised(inner, flat, training=rngs is not None)
         x = self._book.points(inner)
         if rngs is not None:
             sample = sample_rows(jax.lax.stop_gradient(x), flat, self.config.codes, rngs.dropout())
@@ -300,6 +320,10 @@ class Quantizer(nnx.Module):
         chosen = self._book.vectors(codes)[ids]
         # The difference is exactly 0, so that the value is that of the code.
         through = (inner - jax.lax.stop_gradient(inner)) + jax.lax.stop_gradient(chosen)
+        if rngs is not None and self.config.unquantised:
+            share = jnp.full((lead[0], *[1] * (len(lead) - 1)), self.config.unquantised)
+            keeps = jax.random.bernoulli(rngs.dropout(), share)
+            through = jnp.where(jnp.broadcast_to(keeps, lead).reshape(-1, 1), inner, through)
         vectors = jnp.where(flat[:, None], self._widened(through), 0.0)
         total = jnp.maximum(flat.sum(), 1)
         commitment = jnp.sum(jnp.where(flat, self._book.paired(x, codes[ids]), 0.0)) / total
@@ -318,6 +342,21 @@ class Quantizer(nnx.Module):
             jnp.exp(entropy),
             (hits > 0).sum(),
         )
+
+    def _standardised(self, inner: jax.Array, mask: jax.Array, *, training: bool) -> jax.Array:
+        """Features [N, K] with mean 0 and deviation 1 / √K; see `QuantizerConfig.standardise`."""
+        centre, variance = self.centre[...], self.variance[...]
+        if training:
+            total, there = jnp.maximum(mask.sum(), 1), mask[:, None]
+            mean = jnp.where(there, inner, 0.0).sum(axis=0) / total
+            own = jnp.where(there, jnp.square(inner - mean), 0.0).sum(axis=0) / total
+            decay = jnp.where(self.batches[...] == 0, 0.0, self.config.decay)
+            decay = jnp.where(mask.any(), decay, 1.0)
+            for state, value in ((self.centre, mean), (self.variance, own)):
+                moved = decay * state[...] + (1 - decay) * jax.lax.stop_gradient(value)
+                state[...] = moved
+            centre, variance = mean, own
+        return (inner - centre) * jax.lax.rsqrt(self.config.inner * variance + 1e-6)
 
     def _begin(self, sample: jax.Array, mask: jax.Array) -> None:
         """Takes the codes from the features of the first batch that has any."""

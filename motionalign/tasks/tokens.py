@@ -1,6 +1,6 @@
 """Motions as sentences of tokens (LLM-AR, first stage): how well they are told, and in what words.
 
-The selection score is the negative reconstruction error in millimetres.
+The selection score is the negative reconstruction error of poses, about the root, in millimetres.
 """
 
 import dataclasses
@@ -36,6 +36,7 @@ from motionalign.report.sentences import (
 from motionalign.report.tables import Table
 from motionalign.tasks.task import Results
 
+ERRORS = ("error_mm", "pose_mm")  # outputs of `MotionTokenizer.measured`
 
 class Tokens:
     """Clips without supervision."""
@@ -78,16 +79,17 @@ class Tokens:
         found = predict.outputs("measured", dataset, split, np.arange(len(split)))
         if not np.isfinite(found["error_mm"]).all():
             return math.nan, {}
-        scalars = {"error_mm": float(found["error_mm"].mean())}
+        scalars = {name: float(found[name].mean()) for name in ERRORS}
         if "codes" in found:
             scalars |= statistics(found["codes"], predict.network.config.quantizer.codes)
-        return -scalars["error_mm"], scalars
+        return -scalars["pose_mm"], scalars
 
     def evaluate(self, predict: Predictor, dataset: Dataset, split_name: str) -> Results:
         """See `Task.evaluate`."""
         split = dataset.split(split_name)
         found = predict.outputs("measured", dataset, split, np.arange(len(split)))
-        scalars, notes = {"error_mm": float(found["error_mm"].mean())}, list(predict.about.values())
+        scalars = {name: float(found[name].mean()) for name in ERRORS}
+        notes = list(predict.about.values())
         pictures, page = {}, None
         if "codes" in found:
             told = TokenizedSplit(split, found["codes"], found["error_mm"])

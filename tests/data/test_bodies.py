@@ -150,11 +150,27 @@ def test_augmentation_turns_scales_and_is_the_same_for_the_same_seed():
     assert abs(ratio - 1) > 0.01
 
 
+def test_a_mirrored_clip_is_the_mirror_image_of_all_persons():
+    clip = a_clip(persons=2)
+    clip[:5, 1] = 0  # comes later
+    two = bodies(persons=2)
+    plain = two.sample(clip, RowRandom(0.5, (3,)), METADATA)
+    mirrored = dataclasses.replace(two, mirror=1.0).sample(clip, RowRandom(0.5, (3,)), METADATA)
+    expected = plain[:, :, list(SKELETON.mirror)] * [-1, 1, 1]
+    np.testing.assert_allclose(mirrored, expected, atol=1e-6)
+    share = dataclasses.replace(two, mirror=0.5)
+    found = [share.sample(clip, RowRandom(0.5, (seed,)), METADATA) for seed in range(20)]
+    plain = [two.sample(clip, RowRandom(0.5, (seed,)), METADATA) for seed in range(20)]
+    same = sum(np.array_equal(one, other) for one, other in zip(found, plain, strict=True))
+    assert 3 < same < 17
+
+
 def test_the_fields_are_those_of_the_augmentation():
     section = ConfigDict({"bodies": {name.rpartition(".")[2]: 0.25 for name in FIELDS}})
     found = bodies().for_training(section)
     assert (found.shortest, found.turn, found.scale, found.noise) == (0.25,) * 4
-    assert len(FIELDS) == 4
+    assert found.mirror == 0.25
+    assert len(FIELDS) == 5
 
 
 def test_the_config_survives_json():

@@ -174,6 +174,37 @@ def test_a_classifier(models):
         models["captions"].classify(clips(), 20)
 
 
+def test_a_classifier_recognises_its_own_classes(models):
+    model = models["classes"]
+    every = model.classify(clips(), fps=20)
+    own = list(model.class_names)
+    found = model.recognise(clips(), own[::-1], 20)
+    assert (found.names, found.unit) == (tuple(own[::-1]), "probabilities")
+    np.testing.assert_allclose(found.scores, every[:, ::-1], atol=1e-6)
+    assert found.best == [own[k] for k in every.argmax(axis=1)]
+    one = model.recognise(clips()[1], None, 20)
+    np.testing.assert_allclose(one.scores, every[1], atol=1e-5)
+    two = model.recognise(clips()[1], own[1:], 20)
+    np.testing.assert_allclose(two.scores, every[1, 1:], atol=1e-5)  # of all classes' 100 %
+    message = r"has no class 'jump'; its 3 classes are walk, sit, run.*a language model"
+    with pytest.raises(ValueError, match=message):
+        model.recognise(clips(), ["walk", "jump"], 20)
+    with pytest.raises(ValueError, match=r"length='sum' is about the tokens of a language model"):
+        model.recognise(clips(), None, 20, length="sum")
+
+
+def test_a_contrastive_model_recognises_by_similarity(models):
+    model = models["captions"]
+    found = model.recognise(clips(), TEXTS, 20)
+    np.testing.assert_allclose(found.scores, model.similarity(clips(), TEXTS, 20), atol=1e-6)
+    assert found.unit == "cosine similarity"
+    assert found[0].best == found.best[0]
+    with pytest.raises(ValueError, match="is named 2 times"):
+        model.recognise(clips(), [TEXTS[0], TEXTS[0]], 20)
+    with pytest.raises(ValueError, match="a name cannot be empty"):
+        model.recognise(clips(), [TEXTS[0], " "], 20)
+
+
 def test_a_model_is_saved_as_it_was(name, folders, models, tmp_path):
     folder = models[name].save_pretrained(tmp_path / "again")
     before = folders[name]

@@ -35,7 +35,7 @@ def batch():
     walk = np.cumsum(rng.normal(0, 0.05, (3, 16, 2, 1, 3)), axis=1)
     bodies = (walk + rng.normal(0, 0.3, (3, 16, 2, 4, 3))).astype(np.float32)
     persons = np.array([[True, True], [True, False], [False, True]])
-    bodies[~persons.repeat(16, 0).reshape(3, 2, 16).transpose(0, 2, 1)] = 0
+    bodies *= persons[:, None, :, None, None]
     return {"bodies": bodies, "persons": persons}
 
 
@@ -89,30 +89,43 @@ def test_dilations_fall_from_block_to_block(monkeypatch):
 def test_shapes(trained, batch):
     outputs = trained[2]
     assert outputs.reconstruction.shape == batch["bodies"].shape
-    assert outputs.predicted.shape == outputs.wanted.shape == (3, 2, 16, 12)
+    assert outputs.predicted.shape == outputs.wanted.shape == (3, 2, 16, 15)
     assert outputs.quantized.codes.shape == (3, 2, 4)
     assert outputs.quantized.vectors.shape == outputs.summaries.shape == (3, 2, 4, 6)
     assert outputs.code_vectors.shape == (8, 6)
     assert outputs.words.shape == (7, 6)
 
 
+def channels_of(bodies):
+    """Plain NumPy: per clip and person, joints about the root, its steps, height and place."""
+    out = []
+    for clip in bodies:
+        for person in range(clip.shape[1]):
+            root = clip[:, person, 1]
+            about = clip[:, person, [0, 2, 3]] - root[:, None]
+            steps = np.concatenate([[[0, 0, 0]], root[1:] - root[:-1]])
+            apart = root - clip[:, 0, 1]
+            parts = [about.reshape(len(clip), 9), steps[:, [0, 2]], root[:, [1]], apart]
+            out.append(np.concatenate(parts, axis=1))
+    return np.stack(out).reshape(len(bodies), -1, *out[0].shape)
+
+
 def test_statistics_are_those_of_the_first_batch(network, trained, batch):
     params, rest, outputs = trained
     bodies, persons = batch["bodies"], batch["persons"]
-    about = bodies - bodies[:, :, :, 1:2] * np.array([1, 0, 1, 1])[:, None]
-    channels = about.transpose(0, 2, 1, 3, 4)[persons].reshape(-1, 16, 12)
+    channels = channels_of(bodies)[persons]
     np.testing.assert_allclose(rest["mean"], channels.mean((0, 1)), atol=1e-5)
-    of_root = np.arange(12) // 3 == 1
+    group = np.array([0] * 9 + [1] * 2 + [2] + [3] * 3)
 
     def shared(squares):
-        return np.sqrt(np.where(of_root, squares[of_root].mean(), squares[~of_root].mean()))
+        return np.sqrt(np.array([squares[group == g].mean() for g in range(4)])[group])
 
     np.testing.assert_allclose(rest["deviation"], shared(channels.var((0, 1))), rtol=1e-4)
     pace = shared(np.square(np.diff(channels, axis=1)).mean((0, 1)))
     np.testing.assert_allclose(rest["pace"], pace, rtol=1e-4)
     wanted = np.asarray(outputs.wanted)[persons]
-    for group in (of_root, ~of_root):
-        np.testing.assert_allclose(wanted[..., group].var((0, 1)).mean(), 1, rtol=1e-3)
+    for g in range(4):
+        np.testing.assert_allclose(wanted[..., group == g].var((0, 1)).mean(), 1, rtol=1e-3)
     other = batch | {"bodies": 2 * bodies}
     _, after = jax.jit(network.apply)(params, rest, other, jax.random.key(2))
     for name in ("mean", "deviation", "pace"):
@@ -121,12 +134,25 @@ def test_statistics_are_those_of_the_first_batch(network, trained, batch):
 
 
 def test_channels_and_back(model, batch):
-    bodies = jnp.asarray(batch["bodies"])
+    persons = jnp.asarray(batch["persons"])
+    first = batch["persons"].argmax(axis=1)  # the first person who is there starts at the origin
+    start = batch["bodies"][np.arange(3), 0, first, 1][:, None, None, None]
+    there = batch["persons"][:, None, :, None, None]
+    bodies = jnp.asarray(np.where(there, batch["bodies"] - start, 0))
     channels = model._channels(bodies)
-    np.testing.assert_allclose(model._bodies(channels), bodies, atol=1e-6)
-    there = jnp.ones((3, 2), bool)
-    metres = model._metres(model._normalised(channels), there)
+    np.testing.assert_allclose(channels, channels_of(np.asarray(bodies)), atol=1e-6)
+    metres = model._metres(model._normalised(channels), persons)
     np.testing.assert_allclose(metres, bodies, atol=1e-5)
+
+
+def test_a_single_person_has_the_same_channels_anywhere(batch):
+    bodies = dataclasses.replace(BODIES, persons=1)
+    network = Network(dataclasses.replace(CONFIG, bodies=bodies), module=MotionTokenizer)
+    model = network.bind(network.init(0) | network.init_rest(0))
+    one = batch["bodies"][:1, :, :1]
+    channels = model._channels(one)
+    assert channels.shape == (1, 1, 16, 12)
+    np.testing.assert_allclose(model._channels(one + np.array([3, 0, -2])), channels, atol=1e-5)
 
 
 def test_sentences_and_back(model, batch):
@@ -145,6 +171,10 @@ def test_sentences_and_back(model, batch):
     distances = np.linalg.norm(decoded - batch["bodies"], axis=-1).mean((1, 3))
     expected = [1000 * d[p].mean() for d, p in zip(distances, batch["persons"], strict=True)]
     np.testing.assert_allclose(found["error_mm"], expected, rtol=1e-4)
+    about = [x - x[:, :, :, 1:2] for x in (np.asarray(decoded), batch["bodies"])]
+    distances = np.linalg.norm(about[0] - about[1], axis=-1).mean((1, 3))
+    expected = [1000 * d[p].mean() for d, p in zip(distances, batch["persons"], strict=True)]
+    np.testing.assert_allclose(found["pose_mm"], expected, rtol=1e-4)
 
 
 def test_absent_persons_change_nothing(network, trained, batch):
@@ -164,8 +194,12 @@ def test_absent_persons_change_nothing(network, trained, batch):
 
 
 def test_persons_are_encoded_alike(model, batch):
-    swapped = {"bodies": batch["bodies"][:, :, ::-1], "persons": batch["persons"][:, ::-1]}
-    np.testing.assert_array_equal(model.codes(**swapped), model.codes(**batch)[:, ::-1])
+    """With the same weights: only the place of the second one tells them apart."""
+    together = batch["bodies"].copy()
+    together[:, :, :, 1] = 0  # all roots at one place
+    there = np.ones((3, 2), bool)
+    codes = model.codes(together, there)
+    np.testing.assert_array_equal(model.codes(together[:, :, ::-1], there), codes[:, ::-1])
 
 
 def test_a_step_is_a_function_of_state_batch_and_key(network, trained, batch):

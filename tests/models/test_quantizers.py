@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from motionalign.models.flat import flatten, tree_mode
 from motionalign.models.quantizers import Quantizer, QuantizerConfig
 
 KINDS = tuple(quantizers.CODEBOOKS)
-CONFIG = QuantizerConfig("euclidean", codes=6, width=4, revive=0.0)
+CONFIG = QuantizerConfig("euclidean", codes=6, width=4, revive=0.0, standardise=False)
 
 
 def configs(kind):
@@ -225,7 +226,9 @@ def test_the_euclidean_codebook_is_the_ratio_of_moving_averages():
 
 
 def test_hyperbolic_codes_move_to_the_frechet_mean():
-    config = QuantizerConfig("hyperbolic", codes=1, width=2, decay=0.5, revive=0.0)
+    config = QuantizerConfig(
+        "hyperbolic", codes=1, width=2, decay=0.5, revive=0.0, standardise=False
+    )
     features = np.float32([[1.2, 0.3], [-0.4, 0.9], [0.1, -1.5]])
     quantizer = build(config)
     for _ in range(40):
@@ -291,6 +294,62 @@ def test_evaluation_leaves_the_state(kind):
         np.testing.assert_array_equal(after[path], value)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_features_are_standardised_as_by_batch_normalisation(kind):
+    """PyTorch's, without its correction of the moving variance, times 1 / √K."""
+    config = dataclasses.replace(CONFIG, kind=kind, standardise=True, decay=0.8)
+    points = quantizers.CODEBOOKS[kind](config).points(jnp.asarray(features_of(6, seed=4, scale=1)))
+    quantizer = build(config, points=points, centre=np.full(4, 0.5), variance=np.full(4, 2.0))
+    plain = build(dataclasses.replace(config, standardise=False), points=points)
+    features = 20 * features_of() + 3
+    mask = np.arange(20) < 15
+    norm = torch.nn.BatchNorm1d(4, eps=2.5e-7, momentum=0.2, affine=False)
+    norm.running_mean[:], norm.running_var[:] = 0.5, 2.0
+    expected = np.array(norm(torch.tensor(features[mask]))) / 2
+    found, after = run(quantizer, features, mask, jax.random.key(0))
+    same, _ = run(plain, expected)
+    np.testing.assert_array_equal(found.codes[mask], same.codes)
+    np.testing.assert_allclose(found.squared_distances[mask], same.squared_distances, rtol=1e-3)
+    np.testing.assert_allclose(after["centre"], norm.running_mean, rtol=1e-5)
+    biased = features[mask].var(axis=0)
+    np.testing.assert_allclose(after["variance"], 0.8 * 2 + 0.2 * biased, rtol=1e-5)
+    stored = build(config, points=points, centre=after["centre"], variance=after["variance"])
+    evaluated, unchanged = run(stored, features)
+    scaled = (features - after["centre"]) / np.sqrt(4 * after["variance"])
+    same, _ = run(plain, scaled)
+    np.testing.assert_array_equal(evaluated.codes, same.codes)
+    np.testing.assert_array_equal(unchanged["centre"], after["centre"])
+
+
+def test_the_first_batch_gives_the_statistics():
+    config = dataclasses.replace(CONFIG, kind="hyperbolic", standardise=True)
+    features = 1000 * features_of(40) + 50  # far beyond the border of the ball
+    found, after = run(Quantizer(config, rngs=nnx.Rngs(0)), features, None, jax.random.key(0))
+    np.testing.assert_allclose(after["centre"], features.mean(0), rtol=1e-4)
+    np.testing.assert_allclose(after["variance"], features.var(0), rtol=1e-4)
+    assert found.used == 6
+    assert np.linalg.norm(after["points"], axis=1).max() < 0.999
+    _, untouched = run(build(config), features, np.zeros(40, bool), jax.random.key(0))
+    np.testing.assert_array_equal(untouched["variance"], np.full(4, 0.25, np.float32))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_share_of_training_clips_stays_unquantised(kind):
+    config = dataclasses.replace(CONFIG, kind=kind, unquantised=0.25)
+    features = features_of(400 * 3).reshape(400, 3, 4)
+    found, after = run(build(config), features, None, jax.random.key(0))
+    plain, plain_after = run(build(dataclasses.replace(config, unquantised=0.0)), features, None,
+                             jax.random.key(0))  # fmt: skip
+    whole = (np.abs(found.vectors - features) < 1e-6).all((1, 2))
+    assert 0.15 < whole.mean() < 0.35
+    np.testing.assert_allclose(found.vectors[~whole], plain.vectors[~whole], atol=1e-6)
+    np.testing.assert_array_equal(found.codes, plain.codes)  # the codebook follows all clips
+    for path in after:
+        np.testing.assert_array_equal(after[path], plain_after[path])
+    evaluated, _ = run(build(config), features)
+    np.testing.assert_allclose(evaluated.vectors, plain.vectors, atol=1e-6)
+
+
 def test_the_codebook_is_no_parameter():
     quantizer = Quantizer(configs("hyperbolic")[1], rngs=nnx.Rngs(0))
     with tree_mode():
@@ -330,6 +389,7 @@ def test_a_new_quantizer_is_one_class_and_one_line(monkeypatch):
         ({"kind": "spherical"}, "kind is 'spherical'; valid: 'euclidean', 'hyperbolic', 'none'"),
         ({"codes": 0}, "codes is 0; it must be at least 1"),
         ({"factor": 0}, "factor is 0; it must be at least 1"),
+        ({"unquantised": 1.0}, r"unquantised is 1.0; it must be in \[0, 1\)"),
         ({"decay": 1.0}, r"decay is 1.0; it must be in \[0, 1\)"),
         ({"curvature": 0.0}, "curvature is 0.0; it must be positive"),
         ({"revive": 1.5}, r"revive is 1.5; it must be in \[0, 1\]"),
