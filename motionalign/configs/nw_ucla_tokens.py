@@ -17,16 +17,17 @@ from motionalign.configs.nw_ucla_llmar import LANGUAGE_MODEL
 
 def get_config(arg: str | None = None) -> ConfigDict:
     """The config; `arg` is what follows the colon."""
-    return small_config("nw_ucla", 1, arg)
+    return small_config("nw_ucla", 1, arg, mirror=0.5)  # no class has a side
 
 
-def small_config(dataset: str, persons: int, arg: str | None) -> ConfigDict:
+def small_config(dataset: str, persons: int, arg: str | None, mirror: float = 0.0) -> ConfigDict:
     """The first stage for SmolLM2-135M.
 
     Args:
       dataset: name of the prepared dataset.
       persons: the most persons of a clip.
       arg: what follows the colon in --config.
+      mirror: share of training clips in which left and right are exchanged.
     """
     chosen = common.parse_arg(arg, **VARIANTS)
     c = common.base()
@@ -36,11 +37,11 @@ def small_config(dataset: str, persons: int, arg: str | None) -> ConfigDict:
     c.model.tokenizer.persons = persons
     c.model.tokenizer.width = 128
     if c.model.tokenizer.quantizer in ("hyperbolic", "euclidean"):
-        c.model.tokenizer.codes = 256
         # Ours: what learns fastest from a thousand clips, whose features move quickly at first.
-        c.model.tokenizer.factor = 32
+        c.model.tokenizer.factor = 64
         c.model.tokenizer.decay = 0.95
         c.loss.commitment = 0.1
+    c.data.bodies.mirror = mirror
     c.data.batch_size = 64
     c.optim.groups.motion_tokenizer.lr = 1e-3
     c.epochs = 60

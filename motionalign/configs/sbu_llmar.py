@@ -15,4 +15,4 @@ from motionalign.configs.nw_ucla_llmar import small_config
 
 def get_config(arg: str | None = None) -> ConfigDict:
     """The config; `arg` is what follows the colon."""
-    return small_config("sbu", "sbu_1", arg)
+    return small_config("sbu", "sbu_1", arg, mirror=0.5)  # no class has a side

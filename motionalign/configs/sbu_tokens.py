@@ -14,4 +14,4 @@ from motionalign.configs.nw_ucla_tokens import small_config
 
 def get_config(arg: str | None = None) -> ConfigDict:
     """The config; `arg` is what follows the colon."""
-    return small_config("sbu_1", 2, arg)
+    return small_config("sbu_1", 2, arg, mirror=0.5)  # no class has a side

@@ -602,9 +602,6 @@ _FIELDS = {
     "standardise": Field(
         True, "Whether features are standardised per coordinate before they are looked up."
     ),
-    "unquantised": Field(
-        0.0, "Share of training clips whose features are not replaced by codes.", low=0, below=1
-    ),
     "persons": Field(1, "The most persons of a clip.", low=1, high=16),
     "frames": Field(64, "Number of frames that clips are resized to.", low=2, high=10**4),
     "face": Field(True, "Whether clips are turned so that the first person faces +Z."),
@@ -652,8 +649,7 @@ def _resolve(config: ConfigDict, known: Known) -> MotionTokenizerConfig:
                 f"{c.words} have width {width}: leave it unset"
             )
     quantizer = QuantizerConfig(
-        c.quantizer, c.codes, width, c.factor, c.decay, c.revive, c.curvature, c.standardise,
-        c.unquantised,
+        c.quantizer, c.codes, width, c.factor, c.decay, c.revive, c.curvature, c.standardise
     )
     return MotionTokenizerConfig(
         bodies=BodiesConfig.of(known.metadata.skeleton, c.persons, c.frames, c.face),

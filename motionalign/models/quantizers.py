@@ -47,9 +47,6 @@ class QuantizerConfig(layers.Config):
         otherwise, as Łańcucki et al. (2020) do with batch normalisation. Without, features grow
         to the border of the ball, where the nearest code is the one nearest to the origin, and in
         any geometry few coordinates remain in use (ours).
-      unquantised: share of training clips whose features are not replaced by codes, as in Mimi
-        (Défossez et al., 2024: half). Otherwise encoder and decoder give up, step by step, all
-        coordinates in which codes are coarse, and codes spread over a handful of dimensions (ours).
       candidates: number of codes, nearest by approximate distances, among which the nearest is
         chosen by exact ones. Ours.
     """
@@ -62,7 +59,6 @@ class QuantizerConfig(layers.Config):
     revive: float = 0.03
     curvature: float = 1.0
     standardise: bool = True
-    unquantised: float = 0.0
     candidates: int = 4
 
     def __post_init__(self) -> None:
@@ -77,10 +73,6 @@ class QuantizerConfig(layers.Config):
             raise ValueError(f"QuantizerConfig.decay is {self.decay}; it must be in [0, 1)")
         if not 0 <= self.revive <= 1:
             raise ValueError(f"QuantizerConfig.revive is {self.revive}; it must be in [0, 1]")
-        if not 0 <= self.unquantised < 1:
-            raise ValueError(
-                f"QuantizerConfig.unquantised is {self.unquantised}; it must be in [0, 1)"
-            )
         if self.curvature <= 0:
             raise ValueError(f"QuantizerConfig.curvature is {self.curvature}; it must be positive")
 
@@ -100,8 +92,7 @@ class Quantized(NamedTuple):
 
     Attributes:
       vectors: [..., D] float32, the codes' vectors, with the gradient of the features (straight
-        through). They equal rows of `Quantizer.vectors` but for features that stay unquantised in
-        training; 0 where the mask is False.
+        through). They equal rows of `Quantizer.vectors`; 0 where the mask is False.
       codes: [...] int32, ids of the codes, -1 where the mask is False.
       squared_distances: [..., U] float32, from each feature to each code, differentiable.
       commitment: scalar, mean squared distance from the features to their codes, as a loss of the
@@ -320,10 +311,6 @@ class Quantizer(nnx.Module):
         chosen = self._book.vectors(codes)[ids]
         # The difference is exactly 0, so that the value is that of the code.
         through = (inner - jax.lax.stop_gradient(inner)) + jax.lax.stop_gradient(chosen)
-        if rngs is not None and self.config.unquantised:
-            share = jnp.full((lead[0], *[1] * (len(lead) - 1)), self.config.unquantised)
-            keeps = jax.random.bernoulli(rngs.dropout(), share)
-            through = jnp.where(jnp.broadcast_to(keeps, lead).reshape(-1, 1), inner, through)
         vectors = jnp.where(flat[:, None], self._widened(through), 0.0)
         total = jnp.maximum(flat.sum(), 1)
         commitment = jnp.sum(jnp.where(flat, self._book.paired(x, codes[ids]), 0.0)) / total

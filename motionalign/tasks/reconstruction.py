@@ -22,7 +22,7 @@ class Reconstruction:
 
     The codebook follows the features by moving averages, so that there is no embedding loss of the
     codes. The weights of reconstruction and commitment are those of T2M-GPT; those of the biases,
-    which LLM-AR does not publish, are ours.
+    which LLM-AR does not publish, are ours: with larger ones a token says less of its action.
     """
 
     kind: ClassVar[str] = "motion_tokenizer"
@@ -30,13 +30,13 @@ class Reconstruction:
         fields={
             "loss.velocity": _weight(0.5, "the reconstruction of velocities"),
             "loss.commitment": _weight(0.02, "the distance of features from their codes"),
-            "loss.zipf": _weight(0.2, "the distance of token frequencies from Zipf's law"),
+            "loss.zipf": _weight(0.05, "the distance of token frequencies from Zipf's law"),
             "loss.zipf_temperature": Field(
                 0.1, "Temperature of the softmax in soft token frequencies.", above=0, high=10**3
             ),
-            "loss.context": _weight(0.05, "the prediction of tokens from their neighbours"),
+            "loss.context": _weight(0.02, "the prediction of tokens from their neighbours"),
             "loss.alignment": _weight(
-                0.5, "the discrepancy of tokens and the language model's words"
+                0.05, "the discrepancy of tokens and the language model's words"
             ),
         }
     )

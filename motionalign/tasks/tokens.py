@@ -38,6 +38,7 @@ from motionalign.tasks.task import Results
 
 ERRORS = ("error_mm", "pose_mm")  # outputs of `MotionTokenizer.measured`
 
+
 class Tokens:
     """Clips without supervision."""
 

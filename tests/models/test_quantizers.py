@@ -333,23 +333,6 @@ def test_the_first_batch_gives_the_statistics():
     np.testing.assert_array_equal(untouched["variance"], np.full(4, 0.25, np.float32))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_share_of_training_clips_stays_unquantised(kind):
-    config = dataclasses.replace(CONFIG, kind=kind, unquantised=0.25)
-    features = features_of(400 * 3).reshape(400, 3, 4)
-    found, after = run(build(config), features, None, jax.random.key(0))
-    plain, plain_after = run(build(dataclasses.replace(config, unquantised=0.0)), features, None,
-                             jax.random.key(0))  # fmt: skip
-    whole = (np.abs(found.vectors - features) < 1e-6).all((1, 2))
-    assert 0.15 < whole.mean() < 0.35
-    np.testing.assert_allclose(found.vectors[~whole], plain.vectors[~whole], atol=1e-6)
-    np.testing.assert_array_equal(found.codes, plain.codes)  # the codebook follows all clips
-    for path in after:
-        np.testing.assert_array_equal(after[path], plain_after[path])
-    evaluated, _ = run(build(config), features)
-    np.testing.assert_allclose(evaluated.vectors, plain.vectors, atol=1e-6)
-
-
 def test_the_codebook_is_no_parameter():
     quantizer = Quantizer(configs("hyperbolic")[1], rngs=nnx.Rngs(0))
     with tree_mode():
@@ -389,7 +372,6 @@ def test_a_new_quantizer_is_one_class_and_one_line(monkeypatch):
         ({"kind": "spherical"}, "kind is 'spherical'; valid: 'euclidean', 'hyperbolic', 'none'"),
         ({"codes": 0}, "codes is 0; it must be at least 1"),
         ({"factor": 0}, "factor is 0; it must be at least 1"),
-        ({"unquantised": 1.0}, r"unquantised is 1.0; it must be in \[0, 1\)"),
         ({"decay": 1.0}, r"decay is 1.0; it must be in \[0, 1\)"),
         ({"curvature": 0.0}, "curvature is 0.0; it must be positive"),
         ({"revive": 1.5}, r"revive is 1.5; it must be in \[0, 1\]"),
