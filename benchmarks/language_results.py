@@ -140,9 +140,9 @@ def contrastive_scores(folder: pathlib.Path, dataset: Dataset, split: str) -> di
 def sentence_scores(folder: pathlib.Path, dataset: Dataset, split: str) -> dict[str, float]:
     """Figures of a motion tokenizer on a split.
 
-    "error_mm" and "pose_mm", and of tokens "perplexity", "used_codes", "zipf_distance" and the edit distances
-    "within" a class and "between" classes, over the length of a sentence. The tokens of two persons
-    are one sentence.
+    "error_mm" and "pose_mm", and of tokens "perplexity", "used_codes", "zipf_distance" and the edit
+    distances "within" a class and "between" classes, over the length of a sentence. The tokens of
+    two persons are one sentence.
     """
     from motionalign.tasks.tokens import statistics
 

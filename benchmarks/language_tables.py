@@ -126,8 +126,8 @@ def tokens_table(records: Sequence[Record]) -> Table:
         variant = record["variant"].removeprefix("tokens-")
         rows.append([record["set"], variant, *cells, _minutes([record])])
     head = [
-        "set", "stage 1", "error, mm", "about the root", "perplexity", "codes used", "distance to Zipf's law",
-        "edits within a class", "between", "min",
+        "set", "stage 1", "error, mm", "about the root", "perplexity", "codes used",
+        "distance to Zipf's law", "edits within a class", "between", "min",
     ]  # fmt: skip
     notes = ["edits: mean Levenshtein distance of two test clips' sentences over their length"]
     return Table(head, rows, notes, left=2)

@@ -15,6 +15,10 @@ r"""Converts published PyTorch checkpoints, exports models, and prepares them fo
   Export a checkpoint as safetensors and JSON, with the names of the published code:
     python -m motionalign.convert export runs/humanml3d exported
 
+  Write a language model's adapters alone, as Hugging Face's PEFT reads them, or merged into it:
+    python -m motionalign.convert adapters runs/nw_ucla_llmar adapters
+    python -m motionalign.convert adapters runs/nw_ucla_llmar merged --merged
+
   Write a folder to share and push it to the Hub:
     python -m motionalign.convert share runs/humanml3d shared
     python -m motionalign.convert push shared me/motion-patches
@@ -90,6 +94,20 @@ def _run_export(args: argparse.Namespace) -> None:
     print(f"{args.out}: model.safetensors and config.json, in the format of {name}")
 
 
+def _run_adapters(args: argparse.Namespace) -> None:
+    from motionalign.inference.language_export import save_adapters, save_merged
+    from motionalign.inference.model import load
+
+    model = load(args.checkpoint, language_model=args.language_model)
+    if args.merged:
+        folder = save_merged(model, args.out)
+        print(f"{folder}: config.json, model.safetensors and tokenizer.json, as transformers reads")
+    else:
+        folder = save_adapters(model, args.out)
+        print(f"{folder}: adapter_config.json and adapter_model.safetensors, as PEFT reads them")
+    print("Motion words are not part of it: `motionalign.convert share` writes the whole model")
+
+
 def _run_share(args: argparse.Namespace) -> None:
     from motionalign.checkpoints.workdir import results_beside
     from motionalign.inference.model import load
@@ -155,6 +173,13 @@ def _parser() -> argparse.ArgumentParser:
         )
         form.add_options(sub)
     reading("export", "Export a checkpoint with the names of the published code.", _run_export)
+    sub = reading("adapters", "Write the adapters of a language model alone.", _run_adapters)
+    sub.add_argument("--merged", action="store_true", help="write the language model with them")
+    sub.add_argument(
+        "--language_model",
+        metavar="SOURCE",
+        help="where the language model is now, if not where it was in training",
+    )
     sub = reading("share", "Write a folder to share: weights, config, model card.", _run_share)
     sub.add_argument(
         "--encoder_id",

@@ -6,7 +6,14 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from llmar import CLASSES, sentences_config, tokens_config, write_dataset, write_language_model
+from llmar import (
+    CLASSES,
+    WIDTH,
+    sentences_config,
+    tokens_config,
+    write_dataset,
+    write_language_model,
+)
 from runs import assert_same_bits, command, one_device, scalars
 
 import motionalign
@@ -15,6 +22,7 @@ from motionalign.checkpoints.run import BEST, LATEST, find, load_run
 from motionalign.convert import main as convert
 from motionalign.data.dataset import Dataset
 from motionalign.inference.model import load
+from motionalign.models.weights.source import Source
 
 pytestmark = pytest.mark.usefixtures("one_device")
 
@@ -234,6 +242,18 @@ def test_a_shared_model(llmar, tokens, words, model, clips, tmp_path, monkeypatc
     assert "8 hyperbolic codes of width 16; 4 a person, up to 2 persons, 20 joints" in card
     with pytest.raises(ValueError, match="this motion_tokenizer needs none"):
         load(tmp_path / "tokens", language_model=words)
+
+
+def test_adapters_by_the_command(llmar, tokens, words, tmp_path, capsys):
+    convert(["adapters", str(llmar), str(tmp_path / "adapters")])
+    assert "as PEFT reads them" in capsys.readouterr().out
+    convert(["adapters", str(llmar), str(tmp_path / "merged"), "--merged"])
+    assert "as transformers reads" in capsys.readouterr().out
+    assert {"adapter_config.json", "adapter_model.safetensors"} <= files(tmp_path / "adapters")
+    assert Source(tmp_path / "merged").config()["hidden_size"] == WIDTH
+    with pytest.raises(ValueError, match="this motion tokenizer has no adapters"):
+        convert(["adapters", str(tokens), str(tmp_path / "none")])
+    assert not (tmp_path / "none").exists()
 
 
 class Killed(Exception):

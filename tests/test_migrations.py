@@ -626,7 +626,7 @@ def test_run_1_keeps_what_was_said_and_migrates_datasets():
     ],
 )
 def test_run_3_says_what_is_known_of_a_frozen_text_encoder(source, hub_id, name):
-    assert len(RUN_MIGRATIONS) == 4
+    assert len(RUN_MIGRATIONS) == 5
     before = {"encoder": source, "readout": "mean", "sha256": "0"}
     migrated = RUN_MIGRATIONS[2]({"text_encoder": before})["text_encoder"]
     assert migrated == before | {
@@ -643,6 +643,14 @@ def test_older_models_and_runs_are_dual_encoders(legacy):
     stored = read(legacy / "run-clips" / "config.json")
     assert "kind" not in stored["model"]
     assert migrate_config(stored, schema())["model"]["kind"] == "dual_encoder"
+
+
+def test_run_5_refuses_tokens_of_places():
+    assert RUN_MIGRATIONS[4]({"kind": "dual_encoder"}) == {"kind": "dual_encoder"}
+    for kind in ("motion_tokenizer", "language_model"):
+        stored = {"format_version": 4, "kind": kind, "step": 1}
+        with pytest.raises(ValueError, match=rf"this {kind.replace('_', ' ')} is of a development"):
+            migrate_run(stored)
 
 
 def test_a_folder_is_no_hub_id(tmp_path, monkeypatch):

@@ -84,7 +84,7 @@ def test_sentences_of_a_dataset(run, small_dataset, tmp_path):
         ids = [line["id"] for line in lines if line["split"] == split]
         assert ids == list(dataset.split(split).ids)
     for line in lines:
-        assert set(line) == {"id", "split", "frames", "persons", "error_mm"}
+        assert set(line) == {"id", "split", "frames", "persons", "error_mm", "pose_mm"}
         assert line["frames"] > 0
         assert np.shape(line["persons"]) == (1, 4)
         assert 0 <= np.min(line["persons"]) <= np.max(line["persons"]) < 8

@@ -237,8 +237,8 @@ def migrate_path(run: dict[str, Any]) -> dict[str, Any]:
     """
     if run["kind"] != "dual_encoder":
         raise ValueError(
-            f"this {run['kind'].replace('_', ' ')} is of a development version, whose motion tokens "
-            "described where a person is; they describe steps now. Train it again"
+            f"this {run['kind'].replace('_', ' ')} is of a development version, whose tokens told "
+            "where a person is; they tell how far a person moves now. Train it again"
         )
     return run
 

@@ -93,7 +93,7 @@ class Tokens:
         notes = list(predict.about.values())
         pictures, page = {}, None
         if "codes" in found:
-            told = TokenizedSplit(split, found["codes"], found["error_mm"])
+            told = TokenizedSplit(split, found["codes"], found["error_mm"], found["pose_mm"])
             quantizer = predict.network.config.quantizer
             scalars |= statistics(told.codes, quantizer.codes)
             apart = class_distances(told.sentences, split.all_labels)
@@ -128,11 +128,13 @@ class TokenizedSplit:
       codes: [N, M, W] int32, the tokens of each person; -1 for absent persons.
       error_mm: [N] mean distance in mm between the joints of a clip and those that its sentence
         decodes to.
+      pose_mm: [N] the same of joints about the root.
     """
 
     split: Split
     codes: np.ndarray
     error_mm: np.ndarray
+    pose_mm: np.ndarray
 
     @functools.cached_property
     def sentences(self) -> np.ndarray:
@@ -146,7 +148,7 @@ class TokenizedSplit:
 
         A line has the clip's `id` and `split`, its number of `frames`, `label` (the name of its
         action; of several, `labels`; none if the dataset has none), `persons` (a list of tokens for
-        each person that is there), and `error_mm`.
+        each person that is there), and both errors.
         """
         names, split = dataset.metadata.label_names, self.split
         for row, codes in enumerate(self.codes):
@@ -158,7 +160,7 @@ class TokenizedSplit:
             }
             line |= {"label": said[0]} if len(said) == 1 else {"labels": said} if said else {}
             line["persons"] = [each.tolist() for each in codes if (each >= 0).all()]
-            line["error_mm"] = round(float(self.error_mm[row]), 2)
+            line |= {name: round(float(getattr(self, name)[row]), 2) for name in ERRORS}
             yield json.dumps(line, ensure_ascii=False)
 
 
@@ -171,7 +173,7 @@ def tokenize(predict: Predictor, dataset: Dataset, split: Split) -> TokenizedSpl
     found = predict.outputs("measured", dataset, split, np.arange(len(split)))
     if not np.isfinite(found["error_mm"]).all():
         raise ValueError("the output of the model is not finite: its training has diverged")
-    return TokenizedSplit(split, found["codes"], found["error_mm"])
+    return TokenizedSplit(split, found["codes"], found["error_mm"], found["pose_mm"])
 
 
 def sentence_table(written: Sequence[TokenizedSplit], count: int, notes: Sequence[str]) -> Table:
@@ -179,7 +181,8 @@ def sentence_table(written: Sequence[TokenizedSplit], count: int, notes: Sequenc
     head = ["split", "clips", "sentences", "tokens", *TITLES.values()]
     rows = []
     for each in written:
-        values = {"error_mm": float(each.error_mm.mean()), **statistics(each.codes, count)}
+        errors = {name: float(getattr(each, name).mean()) for name in ERRORS}
+        values = errors | statistics(each.codes, count)
         numbers = [
             len(each.codes), (each.codes >= 0).all(-1).sum(), (each.codes >= 0).sum(),
         ]  # fmt: skip
@@ -190,6 +193,7 @@ def sentence_table(written: Sequence[TokenizedSplit], count: int, notes: Sequenc
 
 TITLES = {
     "error_mm": "error (mm)",
+    "pose_mm": "about the root (mm)",
     "perplexity": "perplexity",
     "used_codes": "used codes",
     "zipf_distance": "distance to Zipf's law",
@@ -197,7 +201,8 @@ TITLES = {
 """{statistic of sentences: its title in tables}."""
 
 _DIGITS = {
-    "error_mm": "{:.1f}", "perplexity": "{:.1f}", "used_codes": "{:.0f}", "zipf_distance": "{:.4f}",
+    "error_mm": "{:.1f}", "pose_mm": "{:.1f}", "perplexity": "{:.1f}", "used_codes": "{:.0f}",
+    "zipf_distance": "{:.4f}",
 }  # fmt: skip
 
 

@@ -26,7 +26,9 @@ CODES = np.array(
 
 
 def told(labels):
-    return TokenizedSplit(Split(labels), CODES, np.array([10.0, 20.0, 30.0, 40.004]))
+    return TokenizedSplit(
+        Split(labels), CODES, np.array([10.0, 20.0, 30.0, 40.004]), np.arange(4.0)
+    )
 
 
 def test_lines():
@@ -34,7 +36,7 @@ def test_lines():
     lines = [json.loads(line) for line in told([[0, -1], [1, 0], [-1, -1], [1, -1]]).lines(dataset)]
     assert lines[0] == {
         "id": "clip 0", "split": "test", "frames": 1, "label": "wave",
-        "persons": [[1, 1, 1, 1]], "error_mm": 10.0,
+        "persons": [[1, 1, 1, 1]], "error_mm": 10.0, "pose_mm": 0.0,
     }  # fmt: skip
     assert lines[1]["labels"] == ["kick", "wave"]
     assert lines[2]["persons"] == [[3] * 4, [3] * 4]
