@@ -40,7 +40,6 @@ def small_config(dataset: str, persons: int, arg: str | None, mirror: float = 0.
         # Ours: what learns fastest from a thousand clips, whose features move quickly at first.
         c.model.tokenizer.factor = 64
         c.model.tokenizer.decay = 0.95
-        c.loss.commitment = 0.1
     c.data.bodies.mirror = mirror
     c.data.batch_size = 64
     c.optim.groups.motion_tokenizer.lr = 1e-3

@@ -48,8 +48,6 @@ class MotionTokenizerConfig(ArchitectureConfig):
       growth: factor of the dilation from block to block. T2M-GPT: 3.
       activation: a key of `layers.ACTIVATIONS`. T2M-GPT: "relu".
       velocities: whether the encoder also sees differences between frames (ours).
-      shortcut: whether linear maps from the 2**down frames of a token to its feature, and back, are
-        added to the convolutions, which learn from them several times faster (ours).
       reach: number of neighbours on each side that predict a token; 0: no predictor. Ours.
       words: vocabulary size V of the language model with whose word embeddings the codes are
         aligned; 0: none.
@@ -64,7 +62,6 @@ class MotionTokenizerConfig(ArchitectureConfig):
     growth: int = 3
     activation: str = "relu"
     velocities: bool = True
-    shortcut: bool = True
     reach: int = 0
     words: int = 0
     word_samples: int = 512
@@ -169,6 +166,10 @@ class TokenizerOutputs(NamedTuple):
     words: jax.Array | None
 
 
+_GAIN = 0.1
+"""Of the last convolutions at the start, which add to the principal components. Ours."""
+
+
 class Conv(nnx.Module):
     """1-D convolution over the frames [N, F, C], padded with zeros to F / stride frames.
 
@@ -183,10 +184,11 @@ class Conv(nnx.Module):
         dtype: DTypeLike,
         rngs: nnx.Rngs,
         stride: int = 1,
+        gain: float = 1.0,
     ) -> None:
-        """Initializes a kernel [taps, inputs, outputs] and a bias, as PyTorch does."""
+        """Initializes a kernel [taps, inputs, outputs], times `gain`, and a bias, as PyTorch."""
         init = layers.torch_linear(taps * inputs)
-        self.kernel = nnx.Param(init(rngs.params(), (taps, inputs, outputs)))
+        self.kernel = nnx.Param(gain * init(rngs.params(), (taps, inputs, outputs)))
         self.bias = nnx.Param(init(rngs.params(), (outputs,)))
         self.stride, self.dtype = stride, dtype
 
@@ -233,23 +235,6 @@ class Stage(nnx.Module):
         return x
 
 
-def _shortcut(
-    config: MotionTokenizerConfig,
-    inputs: int,
-    outputs: int,
-    dtype: DTypeLike,
-    rngs: nnx.Rngs,
-    *,
-    encodes: bool,
-) -> layers.Dense | None:
-    """A linear map between the frames of a token, flattened, and its feature; see `shortcut`."""
-    if not config.shortcut:
-        return None
-    frames = 2**config.down
-    inputs, outputs = (inputs * frames, outputs) if encodes else (inputs, outputs * frames)
-    return layers.Dense((inputs,), (outputs,), dtype, rngs, layers.torch_linear(inputs))
-
-
 class Encoder(nnx.Module):
     """Frames [N, F, C] to features [N, W, D]."""
 
@@ -262,18 +247,14 @@ class Encoder(nnx.Module):
             [Conv(c.width, c.width, 4, dtype, rngs, stride=2) for _ in range(c.down)]
         )
         self.stages = nnx.List([Stage(c, dtype, rngs) for _ in range(c.down)])
-        self.last = Conv(c.width, c.quantizer.width, 3, dtype, rngs)
-        self.shortcut = _shortcut(c, inputs, c.quantizer.width, dtype, rngs, encodes=True)
+        self.last = Conv(c.width, c.quantizer.width, 3, dtype, rngs, gain=_GAIN)
 
     def __call__(self, frames: jax.Array) -> jax.Array:
         """See the class."""
         x = layers.ACTIVATIONS[self.config.activation](self.first(frames))
         for halving, stage in zip(self.halvings, self.stages, strict=True):
             x = stage(halving(x))
-        x = self.last(x)
-        if self.shortcut is None:
-            return x
-        return x + self.shortcut(frames.reshape(*x.shape[:2], -1))
+        return self.last(x)
 
 
 class Decoder(nnx.Module):
@@ -287,8 +268,7 @@ class Decoder(nnx.Module):
         self.stages = nnx.List([Stage(c, dtype, rngs) for _ in range(c.down)])
         self.doublings = nnx.List([Conv(c.width, c.width, 3, dtype, rngs) for _ in range(c.down)])
         self.mixed = Conv(c.width, c.width, 3, dtype, rngs)
-        self.last = Conv(c.width, outputs, 3, dtype, rngs)
-        self.shortcut = _shortcut(c, c.quantizer.width, outputs, dtype, rngs, encodes=False)
+        self.last = Conv(c.width, outputs, 3, dtype, rngs, gain=_GAIN)
 
     def __call__(self, vectors: jax.Array) -> jax.Array:
         """See the class."""
@@ -296,10 +276,7 @@ class Decoder(nnx.Module):
         x = act(self.first(vectors))
         for stage, doubling in zip(self.stages, self.doublings, strict=True):
             x = doubling(jnp.repeat(stage(x), 2, axis=1))
-        x = self.last(act(self.mixed(x)))
-        if self.shortcut is None:
-            return x
-        return x + self.shortcut(vectors).reshape(x.shape)
+        return self.last(act(self.mixed(x)))
 
 
 class ContextPredictor(nnx.Module):
@@ -355,6 +332,8 @@ class MotionTokenizer(nnx.Module):
         self.deviation = State(jnp.ones((channels,)))
         self.pace = State(jnp.ones((channels,)))
         self.batches = State(jnp.zeros((), jnp.int32))
+        size = channels * 2**c.down
+        self.basis = State(jnp.zeros((size, min(size, c.quantizer.inner))))
         self.context = ContextPredictor(c, dtype, rngs) if c.reach else None
         self.words = WordTable(c.words, c.quantizer.width, rngs) if c.words else None
 
@@ -422,6 +401,14 @@ class MotionTokenizer(nnx.Module):
         self.deviation[...] = jnp.where(first, deviation, self.deviation[...])
         self.pace[...] = jnp.where(first, jnp.maximum(pace, 1e-3), self.pace[...])
         self.batches[...] = self.batches[...] + persons.any()
+        patches = jnp.where(persons[..., None, None], self._patches(self._normalised(channels)), 0)
+        self.basis[...] = jax.lax.cond(
+            first, lambda: _principal(patches, self.basis[...].shape[1]), lambda: self.basis[...]
+        )
+
+    def _patches(self, channels: jax.Array) -> jax.Array:
+        """Channels [B, M, F, C] as the frames of each token [B, M, W, F / W · C]."""
+        return channels.reshape(*channels.shape[:2], self.config.tokens, -1)
 
     @property
     def _of_group(self) -> np.ndarray:
@@ -437,18 +424,26 @@ class MotionTokenizer(nnx.Module):
         return (channels - self.mean[...]) / self.deviation[...]
 
     def _encode(self, channels: jax.Array) -> jax.Array:
-        """Channels [B, M, F, C] in metres to features [B, M, W, D]."""
+        """Channels [B, M, F, C] in metres to features [B, M, W, D].
+
+        The convolutions add to principal components of the frames of a token, with which codes tell
+        more of a motion than with what convolutions learn alone (ours).
+        """
         x = self._normalised(channels)
+        components = self._patches(x) @ self.basis[...]
         if self.config.velocities:
             steps = jnp.diff(channels, axis=2, prepend=channels[:, :, :1]) / self.pace[...]
             x = jnp.concatenate([x, steps], axis=-1)
         features = self.encoder(x.reshape(-1, *x.shape[2:]))
-        return features.reshape(*x.shape[:2], *features.shape[1:])
+        features = features.reshape(*x.shape[:2], *features.shape[1:])
+        return features + self.quantizer.raised(components)
 
     def _decode(self, vectors: jax.Array) -> jax.Array:
         """Vectors [B, M, W, D] to normalised channels [B, M, F, C], float32."""
         x = self.decoder(vectors.reshape(-1, *vectors.shape[2:])).astype(jnp.float32)
-        return x.reshape(*vectors.shape[:2], *x.shape[1:])
+        x = x.reshape(*vectors.shape[:2], *x.shape[1:])
+        components = self.quantizer.lowered(vectors, self.basis[...].shape[1])
+        return x + (components @ self.basis[...].T).reshape(x.shape)
 
     def _metres(self, normalised: jax.Array, persons: jax.Array) -> jax.Array:
         """Normalised channels [B, M, F, C] to bodies [B, F, M, J, 3], 0 for absent persons."""
@@ -560,6 +555,13 @@ class MotionTokenizer(nnx.Module):
         if rngs is not None:
             ids = jax.random.randint(rngs.dropout(), (c.word_samples,), 0, c.words)
         return self.words.embedding[...][ids].astype(jnp.float32)
+
+
+def _principal(rows: jax.Array, count: int) -> jax.Array:
+    """The `count` principal axes [L, count] of rows [..., L] about 0, the largest first."""
+    rows = rows.reshape(-1, rows.shape[-1])
+    squares = jnp.matmul(rows.T, rows, precision=jax.lax.Precision.HIGHEST)
+    return jnp.linalg.eigh(squares)[1][:, ::-1][:, :count]
 
 
 # From a config -----------------------------------------------------------------------------------

@@ -34,19 +34,17 @@ class QuantizerConfig(layers.Config):
       codes: number of codes, U. T2M-GPT and MotionGPT: 512.
       width: D, the width of the features and of the codes' vectors; that of the language model's
         word embeddings.
-      factor: width of the space in which codes are looked up, from and to which features are
-        projected linearly; None: D, without projections. Ours.
+      factor: width of the space in which codes are looked up, to which features are projected by
+        a matrix that starts orthonormal, and back by its transpose; None: D, without. Ours.
       decay: decay of the moving averages. T2M-GPT: 0.99.
       revive: a code whose average count per batch is below this share of the mean over the codes is
         replaced. T2M-GPT replaces codes with a count below 1, an eighth of the mean there. Words
         that follow Zipf's law are often rarer, and in a small batch most codes would be replaced
         at every step; the default is ours.
       curvature: c of the Poincaré ball; its radius is 1/√c.
-      standardise: whether features have mean 0 and deviation 1 / √K per coordinate before they are
-        looked up, by the statistics of the batch in training and by their moving averages
-        otherwise, as Łańcucki et al. (2020) do with batch normalisation. Without, features grow
-        to the border of the ball, where the nearest code is the one nearest to the origin, and in
-        any geometry few coordinates remain in use (ours).
+      standardise: whether features are centred and scaled to a root mean square norm of 1 before
+        they are looked up, by moving averages. Without, they grow to the border of the ball, where
+        the nearest code is the one nearest to the origin, whatever its direction (ours).
       candidates: number of codes, nearest by approximate distances, among which the nearest is
         chosen by exact ones. Ours.
     """
@@ -84,7 +82,7 @@ class QuantizerConfig(layers.Config):
     @property
     def inner(self) -> int:
         """Width K of the space in which codes are looked up."""
-        return self.factor or self.width
+        return self.factor if self.factor and self.has_codes else self.width
 
 
 class Quantized(NamedTuple):
@@ -259,11 +257,10 @@ class Quantizer(nnx.Module):
         self.batches = State(jnp.zeros((), jnp.int32))
         if c.standardise:
             self.centre = State(jnp.zeros((c.inner,)))
-            self.variance = State(jnp.full((c.inner,), 1 / c.inner))
+            self.variance = State(jnp.ones(()))
         if c.factor:
-            narrow, wide = layers.torch_linear(c.width), layers.torch_linear(c.factor)
-            self.narrow = layers.Dense((c.width,), (c.factor,), jnp.float32, rngs, narrow)
-            self.widen = layers.Dense((c.factor,), (c.width,), jnp.float32, rngs, wide)
+            orthonormal = nnx.initializers.orthogonal()(rngs.params(), (c.factor, c.width))
+            self.projection = nnx.Param(orthonormal)
 
     def vectors(self) -> jax.Array:
         """The codes' vectors [U, D]: of a hyperbolic codebook log0 of the codes, then widened."""
@@ -277,7 +274,27 @@ class Quantizer(nnx.Module):
         return jnp.where((codes >= 0)[..., None], vectors, 0.0)
 
     def _widened(self, vectors: jax.Array) -> jax.Array:
-        return self.widen(vectors) if self.config.factor else vectors
+        """Vectors [..., K] as vectors [..., D]."""
+        c = self.config
+        return vectors @ self.projection[...] if c.has_codes and c.factor else vectors
+
+    def _narrowed(self, features: jax.Array) -> jax.Array:
+        """Features [..., D] as features [..., K]."""
+        c = self.config
+        return features @ self.projection[...].T if c.has_codes and c.factor else features
+
+    def raised(self, coordinates: jax.Array) -> jax.Array:
+        """Features [..., D] with these first coordinates [..., P] in the space of the codes."""
+        missing = self.config.inner - coordinates.shape[-1]
+        padded = jnp.pad(coordinates, [(0, 0)] * (coordinates.ndim - 1) + [(0, missing)])
+        return self._widened(padded)
+
+    def lowered(self, vectors: jax.Array, count: int) -> jax.Array:
+        """Inverse of `raised` for the vectors [..., D] of codes: the first coordinates."""
+        inner = self._narrowed(vectors)
+        if self.config.has_codes and self.config.standardise:
+            inner = inner * jnp.sqrt(self.variance[...]) + self.centre[...]
+        return inner[..., :count]
 
     def __call__(
         self, features: jax.Array, mask: jax.Array | None = None, rngs: nnx.Rngs | None = None
@@ -297,7 +314,7 @@ class Quantizer(nnx.Module):
         if self.config.kind == CONTINUOUS:
             vectors = jnp.where(mask[..., None], features, 0.0)
             return Quantized(vectors, None, None, zero, zero, None, None)
-        inner = self.narrow(features) if self.config.factor else features
+        inner = self._narrowed(features)
         inner = jnp.where(mask[..., None], inner, 0.0).reshape(-1, self.config.inner)
         flat = mask.reshape(-1)
         if self.config.standardise:
@@ -331,19 +348,17 @@ class Quantizer(nnx.Module):
         )
 
     def _standardised(self, inner: jax.Array, mask: jax.Array, *, training: bool) -> jax.Array:
-        """Features [N, K] with mean 0 and deviation 1 / √K; see `QuantizerConfig.standardise`."""
-        centre, variance = self.centre[...], self.variance[...]
+        """Features [N, K] with mean 0 and a norm of 1; see `QuantizerConfig.standardise`."""
         if training:
-            total, there = jnp.maximum(mask.sum(), 1), mask[:, None]
-            mean = jnp.where(there, inner, 0.0).sum(axis=0) / total
-            own = jnp.where(there, jnp.square(inner - mean), 0.0).sum(axis=0) / total
+            x, there = jax.lax.stop_gradient(inner), mask[:, None]
+            total = jnp.maximum(mask.sum(), 1)
+            mean = jnp.where(there, x, 0.0).sum(axis=0) / total
+            spread = jnp.where(there, jnp.square(x - mean), 0.0).sum() / total
             decay = jnp.where(self.batches[...] == 0, 0.0, self.config.decay)
             decay = jnp.where(mask.any(), decay, 1.0)
-            for state, value in ((self.centre, mean), (self.variance, own)):
-                moved = decay * state[...] + (1 - decay) * jax.lax.stop_gradient(value)
-                state[...] = moved
-            centre, variance = mean, own
-        return (inner - centre) * jax.lax.rsqrt(self.config.inner * variance + 1e-6)
+            self.centre[...] = decay * self.centre[...] + (1 - decay) * mean
+            self.variance[...] = decay * self.variance[...] + (1 - decay) * spread
+        return (inner - self.centre[...]) / jnp.sqrt(self.variance[...] + 1e-12)
 
     def _begin(self, sample: jax.Array, mask: jax.Array) -> None:
         """Takes the codes from the features of the first batch that has any."""

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -158,7 +157,7 @@ def test_the_gradient_goes_straight_through(kind):
 
     np.testing.assert_allclose(jax.grad(total)(features), weights, rtol=1e-6)
     quantizer = build(factorised)
-    linear = quantizer.narrow.kernel[...] @ quantizer.widen.kernel[...]
+    linear = quantizer.projection[...].T @ quantizer.projection[...]
     gradient = jax.grad(lambda x: jnp.sum(quantizer(x).vectors * weights))(features)
     np.testing.assert_allclose(gradient, weights @ linear.T, rtol=1e-4, atol=1e-6)
 
@@ -295,30 +294,52 @@ def test_evaluation_leaves_the_state(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_features_are_standardised_as_by_batch_normalisation(kind):
-    """PyTorch's, without its correction of the moving variance, times 1 / √K."""
+def test_features_are_standardised_by_moving_averages(kind):
     config = dataclasses.replace(CONFIG, kind=kind, standardise=True, decay=0.8)
     points = quantizers.CODEBOOKS[kind](config).points(jnp.asarray(features_of(6, seed=4, scale=1)))
-    quantizer = build(config, points=points, centre=np.full(4, 0.5), variance=np.full(4, 2.0))
+    quantizer = build(config, points=points, centre=np.full(4, 0.5), variance=np.float32(2))
     plain = build(dataclasses.replace(config, standardise=False), points=points)
     features = 20 * features_of() + 3
     mask = np.arange(20) < 15
-    norm = torch.nn.BatchNorm1d(4, eps=2.5e-7, momentum=0.2, affine=False)
-    norm.running_mean[:], norm.running_var[:] = 0.5, 2.0
-    expected = np.array(norm(torch.tensor(features[mask]))) / 2
+    mean = features[mask].mean(axis=0)
+    centre = 0.8 * 0.5 + 0.2 * mean
+    variance = 0.8 * 2 + 0.2 * np.square(features[mask] - mean).sum(axis=1).mean()
     found, after = run(quantizer, features, mask, jax.random.key(0))
-    same, _ = run(plain, expected)
-    np.testing.assert_array_equal(found.codes[mask], same.codes)
-    np.testing.assert_allclose(found.squared_distances[mask], same.squared_distances, rtol=1e-3)
-    np.testing.assert_allclose(after["centre"], norm.running_mean, rtol=1e-5)
-    biased = features[mask].var(axis=0)
-    np.testing.assert_allclose(after["variance"], 0.8 * 2 + 0.2 * biased, rtol=1e-5)
-    stored = build(config, points=points, centre=after["centre"], variance=after["variance"])
-    evaluated, unchanged = run(stored, features)
-    scaled = (features - after["centre"]) / np.sqrt(4 * after["variance"])
+    np.testing.assert_allclose(after["centre"], centre, rtol=1e-5)
+    np.testing.assert_allclose(after["variance"], variance, rtol=1e-5)
+    scaled = (features - centre) / np.sqrt(variance)
     same, _ = run(plain, scaled)
+    np.testing.assert_array_equal(found.codes[mask], same.codes[mask])
+    np.testing.assert_allclose(
+        found.squared_distances[mask], same.squared_distances[mask], rtol=1e-3
+    )
+    stored = build(config, points=points, centre=centre, variance=np.float32(variance))
+    evaluated, unchanged = run(stored, features)
     np.testing.assert_array_equal(evaluated.codes, same.codes)
-    np.testing.assert_array_equal(unchanged["centre"], after["centre"])
+    for name in ("centre", "variance"):
+        np.testing.assert_array_equal(unchanged[name], getattr(stored, name)[...])
+
+
+def test_coordinates_of_codes_and_back():
+    for standardise in (False, True):
+        config = QuantizerConfig("hyperbolic", 6, 7, factor=5, standardise=standardise)
+        quantizer = build(config, points=0.1 * features_of(6, width=5))
+        if standardise:
+            quantizer.centre[...], quantizer.variance[...] = jnp.arange(5.0), jnp.float32(4)
+        coordinates = features_of(6, width=3)
+        raised = quantizer.raised(coordinates)
+        assert raised.shape == (6, 7)
+        np.testing.assert_allclose(  # an isometry at the start
+            np.linalg.norm(raised, axis=1), np.linalg.norm(coordinates, axis=1), rtol=1e-5
+        )
+        vectors = quantizer.vectors()
+        inner = vectors @ np.linalg.pinv(quantizer.projection[...])
+        expected = 2 * inner + np.arange(5) if standardise else inner
+        np.testing.assert_allclose(quantizer.lowered(vectors, 3), expected[:, :3], atol=1e-5)
+    continuous = Quantizer(QuantizerConfig("none", 6, 7, factor=5), rngs=nnx.Rngs(0))
+    np.testing.assert_array_equal(
+        continuous.lowered(continuous.raised(coordinates), 3), coordinates
+    )
 
 
 def test_the_first_batch_gives_the_statistics():
@@ -326,11 +347,11 @@ def test_the_first_batch_gives_the_statistics():
     features = 1000 * features_of(40) + 50  # far beyond the border of the ball
     found, after = run(Quantizer(config, rngs=nnx.Rngs(0)), features, None, jax.random.key(0))
     np.testing.assert_allclose(after["centre"], features.mean(0), rtol=1e-4)
-    np.testing.assert_allclose(after["variance"], features.var(0), rtol=1e-4)
+    np.testing.assert_allclose(after["variance"], features.var(0).sum(), rtol=1e-4)
     assert found.used == 6
     assert np.linalg.norm(after["points"], axis=1).max() < 0.999
     _, untouched = run(build(config), features, np.zeros(40, bool), jax.random.key(0))
-    np.testing.assert_array_equal(untouched["variance"], np.full(4, 0.25, np.float32))
+    assert untouched["variance"] == 1
 
 
 def test_the_codebook_is_no_parameter():
@@ -338,7 +359,7 @@ def test_the_codebook_is_no_parameter():
     with tree_mode():
         _, params, rest = nnx.split(quantizer, nnx.Param, ...)
     assert set(flatten(rest)) == {"points", "counts", "batches"}
-    assert {path.split("/")[0] for path in flatten(params)} == {"narrow", "widen"}
+    assert {path.split("/")[0] for path in flatten(params)} == {"projection"}
 
 
 def test_continuous_features():
