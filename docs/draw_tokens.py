@@ -3,9 +3,9 @@
     python -m data_prep synthetic
     python docs/draw_tokens.py    writes docs/images/sentence.png, frequencies.png and ball.png
 
-A small motion tokenizer is trained on the built-in dataset, with codes in a Poincaré disc of two
-dimensions that can be drawn as it is (minutes on two CPU cores, once; seed 0). The clips are those
-of the test split, which training does not see.
+Two small motion tokenizers are trained on the built-in dataset (minutes on two CPU cores, once;
+seed 0): one writes the sentences, the other has codes in a Poincaré disc of two dimensions, that
+can be drawn as it is. The clips are those of the test split, which training does not see.
 """
 
 import argparse
@@ -26,14 +26,21 @@ from motionalign.tasks.tokens import Tokens
 IMAGES = pathlib.Path(__file__).parent / "images"
 
 
-def tiny(data_dir: str) -> ConfigDict:
-    """The tokenizer; without a language model, whose words the codes could be aligned with."""
+# {dimensions of the codes: {name of a picture: the one of the evaluation}}
+PICTURES = {
+    32: {"sentence": "sentence-2", "frequencies": "frequencies"},
+    2: {"ball": "ball"},
+}
+
+
+def tiny(data_dir: str, dimensions: int) -> ConfigDict:
+    """A tokenizer; without a language model, whose words the codes could be aligned with."""
     c = common.base()
     ntu60_tokens.use_recipe(c, "hyperbolic", "no_alignment")
     c.data.data_dir, c.data.datasets = data_dir, "synthetic"
     c.model.tokenizer.vector_width = 32
     c.model.tokenizer.codes = 128
-    c.model.tokenizer.factor = 2
+    c.model.tokenizer.factor = dimensions
     c.model.tokenizer.width = 64
     c.model.tokenizer.depth = 2
     c.data.batch_size = 64
@@ -49,18 +56,19 @@ def main() -> None:
     parser.add_argument("--workdir", default="runs/draw_tokens")
     parser.add_argument("--data_dir", default="data")
     args = parser.parse_args()
-    config = tiny(args.data_dir)
-    if not (pathlib.Path(args.workdir) / "best").is_dir():
-        train.train(config, args.workdir, say=print)
-    model = motionalign.load(args.workdir)
-    dataset = Dataset(args.data_dir, "synthetic")
-    results = Tokens(config).evaluate(predictor(model), dataset, "test")
-    print(results.tables[0].markdown())
-    kept = {"sentence": "sentence-2", "frequencies": "frequencies", "ball": "ball"}
-    for name, drawn in kept.items():
-        image = np.asarray(results.pictures[drawn])
-        write_bytes(IMAGES / f"{name}.png", png(image, colours=64))
-        print(IMAGES / f"{name}.png")
+    for dimensions, pictures in PICTURES.items():
+        config = tiny(args.data_dir, dimensions)
+        workdir = pathlib.Path(f"{args.workdir}-{dimensions}")
+        if not (workdir / "best").is_dir():
+            train.train(config, workdir, say=print)
+        model = motionalign.load(workdir)
+        dataset = Dataset(args.data_dir, "synthetic")
+        results = Tokens(config).evaluate(predictor(model), dataset, "test")
+        print(results.tables[0].markdown())
+        for name, drawn in pictures.items():
+            image = np.asarray(results.pictures[drawn])
+            write_bytes(IMAGES / f"{name}.png", png(image, colours=64))
+            print(IMAGES / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class QuantizerConfig(layers.Config):
       width: D, the width of the features and of the codes' vectors; that of the language model's
         word embeddings.
       factor: width of the space in which codes are looked up, to which features are projected by
-        a matrix that starts orthonormal, and back by its transpose; None: D, without. Ours.
+        a random orthonormal matrix, and back by its transpose; None: D, without. Ours.
       decay: decay of the moving averages. T2M-GPT: 0.99.
       revive: a code whose average count per batch is below this share of the mean over the codes is
         replaced. T2M-GPT replaces codes with a count below 1, an eighth of the mean there. Words
@@ -260,7 +260,7 @@ class Quantizer(nnx.Module):
             self.variance = State(jnp.ones(()))
         if c.factor:
             orthonormal = nnx.initializers.orthogonal()(rngs.params(), (c.factor, c.width))
-            self.projection = nnx.Param(orthonormal)
+            self.projection = State(orthonormal)
 
     def vectors(self) -> jax.Array:
         """The codes' vectors [U, D]: of a hyperbolic codebook log0 of the codes, then widened."""
