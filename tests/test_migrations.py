@@ -384,7 +384,7 @@ def test_a_newer_config_is_refused(legacy, editable):
 )
 def test_a_newer_model_is_refused(editable, file, opened):
     set_version(editable / file, len(RUN_MIGRATIONS) + 1)
-    with pytest.raises(ValueError, match=r"the model is of version 5, written by a newer motional"):
+    with pytest.raises(ValueError, match=r"the model is of version 6, written by a newer motional"):
         motionalign.load(editable / opened)
 
 

@@ -156,7 +156,7 @@ def told(pattern: str) -> set[str]:
 
 def test_every_command_that_users_are_told_of_exists():
     prepare = {reader.name for reader in READERS} | {name for name, _ in COMMANDS}
-    convert = {*FORMATS, "export", "share", "push"}
+    convert = {*FORMATS, "adapters", "export", "share", "push"}
     found = told(r"(?:python -m|motionalign) data_prep ([a-z][a-z_0-9]*)(?= +--|`|\n)")
     assert {"synthetic", "embed", "show"} <= found <= prepare
     found = told(r"motionalign[. ]convert (?!import)([a-z]+) ")

@@ -42,5 +42,6 @@ def small_config(dataset: str, persons: int, arg: str | None, mirror: float = 0.
         c.model.tokenizer.decay = 0.95
     c.data.bodies.mirror = mirror
     c.data.batch_size = 64
+    c.optim.groups.motion_tokenizer.lr = 1e-3
     c.epochs = 30
     return c.lock()

@@ -35,7 +35,8 @@ class QuantizerConfig(layers.Config):
       width: D, the width of the features and of the codes' vectors; that of the language model's
         word embeddings.
       factor: width of the space in which codes are looked up, to which features are projected by
-        a random orthonormal matrix, and back by its transpose; None: D, without. Ours.
+        a matrix, and back by another; they start orthonormal, as inverse maps of the codes. None:
+        D, without. Ours.
       decay: decay of the moving averages. T2M-GPT: 0.99.
       revive: a code whose average count per batch is below this share of the mean over the codes is
         replaced. T2M-GPT replaces codes with a count below 1, an eighth of the mean there. Words
@@ -43,8 +44,10 @@ class QuantizerConfig(layers.Config):
         at every step; the default is ours.
       curvature: c of the Poincaré ball; its radius is 1/√c.
       standardise: whether features are centred and scaled to a root mean square norm of 1 before
-        they are looked up, by moving averages. Without, they grow to the border of the ball, where
-        the nearest code is the one nearest to the origin, whatever its direction (ours).
+        they are looked up, by the statistics of the batch in training and by their moving averages
+        otherwise, as by batch normalisation (Łańcucki et al., 2020), with one scale for all
+        coordinates. Without, they grow to the border of the ball, where the nearest code is the
+        one nearest to the origin, whatever its direction (ours).
       candidates: number of codes, nearest by approximate distances, among which the nearest is
         chosen by exact ones. Ours.
     """
@@ -259,8 +262,8 @@ class Quantizer(nnx.Module):
             self.centre = State(jnp.zeros((c.inner,)))
             self.variance = State(jnp.ones(()))
         if c.factor:
-            orthonormal = nnx.initializers.orthogonal()(rngs.params(), (c.factor, c.width))
-            self.projection = State(orthonormal)
+            widen = nnx.initializers.orthogonal()(rngs.params(), (c.factor, c.width))
+            self.widen, self.narrow = nnx.Param(widen), nnx.Param(widen.T)
 
     def vectors(self) -> jax.Array:
         """The codes' vectors [U, D]: of a hyperbolic codebook log0 of the codes, then widened."""
@@ -276,12 +279,12 @@ class Quantizer(nnx.Module):
     def _widened(self, vectors: jax.Array) -> jax.Array:
         """Vectors [..., K] as vectors [..., D]."""
         c = self.config
-        return vectors @ self.projection[...] if c.has_codes and c.factor else vectors
+        return vectors @ self.widen[...] if c.has_codes and c.factor else vectors
 
     def _narrowed(self, features: jax.Array) -> jax.Array:
         """Features [..., D] as features [..., K]."""
         c = self.config
-        return features @ self.projection[...].T if c.has_codes and c.factor else features
+        return features @ self.narrow[...] if c.has_codes and c.factor else features
 
     def raised(self, coordinates: jax.Array) -> jax.Array:
         """Features [..., D] with these first coordinates [..., P] in the space of the codes."""
@@ -349,16 +352,16 @@ class Quantizer(nnx.Module):
 
     def _standardised(self, inner: jax.Array, mask: jax.Array, *, training: bool) -> jax.Array:
         """Features [N, K] with mean 0 and a norm of 1; see `QuantizerConfig.standardise`."""
-        if training:
-            x, there = jax.lax.stop_gradient(inner), mask[:, None]
-            total = jnp.maximum(mask.sum(), 1)
-            mean = jnp.where(there, x, 0.0).sum(axis=0) / total
-            spread = jnp.where(there, jnp.square(x - mean), 0.0).sum() / total
-            decay = jnp.where(self.batches[...] == 0, 0.0, self.config.decay)
-            decay = jnp.where(mask.any(), decay, 1.0)
-            self.centre[...] = decay * self.centre[...] + (1 - decay) * mean
-            self.variance[...] = decay * self.variance[...] + (1 - decay) * spread
-        return (inner - self.centre[...]) / jnp.sqrt(self.variance[...] + 1e-12)
+        if not training:
+            return (inner - self.centre[...]) / jnp.sqrt(self.variance[...] + 1e-12)
+        total, there = jnp.maximum(mask.sum(), 1), mask[:, None]
+        mean = jnp.where(there, inner, 0.0).sum(axis=0) / total
+        variance = jnp.where(there, jnp.square(inner - mean), 0.0).sum() / total
+        decay = jnp.where(self.batches[...] == 0, 0.0, self.config.decay)
+        decay = jnp.where(mask.any(), decay, 1.0)
+        for state, value in ((self.centre, mean), (self.variance, variance)):
+            state[...] = decay * state[...] + (1 - decay) * jax.lax.stop_gradient(value)
+        return (inner - mean) / jnp.sqrt(variance + 1e-12)
 
     def _begin(self, sample: jax.Array, mask: jax.Array) -> None:
         """Takes the codes from the features of the first batch that has any."""

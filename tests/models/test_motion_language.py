@@ -51,12 +51,13 @@ def network():
 
 @pytest.fixture(scope="module")
 def arrays(network):
-    """Random parameters; adapters and codes are not at their initial zeros."""
+    """Random parameters and state; adapters, codes and components are not at their zeros."""
     found = network.init(0) | network.init_rest(0)
     key = jax.random.key(1)
+    found["tokenizer/quantizer/variance"] = jnp.float32(30)
     return {
         path: 0.3 * jax.random.normal(jax.random.fold_in(key, i), x.shape)
-        if path.endswith(("lora_b", "quantizer/points"))
+        if path.endswith(("lora_b", "quantizer/points", "tokenizer/basis"))
         else x
         for i, (path, x) in enumerate(found.items())
     }

@@ -157,7 +157,7 @@ def test_the_gradient_goes_straight_through(kind):
 
     np.testing.assert_allclose(jax.grad(total)(features), weights, rtol=1e-6)
     quantizer = build(factorised)
-    linear = quantizer.projection[...].T @ quantizer.projection[...]
+    linear = quantizer.narrow[...] @ quantizer.widen[...]
     gradient = jax.grad(lambda x: jnp.sum(quantizer(x).vectors * weights))(features)
     np.testing.assert_allclose(gradient, weights @ linear.T, rtol=1e-4, atol=1e-6)
 
@@ -294,7 +294,7 @@ def test_evaluation_leaves_the_state(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_features_are_standardised_by_moving_averages(kind):
+def test_features_are_standardised_by_the_batch_and_later_by_moving_averages(kind):
     config = dataclasses.replace(CONFIG, kind=kind, standardise=True, decay=0.8)
     points = quantizers.CODEBOOKS[kind](config).points(jnp.asarray(features_of(6, seed=4, scale=1)))
     quantizer = build(config, points=points, centre=np.full(4, 0.5), variance=np.float32(2))
@@ -307,14 +307,15 @@ def test_features_are_standardised_by_moving_averages(kind):
     found, after = run(quantizer, features, mask, jax.random.key(0))
     np.testing.assert_allclose(after["centre"], centre, rtol=1e-5)
     np.testing.assert_allclose(after["variance"], variance, rtol=1e-5)
-    scaled = (features - centre) / np.sqrt(variance)
-    same, _ = run(plain, scaled)
+    own = np.square(features[mask] - mean).sum(axis=1).mean()
+    same, _ = run(plain, (features - mean) / np.sqrt(own))
     np.testing.assert_array_equal(found.codes[mask], same.codes[mask])
     np.testing.assert_allclose(
         found.squared_distances[mask], same.squared_distances[mask], rtol=1e-3
     )
     stored = build(config, points=points, centre=centre, variance=np.float32(variance))
     evaluated, unchanged = run(stored, features)
+    same, _ = run(plain, (features - centre) / np.sqrt(variance))
     np.testing.assert_array_equal(evaluated.codes, same.codes)
     for name in ("centre", "variance"):
         np.testing.assert_array_equal(unchanged[name], getattr(stored, name)[...])
@@ -333,7 +334,7 @@ def test_coordinates_of_codes_and_back():
             np.linalg.norm(raised, axis=1), np.linalg.norm(coordinates, axis=1), rtol=1e-5
         )
         vectors = quantizer.vectors()
-        inner = vectors @ np.linalg.pinv(quantizer.projection[...])
+        inner = vectors @ np.linalg.pinv(quantizer.widen[...])
         expected = 2 * inner + np.arange(5) if standardise else inner
         np.testing.assert_allclose(quantizer.lowered(vectors, 3), expected[:, :3], atol=1e-5)
     continuous = Quantizer(QuantizerConfig("none", 6, 7, factor=5), rngs=nnx.Rngs(0))
@@ -358,8 +359,8 @@ def test_the_codebook_is_no_parameter():
     quantizer = Quantizer(configs("hyperbolic")[1], rngs=nnx.Rngs(0))
     with tree_mode():
         _, params, rest = nnx.split(quantizer, nnx.Param, ...)
-    assert set(flatten(rest)) == {"points", "counts", "batches", "projection"}
-    assert not flatten(params)
+    assert set(flatten(rest)) == {"points", "counts", "batches"}
+    assert set(flatten(params)) == {"narrow", "widen"}
 
 
 def test_continuous_features():

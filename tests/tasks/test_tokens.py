@@ -46,7 +46,8 @@ def test_lines():
 def test_statistics_of_each_split():
     table = sentence_table([told([0, 0, 1, 1])], 8, ["a note"])
     assert table.rows[0][:5] == ["test", "4", "5", "20", "25.0"]
-    assert table.rows[0][6] == "3"  # codes 1, 2 and 3
+    assert table.rows[0][5] == "1.5"  # about the root
+    assert table.rows[0][7] == "3"  # codes 1, 2 and 3
 
 
 def test_distances_by_hand():
