@@ -54,9 +54,10 @@ def arrays(network):
     """Random parameters and state; adapters, codes and components are not at their zeros."""
     found = network.init(0) | network.init_rest(0)
     key = jax.random.key(1)
-    found["tokenizer/quantizer/variance"] = jnp.float32(30)
+    found["tokenizer/quantizer/variance"] = jnp.float32(30)  # features within the ball
     return {
-        path: 0.3 * jax.random.normal(jax.random.fold_in(key, i), x.shape)
+        path: (0.1 if path.endswith("points") else 0.3)
+        * jax.random.normal(jax.random.fold_in(key, i), x.shape)
         if path.endswith(("lora_b", "quantizer/points", "tokenizer/basis"))
         else x
         for i, (path, x) in enumerate(found.items())
