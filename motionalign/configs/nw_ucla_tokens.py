@@ -37,7 +37,7 @@ def small_config(dataset: str, persons: int, arg: str | None, mirror: float = 0.
     c.model.tokenizer.persons = persons
     c.model.tokenizer.width = 128
     if c.model.tokenizer.quantizer in ("hyperbolic", "euclidean"):
-        # Ours: what learns fastest from a thousand clips, whose features move quickly at first.
+        # Ours: features of a thousand clips move quickly at first, and codes have to follow.
         c.model.tokenizer.factor = 64
         c.model.tokenizer.decay = 0.95
     c.data.bodies.mirror = mirror

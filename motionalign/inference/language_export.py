@@ -31,10 +31,16 @@ def save_adapters(model: Model, folder: str | pathlib.Path) -> pathlib.Path:
       The folder.
 
     Raises:
-      ValueError: the model has no adapters, or the folder exists.
+      ValueError: the model has no adapters, the folder exists, or the adapters belong to random
+        weights, which no folder has.
     """
     config, tower = _adapted(model)
     assert config.llama.lora is not None
+    if tower.seed is not None:
+        raise ValueError(
+            f"these adapters belong to random weights, not to those of {tower.source}: write both "
+            "together with --merged (`save_merged`)"
+        )
     with flat.tree_mode():
         layers = lora.sizes(nnx.eval_shape(lambda: llama.Llama(config.llama, rngs=nnx.Rngs(0))))
     base = adapters.Base(tower.source, Source(tower.source).hub_id, tower.sha256)
@@ -48,17 +54,7 @@ def save_merged(model: Model, folder: str | pathlib.Path) -> pathlib.Path:
 
     The folder has config.json, model.safetensors and tokenizer.json, as transformers and
     `config.model.language.weights` read them. Kernels have the dtype of the frozen ones; of
-    quantised ones bfloat16.
-
-    Args:
-      model: a language model with adapters.
-      folder: to write; it must not exist.
-
-    Returns:
-      The folder.
-
-    Raises:
-      ValueError: the model has no adapters, the folder exists, or the language model is not found.
+    quantised ones bfloat16. Arguments, result and errors are those of `save_adapters`.
     """
     config, tower = _adapted(model)
     assert config.llama.lora is not None

@@ -602,7 +602,7 @@ _FIELDS = {
     ),
     "curvature": Field(1.0, "Curvature c of the Poincaré ball.", above=0, high=10**3),
     "standardise": Field(
-        True, "Whether features are standardised per coordinate before they are looked up."
+        True, "Whether features are centred and scaled to a norm of 1 before they are looked up."
     ),
     "persons": Field(1, "The most persons of a clip.", low=1, high=16),
     "frames": Field(64, "Number of frames that clips are resized to.", low=2, high=10**4),

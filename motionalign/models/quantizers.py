@@ -35,8 +35,8 @@ class QuantizerConfig(layers.Config):
       width: D, the width of the features and of the codes' vectors; that of the language model's
         word embeddings.
       factor: width of the space in which codes are looked up, to which features are projected by
-        a matrix, and back by another; they start orthonormal, as inverse maps of the codes. None:
-        D, without. Ours.
+        a matrix, and back by another. One starts orthonormal, the other as its transpose. None: D,
+        without projections. Ours.
       decay: decay of the moving averages. T2M-GPT: 0.99.
       revive: a code whose average count per batch is below this share of the mean over the codes is
         replaced. T2M-GPT replaces codes with a count below 1, an eighth of the mean there. Words

@@ -1,5 +1,6 @@
 """Adapters alone and merged, read by PEFT and transformers."""
 
+import dataclasses
 import json
 import types
 
@@ -95,6 +96,17 @@ def test_a_quantised_base_becomes_bfloat16(words, tmp_path):
     assert str(value.dtype) == "bfloat16"
     original = Source(words).tensors[key.removeprefix("model.")].read()
     np.testing.assert_allclose(value.astype(np.float32), original, atol=0.02 * original.max())
+
+
+def test_adapters_of_random_weights_name_no_language_model(words, tmp_path):
+    model = model_of(words)
+    network = model.encoder.network
+    frozen = (dataclasses.replace(network.frozen[0], seed=1),)
+    model.encoder.network = dataclasses.replace(network, frozen=frozen)
+    with pytest.raises(ValueError, match=r"belong to random weights, not to those of .*--merged"):
+        save_adapters(model, tmp_path / "adapters")
+    assert not (tmp_path / "adapters").exists()
+    assert (save_merged(model, tmp_path / "merged") / "model.safetensors").is_file()
 
 
 def test_models_without_adapters(words, tmp_path):
