@@ -120,7 +120,7 @@ class Linear(nnx.Module):
         """Maps [..., in] to [..., out] in the compute dtype; `rngs`: stream `dropout`, or None."""
         x = x.astype(self.dtype)
         if self.kernel_scale is None:
-            y = x @ self.kernel[...].astype(self.dtype)
+            y = layers.matmul(x, self.kernel[...].astype(self.dtype))
         else:
             y = quantized.product(x, self.kernel[...], self.kernel_scale[...])
         if self.bias is not None:
@@ -128,8 +128,9 @@ class Linear(nnx.Module):
         if self.adapter is None or self.lora_a is None or self.lora_b is None:
             return y
         x = layers.dropout(x, self.adapter.dropout, rngs)
-        low = x @ self.lora_a[...].astype(self.dtype)
-        return y + self.adapter.scale * (low @ self.lora_b[...].astype(self.dtype))
+        low = layers.matmul(x, self.lora_a[...].astype(self.dtype))
+        change = layers.matmul(low, self.lora_b[...].astype(self.dtype))
+        return y + self.adapter.scale * change
 
 
 def linear_layers(module: nnx.Module) -> Mapping[str, Linear]:
