@@ -146,18 +146,39 @@ def _levels(codes: jax.Array) -> jax.Array:
     return levels[0]
 
 
+@jax.custom_vjp
 def product(x: jax.Array, codes: jax.Array, scales: jax.Array) -> jax.Array:
-    """`x` [..., in] times the kernel, in the dtype of `x`.
+    """`x` [..., in] times the kernel, in the dtype of `x`; differentiable by `x` alone.
 
-    The gradient with respect to `x` dequantises again: otherwise a training step would keep the
-    floats of every kernel from the forward to the backward pass.
+    A kernel is dequantised just before each of its products, those of gradients too: a training
+    step would otherwise keep the floats of every kernel from the forward to the backward pass, or
+    compute all of them at its start, as the compiler for GPUs does.
     """
-    return jax.checkpoint(_product)(x, codes, scales)
-
-
-def _product(x: jax.Array, codes: jax.Array, scales: jax.Array) -> jax.Array:
+    x, codes, scales = jax.lax.optimization_barrier((x, codes, scales))
     if codes.dtype != jnp.int8:
-        return x @ dequantize(codes, scales).astype(x.dtype)
+        return layers.matmul(x, dequantize(codes, scales).astype(x.dtype))
     # Scaling the outputs is cheaper than scaling the kernel, and exact in bfloat16.
     y = layers.einsum_float32("...i,io->...o", x, codes.astype(x.dtype))
     return (y * scales).astype(x.dtype)
+
+
+def _forward(
+    x: jax.Array, codes: jax.Array, scales: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return product(x, codes, scales), (codes, scales)
+
+
+def _backward(
+    kernel: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, None, None]:
+    dtype = gradient.dtype
+    gradient, codes, scales = jax.lax.optimization_barrier((gradient, *kernel))
+    if codes.dtype == jnp.int8:
+        gradient, floats = (gradient * scales).astype(dtype), codes.astype(dtype)
+    else:
+        floats = dequantize(codes, scales).astype(dtype)
+    by_x = layers.einsum_float32("...o,io->...i", gradient, floats).astype(dtype)
+    return by_x, None, None
+
+
+product.defvjp(_forward, _backward)
