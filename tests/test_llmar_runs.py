@@ -21,6 +21,7 @@ from motionalign import evaluate, train
 from motionalign.checkpoints.run import BEST, LATEST, find, load_run
 from motionalign.convert import main as convert
 from motionalign.data.dataset import Dataset
+from motionalign.inference.language_export import save_adapters
 from motionalign.inference.model import load
 from motionalign.models.weights.source import Source
 
@@ -113,6 +114,32 @@ def test_the_motion_tokenizer_stays_as_the_first_stage_left_it(tokens, model):
     for path, value in (first.params | first.rest).items():
         if not path.startswith("context/"):
             np.testing.assert_array_equal(model.arrays[f"tokenizer/{path}"], value, err_msg=path)
+
+
+def test_training_starts_from_given_adapters(data_dir, words, tokens, model, tmp_path):
+    folder = save_adapters(model, tmp_path / "adapters")
+    given = {"model__language__adapters": str(folder), "epochs": 1}
+    still = given | {"optim__groups__language_model__lr": 1e-30}
+    params = load(
+        trained(sentences_config(data_dir, words, tokens, **still), tmp_path / "r")
+    ).params
+    adapters = [path for path in params if "/lora_" in path]
+    assert adapters
+    for path in adapters:
+        np.testing.assert_allclose(params[path], model.arrays[path], atol=1e-20, err_msg=path)
+    for wrong, message in (
+        (
+            {"rank": 1},
+            r"have rank 2, alpha 4 .* rank 1.* Set config.model.language.rank=2, alpha=4",
+        ),
+        ({"alpha": 8.0}, r"rank 2, alpha 4 .* rank 2, alpha 8 "),
+        ({"targets": r"blocks/\d+/attention/query"}, "alpha=4 and targets="),
+        ({"random": True}, "random=True has none"),
+        ({"adapters": str(tmp_path)}, "adapter_config.json"),
+    ):
+        fields = given | {f"model__language__{name}": value for name, value in wrong.items()}
+        with pytest.raises(ValueError, match=message):
+            trained(sentences_config(data_dir, words, tokens, **fields), tmp_path / "wrong")
 
 
 def test_evaluation_of_unseen_classes(data_dir, words, tokens, llmar, tmp_path):

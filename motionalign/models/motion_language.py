@@ -10,12 +10,15 @@ a batch.
 
 import dataclasses
 import functools
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 from flax import nnx
 from jax.typing import DTypeLike
 from ml_collections import ConfigDict
@@ -30,6 +33,8 @@ from motionalign.models.frozen import FrozenWeights
 from motionalign.models.llama import Cache, Llama, LlamaConfig
 from motionalign.models.lora import LoraConfig
 from motionalign.models.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
+from motionalign.models.weights import adapters
+from motionalign.models.weights.adapters import Adapters
 from motionalign.models.weights.keymap import KeyMap
 from motionalign.models.weights.load import load_language_tokenizer, load_weights, place
 from motionalign.models.weights.source import Source
@@ -281,7 +286,8 @@ FIELDS_OF_LANGUAGE = {
         choices=one_of(
             "all",
             adapters=tuple(
-                _LANGUAGE + name for name in ("base", "rank", "alpha", "targets", "dropout")
+                _LANGUAGE + name
+                for name in ("base", "rank", "alpha", "targets", "dropout", "adapters")
             ),
         ),
     ),
@@ -292,6 +298,12 @@ FIELDS_OF_LANGUAGE = {
         "Regex that must match the complete path of a linear layer that is adapted.",
     ),
     "dropout": Field(0.05, "Dropout of the adapters' input.", low=0, below=1),
+    "adapters": Field(
+        None,
+        "Adapters to start from, in the layout of Hugging Face's PEFT: a folder or Hub id. rank, "
+        "alpha and targets must be theirs.",
+        str,
+    ),
     "random": Field(
         False, "Whether the language model has random weights instead, as a control."
     ),
@@ -321,6 +333,43 @@ def adapters_of(c: ConfigDict) -> LoraConfig | None:
     return LoraConfig(c.rank, c.alpha, c.targets, c.dropout)
 
 
+def given_adapters(c: ConfigDict, model: LlamaConfig) -> Adapters | None:
+    """The adapters that training starts from, of a `model.language` section; None: new ones.
+
+    Args:
+      c: the section.
+      model: the language model's config.
+
+    Raises:
+      ValueError: see `adapters.read`; or the section's rank, alpha or targets are not theirs, or
+        the language model has random weights.
+    """
+    if c.adapters is None:
+        return None
+    here = f"config.model.language.adapters={c.adapters}"
+    if c.random:
+        raise ValueError(f"{here} belong to a trained language model, and random=True has none")
+    with flat.tree_mode():
+        layers = lora.sizes(nnx.eval_shape(lambda: Llama(model, rngs=nnx.Rngs(0))))
+    found = adapters.read(
+        Source(c.adapters), layers, llama.key_map(), adapters.Base.of(Source(c.weights))
+    )
+    theirs, asked = found.config, model.lora
+    assert asked is not None
+    alpha = theirs.scale * theirs.rank  # also of rsLoRA
+    chosen = {path for path in layers if re.fullmatch(asked.targets, path)}
+    same = chosen == {path.rpartition("/")[0] for path in found.params}
+    if asked.rank != theirs.rank or not math.isclose(asked.alpha, alpha, rel_tol=1e-6) or not same:
+        targets = asked.targets if same else theirs.targets
+        raise ValueError(
+            f"{here} have rank {theirs.rank}, alpha {alpha:g} and adapt {len(found.params) // 2} "
+            f"layers; the config has rank {asked.rank}, alpha {asked.alpha:g} and {len(chosen)} "
+            f"layers. Set config.model.language.rank={theirs.rank}, alpha={alpha:g} and "
+            f"targets={targets!r}"
+        )
+    return found
+
+
 def _resolve(config: ConfigDict, known: Known) -> MotionLanguageConfig:
     """See `Architecture.resolve`."""
     c = config.model.language
@@ -338,6 +387,7 @@ def _resolve(config: ConfigDict, known: Known) -> MotionLanguageConfig:
     source = Source(c.weights)
     with source.naming_config():
         model = llama.config_from_hf(source.config(), remat=c.remat, lora=adapters_of(c))
+    given_adapters(c, model)
     words = _language_tokenizer(c.weights, c.answer_tokens)
     words.check_fits(model.vocab_size, c.weights)
     names = known.classifier.names if known.classifier else ()
@@ -424,6 +474,11 @@ def _load(
         tower = {path: leaf for path, leaf in params.items() if path.startswith(TOWER + "/")}
         loaded = load_weights(tower, Source(c.weights), llama.key_map(), under=TOWER)
         params = params | loaded
+    if found := given_adapters(c, architecture.llama):
+        for note in found.notes:
+            logging.warning("%s", note)
+        for path, value in found.params.items():
+            params[f"{TOWER}/{path}"] = place(value, params[f"{TOWER}/{path}"])
     return params
 
 
