@@ -56,6 +56,7 @@ def evaluate_checkpoint(
     output: str | pathlib.Path,
     split: str | None = None,
     say: Callable[[str], None] = _say_nothing,
+    language_model: str | None = None,
 ) -> dict:
     """Scores a checkpoint on a split of every dataset that the config names.
 
@@ -71,6 +72,7 @@ def evaluate_checkpoint(
         and test_<dataset>/<score>.
       split: name of the split; `config.data.test_split` by default.
       say: receives the results as text, dataset by dataset; called on process 0 only.
+      language_model: as of `motionalign.load`.
 
     Returns:
       {dataset: content of its metrics.json}: "dataset", "split", "step", and the task's scores.
@@ -78,7 +80,8 @@ def evaluate_checkpoint(
     schema().check_values(config)  # fields that nothing reads do no harm in an evaluation
     split = split or config.data.test_split
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
-    model = load(path, SERIES[config.eval.checkpoint], mesh, config.data)
+    series = SERIES[config.eval.checkpoint]
+    model = load(path, series, mesh, config.data, language_model=language_model)
     task, output = TASKS[config.task](config), expand(output)
     all_results, test_scalars = {}, {}
     if logged := is_run_of(output, path):
@@ -117,6 +120,7 @@ def tokenize_checkpoint(
     path: str | pathlib.Path,
     output: str | pathlib.Path,
     split: str | None = None,
+    language_model: str | None = None,
 ) -> str:
     """Writes the sentences of a dataset's clips: JSON lines as of `tokens.TokenizedSplit.lines`.
 
@@ -126,6 +130,7 @@ def tokenize_checkpoint(
         reads motion tokens.
       output: the .jsonl to write.
       split: name of the split; None: all that the dataset has.
+      language_model: as of `motionalign.load`.
 
     Returns:
       What was written, with statistics of the sentences, in words.
@@ -138,7 +143,8 @@ def tokenize_checkpoint(
     if pathlib.Path(output).suffix != ".jsonl":
         raise ValueError(f"--output={output}: expected a name that ends in .jsonl")
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
-    model = load(path, SERIES[config.eval.checkpoint], mesh, config.data)
+    series = SERIES[config.eval.checkpoint]
+    model = load(path, series, mesh, config.data, language_model=language_model)
     codes = _codes_of(model, path)
     names = parse_mixture(config.data.datasets)
     if len(names) != 1:

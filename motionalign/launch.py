@@ -77,6 +77,12 @@ _SPLIT = flags.DEFINE_string(
     "eval: split to score; default: config.data.test_split. tokenize: split whose sentences are "
     "written; default: all.",
 )
+_LANGUAGE_MODEL = flags.DEFINE_string(
+    "language_model",
+    None,
+    "eval, tokenize: the frozen language model of the run, if it is no longer where it was: a "
+    "folder, .gguf file or Hub id. Its files are verified.",
+)
 _INPUT = flags.DEFINE_string(
     "input", None, "encode: folder of motion files of any format, or one file."
 )
@@ -220,6 +226,7 @@ def _run() -> None:
 READ_BY = {
     "checkpoint": ("eval", "encode", "tokenize"),
     "split": ("eval", "tokenize"),
+    "language_model": ("eval", "tokenize"),
     "input": ("encode",),
     "output": ("encode", "tokenize"),
     "dataset": ("encode",),
@@ -296,7 +303,8 @@ def _tokenize() -> None:
     with commands.importing():
         from motionalign.evaluate import tokenize_checkpoint
     _start_jax()
-    print(tokenize_checkpoint(_config(), checkpoint, _OUTPUT.value, _SPLIT.value))
+    output, split, words = _OUTPUT.value, _SPLIT.value, _LANGUAGE_MODEL.value
+    print(tokenize_checkpoint(_config(), checkpoint, output, split, words))
 
 
 # Sections and fields of a config that evaluation reads; the others come from the checkpoint.
@@ -307,7 +315,7 @@ def _evaluate(checkpoint: str | pathlib.Path, output: str | pathlib.Path) -> Non
     """Scores a checkpoint and prints its tables."""
     from motionalign.evaluate import evaluate_checkpoint
 
-    evaluate_checkpoint(_config(), checkpoint, output, _SPLIT.value, say=print)
+    evaluate_checkpoint(_config(), checkpoint, output, _SPLIT.value, print, _LANGUAGE_MODEL.value)
 
 
 def _encode() -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import gguf_files
 import jax
 import numpy as np
 import pytest
@@ -242,6 +243,22 @@ def test_what_these_models_do_not_have(tokens, model, clips, llmar, tmp_path):
         assert done.code == 1 and "stages of LLM-AR" in done.stderr
 
 
+def test_evaluation_with_a_language_model_elsewhere(data_dir, llmar, words, tmp_path, monkeypatch):
+    convert(["share", str(llmar), str(tmp_path / "shared")])
+    monkeypatch.chdir(tmp_path)  # the folder names its language model without a path
+    given = ("--mode=eval", "--checkpoint=shared", f"--config.data.data_dir={data_dir}")
+    done = command(*given, "--workdir=scores")
+    assert done.code == 1 and "or --language_model" in done.stderr
+    done = command(*given, "--workdir=scores", f"--language_model={words}")
+    assert done.code == 0, done.stderr
+    found, own = (
+        json.loads((p / "metrics.json").read_text()) for p in (tmp_path / "scores", llmar)
+    )
+    assert found["recognition"] == own["recognition"]
+    done = command("--mode=encode", "--checkpoint=shared", f"--language_model={words}")
+    assert done.code == 1 and "only with --mode=eval and --mode=tokenize" in done.stderr
+
+
 def test_a_shared_model(llmar, tokens, words, model, clips, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "shared"
     convert(["share", str(llmar), str(folder)])
@@ -365,6 +382,9 @@ def test_models_that_do_not_fit_each_other(data_dir, words, tokens, llmar, tmp_p
     wide = write_language_model(tmp_path / "wide", hidden_size=32)
     with pytest.raises(ValueError, match="words have width 16, those of the language model 32"):
         train.train(sentences_config(data_dir, wide, tokens), tmp_path / "a")
+    gguf_files.write(tmp_path / "qwen.gguf", {}, {}, architecture="qwen2")
+    with pytest.raises(ValueError, match=r"qwen.gguf.*architecture 'qwen2'; expected 'llama'"):
+        train.train(sentences_config(data_dir, str(tmp_path / "qwen.gguf"), tokens), tmp_path / "a")
     with pytest.raises(ValueError, match="is a language_model; a language model needs the run"):
         train.train(sentences_config(data_dir, words, llmar), tmp_path / "b")
     one = tokens_config(data_dir, words, model__tokenizer__persons=1)

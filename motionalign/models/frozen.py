@@ -123,6 +123,7 @@ class FrozenWeights(layers.Config):
                 f"the model's {self.under} is {self.source}, which the checkpoint refers to "
                 f"without storing it and which cannot be found: {error}. Give its location: "
                 f"motionalign.load(..., {self._argument}=FOLDER_OR_HUB_ID)"
+                + (", or --language_model" if self._argument == "language_model" else "")
             ) from error
         if found != self.sha256:
             raise ValueError(
