@@ -162,14 +162,46 @@ def check_transformer(config: Any) -> None:
     check_choice(config.activation, ACTIVATIONS, f"{name}.activation")
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def einsum_float32(spec: str, x: jax.Array, y: jax.Array) -> jax.Array:
-    """`jnp.einsum` of two arrays of one dtype with a float32 result, and gradients in their dtype.
+def _rounded(spec: str, x: jax.Array, y: jax.Array) -> jax.Array:
+    """`jnp.einsum` of two arrays of one dtype, added in float32 and rounded to that dtype.
 
-    All products, those of the gradients too, multiply in the dtype of the arrays and add in
-    float32. With `preferred_element_type` alone, the gradient of bfloat16 arrays is a product of
-    float32 arrays, for which the other array is converted: half a gigabyte for the output layer of
-    LLaMA-2-7B, and half the speed on a GPU.
+    An accelerator adds in float32 in any case, and writes the rounded result: if float32 is asked
+    for, a GPU writes twice as much and rounds in a further kernel. A CPU with bfloat16 products has
+    them only for a result in float32, two to three times as fast as others.
+    """
+    if x.dtype == jnp.float32:
+        return jnp.einsum(spec, x, y)
+
+    def on_cpu(x: jax.Array, y: jax.Array) -> jax.Array:
+        return jnp.einsum(spec, x, y, preferred_element_type=jnp.float32).astype(x.dtype)
+
+    return jax.lax.platform_dependent(x, y, cpu=on_cpu, default=functools.partial(jnp.einsum, spec))
+
+
+def _forward(
+    product: Callable, spec: str, x: jax.Array, y: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    assert x.dtype == y.dtype, (x.dtype, y.dtype)
+    return product(spec, x, y), (x, y)
+
+
+def _backward(
+    spec: str, arrays: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, y = arrays
+    first, second, result = re.split(",|->", spec)
+    gradient = gradient.astype(x.dtype)
+    return (
+        _rounded(f"{result},{second}->{first}", gradient, y),
+        _rounded(f"{first},{result}->{second}", x, gradient),
+    )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def einsum(spec: str, x: jax.Array, y: jax.Array) -> jax.Array:
+    """`jnp.einsum` of two arrays of one dtype, with the result and gradients in it.
+
+    Products are added in float32 on every backend, those of the gradients too.
 
     Args:
       spec: as of `jnp.einsum`; no index occurs in one array alone or twice in an array, and one
@@ -177,42 +209,27 @@ def einsum_float32(spec: str, x: jax.Array, y: jax.Array) -> jax.Array:
         of bfloat16 on a CPU).
       x, y: the arrays.
     """
+    return _rounded(spec, x, y)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def einsum_float32(spec: str, x: jax.Array, y: jax.Array) -> jax.Array:
+    """`einsum` with a float32 result, and gradients in the dtype of the arrays.
+
+    With `preferred_element_type` alone, the gradient of bfloat16 arrays is a product of float32
+    arrays, for which the other array is converted: half a gigabyte for the output layer of
+    LLaMA-2-7B, and half the speed on a GPU.
+    """
     return jnp.einsum(spec, x, y, preferred_element_type=jnp.float32)
 
 
-def _einsum_forward(
-    spec: str, x: jax.Array, y: jax.Array
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    assert x.dtype == y.dtype, (x.dtype, y.dtype)
-    return einsum_float32(spec, x, y), (x, y)
-
-
-def _einsum_backward(
-    spec: str, arrays: tuple[jax.Array, jax.Array], gradient: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    x, y = arrays
-    first, second, result = re.split(",|->", spec)
-    gradient = gradient.astype(x.dtype)
-    return (
-        jnp.einsum(
-            f"{result},{second}->{first}", gradient, y, preferred_element_type=jnp.float32
-        ).astype(x.dtype),
-        jnp.einsum(
-            f"{first},{result}->{second}", x, gradient, preferred_element_type=jnp.float32
-        ).astype(y.dtype),
-    )
-
-
-einsum_float32.defvjp(_einsum_forward, _einsum_backward)
+einsum.defvjp(functools.partial(_forward, einsum), _backward)
+einsum_float32.defvjp(functools.partial(_forward, einsum_float32), _backward)
 
 
 def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """`x` [..., I] times a kernel [I, O] of the same dtype, in that dtype, added up in float32.
-
-    An accelerator adds in float32 in any case. On a CPU, a product of bfloat16 arrays is 2 to 3
-    times as fast if its result is asked for in float32 and then rounded.
-    """
-    return einsum_float32("...i,io->...o", x, kernel).astype(x.dtype)
+    """`x` [..., I] times a kernel [I, O]; see `einsum`."""
+    return einsum("...i,io->...o", x, kernel)
 
 
 def dropout(x: jax.Array, rate: float, rngs: nnx.Rngs | None) -> jax.Array:

@@ -7,7 +7,7 @@ with a sliding window, Mistral (Jiang et al., 2023).
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -287,28 +287,28 @@ def attend(
     dtype, scale, lowest = query.dtype, query.shape[-1] ** -0.5, jnp.finfo(jnp.float32).min
     logits = []
     for (keys, _), seen in zip(parts, visible, strict=True):
-        product = _product("bkgld,bksd->bkgls", query, keys)
+        product = _product(layers.einsum_float32, "bkgld,bksd->bkgls", query, keys)
         logits.append(jnp.where(seen, product * scale, lowest))
     sizes = [x.shape[-1] for x in logits]
     weights = jax.nn.softmax(jnp.concatenate(logits, axis=-1), axis=-1).astype(dtype)
     out, start = None, 0
     for (_, values), size in zip(parts, sizes):
-        term = _product("bkgls,bksd->bkgld", weights[..., start : start + size], values)
+        own = weights[..., start : start + size]
+        term = _product(layers.einsum, "bkgls,bksd->bkgld", own, values)
         out = term if out is None else out + term
         start += size
     assert out is not None
-    return out.astype(dtype)
+    return out
 
 
-def _product(spec: str, x: jax.Array, part: jax.Array) -> jax.Array:
-    """`layers.einsum_float32` of `x` and keys or values, which the batch may share."""
+def _product(einsum: Callable, spec: str, x: jax.Array, part: jax.Array) -> jax.Array:
+    """`einsum` of `x` and keys or values, which the batch may share."""
     part = part.astype(x.dtype)
     if len(part) == len(x) or len(part) > 1:
-        return layers.einsum_float32(spec, x, part)
-    # Key heads first: without a batch in both, XLA has no product for a CPU that takes bfloat16.
+        return einsum(spec, x, part)
+    # Key heads first: XLA has no other batched products of bfloat16 on a CPU.
     first, _, result = re.split(",|->", spec.replace("bk", "kb"))
-    y = layers.einsum_float32(f"{first},ksd->{result}", x.swapaxes(0, 1), part[0])
-    return y.swapaxes(0, 1)
+    return einsum(f"{first},ksd->{result}", x.swapaxes(0, 1), part[0]).swapaxes(0, 1)
 
 
 class MLP(nnx.Module):

@@ -177,8 +177,7 @@ def _backward(
         gradient, floats = (gradient * scales).astype(dtype), codes.astype(dtype)
     else:
         floats = dequantize(codes, scales).astype(dtype)
-    by_x = layers.einsum_float32("...o,io->...i", gradient, floats).astype(dtype)
-    return by_x, None, None
+    return layers.einsum("...o,io->...i", gradient, floats), None, None
 
 
 product.defvjp(_forward, _backward)
