@@ -19,16 +19,19 @@ LANGUAGE_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 def get_config(arg: str | None = None) -> ConfigDict:
     """The config; `arg` is what follows the colon."""
-    return small_config("nw_ucla", "nw_ucla", arg, mirror=0.5)  # no class has a side
+    return small_config("nw_ucla", "nw_ucla", arg, batch_size=8, mirror=0.5)  # no class has a side
 
 
-def small_config(name: str, dataset: str, arg: str | None, mirror: float = 0.0) -> ConfigDict:
+def small_config(
+    name: str, dataset: str, arg: str | None, batch_size: int = 4, mirror: float = 0.0
+) -> ConfigDict:
     """The second stage with SmolLM2-135M.
 
     Args:
       name: name of the set; the first stage is the run of configs/NAME_tokens.py.
       dataset: name of the prepared dataset.
       arg: what follows the colon in --config.
+      batch_size: sets of a few hundred clips need the steps of small batches.
       mirror: share of training clips in which left and right are exchanged.
     """
     chosen = common.parse_arg(arg, **CONTROLS)
@@ -41,7 +44,7 @@ def small_config(name: str, dataset: str, arg: str | None, mirror: float = 0.0) 
         # The random numbers of 210 adapters take most of the time that a CPU program is compiled.
         c.model.language.dropout = 0.0
     c.data.bodies.mirror = mirror
-    c.data.batch_size = 8
+    c.data.batch_size = batch_size
     c.data.eval_batch_size = 32
     c.optim.groups.language_model.lr = 1e-4 if chosen["train"] == "all" else 5e-4
     c.epochs = 6
