@@ -12,14 +12,10 @@ needs a driver. A compilation takes one to some minutes of one core.
 """
 
 import argparse
-import dataclasses
 import json
 import math
-import os
 import pathlib
-import re
 import time
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -30,6 +26,8 @@ from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from motionalign import files, optim, sharding, step
+from motionalign.ahead.programs import Program, measure
+from motionalign.ahead.targets import Target
 from motionalign.configs import ntu60_llmar, ntu60_tokens
 from motionalign.data.bodies import BodiesConfig
 from motionalign.models import llama, lora, motion_language
@@ -42,318 +40,7 @@ from motionalign.skeleton import SKELETONS
 from motionalign.tasks.objectives import OBJECTIVES
 from motionalign.train import optimizer_config
 
-# An H100 SXM as XLA describes it to itself (stream_executor's GpuTargetConfigProto). Sizes of
-# memories and numbers of units: NVIDIA, "NVIDIA H100 Tensor Core GPU Architecture" (2022), tables 1
-# and 3; limits of blocks and grids: CUDA C++ Programming Guide, compute capability 9.0.
-_H100 = """
-gpu_device_info {
-  cuda_compute_capability { major: 9 }
-  core_count: 132
-  fpus_per_core: 128
-  threads_per_warp: 32
-  threads_per_block_limit: 1024
-  threads_per_core_limit: 2048
-  registers_per_block_limit: 65536
-  registers_per_core_limit: 65536
-  shared_memory_per_block: 49152
-  shared_memory_per_block_optin: 232448
-  shared_memory_per_core: 233472
-  block_dim_limit_x: 2147483647
-  block_dim_limit_y: 65535
-  block_dim_limit_z: 65535
-  l2_cache_size: 52428800
-  memory_bandwidth: 3352320000000
-  clock_rate_ghz: 1.98
-  device_memory_size: 84942979072
-}
-platform_name: "CUDA"
-dnn_version_info { major: 9 minor: 10 patch: 0 }
-device_description_str: "NVIDIA H100 80GB HBM3"
-"""
-
 GB = 1e9
-
-
-@dataclasses.dataclass(frozen=True)
-class Kind:
-    """A kind of accelerator.
-
-    Attributes:
-      platform: "cuda" or "tpu".
-      memory: of a device, in bytes.
-      package: what provides its compiler, as pip installs it.
-      shape: regex of the topologies.
-    """
-
-    platform: str
-    memory: float
-    package: str
-    shape: str
-
-
-KINDS = {
-    "h100": Kind("cuda", 84_942_979_072, "jax[cuda12]", r"[1-8]"),  # one machine
-    "v5e": Kind("tpu", 16 * 2**30, "jax[tpu]", r"\d+x\d+"),
-    "v6e": Kind("tpu", 32 * 2**30, "jax[tpu]", r"\d+x\d+"),
-    "v5p": Kind("tpu", 95 * 2**30, "jax[tpu]", r"\d+x\d+x\d+"),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """Accelerators to compile for: a kind and a topology, written `h100:8` or `v5e:2x2`."""
-
-    kind: str
-    topology: str
-
-    @classmethod
-    def parse(cls, text: str) -> "Target":
-        """Reads `KIND:TOPOLOGY`.
-
-        Raises:
-          ValueError: it is not of this form.
-        """
-        kind, _, topology = text.partition(":")
-        if kind not in KINDS or not re.fullmatch(KINDS[kind].shape, topology):
-            raise ValueError(
-                f"target {text!r} is not a kind of accelerator and a topology; examples: h100:1, "
-                f"h100:8, v5e:2x2, v5e:4x4; kinds: {', '.join(KINDS)}"
-            )
-        return cls(kind, topology)
-
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.topology}"
-
-    @property
-    def memory(self) -> float:
-        """Memory of a device, in bytes."""
-        return KINDS[self.kind].memory
-
-    @property
-    def compiler_options(self) -> dict[str, Any]:
-        """Options of `Lowered.compile`; without those for GPUs, it looks for one to time kernels.
-
-        Products are then cuBLAS's, without the choice among kernels that a run makes on its GPU.
-        """
-        if KINDS[self.kind].platform == "tpu":
-            return {}
-        return {"xla_gpu_autotune_level": "0", "xla_gpu_enable_triton_gemm": False}
-
-    def devices(self) -> list[Any]:
-        """The devices, for `sharding.mesh_of`; they can be compiled for, and nothing else.
-
-        Raises:
-          ValueError: the kind's compiler is not installed.
-        """
-        from jax.experimental import topologies
-
-        kind = KINDS[self.kind]
-        # The process itself runs on the CPU; compilers would otherwise look for their devices.
-        jax.config.update("jax_platforms", "cpu")
-        try:
-            if kind.platform == "tpu":
-                for name, value in _TPU_ENVIRONMENT.items():
-                    os.environ.setdefault(name, value)
-                topology = topologies.get_topology_desc(
-                    platform="tpu", topology_name=f"{self.kind}:{self.topology}"
-                )
-            else:
-                topology = topologies.get_topology_desc(
-                    "h100", "cuda", target_config=_H100, topology=f"1x1x{self.topology}"
-                )
-        except (NotImplementedError, RuntimeError) as error:
-            raise ValueError(
-                f"no compiler for {self} was found ({error}). It comes with "
-                f"`pip install '{kind.package}=={jax.__version__}'`, and is found only if the "
-                "process has not used JAX before"
-            ) from error
-        return list(topology.devices)
-
-
-# What libtpu otherwise asks the machine's metadata server for; and that it may be loaded although
-# another process has it, since no device is used.
-_TPU_ENVIRONMENT = {
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-    "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
-    "TPU_WORKER_HOSTNAMES": "localhost",
-    "TPU_WORKER_ID": "0",
-}
-
-
-class Exchange(NamedTuple):
-    """Collective operations of one kind and size in a run of a program.
-
-    Attributes:
-      kind: such as "all-reduce".
-      shape: of the result on one device, such as "bf16[16,128,4096]".
-      count: how often it happens.
-      size: bytes of one result.
-    """
-
-    kind: str
-    shape: str
-    count: int
-    size: int
-
-
-_COLLECTIVES = (
-    "all-reduce",
-    "all-gather",
-    "reduce-scatter",
-    "all-to-all",
-    "ragged-all-to-all",
-    "collective-permute",
-    "collective-broadcast",
-)
-_TRANSFERS = ("infeed", "outfeed", "send", "recv")
-_BITS = {"pred": 8, "token": 0}  # others have their number of bits in their name
-_HEADER = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\) -> .+ \{$")
-_OPERATION = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+ = (\(.*?\)|\S+) ([\w\-]+)\((.*)$")
-_CALLED = re.compile(
-    r"(?:calls|body|condition|to_apply|branch_computations|(?:true|false)_computation"
-    r"|called_computations)=(\{[^}]*\}|%?[\w.\-]+)"
-)
-_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
-_ARRAY = re.compile(r"\b([a-z]+\d*\w*)\[([\d,]*)\]")
-
-
-def shape_bytes(shape: str) -> int:
-    """Bytes of an HLO shape: `bf16[16,128]{1,0}`, or a tuple of such."""
-    total = 0
-    for dtype, sizes in _ARRAY.findall(shape):
-        digits = re.search(r"\d+", dtype)
-        bits = _BITS.get(dtype, int(digits[0]) if digits else 0)
-        total += math.prod(int(size) for size in sizes.split(",") if size) * bits // 8
-    return total
-
-
-class _Operation(NamedTuple):
-    """An operation of an HLO computation: its shape, its name and the rest of its line."""
-
-    shape: str
-    name: str
-    rest: str
-
-
-def _computations(text: str) -> tuple[dict[str, list[_Operation]], str]:
-    """The computations of a module in HLO's text form by name, and the name of the entry."""
-    found: dict[str, list[_Operation]] = {}
-    entry = name = ""
-    for line in text.splitlines():
-        if header := _HEADER.match(line):
-            name = header[2]
-            found[name] = []
-            entry = name if header[1] else entry
-        elif name and (operation := _OPERATION.match(re.sub(r"/\*.*?\*/", "", line))):
-            found[name].append(_Operation(operation[1], operation[2], operation[3]))
-    assert entry, "no ENTRY computation in the text"
-    return found, entry
-
-
-def runs_of(text: str) -> dict[_Operation, int]:
-    """How often each operation of a module happens in a run of it.
-
-    The body of a loop counts as often as the compiler knows it to run, otherwise once; each branch
-    of a condition counts once.
-
-    Args:
-      text: the module in HLO's text form, `Compiled.as_text()`.
-
-    Returns:
-      {operation: count}; operations whose line is the same (without their name) are one.
-    """
-    computations, entry = _computations(text)
-    counts: dict[_Operation, int] = defaultdict(int)
-
-    def visit(name: str, times: int) -> None:
-        for operation in computations[name]:
-            counts[operation] += times
-            trips = _TRIPS.search(operation.rest) if operation.name == "while" else None
-            for group in _CALLED.findall(operation.rest):
-                for called in re.findall(r"[\w.\-]+", group):
-                    visit(called, times * (int(trips[1]) if trips else 1))
-
-    visit(entry, 1)
-    return dict(counts)
-
-
-def _plain(shape: str) -> str:
-    """A shape without layouts: `bf16[16,128]{1,0:T(8,128)}` → `bf16[16,128]`."""
-    return re.sub(r"\{[^}]*\}", "", shape)
-
-
-def exchanges(text: str) -> list[Exchange]:
-    """The collective operations of a module in HLO's text form, the largest sum of bytes first.
-
-    An asynchronous operation counts where it ends.
-    """
-    counts: dict[tuple[str, str], int] = defaultdict(int)
-    for operation, count in runs_of(text).items():
-        kind = operation.name.removesuffix("-done")
-        if kind in _COLLECTIVES:
-            counts[kind, _plain(operation.shape)] += count
-    found = [Exchange(*key, count, shape_bytes(key[1])) for key, count in counts.items()]
-    return sorted(found, key=lambda each: (-each.count * each.size, each))
-
-
-def host_transfers(text: str) -> list[str]:
-    """The operations of a module that exchange data with the host: their names and shapes."""
-    found = []
-    for operation in runs_of(text):
-        name = operation.name.removesuffix("-done")
-        # Sends between devices are collective permutes; memory space 5 is the host's.
-        callback = name == "custom-call" and "callback" in operation.rest
-        if name in _TRANSFERS or callback or re.search(r":S\(5\)|S\(5\)\}", operation.shape):
-            found.append(f"{name} {_plain(operation.shape)}")
-    return sorted(found)
-
-
-class Program(NamedTuple):
-    """What a compiled program needs of each device.
-
-    Attributes:
-      arguments, outputs, temporaries: bytes.
-      aliased: bytes of outputs that take the place of arguments.
-      flops: floating-point operations of a run, by the compiler's count; None if it gives none.
-      exchanges: as of `exchanges`.
-      transfers: as of `host_transfers`.
-    """
-
-    arguments: int
-    outputs: int
-    temporaries: int
-    aliased: int
-    flops: float | None
-    exchanges: tuple[Exchange, ...]
-    transfers: tuple[str, ...]
-
-    @property
-    def total(self) -> int:
-        """Bytes of memory while it runs; the compiler's own peak may be a little below."""
-        return self.arguments + self.outputs - self.aliased + self.temporaries
-
-    @property
-    def exchanged(self) -> int:
-        """Bytes that collective operations give each device in a run."""
-        return sum(each.count * each.size for each in self.exchanges)
-
-
-def measure(compiled: jax.stages.Compiled) -> Program:
-    """Reads a compiled program's memory and communication."""
-    memory: Any = compiled.memory_analysis()
-    costs: Any = compiled.cost_analysis() or {}
-    text = compiled.as_text()
-    assert text is not None
-    return Program(
-        arguments=memory.argument_size_in_bytes,
-        outputs=memory.output_size_in_bytes,
-        temporaries=memory.temp_size_in_bytes,
-        aliased=memory.alias_size_in_bytes,
-        flops=costs.get("flops"),
-        exchanges=tuple(exchanges(text)),
-        transfers=tuple(host_transfers(text)),
-    )
 
 
 def state_bytes(tree: Any) -> tuple[int, int]:
@@ -553,7 +240,7 @@ def row(name: str, size: str, config: ConfigDict, target: Target, mesh: Mesh, go
         name, size, config.model.language.base, str(target),
         f"{mesh.shape['data']} × {mesh.shape['model']}", str(batch),
         *(f"{x / GB:.2f}" for x in (kept, program.temporaries, program.total)),
-        f"{target.memory / GB:.1f}",
+        f"{(target.about.memory or 0) / GB:.1f}",
         f"{program.exchanged / GB:.2f}",
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
@@ -580,7 +267,7 @@ def main() -> None:
     for text in args.targets:
         target = Target.parse(text)
         devices = target.devices()
-        model = args.model or (1 if KINDS[target.kind].platform == "cuda" else 4)
+        model = args.model or (1 if target.about.platform == "cuda" else 4)
         mesh = sharding.mesh_of(devices, len(devices) // model, model)
         for size in args.sizes:
             source = LLAMA_2[size]

@@ -281,8 +281,9 @@ class Ours:
         import jax
         import jax.numpy as jnp
 
-        from benchmarks.ahead_of_time import measure, state_bytes
+        from benchmarks.ahead_of_time import state_bytes
         from motionalign import optim, sharding, step
+        from motionalign.ahead.programs import measure
         from motionalign.configs import nw_ucla_llmar
         from motionalign.data.language_tokenizer import LanguageTokenizer
         from motionalign.data.tokenizer import pad_tokens

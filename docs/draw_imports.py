@@ -41,6 +41,7 @@ FLOORS = (
     ("motionalign.anatomy",),
     ("motionalign.formats",),
     ("motionalign.report",),
+    ("motionalign.ahead",),
     (
         "motionalign.config",
         "motionalign.conventions",

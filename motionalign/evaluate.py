@@ -79,15 +79,12 @@ def evaluate_checkpoint(
     """
     schema().check_values(config)  # fields that nothing reads do no harm in an evaluation
     split = split or config.data.test_split
-    mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
-    series = SERIES[config.eval.checkpoint]
-    model = load(path, series, mesh, config.data, language_model=language_model)
+    model = _model(config, path, language_model)
     task, output = TASKS[config.task](config), expand(output)
     all_results, test_scalars = {}, {}
     if logged := is_run_of(output, path):
         check_writers(config.log_to)
-    if jax.process_index() != 0:
-        say = _say_nothing
+    say = say if jax.process_index() == 0 else _say_nothing
     for dataset in _checked_datasets(config, model, task):
         name, step = dataset.name, model.run["step"]
         say(f"\n{name}, split {split}, checkpoint of step {step}\n{about_data(model, dataset)}")
@@ -113,6 +110,13 @@ def evaluate_checkpoint(
     if logged and test_scalars:
         log_results(output, config.log_to, stored_form(config), model.run["step"], test_scalars)
     return all_results
+
+
+def _model(config: ConfigDict, path: str | pathlib.Path, language_model: str | None) -> Model:
+    """The model of a checkpoint on the devices of the config; arguments as above."""
+    mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
+    series = SERIES[config.eval.checkpoint]
+    return load(path, series, mesh, config.data, language_model=language_model)
 
 
 def tokenize_checkpoint(
@@ -142,9 +146,7 @@ def tokenize_checkpoint(
     check_place(output, "--output")
     if pathlib.Path(output).suffix != ".jsonl":
         raise ValueError(f"--output={output}: expected a name that ends in .jsonl")
-    mesh = sharding.make_mesh(config.mesh.data, config.mesh.model)
-    series = SERIES[config.eval.checkpoint]
-    model = load(path, series, mesh, config.data, language_model=language_model)
+    model = _model(config, path, language_model)
     codes = _codes_of(model, path)
     names = parse_mixture(config.data.datasets)
     if len(names) != 1:

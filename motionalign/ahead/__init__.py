@@ -1,0 +1,1 @@
+"""Compilation for accelerators that are not here, and what the compiled programs say."""

@@ -1,0 +1,167 @@
+"""Accelerators that programs are compiled for, and how fast they are."""
+
+import dataclasses
+import os
+import re
+from typing import Any
+
+import jax
+
+# An H100 SXM as XLA describes it to itself (stream_executor's GpuTargetConfigProto). Sizes of
+# memories and numbers of units: NVIDIA, "NVIDIA H100 Tensor Core GPU Architecture" (2022), tables 1
+# and 3; limits of blocks and grids: CUDA C++ Programming Guide, compute capability 9.0.
+_H100 = """
+gpu_device_info {
+  cuda_compute_capability { major: 9 }
+  core_count: 132
+  fpus_per_core: 128
+  threads_per_warp: 32
+  threads_per_block_limit: 1024
+  threads_per_core_limit: 2048
+  registers_per_block_limit: 65536
+  registers_per_core_limit: 65536
+  shared_memory_per_block: 49152
+  shared_memory_per_block_optin: 232448
+  shared_memory_per_core: 233472
+  block_dim_limit_x: 2147483647
+  block_dim_limit_y: 65535
+  block_dim_limit_z: 65535
+  l2_cache_size: 52428800
+  memory_bandwidth: 3352320000000
+  clock_rate_ghz: 1.98
+  device_memory_size: 84942979072
+}
+platform_name: "CUDA"
+dnn_version_info { major: 9 minor: 10 patch: 0 }
+device_description_str: "NVIDIA H100 80GB HBM3"
+"""
+
+# What libtpu otherwise asks the machine's metadata server for; and that it may be loaded although
+# another process has it, since no device is used.
+_TPU_ENVIRONMENT = {
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_WORKER_ID": "0",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of device, with its makers' figures.
+
+    Attributes:
+      platform: "cuda", "tpu" or "cpu".
+      shape: regex of the topologies.
+      memory: bytes; None: that of the machine.
+      flops: dense bfloat16 operations a second with float32 sums; None: not stated.
+      float32_flops: the same of float32 products as JAX makes them by default: on NVIDIA's tensor
+        cores in TF32, on a TPU in one pass of bfloat16.
+      bandwidth: of the memory, bytes a second.
+      exchange: bytes a second that a device sends to others, in one direction.
+      package: what provides its compiler, as pip installs it, and the extra of this package.
+    """
+
+    platform: str
+    shape: str
+    memory: int | None
+    flops: float | None
+    float32_flops: float | None
+    bandwidth: float | None
+    exchange: float | None
+    package: str = ""
+    extra: str = ""
+
+
+_GPU, _TPU = ("jax[cuda12]", "aot-cuda"), ("jax[tpu]", "aot-tpu")
+
+# H100 SXM: NVIDIA's data sheet, dense; NVLink 900 GB/s in both directions together. TPU: Google
+# Cloud's documentation of system architecture, chip-to-chip bandwidth in both directions together.
+KINDS = {
+    "h100": Kind("cuda", r"[1-8]", 84_942_979_072, 989e12, 495e12, 3.35e12, 450e9, *_GPU),
+    "v4": Kind("tpu", r"\d+x\d+x\d+", 32 * 2**30, 275e12, 275e12, 1.2e12, 150e9, *_TPU),
+    "v5e": Kind("tpu", r"\d+x\d+", 16 * 2**30, 197e12, 197e12, 0.819e12, 100e9, *_TPU),
+    "v5p": Kind("tpu", r"\d+x\d+x\d+", 95 * 2**30, 459e12, 459e12, 2.765e12, 300e9, *_TPU),
+    "v6e": Kind("tpu", r"\d+x\d+", 32 * 2**30, 918e12, 918e12, 1.64e12, 224e9, *_TPU),
+    "cpu": Kind("cpu", r"\d+", None, None, None, None, None),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """Devices to compile for: a kind and a topology, written `h100:8` or `v5e:2x2`."""
+
+    kind: str
+    topology: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Target":
+        """Reads `KIND:TOPOLOGY`.
+
+        Raises:
+          ValueError: it is not of this form.
+        """
+        kind, _, topology = text.partition(":")
+        if kind not in KINDS or not re.fullmatch(KINDS[kind].shape, topology):
+            raise ValueError(
+                f"target {text!r} is not a kind of device and a topology; examples: h100:1, "
+                f"h100:8, v5e:2x2, v5e:16x16, v5p:2x2x1, cpu:1; kinds: {', '.join(KINDS)}"
+            )
+        return cls(kind, topology)
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.topology}"
+
+    @property
+    def about(self) -> Kind:
+        """The figures of the kind."""
+        return KINDS[self.kind]
+
+    @property
+    def compiler_options(self) -> dict[str, Any]:
+        """Options of `Lowered.compile`; without those for GPUs, it looks for one to time kernels.
+
+        Products are then cuBLAS's, without the choice among kernels that a run makes on its GPU.
+        """
+        if self.about.platform == "cuda":
+            return {"xla_gpu_autotune_level": "0", "xla_gpu_enable_triton_gemm": False}
+        return {}
+
+    def devices(self) -> list[Any]:
+        """The devices, for `sharding.mesh_of`; only a CPU's can be used for more than compiling.
+
+        Raises:
+          ValueError: the kind's compiler is not installed, or this machine has not so many CPU
+            devices.
+        """
+        kind = self.about
+        # The process itself runs on the CPU; compilers would otherwise look for their devices.
+        jax.config.update("jax_platforms", "cpu")
+        if kind.platform == "cpu":
+            there = jax.devices("cpu")
+            if int(self.topology) > len(there) or self.topology == "0":
+                raise ValueError(
+                    f"{self}: JAX has {len(there)} CPU devices here; more by the environment "
+                    f"variable XLA_FLAGS=--xla_force_host_platform_device_count={self.topology}"
+                )
+            return there[: int(self.topology)]
+        from jax.experimental import topologies
+
+        try:
+            if kind.platform == "tpu":
+                for name, value in _TPU_ENVIRONMENT.items():
+                    os.environ.setdefault(name, value)
+                topology = topologies.get_topology_desc(platform="tpu", topology_name=str(self))
+            else:
+                topology = topologies.get_topology_desc(
+                    "h100", "cuda", target_config=_H100, topology=f"1x1x{self.topology}"
+                )
+        except (NotImplementedError, RuntimeError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ValueError(
+                f"no compiler for {self} was found ({reason}). It comes with `pip install "
+                f"'motionalign[{kind.extra}]'`, that is '{kind.package}=={jax.__version__}', and "
+                "is found only if the process has not used JAX before"
+            ) from error
+        return list(topology.devices)
