@@ -240,7 +240,7 @@ def row(name: str, size: str, config: ConfigDict, target: Target, mesh: Mesh, go
         name, size, config.model.language.base, str(target),
         f"{mesh.shape['data']} × {mesh.shape['model']}", str(batch),
         *(f"{x / GB:.2f}" for x in (kept, program.temporaries, program.total)),
-        f"{(target.about.memory or 0) / GB:.1f}",
+        f"{target.about.memory / GB:.1f}",
         f"{program.exchanged / GB:.2f}",
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"

@@ -248,7 +248,7 @@ def test_evaluation_with_a_language_model_elsewhere(data_dir, llmar, words, tmp_
     monkeypatch.chdir(tmp_path)  # the folder names its language model without a path
     given = ("--mode=eval", "--checkpoint=shared", f"--config.data.data_dir={data_dir}")
     done = command(*given, "--workdir=scores")
-    assert done.code == 1 and "or --language_model" in done.stderr
+    assert done.code == 1 and "or the option --language_model" in done.stderr
     done = command(*given, "--workdir=scores", f"--language_model={words}")
     assert done.code == 0, done.stderr
     found, own = (

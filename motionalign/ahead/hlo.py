@@ -1,7 +1,7 @@
 """Reads compiled programs in HLO's text form: products, kernels, traffic, what devices exchange.
 
 XLA's compilers for CPUs and TPUs count arithmetic and traffic themselves, the one for GPUs does
-not. Everything here is therefore counted from the text alone, for all backends alike.
+not: `Module.flops` and `Module.traffic` are for its programs, everything else is for all.
 """
 
 import functools
@@ -32,11 +32,12 @@ _BITS = {"pred": 8, "token": 0}  # others have their number of bits in their nam
 _HEADER = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\) -> .+ \{$")
 _OPERATION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (\(.*?\)|\S+) ([\w\-]+)\((.*)$")
 _CALLED = re.compile(
-    r"(calls|body|condition|to_apply|branch_computations|(?:true|false)_computation"
+    r"(?:calls|body|condition|to_apply|branch_computations|(?:true|false)_computation"
     r"|called_computations)=(\{[^}]*\}|%?[\w.\-]+)"
 )
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 _ARRAY = re.compile(r"\b([a-z]+\d*\w*)\[([\d,]*)\]")
+_GEMM = re.compile(r"cublas.*(gemm|matmul)")
 _TARGET = re.compile(r'custom_call_target="([^"]+)"')
 
 
@@ -95,13 +96,10 @@ class Operation(NamedTuple):
         return re.findall(r"%([\w.\-]+)", self.rest[:end])
 
     @property
-    def called(self) -> list[tuple[str, str]]:
-        """The (attribute, name) of the computations that it calls."""
-        return [
-            (attribute, name)
-            for attribute, group in _CALLED.findall(self.rest)
-            for name in re.findall(r"[\w.\-]+", group)
-        ]
+    def called(self) -> list[str]:
+        """The names of the computations that it calls."""
+        groups = _CALLED.findall(self.rest)
+        return [name for group in groups for name in re.findall(r"[\w.\-]+", group)]
 
 
 class Exchange(NamedTuple):
@@ -166,27 +164,28 @@ class Module:
             inside[name] = inside.get(name, True) and kernel
             for operation in self.computations[name]:
                 trips = _TRIPS.search(operation.rest) if operation.kind == "while" else None
-                own = kernel or operation.kind not in (
-                    "while",
-                    "conditional",
-                    "call",
-                    "async-start",
-                )
-                for _, called in operation.called:
+                own = kernel or operation.kind not in _FLOW
+                for called in operation.called:
                     visit(called, times * (int(trips[1]) if trips else 1), own)
 
         visit(self.entry, 1, False)
         return {name: (count, inside[name]) for name, count in counts.items()}
 
-    def operations(self, kernels: bool = False) -> Iterator[tuple[str, Operation, int]]:
-        """(computation, operation, how often it happens) of all operations in a run.
+    def operations(self) -> Iterator[tuple[str, Operation, int]]:
+        """(computation, operation, how often it happens) of all operations in a run."""
+        for name, (count, _) in self.runs.items():
+            for operation in self.computations[name]:
+                yield name, operation, count
 
-        With `kernels` only those that are a kernel of their own, or a part of the program's flow.
+    def _kernels(self) -> Iterator[tuple[str, Operation, int]]:
+        """Those `operations` that are kernels of their own; asynchronous ones where they end.
+
+        A computation that runs asynchronously has operations of its own, which count instead.
         """
-        for name, (count, inside) in self.runs.items():
-            if not (kernels and inside):
-                for operation in self.computations[name]:
-                    yield name, operation, count
+        for name, each, count in self.operations():
+            name_only = each.kind in _NAMES or each.kind.endswith(("-start", "-update"))
+            if not name_only and each.kind != "async-done" and not self.runs[name][1]:
+                yield name, each, count
 
     # Counts ---------------------------------------------------------------------------------------
 
@@ -220,8 +219,7 @@ class Module:
 
     def fusions(self) -> int:
         """Number of fused kernels, those within another kernel not counted."""
-        kernels = self.operations(kernels=True)
-        return sum(count for _, each, count in kernels if each.kind == "fusion")
+        return sum(count for _, each, count in self._kernels() if each.kind == "fusion")
 
     def attention_kernels(self) -> int:
         """Number of calls of a fused attention kernel, forward and backward."""
@@ -230,12 +228,12 @@ class Module:
     def flops(self) -> int:
         """Floating-point operations of matrix products and attention kernels.
 
-        Of a convolution only where its window is that of a product of matrices; a backward kernel
-        of attention makes five products, a forward one two.
+        A forward kernel of attention makes two products, a backward one five. Convolutions, as
+        which products appear in programs for TPUs, are not counted.
         """
         total = 0
         for name, each, count in self.operations():
-            if each.kind == "dot" or "cublas" in each.target:
+            if each.kind == "dot" or _GEMM.search(each.target):
                 total += count * self._product_flops(name, each)
             elif _is_attention(each):
                 query, key = (arrays(x)[0][1] for x in self.shapes_of_operands(name, each)[:2])
@@ -259,30 +257,29 @@ class Module:
     def traffic(self) -> int:
         """Bytes that kernels read and write: the sizes of their operands and results.
 
-        An operand that a kernel reads in part, or twice, counts once as a whole.
+        An operand that a kernel reads in part, or twice, counts once as a whole; an asynchronous
+        operation counts where it ends, as if it read as much as it writes.
         """
         total = 0
-        for name, each, count in self.operations(kernels=True):
-            kind = each.kind
-            if kind in _NAMES or kind.endswith(("-start", "-update")):
-                continue
-            read = sum(map(shape_bytes, self.shapes_of_operands(name, each)))
+        for name, each, count in self._kernels():
+            read = shape_bytes(each.shape)
+            if not each.kind.endswith("-done"):
+                read = sum(map(shape_bytes, self.shapes_of_operands(name, each)))
             total += count * (read + shape_bytes(each.shape))
         return total
 
     def written(self) -> dict[str, int]:
         """{shape without layout: number of kernels that write an array of it to memory}."""
         found: dict[str, int] = defaultdict(int)
-        for _, each, count in self.operations(kernels=True):
-            if each.kind not in _NAMES:
-                for dtype, sizes in arrays(each.shape):
-                    found[f"{dtype}[{','.join(map(str, sizes))}]"] += count
+        for _, each, count in self._kernels():
+            for dtype, sizes in arrays(each.shape):
+                found[f"{dtype}[{','.join(map(str, sizes))}]"] += count
         return dict(found)
 
 
 def _is_product(operation: Operation) -> bool:
-    return operation.kind in ("dot", "convolution") or "cublas" in operation.target
+    return operation.kind in ("dot", "convolution") or bool(_GEMM.search(operation.target))
 
 
 def _is_attention(operation: Operation) -> bool:
-    return "fmha" in operation.target or "flash_attention" in operation.target
+    return "fmha" in operation.target

@@ -1,6 +1,5 @@
 """What a compiled program needs of each device, and how long it takes at least."""
 
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -97,8 +96,8 @@ class Estimate(NamedTuple):
         return max(self._fields, key=lambda name: getattr(self, name))
 
 
-def estimate(program: Program, kind: Kind, dtype: str) -> Estimate | None:
-    """The least time of a run; None for a device whose figures are not known.
+def estimate(program: Program, kind: Kind, dtype: str) -> Estimate:
+    """The least time of a run by the figures of a kind of device.
 
     Args:
       program: the program.
@@ -106,10 +105,6 @@ def estimate(program: Program, kind: Kind, dtype: str) -> Estimate | None:
       dtype: of the products, "float32" or "bfloat16".
     """
     flops = kind.flops if dtype == "bfloat16" else kind.float32_flops
-    if flops is None or kind.bandwidth is None or kind.exchange is None:
-        return None
-    found = Estimate(
+    return Estimate(
         program.flops / flops, program.traffic / kind.bandwidth, program.exchanged / kind.exchange
     )
-    assert all(map(math.isfinite, found))
-    return found

@@ -52,45 +52,44 @@ class Kind:
     """A kind of device, with its makers' figures.
 
     Attributes:
-      platform: "cuda", "tpu" or "cpu".
+      platform: "cuda" or "tpu".
       shape: regex of the topologies.
-      memory: bytes; None: that of the machine.
-      flops: dense bfloat16 operations a second with float32 sums; None: not stated.
+      memory: bytes.
+      flops: dense bfloat16 operations a second with float32 sums.
       float32_flops: the same of float32 products as JAX makes them by default: on NVIDIA's tensor
         cores in TF32, on a TPU in one pass of bfloat16.
       bandwidth: of the memory, bytes a second.
       exchange: bytes a second that a device sends to others, in one direction.
-      package: what provides its compiler, as pip installs it, and the extra of this package.
+      package: what provides its compiler, as pip installs it.
     """
 
     platform: str
     shape: str
-    memory: int | None
-    flops: float | None
-    float32_flops: float | None
-    bandwidth: float | None
-    exchange: float | None
-    package: str = ""
-    extra: str = ""
+    memory: int
+    flops: float
+    float32_flops: float
+    bandwidth: float
+    exchange: float
+    package: str
 
 
-_GPU, _TPU = ("jax[cuda12]", "aot-cuda"), ("jax[tpu]", "aot-tpu")
+_GPU, _TPU = "jax[cuda12]", "jax[tpu]"
 
-# H100 SXM: NVIDIA's data sheet, dense; NVLink 900 GB/s in both directions together. TPU: Google
-# Cloud's documentation of system architecture, chip-to-chip bandwidth in both directions together.
+# H100 SXM: NVIDIA's data sheet, without sparsity; NVLink has 900 GB/s in both directions together.
+# TPU: Google Cloud's pages on system architecture; the bandwidth between chips is taken as that of
+# both directions together (ours).
 KINDS = {
-    "h100": Kind("cuda", r"[1-8]", 84_942_979_072, 989e12, 495e12, 3.35e12, 450e9, *_GPU),
-    "v4": Kind("tpu", r"\d+x\d+x\d+", 32 * 2**30, 275e12, 275e12, 1.2e12, 150e9, *_TPU),
-    "v5e": Kind("tpu", r"\d+x\d+", 16 * 2**30, 197e12, 197e12, 0.819e12, 100e9, *_TPU),
-    "v5p": Kind("tpu", r"\d+x\d+x\d+", 95 * 2**30, 459e12, 459e12, 2.765e12, 300e9, *_TPU),
-    "v6e": Kind("tpu", r"\d+x\d+", 32 * 2**30, 918e12, 918e12, 1.64e12, 224e9, *_TPU),
-    "cpu": Kind("cpu", r"\d+", None, None, None, None, None),
+    "h100": Kind("cuda", r"[1-8]", 84_942_979_072, 989e12, 495e12, 3.35e12, 450e9, _GPU),
+    "v4": Kind("tpu", r"\d+x\d+x\d+", 32 * 2**30, 275e12, 275e12, 1.2e12, 150e9, _TPU),
+    "v5e": Kind("tpu", r"\d+x\d+", 16 * 2**30, 197e12, 197e12, 0.819e12, 100e9, _TPU),
+    "v5p": Kind("tpu", r"\d+x\d+x\d+", 95 * 2**30, 459e12, 459e12, 2.765e12, 300e9, _TPU),
+    "v6e": Kind("tpu", r"\d+x\d+", 32 * 2**30, 918e12, 918e12, 1.64e12, 224e9, _TPU),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """Devices to compile for: a kind and a topology, written `h100:8` or `v5e:2x2`."""
+    """Accelerators to compile for: a kind and a topology, written `h100:8` or `v5e:2x2`."""
 
     kind: str
     topology: str
@@ -105,8 +104,8 @@ class Target:
         kind, _, topology = text.partition(":")
         if kind not in KINDS or not re.fullmatch(KINDS[kind].shape, topology):
             raise ValueError(
-                f"target {text!r} is not a kind of device and a topology; examples: h100:1, "
-                f"h100:8, v5e:2x2, v5e:16x16, v5p:2x2x1, cpu:1; kinds: {', '.join(KINDS)}"
+                f"target {text!r} is not a kind of accelerator and a topology; examples: h100:1, "
+                f"h100:8, v5e:2x2, v5e:16x16, v5p:2x2x1; kinds: {', '.join(KINDS)}"
             )
         return cls(kind, topology)
 
@@ -129,23 +128,14 @@ class Target:
         return {}
 
     def devices(self) -> list[Any]:
-        """The devices, for `sharding.mesh_of`; only a CPU's can be used for more than compiling.
+        """The devices, for `sharding.mesh_of`; they can be compiled for, and nothing else.
 
         Raises:
-          ValueError: the kind's compiler is not installed, or this machine has not so many CPU
-            devices.
+          ValueError: the kind's compiler is not installed.
         """
         kind = self.about
         # The process itself runs on the CPU; compilers would otherwise look for their devices.
         jax.config.update("jax_platforms", "cpu")
-        if kind.platform == "cpu":
-            there = jax.devices("cpu")
-            if int(self.topology) > len(there) or self.topology == "0":
-                raise ValueError(
-                    f"{self}: JAX has {len(there)} CPU devices here; more by the environment "
-                    f"variable XLA_FLAGS=--xla_force_host_platform_device_count={self.topology}"
-                )
-            return there[: int(self.topology)]
         from jax.experimental import topologies
 
         try:
@@ -161,7 +151,7 @@ class Target:
             reason = str(error).strip().partition("\n")[0]
             raise ValueError(
                 f"no compiler for {self} was found ({reason}). It comes with `pip install "
-                f"'motionalign[{kind.extra}]'`, that is '{kind.package}=={jax.__version__}', and "
-                "is found only if the process has not used JAX before"
+                f"'{kind.package}=={jax.__version__}'`, and is found only if the process has not "
+                "used JAX before"
             ) from error
         return list(topology.devices)

@@ -1,4 +1,4 @@
-"""LLM-AR's second stage on NW-UCLA with a small language model: hours on a laptop.
+"""LLM-AR's second stage on NW-UCLA with a small language model: minutes on a laptop.
 
 --config=configs/nw_ucla_llmar.py                   SmolLM2-135M, frozen, with low-rank adapters
 --config=configs/nw_ucla_llmar.py:all               the whole language model is trained

@@ -1,4 +1,4 @@
-"""LLM-AR's second stage on SBU Kinect Interaction with a small language model: hours on a laptop.
+"""LLM-AR's second stage on SBU Kinect Interaction with a small language model: minutes on a laptop.
 
 --config=configs/sbu_llmar.py                   SmolLM2-135M, frozen, with low-rank adapters
 --config=configs/sbu_llmar.py:all               the whole language model is trained

@@ -119,11 +119,12 @@ class FrozenWeights(layers.Config):
             source = Source(self.source)
             found = source.sha256
         except ValueError as error:
+            how = f"motionalign.load(..., {self._argument}=FOLDER_OR_HUB_ID)"
+            if self._argument == "language_model":
+                how += ", or the option --language_model"
             raise ValueError(
                 f"the model's {self.under} is {self.source}, which the checkpoint refers to "
-                f"without storing it and which cannot be found: {error}. Give its location: "
-                f"motionalign.load(..., {self._argument}=FOLDER_OR_HUB_ID)"
-                + (", or --language_model" if self._argument == "language_model" else "")
+                f"without storing it and which cannot be found: {error}. Give its location: {how}"
             ) from error
         if found != self.sha256:
             raise ValueError(

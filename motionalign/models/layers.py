@@ -167,7 +167,7 @@ def _rounded(spec: str, x: jax.Array, y: jax.Array) -> jax.Array:
 
     An accelerator adds in float32 in any case, and writes the rounded result: if float32 is asked
     for, a GPU writes twice as much and rounds in a further kernel. A CPU with bfloat16 products has
-    them only for a result in float32, two to three times as fast as others.
+    them only for a result in float32, about twice as fast as others.
     """
     if x.dtype == jnp.float32:
         return jnp.einsum(spec, x, y)

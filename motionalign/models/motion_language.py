@@ -333,6 +333,17 @@ def adapters_of(c: ConfigDict) -> LoraConfig | None:
     return LoraConfig(c.rank, c.alpha, c.targets, c.dropout)
 
 
+@functools.lru_cache(maxsize=1)  # the hash of a large language model takes a minute
+def _read_adapters(
+    source: str, weights: str, model: LlamaConfig
+) -> tuple[dict[str, tuple[int, int]], Adapters]:
+    """{path: (inputs, outputs)} of a language model's linear layers, and adapters for them."""
+    with flat.tree_mode():
+        layers = lora.sizes(nnx.eval_shape(lambda: Llama(model, rngs=nnx.Rngs(0))))
+    base = adapters.Base.of(Source(weights))
+    return layers, adapters.read(Source(source), layers, llama.key_map(), base)
+
+
 def given_adapters(c: ConfigDict, model: LlamaConfig) -> Adapters | None:
     """The adapters that training starts from, of a `model.language` section; None: new ones.
 
@@ -349,11 +360,7 @@ def given_adapters(c: ConfigDict, model: LlamaConfig) -> Adapters | None:
     here = f"config.model.language.adapters={c.adapters}"
     if c.random:
         raise ValueError(f"{here} belong to a trained language model, and random=True has none")
-    with flat.tree_mode():
-        layers = lora.sizes(nnx.eval_shape(lambda: Llama(model, rngs=nnx.Rngs(0))))
-    found = adapters.read(
-        Source(c.adapters), layers, llama.key_map(), adapters.Base.of(Source(c.weights))
-    )
+    layers, found = _read_adapters(c.adapters, c.weights, model)
     theirs, asked = found.config, model.lora
     assert asked is not None
     alpha = theirs.scale * theirs.rank  # also of rsLoRA

@@ -54,6 +54,10 @@ def test_asynchronous_operations_count_once():
         Exchange("reduce-scatter", "f32[2,8]", 1, 64),
     ]
     assert Module(ASYNCHRONOUS).host_transfers() == ["copy bf16[2]"]
+    # Twice what is gathered and copied; what is scattered, before and after.
+    assert Module(ASYNCHRONOUS).traffic() == 2 * (512 + 4) + 128 + 64
+    assert "f32[16,8]" in Module(ASYNCHRONOUS).written()
+    assert "u32[]" not in Module(ASYNCHRONOUS).written()  # a part of what starts an operation
 
 
 # As XLA writes a program for an H100: a product by cuBLAS in a loop of five, a kernel that adds,

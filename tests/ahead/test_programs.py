@@ -92,7 +92,6 @@ def test_the_longest_of_three_bounds_a_program():
     assert programs.estimate(of(495e12), kind, "float32").seconds == pytest.approx(1.0)
     assert programs.estimate(of(1.0, 3.35e12), kind, "float32").bound == "memory"
     assert programs.estimate(of(1.0, 1.0, 450 * 10**9), kind, "float32").bound == "exchange"
-    assert programs.estimate(of(1.0), KINDS["cpu"], "float32") is None
 
 
 def test_what_is_aliased_counts_once():

@@ -77,6 +77,15 @@ def test_a_product_is_rounded_once(dtype):
     assert set(operand_dtypes(jax.make_jaxpr(gradients)(x, kernel).jaxpr)) == {dtype}
 
 
+@pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
+def test_what_a_backend_is_asked_for(platform):
+    result = "f32" if platform == "cpu" else "bf16"
+    x, kernel = (jnp.ones(shape, jnp.bfloat16) for shape in ((3, 200), (200, 7)))
+    lowered = jax.jit(layers.matmul).trace(x, kernel).lower(lowering_platforms=(platform,))
+    [product] = [line for line in lowered.as_text().splitlines() if "dot_general" in line]
+    assert product.endswith(f"-> tensor<3x7x{result}>")
+
+
 @pytest.mark.parametrize("spec", ["kbgld,ksd->kbgls", "bkgld,bksd->bkgls"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_gradients_of_a_float32_product_are_in_the_dtype_of_its_arrays(spec, dtype):
