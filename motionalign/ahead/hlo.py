@@ -269,7 +269,7 @@ class Module:
         return total
 
     def written(self) -> dict[str, int]:
-        """{shape without layout: number of kernels that write an array of it to memory}."""
+        """{shape without layout: number of kernels that write an array of this shape to memory}."""
         found: dict[str, int] = defaultdict(int)
         for _, each, count in self._kernels():
             for dtype, sizes in arrays(each.shape):

@@ -39,7 +39,7 @@ def small_config(
     use_llmar(c, name, **chosen)
     c.data.datasets = dataset
     c.model.language.weights = LANGUAGE_MODEL
-    c.dtype = "bfloat16"  # a step takes half the time of float32 on a CPU with such products
+    c.dtype = "bfloat16"  # a step takes half the time of float32 on a CPU with its instructions
     if c.model.language.train == "adapters":
         # The random numbers of 210 adapters take most of the time that a CPU program is compiled.
         c.model.language.dropout = 0.0

@@ -163,11 +163,11 @@ def check_transformer(config: Any) -> None:
 
 
 def _rounded(spec: str, x: jax.Array, y: jax.Array) -> jax.Array:
-    """`jnp.einsum` of two arrays of one dtype, added in float32 and rounded to that dtype.
+    """`jnp.einsum` of two arrays of one dtype, accumulated in float32 and rounded to that dtype.
 
-    An accelerator adds in float32 in any case, and writes the rounded result: if float32 is asked
-    for, a GPU writes twice as much and rounds in a further kernel. A CPU with bfloat16 products has
-    them only for a result in float32, about twice as fast as others.
+    Accelerators accumulate in float32 in any case and write the rounded result; asked for float32,
+    a GPU writes twice as much and rounds in a further kernel. On a CPU with bfloat16 instructions,
+    XLA uses them only for results in float32, which are then about twice as fast as others.
     """
     if x.dtype == jnp.float32:
         return jnp.einsum(spec, x, y)
@@ -201,12 +201,12 @@ def _backward(
 def einsum(spec: str, x: jax.Array, y: jax.Array) -> jax.Array:
     """`jnp.einsum` of two arrays of one dtype, with the result and gradients in it.
 
-    Products are added in float32 on every backend, those of the gradients too.
+    Sums are accumulated in float32 on every backend, those of the gradients too.
 
     Args:
       spec: as of `jnp.einsum`; no index occurs in one array alone or twice in an array, and one
-        that both arrays and the result have is at the front (XLA 0.10 has no other batched products
-        of bfloat16 on a CPU).
+        that both arrays and the result have is at the front (XLA has no other batched products of
+        bfloat16 on a CPU, as of JAX 0.10).
       x, y: the arrays.
     """
     return _rounded(spec, x, y)
