@@ -281,12 +281,12 @@ class Ours:
         import jax
         import jax.numpy as jnp
 
-        from benchmarks.ahead_of_time import state_bytes
         from motionalign import optim, sharding, step
         from motionalign.ahead.programs import measure
         from motionalign.configs import nw_ucla_llmar
         from motionalign.data.language_tokenizer import LanguageTokenizer
         from motionalign.data.tokenizer import pad_tokens
+        from motionalign.sharding import bytes_of
         from motionalign.tasks.objectives import OBJECTIVES
         from motionalign.train import optimizer_config
 
@@ -326,7 +326,7 @@ class Ours:
         self.told = {
             "compile_seconds": seconds,
             "optimizer_values_of_base": values_under(self._state["optimizer"], abstract["frozen"]),
-            "state_bytes": state_bytes(abstract)[0],
+            "state_bytes": bytes_of(abstract)[0],
             "aliased_bytes": program.aliased,
             "temporary_bytes": program.temporaries,
         }

@@ -27,9 +27,10 @@ FACE = "motionalign"  # motionalign/__init__.py, which imports inside its functi
 # What imports run down: a unit imports those of lower floors. Units of the first floor do not
 # import each other, those of the last may.
 FLOORS = (
-    ("launch", "configs", "motionalign.__main__"),
+    ("launch", "configs", "motionalign.__main__", "motionalign.compile_ahead"),
     ("motionalign.cli",),
     ("motionalign.launch", "motionalign.configs", "data_prep", "motionalign.convert"),
+    ("motionalign.planning",),
     ("motionalign.train",),
     ("motionalign.step",),
     ("motionalign.evaluate",),

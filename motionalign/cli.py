@@ -6,12 +6,14 @@ r"""3D human motion and language in one space: prepare data, train, evaluate, se
   motionalign encode --checkpoint=runs/quickstart --input=clips --output=clips.npz
   motionalign tokenize --checkpoint=runs/tokens --output=sentences.jsonl
   motionalign convert share runs/quickstart shared     export a model; convert published ones
+  motionalign compile_ahead --config=configs/humanml3d_vit.py --target=h100:8
+                                                       what a run needs of accelerators, without any
 
   motionalign COMMAND --help                           help for a command
   motionalign train --help_config                      list the fields of a config
 
 From a clone, the same commands are: python launch.py --mode=train (eval, encode, tokenize),
-python -m data_prep, python -m motionalign.convert.
+python -m data_prep, python -m motionalign.convert, python -m motionalign.compile_ahead.
 """
 
 import difflib
@@ -20,7 +22,7 @@ from collections.abc import Sequence
 
 from motionalign import __version__, commands
 
-COMMANDS = ("data_prep", "train", "eval", "encode", "tokenize", "convert")
+COMMANDS = ("data_prep", "train", "eval", "encode", "tokenize", "convert", "compile_ahead")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

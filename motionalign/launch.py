@@ -18,6 +18,9 @@ r"""Trains, evaluates and applies motion-language models.
   Write the sentences of a dataset, by a motion tokenizer:
     python launch.py --mode=tokenize --checkpoint=runs/nw_ucla_tokens --output=sentences.jsonl
 
+  Before renting: compile the steps of a run for accelerators, and see whether they fit:
+    python launch.py --mode=compile_ahead --config=configs/humanml3d_vit.py --target=h100:8
+
   List every field of a config with its default, valid values and meaning:
     python launch.py --help_config
 
@@ -49,7 +52,7 @@ from motionalign.conventions import AXES, REASONS, SENSORS, UNITS, read_order
 
 FLAGS = flags.FLAGS
 CONFIGS = pathlib.Path(__file__).parent / "configs"
-MODES = ("train", "eval", "encode", "tokenize")
+MODES = ("train", "eval", "encode", "tokenize", "compile_ahead")
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -152,6 +155,19 @@ _SENSOR = flags.DEFINE_enum(
     "encode: depth: joints of depth cameras or from video may shake; default: that of the training "
     "data, or what the format says.",
 )
+_TARGET = flags.DEFINE_list(
+    "target",
+    None,
+    "compile_ahead: accelerators, KIND:TOPOLOGY, such as h100:1, h100:8, v5e:2x2, v5e:16x16 and "
+    "v5p:2x2x1; several separated by commas. cpu:N compiles for this machine.",
+)
+_TOKENS = flags.DEFINE_integer(
+    "tokens",
+    None,
+    "compile_ahead: length of the texts in a batch; default: the longest that the model reads.",
+    lower_bound=1,
+)
+_JSON = flags.DEFINE_bool("json", False, "compile_ahead: print numbers, as JSON.")
 _CACHE = flags.DEFINE_string(
     "compilation_cache",
     str(pathlib.Path.home() / ".cache" / "motionalign" / "xla"),
@@ -218,6 +234,7 @@ def _run() -> None:
     _check_flags()
     modes = {
         "train": _train, "eval": _evaluate_only, "encode": _encode, "tokenize": _tokenize,
+        "compile_ahead": _compile_ahead,
     }  # fmt: skip
     modes[_MODE.value]()
 
@@ -240,6 +257,9 @@ READ_BY = {
     "order": ("encode",),
     "canonical": ("encode",),
     "accept": ("encode",),
+    "target": ("compile_ahead",),
+    "tokens": ("compile_ahead",),
+    "json": ("compile_ahead",),
 }
 
 
@@ -342,6 +362,21 @@ def _encode() -> None:
     print(encoded.summary())
 
 
+def _compile_ahead() -> None:
+    _require(config=_config(), target=_TARGET.value)
+    with commands.importing():
+        from motionalign.planning import report
+    say = _say_aside if _JSON.value else _say
+    with commands.importing():  # nothing is written
+        steps = report.compile_run(_config(), _TARGET.value, _TOKENS.value, say)
+    print(report.as_json(steps) if _JSON.value else "\n" + report.as_table(steps))
+
+
+def _say_aside(text: str) -> None:
+    """Prints on stderr, so that the output is the result alone."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def _say(text: str) -> None:
     """Prints without buffering, so that messages appear before the slow step that they announce."""
     print(text, flush=True)
@@ -425,6 +460,7 @@ EXAMPLES = {
     "config": "configs/quickstart.py",
     "checkpoint": "runs/quickstart",
     "input": "clips",
+    "target": "h100:1",
 }
 
 

@@ -4,6 +4,7 @@ Parameters are a flat dict {path: array}; the rules are regexes over the paths. 
 its moments under the path of their parameter, so the same rules shard its state.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -40,9 +41,19 @@ RULES = (
 )
 
 
-def make_mesh(data: int = -1, model: int = 1) -> Mesh:
-    """A (data, model) mesh over all devices of all processes; data=-1: all remaining devices."""
-    devices = jax.device_count()
+def make_mesh(data: int = -1, model: int = 1, over: Sequence[jax.Device] | None = None) -> Mesh:
+    """A (data, model) mesh.
+
+    Args:
+      data: size of the data axis; -1: all remaining devices.
+      model: size of the model axis.
+      over: the devices; None: all of all processes.
+
+    Raises:
+      ValueError: the sizes do not fit the number of devices.
+    """
+    over = jax.devices() if over is None else over
+    devices = len(over)
     if data == -1 and model > 0:
         if devices % model:
             valid = [str(n) for n in range(1, devices + 1) if devices % n == 0]
@@ -56,7 +67,7 @@ def make_mesh(data: int = -1, model: int = 1) -> Mesh:
             f"config.mesh.data={data} × config.mesh.model={model} must equal the "
             f"{devices} available devices (data=-1 uses all remaining devices)"
         )
-    return mesh_of(jax.devices(), data, model)
+    return mesh_of(over, data, model)
 
 
 def mesh_of(devices: Sequence[jax.Device], data: int, model: int) -> Mesh:
@@ -127,6 +138,16 @@ def abstract(tree: Any, mesh: Mesh) -> Any:
         tree,
         tree_shardings(tree, mesh),
     )
+
+
+def bytes_of(tree: Any) -> tuple[int, int]:
+    """Bytes of arrays, or shapes with shardings: all of them once, and what one device holds."""
+    total = device = 0
+    for leaf in jax.tree.leaves(tree):
+        own = leaf.sharding.shard_shape(leaf.shape)
+        total += math.prod(leaf.shape) * leaf.dtype.itemsize
+        device += math.prod(own) * leaf.dtype.itemsize
+    return total, device
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

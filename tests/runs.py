@@ -122,9 +122,9 @@ def one_device() -> Iterator[None]:
     share. Programs for eight devices cannot be cached: see `sharding.programs_can_be_stored`.
     """
 
-    def make_mesh(data: int = -1, model: int = 1):
+    def make_mesh(data: int = -1, model: int = 1, over=None):
         assert (data, model) == (-1, 1)
-        return sharding.mesh_of(jax.devices()[:1], 1, 1)
+        return sharding.mesh_of((over or jax.devices())[:1], 1, 1)
 
     with (
         mock.patch.object(sharding, "make_mesh", make_mesh),

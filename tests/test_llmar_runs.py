@@ -25,6 +25,8 @@ from motionalign.data.dataset import Dataset
 from motionalign.inference.language_export import save_adapters
 from motionalign.inference.model import load
 from motionalign.models.weights.source import Source
+from motionalign.planning import run as planning
+from motionalign.planning import stand_ins
 
 pytestmark = pytest.mark.usefixtures("one_device")
 
@@ -59,6 +61,22 @@ def llmar(data_dir, words, tokens, tmp_path_factory):
     """The evaluated run of a language model that reads its tokens."""
     config = sentences_config(data_dir, words, tokens)
     return trained(config, tmp_path_factory.mktemp("runs") / "llmar")
+
+
+def test_a_plan_is_the_run_but_for_its_prompt(data_dir, words, tokens, tmp_path):
+    """planning.run: shapes as of the real set-up; the stand-in of the prompt has a fixed length."""
+    config = sentences_config(data_dir, words, tokens)
+    run = train.set_up(config, tmp_path / "run")
+    planned = planning.plan(config, jax.devices()[:1])
+    shapes = [
+        jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype), leaf.sharding.spec), state)
+        for state in (planned.state, run.abstract_state)
+    ]
+    assert shapes[0] == shapes[1]
+    own, real = planned.network.config, run.network.config
+    assert (own.tokenizer, own.llama) == (real.tokenizer, real.llama)
+    assert len(own.before) == stand_ins.ALONE >= len(real.before)
+    assert set(planned.steps()) == {"train", "scores"}
 
 
 @pytest.fixture(scope="module")

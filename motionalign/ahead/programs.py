@@ -96,8 +96,8 @@ class Estimate(NamedTuple):
         return max(self._fields, key=lambda name: getattr(self, name))
 
 
-def estimate(program: Program, kind: Kind, dtype: str) -> Estimate:
-    """The least time of a run by the figures of a kind of device.
+def estimate(program: Program, kind: Kind, dtype: str) -> Estimate | None:
+    """The least time of a run by the figures of a kind of device; None if it has none.
 
     Args:
       program: the program.
@@ -105,6 +105,8 @@ def estimate(program: Program, kind: Kind, dtype: str) -> Estimate:
       dtype: of the products, "float32" or "bfloat16".
     """
     flops = kind.flops if dtype == "bfloat16" else kind.float32_flops
+    if not (flops and kind.bandwidth and kind.exchange):
+        return None
     return Estimate(
         program.flops / flops, program.traffic / kind.bandwidth, program.exchanged / kind.exchange
     )

@@ -1,5 +1,6 @@
 """Accelerators that programs are compiled for, and how fast they are."""
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -52,9 +53,9 @@ class Kind:
     """A kind of device, with its makers' figures.
 
     Attributes:
-      platform: "cuda" or "tpu".
+      platform: "cuda", "tpu" or "cpu".
       shape: regex of the topologies.
-      memory: bytes.
+      memory: bytes; this and the speeds are None if no maker states them.
       flops: dense bfloat16 operations a second with float32 sums.
       float32_flops: the same of float32 products as JAX makes them by default: on NVIDIA's tensor
         cores in TF32, on a TPU in one pass of bfloat16.
@@ -65,11 +66,11 @@ class Kind:
 
     platform: str
     shape: str
-    memory: int
-    flops: float
-    float32_flops: float
-    bandwidth: float
-    exchange: float
+    memory: int | None
+    flops: float | None
+    float32_flops: float | None
+    bandwidth: float | None
+    exchange: float | None
     package: str
 
 
@@ -84,6 +85,8 @@ KINDS = {
     "v5e": Kind("tpu", r"\d+x\d+", 16 * 2**30, 197e12, 197e12, 0.819e12, 100e9, _TPU),
     "v5p": Kind("tpu", r"\d+x\d+x\d+", 95 * 2**30, 459e12, 459e12, 2.765e12, 300e9, _TPU),
     "v6e": Kind("tpu", r"\d+x\d+", 32 * 2**30, 918e12, 918e12, 1.64e12, 224e9, _TPU),
+    # This machine, to see what a step is made of: any number of virtual devices.
+    "cpu": Kind("cpu", r"[1-9]\d*", None, None, None, None, None, "jax"),
 }
 
 
@@ -131,7 +134,7 @@ class Target:
         """The devices, for `sharding.mesh_of`; they can be compiled for, and nothing else.
 
         Raises:
-          ValueError: the kind's compiler is not installed.
+          ValueError: the kind's compiler is not installed, or JAX has started before.
         """
         kind = self.about
         # The process itself runs on the CPU; compilers would otherwise look for their devices.
@@ -139,6 +142,8 @@ class Target:
         from jax.experimental import topologies
 
         try:
+            if kind.platform == "cpu":
+                return self._virtual()
             if kind.platform == "tpu":
                 for name, value in _TPU_ENVIRONMENT.items():
                     os.environ.setdefault(name, value)
@@ -155,3 +160,16 @@ class Target:
                 "used JAX before"
             ) from error
         return list(topology.devices)
+
+    def _virtual(self) -> list[Any]:
+        """As many devices of this machine's CPU."""
+        number = int(self.topology)
+        if number > 1:
+            with contextlib.suppress(RuntimeError):  # JAX has been used before: it has what it has
+                jax.config.update("jax_num_cpu_devices", number)
+        if len(jax.devices()) < number:
+            raise ValueError(
+                f"target {self} needs {number} devices, and JAX has started with "
+                f"{len(jax.devices())} in this process"
+            )
+        return jax.devices()[:number]

@@ -47,21 +47,21 @@ class Encoder:
         self._devices = mesh.shape["data"]  # a batch is split over these
         self._batch_sharding = sharding.batch_sharding(mesh)
         replicated = self._replicated = NamedSharding(mesh, P())
-        self._methods: dict[str, Callable] = {}
+        self._methods: dict[str, jax.stages.Wrapped] = {}
         field = self.representation.field
-        self._encode_motion = jax.jit(
+        self._encode_motion: jax.stages.Wrapped = jax.jit(
             lambda params, batch: network.bind(params).encode_motion(
                 batch[field], batch.get("num_frames")
             ),
             out_shardings=replicated,
         )
-        self._classify = jax.jit(
+        self._classify: jax.stages.Wrapped = jax.jit(
             lambda params, batch: network.bind(params).classify(
                 batch[field], batch.get("num_frames")
             ),
             out_shardings=replicated,
         )
-        self._encode_text = jax.jit(
+        self._encode_text: jax.stages.Wrapped = jax.jit(
             lambda params, ids, mask: network.bind(params).encode_text(ids, mask),
             out_shardings=replicated,
         )
@@ -147,13 +147,7 @@ class Encoder:
         Returns:
           The same tree of NumPy arrays [N, ...].
         """
-        if method not in self._methods:
-            self._methods[method] = jax.jit(
-                lambda params, batch, args: getattr(self.network.bind(params), method)(
-                    batch, *args
-                ),
-                out_shardings=self._replicated,
-            )
+        step = self.method(method)
         seen = self.representation.frames(np.asarray(num_frames)).astype(np.int32)
 
         def empty(part: np.ndarray) -> np.ndarray:
@@ -162,12 +156,30 @@ class Encoder:
         out: Any = None
         for rows, filled in self._batches(seen, progress):
             batch = self._batch_of(get, filled, seen)
-            found = jax.tree.map(np.asarray, self._methods[method](params, batch, args))
+            found = jax.tree.map(np.asarray, step(params, batch, args))
             if out is None:
                 out = jax.tree.map(empty, found)
             for whole, part in zip(jax.tree.leaves(out), jax.tree.leaves(found)):
                 whole[rows] = part[: len(rows)]
         return out
+
+    def method(self, name: str) -> jax.stages.Wrapped:
+        """A method of the network's module, compiled: (arrays, batch, args) → outputs."""
+        if name not in self._methods:
+            self._methods[name] = jax.jit(
+                lambda params, batch, args: getattr(self.network.bind(params), name)(batch, *args),
+                out_shardings=self._replicated,
+            )
+        return self._methods[name]
+
+    def steps(self) -> dict[str, jax.stages.Wrapped]:
+        """What encodes, compiled: "motions" (arrays, batch), "texts" (arrays, ids, mask).
+
+        For a classifier, "motions" gives the logits of its classes.
+        """
+        motions = self._classify if self.network.config.class_names else self._encode_motion
+        texts = {"texts": self._encode_text} if self.network.config.text else {}
+        return {"motions": motions} | texts
 
     def _batch_of(
         self, get: Callable[[int], np.ndarray], rows: np.ndarray, seen: np.ndarray

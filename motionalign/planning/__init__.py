@@ -1,0 +1,1 @@
+"""Runs as shapes: compiled for accelerators before anything is rented, prepared or downloaded."""

@@ -1,0 +1,204 @@
+"""Compiles the steps of a run for accelerators that are not here, and says what they need."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent import futures
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from motionalign import sharding
+from motionalign.ahead.programs import Program, estimate, measure
+from motionalign.ahead.targets import Kind, Target
+from motionalign.planning.run import Planned, plan
+from motionalign.report.tables import Table
+
+GB = 1e9
+
+
+@dataclasses.dataclass(frozen=True)
+class CompiledStep:
+    """A step of a run, compiled for a target.
+
+    Attributes:
+      name: of the step.
+      target, about: the target, and the figures of its devices.
+      dtype: of the run's products.
+      batch_size: of all devices together.
+      state: {part of the training state that the step reads: (bytes of all of it, bytes of it on a
+        device)}.
+      program: what the step needs of each device.
+    """
+
+    name: str
+    target: str
+    about: Kind
+    dtype: str
+    batch_size: int
+    state: Mapping[str, tuple[int, int]]
+    program: Program
+
+    def numbers(self) -> dict[str, Any]:
+        """What `--json` prints: sizes in bytes of one device, times in seconds."""
+        p = self.program
+        least = estimate(p, self.about, self.dtype)
+        return {
+            "step": self.name,
+            "target": self.target,
+            "batch_size": self.batch_size,
+            "arguments_bytes": p.arguments,
+            "output_bytes": p.outputs,
+            "aliased_bytes": p.aliased,
+            "temporary_bytes": p.temporaries,
+            "total_bytes": p.total,
+            "memory_bytes": self.about.memory,
+            "state_bytes": {part: device for part, (_, device) in self.state.items()},
+            "flops": p.flops,
+            "traffic_bytes": p.traffic,
+            "counted_by": p.counted,
+            "products": p.products,
+            "fusions": p.fusions,
+            "fused_attention": p.attention,
+            "collectives": [each._asdict() for each in p.exchanges],
+            "collective_bytes": p.exchanged,
+            "host_transfers": list(p.transfers),
+            "estimated_seconds": least and least.seconds,
+            "bound_by": least and least.bound,
+        }
+
+    def cells(self) -> list[str]:
+        """The row of the table."""
+        p, least = self.program, estimate(self.program, self.about, self.dtype)
+        kept = p.arguments + p.outputs - p.aliased
+        return [
+            self.target,
+            self.name,
+            str(self.batch_size),
+            *(f"{x / GB:.2f}" for x in (kept, p.temporaries, p.total)),
+            f"{self.about.memory / GB:.1f}" if self.about.memory else "",
+            f"{p.flops / 1e12:.2f}",
+            f"{p.traffic / GB:.1f}",
+            f"{p.products:,}",
+            f"{p.fusions:,}",
+            str(p.attention),
+            f"{p.exchanged / GB:.2f}",
+            f"{1000 * least.seconds:.1f}" if least else "",
+            least.bound if least else "",
+        ]
+
+
+_HEAD = (
+    "target", "step", "batch", "kept, GB", "temporaries", "together", "of", "TFLOP", "traffic, GB",
+    "products", "fusions", "fused attention", "exchanged, GB", "least time, ms", "bound by",
+)  # fmt: skip
+_NOTES = {
+    "compiler": "TFLOP and traffic are the compiler's counts",
+    "text": "TFLOP and traffic are counted from the compiled text: products and fused attention; "
+    "operands and results of all kernels",
+}
+
+
+def compile_run(
+    config: ConfigDict,
+    targets: Sequence[str],
+    tokens: int | None,
+    say: Callable[[str], None],
+) -> list[CompiledStep]:
+    """Compiles the steps of a run for every target.
+
+    Args:
+      config: config of the run.
+      targets: such as "h100:8" and "v5e:2x2".
+      tokens: length of the texts in a batch; None: the longest that the model reads.
+      say: receives what is compiled, before each step.
+
+    Raises:
+      ValueError: a target does not exist, its compiler is missing, or see `planning.run.plan`.
+    """
+    parsed = [Target.parse(text) for text in targets]
+    found = []
+    for target in parsed:
+        planned = plan(config, target.devices(), tokens)
+        say(_about(planned, target))
+        for name, lowered in planned.steps().items():
+            say(f"Compiling {name} for {target}")
+            found.append(_measured(planned, target, name, _compiled(lowered, target)))
+    return found
+
+
+def _compiled(lowered: jax.stages.Lowered, target: Target) -> jax.stages.Compiled:
+    """Compiles in a thread: the main one would see no Ctrl-C for minutes."""
+    with futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(lowered.compile, compiler_options=target.compiler_options).result()
+
+
+def _about(planned: Planned, target: Target) -> str:
+    made_up = "" if planned.is_prepared else " (not prepared: its published sizes)"
+    texts = f", texts of {planned.tokens} tokens" if planned.tokens else ""
+    axes = planned.mesh.shape
+    return (
+        f"{target}: data {axes['data']} × model {axes['model']}, {planned.config.dtype}; dataset "
+        f"{planned.dataset.name}{made_up}{texts}"
+    )
+
+
+def _measured(
+    planned: Planned, target: Target, name: str, compiled: jax.stages.Compiled
+) -> CompiledStep:
+    data = planned.config.data
+    size = data.batch_size if name == "train" else data.eval_batch_size
+    state = {part: sharding.bytes_of(arrays) for part, arrays in planned.state.items()}
+    if name != "train":
+        del state["optimizer"]
+    return CompiledStep(
+        name, str(target), target.about, planned.config.dtype, size, state, measure(compiled)
+    )
+
+
+def as_json(steps: Iterable[CompiledStep]) -> str:
+    """The steps as numbers, a JSON array."""
+    return json.dumps([step.numbers() for step in steps], indent=1)
+
+
+def as_table(steps: Sequence[CompiledStep]) -> str:
+    """The steps as a table, in Markdown, with what devices exchange and whether a step fits."""
+    counted = dict.fromkeys(step.program.counted for step in steps)
+    notes = [
+        "kept: parameters, optimizer and batch, from step to step; sizes are of one device",
+        *(_NOTES[each] for each in counted),
+        "least time: the longest of arithmetic, memory and exchange by the makers' figures; a run "
+        "takes longer",
+    ]
+    parts = [Table(_HEAD, [step.cells() for step in steps], notes, left=2).markdown()]
+    parts += [_exchanged(step) for step in steps if step.program.exchanges]
+    parts += [line for step in steps for line in _warnings(step)]
+    return "\n\n".join(parts)
+
+
+def _exchanged(step: CompiledStep) -> str:
+    """What the devices exchange in a step, by size."""
+    found = step.program.exchanges
+    rows = [
+        [each.kind, each.shape[:60], f"{each.count:,}", f"{each.count * each.size / 1e6:,.2f}"]
+        for each in found[:10]
+    ]
+    rest = len(found) - len(rows)
+    notes = [f"and {rest} smaller kinds"] if rest > 0 else []
+    title = f"Exchanged by {step.name} on {step.target}:"
+    return f"{title}\n\n{Table(('operation', 'result', 'number', 'MB'), rows, notes, 2).markdown()}"
+
+
+def _warnings(step: CompiledStep) -> list[str]:
+    p, memory = step.program, step.about.memory
+    found = []
+    if p.transfers:
+        found.append(f"{step.name} exchanges data with the host: {', '.join(p.transfers)}")
+    if memory and p.total > memory:
+        found.append(
+            f"{step.name} does not fit {step.target}: {p.total / GB:.1f} of {memory / GB:.1f} GB a "
+            "device. Choose a smaller config.data.batch_size, more devices, or a larger "
+            "config.mesh.model"
+        )
+    return found

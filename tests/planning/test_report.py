@@ -1,0 +1,126 @@
+"""The command `compile_ahead`: counts of a known program, and a whole tiny run, for this CPU."""
+
+import json
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+from runs import command, tiny_flags
+
+from motionalign.ahead.hlo import Exchange
+from motionalign.ahead.programs import Program
+from motionalign.ahead.targets import Kind
+from motionalign.planning import report
+from motionalign.planning import run as planning
+
+assert len(jax.devices()) == 8  # JAX has started, so that targets change nothing
+
+FLAGS = ("--mode=compile_ahead", "--target=cpu:1")
+
+
+def compiled(small_dataset, *arguments):
+    flags = [flag for flag in tiny_flags("", small_dataset) if not flag.startswith("--workdir")]
+    done = command(*flags, *FLAGS, *arguments)
+    assert done.code == 0, done.stderr
+    return done
+
+
+@pytest.fixture
+def a_product(monkeypatch):
+    """Every run has one step: the product of [64, 128] and [128, 32]."""
+
+    def steps(planned):
+        at = jax.sharding.SingleDeviceSharding(planned.mesh.devices.flat[0])
+        x, y = (jax.ShapeDtypeStruct(s, jnp.float32, sharding=at) for s in ((64, 128), (128, 32)))
+        return {"product": jax.jit(jnp.matmul).lower(x, y)}
+
+    monkeypatch.setattr(planning.Planned, "steps", steps)
+
+
+def test_the_counts_of_a_product(small_dataset, a_product):
+    [found] = json.loads(compiled(small_dataset, "--json").stdout)
+    read, written = 4 * (64 * 128 + 128 * 32), 4 * 64 * 32
+    assert found["step"] == "product" and found["target"] == "cpu:1"
+    assert found["flops"] == 2 * 64 * 128 * 32
+    assert found["traffic_bytes"] == read + written
+    assert (found["arguments_bytes"], found["output_bytes"]) == (read, written)
+    assert (found["products"], found["fused_attention"]) == (1, 0)
+    assert found["collectives"] == [] and found["host_transfers"] == []
+    assert found["estimated_seconds"] is None  # no maker's figures of this machine
+
+
+def test_a_run(small_dataset):
+    done = compiled(small_dataset, "--json")
+    steps = {each["step"]: each for each in json.loads(done.stdout)}
+    assert list(steps) == ["train", "encode motions", "encode texts"]
+    train = steps["train"]
+    assert train["products"] > 3 * steps["encode motions"]["products"] > 0
+    assert train["flops"] > 2 * steps["encode motions"]["flops"] > 0
+    held = sum(train["state_bytes"].values())
+    assert held <= train["arguments_bytes"] < held + 8 * 224 * 80 * 3 * 2 + 8 * 48 * 5 + 1000
+    assert train["aliased_bytes"] >= train["state_bytes"]["optimizer"]
+    assert not any(each["host_transfers"] for each in steps.values())
+    assert "Compiling train for cpu:1" in done.stderr
+    assert "texts of 48 tokens" in done.stderr
+
+
+def test_a_table(small_dataset, a_product):
+    printed = compiled(small_dataset).stdout
+    row = next(line for line in printed.splitlines() if line.startswith("| cpu:1"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[:3] == ["cpu:1", "product", "8"]
+    assert cells[9] == "1" and cells[11] == "0"  # products, fused attention
+    assert "the compiler's counts" in printed
+
+
+def of(memory=None, **numbers):
+    kind = Kind("tpu", "", memory, 1e12, 1e12, 1e9, 1e9, "")
+    exchange = Exchange("all-reduce", "f32[8]", 3, 32)
+    empty = Program(0, 0, 0, 0, 0, 0, "text", 0, 0, 0, (exchange,), (), {})
+    return report.CompiledStep(
+        "train", "v5e:2x2", kind, "bfloat16", 8, {}, empty._replace(**numbers)
+    )
+
+
+def test_what_is_told():
+    told = report.as_table([of(2 * 10**9, arguments=10**9, temporaries=10**9, traffic=2e6)])
+    assert "does not fit" not in told
+    assert "| all-reduce | f32[8] |      3 | 0.00 |" in told
+    assert "counted from the compiled text" in told
+    assert re.search(r"\| +2\.0 \| +memory \|", told)  # milliseconds
+    told = report.as_table([of(2 * 10**9, arguments=2 * 10**9, temporaries=10**9)])
+    assert "train does not fit v5e:2x2: 3.0 of 2.0 GB a device" in told
+    told = report.as_table([of(transfers=("send f32[4]",))])
+    assert "train exchanges data with the host: send f32[4]" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--target=a100:1"], "target 'a100:1' is not a kind of accelerator and a topology"),
+        ([], "--mode=compile_ahead needs --target=h100:1"),
+        (["--target=cpu:1", "--tokens=0"], "--tokens"),
+        (["--target=cpu:1", "--split=val"], "--split has no effect with --mode=compile_ahead"),
+        (["--target=cpu:9"], "target cpu:9 needs 9 devices, and JAX has started with 8"),
+    ],
+)
+def test_mistakes(arguments, message):
+    done = command("--mode=compile_ahead", "--config=configs/quickstart.py", *arguments)
+    assert done.code and message in done.stderr
+    assert done.stderr.count("\n") <= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["h100:1", "v5e:2x2"])
+def test_a_run_for_accelerators(small_dataset, target):
+    """Needs the compilers: `pip install 'jax[cuda12]'` or `'jax[tpu]'`."""
+    flags = [flag for flag in tiny_flags("", small_dataset) if not flag.startswith("--workdir")]
+    done = command(*flags, "--mode=compile_ahead", f"--target={target}", "--json")
+    if "no compiler for" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.code == 0, done.stderr
+    for each in json.loads(done.stdout):
+        assert not each["host_transfers"]
+        assert each["estimated_seconds"] > 0
+        assert each["total_bytes"] < each["memory_bytes"]
