@@ -161,7 +161,7 @@ def test_every_command_that_users_are_told_of_exists():
     assert {"synthetic", "embed", "show"} <= found <= prepare
     found = told(r"motionalign[. ]convert (?!import)([a-z]+) ")
     assert {"export", "share"} <= found <= convert
-    found = told(r"(?<!/)\bmotionalign (train|eval|encode|[a-z]+) --")
+    found = told(r"(?<!/)\bmotionalign (train|eval|encode|[a-z_]+) --")
     assert "train" in found
     assert found <= set(cli.COMMANDS)
 

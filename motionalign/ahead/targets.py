@@ -155,9 +155,9 @@ class Target:
         except (NotImplementedError, RuntimeError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise ValueError(
-                f"no compiler for {self} was found ({reason}). It comes with `pip install "
-                f"'{kind.package}=={jax.__version__}'`, and is found only if the process has not "
-                "used JAX before"
+                f"no compiler for {self} was found ({reason}). It comes with the extra aot-"
+                f"{kind.platform} or `pip install '{kind.package}=={jax.__version__}'`, in an "
+                "environment of its own"
             ) from error
         return list(topology.devices)
 
