@@ -258,14 +258,15 @@ class Module:
         """Bytes that kernels read and write: the sizes of their operands and results.
 
         An operand that a kernel reads in part, or twice, counts once as a whole; an asynchronous
-        operation counts where it ends, as if it read as much as it writes.
+        operation counts where it ends, as if it read as much as it writes. The scratch memory that
+        a library's kernel gets is none of its results.
         """
         total = 0
         for name, each, count in self._kernels():
-            read = shape_bytes(each.shape)
+            written = read = shape_bytes(each.shape) - _scratch(each)
             if not each.kind.endswith("-done"):
                 read = sum(map(shape_bytes, self.shapes_of_operands(name, each)))
-            total += count * (read + shape_bytes(each.shape))
+            total += count * (read + written)
         return total
 
     def written(self) -> dict[str, int]:
@@ -275,6 +276,15 @@ class Module:
             for dtype, sizes in arrays(each.shape):
                 found[f"{dtype}[{','.join(map(str, sizes))}]"] += count
         return dict(found)
+
+
+def _scratch(operation: Operation) -> int:
+    """Bytes of a library's scratch memory: the last of several results, a row of bytes."""
+    results = arrays(operation.shape)
+    if operation.kind != "custom-call" or len(results) < 2:
+        return 0
+    dtype, sizes = results[-1]
+    return math.prod(sizes) if dtype in ("s8", "u8") and len(sizes) == 1 else 0
 
 
 def _is_product(operation: Operation) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib.util
 import math
 import re
 import typing
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.experimental.layout import Layout, with_layout_constraint
 from jax.typing import DTypeLike
 
 from motionalign import reading
@@ -240,6 +242,45 @@ def dropout(x: jax.Array, rate: float, rngs: nnx.Rngs | None) -> jax.Array:
     return jnp.where(keep, x / (1.0 - rate), jnp.zeros_like(x))
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def normalised(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, eps: float, dtype: DTypeLike
+) -> jax.Array:
+    """LayerNorm in float32 of `x` [..., D]; the backward pass keeps `x` and two numbers a row.
+
+    What JAX derives keeps several float32 arrays of the size of `x`, and writes as many.
+    """
+    return _normalise(x, scale, bias, eps, dtype)[0]
+
+
+def _normalise(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, eps: float, dtype: DTypeLike
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    centred = x.astype(jnp.float32)
+    mean = centred.mean(axis=-1, keepdims=True)
+    centred = centred - mean
+    factor = jax.lax.rsqrt(jnp.mean(centred * centred, axis=-1, keepdims=True) + eps)
+    # Without the barrier, compilers compute both again from `x` wherever they are used.
+    kept = (x, *jax.lax.optimization_barrier((mean, factor)), scale)
+    return (centred * factor * scale + bias).astype(dtype), kept
+
+
+def _normalise_backward(
+    eps: float, dtype: DTypeLike, kept: tuple[jax.Array, ...], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    x, mean, factor, scale = kept
+    gradient = gradient.astype(jnp.float32)
+    unit = (x.astype(jnp.float32) - mean) * factor
+    scaled = gradient * scale
+    along = jnp.mean(scaled * unit, axis=-1, keepdims=True)
+    towards = factor * (scaled - scaled.mean(axis=-1, keepdims=True) - unit * along)
+    rows = tuple(range(x.ndim - 1))
+    return towards.astype(x.dtype), jnp.sum(gradient * unit, rows), jnp.sum(gradient, rows)
+
+
+normalised.defvjp(_normalise, _normalise_backward)
+
+
 class LayerNorm(nnx.Module):
     """LayerNorm in float32 that computes the variance from centred values, as PyTorch does.
 
@@ -256,10 +297,7 @@ class LayerNorm(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps [..., D] to [..., D] in the output dtype."""
-        x = x.astype(jnp.float32)
-        x = x - x.mean(axis=-1, keepdims=True)
-        x = x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + self.eps)
-        return (x * self.scale[...] + self.bias[...]).astype(self.dtype)
+        return normalised(x, self.scale[...], self.bias[...], self.eps, self.dtype)
 
 
 class Dense(nnx.Module):
@@ -288,7 +326,7 @@ class Dense(nnx.Module):
         lead = x.shape[: x.ndim - len(self.inputs)]
         kernel = self.kernel[...].astype(self.dtype)
         kernel = kernel.reshape(math.prod(self.inputs), math.prod(self.outputs))
-        y = x.astype(self.dtype).reshape(-1, kernel.shape[0]) @ kernel
+        y = einsum("ni,io->no", x.astype(self.dtype).reshape(-1, kernel.shape[0]), kernel)
         y = y + self.bias[...].astype(self.dtype).reshape(-1)
         return y.reshape(*lead, *self.outputs)
 
@@ -334,6 +372,12 @@ def attention_bias(mask: jax.Array | None) -> jax.Array | None:
     if mask is None:
         return None
     return jnp.where(mask, 0.0, jnp.finfo(jnp.float32).min)[:, None, None, :]
+
+
+@functools.cache
+def cudnn_is_there() -> bool:
+    """Whether this process can compile cuDNN's kernels, on a GPU or ahead of time."""
+    return any(importlib.util.find_spec(f"jax_cuda{n}_plugin") for n in (12, 13))
 
 
 class Attention(nnx.Module):
@@ -385,18 +429,53 @@ class Attention(nnx.Module):
         Returns:
           [B, Q, D].
         """
+        if self._fused(bias, rngs):
+            both = (x,) if x is context else (x, context)
+            return jax.lax.platform_dependent(
+                both, bias, cuda=self._by_cudnn, default=self._by_products
+            )
+        return self._by_products((x, context), bias, rngs)
+
+    def _by_products(
+        self,
+        both: tuple[jax.Array, ...],
+        bias: jax.Array | None,
+        rngs: nnx.Rngs | None = None,
+    ) -> jax.Array:
+        x, context = both[0], both[-1]
         # Heads before tokens: batched products of contiguous matrices, 1.6 times faster on a CPU.
         query = self.query(x).swapaxes(1, 2)  # [B, H, Q, K]
         key = self.key(context).swapaxes(1, 2)  # [B, H, N, K]
         value = self.value(context).swapaxes(1, 2)  # [B, H, N, K]
-        logits = jnp.einsum("bhqk,bhnk->bhqn", query, key, preferred_element_type=jnp.float32)
+        logits = einsum_float32("bhqk,bhnk->bhqn", query, key)
         logits = logits * query.shape[-1] ** -0.5
         if bias is not None:
             logits = logits + bias
         weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)  # [B, H, Q, N]
         weights = dropout(weights, self.dropout_rate, rngs)
-        out = jnp.einsum("bhqn,bhnk->bhqk", weights, value)
+        out = einsum("bhqn,bhnk->bhqk", weights, value)
         return self.out(out.swapaxes(1, 2))
+
+    def _fused(self, bias: jax.Array | None, rngs: nnx.Rngs | None) -> bool:
+        """Whether a fused kernel can compute this: no dropout, and no bias but that of a mask."""
+        drops = rngs is not None and self.dropout_rate > 0
+        masks = bias is None or bias.shape[1:3] == (1, 1)
+        return cudnn_is_there() and self.query.dtype == jnp.bfloat16 and masks and not drops
+
+    def _by_cudnn(self, both: tuple[jax.Array, ...], bias: jax.Array | None) -> jax.Array:
+        """With cuDNN's kernel, which takes even numbers of tokens: one is added where needed."""
+        padded = [jnp.pad(each, ((0, 0), (0, each.shape[1] % 2), (0, 0))) for each in both]
+        x, context = padded[0], padded[-1]
+        lengths = None
+        if bias is not None:
+            lengths = (bias[:, 0, 0] == 0).sum(-1, dtype=jnp.int32)
+        elif context.shape[1] > both[-1].shape[1]:
+            lengths = jnp.full(x.shape[:1], both[-1].shape[1], jnp.int32)
+        out = jax.nn.dot_product_attention(
+            self.query(x), self.key(context), self.value(context), key_value_seq_lengths=lengths,
+            implementation="cudnn",
+        )  # fmt: skip
+        return self.out(out)[:, : both[0].shape[1]]
 
 
 class MLP(nnx.Module):
@@ -496,6 +575,16 @@ def look_up(table: nnx.Param, input_ids: jax.Array, max_positions: int) -> jax.A
     return table[...].at[input_ids].get(mode="fill")  # NaN for an id out of range
 
 
+def by_rows(x: jax.Array) -> jax.Array:
+    """The same array, kept in memory row by row.
+
+    Without this, XLA's compiler for GPUs keeps the tokens of all layers with the batch innermost,
+    for the sake of the sum over it in the gradient of the positions, and transposes them before and
+    after each product.
+    """
+    return with_layout_constraint(x, Layout(tuple(range(x.ndim))))
+
+
 def encode_and_pool(
     blocks: Sequence[Any],
     x: jax.Array,
@@ -516,8 +605,9 @@ def encode_and_pool(
       rngs: stream `dropout`; None in evaluation.
       tokens: False: the last block computes only what is pooled.
     """
+    x = by_rows(x)
     for block in blocks[:-1]:
-        x = block(x, bias, rngs)
+        x = by_rows(block(x, bias, rngs))
     real = jnp.ones(x.shape[:2], bool) if mask is None else mask
     if readout == "mean":
         x = blocks[-1](x, bias, rngs)
@@ -553,8 +643,9 @@ def pool_patches(
     bias = None
     if mask is not None:
         bias = attention_bias(jnp.pad(mask, ((0, 0), (1, 0)), constant_values=True))
+    x = by_rows(x)
     for block in blocks[:-1]:
-        x = block(x, bias, rngs)
+        x = by_rows(block(x, bias, rngs))
     real = jnp.ones((x.shape[0], x.shape[1] - 1), bool) if mask is None else mask
     if pool == "mean":
         x = blocks[-1](x, bias, rngs)[:, 1:]

@@ -53,6 +53,74 @@ def test_dropout_keeps_the_mean():
     assert layers.dropout(x, 0.1, None) is x
 
 
+def derived(x, scale, bias, eps, dtype):
+    """LayerNorm as a formula that JAX differentiates."""
+    x = x.astype(jnp.float32)
+    x = x - x.mean(axis=-1, keepdims=True)
+    x = x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + eps)
+    return (x * scale + bias).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("shape", [(5, 24), (2, 3, 8), (1,)])
+def test_layer_norm_and_its_gradients(shape, dtype):
+    rng = np.random.default_rng(0)
+    x, gradient = (jnp.asarray(rng.normal(1.0, 3.0, size=shape), dtype) for _ in range(2))
+    scale, bias = (jnp.asarray(rng.normal(size=shape[-1:]), jnp.float32) for _ in range(2))
+    found, back = jax.vjp(lambda *a: layers.normalised(*a, 1e-5, dtype), x, scale, bias)
+    expected, derivative = jax.vjp(lambda *a: derived(*a, 1e-5, dtype), x, scale, bias)
+    np.testing.assert_array_equal(found, expected)
+    # Rounding to bfloat16 may fall either way.
+    bound = 1e-5 if dtype == "float32" else 2**-7
+    for got, want in zip(back(gradient), derivative(gradient), strict=True):
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(
+            got.astype("float32"), want.astype("float32"), rtol=bound, atol=bound
+        )
+
+
+@pytest.mark.parametrize("tokens", [7, 8])
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("queries", [None, 1])
+def test_attention_prepared_for_a_fused_kernel(tokens, masked, queries, monkeypatch):
+    """What is given to cuDNN's kernel, computed by another: the same as by plain products."""
+    given = []
+
+    def attend(query, key, value, *, key_value_seq_lengths, implementation):
+        given.append((query.shape[1], key.shape[1], implementation))
+        return real(query, key, value, key_value_seq_lengths=key_value_seq_lengths)
+
+    real = jax.nn.dot_product_attention
+    monkeypatch.setattr(jax.nn, "dot_product_attention", attend)
+    module = layers.Attention(
+        16, 2, 0.1, jnp.float32, nnx.Rngs(0), *2 * [nnx.initializers.normal(0.3)]
+    )
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, tokens, 16)), jnp.float32)
+    mask = jnp.arange(tokens) < jnp.array([[tokens], [4], [1]]) if masked else None
+    both = (x,) if queries is None else (x[:, :queries], x)
+    bias = layers.attention_bias(mask)
+    np.testing.assert_allclose(
+        module._by_cudnn(both, bias), module._by_products(both, bias), atol=1e-5
+    )
+    assert given == [(2 if queries else 8, 8, "cudnn")]  # even numbers of tokens
+
+
+def test_where_a_fused_kernel_is_used(monkeypatch):
+    monkeypatch.setattr(layers, "cudnn_is_there", lambda: True)
+    mask = layers.attention_bias(jnp.ones((2, 5), bool))
+    of_positions = jnp.zeros((1, 2, 5, 5))
+    train = nnx.Rngs(dropout=0)
+    for rate, dtype, bias, rngs, fused in [
+        (0.0, "bfloat16", None, train, True),
+        (0.1, "bfloat16", mask, None, True),
+        (0.1, "bfloat16", mask, train, False),  # it drops no attention weights
+        (0.0, "float32", mask, None, False),  # it has no float32
+        (0.0, "bfloat16", of_positions, None, False),
+    ]:
+        module = layers.Attention(16, 2, rate, jnp.dtype(dtype), nnx.Rngs(0))
+        assert module._fused(bias, rngs) == fused
+
+
 def operand_dtypes(jaxpr):
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":

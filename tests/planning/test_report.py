@@ -116,7 +116,8 @@ def test_mistakes(arguments, message):
 def test_a_run_for_accelerators(small_dataset, target):
     """Needs the compilers: `pip install 'jax[cuda12]'` or `'jax[tpu]'`."""
     flags = [flag for flag in tiny_flags("", small_dataset) if not flag.startswith("--workdir")]
-    done = command(*flags, "--mode=compile_ahead", f"--target={target}", "--json")
+    flags += ["--mode=compile_ahead", f"--target={target}", "--config.dtype=bfloat16", "--json"]
+    done = command(*flags)
     if "no compiler for" in done.stderr:
         pytest.skip(done.stderr)
     assert done.code == 0, done.stderr
@@ -124,3 +125,6 @@ def test_a_run_for_accelerators(small_dataset, target):
         assert not each["host_transfers"]
         assert each["estimated_seconds"] > 0
         assert each["total_bytes"] < each["memory_bytes"]
+        by_cudnn = {"train": 2, "encode motions": 1, "encode texts": 1}  # of two blocks
+        if target.startswith("h100"):
+            assert each["fused_attention"] == by_cudnn[each["step"]]
