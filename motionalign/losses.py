@@ -21,10 +21,11 @@ def symmetric_cross_entropy(logits: jax.Array, keep: jax.Array | None = None) ->
     Returns:
       A scalar.
     """
+    own = jnp.eye(logits.shape[0], dtype=bool)
     if keep is not None:
-        keep = keep | jnp.eye(logits.shape[0], dtype=bool)  # positives must stay
-        logits = jnp.where(keep, logits, -jnp.inf)
-    diagonal = jnp.diagonal(logits)
+        logits = jnp.where(keep | own, logits, -jnp.inf)  # positives must stay
+    # Not by `jnp.diagonal`, whose gathers exchange indices between the devices that hold the rows.
+    diagonal = jnp.where(own, logits, 0.0).sum(axis=1)
     rows = jax.nn.logsumexp(logits, axis=1) - diagonal
     columns = jax.nn.logsumexp(logits, axis=0) - diagonal
     return 0.5 * (rows.mean() + columns.mean())

@@ -82,8 +82,7 @@ def programs_can_be_stored() -> bool:
     In the CPU programs of jaxlib 0.10, devices exchange data one collective operation at a time, in
     the order of the program. A program that is read back from the cache has lost a part of this
     order: each nested sequence (a branch of `lax.cond`, the body of a loop) is restored with a
-    communicator of its own, so its collectives run at the same time as those beside it. The
-    training step has such a branch, in the gradient of `jnp.diagonal`.
+    communicator of its own, so its collectives run at the same time as those beside it.
 
     A process that reads the program back then exchanges other data than one that has compiled it.
     Gloo matches messages by their order alone: if two that meet differ in size, both processes

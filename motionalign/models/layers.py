@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.experimental.layout import Layout, with_layout_constraint
 from jax.typing import DTypeLike
 
 from motionalign import reading
@@ -246,9 +245,10 @@ def dropout(x: jax.Array, rate: float, rngs: nnx.Rngs | None) -> jax.Array:
 def normalised(
     x: jax.Array, scale: jax.Array, bias: jax.Array, eps: float, dtype: DTypeLike
 ) -> jax.Array:
-    """LayerNorm in float32 of `x` [..., D]; the backward pass keeps `x` and two numbers a row.
+    """LayerNorm in float32 of the rows of `x` [N, D].
 
-    What JAX derives keeps several float32 arrays of the size of `x`, and writes as many.
+    The backward pass keeps `x` and two numbers a row. What JAX derives keeps several float32 arrays
+    of the size of `x`, and writes as many.
     """
     return _normalise(x, scale, bias, eps, dtype)[0]
 
@@ -274,8 +274,7 @@ def _normalise_backward(
     scaled = gradient * scale
     along = jnp.mean(scaled * unit, axis=-1, keepdims=True)
     towards = factor * (scaled - scaled.mean(axis=-1, keepdims=True) - unit * along)
-    rows = tuple(range(x.ndim - 1))
-    return towards.astype(x.dtype), jnp.sum(gradient * unit, rows), jnp.sum(gradient, rows)
+    return towards.astype(x.dtype), jnp.sum(gradient * unit, 0), jnp.sum(gradient, 0)
 
 
 normalised.defvjp(_normalise, _normalise_backward)
@@ -297,7 +296,11 @@ class LayerNorm(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps [..., D] to [..., D] in the output dtype."""
-        return normalised(x, self.scale[...], self.bias[...], self.eps, self.dtype)
+        # As a matrix: for the sake of sums over batch and tokens, XLA's compiler for GPUs would
+        # keep the batch innermost, and transpose before and after every product.
+        rows = x.reshape(-1, x.shape[-1])
+        out = normalised(rows, self.scale[...], self.bias[...], self.eps, self.dtype)
+        return out.reshape(x.shape)
 
 
 class Dense(nnx.Module):
@@ -575,16 +578,6 @@ def look_up(table: nnx.Param, input_ids: jax.Array, max_positions: int) -> jax.A
     return table[...].at[input_ids].get(mode="fill")  # NaN for an id out of range
 
 
-def by_rows(x: jax.Array) -> jax.Array:
-    """The same array, kept in memory row by row.
-
-    Without this, XLA's compiler for GPUs keeps the tokens of all layers with the batch innermost,
-    for the sake of the sum over it in the gradient of the positions, and transposes them before and
-    after each product.
-    """
-    return with_layout_constraint(x, Layout(tuple(range(x.ndim))))
-
-
 def encode_and_pool(
     blocks: Sequence[Any],
     x: jax.Array,
@@ -605,9 +598,8 @@ def encode_and_pool(
       rngs: stream `dropout`; None in evaluation.
       tokens: False: the last block computes only what is pooled.
     """
-    x = by_rows(x)
     for block in blocks[:-1]:
-        x = by_rows(block(x, bias, rngs))
+        x = block(x, bias, rngs)
     real = jnp.ones(x.shape[:2], bool) if mask is None else mask
     if readout == "mean":
         x = blocks[-1](x, bias, rngs)
@@ -643,9 +635,8 @@ def pool_patches(
     bias = None
     if mask is not None:
         bias = attention_bias(jnp.pad(mask, ((0, 0), (1, 0)), constant_values=True))
-    x = by_rows(x)
     for block in blocks[:-1]:
-        x = by_rows(block(x, bias, rngs))
+        x = block(x, bias, rngs)
     real = jnp.ones((x.shape[0], x.shape[1] - 1), bool) if mask is None else mask
     if pool == "mean":
         x = blocks[-1](x, bias, rngs)[:, 1:]

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Protocol
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from motionalign import losses
@@ -94,7 +95,9 @@ class Contrastive:
     ) -> tuple[jax.Array, Any, Scalars]:
         """See `Objective.loss`."""
         assert outputs.text is not None
-        scores = losses.cosine_scores(outputs.motion, outputs.text)
+        # Each device compares its motions with all texts, which are gathered here, once.
+        text = jax.lax.with_sharding_constraint(outputs.text, NamedSharding(mesh, P()))
+        scores = losses.cosine_scores(outputs.motion, text)
         scalars = {"temperature": 1 / outputs.scale}
         if self._threshold is None:
             return losses.symmetric_cross_entropy(outputs.scale * scores), rest, scalars

@@ -62,7 +62,7 @@ def derived(x, scale, bias, eps, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("shape", [(5, 24), (2, 3, 8), (1,)])
+@pytest.mark.parametrize("shape", [(5, 24), (40, 8), (1, 3)])
 def test_layer_norm_and_its_gradients(shape, dtype):
     rng = np.random.default_rng(0)
     x, gradient = (jnp.asarray(rng.normal(1.0, 3.0, size=shape), dtype) for _ in range(2))

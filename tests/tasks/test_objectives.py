@@ -32,9 +32,9 @@ def outputs(batch=6, width=5, seed=0):
 
 def loss_of(objective, given, batch=None):
     """(loss, scalars) in a compiled step; checks that non-parameter state passes through."""
-    loss, rest, scalars = jax.jit(lambda o, r, b: objective.loss(o, r, b, mesh=None))(
-        given, REST, batch or {}
-    )
+    loss, rest, scalars = jax.jit(
+        lambda o, r, b: objective.loss(o, r, b, mesh=sharding.make_mesh())
+    )(given, REST, batch or {})
     assert rest == REST
     assert (loss.shape, loss.dtype) == ((), jnp.float32)
     return loss, scalars
