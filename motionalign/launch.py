@@ -363,7 +363,7 @@ def _encode() -> None:
 
 
 def _compile_ahead() -> None:
-    _require(config=_config(), target=_TARGET.value)
+    _require(config=_config(), target=_TARGET.value or None)
     with commands.importing():
         from motionalign.planning import report
     say = _say_aside if _JSON.value else _say

@@ -155,9 +155,9 @@ class Target:
         except (NotImplementedError, RuntimeError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise ValueError(
-                f"no compiler for {self} was found ({reason}). It comes with the extra aot-"
-                f"{kind.platform} or `pip install '{kind.package}=={jax.__version__}'`, in an "
-                "environment of its own"
+                f"no compiler for {self} was found, or it does not know this topology ({reason}). "
+                f"It comes with the extra aot-{kind.platform} or `pip install "
+                f"'{kind.package}=={jax.__version__}'`, in an environment of its own"
             ) from error
         return list(topology.devices)
 

@@ -378,9 +378,22 @@ def attention_bias(mask: jax.Array | None) -> jax.Array | None:
 
 
 @functools.cache
-def cudnn_is_there() -> bool:
-    """Whether this process can compile cuDNN's kernels, on a GPU or ahead of time."""
-    return any(importlib.util.find_spec(f"jax_cuda{n}_plugin") for n in (12, 13))
+def cudnn_takes(heads: int, width: int) -> bool:
+    """Whether cuDNN's attention of heads of this width can be compiled, here or ahead of time."""
+    if not any(importlib.util.find_spec(f"jax_cuda{n}_plugin") for n in (12, 13)):
+        return False
+    gpus = jax.local_devices() if jax.default_backend() == "gpu" else ()
+    if any(float(getattr(gpu, "compute_capability", 0)) < 8.0 for gpu in gpus):
+        return False  # before Ampere
+
+    def attend(x: jax.Array) -> jax.Array:
+        return jax.nn.dot_product_attention(x, x, x, implementation="cudnn").sum()
+
+    try:
+        jax.eval_shape(jax.grad(attend), jax.ShapeDtypeStruct((1, 2, heads, width), jnp.bfloat16))
+    except (NotImplementedError, RuntimeError, ValueError):  # its width, or cuDNN is not there
+        return False
+    return True
 
 
 class Attention(nnx.Module):
@@ -434,15 +447,13 @@ class Attention(nnx.Module):
         """
         if self._fused(bias, rngs):
             both = (x,) if x is context else (x, context)
-            return jax.lax.platform_dependent(
-                both, bias, cuda=self._by_cudnn, default=self._by_products
-            )
+            return jax.lax.platform_dependent(both, cuda=self._by_cudnn, default=self._by_products)
         return self._by_products((x, context), bias, rngs)
 
     def _by_products(
         self,
         both: tuple[jax.Array, ...],
-        bias: jax.Array | None,
+        bias: jax.Array | None = None,
         rngs: nnx.Rngs | None = None,
     ) -> jax.Array:
         x, context = both[0], both[-1]
@@ -460,19 +471,18 @@ class Attention(nnx.Module):
         return self.out(out.swapaxes(1, 2))
 
     def _fused(self, bias: jax.Array | None, rngs: nnx.Rngs | None) -> bool:
-        """Whether a fused kernel can compute this: no dropout, and no bias but that of a mask."""
+        """Whether a fused kernel can compute this: in bfloat16, without bias or dropout."""
+        if bias is not None or self.query.dtype != jnp.bfloat16:
+            return False
         drops = rngs is not None and self.dropout_rate > 0
-        masks = bias is None or bias.shape[1:3] == (1, 1)
-        return cudnn_is_there() and self.query.dtype == jnp.bfloat16 and masks and not drops
+        return not drops and cudnn_takes(*self.query.outputs)
 
-    def _by_cudnn(self, both: tuple[jax.Array, ...], bias: jax.Array | None) -> jax.Array:
+    def _by_cudnn(self, both: tuple[jax.Array, ...]) -> jax.Array:
         """With cuDNN's kernel, which takes even numbers of tokens: one is added where needed."""
         padded = [jnp.pad(each, ((0, 0), (0, each.shape[1] % 2), (0, 0))) for each in both]
         x, context = padded[0], padded[-1]
         lengths = None
-        if bias is not None:
-            lengths = (bias[:, 0, 0] == 0).sum(-1, dtype=jnp.int32)
-        elif context.shape[1] > both[-1].shape[1]:
+        if context.shape[1] > both[-1].shape[1]:
             lengths = jnp.full(x.shape[:1], both[-1].shape[1], jnp.int32)
         out = jax.nn.dot_product_attention(
             self.query(x), self.key(context), self.value(context), key_value_seq_lengths=lengths,

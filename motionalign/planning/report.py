@@ -10,6 +10,7 @@ import jax
 from ml_collections import ConfigDict
 
 from motionalign import sharding
+from motionalign.ahead.hlo import Exchange
 from motionalign.ahead.programs import Program, estimate, measure
 from motionalign.ahead.targets import Kind, Target
 from motionalign.planning.run import Planned, plan
@@ -27,9 +28,9 @@ class CompiledStep:
       target, about: the target, and the figures of its devices.
       dtype: of the run's products.
       batch_size: of all devices together.
-      state: {part of the training state that the step reads: (bytes of all of it, bytes of it on a
-        device)}.
-      program: what the step needs of each device.
+      state: {part of the training state: (bytes of all of it, bytes of it on a device)}; a step
+        that encodes reads some of it.
+      program: what the step needs of each device, or why the compiler refuses it: its memory.
     """
 
     name: str
@@ -38,16 +39,16 @@ class CompiledStep:
     dtype: str
     batch_size: int
     state: Mapping[str, tuple[int, int]]
-    program: Program
+    program: Program | str
 
     def numbers(self) -> dict[str, Any]:
         """What `--json` prints: sizes in bytes of one device, times in seconds."""
         p = self.program
+        about = {"step": self.name, "target": self.target, "batch_size": self.batch_size}
+        if isinstance(p, str):
+            return about | {"does_not_fit": p}
         least = estimate(p, self.about, self.dtype)
-        return {
-            "step": self.name,
-            "target": self.target,
-            "batch_size": self.batch_size,
+        return about | {
             "arguments_bytes": p.arguments,
             "output_bytes": p.outputs,
             "aliased_bytes": p.aliased,
@@ -70,7 +71,11 @@ class CompiledStep:
 
     def cells(self) -> list[str]:
         """The row of the table."""
-        p, least = self.program, estimate(self.program, self.about, self.dtype)
+        p = self.program
+        if isinstance(p, str):
+            about = [self.target, self.name, str(self.batch_size)]
+            return about + ["does not fit"] + [""] * (len(_HEAD) - 4)
+        least = estimate(p, self.about, self.dtype)
         kept = p.arguments + p.outputs - p.aliased
         return [
             self.target,
@@ -91,7 +96,7 @@ class CompiledStep:
 
 _HEAD = (
     "target", "step", "batch", "kept, GB", "temporaries", "together", "of", "TFLOP", "traffic, GB",
-    "products", "fusions", "fused attention", "exchanged, GB", "least time, ms", "bound by",
+    "products", "fusions", "fused attention", "exchanged, GB", "estimate, ms", "bound by",
 )  # fmt: skip
 _NOTES = {
     "compiler": "TFLOP and traffic are the compiler's counts",
@@ -117,15 +122,32 @@ def compile_run(
     Raises:
       ValueError: a target does not exist, its compiler is missing, or see `planning.run.plan`.
     """
-    parsed = [Target.parse(text) for text in targets]
     found = []
-    for target in parsed:
-        planned = plan(config, target.devices(), tokens)
+    for target, devices in _opened([Target.parse(text) for text in targets]).items():
+        planned = plan(config, devices, tokens)
         say(_about(planned, target))
         for name, lowered in planned.steps().items():
             say(f"Compiling {name} for {target}")
-            found.append(_measured(planned, target, name, _compiled(lowered, target)))
+            try:
+                compiled = _compiled(lowered, target)
+            except jax.errors.JaxRuntimeError as error:
+                # Compilers for TPUs plan the memory, and refuse what does not fit.
+                if "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
+                found.append(_measured(planned, target, name, str(error)))
+                continue
+            found.append(_measured(planned, target, name, measure(compiled)))
     return found
+
+
+def _opened(targets: Sequence[Target]) -> dict[Target, list[Any]]:
+    """The devices of every target, before anything is compiled.
+
+    The largest number of this machine's first: JAX starts with as many.
+    """
+    largest = sorted(targets, key=lambda t: (t.kind != "cpu", -len(t.topology), t.topology[::-1]))
+    by_size = {target: target.devices() for target in largest}
+    return {target: by_size[target] for target in targets}
 
 
 def _compiled(lowered: jax.stages.Lowered, target: Target) -> jax.stages.Compiled:
@@ -144,17 +166,11 @@ def _about(planned: Planned, target: Target) -> str:
     )
 
 
-def _measured(
-    planned: Planned, target: Target, name: str, compiled: jax.stages.Compiled
-) -> CompiledStep:
+def _measured(planned: Planned, target: Target, name: str, program: Program | str) -> CompiledStep:
     data = planned.config.data
     size = data.batch_size if name == "train" else data.eval_batch_size
     state = {part: sharding.bytes_of(arrays) for part, arrays in planned.state.items()}
-    if name != "train":
-        del state["optimizer"]
-    return CompiledStep(
-        name, str(target), target.about, planned.config.dtype, size, state, measure(compiled)
-    )
+    return CompiledStep(name, str(target), target.about, planned.config.dtype, size, state, program)
 
 
 def as_json(steps: Iterable[CompiledStep]) -> str:
@@ -164,22 +180,28 @@ def as_json(steps: Iterable[CompiledStep]) -> str:
 
 def as_table(steps: Sequence[CompiledStep]) -> str:
     """The steps as a table, in Markdown, with what devices exchange and whether a step fits."""
-    counted = dict.fromkeys(step.program.counted for step in steps)
+    programs = [step.program for step in steps if not isinstance(step.program, str)]
+    counted = dict.fromkeys(program.counted for program in programs)
     notes = [
-        "kept: parameters, optimizer and batch, from step to step; sizes are of one device",
+        "kept: what the step reads of parameters, optimizer and batch; sizes are of one device. "
+        "The validation of a run has its whole state in memory",
         *(_NOTES[each] for each in counted),
-        "least time: the longest of arithmetic, memory and exchange by the makers' figures; a run "
-        "takes longer",
+        "estimate: the longest of arithmetic, memory and exchange by the makers' figures, a "
+        "roofline; runs usually take longer",
     ]
     parts = [Table(_HEAD, [step.cells() for step in steps], notes, left=2).markdown()]
-    parts += [_exchanged(step) for step in steps if step.program.exchanges]
+    parts += [_exchanged(step) for step in steps if _exchanges(step)]
     parts += [line for step in steps for line in _warnings(step)]
     return "\n\n".join(parts)
 
 
+def _exchanges(step: CompiledStep) -> tuple[Exchange, ...]:
+    return () if isinstance(step.program, str) else step.program.exchanges
+
+
 def _exchanged(step: CompiledStep) -> str:
     """What the devices exchange in a step, by size."""
-    found = step.program.exchanges
+    found = _exchanges(step)
     rows = [
         [each.kind, each.shape[:60], f"{each.count:,}", f"{each.count * each.size / 1e6:,.2f}"]
         for each in found[:10]
@@ -190,15 +212,19 @@ def _exchanged(step: CompiledStep) -> str:
     return f"{title}\n\n{Table(('operation', 'result', 'number', 'MB'), rows, notes, 2).markdown()}"
 
 
+_SMALLER = "Choose a smaller config.data.batch_size, more devices, or a larger config.mesh.model"
+
+
 def _warnings(step: CompiledStep) -> list[str]:
     p, memory = step.program, step.about.memory
+    if isinstance(p, str):
+        return [f"{step.name} does not fit {step.target}: {p}. {_SMALLER}"]
     found = []
     if p.transfers:
         found.append(f"{step.name} exchanges data with the host: {', '.join(p.transfers)}")
     if memory and p.total > memory:
         found.append(
             f"{step.name} does not fit {step.target}: {p.total / GB:.1f} of {memory / GB:.1f} GB a "
-            "device. Choose a smaller config.data.batch_size, more devices, or a larger "
-            "config.mesh.model"
+            f"device. {_SMALLER}"
         )
     return found

@@ -72,7 +72,7 @@ class Planned:
         return abstract_state(self.network, self.optimizer, self.mesh)
 
     def steps(self) -> dict[str, jax.stages.Lowered]:
-        """Every step of training, evaluation and encoding, to be compiled: {name: step}."""
+        """The steps of training and of encoding or ranking, to be compiled: {name: step}."""
         train_step = make_train_step(
             self.network, self.objective, self.optimizer, self.config, self.mesh, self.state
         )
@@ -124,7 +124,6 @@ class Planned:
         """A batch of one clip, as long as any that the model reads."""
         metadata = self.dataset.metadata
         seen = self.network.config.representation(self.config.data.frame_bucket)
-        seen.check(metadata)
         frames = min(seen.max_frames, 512)  # a model of any length resizes clips
         clip = seen.prepare(seen.example(metadata, frames), metadata.fps, metadata)
         lengths = seen.frames(np.array([frames]))
@@ -164,27 +163,32 @@ def plan(config: ConfigDict, devices: Sequence[Any], tokens: int | None = None) 
 def _planned(config: ConfigDict, mesh: Mesh, tokens: int | None) -> Planned:
     task = TASKS[config.task](config)
     objective = OBJECTIVES[config.loss.kind](config.loss, task.has_classes)
-    dataset = stand_ins.dataset(
-        config.data.data_dir, next(iter(parse_mixture(config.data.datasets)))
-    )
+    datasets: list[Any] = [  # a stand-in has all that is read
+        stand_ins.dataset(config.data.data_dir, name)
+        for name in parse_mixture(config.data.datasets)
+    ]
     kind = architecture_of(config.model.kind)
     if kind is motion_language.ARCHITECTURE:
-        architecture = _language_model(config, dataset)
+        architecture = _language_model(config, datasets[0])
     else:
         trained = open_saved(config.model.weights) if config.model.weights else None
-        datasets: Any = [dataset]  # a stand-in has all that is read
         architecture = resolve_architecture(config, task, objective, trained, datasets)
     network = Network(
         architecture, jnp.dtype(config.dtype), kind.module, kind.frozen(config, architecture)
     )
     optimizer, _ = optim.make_optimizer(optimizer_config(config), network.abstract_params, STEPS)
     length = _text_length(config, architecture, tokens)
-    return Planned(config, mesh, dataset, objective, network, optimizer, length)
+    for dataset in datasets:
+        architecture.representation(config.data.frame_bucket).check(dataset.metadata)
+    return Planned(config, mesh, datasets[0], objective, network, optimizer, length)
 
 
 def _text_length(config: ConfigDict, architecture: Any, tokens: int | None) -> int:
     """Length of a batch's texts: as batches are padded, at most what the model reads."""
-    if isinstance(architecture, MotionLanguageConfig):
+    answers = isinstance(architecture, MotionLanguageConfig)
+    if tokens is not None and (answers or architecture.text is None):
+        raise ValueError("--tokens has no effect: this run encodes no texts")
+    if answers:
         return architecture.answer_tokens
     if architecture.text is None:
         return 0
@@ -211,6 +215,14 @@ def _local_models(config: ConfigDict) -> Generator[ConfigDict]:
 def _language_model(config: ConfigDict, dataset: Dataset | stand_ins.StandIn) -> Any:
     """A language model that reads motions; its tokenizer's run and its prompt may be stand-ins."""
     c = config.model.language
+    if not (config.model.weights and c.weights):
+        raise ValueError(
+            "set config.model.weights to the run of a motion tokenizer, and "
+            "config.model.language.weights to a language model"
+        )
+    if not dataset.metadata.label_names:
+        raise ValueError(f"dataset {dataset.name!r} has no actions to name")
+    instructions.parts_of(c.instruction)
     sizes = llama.config_from_hf(
         Source(c.weights).config(), remat=c.remat, lora=motion_language.adapters_of(c)
     )

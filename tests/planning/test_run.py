@@ -117,6 +117,7 @@ def test_a_frozen_language_model_has_no_moments(tmp_path):
         ({"data.batch_size": 3}, "config.data.batch_size=3 is not a multiple of the 2 devices"),
         ({"mesh.model": 3}, "config.mesh.model=3 must divide .* 2"),
         ({"data.datasets": "mine"}, "'mine' is not in .*, and its sizes are not known"),
+        ({"data.datasets": "small,mine"}, "'mine' is not in .*, and its sizes are not known"),
     ],
 )
 def test_a_run_that_cannot_be_planned(small_dataset, fields, message):
@@ -125,6 +126,28 @@ def test_a_run_that_cannot_be_planned(small_dataset, fields, message):
         config.update_from_flattened_dict(fields)
     with pytest.raises(ValueError, match=message):
         planning.plan(config, jax.devices()[:2])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"model.weights": None}, "set config.model.weights to the run of a motion tokenizer"),
+        ({"data.datasets": "humanml3d"}, "'humanml3d' has no actions to name"),
+        ({"model.language.instruction": "What is it?"}, "a text that contains {motion} once"),
+    ],
+)
+def test_a_language_model_that_cannot_be_planned(tmp_path, fields, message):
+    config = ntu60_llmar.get_config().unlock()
+    config.data.data_dir = str(tmp_path)
+    config.update_from_flattened_dict(fields)
+    with pytest.raises(ValueError, match=message):
+        planning.plan(config, jax.devices()[:1])
+
+
+def test_a_length_of_texts_where_there_are_none(tmp_path):
+    config = small(babel60_gaitformer.get_config("classify,joints"), tmp_path)
+    with pytest.raises(ValueError, match="--tokens has no effect"):
+        planning.plan(config, jax.devices()[:1], 16)
 
 
 def test_a_motion_tokenizer_that_no_config_describes(tmp_path):
