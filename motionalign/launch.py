@@ -241,6 +241,10 @@ def _run() -> None:
 
 # Flags that only some modes read, with these modes.
 READ_BY = {
+    **dict.fromkeys(
+        ("workdir", "distributed", "coordinator", "num_processes", "process_id"),
+        ("train", "eval", "encode", "tokenize"),
+    ),
     "checkpoint": ("eval", "encode", "tokenize"),
     "split": ("eval", "tokenize"),
     "language_model": ("eval", "tokenize"),

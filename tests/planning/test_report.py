@@ -123,6 +123,7 @@ def test_all_devices_are_opened_before_anything_is_compiled():
         (["--target="], "--mode=compile_ahead needs --target=h100:1"),
         (["--target=cpu:1", "--tokens=0"], "--tokens"),
         (["--target=cpu:1", "--split=val"], "--split has no effect with --mode=compile_ahead"),
+        (["--target=cpu:1", "--workdir=x"], "--workdir has no effect with --mode=compile_ahead"),
         (["--target=cpu:9"], "target cpu:9 needs 9 devices, and JAX has started with 8"),
     ],
 )
