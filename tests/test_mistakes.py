@@ -24,7 +24,7 @@ MISTAKES = {
     "launch.py": ["--mode=train needs --config=configs/quickstart.py, for example"],
     f"{QUICK} runs/x": ["unexpected argument 'runs/x'", "options have the form --NAME=VALUE"],
     f"{QUICK} --wrokdir=x": ["'wrokdir'", "Did you mean: workdir"],
-    "launch.py --mode=sing": ["--mode=sing", "one of <train|eval|encode|tokenize>"],
+    "launch.py --mode=sing": ["--mode=sing", "one of <train|eval|encode|tokenize|compile_ahead>"],
     "launch.py --mode=eval": ["--mode=eval needs --checkpoint=runs/quickstart, for example"],
     "launch.py --mode=encode --checkpoint=runs/short": [
         "--mode=encode needs --input=clips and --output=clips.npz, for example"
@@ -61,7 +61,8 @@ MISTAKES = {
     ],
     "motionalign train evla": ["unexpected argument 'evla'", "Did you mean --mode=eval?"],
     "motionalign trian": [
-        "unknown command 'trian'; valid: data_prep, train, eval, encode, tokenize, convert.",
+        "unknown command 'trian'; valid: data_prep, train, eval, encode, tokenize, convert, "
+        "compile_ahead.",
         "Did you mean train?",
     ],
     # Config files and their arguments
