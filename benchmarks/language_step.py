@@ -48,22 +48,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.train_step import cpu_seconds_of_others, machine, parse_contender
+from motionalign.planning.stand_ins import CONFIGS  # without JAX, which torch's processes lack
 
-SMOLLM2: dict[str, Any] = {
-    "model_type": "llama",
+SMOLLM2: dict[str, Any] = CONFIGS["HuggingFaceTB/SmolLM2-135M-Instruct"] | {
     "architectures": ["LlamaForCausalLM"],
-    "hidden_act": "silu",
-    "vocab_size": 49152,
-    "hidden_size": 576,
-    "intermediate_size": 1536,
-    "num_hidden_layers": 30,
-    "num_attention_heads": 9,
-    "num_key_value_heads": 3,
     "head_dim": 64,
-    "max_position_embeddings": 8192,
-    "rms_norm_eps": 1e-5,
-    "rope_theta": 100000.0,
-    "tie_word_embeddings": True,
 }
 """config.json of HuggingFaceTB/SmolLM2-135M-Instruct, as far as the model depends on it."""
 
