@@ -134,7 +134,8 @@ def compile_run(
                 # Compilers for TPUs plan the memory, and refuse what does not fit.
                 if "RESOURCE_EXHAUSTED" not in str(error):
                     raise
-                found.append(_measured(planned, target, name, str(error)))
+                reason = str(error).strip().partition("\n")[0]  # what follows lists all buffers
+                found.append(_measured(planned, target, name, reason))
                 continue
             found.append(_measured(planned, target, name, measure(compiled)))
     return found
@@ -145,7 +146,7 @@ def _opened(targets: Sequence[Target]) -> dict[Target, list[Any]]:
 
     The largest number of this machine's first: JAX starts with as many.
     """
-    largest = sorted(targets, key=lambda t: (t.kind != "cpu", -len(t.topology), t.topology[::-1]))
+    largest = sorted(targets, key=lambda t: -int(t.topology) if t.kind == "cpu" else 0)
     by_size = {target: target.devices() for target in largest}
     return {target: by_size[target] for target in targets}
 

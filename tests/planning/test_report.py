@@ -99,7 +99,7 @@ def test_a_step_that_the_compiler_refuses(small_dataset, a_product, monkeypatch)
     """As libtpu does; the others are reported."""
 
     def refuse(lowered, target):
-        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 96.00G exceeds 15.75G")
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 96.00G exceeds 15.75G\nbuffers")
 
     monkeypatch.setattr(report, "_compiled", refuse)
     [found] = json.loads(compiled(small_dataset, "--json").stdout)
@@ -107,10 +107,16 @@ def test_a_step_that_the_compiler_refuses(small_dataset, a_product, monkeypatch)
     assert "product does not fit cpu:1: RESOURCE_EXHAUSTED" in compiled(small_dataset).stdout
 
 
-def test_all_devices_are_opened_before_anything_is_compiled():
+def test_all_devices_are_opened_before_anything_is_compiled(monkeypatch):
+    """The largest number of CPU devices first: JAX starts with as many."""
     targets = [report.Target.parse(text) for text in ("cpu:2", "cpu:8", "cpu:1")]
     opened = report._opened(targets)
     assert [len(devices) for devices in opened.values()] == [2, 8, 1]
+    order = []
+    with monkeypatch.context() as patch:
+        patch.setattr(report.Target, "devices", lambda self: order.append(str(self)))
+        report._opened([report.Target.parse(t) for t in ("v5e:2x2", "cpu:12", "cpu:9", "cpu:18")])
+    assert order == ["cpu:18", "cpu:12", "cpu:9", "v5e:2x2"]
     with pytest.raises(ValueError, match="cpu:16 needs 16 devices"):
         report._opened([*targets, report.Target.parse("cpu:16")])
 
