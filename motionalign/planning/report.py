@@ -10,7 +10,7 @@ import jax
 from ml_collections import ConfigDict
 
 from motionalign import sharding
-from motionalign.ahead.hlo import Exchange
+from motionalign.ahead.hlo import Exchange, shape_bytes
 from motionalign.ahead.programs import Program, estimate, measure
 from motionalign.ahead.targets import Kind, Target
 from motionalign.planning.run import Planned, plan
@@ -65,6 +65,7 @@ class CompiledStep:
             "collectives": [each._asdict() for each in p.exchanges],
             "collective_bytes": p.exchanged,
             "host_transfers": list(p.transfers),
+            "arrays_written": _most_written(p),
             "estimated_seconds": least and least.seconds,
             "bound_by": least and least.bound,
         }
@@ -92,6 +93,12 @@ class CompiledStep:
             f"{1000 * least.seconds:.1f}" if least else "",
             least.bound if least else "",
         ]
+
+
+def _most_written(program: Program) -> dict[str, int]:
+    """{shape: number of kernels that write such an array}, the twenty of the most bytes."""
+    of_bytes = sorted(program.written.items(), key=lambda item: -item[1] * shape_bytes(item[0]))
+    return dict(of_bytes[:20])
 
 
 _HEAD = (

@@ -47,6 +47,7 @@ def test_the_counts_of_a_product(small_dataset, a_product):
     assert (found["arguments_bytes"], found["output_bytes"]) == (read, written)
     assert (found["products"], found["fused_attention"]) == (1, 0)
     assert found["collectives"] == [] and found["host_transfers"] == []
+    assert found["arrays_written"] == {"f32[64,32]": 1}
     assert found["estimated_seconds"] is None  # no maker's figures of this machine
 
 
