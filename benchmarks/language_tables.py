@@ -87,6 +87,7 @@ def unseen_table(records: Sequence[Record]) -> Table:
     kept = [record for record in records if record["left_out"]]
     rows = []
     for (set, variant), group in _groups(kept, "set", "variant").items():
+        group = sorted(group, key=lambda record: record["part"])
         among = _summed(group, "unseen", "unseen names")
         draws = [_summed([record], "unseen", "unseen names") for record in group]
         every = [_summed(group, split, "all names") for split in ("test", "unseen")]

@@ -225,6 +225,12 @@ class Module:
         """Number of calls of a fused attention kernel, forward and backward."""
         return sum(count for _, each, count in self.operations() if _is_attention(each))
 
+    def calls_libraries(self) -> bool:
+        """Whether products or attention are calls of a library, whose work XLA does not count."""
+        return any(
+            _GEMM.search(each.target) or _is_attention(each) for _, each, _ in self.operations()
+        )
+
     def flops(self) -> int:
         """Floating-point operations of matrix products and attention kernels.
 

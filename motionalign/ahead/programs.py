@@ -56,7 +56,7 @@ def measure(compiled: jax.stages.Compiled) -> Program:
     text = compiled.as_text()
     assert text is not None
     module = Module(text)
-    own = "flops" in costs and "bytes accessed" in costs
+    own = "flops" in costs and "bytes accessed" in costs and not module.calls_libraries()
     return Program(
         arguments=memory.argument_size_in_bytes,
         outputs=memory.output_size_in_bytes,

@@ -69,8 +69,10 @@ class Block(nnx.Module):
         first: int | None = None,
     ) -> jax.Array:
         """Maps [B, L, D] to [B, L, D], or to its `first` tokens only: [B, first, D]."""
-        x = self.attention_norm(x[:, :first] + self.attention(x[:, :first], x, bias, rngs))
-        return self.mlp_norm(x + layers.dropout(self.mlp(x), self.dropout, rngs))
+        attended = self.attention(x[:, :first], x, bias, rngs)
+        rows = self.attention_norm(layers.matrix(x[:, :first]) + layers.matrix(attended))
+        rows = self.mlp_norm(rows + layers.dropout(self.mlp(rows), self.dropout, rngs))
+        return rows.reshape(attended.shape)
 
 
 class DistilBert(nnx.Module):

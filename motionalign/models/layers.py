@@ -237,8 +237,32 @@ def dropout(x: jax.Array, rate: float, rngs: nnx.Rngs | None) -> jax.Array:
     """Inverted dropout with probability `rate`; the identity if `rngs` is None (evaluation)."""
     if rngs is None or rate == 0.0:
         return x
-    keep = jax.random.bernoulli(rngs.dropout(), 1.0 - rate, x.shape)
-    return jnp.where(keep, x / (1.0 - rate), jnp.zeros_like(x))
+    rows = matrix(x)
+    keep = jax.random.bernoulli(rngs.dropout(), 1.0 - rate, rows.shape)
+    return jnp.where(keep, rows / (1.0 - rate), jnp.zeros_like(rows)).reshape(x.shape)
+
+
+def matrix(x: jax.Array) -> jax.Array:
+    """[..., D] as rows [N, D].
+
+    Whatever is computed between products, sums of a residual stream too, is computed on matrices:
+    with three axes, XLA's compiler for GPUs may keep batch or tokens innermost in all blocks, and
+    transposes before and after every product.
+    """
+    return x.reshape(-1, x.shape[-1])
+
+
+@jax.custom_vjp
+def add_bias(x: jax.Array, bias: jax.Array) -> jax.Array:
+    """Rows [N, D] plus a float32 bias [D], in the dtype of the rows; its gradient is in float32."""
+    return x + bias.astype(x.dtype)
+
+
+def _add_bias_backward(_: None, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return gradient, jnp.sum(gradient, 0, jnp.float32)
+
+
+add_bias.defvjp(lambda x, bias: (add_bias(x, bias), None), _add_bias_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
@@ -296,10 +320,7 @@ class LayerNorm(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps [..., D] to [..., D] in the output dtype."""
-        # As a matrix: for the sake of sums over batch and tokens, XLA's compiler for GPUs would
-        # keep the batch innermost, and transpose before and after every product.
-        rows = x.reshape(-1, x.shape[-1])
-        out = normalised(rows, self.scale[...], self.bias[...], self.eps, self.dtype)
+        out = normalised(matrix(x), self.scale[...], self.bias[...], self.eps, self.dtype)
         return out.reshape(x.shape)
 
 
@@ -330,7 +351,7 @@ class Dense(nnx.Module):
         kernel = self.kernel[...].astype(self.dtype)
         kernel = kernel.reshape(math.prod(self.inputs), math.prod(self.outputs))
         y = einsum("ni,io->no", x.astype(self.dtype).reshape(-1, kernel.shape[0]), kernel)
-        y = y + self.bias[...].astype(self.dtype).reshape(-1)
+        y = add_bias(y, self.bias[...].reshape(-1))
         return y.reshape(*lead, *self.outputs)
 
 
@@ -481,11 +502,14 @@ class Attention(nnx.Module):
         """With cuDNN's kernel, which takes even numbers of tokens: one is added where needed."""
         padded = [jnp.pad(each, ((0, 0), (0, each.shape[1] % 2), (0, 0))) for each in both]
         x, context = padded[0], padded[-1]
+        # As different arrays: otherwise XLA merges the products into one, whose result is split and
+        # whose gradient is put together in memory; and none adds its bias itself.
+        x, keys, values = jax.lax.optimization_barrier((x, context, context))
         lengths = None
         if context.shape[1] > both[-1].shape[1]:
             lengths = jnp.full(x.shape[:1], both[-1].shape[1], jnp.int32)
         out = jax.nn.dot_product_attention(
-            self.query(x), self.key(context), self.value(context), key_value_seq_lengths=lengths,
+            self.query(x), self.key(keys), self.value(values), key_value_seq_lengths=lengths,
             implementation="cudnn",
         )  # fmt: skip
         return self.out(out)[:, : both[0].shape[1]]
@@ -545,12 +569,15 @@ class PreNormBlock(nnx.Module):
         first: int | None = None,
     ) -> jax.Array:
         """Maps [B, N, D] to [B, N, D], or to its `first` tokens only: [B, first, D]."""
-        normed = self.attention_norm(x)
+        rows = matrix(x)
+        normed = self.attention_norm(rows).reshape(x.shape)
         if first is not None and bias is not None and bias.shape[2] > 1:
             bias = bias[:, :, :first]
         attended = self.attention(normed[:, :first], normed, bias, rngs)
-        x = x[:, :first] + dropout(attended, self.dropout, rngs)
-        return x + dropout(self.mlp(self.mlp_norm(x)), self.dropout, rngs)
+        kept = rows if first is None else matrix(x[:, :first])
+        rows = kept + matrix(dropout(attended, self.dropout, rngs))
+        rows = rows + dropout(self.mlp(self.mlp_norm(rows)), self.dropout, rngs)
+        return rows.reshape(attended.shape)
 
 
 class PostNormBlock(nnx.Module):
@@ -576,8 +603,10 @@ class PostNormBlock(nnx.Module):
         if first is not None and bias is not None and bias.shape[2] > 1:
             bias = bias[:, :, :first]
         attended = self.attention(x[:, :first], x, bias, rngs)
-        x = self.attention_norm(x[:, :first] + dropout(attended, self.dropout, rngs))
-        return self.mlp_norm(x + dropout(self.mlp(x), self.dropout, rngs))
+        rows = matrix(x[:, :first]) + matrix(dropout(attended, self.dropout, rngs))
+        rows = self.attention_norm(rows)
+        rows = self.mlp_norm(rows + dropout(self.mlp(rows), self.dropout, rngs))
+        return rows.reshape(attended.shape)
 
 
 def look_up(table: nnx.Param, input_ids: jax.Array, max_positions: int) -> jax.Array:

@@ -161,10 +161,16 @@ class Block(nnx.Module):
     ) -> jax.Array:
         """Maps [B, F, D] to [B, F, D], or to its `first` tokens only: [B, first, D]."""
         if self.config.norm == "pre":
-            x = x[:, :first] + self._attend(self.attention_norm(x), bias, rngs, first)
-            return x + self._feed_forward(self.mlp_norm(x), rngs)
-        x = self.attention_norm(x[:, :first] + self._attend(x, bias, rngs, first))
-        return self.mlp_norm(x + self._feed_forward(x, rngs))
+            rows = layers.matrix(x)
+            normed = self.attention_norm(rows).reshape(x.shape)
+            attended = self._attend(normed, bias, rngs, first)
+            kept = rows if first is None else layers.matrix(x[:, :first])
+            rows = kept + layers.matrix(attended)
+            rows = rows + self._feed_forward(self.mlp_norm(rows), rngs)
+            return rows.reshape(attended.shape)
+        attended = self._attend(x, bias, rngs, first)
+        rows = self.attention_norm(layers.matrix(x[:, :first]) + layers.matrix(attended))
+        return self.mlp_norm(rows + self._feed_forward(rows, rngs)).reshape(attended.shape)
 
 
 class MotionTransformer(nnx.Module):

@@ -71,19 +71,23 @@ class Planned:
         """The training state."""
         return abstract_state(self.network, self.optimizer, self.mesh)
 
-    def steps(self) -> dict[str, jax.stages.Lowered]:
-        """The steps of training and of encoding or ranking, to be compiled: {name: step}."""
+    def train_step(self) -> jax.stages.Lowered:
+        """The step of training, to be compiled: of (state, step number, batch)."""
         train_step = make_train_step(
             self.network, self.objective, self.optimizer, self.config, self.mesh, self.state
         )
         number = jax.ShapeDtypeStruct((), jnp.int32, sharding=NamedSharding(self.mesh, P()))
-        batch = self._batch(self.config.data.batch_size, training=True)
-        return {"train": train_step.lower(self.state, number, batch)} | self._encoding()
+        batch = self.batch(self.config.data.batch_size, training=True)
+        return train_step.lower(self.state, number, batch)
+
+    def steps(self) -> dict[str, jax.stages.Lowered]:
+        """The steps of training and of encoding or ranking, to be compiled: {name: step}."""
+        return {"train": self.train_step()} | self._encoding()
 
     def _encoding(self) -> dict[str, jax.stages.Lowered]:
         arrays = self.state["params"] | self.state["rest"] | self.state["frozen"]
         encoder = Encoder(self.network, None, self.mesh, self.config.data)
-        batch = self._batch(self.config.data.eval_batch_size, training=False)
+        batch = self.batch(self.config.data.eval_batch_size, training=False)
         texts = {name: batch.pop(name) for name in ("input_ids", "text_mask") if name in batch}
         if isinstance(self.network.config, MotionLanguageConfig):
             return {"scores": encoder.method("scores").lower(arrays, batch, self._answers())}
@@ -103,7 +107,7 @@ class Planned:
         ids, mask = (jax.ShapeDtypeStruct(shape, t, sharding=layout) for t in (jnp.int32, bool))
         return ids, mask
 
-    def _batch(self, size: int, training: bool) -> Shapes:
+    def batch(self, size: int, training: bool) -> Shapes:
         """A batch: as long as clips may be, with texts of `tokens`."""
         arrays: dict[str, tuple[tuple[int, ...], Any]] = {
             name: (each.shape[1:], each.dtype) for name, each in self._clip().items()

@@ -127,6 +127,7 @@ def test_counts_by_hand():
     assert written["bf16[32,64]"] == 10 and written["bf16[2,3,16,8]"] == 2
     assert "bf16[64,64]" not in written  # a constant
     assert not module.exchanges() and not module.host_transfers()
+    assert module.calls_libraries()
 
 
 def test_callbacks_and_infeeds_are_transfers():

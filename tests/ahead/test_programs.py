@@ -1,5 +1,7 @@
 """What is read from compiled programs, on eight virtual CPU devices, and rooflines by hand."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -82,6 +84,34 @@ def test_the_counts_of_a_product():
     assert (program.flops, program.counted) == (2 * 64 * 128 * 32, "compiler")
     assert program.traffic == (64 * 128 + 128 * 32 + 64 * 32) * 4
     assert (program.products, program.attention) == (1, 0)
+
+
+ATTENTION = """
+HloModule jit_attend, is_scheduled=true
+
+ENTRY %main (q: bf16[2,16,3,8]) -> bf16[2,3,16,8] {
+  %q = bf16[2,16,3,8]{3,2,1,0} parameter(0)
+  ROOT %out = (bf16[2,3,16,8]{3,1,2,0}) custom-call(%q, %q, %q), custom_call_target="__cudnn$fmhaSoftmax"
+}
+"""  # noqa: E501
+
+
+def test_work_of_libraries_is_counted_from_the_text():
+    """The compiler's own counts lack it."""
+    memory = SimpleNamespace(
+        argument_size_in_bytes=1,
+        output_size_in_bytes=2,
+        temp_size_in_bytes=3,
+        alias_size_in_bytes=0,
+    )
+    compiled = SimpleNamespace(
+        memory_analysis=lambda: memory,
+        cost_analysis=lambda: {"flops": 7.0, "bytes accessed": 8.0},
+        as_text=lambda: ATTENTION,
+    )
+    program = programs.measure(compiled)
+    assert (program.counted, program.attention) == ("text", 1)
+    assert program.flops == 2 * 2 * (2 * 3 * 16 * 16 * 8)  # two products
 
 
 def test_the_longest_of_three_bounds_a_program():

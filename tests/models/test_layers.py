@@ -127,6 +127,47 @@ def test_without_cudnn_no_kernel_is_fused():
     assert not layers.cudnn_takes(12, 64)
 
 
+@pytest.mark.skipif(jax.default_backend() != "gpu", reason="runs on NVIDIA's GPUs")
+@pytest.mark.parametrize(("tokens", "queries"), [(71, None), (72, None), (71, 1)])
+def test_a_fused_kernel_on_a_gpu(tokens, queries):
+    """Output and gradients in bfloat16 are as close to float32 as those of plain products."""
+    assert layers.cudnn_takes(12, 64)
+    x = np.random.default_rng(0).normal(size=(8, tokens, 768)).astype("float32")
+
+    def results(dtype, fused):
+        module = layers.Attention(768, 12, 0.0, jnp.dtype(dtype), nnx.Rngs(0))
+        graphdef, params = nnx.split(module)
+
+        def loss(params, x):
+            module = nnx.merge(graphdef, params)
+            both = (x,) if queries is None else (x[:, :queries], x)
+            out = module._by_cudnn(both) if fused else module._by_products(both)
+            return jnp.square(out.astype(jnp.float32)).sum(), out
+
+        run = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))
+        with jax.default_matmul_precision("highest" if dtype == "float32" else "default"):
+            (_, out), (params, x_) = run(params, jnp.asarray(x, dtype))
+        del params["key"]["bias"]  # 0: a softmax does not change with it
+        return [np.asarray(each, "float64") for each in jax.tree.leaves((out, params, x_))]
+
+    exact = results("float32", False)
+    errors = []
+    for fused in (True, False):
+        found = zip(results("bfloat16", fused), exact, strict=True)
+        errors.append([np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in found])
+    for fused, plain in zip(*errors, strict=True):
+        assert fused < 0.02 and fused < 1.25 * plain
+
+
+def test_the_gradient_of_a_bias_is_summed_in_float32():
+    gradient = jnp.ones((1000, 3), jnp.bfloat16)
+    out, back = jax.vjp(layers.add_bias, jnp.zeros((1000, 3), jnp.bfloat16), jnp.ones(3))
+    assert out.dtype == jnp.bfloat16 and (out == 1).all()
+    rows, bias = back(gradient)
+    np.testing.assert_array_equal(rows, gradient)
+    np.testing.assert_array_equal(bias, np.full(3, 1000, "float32"))  # in bfloat16: 256
+
+
 def operand_dtypes(jaxpr):
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":

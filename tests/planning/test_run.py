@@ -25,7 +25,7 @@ def same_as_training(config, workdir, tokens=None):
     assert planned.is_prepared
     assert described(planned.state) == described(run.abstract_state)
     batch = run.batches[0]
-    shapes = planned._batch(config.data.batch_size, training=True)
+    shapes = planned.batch(config.data.batch_size, training=True)
     assert {name: each.dtype for name, each in batch.items()} == {
         name: each.dtype for name, each in shapes.items()
     }
@@ -61,7 +61,7 @@ def test_motion_tokens(small_dataset, tmp_path):
 def test_steps_of_a_classifier(tmp_path):
     config = small(babel60_gaitformer.get_config("classify,joints"), tmp_path)
     planned = planning.plan(config, jax.devices()[:2])
-    batch = planned._batch(16, training=True)
+    batch = planned.batch(16, training=True)
     assert batch["targets"].shape == (16,)
     assert batch["targets"].sharding == sharding.batch_sharding(planned.mesh)
     assert set(planned.steps()) == {"train", "encode motions"}
