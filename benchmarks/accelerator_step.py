@@ -110,7 +110,9 @@ def ours(args: argparse.Namespace, size: int, option: str) -> dict[str, Any]:
     planned = plan(config, jax.devices(), args.tokens)
     state, batch = random_state(planned), random_batch(planned, size)
     start = time.perf_counter()
-    options = {"xla_gpu_enable_triton_gemm": False} if option == "cublas" else None
+    options: dict[str, Any] | None = None
+    if option == "cublas":
+        options = {"xla_gpu_enable_triton_gemm": False}
     compiled = planned.train_step().compile(compiler_options=options)
     compilation = time.perf_counter() - start
     program, kind = measure(compiled), KINDS[args.kind]
@@ -225,6 +227,7 @@ def compiled(args: argparse.Namespace, size: int, option: str) -> dict[str, Any]
 
 def _torch(args: argparse.Namespace, size: int, tf32: bool, compiled: bool) -> dict[str, Any]:
     import contextlib
+    from unittest import mock
 
     import torch
     import transformers
@@ -243,12 +246,13 @@ def _torch(args: argparse.Namespace, size: int, tf32: bool, compiled: bool) -> d
         config = transformers.DistilBertConfig()
         return transformers.AutoModel.from_config(config, attn_implementation="sdpa")
 
-    transformers.AutoModel.from_pretrained = text_model  # random weights: nothing is loaded
     load_timm()
     sys.path.insert(0, str(args.published.resolve()))
-    from models.clip import ClipModel  # ty: ignore[unresolved-import]
+    from models.clip import ClipModel  # ty: ignore[import-not-found]
 
-    model: Any = ClipModel("vit_base_patch16_224", motion_encoder_pretrained=False).to(device)
+    with mock.patch.object(transformers.AutoModel, "from_pretrained", text_model):
+        model: Any = ClipModel("vit_base_patch16_224", motion_encoder_pretrained=False)
+    model.to(device)
     groups = [model.motion_encoder, model.text_encoder]
     heads = [*model.motion_projection.parameters(), *model.text_projection.parameters()]
     optimizer = torch.optim.Adam(

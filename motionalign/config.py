@@ -321,6 +321,13 @@ FIELDS: dict[str, Field] = {
         low=1,
         high=65536,
     ),
+    "model.remat": Field(
+        "none",
+        "What the backward pass of training computes again, to save memory: nothing, everything "
+        "between products (elementwise), or everything within transformer blocks (blocks).",
+        choices=one_of("none", "elementwise", "blocks"),
+        free=True,
+    ),
     "model.head_dropout": Field(0.5, "Dropout in the projection heads.", low=0, below=1),
     "model.temperature": Field(
         0.07,
@@ -809,6 +816,11 @@ def migrate_kind(stored: dict, schema: Schema) -> dict:
     return {**stored, "model": {"kind": "dual_encoder", **stored["model"]}}
 
 
+def migrate_remat(stored: dict, schema: Schema) -> dict:
+    """Migration 7: adds `model.remat`; older runs kept all that their backward passes needed."""
+    return {**stored, "model": {"remat": "none", **stored["model"]}}
+
+
 MIGRATIONS: tuple[Callable[[dict, Schema], dict], ...] = (
     migrate_missing,
     migrate_unread,
@@ -816,6 +828,7 @@ MIGRATIONS: tuple[Callable[[dict, Schema], dict], ...] = (
     migrate_class_scores,
     migrate_mixture,
     migrate_kind,
+    migrate_remat,
 )
 """Migration n converts a stored config of version n - 1 to version n."""
 

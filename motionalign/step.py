@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from motionalign import optim, sharding
 from motionalign.checkpoints.shared import Saved
+from motionalign.models import layers
 from motionalign.models.architectures import architecture_of, groups_of
 from motionalign.models.network import Network, Params, Rest
 from motionalign.tasks.objectives import Objective, Scalars
@@ -95,16 +96,25 @@ def init_state(
     return {"params": params, "rest": rest, "optimizer": begin(params), "frozen": frozen}
 
 
-def make_loss(network: Network, objective: Objective, mesh: Mesh) -> Callable:
+KEPT = {"elementwise": (layers.PRODUCT, layers.BLOCK), "blocks": (layers.BLOCK,)}
+"""What stays in memory for the backward pass, by config.model.remat; by "none", all it needs."""
+
+
+def make_loss(network: Network, objective: Objective, mesh: Mesh, remat: str = "none") -> Callable:
     """The loss function, to be differentiated with respect to its first argument.
 
-    It maps (params, rest, frozen, batch, dropout key) to (loss, (rest, scalars)).
+    It maps (params, rest, frozen, batch, dropout key) to (loss, (rest, scalars)). `remat` is
+    config.model.remat.
     """
+    apply = network.apply
+    if remat != "none":
+        policy = jax.checkpoint_policies.save_only_these_names(*KEPT[remat])
+        apply = jax.checkpoint(apply, policy=policy)
 
     def loss_fn(
         params: Params, rest: Rest, frozen: Params, batch: Mapping[str, jax.Array], key: jax.Array
     ) -> tuple[jax.Array, tuple[Rest, Scalars]]:
-        outputs, rest = network.apply(params, rest, batch, key, frozen)
+        outputs, rest = apply(params, rest, batch, key, frozen)
         loss, rest, scalars = objective.loss(outputs, rest, batch, mesh)
         return loss, (rest, scalars)
 
@@ -125,7 +135,9 @@ def make_train_step(
     trained parameters, as `optim.clip_norm` does. (The gradients of a frozen tower are therefore
     unused, and the compiler removes its backward pass.)
     """
-    grad_fn = jax.value_and_grad(make_loss(network, objective, mesh), has_aux=True)
+    grad_fn = jax.value_and_grad(
+        make_loss(network, objective, mesh, config.model.remat), has_aux=True
+    )
     groups = groups_of(config.model.kind, config.optim.groups)
     trained = optim.trained_paths(groups, network.abstract_params)
 

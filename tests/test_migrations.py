@@ -541,6 +541,14 @@ def test_config_5_writes_out_equal_weights(before, after):
     assert migrate_config(stored_form(config), fields)["data"]["datasets"] == after
 
 
+def test_older_runs_kept_all_that_their_backward_passes_needed():
+    fields = schema()
+    stored = json.loads(fields.base().to_json())
+    older = stored | {"model": {k: v for k, v in stored["model"].items() if k != "remat"}}
+    assert MIGRATIONS[6](older, fields) == stored
+    assert stored["model"]["remat"] == "none"
+
+
 def test_a_config_of_today_is_not_migrated():
     fields = schema()
     config = fields.base()

@@ -223,6 +223,31 @@ def test_gradients_on_eight_devices_equal_one(small_dataset, tmp_path, padding):
 
 
 @pytest.mark.usefixtures("one_device")
+def test_gradients_do_not_depend_on_what_is_computed_again(small_dataset, tmp_path):
+    """And the less is kept for the backward pass; dropout draws the same again."""
+    config = tiny_config(
+        small_dataset, model__motion__depth=4, model__motion__dropout=0.1, model__head_dropout=0.5
+    )
+    run = train.set_up(config, tmp_path)
+    shapes = sharding.abstract(run.network.abstract_params, run.mesh)
+    weights = step.init_params(run.network, config, shapes, trained=None)
+    batch = sharding.put_local(run.batches[0], config.data.batch_size, run.mesh)
+    grads, kept = {}, []
+    for remat in ("none", "elementwise", "blocks"):
+        loss_fn = step.make_loss(run.network, run.objective, run.mesh, remat)
+
+        def loss(weights, loss_fn=loss_fn):
+            return loss_fn(weights, {}, {}, batch, jax.random.key(3))[0]
+
+        grads[remat] = jax.jit(jax.grad(loss))(weights)
+        for path, grad in grads["none"].items():
+            np.testing.assert_allclose(grads[remat][path], grad, atol=1e-6, rtol=1e-4, err_msg=path)
+        backward = jax.eval_shape(lambda w, loss=loss: jax.vjp(loss, w)[1], weights)
+        kept.append(sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(backward)))
+    assert kept[1] < 0.8 * kept[0] and kept[2] < 0.8 * kept[1]
+
+
+@pytest.mark.usefixtures("one_device")
 def test_non_finite_loss_names_step_and_clips(small_dataset, tmp_path):
     config = tiny_config(
         small_dataset, optim__groups__motion_encoder__lr=1e39, optim__warmup_steps=0,

@@ -34,8 +34,10 @@ from motionalign.models.weights.source import Source
 
 Params = TypeVar("Params")
 
-# The kind of the architecture is chosen before.
-DEFAULTS = {name: value for name, value in defaults_below("model").items() if name != "kind"}
+# The kind of the architecture is chosen before; on remat, only the training step depends.
+DEFAULTS = {
+    name: value for name, value in defaults_below("model").items() if name not in ("kind", "remat")
+}
 
 # Fields that may differ from the trained model in fine-tuning: they change no parameter's shape.
 _FREE_TO_CHANGE = (

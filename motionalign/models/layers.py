@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 
 from motionalign import reading
@@ -233,6 +234,11 @@ def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return einsum("...i,io->...o", x, kernel)
 
 
+PRODUCT, BLOCK = "product", "block"
+"""Names of what may stay in memory for the backward pass when the rest is computed again: the
+outputs of dense layers and of attention, and those of transformer blocks."""
+
+
 def dropout(x: jax.Array, rate: float, rngs: nnx.Rngs | None) -> jax.Array:
     """Inverted dropout with probability `rate`; the identity if `rngs` is None (evaluation)."""
     if rngs is None or rate == 0.0:
@@ -351,7 +357,7 @@ class Dense(nnx.Module):
         kernel = self.kernel[...].astype(self.dtype)
         kernel = kernel.reshape(math.prod(self.inputs), math.prod(self.outputs))
         y = einsum("ni,io->no", x.astype(self.dtype).reshape(-1, kernel.shape[0]), kernel)
-        y = add_bias(y, self.bias[...].reshape(-1))
+        y = checkpoint_name(add_bias(y, self.bias[...].reshape(-1)), PRODUCT)
         return y.reshape(*lead, *self.outputs)
 
 
@@ -468,7 +474,8 @@ class Attention(nnx.Module):
         """
         if self._fused(bias, rngs):
             both = (x,) if x is context else (x, context)
-            return jax.lax.platform_dependent(both, cuda=self._by_cudnn, default=self._by_products)
+            attend = functools.partial(jax.lax.platform_dependent, cuda=self._by_cudnn)
+            return checkpoint_name(attend(both, default=self._by_products), PRODUCT)
         return self._by_products((x, context), bias, rngs)
 
     def _by_products(
@@ -577,7 +584,7 @@ class PreNormBlock(nnx.Module):
         kept = rows if first is None else matrix(x[:, :first])
         rows = kept + matrix(dropout(attended, self.dropout, rngs))
         rows = rows + dropout(self.mlp(self.mlp_norm(rows)), self.dropout, rngs)
-        return rows.reshape(attended.shape)
+        return checkpoint_name(rows, BLOCK).reshape(attended.shape)
 
 
 class PostNormBlock(nnx.Module):
@@ -606,7 +613,7 @@ class PostNormBlock(nnx.Module):
         rows = matrix(x[:, :first]) + matrix(dropout(attended, self.dropout, rngs))
         rows = self.attention_norm(rows)
         rows = self.mlp_norm(rows + dropout(self.mlp(rows), self.dropout, rngs))
-        return rows.reshape(attended.shape)
+        return checkpoint_name(rows, BLOCK).reshape(attended.shape)
 
 
 def look_up(table: nnx.Param, input_ids: jax.Array, max_positions: int) -> jax.Array:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 
 from motionalign.data.augment import WINDOWS
@@ -167,10 +168,11 @@ class Block(nnx.Module):
             kept = rows if first is None else layers.matrix(x[:, :first])
             rows = kept + layers.matrix(attended)
             rows = rows + self._feed_forward(self.mlp_norm(rows), rngs)
-            return rows.reshape(attended.shape)
+            return checkpoint_name(rows, layers.BLOCK).reshape(attended.shape)
         attended = self._attend(x, bias, rngs, first)
         rows = self.attention_norm(layers.matrix(x[:, :first]) + layers.matrix(attended))
-        return self.mlp_norm(rows + self._feed_forward(rows, rngs)).reshape(attended.shape)
+        rows = self.mlp_norm(rows + self._feed_forward(rows, rngs))
+        return checkpoint_name(rows, layers.BLOCK).reshape(attended.shape)
 
 
 class MotionTransformer(nnx.Module):
