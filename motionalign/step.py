@@ -96,25 +96,18 @@ def init_state(
     return {"params": params, "rest": rest, "optimizer": begin(params), "frozen": frozen}
 
 
-KEPT = {"elementwise": (layers.PRODUCT, layers.BLOCK), "blocks": (layers.BLOCK,)}
-"""What stays in memory for the backward pass, by config.model.remat; by "none", all it needs."""
-
-
 def make_loss(network: Network, objective: Objective, mesh: Mesh, remat: str = "none") -> Callable:
     """The loss function, to be differentiated with respect to its first argument.
 
     It maps (params, rest, frozen, batch, dropout key) to (loss, (rest, scalars)). `remat` is
     config.model.remat.
     """
-    apply = network.apply
-    if remat != "none":
-        policy = jax.checkpoint_policies.save_only_these_names(*KEPT[remat])
-        apply = jax.checkpoint(apply, policy=policy)
 
     def loss_fn(
         params: Params, rest: Rest, frozen: Params, batch: Mapping[str, jax.Array], key: jax.Array
     ) -> tuple[jax.Array, tuple[Rest, Scalars]]:
-        outputs, rest = apply(params, rest, batch, key, frozen)
+        with layers.rematerialised(remat):
+            outputs, rest = network.apply(params, rest, batch, key, frozen)
         loss, rest, scalars = objective.loss(outputs, rest, batch, mesh)
         return loss, (rest, scalars)
 

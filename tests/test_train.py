@@ -29,6 +29,7 @@ from motionalign.data.dataset import Dataset
 from motionalign.models import build
 from motionalign.models.dual_encoder import DualEncoderConfig
 from motionalign.models.network import Network
+from motionalign.planning.run import plan
 from motionalign.tasks.schema import schema
 from motionalign.train import NonFiniteLoss
 
@@ -245,6 +246,16 @@ def test_gradients_do_not_depend_on_what_is_computed_again(small_dataset, tmp_pa
         backward = jax.eval_shape(lambda w, loss=loss: jax.vjp(loss, w)[1], weights)
         kept.append(sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(backward)))
     assert kept[1] < 0.8 * kept[0] and kept[2] < 0.8 * kept[1]
+
+
+def test_the_training_step_is_told_what_to_compute_again(small_dataset):
+    computed = []
+    for remat in ("none", "elementwise", "blocks"):
+        config = tiny_config(small_dataset, model__motion__depth=4, model__remat=remat)
+        lowered = plan(config, jax.devices()[:1], 8).train_step().as_text()
+        computed.append((lowered.count("dot_general"), lowered.count("exponential")))
+    (products, others), (_, again), (more_products, more) = computed
+    assert again > others and more >= again and more_products > products
 
 
 @pytest.mark.usefixtures("one_device")

@@ -213,7 +213,7 @@ class CLIPText(nnx.Module):
         x = self.embed(input_ids, rngs)
         bias = self.bias(mask)
         for block in self.blocks:
-            x = block(x, bias, rngs)
+            x = layers.run_block(block, x, bias, rngs)
         if c.readout == "mean":
             x = self.final_norm(x)
             return layers.Encoded(x, mask, layers.masked_mean(x, mask).astype(self.dtype))

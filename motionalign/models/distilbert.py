@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 
 from motionalign.models import layers
@@ -73,7 +72,7 @@ class Block(nnx.Module):
         attended = self.attention(x[:, :first], x, bias, rngs)
         rows = self.attention_norm(layers.matrix(x[:, :first]) + layers.matrix(attended))
         rows = self.mlp_norm(rows + layers.dropout(self.mlp(rows), self.dropout, rngs))
-        return checkpoint_name(rows, layers.BLOCK).reshape(attended.shape)
+        return rows.reshape(attended.shape)
 
 
 class DistilBert(nnx.Module):

@@ -1,12 +1,14 @@
 """Layers and functions that the encoders share."""
 
+import contextlib
+import contextvars
 import dataclasses
 import functools
 import importlib.util
 import math
 import re
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -234,18 +236,58 @@ def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return einsum("...i,io->...o", x, kernel)
 
 
-PRODUCT, BLOCK = "product", "block"
-"""Names of what may stay in memory for the backward pass when the rest is computed again: the
-outputs of dense layers and of attention, and those of transformer blocks."""
+PRODUCT = "product"
+"""Name of the outputs of dense layers and of fused attention, for `rematerialised`."""
+
+_REMAT: contextvars.ContextVar[str] = contextvars.ContextVar("remat", default="none")
+
+
+@contextlib.contextmanager
+def rematerialised(what: str) -> Generator[None]:
+    """A context in which `run_block` has the backward pass compute again `what`.
+
+    Args:
+      what: "none"; "elementwise": of a block, everything but its products; "blocks": all of it.
+    """
+    token = _REMAT.set(what)
+    try:
+        yield
+    finally:
+        _REMAT.reset(token)
+
+
+def run_block(
+    block: Any,
+    x: jax.Array,
+    bias: jax.Array | None,
+    rngs: nnx.Rngs | None,
+    first: int | None = None,
+) -> jax.Array:
+    """Calls a transformer block; what its backward pass keeps is said by `rematerialised`."""
+    what = _REMAT.get()
+    if what == "none" or rngs is None:
+        return block(x, bias, rngs, first)
+    policy = None if what == "blocks" else jax.checkpoint_policies.save_only_these_names(PRODUCT)
+    graphdef, state = nnx.split(block, graph=False)
+    streams, keys = nnx.split(rngs, graph=False)
+
+    @functools.partial(jax.checkpoint, policy=policy)
+    def compute(state: Any, keys: Any, x: jax.Array, bias: jax.Array | None) -> Any:
+        drawn = nnx.merge(streams, keys)
+        out = nnx.merge(graphdef, state)(x, bias, drawn, first)
+        return out, nnx.split(drawn, graph=False)[1]
+
+    out, keys = compute(state, keys, x, bias)
+    nnx.update(rngs, keys)  # numbers of keys that have been drawn
+    return out
 
 
 def dropout(x: jax.Array, rate: float, rngs: nnx.Rngs | None) -> jax.Array:
     """Inverted dropout with probability `rate`; the identity if `rngs` is None (evaluation)."""
     if rngs is None or rate == 0.0:
         return x
-    rows = matrix(x)
-    keep = jax.random.bernoulli(rngs.dropout(), 1.0 - rate, rows.shape)
-    return jnp.where(keep, rows / (1.0 - rate), jnp.zeros_like(rows)).reshape(x.shape)
+    keep = jax.random.bernoulli(rngs.dropout(), 1.0 - rate, x.shape)
+    return jnp.where(keep, x / (1.0 - rate), jnp.zeros_like(x))
 
 
 def matrix(x: jax.Array) -> jax.Array:
@@ -582,9 +624,9 @@ class PreNormBlock(nnx.Module):
             bias = bias[:, :, :first]
         attended = self.attention(normed[:, :first], normed, bias, rngs)
         kept = rows if first is None else matrix(x[:, :first])
-        rows = kept + matrix(dropout(attended, self.dropout, rngs))
+        rows = kept + dropout(matrix(attended), self.dropout, rngs)
         rows = rows + dropout(self.mlp(self.mlp_norm(rows)), self.dropout, rngs)
-        return checkpoint_name(rows, BLOCK).reshape(attended.shape)
+        return rows.reshape(attended.shape)
 
 
 class PostNormBlock(nnx.Module):
@@ -610,10 +652,10 @@ class PostNormBlock(nnx.Module):
         if first is not None and bias is not None and bias.shape[2] > 1:
             bias = bias[:, :, :first]
         attended = self.attention(x[:, :first], x, bias, rngs)
-        rows = matrix(x[:, :first]) + matrix(dropout(attended, self.dropout, rngs))
+        rows = matrix(x[:, :first]) + dropout(matrix(attended), self.dropout, rngs)
         rows = self.attention_norm(rows)
         rows = self.mlp_norm(rows + dropout(self.mlp(rows), self.dropout, rngs))
-        return checkpoint_name(rows, BLOCK).reshape(attended.shape)
+        return rows.reshape(attended.shape)
 
 
 def look_up(table: nnx.Param, input_ids: jax.Array, max_positions: int) -> jax.Array:
@@ -645,12 +687,12 @@ def encode_and_pool(
       tokens: False: the last block computes only what is pooled.
     """
     for block in blocks[:-1]:
-        x = block(x, bias, rngs)
+        x = run_block(block, x, bias, rngs)
     real = jnp.ones(x.shape[:2], bool) if mask is None else mask
     if readout == "mean":
-        x = blocks[-1](x, bias, rngs)
+        x = run_block(blocks[-1], x, bias, rngs)
         return Encoded(x, real, masked_mean(x, mask).astype(x.dtype))
-    x = blocks[-1](x, bias, rngs, first=None if tokens else 1)
+    x = run_block(blocks[-1], x, bias, rngs, None if tokens else 1)
     return Encoded(x if tokens else None, real, x[:, 0])
 
 
@@ -682,14 +724,14 @@ def pool_patches(
     if mask is not None:
         bias = attention_bias(jnp.pad(mask, ((0, 0), (1, 0)), constant_values=True))
     for block in blocks[:-1]:
-        x = block(x, bias, rngs)
+        x = run_block(block, x, bias, rngs)
     real = jnp.ones((x.shape[0], x.shape[1] - 1), bool) if mask is None else mask
     if pool == "mean":
-        x = blocks[-1](x, bias, rngs)[:, 1:]
+        x = run_block(blocks[-1], x, bias, rngs)[:, 1:]
         return Encoded(x, real, norm(masked_mean(x, mask)))
     if not tokens:
-        return Encoded(None, real, norm(blocks[-1](x, bias, rngs, first=1)[:, 0]))
-    x = norm(blocks[-1](x, bias, rngs))
+        return Encoded(None, real, norm(run_block(blocks[-1], x, bias, rngs, 1)[:, 0]))
+    x = norm(run_block(blocks[-1], x, bias, rngs))
     return Encoded(x[:, 1:], real, x[:, 0])
 
 

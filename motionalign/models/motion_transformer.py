@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 
 from motionalign.data.augment import WINDOWS
@@ -142,12 +141,6 @@ class Block(nnx.Module):
         self.mlp = layers.MLP(c.width, c.mlp_width, c.activation, dtype, rngs, inits)
         self.mlp_norm = layers.LayerNorm(c.width, c.norm_eps, dtype)
 
-    def _attend(
-        self, x: jax.Array, bias: jax.Array | None, rngs: nnx.Rngs | None, first: int | None
-    ) -> jax.Array:
-        attended = self.attention(x[:, :first], x, bias, rngs)
-        return layers.dropout(attended, self.config.dropout, rngs)
-
     def _feed_forward(self, x: jax.Array, rngs: nnx.Rngs | None) -> jax.Array:
         rate = self.config.dropout
         x = layers.ACTIVATIONS[self.config.activation](self.mlp.up(x))
@@ -161,18 +154,18 @@ class Block(nnx.Module):
         first: int | None = None,
     ) -> jax.Array:
         """Maps [B, F, D] to [B, F, D], or to its `first` tokens only: [B, first, D]."""
-        if self.config.norm == "pre":
-            rows = layers.matrix(x)
-            normed = self.attention_norm(rows).reshape(x.shape)
-            attended = self._attend(normed, bias, rngs, first)
-            kept = rows if first is None else layers.matrix(x[:, :first])
-            rows = kept + layers.matrix(attended)
+        rate, pre = self.config.dropout, self.config.norm == "pre"
+        rows = layers.matrix(x)
+        seen = self.attention_norm(rows).reshape(x.shape) if pre else x
+        attended = self.attention(seen[:, :first], seen, bias, rngs)
+        kept = rows if first is None else layers.matrix(x[:, :first])
+        rows = kept + layers.dropout(layers.matrix(attended), rate, rngs)
+        if pre:
             rows = rows + self._feed_forward(self.mlp_norm(rows), rngs)
-            return checkpoint_name(rows, layers.BLOCK).reshape(attended.shape)
-        attended = self._attend(x, bias, rngs, first)
-        rows = self.attention_norm(layers.matrix(x[:, :first]) + layers.matrix(attended))
-        rows = self.mlp_norm(rows + self._feed_forward(rows, rngs))
-        return checkpoint_name(rows, layers.BLOCK).reshape(attended.shape)
+        else:
+            rows = self.attention_norm(rows)
+            rows = self.mlp_norm(rows + self._feed_forward(rows, rngs))
+        return rows.reshape(attended.shape)
 
 
 class MotionTransformer(nnx.Module):

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import reference
 from flax import nnx
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 from reference import eager
 from towers import CLIP_TEXT, DISTILBERT, MPNET
 
+from motionalign import sharding
 from motionalign.models import layers
 
 
@@ -128,7 +131,7 @@ def test_without_cudnn_no_kernel_is_fused():
 
 
 @pytest.mark.skipif(jax.default_backend() != "gpu", reason="runs on NVIDIA's GPUs")
-@pytest.mark.parametrize(("tokens", "queries"), [(71, None), (72, None), (71, 1)])
+@pytest.mark.parametrize(("tokens", "queries"), [(71, None), (72, None), (32, None), (71, 1)])
 def test_a_fused_kernel_on_a_gpu(tokens, queries):
     """Output and gradients in bfloat16 are as close to float32 as those of plain products."""
     assert layers.cudnn_takes(12, 64)
@@ -160,12 +163,39 @@ def test_a_fused_kernel_on_a_gpu(tokens, queries):
 
 
 def test_the_gradient_of_a_bias_is_summed_in_float32():
-    gradient = jnp.ones((1000, 3), jnp.bfloat16)
-    out, back = jax.vjp(layers.add_bias, jnp.zeros((1000, 3), jnp.bfloat16), jnp.ones(3))
+    gradient = jnp.ones((1001, 3), jnp.bfloat16)
+    out, back = jax.vjp(layers.add_bias, jnp.zeros((1001, 3), jnp.bfloat16), jnp.ones(3))
     assert out.dtype == jnp.bfloat16 and (out == 1).all()
     rows, bias = back(gradient)
     np.testing.assert_array_equal(rows, gradient)
-    np.testing.assert_array_equal(bias, np.full(3, 1000, "float32"))  # in bfloat16: 256
+    np.testing.assert_array_equal(bias, np.full(3, 1001, "float32"))  # in bfloat16: 1000
+
+
+def test_dropout_of_attention_weights_is_divided_by_batch_and_heads():
+    mesh = sharding.make_mesh(4, 2)
+    module = layers.Attention(32, 4, 0.1, jnp.float32, nnx.Rngs(0))
+    graphdef, params = nnx.split(module)
+
+    def by_heads(path, leaf):
+        if "out" in str(path):
+            spec = P("model") if leaf.ndim == 3 else P()
+        else:
+            spec = P(None, "model") if leaf.ndim == 3 else P("model")
+        return NamedSharding(mesh, spec)
+
+    layout = jax.tree_util.tree_map_with_path(by_heads, params)
+    rows = NamedSharding(mesh, P("data"))
+
+    def loss(params, x):
+        module = nnx.merge(graphdef, params)
+        return jnp.square(module(x, x, rngs=nnx.Rngs(dropout=1))).sum()
+
+    x = jax.ShapeDtypeStruct((8, 16, 32), jnp.float32, sharding=rows)
+    given = jax.tree.map(
+        lambda leaf, at: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=at), params, layout
+    )
+    compiled = jax.jit(jax.grad(loss), out_shardings=layout).lower(given, x).compile()
+    assert "all-gather" not in compiled.as_text()
 
 
 def operand_dtypes(jaxpr):
