@@ -323,8 +323,8 @@ FIELDS: dict[str, Field] = {
     ),
     "model.remat": Field(
         "none",
-        "What the backward pass of training computes again, to save memory: nothing, everything "
-        "between products (elementwise), or everything within transformer blocks (blocks).",
+        "What the backward pass computes again, to save memory: nothing; of transformer blocks all "
+        "but the outputs of dense layers and fused attention (elementwise); or whole blocks.",
         choices=one_of("none", "elementwise", "blocks"),
         free=True,
     ),

@@ -44,7 +44,7 @@ def test_the_table():
         }  # fmt: skip
 
     mine = {
-        "flops": 2e12, "foretold_bytes": 2.5e9, "temporary_bytes": 1e9, "traffic_bytes": 4e9,
+        "flops": 2e12, "program_bytes": 2.5e9, "temporary_bytes": 1e9, "traffic_bytes": 4e9,
         "products": 5, "fusions": 6, "fused_attention": 7, "roofline_seconds": 0.04,
         "bound_by": "memory",
     }  # fmt: skip
