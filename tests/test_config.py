@@ -467,7 +467,7 @@ def test_differences_cover_the_fields_that_a_resumed_run_may_not_change():
         then, today = alone(name, "then"), alone(name, "now")
         assert found == ([] if field.free else [f"{name}: {then!r} before, {today!r} now"]), name
     assert {name.partition(".")[0] for name, f in SCHEMA.fields.items() if f.free} == {
-        "checkpoint_steps", "log_steps", "log_to", "data", "mesh", "eval",
+        "checkpoint_steps", "log_steps", "log_to", "data", "mesh", "eval", "model",
     }  # fmt: skip
 
 

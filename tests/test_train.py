@@ -227,7 +227,7 @@ def test_gradients_on_eight_devices_equal_one(small_dataset, tmp_path, padding):
 def test_gradients_do_not_depend_on_what_is_computed_again(small_dataset, tmp_path):
     """And the less is kept for the backward pass; dropout draws the same again."""
     config = tiny_config(
-        small_dataset, model__motion__depth=4, model__motion__dropout=0.1, model__head_dropout=0.5
+        small_dataset, model__motion__depth=2, model__motion__dropout=0.1, model__head_dropout=0.5
     )
     run = train.set_up(config, tmp_path)
     shapes = sharding.abstract(run.network.abstract_params, run.mesh)
@@ -251,7 +251,7 @@ def test_gradients_do_not_depend_on_what_is_computed_again(small_dataset, tmp_pa
 def test_the_training_step_is_told_what_to_compute_again(small_dataset):
     computed = []
     for remat in ("none", "elementwise", "blocks"):
-        config = tiny_config(small_dataset, model__motion__depth=4, model__remat=remat)
+        config = tiny_config(small_dataset, model__motion__depth=2, model__remat=remat)
         lowered = plan(config, jax.devices()[:1], 8).train_step().as_text()
         computed.append((lowered.count("dot_general"), lowered.count("exponential")))
     (products, others), (_, again), (more_products, more) = computed

@@ -148,7 +148,7 @@ def network(folder, dtype="bfloat16", compute=jnp.float32, adapters=LORA) -> Net
 def begin(net, optimizer=None):
     """(state, its abstract state, train step) on one device."""
     groups = {"all": {"match": ".*", "lr": 1.0}}
-    kind = {"kind": "dual_encoder"}  # any: none has a group of this name
+    kind = {"kind": "dual_encoder", "remat": "none"}  # any kind: none has a group of this name
     config = ConfigDict({"seed": 0, "optim": {"groups": groups}, "model": kind})
     mesh = sharding.mesh_of(jax.devices()[:1], 1, 1)
     optimizer = optimizer or optax.adam(0.02)
