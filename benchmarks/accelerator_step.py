@@ -8,7 +8,7 @@ The step of a config with random weights and one random batch of its full size, 
 device: no input pipeline, no pretrained models, no dataset is needed. A contender has a process of
 its own for each batch size, one after the other; naming one twice shows how far the machine's speed
 has drifted. `--published` is a clone of https://github.com/YU1ut/MotionPatches; its models/clip.py
-is used as it is, for configs of ViT-B/16 with DistilBERT:
+is used as it is, beside humanml3d_vit:code, the same model:
 
   ours[:float32]     the real train step, in bfloat16 or float32 (TF32 in products)
   ours:cublas        in bfloat16, all products by cuBLAS: XLA tries no kernels of Triton
@@ -36,8 +36,10 @@ from typing import Any
 
 import numpy as np
 
-GROUPS, PAUSE = 7, 3
-"""Number of groups of steps that are timed, and steps before them that are not."""
+GROUPS, WARM_UP = 7, 3
+"""Numbers of groups of steps that are timed, and of steps before them that are not."""
+OF_PUBLISHED = "humanml3d_vit:code"
+"""The config whose model the published code trains."""
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
@@ -45,7 +47,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", default="humanml3d_vit:code", help="an installed config")
+    parser.add_argument("--config", default=OF_PUBLISHED, help="an installed config")
     parser.add_argument("--contenders", nargs="+", default=["ours"], metavar="NAME")
     parser.add_argument("--batch_sizes", nargs="+", type=int, default=[256], metavar="N")
     parser.add_argument("--tokens", type=int, default=32, help="length of texts, if there are any")
@@ -58,6 +60,8 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
             parser.error(f"unknown contender {contender!r}; valid: {', '.join(CONTENDERS)}")
         if contender.partition(":")[0] != "ours" and not found.published:
             parser.error(f"{contender} needs --published, a clone of the published code")
+        if contender.partition(":")[0] != "ours" and found.config != OF_PUBLISHED:
+            parser.error(f"{contender} is the model of --config={OF_PUBLISHED}, not {found.config}")
     return found
 
 
@@ -66,7 +70,7 @@ def timed(step: Callable[[], Any], wait: Callable[[Any], None], seconds: float) 
     start = time.perf_counter()
     wait(step())
     first = time.perf_counter() - start
-    for _ in range(PAUSE):
+    for _ in range(WARM_UP):
         wait(step())
     start = time.perf_counter()
     wait(step())
@@ -125,7 +129,7 @@ def ours(args: argparse.Namespace, size: int, option: str) -> dict[str, Any]:
         state, metrics = compiled(state, number, batch)
         return metrics["loss"]
 
-    found = timed(step, lambda loss: loss.block_until_ready(), args.seconds)
+    found = timed(step, jax.block_until_ready, args.seconds)
     peak = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     device = jax.devices()[0].device_kind
     kind = next((KINDS[name] for name in KINDS if name.upper() in device), None)
@@ -182,10 +186,10 @@ def random_batch(planned: Any, size: int) -> dict[str, Any]:
             return np.ones(leaf.shape, bool)
         if name == "input_ids":
             return rng.integers(1, 100, leaf.shape, dtype=np.int32)
-        if name in ("num_frames", "lengths"):  # as long as the batch
+        if name == "num_frames":  # as long as the batch
             return np.full(leaf.shape, longest, np.int32)
-        if leaf.dtype == np.int32:  # classes
-            return np.arange(size, dtype=np.int32) % 2
+        if name in ("targets", "classes"):
+            return rng.integers(0, 2, leaf.shape).astype(leaf.dtype)
         return rng.normal(size=leaf.shape).astype(leaf.dtype)
 
     shapes = planned.batch(size, training=True)
@@ -204,13 +208,12 @@ def peak_rates() -> dict[str, float]:
     copied = jax.random.normal(jax.random.key(2), (2**29,), jnp.float32)
     add = jax.jit(lambda a: a + 1)
 
-    def fastest(f: Callable, *values: jax.Array) -> float:
-        seconds = timed(lambda: f(*values), lambda out: out.block_until_ready(), 0.1)
-        return seconds["step_seconds"]
+    def seconds(f: Callable, *values: jax.Array) -> float:
+        return timed(lambda: f(*values), jax.block_until_ready, 0.1)["step_seconds"]
 
     return {
-        "flops": 2 * n**3 / fastest(product, x, y),
-        "bandwidth": 2 * copied.nbytes / fastest(add, copied),
+        "flops": 2 * n**3 / seconds(product, x, y),
+        "bandwidth": 2 * copied.nbytes / seconds(add, copied),
     }
 
 

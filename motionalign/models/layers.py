@@ -236,52 +236,6 @@ def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return einsum("...i,io->...o", x, kernel)
 
 
-PRODUCT = "product"
-"""Name of the outputs of dense layers and of fused attention, for `rematerialised`."""
-
-_REMAT: contextvars.ContextVar[str] = contextvars.ContextVar("remat", default="none")
-
-
-@contextlib.contextmanager
-def rematerialised(what: str) -> Generator[None]:
-    """A context in which `run_block` has the backward pass compute again `what`.
-
-    Args:
-      what: "none"; "elementwise": of a block, everything but its products; "blocks": all of it.
-    """
-    token = _REMAT.set(what)
-    try:
-        yield
-    finally:
-        _REMAT.reset(token)
-
-
-def run_block(
-    block: Any,
-    x: jax.Array,
-    bias: jax.Array | None,
-    rngs: nnx.Rngs | None,
-    first: int | None = None,
-) -> jax.Array:
-    """Calls a transformer block; what its backward pass keeps is said by `rematerialised`."""
-    what = _REMAT.get()
-    if what == "none" or rngs is None:
-        return block(x, bias, rngs, first)
-    policy = None if what == "blocks" else jax.checkpoint_policies.save_only_these_names(PRODUCT)
-    graphdef, state = nnx.split(block, graph=False)
-    streams, keys = nnx.split(rngs, graph=False)
-
-    @functools.partial(jax.checkpoint, policy=policy)
-    def compute(state: Any, keys: Any, x: jax.Array, bias: jax.Array | None) -> Any:
-        drawn = nnx.merge(streams, keys)
-        out = nnx.merge(graphdef, state)(x, bias, drawn, first)
-        return out, nnx.split(drawn, graph=False)[1]
-
-    out, keys = compute(state, keys, x, bias)
-    nnx.update(rngs, keys)  # numbers of keys that have been drawn
-    return out
-
-
 def dropout(x: jax.Array, rate: float, rngs: nnx.Rngs | None) -> jax.Array:
     """Inverted dropout with probability `rate`; the identity if `rngs` is None (evaluation)."""
     if rngs is None or rate == 0.0:
@@ -370,6 +324,10 @@ class LayerNorm(nnx.Module):
         """Maps [..., D] to [..., D] in the output dtype."""
         out = normalised(matrix(x), self.scale[...], self.bias[...], self.eps, self.dtype)
         return out.reshape(x.shape)
+
+
+PRODUCT = "product"
+"""Name of the outputs of dense layers and of fused attention, for `rematerialised`."""
 
 
 class Dense(nnx.Module):
@@ -664,6 +622,61 @@ def look_up(table: nnx.Param, input_ids: jax.Array, max_positions: int) -> jax.A
     if length > max_positions:
         raise ValueError(f"a text has {length} tokens; this model has {max_positions} positions")
     return table[...].at[input_ids].get(mode="fill")  # NaN for an id out of range
+
+
+_REMAT: contextvars.ContextVar[str] = contextvars.ContextVar("remat", default="none")
+
+
+@contextlib.contextmanager
+def rematerialised(what: str) -> Generator[None]:
+    """Context in which blocks are rematerialised: computed again in the backward pass.
+
+    Args:
+      what: "none"; "elementwise": of each block everything but `PRODUCT`s, which are kept;
+        "blocks": everything, so that only the inputs of blocks are kept.
+    """
+    token = _REMAT.set(what)
+    try:
+        yield
+    finally:
+        _REMAT.reset(token)
+
+
+def run_block(
+    block: Any,
+    x: jax.Array,
+    bias: jax.Array | None,
+    rngs: nnx.Rngs | None,
+    first: int | None = None,
+) -> jax.Array:
+    """Calls a transformer block, in training with the rematerialisation of `rematerialised`.
+
+    Args:
+      block: called with (x, bias, rngs, first); see `PreNormBlock`.
+      x: [B, N, D].
+      bias: added to the attention logits, or None.
+      rngs: stream `dropout`; None in evaluation.
+      first: see `PreNormBlock`.
+
+    Returns:
+      [B, N, D], or [B, first, D].
+    """
+    what = _REMAT.get()
+    if what == "none" or rngs is None:
+        return block(x, bias, rngs, first)
+    policy = None if what == "blocks" else jax.checkpoint_policies.save_only_these_names(PRODUCT)
+    graphdef, state = nnx.split(block, graph=False)
+    streams, keys = nnx.split(rngs, graph=False)
+
+    @functools.partial(jax.checkpoint, policy=policy)
+    def compute(state: Any, keys: Any, x: jax.Array, bias: jax.Array | None) -> Any:
+        drawn = nnx.merge(streams, keys)
+        out = nnx.merge(graphdef, state)(x, bias, drawn, first)
+        return out, nnx.split(drawn, graph=False)[1]
+
+    out, keys = compute(state, keys, x, bias)
+    nnx.update(rngs, keys)  # the number of keys drawn so far
+    return out
 
 
 def encode_and_pool(

@@ -67,6 +67,10 @@ def test_the_table():
     [
         (["--contenders", "theirs"], "unknown contender 'theirs'; valid: ours, ours:float32"),
         (["--contenders", "compiled"], "compiled needs --published"),
+        (
+            ["--contenders", "compiled", "--published=x", "--config=kit_ml_vit"],
+            "compiled is the model of --config=humanml3d_vit:code, not kit_ml_vit",
+        ),
     ],
 )
 def test_mistakes(arguments, message, capsys):

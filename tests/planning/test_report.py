@@ -11,6 +11,7 @@ from runs import command, tiny_flags
 from motionalign.ahead.hlo import Exchange
 from motionalign.ahead.programs import Program
 from motionalign.ahead.targets import Kind
+from motionalign.configs import humanml3d_vit
 from motionalign.planning import report
 from motionalign.planning import run as planning
 
@@ -138,6 +139,24 @@ def test_mistakes(arguments, message):
     done = command("--mode=compile_ahead", "--config=configs/quickstart.py", *arguments)
     assert done.code and message in done.stderr
     assert done.stderr.count("\n") <= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["h100:1", "v5e:2x2"])
+def test_what_is_computed_again_saves_memory_on_accelerators(tmp_path, target):
+    """A compiler for CPUs would merge what is computed twice."""
+    temporary = []
+    for remat in ("none", "elementwise", "blocks"):
+        config = humanml3d_vit.get_config("Ti").unlock()
+        config.data.data_dir, config.dtype = str(tmp_path), "bfloat16"
+        config.model.text.update({"weights": None, "width": 32, "depth": 1, "heads": 2})
+        config.model.text.vocab_size, config.model.remat = 100, remat
+        try:
+            [train, *_] = report.compile_run(config.lock(), [target], 8, lambda _: None)
+        except ValueError as error:
+            pytest.skip(str(error))
+        temporary.append(train.program.temporaries)
+    assert temporary[1] < 0.8 * temporary[0] and temporary[2] < 0.8 * temporary[1]
 
 
 @pytest.mark.slow
