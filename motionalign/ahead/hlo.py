@@ -1,7 +1,9 @@
 """Reads compiled programs in HLO's text form: products, kernels, traffic, what devices exchange.
 
-XLA's compilers for CPUs and TPUs count arithmetic and traffic themselves, the one for GPUs does
-not: `Module.flops` and `Module.traffic` are for its programs, everything else is for all.
+XLA's compilers for CPUs and TPUs count arithmetic themselves, the one for GPUs does not:
+`Module.flops` is for its programs. What the compilers count as bytes is no traffic of a device's
+main memory: on a TPU most of it stays on the chip. `Module.traffic` reads memory spaces, and the
+tiles of arrays, in the text.
 """
 
 import functools
@@ -9,7 +11,7 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 COLLECTIVES = (
@@ -36,8 +38,14 @@ _CALLED = re.compile(
     r"|called_computations)=(\{[^}]*\}|%?[\w.\-]+)"
 )
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
-_ARRAY = re.compile(r"\b([a-z]+\d*\w*)\[([\d,]*)\]")
+_ARRAY = re.compile(r"\b([a-z]+\d*\w*)\[([\d,]*)\](?:\{([\d,]*):?([^}]*)\})?")
+# Operations that read no more of their first operand than they give; and those that change a part
+# of it in place: the position of the operand with the changes.
+_PARTS = ("slice", "dynamic-slice", "gather")
+_IN_PLACE = {"dynamic-update-slice": 1, "scatter": 2}
+_TILES, _SPACE = re.compile(r"T\(([\d,]+)\)"), re.compile(r"S\((\d+)\)")
 _GEMM = re.compile(r"cublas.*(gemm|matmul)")
+_CHANNEL = re.compile(r"channel_id=(\d+)")
 _TARGET = re.compile(r'custom_call_target="([^"]+)"')
 
 
@@ -45,18 +53,52 @@ def arrays(shape: str) -> list[tuple[str, tuple[int, ...]]]:
     """The (dtype, sizes) of an HLO shape: `bf16[16,128]{1,0}`, or a tuple of such."""
     return [
         (dtype, tuple(int(size) for size in sizes.split(",") if size))
-        for dtype, sizes in _ARRAY.findall(shape)
+        for dtype, sizes, _, _ in _ARRAY.findall(shape)
     ]
+
+
+def _bytes(dtype: str, sizes: Iterable[int]) -> int:
+    digits = re.search(r"\d+", dtype)
+    return math.prod(sizes) * _BITS.get(dtype, int(digits[0]) if digits else 0) // 8
 
 
 @functools.lru_cache(maxsize=100_000)
 def shape_bytes(shape: str) -> int:
     """Bytes of an HLO shape: `bf16[16,128]{1,0}`, or a tuple of such."""
+    return sum(_bytes(dtype, sizes) for dtype, sizes in arrays(shape))
+
+
+def _in_main_memory(layout: str) -> bool:
+    space = _SPACE.search(layout)
+    return not space or (space[1] != "5" and not _TILES.match(layout))
+
+
+@functools.lru_cache(maxsize=100_000)
+def tiled_bytes(shape: str, anywhere: bool = False) -> int:
+    """Bytes that an HLO shape takes up in a device's main memory.
+
+    In programs for TPUs, arrays are laid out in tiles, `T(8,128)`, whose last ones are padded, and
+    those in another memory space, `S(1)`, are on the chip. Without tiles, on GPUs, other spaces are
+    regions of main memory; only `S(5)` is the host's.
+
+    Args:
+      shape: `bf16[16,128]{1,0:T(8,128)(2,1)}`, or a tuple of such.
+      anywhere: as if all arrays were in main memory.
+    """
     total = 0
-    for dtype, sizes in arrays(shape):
-        digits = re.search(r"\d+", dtype)
-        bits = _BITS.get(dtype, int(digits[0]) if digits else 0)
-        total += math.prod(sizes) * bits // 8
+    for dtype, sizes, order, layout in _ARRAY.findall(shape):
+        tiles = _TILES.match(layout)
+        if not (anywhere or _in_main_memory(layout)):
+            continue
+        extents = [int(size) for size in sizes.split(",") if size]
+        if tiles and extents:
+            tile = [int(size) for size in tiles[1].split(",")]
+            major_to_minor = [extents[int(axis)] for axis in reversed(order.split(","))]
+            ones = [1] * (len(tile) - len(extents))
+            extents = ones + major_to_minor
+            inner = zip(extents[-len(tile) :], tile, strict=True)
+            extents[-len(tile) :] = [-(-size // by) * by for size, by in inner]
+        total += _bytes(dtype, extents)
     return total
 
 
@@ -89,17 +131,22 @@ class Operation(NamedTuple):
     @property
     def operands(self) -> list[str]:
         """The names of its operands."""
-        depth, end = 1, 0
-        while depth and end < len(self.rest):
-            depth += {"(": 1, ")": -1}.get(self.rest[end], 0)
-            end += 1
-        return re.findall(r"%([\w.\-]+)", self.rest[:end])
+        return _operands(self.rest)
 
     @property
     def called(self) -> list[str]:
         """The names of the computations that it calls."""
         groups = _CALLED.findall(self.rest)
         return [name for group in groups for name in re.findall(r"[\w.\-]+", group)]
+
+
+@functools.lru_cache(maxsize=1_000_000)
+def _operands(rest: str) -> list[str]:
+    depth, end = 1, 0
+    while depth and end < len(rest):
+        depth += {"(": 1, ")": -1}.get(rest[end], 0)
+        end += 1
+    return re.findall(r"%([\w.\-]+)", rest[:end])
 
 
 class Exchange(NamedTuple):
@@ -129,6 +176,7 @@ class Module:
     def __init__(self, text: str) -> None:
         """Parses the text of `Compiled.as_text()`."""
         self.computations: dict[str, list[Operation]] = {}
+        self._roots: dict[str, Operation] = {}
         self.entry = name = ""
         for line in text.splitlines():
             if header := _HEADER.match(line):
@@ -137,16 +185,18 @@ class Module:
                 self.entry = name if header[1] else self.entry
             elif name and (found := _OPERATION.match(re.sub(r"/\*.*?\*/", "", line))):
                 self.computations[name].append(Operation(*found.groups()))
+                if line.lstrip().startswith("ROOT "):
+                    self._roots[name] = self.computations[name][-1]
         assert self.entry, "no ENTRY computation in the text"
-        self._shapes = {
-            name: {each.name: each.shape for each in operations}
+        self._named = {
+            name: {each.name: each for each in operations}
             for name, operations in self.computations.items()
         }
 
     def shapes_of_operands(self, computation: str, operation: Operation) -> list[str]:
         """The shapes of an operation's operands."""
-        known = self._shapes[computation]
-        return [known[name] for name in operation.operands if name in known]
+        known = self._named[computation]
+        return [known[name].shape for name in operation.operands if name in known]
 
     @functools.cached_property
     def runs(self) -> Mapping[str, tuple[int, bool]]:
@@ -184,6 +234,7 @@ class Module:
         """
         for name, each, count in self.operations():
             name_only = each.kind in _NAMES or each.kind.endswith(("-start", "-update"))
+            name_only |= each.target == "ConcatBitcast"  # parts that lie one after the other
             if not name_only and each.kind != "async-done" and not self.runs[name][1]:
                 yield name, each, count
 
@@ -192,13 +243,22 @@ class Module:
     def exchanges(self) -> list[Exchange]:
         """The collective operations, the largest sum of bytes first.
 
-        An asynchronous operation counts where it ends.
+        An asynchronous operation counts where it ends. One that a TPU does beside several kernels
+        is written in each of them, with one channel, and counts once.
         """
         counts: dict[tuple[str, str], int] = defaultdict(int)
-        for _, operation, count in self.operations():
-            kind = operation.kind.removesuffix("-done")
-            if kind in COLLECTIVES:
+        beside: dict[tuple[str, str, str], int] = {}
+        for name, operation, count in self.operations():
+            kind, channel = operation.kind.removesuffix("-done"), _CHANNEL.search(operation.rest)
+            if kind not in COLLECTIVES:
+                continue
+            if self.runs[name][1] and channel:
+                key = (kind, plain(operation.shape), channel[1])
+                beside[key] = max(count, beside.get(key, 0))
+            else:
                 counts[kind, plain(operation.shape)] += count
+        for (kind, shape, _), count in beside.items():
+            counts[kind, shape] += count
         found = [Exchange(*key, count, shape_bytes(key[1])) for key, count in counts.items()]
         return sorted(found, key=lambda each: (-each.count * each.size, each))
 
@@ -261,26 +321,77 @@ class Module:
         return 2 * math.prod(result) * math.prod(first[axis] for axis in summed)
 
     def traffic(self) -> int:
-        """Bytes that kernels read and write: the sizes of their operands and results.
+        """Bytes that kernels read from a device's main memory and write to it.
 
-        An operand that a kernel reads in part, or twice, counts once as a whole; an asynchronous
-        operation counts where it ends, as if it read as much as it writes. The scratch memory that
-        a library's kernel gets is none of its results.
+        These are the sizes of operands and results there; what a kernel reads twice counts once. Of
+        an array from which a kernel takes only slices or rows, these count; of one that it changes
+        in place, the changes. An asynchronous operation counts where it ends. The scratch memory
+        that a library's kernel gets is none of its results.
         """
-        total = 0
-        for name, each, count in self._kernels():
-            written = read = shape_bytes(each.shape) - _scratch(each)
-            if not each.kind.endswith("-done"):
-                read = sum(map(shape_bytes, self.shapes_of_operands(name, each)))
-            total += count * (read + written)
-        return total
+        return sum(count * self._moved(name, each) for name, each, count in self._kernels())
+
+    def _moved(self, computation: str, kernel: Operation) -> int:
+        """Bytes of main memory that a kernel reads and writes."""
+        if kernel.kind.endswith("-done"):
+            start = self._named[computation][kernel.operands[0]]
+            read = sum(map(tiled_bytes, self.shapes_of_operands(computation, start)))
+            if start.kind.removesuffix("-start") in ("copy", *_PARTS):
+                read = min(read, tiled_bytes(kernel.shape, anywhere=True))
+            return read + tiled_bytes(kernel.shape)
+        inner, root, read = computation, kernel, list(kernel.operands)
+        if kernel.kind == "fusion":
+            [inner] = kernel.called
+            root, read = self._roots[inner], self._parameters(inner)
+        moved = tiled_bytes(kernel.shape) - _scratch(kernel)
+        if root.kind in _IN_PLACE and (root is kernel or self._is_given(inner, root.operands[0])):
+            moved = min(moved, self._changes(inner, root))
+        for shape, name in zip(self.shapes_of_operands(computation, kernel), read, strict=True):
+            users = [kernel] if root is kernel else self._users(inner, name)
+            parts = [self._part(inner, user, name) for user in users]
+            moved += min(tiled_bytes(shape), sum(parts))
+        return moved
+
+    def _parameters(self, computation: str) -> list[str]:
+        """The names of a computation's parameters, in order."""
+        found = [each for each in self.computations[computation] if each.kind == "parameter"]
+        return [each.name for each in sorted(found, key=lambda p: int(p.rest.partition(")")[0]))]
+
+    def _is_given(self, computation: str, name: str) -> bool:
+        """Whether a result is a parameter of the computation, or a name for one."""
+        operation = self._named[computation][name]
+        if operation.kind == "bitcast":
+            return self._is_given(computation, operation.operands[0])
+        return operation.kind == "parameter"
+
+    def _part(self, computation: str, user: Operation, name: str) -> int:
+        """Bytes that an operation reads of an operand, wherever that is."""
+        operand = self._named[computation][name]
+        if user.operands.count(name) == 1 and user.operands[0] == name:
+            if user.kind in _PARTS:
+                return tiled_bytes(user.shape, anywhere=True)
+            if user.kind in _IN_PLACE:
+                return self._changes(computation, user)
+            if user.kind == "bitcast":
+                users = self._users(computation, user.name)
+                return sum(self._part(computation, each, user.name) for each in users)
+        return tiled_bytes(operand.shape, anywhere=True)
+
+    def _changes(self, computation: str, operation: Operation) -> int:
+        """Bytes that an operation changes in place."""
+        changes = operation.operands[_IN_PLACE[operation.kind]]
+        return tiled_bytes(self._named[computation][changes].shape, anywhere=True)
+
+    def _users(self, computation: str, name: str) -> list[Operation]:
+        """The operations of a computation that read a result of it."""
+        return [each for each in self.computations[computation] if name in each.operands]
 
     def written(self) -> dict[str, int]:
-        """{shape without layout: number of kernels that write an array of this shape to memory}."""
+        """{shape without layout: number of kernels that write an array of it to main memory}."""
         found: dict[str, int] = defaultdict(int)
         for _, each, count in self._kernels():
-            for dtype, sizes in arrays(each.shape):
-                found[f"{dtype}[{','.join(map(str, sizes))}]"] += count
+            for dtype, sizes, _, layout in _ARRAY.findall(each.shape):
+                if _in_main_memory(layout):
+                    found[f"{dtype}[{sizes}]"] += count
         return dict(found)
 
 

@@ -14,9 +14,12 @@ class Program(NamedTuple):
     Attributes:
       arguments, outputs, temporaries: bytes.
       aliased: bytes of outputs that take the place of arguments.
+      code: bytes of the program itself, which lies in a TPU's memory too.
       flops: floating-point operations of a run.
-      traffic: bytes that a run reads from memory and writes to it.
-      counted: who has counted these two: "compiler" or "text", see `hlo.Module`.
+      counted: who has counted them: "compiler" or "text", see `hlo.Module`.
+      traffic: bytes that a run reads from main memory and writes to it, see `hlo.Module.traffic`.
+      accessed: bytes that operations read and write by the compiler's count, those on the chip and
+        those of names for the same memory among them; None where it does not know all operations.
       products, fusions, attention: numbers of matrix products, of fused kernels, and of fused
         attention kernels.
       exchanges: as of `hlo.Module.exchanges`.
@@ -28,9 +31,11 @@ class Program(NamedTuple):
     outputs: int
     temporaries: int
     aliased: int
+    code: int
     flops: float
-    traffic: float
     counted: str
+    traffic: int
+    accessed: float | None
     products: int
     fusions: int
     attention: int
@@ -41,7 +46,7 @@ class Program(NamedTuple):
     @property
     def total(self) -> int:
         """Bytes of memory while it runs; the compiler's own peak may be a little below."""
-        return self.arguments + self.outputs - self.aliased + self.temporaries
+        return self.arguments + self.outputs - self.aliased + self.temporaries + self.code
 
     @property
     def exchanged(self) -> int:
@@ -62,9 +67,11 @@ def measure(compiled: jax.stages.Compiled) -> Program:
         outputs=memory.output_size_in_bytes,
         temporaries=memory.temp_size_in_bytes,
         aliased=memory.alias_size_in_bytes,
+        code=memory.generated_code_size_in_bytes,
         flops=costs["flops"] if own else module.flops(),
-        traffic=costs["bytes accessed"] if own else module.traffic(),
         counted="compiler" if own else "text",
+        traffic=module.traffic(),
+        accessed=costs["bytes accessed"] if own else None,
         products=module.products(),
         fusions=module.fusions(),
         attention=module.attention_kernels(),

@@ -53,12 +53,14 @@ class CompiledStep:
             "output_bytes": p.outputs,
             "aliased_bytes": p.aliased,
             "temporary_bytes": p.temporaries,
+            "code_bytes": p.code,
             "total_bytes": p.total,
             "memory_bytes": self.about.memory,
             "state_bytes": {part: device for part, (_, device) in self.state.items()},
             "flops": p.flops,
+            "flops_counted_by": p.counted,
             "traffic_bytes": p.traffic,
-            "counted_by": p.counted,
+            "accessed_bytes": p.accessed,
             "products": p.products,
             "fusions": p.fusions,
             "fused_attention": p.attention,
@@ -106,9 +108,8 @@ _HEAD = (
     "products", "fusions", "fused attention", "exchanged, GB", "estimate, ms", "bound by",
 )  # fmt: skip
 _NOTES = {
-    "compiler": "TFLOP and traffic are the compiler's counts",
-    "text": "TFLOP and traffic are counted from the compiled text: products and fused attention; "
-    "operands and results of all kernels",
+    "compiler": "TFLOP are the compiler's count",
+    "text": "TFLOP are counted from the compiled text: products and fused attention",
 }
 
 
@@ -192,8 +193,10 @@ def as_table(steps: Sequence[CompiledStep]) -> str:
     counted = dict.fromkeys(program.counted for program in programs)
     notes = [
         "kept: what the step reads of parameters, optimizer and batch; sizes are of one device. "
-        "The validation of a run has its whole state in memory",
+        "The validation of a run has its whole state in memory. Together: with the program itself",
         *(_NOTES[each] for each in counted),
+        "traffic: operands and results of all kernels in main memory, counted from the compiled "
+        "text; what stays on a TPU's chip is not in it",
         "estimate: the longest of arithmetic, memory and exchange by the makers' figures, a "
         "roofline; runs usually take longer",
     ]
@@ -220,6 +223,7 @@ def _exchanged(step: CompiledStep) -> str:
     return f"{title}\n\n{Table(('operation', 'result', 'number', 'MB'), rows, notes, 2).markdown()}"
 
 
+_RESERVED = 0.75  # of a GPU's memory, by XLA_PYTHON_CLIENT_MEM_FRACTION
 _SMALLER = "Choose a smaller config.data.batch_size, more devices, or a larger config.mesh.model"
 
 
@@ -234,5 +238,11 @@ def _warnings(step: CompiledStep) -> list[str]:
         found.append(
             f"{step.name} does not fit {step.target}: {p.total / GB:.1f} of {memory / GB:.1f} GB a "
             f"device. {_SMALLER}"
+        )
+    elif memory and step.about.platform == "cuda" and p.total > _RESERVED * memory:
+        found.append(
+            f"{step.name} needs {p.total / GB:.1f} of {memory / GB:.1f} GB of {step.target}, and "
+            f"JAX reserves {_RESERVED:.0%} of a GPU by default: set "
+            "XLA_PYTHON_CLIENT_MEM_FRACTION=0.95"
         )
     return found

@@ -54,10 +54,129 @@ def test_asynchronous_operations_count_once():
         Exchange("reduce-scatter", "f32[2,8]", 1, 64),
     ]
     assert Module(ASYNCHRONOUS).host_transfers() == ["copy bf16[2]"]
-    # Twice what is gathered and copied; what is scattered, before and after.
-    assert Module(ASYNCHRONOUS).traffic() == 2 * (512 + 4) + 128 + 64
+    gathered, scattered = 128 + 16 * 128 * 4, 128 + 64  # before and after; rows of 128 in tiles
+    assert Module(ASYNCHRONOUS).traffic() == gathered + scattered + 4  # and what the host gets
     assert "f32[16,8]" in Module(ASYNCHRONOUS).written()
     assert "u32[]" not in Module(ASYNCHRONOUS).written()  # a part of what starts an operation
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("bf16[71,64]{1,0:T(8,128)(2,1)}", 72 * 128 * 2),
+        ("bf16[71,64]{0,1:T(8,128)(2,1)}", 64 * 128 * 2),  # 71 is the minor one, and 128 in tiles
+        ("f32[3,20]{1,0:T(8,128)S(1)}", 0),  # on the chip
+        ("(f32[5]{0:T(256)}, f32[]{:T(128)}, s8[3,5]{1,0})", 256 * 4 + 4 + 15),
+        ("f32[4]{0:T(1,128)}", 128 * 4),
+        ("f32[4]{0:S(1)}", 16),  # a region of a GPU's memory
+        ("f32[4]{0:S(5)}", 0),  # the host's
+    ],
+)
+def test_bytes_in_main_memory(text, size):
+    assert hlo.tiled_bytes(text) == size
+
+
+# As XLA writes a program for a TPU: a collective operation beside two kernels, of one channel;
+# arrays on the chip, S(1); a slice that is fetched there, and two that lie one after the other.
+TPU = """HloModule jit_step, is_scheduled=true
+
+%started (a: bf16[4,128]) -> bf16[16,128] {
+  %a = bf16[4,128]{1,0:T(8,128)(2,1)S(1)} parameter(0)
+  %ag = bf16[16,128]{1,0:T(8,128)(2,1)S(1)} all-gather(%a), channel_id=7, dimensions={0}
+  ROOT %begun = bf16[16,128]{1,0:T(8,128)(2,1)S(1)} custom-call(%ag), custom_call_target="AsyncCollectiveStart"
+}
+
+%beside (b: bf16[4,128], c: f32[256,128], d: bf16[16,128]) -> (f32[256,128], bf16[16,128]) {
+  %b = bf16[4,128]{1,0:T(8,128)(2,1)S(1)} parameter(0)
+  %c = f32[256,128]{1,0:T(8,128)} parameter(1)
+  %d = bf16[16,128]{1,0:T(8,128)(2,1)S(1)} parameter(2)
+  %ag.1 = bf16[16,128]{1,0:T(8,128)(2,1)S(1)} all-gather(%b), channel_id=7, dimensions={0}
+  %twice = f32[256,128]{1,0:T(8,128)} add(%c, %c)
+  ROOT %both = (f32[256,128]{1,0:T(8,128)}, bf16[16,128]{1,0:T(8,128)(2,1)S(1)}) tuple(%twice, %ag.1)
+}
+
+ENTRY %main (x: bf16[4,128], y: f32[256,128]) -> f32[256,128] {
+  %x = bf16[4,128]{1,0:T(8,128)(2,1)S(1)} parameter(0)
+  %y = f32[256,128]{1,0:T(8,128)} parameter(1)
+  %begin = bf16[16,128]{1,0:T(8,128)(2,1)S(1)} fusion(%x), kind=kCustom, calls=%started
+  %part-start = ((f32[256,128]{1,0:T(8,128)}), f32[64,128]{1,0:T(8,128)S(1)}, s32[]{:S(2)}) slice-start(%y), slice={[0:64], [0:128]}
+  %part = f32[64,128]{1,0:T(8,128)S(1)} slice-done(%part-start)
+  %whole = f32[128,128]{1,0:T(8,128)S(1)} custom-call(%part, %part), custom_call_target="ConcatBitcast"
+  %back-start = (f32[128,128]{1,0:T(8,128)}, f32[128,128]{1,0:T(8,128)S(1)}, u32[]{:S(2)}) copy-start(%whole)
+  %back = f32[128,128]{1,0:T(8,128)} copy-done(%back-start)
+  %go = (f32[256,128]{1,0:T(8,128)}, bf16[16,128]{1,0:T(8,128)(2,1)S(1)}) fusion(%x, %y, %begin), kind=kCustom, calls=%beside
+  ROOT %out = f32[256,128]{1,0:T(8,128)} get-tuple-element(%go), index=0
+}
+"""  # noqa: E501
+
+
+def test_on_a_tpu_main_memory_and_the_chip_are_told_apart():
+    rows = 128 * 4
+    fetched, back, added = 64 * rows, 128 * rows, 2 * 256 * rows
+    assert Module(TPU).traffic() == fetched + back + added
+    assert Module(TPU).written() == {"f32[128,128]": 1, "f32[256,128]": 1}
+
+
+def test_a_collective_beside_several_kernels_counts_once():
+    assert Module(TPU).exchanges() == [Exchange("all-gather", "bf16[16,128]", 1, 16 * 128 * 2)]
+    apart = TPU.replace("all-gather(%b), channel_id=7", "all-gather(%b), channel_id=8")
+    assert [each.count for each in Module(apart).exchanges()] == [2]
+
+
+# Rows of a table, a slice, and changes in place, within kernels and as kernels.
+PARTS = """HloModule jit_f, is_scheduled=true
+
+%looked_up (table: f32[1000,8], ids: s32[5,1], more: f32[5,8]) -> f32[5,8] {
+  %table = f32[1000,8]{1,0} parameter(0)
+  %ids = s32[5,1]{1,0} parameter(1)
+  %more = f32[5,8]{1,0} parameter(2)
+  %same = f32[1000,8]{1,0} bitcast(%table)
+  %rows = f32[5,8]{1,0} gather(%same, %ids), offset_dims={1}
+  ROOT %sum = f32[5,8]{1,0} add(%rows, %more)
+}
+
+%put (cache: f32[100,8], new: f32[1,8], at: s32[]) -> f32[100,8] {
+  %new = f32[1,8]{1,0} parameter(1)
+  %cache = f32[100,8]{1,0} parameter(0)
+  %at = s32[] parameter(2)
+  ROOT %dus = f32[100,8]{1,0} dynamic-update-slice(%cache, %new, %at, %at)
+}
+
+%both (pool: f32[100,8], all: f32[1,8]) -> f32[100,8] {
+  %pool = f32[100,8]{1,0} parameter(0)
+  %first = f32[1,8]{1,0} slice(%pool), slice={[0:1], [0:8]}
+  %wide = f32[100,8]{1,0} broadcast(%first), dimensions={0,1}
+  ROOT %add = f32[100,8]{1,0} add(%pool, %wide)
+}
+
+ENTRY %main (t: f32[1000,8], i: s32[5,1], m: f32[5,8], c: f32[100,8], n: f32[1,8], a: s32[]) -> f32[100,8] {
+  %t = f32[1000,8]{1,0} parameter(0)
+  %i = s32[5,1]{1,0} parameter(1)
+  %m = f32[5,8]{1,0} parameter(2)
+  %c = f32[100,8]{1,0} parameter(3)
+  %n = f32[1,8]{1,0} parameter(4)
+  %a = s32[] parameter(5)
+  %found = f32[5,8]{1,0} fusion(%t, %i, %m), kind=kLoop, calls=%looked_up
+  %cached = f32[100,8]{1,0} fusion(%c, %n, %a), kind=kLoop, calls=%put
+  %again = f32[100,8]{1,0} dynamic-update-slice(%cached, %n, %a, %a)
+  %cut = f32[2,8]{1,0} slice(%again), slice={[0:2], [0:8]}
+  ROOT %all = f32[100,8]{1,0} fusion(%again), kind=kLoop, calls=%both
+}
+"""  # noqa: E501
+
+
+def test_parts_of_arrays_count_as_parts():
+    row = 8 * 4
+    looked_up = 3 * 5 * row + 5 * 4  # rows, what is added, the sums; the ids
+    put = 3 * row + 4  # what is changed and its change, read; what is written
+    again, cut, both = put + 4, 2 * 2 * row, 2 * 100 * row
+    assert Module(PARTS).traffic() == looked_up + put + again + cut + both
+    # What a kernel fills before it changes a part of it is written as a whole.
+    filled = PARTS.replace("update-slice(%cache,", "update-slice(%zeros,").replace(
+        "  %at = s32[] parameter(2)",
+        "  %zeros = f32[100,8]{1,0} broadcast(%at)\n  %at = s32[] parameter(2)",
+    )
+    assert Module(filled).traffic() == Module(PARTS).traffic() + (100 - 1 - 1) * row
 
 
 # As XLA writes a program for an H100: a product by cuBLAS in a loop of five, a kernel that adds,

@@ -71,18 +71,20 @@ def test_callbacks_are_transfers(mesh):
 
 def of(flops=0.0, traffic=0.0, exchanged=0, **more):
     exchanges = (Exchange("all-reduce", "u8[1]", 1, exchanged),)
-    empty = programs.Program(0, 0, 0, 0, flops, traffic, "text", 0, 0, 0, exchanges, (), {})
+    empty = programs.Program(
+        0, 0, 0, 0, 0, flops, "text", traffic, None, 0, 0, 0, exchanges, (), {}
+    )
     return empty._replace(**more)
 
 
 def test_the_counts_of_a_product():
-    """By the compiler for CPUs: 2 M N K operations, and three arrays that are read or written."""
+    """2 M N K operations, and three arrays that are read or written."""
     x, y = (jax.ShapeDtypeStruct(s, jnp.float32) for s in ((64, 128), (128, 32)))
     [alone] = sharding.mesh_of(jax.devices()[:1], 1, 1).devices.flat
     with jax.default_device(alone):
         program = programs.measure(jax.jit(jnp.matmul).lower(x, y).compile())
     assert (program.flops, program.counted) == (2 * 64 * 128 * 32, "compiler")
-    assert program.traffic == (64 * 128 + 128 * 32 + 64 * 32) * 4
+    assert program.traffic == program.accessed == (64 * 128 + 128 * 32 + 64 * 32) * 4
     assert (program.products, program.attention) == (1, 0)
 
 
@@ -103,6 +105,7 @@ def test_work_of_libraries_is_counted_from_the_text():
         output_size_in_bytes=2,
         temp_size_in_bytes=3,
         alias_size_in_bytes=0,
+        generated_code_size_in_bytes=4,
     )
     compiled = SimpleNamespace(
         memory_analysis=lambda: memory,
@@ -110,7 +113,8 @@ def test_work_of_libraries_is_counted_from_the_text():
         as_text=lambda: ATTENTION,
     )
     program = programs.measure(compiled)
-    assert (program.counted, program.attention) == ("text", 1)
+    assert (program.counted, program.accessed, program.attention) == ("text", None, 1)
+    assert program.total == 1 + 2 + 3 + 4
     assert program.flops == 2 * 2 * (2 * 3 * 16 * 16 * 8)  # two products
 
 

@@ -73,13 +73,13 @@ def test_a_table(small_dataset, a_product):
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[:3] == ["cpu:1", "product", "8"]
     assert cells[9] == "1" and cells[11] == "0"  # products, fused attention
-    assert "the compiler's counts" in printed
+    assert "TFLOP are the compiler's count" in printed
 
 
-def of(memory=None, **numbers):
-    kind = Kind("tpu", "", memory, 1e12, 1e12, 1e9, 1e9, "")
+def of(memory=None, platform="tpu", **numbers):
+    kind = Kind(platform, "", memory, 1e12, 1e12, 1e9, 1e9, "")
     exchange = Exchange("all-reduce", "f32[8]", 3, 32)
-    empty = Program(0, 0, 0, 0, 0, 0, "text", 0, 0, 0, (exchange,), (), {})
+    empty = Program(0, 0, 0, 0, 0, 0, "text", 0, None, 0, 0, 0, (exchange,), (), {})
     return report.CompiledStep(
         "train", "v5e:2x2", kind, "bfloat16", 8, {}, empty._replace(**numbers)
     )
@@ -89,10 +89,15 @@ def test_what_is_told():
     told = report.as_table([of(2 * 10**9, arguments=10**9, temporaries=10**9, traffic=2e6)])
     assert "does not fit" not in told
     assert "| all-reduce | f32[8] |      3 | 0.00 |" in told
-    assert "counted from the compiled text" in told
+    assert "TFLOP are counted from the compiled text" in told
     assert re.search(r"\| +2\.0 \| +memory \|", told)  # milliseconds
     told = report.as_table([of(2 * 10**9, arguments=2 * 10**9, temporaries=10**9)])
     assert "train does not fit v5e:2x2: 3.0 of 2.0 GB a device" in told
+    told = report.as_table([of(10**10, "cuda", arguments=8 * 10**9)])
+    assert "does not fit" not in told and "needs 8.0 of 10.0 GB of v5e:2x2" in told
+    assert "XLA_PYTHON_CLIENT_MEM_FRACTION" not in report.as_table(
+        [of(10**10, arguments=8 * 10**9)]
+    )
     told = report.as_table([of(transfers=("send f32[4]",))])
     assert "train exchanges data with the host: send f32[4]" in told
 
