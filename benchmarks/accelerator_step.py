@@ -155,7 +155,7 @@ def ours(args: argparse.Namespace, size: int, option: str) -> dict[str, Any]:
 def random_state(planned: Any) -> dict[str, Any]:
     """A training state of the planned shapes: random kernels, scales of 1, and no moments.
 
-    Drawn on the host: compiling the random draws of a large model takes a GPU minutes.
+    Drawn on the host, where nothing has to be compiled.
     """
     import jax
     import jax.numpy as jnp

@@ -83,6 +83,31 @@ def test_layer_norm_and_its_gradients(shape, dtype):
         )
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "shared", [None, (3, 1, 1, 7), (1, 2, 5, 7)], ids=["no", "mask", "learned"]
+)
+def test_attention_weights_and_their_gradients(dtype, shared):
+    rng = np.random.default_rng(0)
+    logits, gradient = (jnp.asarray(rng.normal(0, 4, (3, 2, 5, 7)), dtype) for _ in range(2))
+    bias = None if shared is None else jnp.asarray(rng.normal(size=shared), jnp.float32)
+
+    def formula(logits, bias):
+        bias = 0.0 if bias is None else bias
+        return jax.nn.softmax(logits.astype(jnp.float32) / 8 + bias, axis=-1).astype(dtype)
+
+    found, back = jax.vjp(lambda *a: layers.softmax(a[0], 1 / 8, a[1]), logits, bias)
+    expected, derivative = jax.vjp(formula, logits, bias)
+    np.testing.assert_array_equal(found, expected)
+    bound = 1e-6 if dtype == "float32" else 2**-7
+    for got, want in zip(
+        *map(jax.tree.leaves, (back(gradient), derivative(gradient))), strict=True
+    ):
+        assert got.dtype == want.dtype and got.shape == want.shape
+        got, want = got.astype("float32"), want.astype("float32")
+        np.testing.assert_allclose(got, want, rtol=bound, atol=2 * bound)
+
+
 @pytest.mark.parametrize("tokens", [7, 8])
 @pytest.mark.parametrize("queries", [None, 1])
 def test_attention_prepared_for_a_fused_kernel(tokens, queries, monkeypatch):
