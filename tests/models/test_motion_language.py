@@ -130,7 +130,7 @@ def test_free_text_is_the_most_probable_token_again_and_again(network, arrays, b
     model = network.bind(arrays)
     ids, mask = model.answer(batch)
     assert ids.shape == mask.shape == (3, CONFIG.answer_tokens)
-    for row in range(3):
+    for row in range(2):  # with two persons, and with one
         for end in range(1, int(mask[row].sum()) + 1):
             told = [*ids[row, : end - 1].tolist(), 0]
             every = [by_hand(model, batch, row, [*told[:-1], v])[-1] for v in range(30)]

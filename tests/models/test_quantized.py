@@ -40,7 +40,8 @@ def block_maxima(kernel):
 @given(KERNELS)
 def test_int8_is_off_by_at_most_half_a_step(kernel):
     step = np.abs(kernel).max(axis=0) / 127
-    assert (np.abs(restored(kernel, "int8") - kernel) <= step * 0.5001 + 1e-37).all()
+    step_is_0 = 127 * np.finfo(np.float32).tiny  # a CPU flushes smaller ones than `tiny`
+    assert (np.abs(restored(kernel, "int8") - kernel) <= step * 0.5001 + step_is_0).all()
 
 
 @settings(max_examples=50, deadline=None)
