@@ -147,7 +147,14 @@ def test_mistakes(arguments, message):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["h100:1", "v5e:2x2"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "h100:1",
+        # libtpu 0.0.42: `elementwise` takes 183 MB of temporaries, `none` 158.
+        pytest.param("v5e:2x2", marks=pytest.mark.xfail(raises=AssertionError, strict=True)),
+    ],
+)
 def test_what_is_computed_again_saves_memory_on_accelerators(tmp_path, target):
     """A compiler for CPUs would merge what is computed twice."""
     temporary = []
