@@ -37,6 +37,7 @@ _CALLED = re.compile(
     r"(?:calls|body|condition|to_apply|branch_computations|(?:true|false)_computation"
     r"|called_computations)=(\{[^}]*\}|%?[\w.\-]+)"
 )
+_CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 _ARRAY = re.compile(r"\b([a-z]+\d*\w*)\[([\d,]*)\](?:\{([\d,]*):?([^}]*)\})?")
 # Operations that read no more of their first operand than they give; and those that change a part
@@ -384,6 +385,11 @@ class Module:
     def _users(self, computation: str, name: str) -> list[Operation]:
         """The operations of a computation that read a result of it."""
         return [each for each in self.computations[computation] if name in each.operands]
+
+    def cycles(self) -> int:
+        """Cycles that a TPU's compiler estimates for all kernels; other compilers write none."""
+        found = ((_CYCLES.search(each.rest), count) for _, each, count in self._kernels())
+        return sum(int(cycles[1]) * count for cycles, count in found if cycles)
 
     def written(self) -> dict[str, int]:
         """{shape without layout: number of kernels that write an array of it to main memory}."""

@@ -20,6 +20,7 @@ class Program(NamedTuple):
       traffic: bytes that a run reads from main memory and writes to it, see `hlo.Module.traffic`.
       accessed: bytes that operations read and write by the compiler's count, those on the chip and
         those of names for the same memory among them; None where it does not know all operations.
+      cycles: as of `hlo.Module.cycles`.
       products, fusions, attention: numbers of matrix products, of fused kernels, and of fused
         attention kernels.
       exchanges: as of `hlo.Module.exchanges`.
@@ -36,6 +37,7 @@ class Program(NamedTuple):
     counted: str
     traffic: int
     accessed: float | None
+    cycles: int
     products: int
     fusions: int
     attention: int
@@ -72,6 +74,7 @@ def measure(compiled: jax.stages.Compiled) -> Program:
         counted="compiler" if own else "text",
         traffic=module.traffic(),
         accessed=costs["bytes accessed"] if own else None,
+        cycles=module.cycles(),
         products=module.products(),
         fusions=module.fusions(),
         attention=module.attention_kernels(),

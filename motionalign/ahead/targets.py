@@ -61,6 +61,7 @@ class Kind:
         cores in TF32, on a TPU in one pass of bfloat16.
       bandwidth: of the memory, bytes a second.
       exchange: bytes a second that a device sends to others, in one direction.
+      clock: cycles a second of a TPU; None if not known.
       package: what provides its compiler, as pip installs it.
     """
 
@@ -71,6 +72,7 @@ class Kind:
     float32_flops: float | None
     bandwidth: float | None
     exchange: float | None
+    clock: float | None
     package: str
 
 
@@ -78,15 +80,17 @@ _GPU, _TPU = "jax[cuda12]", "jax[tpu]"
 
 # H100 SXM: NVIDIA's data sheet, without sparsity; NVLink has 900 GB/s in both directions together.
 # TPU: Google Cloud's pages on system architecture; the bandwidth between chips is taken as that of
-# both directions together (ours).
+# both directions together (ours). Clocks follow from the operations a second and the matrix units,
+# four of 128 x 128 on each of a v5e's one core and a v4's and v5p's two ("How to Scale Your Model",
+# Austin et al., 2025).
 KINDS = {
-    "h100": Kind("cuda", r"[1-8]", 84_942_979_072, 989e12, 495e12, 3.35e12, 450e9, _GPU),
-    "v4": Kind("tpu", r"\d+x\d+x\d+", 32 * 2**30, 275e12, 275e12, 1.2e12, 150e9, _TPU),
-    "v5e": Kind("tpu", r"\d+x\d+", 16 * 2**30, 197e12, 197e12, 0.819e12, 100e9, _TPU),
-    "v5p": Kind("tpu", r"\d+x\d+x\d+", 95 * 2**30, 459e12, 459e12, 2.765e12, 300e9, _TPU),
-    "v6e": Kind("tpu", r"\d+x\d+", 32 * 2**30, 918e12, 918e12, 1.64e12, 224e9, _TPU),
+    "h100": Kind("cuda", r"[1-8]", 84_942_979_072, 989e12, 495e12, 3.35e12, 450e9, None, _GPU),
+    "v4": Kind("tpu", r"\d+x\d+x\d+", 32 * 2**30, 275e12, 275e12, 1.2e12, 150e9, 1.05e9, _TPU),
+    "v5e": Kind("tpu", r"\d+x\d+", 16 * 2**30, 197e12, 197e12, 0.819e12, 100e9, 1.5e9, _TPU),
+    "v5p": Kind("tpu", r"\d+x\d+x\d+", 95 * 2**30, 459e12, 459e12, 2.765e12, 300e9, 1.75e9, _TPU),
+    "v6e": Kind("tpu", r"\d+x\d+", 32 * 2**30, 918e12, 918e12, 1.64e12, 224e9, None, _TPU),
     # This machine, to see what a step is made of: any number of virtual devices.
-    "cpu": Kind("cpu", r"[1-9]\d*", None, None, None, None, None, "jax"),
+    "cpu": Kind("cpu", r"[1-9]\d*", None, None, None, None, None, None, "jax"),
 }
 
 

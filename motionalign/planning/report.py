@@ -70,7 +70,16 @@ class CompiledStep:
             "arrays_written": _most_written(p),
             "estimated_seconds": least and least.seconds,
             "bound_by": least and least.bound,
+            "compiler_cycles": p.cycles or None,
+            "compiler_seconds": self._by_compiler,
         }
+
+    @property
+    def _by_compiler(self) -> float | None:
+        """Seconds of all kernels by the compiler's own estimate; None if it has none."""
+        assert isinstance(self.program, Program)
+        cycles, clock = self.program.cycles, self.about.clock
+        return cycles / clock if cycles and clock else None
 
     def cells(self) -> list[str]:
         """The row of the table."""
@@ -94,6 +103,7 @@ class CompiledStep:
             f"{p.exchanged / GB:.2f}",
             f"{1000 * least.seconds:.1f}" if least else "",
             least.bound if least else "",
+            f"{1000 * self._by_compiler:.1f}" if self._by_compiler else "",
         ]
 
 
@@ -106,6 +116,7 @@ def _most_written(program: Program) -> dict[str, int]:
 _HEAD = (
     "target", "step", "batch", "kept, GB", "temporaries", "together", "of", "TFLOP", "traffic, GB",
     "products", "fusions", "fused attention", "exchanged, GB", "estimate, ms", "bound by",
+    "by the compiler, ms",
 )  # fmt: skip
 _NOTES = {
     "compiler": "TFLOP are the compiler's count",
@@ -200,6 +211,11 @@ def as_table(steps: Sequence[CompiledStep]) -> str:
         "estimate: the longest of arithmetic, memory and exchange by the makers' figures, a "
         "roofline; runs usually take longer",
     ]
+    if any(program.cycles for program in programs):
+        notes.append(
+            "by the compiler: what a TPU's compiler estimates for all kernels one after another, "
+            "without waiting for copies and exchanges"
+        )
     parts = [Table(_HEAD, [step.cells() for step in steps], notes, left=2).markdown()]
     parts += [_exchanged(step) for step in steps if _exchanges(step)]
     parts += [line for step in steps for line in _warnings(step)]

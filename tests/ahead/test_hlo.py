@@ -249,6 +249,16 @@ def test_counts_by_hand():
     assert module.calls_libraries()
 
 
+def test_estimated_cycles_of_kernels_are_added():
+    """As a TPU's compiler writes them; those within a kernel are its own."""
+    of = ', backend_config={"window_config":{"estimated_cycles":"%d","iteration_bounds":["1"]}}'
+    assert Module(GPU).cycles() == 0
+    text = GPU.replace("kind=kLoop, calls=%added", "kind=kLoop, calls=%added" + of % 30)
+    text = text.replace("kind=kCustom, calls=%small", "kind=kCustom, calls=%small" + of % 7)
+    text = text.replace("rhs_contracting_dims={1}", "rhs_contracting_dims={1}" + of % 1000)
+    assert Module(text).cycles() == 5 * 30 + 7
+
+
 def test_callbacks_and_infeeds_are_transfers():
     text = GPU.replace(
         'custom_call_target="__cudnn$fmhaSoftmax"',

@@ -72,7 +72,7 @@ def test_callbacks_are_transfers(mesh):
 def of(flops=0.0, traffic=0.0, exchanged=0, **more):
     exchanges = (Exchange("all-reduce", "u8[1]", 1, exchanged),)
     empty = programs.Program(
-        0, 0, 0, 0, 0, flops, "text", traffic, None, 0, 0, 0, exchanges, (), {}
+        0, 0, 0, 0, 0, flops, "text", traffic, None, 0, 0, 0, 0, exchanges, (), {}
     )
     return empty._replace(**more)
 

@@ -10,7 +10,7 @@ from motionalign.planning.run import plan
 
 
 def test_a_step_with_random_state_and_batch(small_dataset):
-    config = tiny_config(small_dataset)
+    config = tiny_config(small_dataset, optim__warmup_steps=0)
     planned = plan(config, jax.devices()[:1], 8)
     state = accelerator_step.random_state(planned)
     batch = accelerator_step.random_batch(planned, config.data.batch_size)
@@ -28,6 +28,9 @@ def test_a_step_with_random_state_and_batch(small_dataset):
     # Nothing has been learned: the loss of guessing among the batch's pairs.
     assert float(loss["loss"]) == pytest.approx(np.log(config.data.batch_size), rel=0.3)
     assert float(loss["grad_norm"]) > 0
+    changes = jax.tree.map(lambda a, b: np.linalg.norm(a - b), after["params"], state["params"])
+    change = np.linalg.norm([*changes.values()])
+    assert float(loss["update_norm"]) == pytest.approx(change, 1e-4) and change > 0
     assert jax.tree.map(lambda x: x.shape, after) == jax.tree.map(lambda x: x.shape, state)
 
 

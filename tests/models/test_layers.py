@@ -132,6 +132,43 @@ def test_attention_prepared_for_a_fused_kernel(tokens, queries, monkeypatch):
     assert given == [(2 if queries else 8, 8, "cudnn")]  # even numbers of tokens
 
 
+@pytest.mark.parametrize("queries", [None, 1])
+def test_attention_on_a_tpu_equals_that_elsewhere(queries, monkeypatch):
+    """Its products have four axes there."""
+    rng = np.random.default_rng(0)
+    graphdef, params = nnx.split(layers.Attention(16, 2, 0.0, jnp.float32, nnx.Rngs(0)))
+    params = jax.tree.map(lambda x: jnp.asarray(rng.normal(0, 0.3, x.shape), jnp.float32), params)
+    x = jnp.asarray(rng.normal(size=(3, 7, 16)), jnp.float32)
+
+    def loss(params, x):
+        module = nnx.merge(graphdef, params)
+        return jnp.square(module(x[:, :queries], x)).sum()
+
+    gradient = jax.value_and_grad(loss, (0, 1))
+    expected = gradient(params, x)
+    chosen = []
+
+    def as_on_a_tpu(*arrays, default, **by_platform):
+        chosen.extend(by_platform)
+        return by_platform.get("tpu", default)(*arrays)
+
+    monkeypatch.setattr(jax.lax, "platform_dependent", as_on_a_tpu)
+    found = gradient(params, x)
+    assert chosen.count("tpu") == 4
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4), found, expected
+    )
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
+def test_only_a_tpu_multiplies_arrays_of_more_than_two_axes_by_kernels(platform):
+    module = layers.Attention(16, 2, 0.0, jnp.bfloat16, nnx.Rngs(0))
+    x = jnp.ones((3, 7, 16), jnp.bfloat16)
+    lowered = jax.jit(module.__call__).trace(x, x).lower(lowering_platforms=(platform,))
+    by_kernels = lowered.as_text().count("(tensor<16x2x8xbf16>, tensor<3x7x16xbf16>)")
+    assert by_kernels == (3 if platform == "tpu" else 0)
+
+
 def test_where_a_fused_kernel_is_used(monkeypatch):
     monkeypatch.setattr(layers, "cudnn_takes", lambda heads, width: (heads, width) == (2, 8))
     mask = layers.attention_bias(jnp.ones((2, 5), bool))
@@ -194,6 +231,12 @@ def test_the_gradient_of_a_bias_is_summed_in_float32():
     rows, bias = back(gradient)
     np.testing.assert_array_equal(rows, gradient)
     np.testing.assert_array_equal(bias, np.full(3, 1001, "float32"))  # in bfloat16: 1000
+
+
+def test_the_gradient_of_a_bias_has_its_shape():
+    bias = jnp.ones((2, 1, 3))
+    _, back = jax.vjp(layers.add_bias, jnp.zeros((4, 2, 5, 3)), bias)
+    np.testing.assert_array_equal(back(jnp.ones((4, 2, 5, 3)))[1], np.full((2, 1, 3), 4 * 5))
 
 
 def test_dropout_of_attention_weights_is_divided_by_batch_and_heads():

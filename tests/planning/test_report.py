@@ -50,6 +50,7 @@ def test_the_counts_of_a_product(small_dataset, a_product):
     assert found["collectives"] == [] and found["host_transfers"] == []
     assert found["arrays_written"] == {"f32[64,32]": 1}
     assert found["estimated_seconds"] is None  # no maker's figures of this machine
+    assert found["compiler_seconds"] is None  # only compilers for TPUs estimate
 
 
 def test_a_run(small_dataset):
@@ -77,9 +78,9 @@ def test_a_table(small_dataset, a_product):
 
 
 def of(memory=None, platform="tpu", **numbers):
-    kind = Kind(platform, "", memory, 1e12, 1e12, 1e9, 1e9, "")
+    kind = Kind(platform, "", memory, 1e12, 1e12, 1e9, 1e9, 1e9, "")
     exchange = Exchange("all-reduce", "f32[8]", 3, 32)
-    empty = Program(0, 0, 0, 0, 0, 0, "text", 0, None, 0, 0, 0, (exchange,), (), {})
+    empty = Program(0, 0, 0, 0, 0, 0, "text", 0, None, 0, 0, 0, 0, (exchange,), (), {})
     return report.CompiledStep(
         "train", "v5e:2x2", kind, "bfloat16", 8, {}, empty._replace(**numbers)
     )
@@ -98,6 +99,9 @@ def test_what_is_told():
     assert "XLA_PYTHON_CLIENT_MEM_FRACTION" not in report.as_table(
         [of(10**10, arguments=8 * 10**9)]
     )
+    assert "by the compiler:" not in told
+    told = report.as_table([of(traffic=2e6, cycles=3_500_000)])
+    assert re.search(r"\| +2\.0 \| +memory \| +3\.5 \|", told) and "by the compiler:" in told
     told = report.as_table([of(transfers=("send f32[4]",))])
     assert "train exchanges data with the host: send f32[4]" in told
 
@@ -194,3 +198,5 @@ def test_a_run_for_accelerators(tmp_path, target):
         by_cudnn = {"train": 2, "encode motions": 1, "encode texts": 0}  # texts are masked
         if target.startswith("h100"):
             assert each["fused_attention"] == by_cudnn[each["step"]]
+        else:
+            assert each["compiler_seconds"] == each["compiler_cycles"] / 1.5e9 > 0
