@@ -76,7 +76,7 @@ def test_a_plan_is_the_run_but_for_its_prompt(data_dir, words, tokens, tmp_path)
     own, real = planned.network.config, run.network.config
     assert (own.tokenizer, own.llama) == (real.tokenizer, real.llama)
     assert len(own.before) == stand_ins.ALONE >= len(real.before)
-    assert set(planned.steps()) == {"train", "scores"}
+    assert set(planned.steps()) == {"train", "scores", "answer"}
 
 
 @pytest.fixture(scope="module")

@@ -145,6 +145,11 @@ def compile_run(
     for target, devices in _opened([Target.parse(text) for text in targets]).items():
         planned = plan(config, devices, tokens)
         say(_about(planned, target))
+        if config.model.motion.weights and not planned.config.model.motion.weights:
+            say(
+                f"The sizes of {config.model.motion.weights} are taken to be those of "
+                f"config.model.motion.size={config.model.motion.size}: it is not read"
+            )
         for name, lowered in planned.steps().items():
             say(f"Compiling {name} for {target}")
             try:
@@ -211,6 +216,11 @@ def as_table(steps: Sequence[CompiledStep]) -> str:
         "estimate: the longest of arithmetic, memory and exchange by the makers' figures, a "
         "roofline; runs usually take longer",
     ]
+    if any(step.name == "answer" for step in steps):
+        notes.append(
+            "answer: the loop over the tokens after the first ends when all texts do, and counts "
+            "once"
+        )
     if any(program.cycles for program in programs):
         notes.append(
             "by the compiler: what a TPU's compiler estimates for all kernels one after another, "

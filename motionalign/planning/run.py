@@ -90,7 +90,11 @@ class Planned:
         batch = self.batch(self.config.data.eval_batch_size, training=False)
         texts = {name: batch.pop(name) for name in ("input_ids", "text_mask") if name in batch}
         if isinstance(self.network.config, MotionLanguageConfig):
-            return {"scores": encoder.method("scores").lower(arrays, batch, self._answers())}
+            given = {"scores": self._answers(), "answer": ()}
+            return {
+                name: encoder.method(name).lower(arrays, batch, args)
+                for name, args in given.items()
+            }
         if not hasattr(self.network.module, "encode_motion"):
             return {"encode": encoder.method("measured").lower(arrays, batch, ())}
         given = {"motions": (batch,), "texts": tuple(texts.values())}
@@ -153,8 +157,8 @@ def plan(config: ConfigDict, devices: Sequence[Any], tokens: int | None = None) 
       tokens: length of the texts in a batch; None: the longest that the model reads.
 
     Raises:
-      ValueError: the config is not valid, does not fit the devices, or names data or models that
-        are neither there nor known.
+      ValueError: the config is not valid, does not fit the devices, contradicts weights that are
+        there, or names data or models that are neither there nor known.
     """
     check_config(config, schema())
     mesh = sharding.make_mesh(config.mesh.data, config.mesh.model, devices)
@@ -206,8 +210,8 @@ def _local_models(config: ConfigDict) -> Generator[ConfigDict]:
     """A context with the config, whose pretrained models are stand-ins where these are known."""
     config = config.copy_and_resolve_references().unlock()
     motion = config.model.motion
-    if motion.weights and motion.size != CUSTOM:
-        motion.weights = None  # the size says it all
+    if motion.weights and motion.size != CUSTOM and Source(motion.weights).folder is None:
+        motion.weights = None  # on the Hub; the size says it all
     sections = [config.model.text, config.model.language, config.model.tokenizer]
     fields = [(s, name) for s in sections for name in ("weights", "words") if s.get(name)]
     with stand_ins.models([section[name] for section, name in fields]) as folders:

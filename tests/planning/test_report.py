@@ -1,5 +1,6 @@
 """The command `compile_ahead`: counts of a known program, and a whole tiny run, for this CPU."""
 
+import dataclasses
 import json
 import re
 
@@ -102,6 +103,8 @@ def test_what_is_told():
     assert "by the compiler:" not in told
     told = report.as_table([of(traffic=2e6, cycles=3_500_000)])
     assert re.search(r"\| +2\.0 \| +memory \| +3\.5 \|", told) and "by the compiler:" in told
+    assert "answer:" not in told
+    assert "answer: the loop" in report.as_table([dataclasses.replace(of(), name="answer")])
     told = report.as_table([of(transfers=("send f32[4]",))])
     assert "train exchanges data with the host: send f32[4]" in told
 

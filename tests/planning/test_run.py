@@ -1,5 +1,7 @@
 """A run as shapes equals the run that training sets up from data and weights."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -126,6 +128,22 @@ def test_a_run_that_cannot_be_planned(small_dataset, fields, message):
         config.update_from_flattened_dict(fields)
     with pytest.raises(ValueError, match=message):
         planning.plan(config, jax.devices()[:2])
+
+
+def test_sizes_that_weights_contradict(tmp_path):
+    """Those on the Hub are not asked: their sizes are those of the config."""
+    config = humanml3d_vit.get_config("Ti").unlock()
+    config.data.data_dir = str(tmp_path)
+    sizes = {"hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 768}
+    about = {"model_type": "vit", "num_hidden_layers": 11, **sizes}
+    (tmp_path / "config.json").write_text(json.dumps(about))
+    for weights, message in [
+        (str(tmp_path), r"has depth 11, but model.motion asks for 12 \(size='Ti'\)"),
+        ("runs/of/mine", "'runs/of/mine' is neither an existing folder or file nor a Hub id"),
+    ]:
+        config.model.motion.weights = weights
+        with pytest.raises(ValueError, match=message):
+            planning.plan(config, jax.devices()[:1])
 
 
 @pytest.mark.parametrize(
