@@ -125,8 +125,9 @@ def make_train_step(
     """The jitted update (state, step, batch) → (state, scalars), for an `abstract_state`.
 
     The scalars are loss, grad_norm, update_norm and those of the objective. `grad_norm` covers the
-    trained parameters, as `optim.clip_norm` does; `update_norm` is that of their change. (The
-    gradients of a frozen tower are therefore unused, and the compiler removes its backward pass.)
+    trained parameters, as `optim.clip_norm` does; `update_norm` is that of their change,
+    before the temperature is limited. (The gradients of a frozen tower are therefore unused, and
+    the compiler removes its backward pass.)
     """
     grad_fn = jax.value_and_grad(
         make_loss(network, objective, mesh, config.model.remat), has_aux=True
@@ -146,7 +147,7 @@ def make_train_step(
         params = network.clamped(updated)
         # Of the difference, not of `updates`: a TPU's compiler then has one kernel for the moments,
         # the parameter and both norms, instead of two of which the second computes `updates` again.
-        changes = {path: params[path] - state["params"][path] for path in trained}
+        changes = {path: updated[path] - state["params"][path] for path in trained}
         metrics = {
             "loss": loss,
             "grad_norm": optax.global_norm({path: grads[path] for path in trained}),

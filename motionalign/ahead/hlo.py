@@ -1,9 +1,9 @@
 """Reads compiled programs in HLO's text form: products, kernels, traffic, what devices exchange.
 
-XLA's compilers for CPUs and TPUs count arithmetic themselves, the one for GPUs does not:
-`Module.flops` is for its programs. What the compilers count as bytes is no traffic of a device's
-main memory: on a TPU most of it stays on the chip. `Module.traffic` reads memory spaces, and the
-tiles of arrays, in the text.
+XLA's compilers for CPUs and TPUs count arithmetic themselves, that of a loop once; the one for GPUs
+does not. `Module.flops` is for its programs, and for those with loops. What the compilers count as
+bytes is no traffic of a device's main memory: on a TPU most of it stays on the chip.
+`Module.traffic` reads memory spaces, and the tiles of arrays, in the text.
 """
 
 import functools
@@ -13,6 +13,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
+
+import numpy as np
 
 COLLECTIVES = (
     "all-reduce",
@@ -39,6 +41,8 @@ _CALLED = re.compile(
 )
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+_CONDITION = re.compile(r"\bcondition=%?([\w.\-]+)")
+_BODY = re.compile(r"\bbody=%?([\w.\-]+)")
 _ARRAY = re.compile(r"\b([a-z]+\d*\w*)\[([\d,]*)\](?:\{([\d,]*):?([^}]*)\})?")
 # Operations that read no more of their first operand than they give; and those that change a part
 # of it in place: the position of the operand with the changes.
@@ -203,7 +207,7 @@ class Module:
     def runs(self) -> Mapping[str, tuple[int, bool]]:
         """{computation: (how often it runs, whether it is within a kernel)} in a run of the module.
 
-        The body of a loop counts as often as the compiler knows it to run, otherwise once; each
+        The body of a loop counts as often as it runs, or once if that is not known (`loops`); each
         branch of a condition counts once. A computation that is both a kernel's and not counts as
         not.
         """
@@ -214,13 +218,58 @@ class Module:
             counts[name] += times
             inside[name] = inside.get(name, True) and kernel
             for operation in self.computations[name]:
-                trips = _TRIPS.search(operation.rest) if operation.kind == "while" else None
+                rounds = self._rounds(name, operation) or 1 if operation.kind == "while" else 1
                 own = kernel or operation.kind not in _FLOW
                 for called in operation.called:
-                    visit(called, times * (int(trips[1]) if trips else 1), own)
+                    visit(called, times * rounds, own)
 
         visit(self.entry, 1, False)
         return {name: (count, inside[name]) for name, count in counts.items()}
+
+    def loops(self) -> list[int | None]:
+        """The rounds of all loops, of each where it stands; None: they are not known."""
+        return [
+            self._rounds(name, each)
+            for name in self.runs
+            for each in self.computations[name]
+            if each.kind == "while"
+        ]
+
+    def _rounds(self, computation: str, loop: Operation) -> int | None:
+        """How often a loop runs; None if the text does not say.
+
+        Compilers for CPUs and GPUs write it down. In programs for TPUs it follows from what JAX
+        makes of loops of a fixed length: a counter from one constant to below another, by 1.
+        """
+        if found := _TRIPS.search(loop.rest):
+            return int(found[1])
+        condition, body = _CONDITION.search(loop.rest), _BODY.search(loop.rest)
+        assert condition and body, loop
+        test = self._roots[condition[1]]
+        if test.kind != "compare" or not test.rest.count("direction=LT"):
+            return None
+        counter, end = (self._source(condition[1], name) for name in test.operands)
+        if counter.kind != "get-tuple-element" or end.kind != "constant":
+            return None
+        place = int(counter.rest.partition("index=")[2].partition(",")[0])
+        start = self._source(computation, loop.operands[0])
+        if start.kind == "tuple":
+            start = self._source(computation, start.operands[place])
+        after = self._source(body[1], self._roots[body[1]].operands[place])
+        if start.kind != "constant" or after.kind != "add":
+            return None
+        added = [self._source(body[1], name) for name in after.operands]
+        if "get-tuple-element" not in [x.kind for x in added] or 1 not in map(_constant, added):
+            return None
+        first, last = _constant(start), _constant(end)
+        return None if first is None or last is None else max(0, last - first)
+
+    def _source(self, computation: str, name: str) -> Operation:
+        """The operation that makes a result, before it is copied."""
+        operation = self._named[computation][name]
+        if operation.kind in ("copy", "bitcast", "reshape"):
+            return self._source(computation, operation.operands[0])
+        return operation
 
     def operations(self) -> Iterator[tuple[str, Operation, int]]:
         """(computation, operation, how often it happens) of all operations in a run."""
@@ -295,12 +344,14 @@ class Module:
     def flops(self) -> int:
         """Floating-point operations of matrix products and attention kernels.
 
-        A forward kernel of attention makes two products, a backward one five. Convolutions, as
-        which products appear in programs for TPUs, are not counted.
+        A forward kernel of attention makes two products, a backward one five. Convolutions are the
+        form that products have in programs for TPUs.
         """
         total = 0
         for name, each, count in self.operations():
-            if each.kind == "dot" or _GEMM.search(each.target):
+            if each.kind == "convolution":
+                total += count * self._convolution_flops(name, each)
+            elif each.kind == "dot" or _GEMM.search(each.target):
                 total += count * self._product_flops(name, each)
             elif _is_attention(each):
                 query, key = (arrays(x)[0][1] for x in self.shapes_of_operands(name, each)[:2])
@@ -320,6 +371,33 @@ class Module:
             summed = [int(x) for x in json.loads(found[1])["lhs_contracting_dimensions"]]
         result = arrays(operation.shape)[0][1]
         return 2 * math.prod(result) * math.prod(first[axis] for axis in summed)
+
+    def _convolution_flops(self, computation: str, operation: Operation) -> int:
+        """As of XLA's HloCostAnalysis: products of padding and of holes do not count.
+
+        The batch of a product is a spatial axis here, with a window that moves from hole to hole.
+        """
+        labels = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", operation.rest)
+        assert labels, operation
+        shapes = [*self.shapes_of_operands(computation, operation)[:2], operation.shape]
+        sizes = [dict(zip(of, arrays(x)[0][1])) for of, x in zip(labels.groups(), shapes)]
+        image, kernel, out = sizes
+        groups = re.search(r"batch_group_count=(\d+)", operation.rest)
+        total = 2 * kernel["i"] * kernel["o"] * image["b"] // (int(groups[1]) if groups else 1)
+        window = re.search(r"window=\{([^}]*)\}", operation.rest)
+        given = dict(each.split("=") for each in window[1].split()) if window else {}
+        for axis in filter(str.isdigit, labels[2]):
+
+            def of(name: str, default: str, axis: str = axis) -> list[int]:
+                part = given[name].split("x")[int(axis)] if name in given else default
+                return [int(x) for x in part.split("_")]
+
+            [size], [stride], [dilated] = of("size", "1"), of("stride", "1"), of("lhs_dilate", "1")
+            [spread], [low, _] = of("rhs_dilate", "1"), of("pad", "0_0")
+            at = np.add.outer(np.arange(out[axis]) * stride - low, np.arange(size) * spread)
+            inside = (at >= 0) & (at % dilated == 0) & (at // dilated < image[axis])
+            total *= int(inside.sum())
+        return total
 
     def traffic(self) -> int:
         """Bytes that kernels read from a device's main memory and write to it.
@@ -387,7 +465,11 @@ class Module:
         return [each for each in self.computations[computation] if name in each.operands]
 
     def cycles(self) -> int:
-        """Cycles that a TPU's compiler estimates for all kernels; other compilers write none."""
+        """Cycles that a TPU's compiler estimates for its kernels; other compilers write none.
+
+        It estimates none for gathers, scatters, sorts and some reshapes, nor for what happens
+        beside kernels: copies and what devices exchange.
+        """
         found = ((_CYCLES.search(each.rest), count) for _, each, count in self._kernels())
         return sum(int(cycles[1]) * count for cycles, count in found if cycles)
 
@@ -399,6 +481,12 @@ class Module:
                 if _in_main_memory(layout):
                     found[f"{dtype}[{sizes}]"] += count
         return dict(found)
+
+
+def _constant(operation: Operation) -> int | None:
+    """The integer that an operation gives; None if it gives another value."""
+    found = re.match(r"(-?\d+)\)", operation.rest) if operation.kind == "constant" else None
+    return int(found[1]) if found else None
 
 
 def _scratch(operation: Operation) -> int:

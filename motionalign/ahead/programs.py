@@ -25,6 +25,7 @@ class Program(NamedTuple):
         attention kernels.
       exchanges: as of `hlo.Module.exchanges`.
       transfers: as of `hlo.Module.host_transfers`.
+      endless: number of loops whose rounds are not known; all counts are those of one round.
       written: as of `hlo.Module.written`.
     """
 
@@ -43,6 +44,7 @@ class Program(NamedTuple):
     attention: int
     exchanges: tuple[Exchange, ...]
     transfers: tuple[str, ...]
+    endless: int
     written: dict[str, int]
 
     @property
@@ -63,7 +65,9 @@ def measure(compiled: jax.stages.Compiled) -> Program:
     text = compiled.as_text()
     assert text is not None
     module = Module(text)
-    own = "flops" in costs and "bytes accessed" in costs and not module.calls_libraries()
+    loops = module.loops()
+    repeats = any(rounds is not None and rounds != 1 for rounds in loops)  # it counts them once
+    own = {"flops", "bytes accessed"} <= costs.keys() and not (repeats or module.calls_libraries())
     return Program(
         arguments=memory.argument_size_in_bytes,
         outputs=memory.output_size_in_bytes,
@@ -80,6 +84,7 @@ def measure(compiled: jax.stages.Compiled) -> Program:
         attention=module.attention_kernels(),
         exchanges=tuple(module.exchanges()),
         transfers=tuple(module.host_transfers()),
+        endless=loops.count(None),
         written=module.written(),
     )
 

@@ -63,6 +63,7 @@ class Kind:
       exchange: bytes a second that a device sends to others, in one direction.
       clock: cycles a second of a TPU; None if not known.
       package: what provides its compiler, as pip installs it.
+      cores: how a TPU's chip is configured; None: as its compiler does by default.
     """
 
     platform: str
@@ -74,6 +75,7 @@ class Kind:
     exchange: float | None
     clock: float | None
     package: str
+    cores: str | None = None
 
 
 _GPU, _TPU = "jax[cuda12]", "jax[tpu]"
@@ -85,7 +87,9 @@ _GPU, _TPU = "jax[cuda12]", "jax[tpu]"
 # Austin et al., 2025).
 KINDS = {
     "h100": Kind("cuda", r"[1-8]", 84_942_979_072, 989e12, 495e12, 3.35e12, 450e9, None, _GPU),
-    "v4": Kind("tpu", r"\d+x\d+x\d+", 32 * 2**30, 275e12, 275e12, 1.2e12, 150e9, 1.05e9, _TPU),
+    "v4": Kind(
+        "tpu", r"\d+x\d+x\d+", 32 * 2**30, 275e12, 275e12, 1.2e12, 150e9, 1.05e9, _TPU, "megacore"
+    ),
     "v5e": Kind("tpu", r"\d+x\d+", 16 * 2**30, 197e12, 197e12, 0.819e12, 100e9, 1.5e9, _TPU),
     "v5p": Kind("tpu", r"\d+x\d+x\d+", 95 * 2**30, 459e12, 459e12, 2.765e12, 300e9, 1.75e9, _TPU),
     "v6e": Kind("tpu", r"\d+x\d+", 32 * 2**30, 918e12, 918e12, 1.64e12, 224e9, None, _TPU),
@@ -151,7 +155,8 @@ class Target:
             if kind.platform == "tpu":
                 for name, value in _TPU_ENVIRONMENT.items():
                     os.environ.setdefault(name, value)
-                topology = topologies.get_topology_desc(platform="tpu", topology_name=str(self))
+                options = {"chip_config_name": kind.cores} if kind.cores else {}
+                topology = topologies.get_topology_desc(str(self), "tpu", **options)
             else:
                 topology = topologies.get_topology_desc(
                     "h100", "cuda", target_config=_H100, topology=f"1x1x{self.topology}"

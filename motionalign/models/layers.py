@@ -343,8 +343,8 @@ class Dense(nnx.Module):
     """Affine map over one or more trailing axes; attention kernels have an axis for heads.
 
     Computed as one product of 2-D matrices, which is faster on a CPU than contracting 3-D arrays.
-    Only on TPUs do attention's products give and take arrays of four axes (`heads`, `joined`); the
-    compiler otherwise copies them once more, a tenth of a training step by its own estimate.
+    Only on TPUs do attention's products keep an axis for heads (`heads`, `joined`): the compiler
+    otherwise copies their results once more, a tenth of a training step by its own estimate.
     """
 
     def __init__(

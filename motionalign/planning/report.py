@@ -13,7 +13,7 @@ from motionalign import sharding
 from motionalign.ahead.hlo import Exchange, shape_bytes
 from motionalign.ahead.programs import Program, estimate, measure
 from motionalign.ahead.targets import Kind, Target
-from motionalign.planning.run import Planned, plan
+from motionalign.planning.run import Planned, plan, unread_weights
 from motionalign.report.tables import Table
 
 GB = 1e9
@@ -71,15 +71,15 @@ class CompiledStep:
             "estimated_seconds": least and least.seconds,
             "bound_by": least and least.bound,
             "compiler_cycles": p.cycles or None,
-            "compiler_seconds": self._by_compiler,
+            "compiler_seconds": self.compiler_seconds,
+            "loops_of_unknown_length": p.endless,
         }
 
     @property
-    def _by_compiler(self) -> float | None:
-        """Seconds of all kernels by the compiler's own estimate; None if it has none."""
-        assert isinstance(self.program, Program)
-        cycles, clock = self.program.cycles, self.about.clock
-        return cycles / clock if cycles and clock else None
+    def compiler_seconds(self) -> float | None:
+        """Seconds of its kernels by the compiler's own estimate; None if it has none."""
+        cycles = 0 if isinstance(self.program, str) else self.program.cycles
+        return cycles / self.about.clock if cycles and self.about.clock else None
 
     def cells(self) -> list[str]:
         """The row of the table."""
@@ -103,7 +103,7 @@ class CompiledStep:
             f"{p.exchanged / GB:.2f}",
             f"{1000 * least.seconds:.1f}" if least else "",
             least.bound if least else "",
-            f"{1000 * self._by_compiler:.1f}" if self._by_compiler else "",
+            f"{1000 * self.compiler_seconds:.1f}" if self.compiler_seconds else "",
         ]
 
 
@@ -142,14 +142,12 @@ def compile_run(
       ValueError: a target does not exist, its compiler is missing, or see `planning.run.plan`.
     """
     found = []
+    if unread := unread_weights(config):
+        size = config.model.motion.size
+        say(f"{unread} is not read: its sizes are taken from config.model.motion.size={size}")
     for target, devices in _opened([Target.parse(text) for text in targets]).items():
         planned = plan(config, devices, tokens)
         say(_about(planned, target))
-        if config.model.motion.weights and not planned.config.model.motion.weights:
-            say(
-                f"The sizes of {config.model.motion.weights} are taken to be those of "
-                f"config.model.motion.size={config.model.motion.size}: it is not read"
-            )
         for name, lowered in planned.steps().items():
             say(f"Compiling {name} for {target}")
             try:
@@ -205,26 +203,27 @@ def as_json(steps: Iterable[CompiledStep]) -> str:
 
 def as_table(steps: Sequence[CompiledStep]) -> str:
     """The steps as a table, in Markdown, with what devices exchange and whether a step fits."""
-    programs = [step.program for step in steps if not isinstance(step.program, str)]
-    counted = dict.fromkeys(program.counted for program in programs)
+    counted: dict[str, list[str]] = {}  # {how: names of steps}
+    for step in steps:
+        if not isinstance(step.program, str):
+            counted.setdefault(step.program.counted, []).append(f"{step.name} on {step.target}")
     notes = [
         "kept: what the step reads of parameters, optimizer and batch; sizes are of one device. "
         "The validation of a run has its whole state in memory. Together: with the program itself",
-        *(_NOTES[each] for each in counted),
+        *(
+            f"{_NOTES[how]} ({', '.join(names)})" if len(counted) > 1 else _NOTES[how]
+            for how, names in counted.items()
+        ),
         "traffic: operands and results of all kernels in main memory, counted from the compiled "
         "text; what stays on a TPU's chip is not in it",
         "estimate: the longest of arithmetic, memory and exchange by the makers' figures, a "
         "roofline; runs usually take longer",
     ]
-    if any(step.name == "answer" for step in steps):
+    if any(step.compiler_seconds for step in steps):
         notes.append(
-            "answer: the loop over the tokens after the first ends when all texts do, and counts "
-            "once"
-        )
-    if any(program.cycles for program in programs):
-        notes.append(
-            "by the compiler: what a TPU's compiler estimates for all kernels one after another, "
-            "without waiting for copies and exchanges"
+            "by the compiler: what a TPU's compiler estimates for its kernels one after another, "
+            "those of gathers, scatters, sorts and some reshapes excepted, and without waiting for "
+            "copies and exchanges"
         )
     parts = [Table(_HEAD, [step.cells() for step in steps], notes, left=2).markdown()]
     parts += [_exchanged(step) for step in steps if _exchanges(step)]
@@ -258,6 +257,11 @@ def _warnings(step: CompiledStep) -> list[str]:
     if isinstance(p, str):
         return [f"{step.name} does not fit {step.target}: {p}. {_SMALLER}"]
     found = []
+    if p.endless:
+        found.append(
+            f"{step.name} on {step.target} has loops that end when their data say so "
+            f"({p.endless}); each counts as one round"
+        )
     if p.transfers:
         found.append(f"{step.name} exchanges data with the host: {', '.join(p.transfers)}")
     if memory and p.total > memory:

@@ -205,13 +205,20 @@ def _text_length(config: ConfigDict, architecture: Any, tokens: int | None) -> i
     return longest if tokens is None else min(longest, -(-tokens // step) * step)
 
 
+def unread_weights(config: ConfigDict) -> str | None:
+    """The motion encoder's weights if they are on the Hub and the config's size says it all."""
+    motion = config.model.motion
+    if not motion.weights or motion.size == CUSTOM or Source(motion.weights).folder:
+        return None
+    return motion.weights
+
+
 @contextlib.contextmanager
 def _local_models(config: ConfigDict) -> Generator[ConfigDict]:
     """A context with the config, whose pretrained models are stand-ins where these are known."""
     config = config.copy_and_resolve_references().unlock()
-    motion = config.model.motion
-    if motion.weights and motion.size != CUSTOM and Source(motion.weights).folder is None:
-        motion.weights = None  # on the Hub; the size says it all
+    if unread_weights(config):
+        config.model.motion.weights = None
     sections = [config.model.text, config.model.language, config.model.tokenizer]
     fields = [(s, name) for s in sections for name in ("weights", "words") if s.get(name)]
     with stand_ins.models([section[name] for section, name in fields]) as folders:

@@ -249,6 +249,83 @@ def test_counts_by_hand():
     assert module.calls_libraries()
 
 
+# As XLA writes a loop of ten rounds, products of matrices, and a batch of products for a TPU.
+LOOP = """HloModule jit_f, is_scheduled=true
+
+%on (s.1: (s32[], bf16[16,32], bf16[32,32])) -> pred[] {
+  %ten = s32[]{:T(128)} constant(10)
+  %s.1 = (s32[]{:T(128)}, bf16[16,32]{1,0:T(8,128)(2,1)}, bf16[32,32]{1,0:T(8,128)(2,1)}) parameter(0)
+  %i.1 = s32[]{:T(128)} get-tuple-element(%s.1), index=0
+  ROOT %lt = pred[]{:T(512)} compare(%i.1, %ten), direction=LT
+}
+
+%body (s.2: (s32[], bf16[16,32], bf16[32,32])) -> (s32[], bf16[16,32], bf16[32,32]) {
+  %one = s32[]{:T(128)} constant(1)
+  %s.2 = (s32[]{:T(128)}, bf16[16,32]{1,0:T(8,128)(2,1)}, bf16[32,32]{1,0:T(8,128)(2,1)}) parameter(0)
+  %i.2 = s32[]{:T(128)} get-tuple-element(%s.2), index=0
+  %same = s32[]{:T(128)S(6)} copy(%i.2)
+  %next = s32[]{:T(128)} add(%same, %one)
+  %x.2 = bf16[16,32]{1,0:T(8,128)(2,1)} get-tuple-element(%s.2), index=1
+  %w.2 = bf16[32,32]{1,0:T(8,128)(2,1)} get-tuple-element(%s.2), index=2
+  %y.2 = bf16[16,32]{1,0:T(8,128)(2,1)} convolution(%x.2, %w.2), dim_labels=bf_io->bf
+  ROOT %t.2 = (s32[]{:T(128)}, bf16[16,32]{1,0:T(8,128)(2,1)}, bf16[32,32]{1,0:T(8,128)(2,1)}) tuple(%next, %y.2, %w.2)
+}
+
+ENTRY %main (x: bf16[16,32], w: bf16[32,32], q: bf16[6,2,5,8], k: bf16[6,2,7,8]) -> bf16[16,32] {
+  %zero = s32[]{:T(128)} constant(0)
+  %start = s32[]{:T(128)} copy(%zero)
+  %x = bf16[16,32]{1,0:T(8,128)(2,1)} parameter(0)
+  %w = bf16[32,32]{1,0:T(8,128)(2,1)} parameter(1)
+  %q = bf16[6,2,5,8]{3,2,1,0:T(8,128)(2,1)} parameter(2)
+  %k = bf16[6,2,7,8]{3,2,1,0:T(8,128)(2,1)} parameter(3)
+  %qk = bf16[6,2,5,7]{3,2,1,0:T(8,128)(2,1)} convolution(%q, %k), window={size=6x2 stride=5x1 lhs_dilate=6x2}, dim_labels=01bf_01oi->01bf
+  %t = (s32[]{:T(128)}, bf16[16,32]{1,0:T(8,128)(2,1)}, bf16[32,32]{1,0:T(8,128)(2,1)}) tuple(%start, %x, %w)
+  %loop = (s32[]{:T(128)}, bf16[16,32]{1,0:T(8,128)(2,1)}, bf16[32,32]{1,0:T(8,128)(2,1)}) while(%t), condition=%on, body=%body
+  ROOT %out = bf16[16,32]{1,0:T(8,128)(2,1)} get-tuple-element(%loop), index=1
+}
+"""  # noqa: E501
+
+
+def test_rounds_of_a_loop_that_the_text_does_not_state():
+    module = Module(LOOP)
+    assert module.loops() == [10] and module.products() == 10 + 1
+    assert module.flops() == 10 * 2 * 16 * 32 * 32 + 2 * 6 * 2 * 5 * 7 * 8
+    for before, after, rounds in [
+        ("constant(0)", "constant(3)", 7),
+        ("add(%same, %one)", "add(%one, %same)", 10),
+        ("constant(1)", "constant(2)", None),  # another step
+        ("direction=LT", "direction=GT", None),
+        ("copy(%zero)", "fusion(%zero), kind=kLoop, calls=%body", None),  # another start
+        ("compare(%i.1, %ten)", "compare(%ten, %i.1)", None),
+        ("body=%body", 'body=%body, backend_config={"known_trip_count":{"n":"4"}}', 4),
+    ]:
+        assert before in LOOP
+        assert Module(LOOP.replace(before, after)).loops() == [rounds]
+    once = Module(LOOP.replace("direction=LT", "direction=GT"))
+    assert once.products() == 2
+
+
+def test_holes_and_padding_of_a_convolution_do_not_count():
+    def flops(window, labels, image, kernel, out):
+        convolution = f"convolution(%x, %y), window={{{window}}}, dim_labels={labels}"
+        lines = [
+            "ENTRY %main (x: f32[], y: f32[]) -> f32[] {",
+            f"  %x = f32[{image}] parameter(0)",
+            f"  %y = f32[{kernel}] parameter(1)",
+            f"  ROOT %z = f32[{out}] {convolution}",
+        ]
+        return Module("\n".join([*lines, "}"])).flops()
+
+    # A filter of 3 over a row of 5: five places, of which the first and the last see two.
+    assert flops("size=3 pad=1_1", "b0f_0io->b0f", "4,5,6", "3,6,7", "4,5,7") == 2 * 4 * 6 * 7 * 13
+    assert flops("size=3 stride=2", "b0f_0io->b0f", "4,5,6", "3,6,7", "4,2,7") == 2 * 4 * 6 * 7 * 6
+    # Every second place, in the image or in the filter.
+    assert flops("size=3 lhs_dilate=2", "b0f_0io->b0f", "1,3,1", "3,1,1", "1,3,1") == 2 * (
+        2 + 1 + 2
+    )
+    assert flops("size=2 rhs_dilate=3", "b0f_0io->b0f", "1,5,1", "2,1,1", "1,2,1") == 2 * (2 + 2)
+
+
 def test_estimated_cycles_of_kernels_are_added():
     """As a TPU's compiler writes them; those within a kernel are its own."""
     of = ', backend_config={"window_config":{"estimated_cycles":"%d","iteration_bounds":["1"]}}'

@@ -46,7 +46,20 @@ def test_operations_in_a_loop_count_as_often_as_it_runs(layers):
     program = programs.measure(layers.compile())
     assert program.exchanges == (Exchange("all-reduce", "f32[4,16]", 3, 4 * 16 * 4),)
     assert program.exchanged == 3 * 4 * 16 * 4
+    # The compiler itself counts a loop once.
+    assert (program.flops, program.counted, program.endless) == (3 * 2 * 2 * 4 * 16 * 8, "text", 0)
     assert not program.transfers
+
+
+def test_a_loop_whose_end_depends_on_the_data_is_told():
+    def run(x):
+        return jax.lax.while_loop(lambda y: y.sum() < 100, lambda y: y @ y, x)
+
+    [alone] = sharding.mesh_of(jax.devices()[:1], 1, 1).devices.flat
+    at = jax.sharding.SingleDeviceSharding(alone)
+    x = jax.ShapeDtypeStruct((16, 16), jnp.float32, sharding=at)
+    program = programs.measure(jax.jit(run).lower(x).compile())
+    assert (program.endless, program.products) == (1, 1)
 
 
 def test_memory_is_that_of_one_device(layers):
@@ -72,7 +85,7 @@ def test_callbacks_are_transfers(mesh):
 def of(flops=0.0, traffic=0.0, exchanged=0, **more):
     exchanges = (Exchange("all-reduce", "u8[1]", 1, exchanged),)
     empty = programs.Program(
-        0, 0, 0, 0, 0, flops, "text", traffic, None, 0, 0, 0, 0, exchanges, (), {}
+        0, 0, 0, 0, 0, flops, "text", traffic, None, 0, 0, 0, 0, exchanges, (), 0, {}
     )
     return empty._replace(**more)
 
