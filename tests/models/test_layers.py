@@ -4,6 +4,7 @@ import functools
 import importlib.util
 
 import jax
+import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -276,7 +277,7 @@ def operand_dtypes(jaxpr):
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
             yield from (str(each.aval.dtype) for each in equation.invars)
-        for inner in jax.core.jaxprs_in_params(equation.params):
+        for inner in jax.extend.core.jaxprs_in_params(equation.params):
             yield from operand_dtypes(inner)
 
 
