@@ -218,50 +218,50 @@ class Module:
             counts[name] += times
             inside[name] = inside.get(name, True) and kernel
             for operation in self.computations[name]:
-                rounds = self._rounds(name, operation) or 1 if operation.kind == "while" else 1
+                known = self._iterations(name, operation) if operation.kind == "while" else None
                 own = kernel or operation.kind not in _FLOW
                 for called in operation.called:
-                    visit(called, times * rounds, own)
+                    visit(called, times * (1 if known is None else known), own)
 
         visit(self.entry, 1, False)
         return {name: (count, inside[name]) for name, count in counts.items()}
 
     def loops(self) -> list[int | None]:
-        """The rounds of all loops, of each where it stands; None: they are not known."""
+        """The number of iterations of every loop in the text; None where it is not known."""
         return [
-            self._rounds(name, each)
+            self._iterations(name, each)
             for name in self.runs
             for each in self.computations[name]
             if each.kind == "while"
         ]
 
-    def _rounds(self, computation: str, loop: Operation) -> int | None:
-        """How often a loop runs; None if the text does not say.
+    def _iterations(self, computation: str, loop: Operation) -> int | None:
+        """The number of iterations of a loop; None if the text does not determine it.
 
-        Compilers for CPUs and GPUs write it down. In programs for TPUs it follows from what JAX
-        makes of loops of a fixed length: a counter from one constant to below another, by 1.
+        Compilers for CPUs and GPUs write it down. In programs for TPUs it follows from the form
+        that JAX gives to loops of a fixed length: a counter goes up by 1 from one constant until it
+        reaches another.
         """
         if found := _TRIPS.search(loop.rest):
             return int(found[1])
         condition, body = _CONDITION.search(loop.rest), _BODY.search(loop.rest)
         assert condition and body, loop
-        test = self._roots[condition[1]]
-        if test.kind != "compare" or not test.rest.count("direction=LT"):
+        test, after = self._roots[condition[1]], self._roots[body[1]]
+        start = self._source(computation, loop.operands[0])
+        if test.kind != "compare" or "direction=LT" not in test.rest:
             return None
         counter, end = (self._source(condition[1], name) for name in test.operands)
-        if counter.kind != "get-tuple-element" or end.kind != "constant":
+        place = _element(counter)
+        if place is None or start.kind != "tuple" or after.kind != "tuple":
             return None
-        place = int(counter.rest.partition("index=")[2].partition(",")[0])
-        start = self._source(computation, loop.operands[0])
-        if start.kind == "tuple":
-            start = self._source(computation, start.operands[place])
-        after = self._source(body[1], self._roots[body[1]].operands[place])
-        if start.kind != "constant" or after.kind != "add":
+        change = self._source(body[1], after.operands[place])
+        if change.kind != "add":
             return None
-        added = [self._source(body[1], name) for name in after.operands]
-        if "get-tuple-element" not in [x.kind for x in added] or 1 not in map(_constant, added):
+        added = [self._source(body[1], name) for name in change.operands]
+        first = _constant(self._source(computation, start.operands[place]))
+        last = _constant(end)
+        if place not in map(_element, added) or 1 not in map(_constant, added):
             return None
-        first, last = _constant(start), _constant(end)
         return None if first is None or last is None else max(0, last - first)
 
     def _source(self, computation: str, name: str) -> Operation:
@@ -481,6 +481,12 @@ class Module:
                 if _in_main_memory(layout):
                     found[f"{dtype}[{sizes}]"] += count
         return dict(found)
+
+
+def _element(operation: Operation) -> int | None:
+    """The place in a tuple of what an operation takes from it; None for other operations."""
+    found = re.search(r"index=(\d+)", operation.rest)
+    return int(found[1]) if found and operation.kind == "get-tuple-element" else None
 
 
 def _constant(operation: Operation) -> int | None:

@@ -25,7 +25,7 @@ class Program(NamedTuple):
         attention kernels.
       exchanges: as of `hlo.Module.exchanges`.
       transfers: as of `hlo.Module.host_transfers`.
-      endless: number of loops whose rounds are not known; all counts are those of one round.
+      unknown_loops: number of loops whose number of iterations is not known; each counts as one.
       written: as of `hlo.Module.written`.
     """
 
@@ -44,7 +44,7 @@ class Program(NamedTuple):
     attention: int
     exchanges: tuple[Exchange, ...]
     transfers: tuple[str, ...]
-    endless: int
+    unknown_loops: int
     written: dict[str, int]
 
     @property
@@ -66,7 +66,7 @@ def measure(compiled: jax.stages.Compiled) -> Program:
     assert text is not None
     module = Module(text)
     loops = module.loops()
-    repeats = any(rounds is not None and rounds != 1 for rounds in loops)  # it counts them once
+    repeats = not {None, 1}.issuperset(loops)  # the compiler counts one iteration
     own = {"flops", "bytes accessed"} <= costs.keys() and not (repeats or module.calls_libraries())
     return Program(
         arguments=memory.argument_size_in_bytes,
@@ -84,7 +84,7 @@ def measure(compiled: jax.stages.Compiled) -> Program:
         attention=module.attention_kernels(),
         exchanges=tuple(module.exchanges()),
         transfers=tuple(module.host_transfers()),
-        endless=loops.count(None),
+        unknown_loops=loops.count(None),
         written=module.written(),
     )
 

@@ -72,7 +72,7 @@ class CompiledStep:
             "bound_by": least and least.bound,
             "compiler_cycles": p.cycles or None,
             "compiler_seconds": self.compiler_seconds,
-            "loops_of_unknown_length": p.endless,
+            "loops_of_unknown_length": p.unknown_loops,
         }
 
     @property
@@ -144,7 +144,7 @@ def compile_run(
     found = []
     if unread := unread_weights(config):
         size = config.model.motion.size
-        say(f"{unread} is not read: its sizes are taken from config.model.motion.size={size}")
+        say(f"{unread} is not downloaded: its sizes are taken from config.model.motion.size={size}")
     for target, devices in _opened([Target.parse(text) for text in targets]).items():
         planned = plan(config, devices, tokens)
         say(_about(planned, target))
@@ -257,10 +257,10 @@ def _warnings(step: CompiledStep) -> list[str]:
     if isinstance(p, str):
         return [f"{step.name} does not fit {step.target}: {p}. {_SMALLER}"]
     found = []
-    if p.endless:
+    if p.unknown_loops:
         found.append(
-            f"{step.name} on {step.target} has loops that end when their data say so "
-            f"({p.endless}); each counts as one round"
+            f"{step.name} on {step.target}: the number of iterations of {p.unknown_loops} loops "
+            "depends on the data; one iteration of each is counted"
         )
     if p.transfers:
         found.append(f"{step.name} exchanges data with the host: {', '.join(p.transfers)}")

@@ -286,12 +286,20 @@ ENTRY %main (x: bf16[16,32], w: bf16[32,32], q: bf16[6,2,5,8], k: bf16[6,2,7,8])
 """  # noqa: E501
 
 
-def test_rounds_of_a_loop_that_the_text_does_not_state():
+def test_iterations_of_a_loop_that_the_text_does_not_state():
     module = Module(LOOP)
     assert module.loops() == [10] and module.products() == 10 + 1
     assert module.flops() == 10 * 2 * 16 * 32 * 32 + 2 * 6 * 2 * 5 * 7 * 8
-    for before, after, rounds in [
+    for before, after, iterations in [
         ("constant(0)", "constant(3)", 7),
+        ("constant(0)", "constant(10)", 0),
+        (
+            "%i.2 = s32[]{:T(128)} get-tuple-element(%s.2), index=0",
+            "%i.2 = s32[]{:T(128)} get-tuple-element(%s.2), index=1",
+            None,
+        ),  # another counter
+        ("tuple(%next, %y.2, %w.2)", "custom-call(%next, %y.2, %w.2)", None),
+        ("tuple(%start, %x, %w)", "custom-call(%start, %x, %w)", None),
         ("add(%same, %one)", "add(%one, %same)", 10),
         ("constant(1)", "constant(2)", None),  # another step
         ("direction=LT", "direction=GT", None),
@@ -300,9 +308,11 @@ def test_rounds_of_a_loop_that_the_text_does_not_state():
         ("body=%body", 'body=%body, backend_config={"known_trip_count":{"n":"4"}}', 4),
     ]:
         assert before in LOOP
-        assert Module(LOOP.replace(before, after)).loops() == [rounds]
+        assert Module(LOOP.replace(before, after)).loops() == [iterations]
     once = Module(LOOP.replace("direction=LT", "direction=GT"))
     assert once.products() == 2
+    never = Module(LOOP.replace("constant(0)", "constant(10)"))
+    assert never.products() == 1
 
 
 def test_holes_and_padding_of_a_convolution_do_not_count():

@@ -105,9 +105,9 @@ def test_what_is_told():
     told = report.as_table([of(traffic=2e6, cycles=3_500_000)])
     assert re.search(r"\| +2\.0 \| +memory \| +3\.5 \|", told) and "by the compiler:" in told
     assert "by the compiler:" not in report.as_table([of(cycles=9, clock=None)])
-    assert "loops" not in told
-    told = report.as_table([of(endless=2)])
-    assert "train on v5e:2x2 has loops that end when their data say so (2); each counts" in told
+    assert "iterations" not in told
+    told = report.as_table([of(unknown_loops=2)])
+    assert "train on v5e:2x2: the number of iterations of 2 loops depends on the data" in told
     told = report.as_table([of(transfers=("send f32[4]",))])
     assert "train exchanges data with the host: send f32[4]" in told
 
