@@ -259,8 +259,8 @@ def _warnings(step: CompiledStep) -> list[str]:
     found = []
     if p.unknown_loops:
         found.append(
-            f"{step.name} on {step.target}: the number of iterations of {p.unknown_loops} loops "
-            "depends on the data; one iteration of each is counted"
+            f"{step.name} on {step.target}: loops whose number of iterations depends on the data: "
+            f"{p.unknown_loops}; one iteration of each is counted"
         )
     if p.transfers:
         found.append(f"{step.name} exchanges data with the host: {', '.join(p.transfers)}")

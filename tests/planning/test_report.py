@@ -107,7 +107,7 @@ def test_what_is_told():
     assert "by the compiler:" not in report.as_table([of(cycles=9, clock=None)])
     assert "iterations" not in told
     told = report.as_table([of(unknown_loops=2)])
-    assert "train on v5e:2x2: the number of iterations of 2 loops depends on the data" in told
+    assert "v5e:2x2: loops whose number of iterations depends on the data: 2; one" in told
     told = report.as_table([of(transfers=("send f32[4]",))])
     assert "train exchanges data with the host: send f32[4]" in told
 
